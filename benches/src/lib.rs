@@ -1,1 +1,34 @@
-//! Placeholder.
+//! What the baseline echo servers share, so that they differ in nothing but how they wait for I/O.
+//!
+//! | program | how it waits |
+//! |---|---|
+//! | `baseline-epoll` | one bare epoll loop per thread, a listener each |
+//! | `baseline-tokio-ct` | one current-thread tokio runtime per thread, a listener each, `TcpStream` |
+//! | `baseline-tokio-mt` | one multi-thread tokio runtime, one listener, `TcpStream` |
+//! | `baseline-tokio-asyncfd` | as `tokio-ct`, with `AsyncFd` and the textbook guard loop |
+//!
+//! Held equal, among them and to `server-demo`:
+//! - one listener with `SO_REUSEPORT` per thread (the multi-thread runtime has one in all, since its
+//!   workers steal tasks from each other), the same backlog, `TCP_NODELAY` on every connection;
+//! - no buffer per idle connection: a thread reads into one scratch buffer and writes out of it.
+//!   Only what the socket would not take is copied to a buffer of the connection's own. The
+//!   `AsyncFd` loop borrows the scratch buffer across its wait for writability, so its threads
+//!   keep a short stack of such buffers, one deep as long as nothing blocks;
+//! - at most [`EVENTS_MAX`] events per look at the OS, which is tokio's default too;
+//! - threads pinned by the same rule (`--pin`);
+//! - a start in the same order, one `listening on ADDR` line, an end on SIGTERM, SIGINT or, where
+//!   asked for, the end of standard input.
+//!
+//! Nothing here links the project's own libraries. The programs' smoke test is `tests/baselines.rs`.
+#![forbid(unsafe_code)]
+
+pub mod args;
+pub mod end;
+pub mod listen;
+pub mod pin;
+pub mod scratch;
+pub mod threads;
+pub mod tokio_echo;
+
+/// Events fetched from the OS in one call, at most.
+pub const EVENTS_MAX: usize = 1024;

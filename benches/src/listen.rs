@@ -1,0 +1,70 @@
+//! Listening sockets, and the settings of the connections they accept.
+
+use std::io::{self, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// Length of the accept queue: `asyncfd::net::TcpListener`'s.
+pub const BACKLOG: i32 = 1024;
+
+/// Opens `count` non-blocking listeners on one address, which share it by `SO_REUSEPORT`.
+///
+/// With port 0 the first one takes a free port and the others join it there.
+///
+/// # Errors
+/// Those of the socket calls; nothing stays open then.
+pub fn listeners(addr: SocketAddr, count: usize) -> io::Result<Vec<TcpListener>> {
+    let mut listeners = Vec::with_capacity(count);
+    let mut addr = addr;
+    for _ in 0..count {
+        let listener = listener(addr)?;
+        addr = listener.local_addr()?;
+        listeners.push(listener);
+    }
+    Ok(listeners)
+}
+
+fn listener(addr: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    socket.bind(&addr.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Puts an accepted connection into the state all servers use: non-blocking, no Nagle delay.
+///
+/// # Errors
+/// Those of the two socket calls.
+pub fn set_up(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nonblocking(true)?;
+    stream.set_nodelay(true)
+}
+
+/// Raises the soft descriptor limit to the hard one, so that many connections fit.
+pub fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: limit.maximum,
+            maximum: limit.maximum,
+        },
+    ) {
+        eprintln!("warning: could not raise the descriptor limit: {error}");
+    }
+}
+
+/// Prints the one line that says where the server listens, at once even into a pipe.
+///
+/// # Errors
+/// Those of the address look-up and of standard output.
+pub fn announce(listener: &TcpListener) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "listening on {}", listener.local_addr()?)?;
+    out.flush()
+}

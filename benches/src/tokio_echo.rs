@@ -1,0 +1,100 @@
+//! Echo over tokio's `TcpStream`, shared by the multi-thread and the current-thread server.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use clap::ValueEnum;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::scratch::Scratch;
+
+/// Pause after a failed accept, so that a process out of descriptors does not spin.
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(10);
+
+/// How a connection reads and writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Io {
+    /// Through the thread's scratch buffer, inside one poll: what `server-demo` does too, and no
+    /// slower than the textbook form.
+    Scratch,
+    /// `read().await`, `write_all().await` with a buffer of the connection's own: what most
+    /// servers do. It holds the buffer while idle, so its memory figure is not comparable.
+    Textbook,
+}
+
+/// Accepts for ever and spawns a task per connection on the current runtime.
+pub async fn accept(listener: TcpListener, io: Io, buffer: usize) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _peer)) => {
+                if stream.set_nodelay(true).is_err() {
+                    continue; // Reset before it was served.
+                }
+                // Separate spawns, so that neither kind of task is as large as the other.
+                match io {
+                    Io::Scratch => drop(tokio::spawn(scratch(stream, buffer))),
+                    Io::Textbook => drop(tokio::spawn(textbook(stream, buffer))),
+                }
+            }
+            Err(error) => {
+                eprintln!("warning: accept failed: {error}");
+                tokio::time::sleep(ACCEPT_BACKOFF).await;
+            }
+        }
+    }
+}
+
+/// Errors end a connection; a load generator that cuts its connections is no news to an echo server.
+async fn textbook(mut stream: TcpStream, buffer: usize) -> io::Result<()> {
+    let mut buffer = vec![0; buffer];
+    loop {
+        let n = stream.read(&mut buffer).await?;
+        if n == 0 {
+            return Ok(());
+        }
+        stream.write_all(&buffer[..n]).await?;
+    }
+}
+
+async fn scratch(mut stream: TcpStream, buffer: usize) -> io::Result<()> {
+    loop {
+        match poll_fn(|cx| poll_echo(&mut stream, cx, buffer)).await? {
+            Step::Echoed => {}
+            Step::Blocked(rest) => stream.write_all(&rest).await?,
+            Step::Closed => return Ok(()),
+        }
+    }
+}
+
+enum Step {
+    Echoed,
+    /// The socket took only a part: this is the rest.
+    Blocked(Vec<u8>),
+    Closed,
+}
+
+/// One read and one write. `poll_read` knows that a short read means drained, so it saves the
+/// read that would find EAGAIN; `try_write` is the cheapest way out.
+fn poll_echo(
+    stream: &mut TcpStream,
+    cx: &mut Context<'_>,
+    buffer: usize,
+) -> Poll<io::Result<Step>> {
+    let mut scratch = Scratch::take(buffer);
+    let mut read = ReadBuf::new(&mut scratch);
+    ready!(Pin::new(&mut *stream).poll_read(cx, &mut read))?;
+    let data = read.filled();
+    if data.is_empty() {
+        return Poll::Ready(Ok(Step::Closed));
+    }
+    Poll::Ready(match stream.try_write(data) {
+        Ok(n) if n == data.len() => Ok(Step::Echoed),
+        Ok(n) => Ok(Step::Blocked(data[n..].to_vec())),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Step::Blocked(data.to_vec())),
+        Err(error) => Err(error),
+    })
+}
