@@ -1,0 +1,101 @@
+//! Affinity on Linux.
+//!
+//! A thread that another one starts inherits the mask, so everything started from a pinned shard would crowd onto that
+//! shard's CPU. Hence two memories: each pinned thread knows its own mask from before, and the process knows that of the
+//! first thread it ever pinned, for threads which the user started from a shard and which know nothing.
+
+use std::cell::Cell;
+use std::io;
+use std::sync::OnceLock;
+
+use core_affinity::CoreId;
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+
+/// The mask of the first thread that was pinned, from before that.
+static BEFORE_ANY_PIN: OnceLock<CpuMask> = OnceLock::new();
+
+thread_local! {
+    /// This thread's mask from before its first pin, while it is pinned.
+    static BEFORE_PIN: Cell<Option<CpuMask>> = const { Cell::new(None) };
+}
+
+/// An affinity mask, taken from one thread to be given back to it or to another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CpuMask(CpuSet);
+
+impl CpuMask {
+    /// The calling thread's mask.
+    pub(crate) fn capture() -> io::Result<Self> {
+        Ok(Self(sched_getaffinity(None)?))
+    }
+
+    /// Gives the calling thread this mask; the kernel leaves out CPUs that have gone since.
+    pub(crate) fn restore(&self) -> io::Result<()> {
+        sched_setaffinity(None, &self.0)?;
+        BEFORE_PIN.set(None);
+        Ok(())
+    }
+
+    /// The CPUs in the mask, ascending.
+    fn cpus(&self) -> impl Iterator<Item = usize> {
+        let set = self.0;
+        (0..CpuSet::MAX_CPU).filter(move |&cpu| set.is_set(cpu))
+    }
+}
+
+pub(crate) fn allowed_cpus() -> Vec<usize> {
+    if let Some(before) = BEFORE_PIN.get() {
+        return before.cpus().collect();
+    }
+    // Despite its name this is the calling thread's mask, not the machine's list of cores, and its
+    // numbers may have gaps. `None` where the kernel's mask is wider than 1024 CPUs.
+    let cores = core_affinity::get_core_ids().unwrap_or_default();
+    cores.into_iter().map(|core| core.id).collect()
+}
+
+pub(crate) fn pin_current(cpu: usize) -> io::Result<()> {
+    if cpu >= CpuSet::MAX_CPU {
+        // A number past the end of the kernel's set makes both crates panic.
+        let limit = CpuSet::MAX_CPU;
+        return Err(refused(
+            cpu,
+            &format!("CPU numbers end at {}", limit - 1),
+            io::ErrorKind::InvalidInput,
+        ));
+    }
+    let before = CpuMask::capture()?;
+    let mut only = CpuSet::new();
+    only.set(cpu);
+    if !core_affinity::set_for_current(CoreId { id: cpu }) {
+        // The crate drops the errno. Asking once more brings it back, or succeeds after all.
+        sched_setaffinity(None, &only)
+            .map_err(io::Error::from)
+            .map_err(|error| refused(cpu, &error.to_string(), error.kind()))?;
+    }
+    let now = CpuMask::capture()?;
+    if now.0 != only {
+        before.restore()?;
+        let found: Vec<usize> = now.cpus().collect();
+        let reason = format!("the kernel answered with the mask {found:?}");
+        return Err(refused(cpu, &reason, io::ErrorKind::Other));
+    }
+    let original = BEFORE_PIN.get().unwrap_or(before);
+    BEFORE_PIN.set(Some(original));
+    BEFORE_ANY_PIN.get_or_init(|| original);
+    Ok(())
+}
+
+pub(crate) fn unpin_current() -> io::Result<()> {
+    match BEFORE_PIN.get().as_ref().or_else(|| BEFORE_ANY_PIN.get()) {
+        Some(mask) => mask.restore(),
+        None => Ok(()),
+    }
+}
+
+#[cold]
+fn refused(cpu: usize, reason: &str, kind: io::ErrorKind) -> io::Error {
+    io::Error::new(
+        kind,
+        format!("cannot pin this thread to CPU {cpu}: {reason}"),
+    )
+}

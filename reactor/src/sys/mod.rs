@@ -1,0 +1,35 @@
+//! What the reactor asks of the system beyond `mio`, `rustix` and the standard library. Each platform file provides:
+//!
+//! - `allowed_cpus() -> Vec<usize>`: the CPUs that the calling thread may use, ascending; the numbers may have gaps. On a
+//!   thread that [`pin_current`] pinned they are those from before the pin. Empty where they cannot be known.
+//! - `pin_current(cpu) -> io::Result<()>`: the calling thread runs on this CPU alone from now on, checked by reading its
+//!   mask back. After an error the mask is what it was.
+//! - `unpin_current() -> io::Result<()>`: the calling thread gets the mask that the first thread ever pinned had before;
+//!   nothing happens when no thread was pinned yet.
+//! - `CpuMask`: an affinity mask as an opaque, copyable value: `capture()` reads the calling thread's, `restore()` sets it.
+//!
+//! The builder and the shard threads call these. Operating-system cfgs stay in this folder. No code here is unsafe: the
+//! system calls go through `core_affinity` and `rustix`. Tests are in `tests.rs` (Linux only, where there is something to
+//! test).
+
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(not(target_os = "linux"))]
+mod other;
+#[cfg(all(test, target_os = "linux"))]
+mod tests;
+
+#[cfg(target_os = "linux")]
+pub(crate) use linux::{CpuMask, allowed_cpus, pin_current, unpin_current};
+#[cfg(not(target_os = "linux"))]
+pub(crate) use other::{CpuMask, allowed_cpus, pin_current, unpin_current};
+
+/// How many shards a reactor has when nobody says: one for each allowed CPU, or what the standard library knows where the
+/// mask cannot be read, but at least one.
+pub(crate) fn default_shards(allowed: &[usize]) -> usize {
+    if allowed.is_empty() {
+        std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+    } else {
+        allowed.len()
+    }
+}

@@ -1,0 +1,31 @@
+//! Systems whose affinity calls differ too much, or bind too loosely, to promise anything: nothing is pinned.
+
+use std::io;
+
+/// There is nothing to keep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CpuMask(());
+
+impl CpuMask {
+    pub(crate) fn capture() -> io::Result<Self> {
+        Ok(Self(()))
+    }
+
+    pub(crate) fn restore(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Not known, so that `Pinning::Auto` plans no pins and nobody is warned about the default.
+pub(crate) fn allowed_cpus() -> Vec<usize> {
+    Vec::new()
+}
+
+pub(crate) fn pin_current(cpu: usize) -> io::Result<()> {
+    let reason = format!("cannot pin this thread to CPU {cpu}: not supported on this system");
+    Err(io::Error::new(io::ErrorKind::Unsupported, reason))
+}
+
+pub(crate) fn unpin_current() -> io::Result<()> {
+    Ok(())
+}

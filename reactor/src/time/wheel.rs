@@ -1,0 +1,351 @@
+//! The shard's timer store: a hierarchical wheel of wakers.
+//!
+//! A plain data structure. It has no clock (times are milliseconds since the shard's epoch, and `advance` says how late it
+//! is), starts no thread and never runs a waker's code: wakers come in by value and leave by value, so that the shard can
+//! wake, clone and drop them outside every borrow. The shard's turn calls `advance` and `next_expiry_ms`; `Sleep` calls the
+//! rest. Tests are in `tests.rs`, against a model.
+//!
+//! # Shape
+//!
+//! Six levels of 64 slots. A slot of level 0 is one millisecond wide, a slot of each further level as wide as the whole
+//! level below it. An entry is filed at the level of the highest six-bit digit in which its time differs from `elapsed`,
+//! so everything on one level is due before anything on the next, and the earliest occupied slot is found by looking at one
+//! 64-bit map per level. When `elapsed` reaches a slot above level 0, its entries are filed again, each on a lower level.
+//!
+//! # Re-arming is one store
+//!
+//! An idle timeout is pushed later with every request and hardly ever fires. So `reset` to a later time writes the deadline
+//! and leaves the entry where it is *filed*; when that slot comes due, the entry moves on to its deadline. Only a time before
+//! the filed one relinks it, in constant time. Nothing but `insert` allocates, and it reuses what fired or was removed.
+
+use std::task::Waker;
+
+#[cfg(test)]
+mod tests;
+
+const LEVEL_BITS: usize = 6;
+const SLOTS: usize = 1 << LEVEL_BITS;
+const SLOT_MASK: u64 = SLOTS as u64 - 1;
+const LEVELS: usize = 6;
+/// How far ahead an entry can be filed, about two years; what is due later is filed there and moves on. One slot less than
+/// a whole turn, so that an entry never lands in the slot that `elapsed` is in and looks due a turn too early.
+const REACH_MS: u64 = SLOT_MASK << level_shift(LEVELS - 1);
+
+/// The end of a list. No entry has this index.
+const NIL: u32 = u32::MAX;
+
+/// Names one armed timer. It goes stale, for good, when the timer fires or is removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TimerKey {
+    index: u32,
+    generation: u32,
+}
+
+#[derive(Debug)]
+struct Entry {
+    /// Present while the timer is armed; a free entry has none.
+    waker: Option<Waker>,
+    deadline_ms: u64,
+    /// The time it is filed under: never after the deadline once that is within reach.
+    filed_ms: u64,
+    /// Neighbours in the slot's list. A free entry uses `next` for the free list.
+    prev: u32,
+    next: u32,
+    /// Counts the timers that were here. Keys of earlier ones no longer match.
+    generation: u32,
+    level: u8,
+    slot: u8,
+}
+
+// A table that doubles has at most twice the room it needs, so 48 bytes are at most 96 for each armed timer.
+const _: () = assert!(size_of::<Entry>() <= 48);
+
+/// The earliest slot that holds anything.
+#[derive(Clone, Copy, Debug)]
+struct Due {
+    level: usize,
+    slot: usize,
+    start_ms: u64,
+}
+
+/// The timers of one shard.
+#[derive(Debug)]
+pub(crate) struct Wheel {
+    /// All times up to here have been looked at.
+    elapsed_ms: u64,
+    /// One bit per slot that is not empty.
+    occupied: [u64; LEVELS],
+    heads: [[u32; SLOTS]; LEVELS],
+    entries: Vec<Entry>,
+    free: u32,
+    armed: usize,
+}
+
+impl Wheel {
+    /// An empty wheel at time 0. Allocates nothing.
+    pub(crate) const fn new() -> Self {
+        Self {
+            elapsed_ms: 0,
+            occupied: [0; LEVELS],
+            heads: [[NIL; SLOTS]; LEVELS],
+            entries: Vec::new(),
+            free: NIL,
+            armed: 0,
+        }
+    }
+
+    /// How many timers are armed.
+    pub(crate) const fn len(&self) -> usize {
+        self.armed
+    }
+
+    /// Arms a timer. A deadline that has passed fires at the next `advance`.
+    ///
+    /// # Panics
+    ///
+    /// With 2^32 - 1 timers, for which memory runs out first.
+    pub(crate) fn insert(&mut self, deadline_ms: u64, waker: Waker) -> TimerKey {
+        let index = self.take_free();
+        let entry = self.entry_mut(index);
+        entry.waker = Some(waker);
+        entry.deadline_ms = deadline_ms;
+        let key = TimerKey {
+            index,
+            generation: entry.generation,
+        };
+        self.armed += 1;
+        self.file(index);
+        key
+    }
+
+    /// Gives an armed timer another deadline; later or earlier, in constant time and without allocating. False, with
+    /// nothing done, when it has fired or was removed.
+    pub(crate) fn reset(&mut self, key: TimerKey, deadline_ms: u64) -> bool {
+        let Some(entry) = self.armed_mut(key) else {
+            return false;
+        };
+        entry.deadline_ms = deadline_ms;
+        if deadline_ms < entry.filed_ms {
+            self.unlink(key.index);
+            self.file(key.index);
+        }
+        true
+    }
+
+    /// Whether the timer has neither fired nor been removed.
+    pub(crate) fn is_armed(&self, key: TimerKey) -> bool {
+        self.waker(key).is_some()
+    }
+
+    /// The waker of an armed timer, to compare with a new one before cloning that.
+    pub(crate) fn waker(&self, key: TimerKey) -> Option<&Waker> {
+        let entry = self.entries.get(key.index as usize)?;
+        entry
+            .waker
+            .as_ref()
+            .filter(|_| entry.generation == key.generation)
+    }
+
+    /// Exchanges the waker of an armed timer and hands back the old one, to be dropped outside every borrow.
+    ///
+    /// # Errors
+    ///
+    /// The new waker, when the timer has fired or was removed.
+    pub(crate) fn replace_waker(&mut self, key: TimerKey, waker: Waker) -> Result<Waker, Waker> {
+        match self.armed_mut(key).and_then(|entry| entry.waker.as_mut()) {
+            Some(place) => Ok(std::mem::replace(place, waker)),
+            None => Err(waker),
+        }
+    }
+
+    /// Disarms a timer and hands back its waker, to be dropped outside every borrow. `None` when it has fired or was
+    /// removed before.
+    pub(crate) fn remove(&mut self, key: TimerKey) -> Option<Waker> {
+        self.armed_mut(key)?;
+        self.unlink(key.index);
+        self.release(key.index)
+    }
+
+    /// Disarms every timer whose deadline is `now_ms` or earlier and pushes its waker to `expired`, to be woken outside
+    /// every borrow. A time before one given earlier counts as that one.
+    pub(crate) fn advance(&mut self, now_ms: u64, expired: &mut Vec<Waker>) {
+        let now_ms = now_ms.max(self.elapsed_ms);
+        while let Some(due) = self.earliest().filter(|due| due.start_ms <= now_ms) {
+            self.elapsed_ms = due.start_ms;
+            let mut index = self.detach(due);
+            while index != NIL {
+                let entry = self.entry_mut(index);
+                let next = entry.next;
+                if entry.deadline_ms <= now_ms {
+                    expired.extend(self.release(index));
+                } else {
+                    // Later than this slot: it came from a wider one, was reset, or was out of reach. With `elapsed`
+                    // at the slot's start it cannot land in this slot again.
+                    self.file(index);
+                }
+                index = next;
+            }
+        }
+        self.elapsed_ms = now_ms;
+    }
+
+    /// When `advance` is to be called next: never after the earliest deadline, but perhaps before it, when timers have to
+    /// be filed again. `None` without timers.
+    pub(crate) fn next_expiry_ms(&self) -> Option<u64> {
+        let due = self.earliest()?;
+        let first = self.entry(self.heads[due.level][due.slot]);
+        // A timer alone in its slot needs no filing on the way: it saves a wake of the shard per level.
+        Some(if first.next == NIL {
+            first.filed_ms
+        } else {
+            due.start_ms
+        })
+    }
+
+    /// Disarms every timer and pushes its waker to `wakers`, to be woken or dropped outside every borrow.
+    pub(crate) fn take_all(&mut self, wakers: &mut Vec<Waker>) {
+        while let Some(due) = self.earliest() {
+            let mut index = self.detach(due);
+            while index != NIL {
+                let next = self.entry(index).next;
+                wakers.extend(self.release(index));
+                index = next;
+            }
+        }
+    }
+
+    /// The first occupied slot at or after `elapsed`. Lower levels are due before higher ones.
+    fn earliest(&self) -> Option<Due> {
+        let level = self.occupied.iter().position(|&map| map != 0)?;
+        let shift = level_shift(level);
+        let current = self.elapsed_ms >> shift;
+        // Slots are numbered round the clock: turned so that the current one is bit 0, the distance is the lowest bit.
+        let turn = u32::try_from(current & SLOT_MASK).expect("six bits");
+        let ahead = self.occupied[level].rotate_right(turn).trailing_zeros();
+        let position = current + u64::from(ahead);
+        Some(Due {
+            level,
+            slot: slot_of(position),
+            start_ms: position << shift,
+        })
+    }
+
+    /// Puts an entry into the slot of its deadline, or of the farthest time within reach.
+    fn file(&mut self, index: u32) {
+        let elapsed = self.elapsed_ms;
+        let entry = self.entry(index);
+        let filed_ms = entry
+            .deadline_ms
+            .clamp(elapsed, elapsed.saturating_add(REACH_MS));
+        let level = level_of(elapsed, filed_ms);
+        let slot = slot_of(filed_ms >> level_shift(level));
+
+        let next = std::mem::replace(&mut self.heads[level][slot], index);
+        self.occupied[level] |= 1 << slot;
+        if next != NIL {
+            self.entry_mut(next).prev = index;
+        }
+        let entry = self.entry_mut(index);
+        entry.filed_ms = filed_ms;
+        entry.prev = NIL;
+        entry.next = next;
+        entry.level = u8::try_from(level).expect("six levels");
+        entry.slot = u8::try_from(slot).expect("64 slots");
+    }
+
+    /// Takes an entry out of its slot.
+    fn unlink(&mut self, index: u32) {
+        let &Entry {
+            prev,
+            next,
+            level,
+            slot,
+            ..
+        } = self.entry(index);
+        if next != NIL {
+            self.entry_mut(next).prev = prev;
+        }
+        if prev != NIL {
+            self.entry_mut(prev).next = next;
+            return;
+        }
+        let (level, slot) = (usize::from(level), usize::from(slot));
+        self.heads[level][slot] = next;
+        if next == NIL {
+            self.occupied[level] &= !(1 << slot);
+        }
+    }
+
+    /// Empties a slot and returns the first entry of its list.
+    fn detach(&mut self, due: Due) -> u32 {
+        self.occupied[due.level] &= !(1 << due.slot);
+        std::mem::replace(&mut self.heads[due.level][due.slot], NIL)
+    }
+
+    fn take_free(&mut self) -> u32 {
+        if self.free != NIL {
+            let index = self.free;
+            self.free = self.entry(index).next;
+            return index;
+        }
+        let index = u32::try_from(self.entries.len())
+            .ok()
+            .filter(|&index| index != NIL);
+        let index = index.expect("fewer than 2^32 - 1 timers are armed on one shard");
+        self.entries.push(Entry {
+            waker: None,
+            deadline_ms: 0,
+            filed_ms: 0,
+            prev: NIL,
+            next: NIL,
+            generation: 0,
+            level: 0,
+            slot: 0,
+        });
+        index
+    }
+
+    /// Ends the life of an entry that is in no list any more. It is reused unless its generations are used up: then it
+    /// stays empty for ever (48 bytes for four billion timers), so that no old key can ever match.
+    fn release(&mut self, index: u32) -> Option<Waker> {
+        self.armed -= 1;
+        let free = self.free;
+        let entry = self.entry_mut(index);
+        let waker = entry.waker.take();
+        if let Some(generation) = entry.generation.checked_add(1) {
+            entry.generation = generation;
+            entry.next = free;
+            self.free = index;
+        }
+        waker
+    }
+
+    fn armed_mut(&mut self, key: TimerKey) -> Option<&mut Entry> {
+        let entry = self.entries.get_mut(key.index as usize)?;
+        (entry.generation == key.generation && entry.waker.is_some()).then_some(entry)
+    }
+
+    fn entry(&self, index: u32) -> &Entry {
+        &self.entries[index as usize]
+    }
+
+    fn entry_mut(&mut self, index: u32) -> &mut Entry {
+        &mut self.entries[index as usize]
+    }
+}
+
+/// The level of the highest digit in which two times differ.
+const fn level_of(elapsed_ms: u64, time_ms: u64) -> usize {
+    let highest_bit = ((elapsed_ms ^ time_ms) | SLOT_MASK).ilog2() as usize;
+    let digit = highest_bit / LEVEL_BITS;
+    // Above the top level only a carry can differ, since nothing is filed farther ahead than that level reaches.
+    if digit < LEVELS { digit } else { LEVELS - 1 }
+}
+
+const fn level_shift(level: usize) -> usize {
+    LEVEL_BITS * level
+}
+
+const fn slot_of(position: u64) -> usize {
+    (position & SLOT_MASK) as usize
+}
