@@ -1,1 +1,12 @@
-//! Placeholder.
+//! A load generator for TCP services with very many connections.
+#![forbid(unsafe_code)]
+
+pub mod args;
+pub mod clock;
+pub mod embedded;
+pub mod exchange;
+pub mod failure;
+pub mod histogram;
+pub mod payload;
+pub mod schedule;
+pub mod stats;

@@ -1,0 +1,323 @@
+//! The command line: every flag with its unit and default, and the checks that need no run.
+//!
+//! clap ends the process with code 2 on what it cannot read; [`RunArgs::check`] finds the rest (flags that contradict each
+//! other) and is reported the same way. What depends on the machine, such as descriptors, is checked when the run begins.
+//! Tests: `args/tests.rs`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use server_demo::units::{parse_count, parse_cpus, parse_duration, parse_size};
+
+use crate::schedule::Arrivals;
+
+/// Connections where `-c` is absent.
+pub const CONNECTIONS_DEFAULT: u32 = 4_000;
+/// Measured time where neither `-d` nor `-n` is given.
+pub const DURATION_DEFAULT: Duration = Duration::from_secs(10);
+/// The discarded start of a run with a duration.
+pub const WARMUP_DEFAULT: Duration = Duration::from_secs(1);
+/// Payloads above this size are a mistake.
+pub const SIZE_MAX: usize = 64 << 20;
+
+/// A load generator for TCP services with very many connections.
+///
+/// It connects, sends requests whose bytes are unique, expects them echoed, verifies every byte, and reports throughput,
+/// latency, and what the load cost the server and itself. Without TARGET it starts an echo server of its own in a child process.
+///
+/// Durations take ns, us, ms, s, m, h (a bare number is seconds); counts take k and m; sizes take k = 1024.
+/// Exit codes: 0 fine, 1 the run failed, 2 bad arguments, 3 a threshold was missed, 130 or 143 interrupted.
+#[derive(Parser, Debug)]
+#[command(
+    name = "loadgen",
+    version,
+    args_conflicts_with_subcommands = true,
+    max_term_width = 100
+)]
+pub struct Cli {
+    /// What to do instead of a run.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
+    /// The run.
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+/// What the program does besides running a load.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Compare two contenders: the ratio B/A of each metric with its 95% confidence interval
+    Compare(CompareArgs),
+    /// The embedded echo server of a run; ends when its standard input closes.
+    #[command(name = crate::embedded::SUBCOMMAND, hide = true)]
+    EmbeddedServer(EmbeddedArgs),
+}
+
+/// The arguments of a run.
+#[derive(Args, Debug, Clone)]
+pub struct RunArgs {
+    /// Server to load, as HOST:PORT; without it, an embedded echo server in a child process
+    #[arg(value_name = "TARGET")]
+    pub target: Option<String>,
+
+    /// Connections in total [default: 4000, or what the descriptor limit allows]
+    #[arg(short = 'c', long, value_name = "COUNT", value_parser = connections)]
+    pub connections: Option<u32>,
+
+    /// Threads of the generator, each a shard of a reactor
+    #[arg(short = 't', long, value_name = "COUNT", default_value = "1", value_parser = threads)]
+    pub threads: u32,
+
+    /// Measured time, after the warm-up [default: 10s]
+    #[arg(short = 'd', long, value_name = "TIME", value_parser = positive_duration, conflicts_with = "requests")]
+    pub duration: Option<Duration>,
+
+    /// Measured requests in total, instead of a duration
+    #[arg(short = 'n', long, value_name = "COUNT", value_parser = positive_count)]
+    pub requests: Option<u64>,
+
+    /// Open loop: requests per second in total, whether or not answers come; without it, closed loop
+    #[arg(short = 'R', long, value_name = "PER-SECOND", value_parser = rate)]
+    pub rate: Option<u64>,
+
+    /// Spacing of the intended send times of an open loop
+    #[arg(long, value_enum, default_value = "fixed", requires = "rate")]
+    pub arrivals: Arrivals,
+
+    /// Closed loop: requests in flight per connection
+    #[arg(short = 'P', long, value_name = "COUNT", default_value = "1", value_parser = pipeline, conflicts_with = "rate")]
+    pub pipeline: u32,
+
+    /// Payload of a request, in bytes
+    #[arg(long, value_name = "BYTES", default_value = "64", value_parser = size)]
+    pub size: usize,
+
+    /// Connections that send; the others are served once and then stay idle [default: all]
+    #[arg(long, value_name = "COUNT", value_parser = connections)]
+    pub active: Option<u32>,
+
+    /// Connections opened per second in total [default: as fast as they are served]
+    #[arg(long, value_name = "PER-SECOND", value_parser = positive_count)]
+    pub connect_rate: Option<u64>,
+
+    /// Time in which a connection must be made, and after which a server that owes an answer counts as silent
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = positive_duration)]
+    pub timeout: Duration,
+
+    /// Start of the run whose results are thrown away [default: 1s with a duration, 0s with -n]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub warmup: Option<Duration>,
+
+    /// Process whose CPU time and memory are reported as the server's [default: the embedded server]
+    #[arg(long, value_name = "PID", value_parser = clap::value_parser!(i32).range(1..))]
+    pub server_pid: Option<i32>,
+
+    /// Which surface of the I/O library the connections are written with
+    #[arg(long, value_enum, default_value = "helpers")]
+    pub io: IoSurface,
+
+    /// Compare every byte of every answer with what was sent
+    #[arg(long, value_enum, value_name = "on|off", default_value = "on", num_args = 0..=1, default_missing_value = "on")]
+    pub verify: Switch,
+
+    /// CPUs for the generator's threads: none, auto, or a list such as 0,2
+    #[arg(long, value_name = "CPUS", default_value = "none", value_parser = pin)]
+    pub pin: Pin,
+
+    /// What is printed on standard output
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Format,
+
+    /// Also write the report to FILE, in the format of its extension (json); repeatable
+    #[arg(short = 'o', long = "output", value_name = "FILE")]
+    pub outputs: Vec<PathBuf>,
+
+    /// Show no progress
+    #[arg(short = 'q', long)]
+    pub quiet: bool,
+}
+
+/// The arguments of `compare`.
+#[derive(Args, Debug, Clone)]
+pub struct CompareArgs {
+    /// All rounds of the base contender: JSON reports one after another, or one array of them
+    #[arg(value_name = "A.json")]
+    pub a: PathBuf,
+
+    /// All rounds of the other contender, in the same order: round k of both ran side by side
+    #[arg(value_name = "B.json")]
+    pub b: PathBuf,
+
+    /// What is printed on standard output
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Format,
+}
+
+/// The arguments of the hidden server command.
+#[derive(Args, Debug, Clone)]
+pub struct EmbeddedArgs {
+    /// Shards of the server
+    #[arg(long)]
+    pub shards: usize,
+
+    /// Surface the server is written with
+    #[arg(long, value_enum)]
+    pub io: IoSurface,
+}
+
+/// A flag that is on or off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Switch {
+    /// Do it.
+    On,
+    /// Leave it.
+    Off,
+}
+
+/// The three ways to do I/O with `asyncfd`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IoSurface {
+    /// The socket types of `asyncfd::net`
+    Helpers,
+    /// `AsyncFd` with `readable().await` and `try_io` on the guard
+    Guards,
+    /// `AsyncFd` with `poll_read_ready` and `poll_write_ready`
+    Poll,
+}
+
+/// How a report is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    Text,
+    /// For scripts: one line per report
+    Json,
+}
+
+/// Where the generator's threads run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Pin {
+    /// Wherever the system puts them.
+    None,
+    /// One per CPU that this process may use, in order.
+    Auto,
+    /// On these CPUs, in order.
+    Cpus(Vec<usize>),
+}
+
+impl RunArgs {
+    /// Finds flags that contradict each other.
+    ///
+    /// # Errors
+    /// A sentence that names the flags.
+    pub fn check(&self) -> Result<(), String> {
+        let connections = self.connections.unwrap_or(CONNECTIONS_DEFAULT);
+        if self.threads > connections {
+            return Err(format!(
+                "-t {} is more threads than the {connections} connections",
+                self.threads
+            ));
+        }
+        if let (Some(active), Some(connections)) = (self.active, self.connections)
+            && active > connections
+        {
+            return Err(format!("--active {active} is more than -c {connections}"));
+        }
+        if let Pin::Cpus(cpus) = &self.pin
+            && cpus.len() < self.threads as usize
+        {
+            let (cpus, threads) = (cpus.len(), self.threads);
+            return Err(format!("--pin names {cpus} CPUs for -t {threads} threads"));
+        }
+        for output in &self.outputs {
+            if output
+                .extension()
+                .is_none_or(|extension| extension != "json")
+            {
+                return Err(format!(
+                    "-o {}: the extension must be json",
+                    output.display()
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// The discarded start, with its default filled in.
+    #[must_use]
+    pub fn warmup(&self) -> Duration {
+        match (self.warmup, self.requests) {
+            (Some(given), _) => given,
+            (None, Some(_)) => Duration::ZERO,
+            (None, None) => WARMUP_DEFAULT,
+        }
+    }
+}
+
+fn bounded(text: &str, range: std::ops::RangeInclusive<u64>) -> Result<u64, String> {
+    let count = parse_count(text).map_err(|error| error.to_string())?;
+    if range.contains(&count) {
+        Ok(count)
+    } else {
+        Err(format!(
+            "{count} is not between {} and {}",
+            range.start(),
+            range.end()
+        ))
+    }
+}
+
+fn bounded_u32(text: &str, max: u32) -> Result<u32, String> {
+    bounded(text, 1..=u64::from(max)).map(|count| u32::try_from(count).expect("bounded by a u32"))
+}
+
+fn connections(text: &str) -> Result<u32, String> {
+    bounded_u32(text, 10_000_000)
+}
+
+fn threads(text: &str) -> Result<u32, String> {
+    bounded_u32(text, 1_024)
+}
+
+fn pipeline(text: &str) -> Result<u32, String> {
+    bounded_u32(text, 65_536)
+}
+
+fn positive_count(text: &str) -> Result<u64, String> {
+    bounded(text, 1..=u64::MAX)
+}
+
+fn rate(text: &str) -> Result<u64, String> {
+    bounded(text, 1..=1_000_000_000)
+}
+
+fn size(text: &str) -> Result<usize, String> {
+    let size = parse_size(text).map_err(|error| error.to_string())?;
+    match usize::try_from(size) {
+        Ok(size) if (1..=SIZE_MAX).contains(&size) => Ok(size),
+        _ => Err(format!("{size} bytes is not between 1 and {SIZE_MAX}")),
+    }
+}
+
+fn positive_duration(text: &str) -> Result<Duration, String> {
+    match parse_duration(text).map_err(|error| error.to_string())? {
+        Duration::ZERO => Err("must be longer than zero".to_owned()),
+        duration => Ok(duration),
+    }
+}
+
+fn pin(text: &str) -> Result<Pin, String> {
+    match text {
+        "none" => Ok(Pin::None),
+        "auto" => Ok(Pin::Auto),
+        list => parse_cpus(list)
+            .map(Pin::Cpus)
+            .map_err(|error| format!("{error} (or none, or auto)")),
+    }
+}
+
+#[cfg(test)]
+mod tests;

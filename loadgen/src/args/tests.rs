@@ -1,0 +1,166 @@
+use clap::CommandFactory;
+use clap::error::ErrorKind;
+
+use super::*;
+
+fn run(args: &str) -> RunArgs {
+    let words = std::iter::once("loadgen").chain(args.split_whitespace());
+    let cli = Cli::try_parse_from(words).unwrap_or_else(|error| panic!("{args}: {error}"));
+    assert!(cli.command.is_none(), "{args}");
+    cli.run
+}
+
+fn refused(args: &str) -> ErrorKind {
+    let words = std::iter::once("loadgen").chain(args.split_whitespace());
+    let error = Cli::try_parse_from(words).map(|_| ()).expect_err(args);
+    assert_eq!(error.exit_code(), 2, "{args}");
+    error.kind()
+}
+
+#[test]
+fn the_definition_is_sound() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn without_arguments_the_defaults_hold() {
+    let args = run("");
+    assert_eq!(args.target, None);
+    assert_eq!(
+        (args.connections, args.threads, args.pipeline, args.size),
+        (None, 1, 1, 64)
+    );
+    assert_eq!(
+        (args.duration, args.requests, args.rate),
+        (None, None, None)
+    );
+    assert_eq!(args.timeout, Duration::from_secs(5));
+    assert_eq!(args.warmup(), Duration::from_secs(1));
+    assert_eq!(
+        (args.io, args.verify, args.pin.clone()),
+        (IoSurface::Helpers, Switch::On, Pin::None)
+    );
+    assert_eq!(args.check(), Ok(()));
+}
+
+#[test]
+fn units_are_understood() {
+    let args = run(
+        "localhost:7 -c 19k -d 1.5s -R 200k --arrivals poisson --size 4k --active 64 --warmup 250ms",
+    );
+    assert_eq!(args.target.as_deref(), Some("localhost:7"));
+    assert_eq!((args.connections, args.active), (Some(19_000), Some(64)));
+    assert_eq!(
+        (args.duration, args.warmup()),
+        (
+            Some(Duration::from_millis(1_500)),
+            Duration::from_millis(250)
+        )
+    );
+    assert_eq!(
+        (args.rate, args.arrivals, args.size),
+        (Some(200_000), Arrivals::Poisson, 4_096)
+    );
+}
+
+#[test]
+fn a_number_of_requests_needs_no_warmup() {
+    assert_eq!(run("-n 10").warmup(), Duration::ZERO);
+    assert_eq!(run("-n 10 --warmup 2").warmup(), Duration::from_secs(2));
+}
+
+#[test]
+fn verification_can_be_switched_off() {
+    assert_eq!(run("--verify off").verify, Switch::Off);
+    assert_eq!(run("--verify").verify, Switch::On);
+}
+
+#[test]
+fn cpus_are_lists_or_words() {
+    assert_eq!(run("--pin auto").pin, Pin::Auto);
+    assert_eq!(run("--pin 0,2-3").pin, Pin::Cpus(vec![0, 2, 3]));
+    assert_eq!(refused("--pin x"), ErrorKind::ValueValidation);
+}
+
+#[test]
+fn nonsense_is_refused_with_code_two() {
+    for args in [
+        "-c 0",
+        "-t 0",
+        "-d 0",
+        "-n 0",
+        "-R 0",
+        "-P 0",
+        "--size 0",
+        "--size 65m",
+        "--timeout 0",
+        "--server-pid 0",
+    ] {
+        assert_eq!(refused(args), ErrorKind::ValueValidation, "{args}");
+    }
+    assert_eq!(refused("--format xml"), ErrorKind::InvalidValue);
+    assert_eq!(refused("--nope"), ErrorKind::UnknownArgument);
+    for args in ["-d 1 -n 1", "-R 5 -P 2"] {
+        assert_eq!(refused(args), ErrorKind::ArgumentConflict, "{args}");
+    }
+    assert_eq!(
+        refused("--arrivals poisson"),
+        ErrorKind::MissingRequiredArgument
+    );
+}
+
+#[test]
+fn contradictions_are_named() {
+    for (args, words) in [
+        ("-c 10 --active 11", "--active 11"),
+        ("-c 2 -t 3", "-t 3"),
+        ("-t 2 --pin 1", "--pin"),
+        ("-o report.html", "report.html"),
+        ("-o report", "report"),
+    ] {
+        let message = run(args).check().expect_err(args);
+        assert!(message.contains(words), "{args}: {message}");
+    }
+}
+
+#[test]
+fn compare_takes_two_files() {
+    let cli = Cli::try_parse_from(["loadgen", "compare", "a.json", "b.json", "--format", "json"])
+        .expect("valid");
+    let Some(Command::Compare(args)) = cli.command else {
+        panic!("{:?}", cli.command)
+    };
+    assert_eq!(
+        (args.a, args.b, args.format),
+        ("a.json".into(), "b.json".into(), Format::Json)
+    );
+    assert_eq!(
+        refused("compare a.json"),
+        ErrorKind::MissingRequiredArgument
+    );
+}
+
+#[test]
+fn every_flag_shows_its_default() {
+    let mut command = Cli::command();
+    let help = command.render_help().to_string();
+    for arg in command
+        .get_arguments()
+        .filter(|arg| arg.get_long().is_some() && arg.get_action().takes_values())
+    {
+        let name = format!("--{}", arg.get_long().expect("filtered"));
+        // What is off unless given needs no default.
+        if ["--requests", "--rate", "--output"].contains(&name.as_str()) {
+            continue;
+        }
+        let at = help
+            .find(&name)
+            .unwrap_or_else(|| panic!("{name} is not in the help"));
+        let entry = help[at..].split("\n  -").next().expect("the first part");
+        let entry = entry.split("\n      --").next().expect("the first part");
+        assert!(
+            entry.contains("[default:"),
+            "{name} names no default:\n{entry}"
+        );
+    }
+}

@@ -1,0 +1,76 @@
+//! The run's clock: nanoseconds since the run began, in one `u64`.
+//!
+//! Every stamp of a run (intended, sent, answered) comes from one [`Clock`], so stamps of different threads compare. It is
+//! read once per send and once per receive and never in between. Tests: at the end of this file.
+
+use std::time::{Duration, Instant};
+
+/// Nanoseconds on the run's clock.
+pub type Nanos = u64;
+
+/// A monotonic clock that starts at 1 when it is created; 0 is left to mean "never".
+#[derive(Debug, Clone, Copy)]
+pub struct Clock {
+    base: Instant,
+}
+
+impl Clock {
+    /// A clock that begins now.
+    #[must_use]
+    pub fn start() -> Self {
+        Self {
+            base: Instant::now(),
+        }
+    }
+
+    /// Nanoseconds since the clock began, plus one.
+    #[must_use]
+    #[inline]
+    pub fn now(&self) -> Nanos {
+        nanos(self.base.elapsed()).saturating_add(1)
+    }
+
+    /// The instant that stands for `at`.
+    #[must_use]
+    pub fn instant(&self, at: Nanos) -> Instant {
+        self.base + Duration::from_nanos(at.saturating_sub(1))
+    }
+}
+
+/// A duration in nanoseconds; what does not fit (584 years) is cut to the largest value.
+#[must_use]
+#[inline]
+pub fn nanos(duration: Duration) -> Nanos {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Nanoseconds as seconds, for reports.
+#[must_use]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a report shows at most nine digits"
+)]
+pub fn seconds(ns: Nanos) -> f64 {
+    ns as f64 / 1e9
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn starts_above_zero_and_never_goes_back() {
+        let clock = Clock::start();
+        let first = clock.now();
+        let second = clock.now();
+        assert!(first >= 1);
+        assert!(second >= first);
+    }
+
+    #[test]
+    fn an_instant_maps_back_to_its_stamp() {
+        let clock = Clock::start();
+        let at = 5_000_000_001;
+        assert_eq!(clock.instant(at) - clock.instant(1), Duration::from_secs(5));
+    }
+}

@@ -1,0 +1,206 @@
+//! What can go wrong with a connection, told apart by kind, counted, and put in words.
+//!
+//! A [`Failure`] ends one connection. [`Errors`] counts failures by kind and keeps the first of each as an example; it is
+//! plain data of one thread, merged at the end. Nothing here prints. Tests: `failure/tests.rs`.
+
+use std::fmt;
+use std::io;
+
+/// The kinds of failure, in the order in which reports show them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// Nothing listens at the target.
+    Refused,
+    /// No route to the target.
+    Unreachable,
+    /// The connection was not established in time.
+    ConnectTimeout,
+    /// This process has no descriptor left.
+    Descriptors,
+    /// No local port was free.
+    Ports,
+    /// The peer reset the connection.
+    Reset,
+    /// The peer closed the connection while it was still in use.
+    Closed,
+    /// The peer sent nothing for the time-out while an answer was due.
+    Silent,
+    /// An answer had other bytes than the request, or came unasked.
+    WrongAnswer,
+    /// Any other error of a system call.
+    Io,
+    /// A bug of this program.
+    Internal,
+}
+
+impl ErrorKind {
+    /// All kinds, in order.
+    pub const ALL: [Self; 11] = [
+        Self::Refused,
+        Self::Unreachable,
+        Self::ConnectTimeout,
+        Self::Descriptors,
+        Self::Ports,
+        Self::Reset,
+        Self::Closed,
+        Self::Silent,
+        Self::WrongAnswer,
+        Self::Io,
+        Self::Internal,
+    ];
+
+    /// The word for it in JSON.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::Unreachable => "unreachable",
+            Self::ConnectTimeout => "connect-timeout",
+            Self::Descriptors => "descriptors",
+            Self::Ports => "ports",
+            Self::Reset => "reset",
+            Self::Closed => "closed",
+            Self::Silent => "silent",
+            Self::WrongAnswer => "wrong-answer",
+            Self::Io => "io",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// What happened, for people.
+    #[must_use]
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Refused => "connection refused",
+            Self::Unreachable => "target unreachable",
+            Self::ConnectTimeout => "not connected in time",
+            Self::Descriptors => "no descriptor left",
+            Self::Ports => "no local port left",
+            Self::Reset => "connection reset by the server",
+            Self::Closed => "connection closed early by the server",
+            Self::Silent => "no answer in time",
+            Self::WrongAnswer => "wrong answer",
+            Self::Io => "input or output failed",
+            Self::Internal => "a bug in loadgen",
+        }
+    }
+
+    /// The kind of an error of a system call.
+    #[must_use]
+    pub fn of(error: &io::Error) -> Self {
+        // EMFILE and ENFILE have no stable `io::ErrorKind`.
+        if matches!(error.raw_os_error(), Some(code) if code == EMFILE || code == ENFILE) {
+            return Self::Descriptors;
+        }
+        match error.kind() {
+            io::ErrorKind::ConnectionRefused => Self::Refused,
+            io::ErrorKind::HostUnreachable
+            | io::ErrorKind::NetworkUnreachable
+            | io::ErrorKind::NetworkDown => Self::Unreachable,
+            io::ErrorKind::TimedOut => Self::ConnectTimeout,
+            io::ErrorKind::AddrNotAvailable | io::ErrorKind::AddrInUse => Self::Ports,
+            io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::BrokenPipe => Self::Reset,
+            _ => Self::Io,
+        }
+    }
+
+    fn index(self) -> usize {
+        self as usize
+    }
+}
+
+const EMFILE: i32 = rustix::io::Errno::MFILE.raw_os_error();
+const ENFILE: i32 = rustix::io::Errno::NFILE.raw_os_error();
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.describe())
+    }
+}
+
+/// Why one connection ended before its time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// What kind it was.
+    pub kind: ErrorKind,
+    /// Particulars, as a clause.
+    pub detail: String,
+}
+
+impl Failure {
+    /// A failure with its particulars.
+    #[must_use]
+    pub fn new(kind: ErrorKind, detail: impl Into<String>) -> Self {
+        Self {
+            kind,
+            detail: detail.into(),
+        }
+    }
+}
+
+impl From<&io::Error> for Failure {
+    fn from(error: &io::Error) -> Self {
+        Self::new(ErrorKind::of(error), error.to_string())
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::from(&error)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.kind, self.detail)
+    }
+}
+
+/// Failures counted by kind, with the first of each kind as an example.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Errors {
+    kinds: [(u64, Option<String>); ErrorKind::ALL.len()],
+}
+
+impl Errors {
+    /// Counts a failure of connection number `connection`.
+    pub fn record(&mut self, connection: u32, failure: &Failure) {
+        let (count, first) = &mut self.kinds[failure.kind.index()];
+        *count += 1;
+        if first.is_none() {
+            *first = Some(format!("connection {connection}: {}", failure.detail));
+        }
+    }
+
+    /// Adds another thread's.
+    pub fn merge(&mut self, other: &Self) {
+        for (mine, theirs) in self.kinds.iter_mut().zip(&other.kinds) {
+            mine.0 += theirs.0;
+            if mine.1.is_none() {
+                mine.1.clone_from(&theirs.1);
+            }
+        }
+    }
+
+    /// Failures of all kinds.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.kinds.iter().map(|(count, _)| count).sum()
+    }
+
+    /// The kinds that occurred: kind, how often, the first example.
+    pub fn iter(&self) -> impl Iterator<Item = (ErrorKind, u64, &str)> {
+        ErrorKind::ALL
+            .into_iter()
+            .zip(&self.kinds)
+            .filter_map(|(kind, (count, first))| {
+                first.as_deref().map(|first| (kind, *count, first))
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,140 @@
+//! Latencies: recorded per thread in nanoseconds, merged once at the end.
+//!
+//! A [`Recorder`] is an HDR histogram from 1 ns to one hour with three digits; its size is fixed, so memory does not grow with
+//! requests. Values beyond an hour count as an hour. Tests: `histogram/tests.rs`.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hdrhistogram::Histogram;
+use hdrhistogram::serialization::{Deserializer, Serializer, V2Serializer};
+
+use crate::clock::Nanos;
+
+/// The smallest and the largest latency told apart, and the digits kept.
+const LOWEST_NS: u64 = 1;
+const HIGHEST_NS: u64 = 3_600_000_000_000;
+const DIGITS: u8 = 3;
+
+/// The quantiles every report shows: name as printed, and value.
+pub const QUANTILES: [(&str, f64); 7] = [
+    ("50%", 0.50),
+    ("75%", 0.75),
+    ("90%", 0.90),
+    ("99%", 0.99),
+    ("99.9%", 0.999),
+    ("99.99%", 0.9999),
+    ("100%", 1.0),
+];
+
+/// A histogram of durations in nanoseconds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recorder {
+    histogram: Histogram<u64>,
+}
+
+impl Default for Recorder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Recorder {
+    /// An empty one; about 280 KiB.
+    #[must_use]
+    pub fn new() -> Self {
+        let histogram = Histogram::new_with_bounds(LOWEST_NS, HIGHEST_NS, DIGITS)
+            .expect("the constants are valid bounds");
+        Self { histogram }
+    }
+
+    /// Adds one duration. Never allocates.
+    #[inline]
+    pub fn record(&mut self, ns: Nanos) {
+        self.histogram.saturating_record(ns.max(LOWEST_NS));
+    }
+
+    /// Adds everything another one holds.
+    pub fn merge(&mut self, other: &Self) {
+        self.histogram
+            .add(&other.histogram)
+            .expect("all recorders share the same bounds");
+    }
+
+    /// Durations recorded.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.histogram.len()
+    }
+
+    /// The duration below which this share of them lies; zero when there are none.
+    #[must_use]
+    pub fn quantile(&self, quantile: f64) -> Nanos {
+        self.histogram.value_at_quantile(quantile)
+    }
+
+    /// The largest duration.
+    #[must_use]
+    pub fn max(&self) -> Nanos {
+        self.histogram.max()
+    }
+
+    /// The smallest duration; zero when there are none.
+    #[must_use]
+    pub fn min(&self) -> Nanos {
+        if self.count() == 0 {
+            0
+        } else {
+            self.histogram.min()
+        }
+    }
+
+    /// The average in nanoseconds.
+    #[must_use]
+    pub fn mean(&self) -> f64 {
+        self.histogram.mean()
+    }
+
+    /// The standard deviation in nanoseconds.
+    #[must_use]
+    pub fn stdev(&self) -> f64 {
+        self.histogram.stdev()
+    }
+
+    /// How many lie between two durations, both included, to the histogram's resolution.
+    #[must_use]
+    pub fn count_between(&self, low: Nanos, high: Nanos) -> u64 {
+        self.histogram.count_between(low, high)
+    }
+
+    /// The histogram in the V2 encoding of the HDR family, in base64, for other tools to merge and plot.
+    #[must_use]
+    pub fn to_base64(&self) -> String {
+        let mut bytes = Vec::new();
+        V2Serializer::new()
+            .serialize(&self.histogram, &mut bytes)
+            .expect("writing to memory does not fail");
+        STANDARD.encode(bytes)
+    }
+
+    /// Reads what [`to_base64`](Self::to_base64) wrote.
+    ///
+    /// # Errors
+    /// The text is not base64, not a V2 histogram, or one with other bounds that does not fit; a sentence says which.
+    pub fn from_base64(text: &str) -> Result<Self, String> {
+        let bytes = STANDARD
+            .decode(text)
+            .map_err(|error| format!("not base64: {error}"))?;
+        let read: Histogram<u64> = Deserializer::new()
+            .deserialize(&mut bytes.as_slice())
+            .map_err(|error| format!("not a V2 histogram: {error}"))?;
+        let mut recorder = Self::new();
+        recorder
+            .histogram
+            .add(&read)
+            .map_err(|error| format!("does not fit: {error}"))?;
+        Ok(recorder)
+    }
+}
+
+#[cfg(test)]
+mod tests;

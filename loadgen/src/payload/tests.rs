@@ -1,0 +1,105 @@
+use super::*;
+
+fn request(payload: &Payload, number: u64) -> Vec<u8> {
+    let mut bytes = vec![0; payload.size()];
+    payload.fill(number, 0, &mut bytes);
+    bytes
+}
+
+#[test]
+fn any_split_of_a_request_gives_the_same_bytes() {
+    let payload = Payload::new(1, 2, 37);
+    let whole = request(&payload, 9);
+    for from in 0..=37 {
+        for to in from..=37 {
+            let mut part = vec![0xee; to - from];
+            payload.fill(9, from, &mut part);
+            assert_eq!(part, whole[from..to], "{from}..{to}");
+            assert_eq!(payload.verify(9, from, &part), Ok(()), "{from}..{to}");
+        }
+    }
+    for (at, &byte) in whole.iter().enumerate() {
+        assert_eq!(payload.byte(9, at), byte);
+    }
+}
+
+#[test]
+fn every_flipped_bit_is_found_where_it_is() {
+    let payload = Payload::new(7, 0, 29);
+    let good = request(&payload, 3);
+    for at in 0..good.len() {
+        for bit in 0..8 {
+            let mut bad = good.clone();
+            bad[at] ^= 1 << bit;
+            assert_eq!(payload.verify(3, 0, &bad), Err(at));
+            if at >= 5 {
+                assert_eq!(payload.verify(3, 5, &bad[5..]), Err(at - 5));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_reply_to_another_request_differs() {
+    for size in [1, 2, 8, 13, 64] {
+        let payload = Payload::new(42, 1, size);
+        for number in 0..200_u64 {
+            let reply = request(&payload, number);
+            assert!(
+                payload.verify(number + 1, 0, &reply).is_err(),
+                "size {size}, request {number}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_reply_to_another_connection_differs() {
+    let size = 16;
+    for connection in 0..500 {
+        let reply = request(&Payload::new(42, connection, size), 5);
+        assert!(
+            Payload::new(42, connection + 1, size)
+                .verify(5, 0, &reply)
+                .is_err()
+        );
+    }
+}
+
+#[test]
+fn a_lost_byte_is_found_within_the_request() {
+    let payload = Payload::new(42, 1, 64);
+    let whole = request(&payload, 0);
+    for lost in 0..48 {
+        let mut shorter = whole.clone();
+        shorter.remove(lost);
+        // Bytes before the gap are right; the stream after it is off by one, and sixteen bytes are enough to show it.
+        let wrong = payload
+            .verify(0, 0, &shorter)
+            .expect_err("a byte is missing");
+        assert!(
+            wrong >= lost && wrong < lost + 16,
+            "lost {lost}, found {wrong}"
+        );
+    }
+}
+
+#[test]
+fn another_seed_gives_other_bytes() {
+    assert_ne!(
+        request(&Payload::new(1, 0, 8), 0),
+        request(&Payload::new(2, 0, 8), 0)
+    );
+}
+
+#[test]
+fn random_units_stay_in_range_and_average_a_half() {
+    let mut random = Random::new(3);
+    let mut sum = 0.0;
+    for _ in 0..10_000 {
+        let unit = random.next_unit();
+        assert!(unit > 0.0 && unit <= 1.0);
+        sum += unit;
+    }
+    assert!((sum / 10_000.0 - 0.5).abs() < 0.02);
+}

@@ -1,0 +1,138 @@
+//! The statistics of comparisons: medians, and the ratio of paired rounds with its confidence interval.
+//!
+//! Two contenders run in turns (A B A B …), so round `k` of one and round `k` of the other met the same weather. Their ratios
+//! are averaged as logarithms, which treats "twice" and "half" alike, and Student's t gives the interval: it is honest with
+//! few rounds, where resampling is not. Pure arithmetic. Tests: `stats/tests.rs`.
+
+/// The middle value; the mean of the two middle ones for an even count; `None` without values.
+///
+/// # Panics
+/// A value is not a number.
+#[must_use]
+pub fn median(values: &[f64]) -> Option<f64> {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(|a, b| a.partial_cmp(b).expect("values are numbers"));
+    let middle = sorted.len() / 2;
+    match sorted.len() {
+        0 => None,
+        odd if odd % 2 == 1 => Some(sorted[middle]),
+        _ => Some(f64::midpoint(sorted[middle - 1], sorted[middle])),
+    }
+}
+
+/// A ratio and the range it lies in with 95% confidence.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Interval {
+    /// The geometric mean of the rounds' ratios.
+    pub ratio: f64,
+    /// The lower end.
+    pub low: f64,
+    /// The upper end.
+    pub high: f64,
+}
+
+impl Interval {
+    /// Whether one, 'no difference', is among the values it allows.
+    #[must_use]
+    pub fn contains_one(&self) -> bool {
+        self.low <= 1.0 && 1.0 <= self.high
+    }
+}
+
+/// The ratio `b / a` over paired rounds; `None` with fewer than two pairs, unequal counts, or a value that is not positive.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "rounds are few")]
+pub fn paired_ratio(a: &[f64], b: &[f64]) -> Option<Interval> {
+    let usable = |values: &[f64]| values.iter().all(|value| value.is_finite() && *value > 0.0);
+    if a.len() != b.len() || a.len() < 2 || !usable(a) || !usable(b) {
+        return None;
+    }
+    let logs: Vec<f64> = a.iter().zip(b).map(|(a, b)| (b / a).ln()).collect();
+    let n = logs.len() as f64;
+    let mean = logs.iter().sum::<f64>() / n;
+    let variance = logs.iter().map(|log| (log - mean).powi(2)).sum::<f64>() / (n - 1.0);
+    let half = t_quantile_975(logs.len() - 1) * (variance / n).sqrt();
+    Some(Interval {
+        ratio: mean.exp(),
+        low: (mean - half).exp(),
+        high: (mean + half).exp(),
+    })
+}
+
+/// The value that Student's t with this many degrees of freedom exceeds in 2.5% of cases.
+fn t_quantile_975(freedom: usize) -> f64 {
+    // Any statistics book's table of the two-sided 95% column; beyond it the expansion in 1/freedom is exact to four digits.
+    const TABLE: [f64; 30] = [
+        12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622, 2.2281, 2.2010,
+        2.1788, 2.1604, 2.1448, 2.1314, 2.1199, 2.1098, 2.1009, 2.0930, 2.0860, 2.0796, 2.0739,
+        2.0687, 2.0639, 2.0595, 2.0555, 2.0518, 2.0484, 2.0452, 2.0423,
+    ];
+    match freedom {
+        0 => f64::INFINITY,
+        1..=30 => TABLE[freedom - 1],
+        _ => expansion(freedom),
+    }
+}
+
+/// The first terms of the Cornish-Fisher expansion around the normal distribution's quantile.
+#[expect(clippy::cast_precision_loss, reason = "rounds are few")]
+fn expansion(freedom: usize) -> f64 {
+    const Z: f64 = 1.959_963_985;
+    let n = freedom as f64;
+    let first = (Z.powi(3) + Z) / 4.0;
+    let second = (5.0 * Z.powi(5) + 16.0 * Z.powi(3) + 3.0 * Z) / 96.0;
+    Z + first / n + second / (n * n)
+}
+
+/// Mean, deviation and largest of a series of rates, kept without the series.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Running {
+    count: u64,
+    mean: f64,
+    squares: f64,
+    max: f64,
+}
+
+impl Running {
+    /// Adds a value (Welford's method: no large sums are subtracted).
+    #[expect(clippy::cast_precision_loss, reason = "one value per interval")]
+    pub fn add(&mut self, value: f64) {
+        self.count += 1;
+        let before = value - self.mean;
+        self.mean += before / self.count as f64;
+        self.squares += before * (value - self.mean);
+        self.max = self.max.max(value);
+    }
+
+    /// How many values there were.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Their mean; zero without values.
+    #[must_use]
+    pub fn mean(&self) -> f64 {
+        self.mean
+    }
+
+    /// Their standard deviation; zero with fewer than two.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "one value per interval")]
+    pub fn stdev(&self) -> f64 {
+        if self.count < 2 {
+            0.0
+        } else {
+            (self.squares / (self.count - 1) as f64).sqrt()
+        }
+    }
+
+    /// The largest; zero without values.
+    #[must_use]
+    pub fn max(&self) -> f64 {
+        self.max
+    }
+}
+
+#[cfg(test)]
+mod tests;
