@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# What can be said about the sources without running the product: format, lints, documentation,
+# the labels of memory orderings, the scripts themselves, and what the dependencies bring with them.
+# Warnings are errors here and nowhere else, so that a new compiler never breaks a user's build.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+usage() {
+	cat <<'EOT'
+Usage: scripts/check.sh [-h|--help] [CARGO OPTIONS...]
+Checks format, lints, docs, ordering labels, shell scripts and dependencies; ends at the first fault.
+Options are passed on to cargo's clippy, doc and test, for instance --offline or --jobs 2.
+shellcheck, shfmt and cargo-deny are used where they are installed. With CI=true, shellcheck must be.
+EOT
+}
+
+case ${1:-} in
+-h | --help) usage && exit 0 ;;
+esac
+
+run() {
+	echo "+ $*" >&2
+	"$@"
+}
+
+run cargo fmt --all --check
+run cargo clippy --workspace --all-targets --locked "$@" -- -D warnings
+export RUSTDOCFLAGS="${RUSTDOCFLAGS:-} -D warnings"
+run cargo doc --workspace --no-deps --locked "$@"
+# The protocols' pages are documentation of private modules.
+run cargo doc --package shard-reactor --package shard-asyncfd --no-deps --document-private-items --locked "$@"
+run cargo test --package shard-reactor --test ordering_labels --locked "$@"
+
+scripts=(.ci/run scripts/*.sh scripts/*.bash)
+if command -v shellcheck >/dev/null; then
+	run shellcheck --external-sources "${scripts[@]}"
+elif [[ ${CI:-} == true ]]; then
+	echo "error: shellcheck is needed: install the package 'shellcheck'" >&2
+	exit 1
+else
+	echo "shellcheck is not installed: the scripts were not checked" >&2
+fi
+if command -v shfmt >/dev/null; then
+	run shfmt --diff "${scripts[@]}"
+fi
+if command -v cargo-deny >/dev/null; then
+	run cargo deny check licenses bans sources
+fi
