@@ -21,16 +21,16 @@ thread_local! {
 
 /// An affinity mask, taken from one thread to be given back to it or to another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct CpuMask(CpuSet);
+pub(super) struct CpuMask(CpuSet);
 
 impl CpuMask {
     /// The calling thread's mask.
-    pub(crate) fn capture() -> io::Result<Self> {
+    pub(super) fn capture() -> io::Result<Self> {
         Ok(Self(sched_getaffinity(None)?))
     }
 
     /// Gives the calling thread this mask; the kernel leaves out CPUs that have gone since.
-    pub(crate) fn restore(&self) -> io::Result<()> {
+    pub(super) fn restore(&self) -> io::Result<()> {
         sched_setaffinity(None, &self.0)?;
         BEFORE_PIN.set(None);
         Ok(())

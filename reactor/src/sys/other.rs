@@ -2,20 +2,6 @@
 
 use std::io;
 
-/// There is nothing to keep.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct CpuMask(());
-
-impl CpuMask {
-    pub(crate) fn capture() -> io::Result<Self> {
-        Ok(Self(()))
-    }
-
-    pub(crate) fn restore(&self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 /// Not known, so that `Pinning::Auto` plans no pins and nobody is warned about the default.
 pub(crate) fn allowed_cpus() -> Vec<usize> {
     Vec::new()

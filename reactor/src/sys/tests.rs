@@ -5,7 +5,8 @@ use std::thread;
 
 use rustix::thread::sched_getaffinity;
 
-use super::{CpuMask, allowed_cpus, default_shards, pin_current, unpin_current};
+use super::linux::CpuMask;
+use super::{allowed_cpus, default_shards, pin_current, unpin_current};
 
 /// What the kernel itself says about the calling thread.
 fn kernel_cpus() -> Vec<usize> {

@@ -133,6 +133,7 @@ impl Wheel {
     }
 
     /// Whether the timer has neither fired nor been removed.
+    #[cfg(test)]
     pub(crate) fn is_armed(&self, key: TimerKey) -> bool {
         self.waker(key).is_some()
     }
