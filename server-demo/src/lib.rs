@@ -1,1 +1,52 @@
-//! Placeholder.
+//! The demo TCP server on the sharded reactor: an echo service that a test, a benchmark or another program can start
+//! in its own process.
+//!
+//! ```
+//! use std::io::{Read, Write};
+//! use std::time::Duration;
+//! use server_demo::{Config, Server};
+//!
+//! let listen = "127.0.0.1:0".parse()?;
+//! let server = Server::start(Config { listen, shards: Some(1), ..Config::default() })?;
+//!
+//! let mut client = std::net::TcpStream::connect(server.local_addr())?;
+//! client.write_all(b"hello")?;
+//! let mut answer = [0; 5];
+//! client.read_exact(&mut answer)?;
+//! assert_eq!(&answer, b"hello");
+//!
+//! drop(client);
+//! let summary = server.shutdown(Duration::from_secs(1));
+//! assert_eq!(summary.stats.total().accepted, 1);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | `config` | what a server is asked to be, checked once |
+//! | `server` | start and stop: listeners, the reactor, what each shard gets |
+//! | `accept` | the accept loops, and the policies that spread connections over shards |
+//! | `local` | what a shard owns: its scratch buffer and the list of its connections |
+//! | `connection`, `surface` | one connection, written on three surfaces of `AsyncFd` |
+//! | `shutdown` | signals, and how a connection ends during a drain |
+//! | `stats` | counters per shard |
+//! | [`units`], [`limits`] | durations, counts and sizes as typed; the descriptor limit |
+
+#![forbid(unsafe_code)]
+
+mod accept;
+mod config;
+mod connection;
+pub mod limits;
+mod local;
+mod server;
+pub mod shutdown;
+mod stats;
+mod surface;
+pub mod units;
+
+pub use config::{
+    AcceptPolicy, BACKLOG, Config, IoSurface, READ_BUFFER, UnknownName, parse_pinning,
+};
+pub use server::{Server, Summary};
+pub use stats::{ShardStats, Stats};

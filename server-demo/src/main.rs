@@ -1,1 +1,141 @@
-fn main() {}
+//! The command line of the demo server: flags, what it prints, exit codes. The server itself is the library.
+//!
+//! Exit codes: 0 after a drain, 1 when the run failed, 2 for bad arguments.
+
+#![forbid(unsafe_code)]
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+use reactor::Pinning;
+use server_demo::shutdown::Signals;
+use server_demo::units::{UnitError, parse_count, parse_duration};
+use server_demo::{AcceptPolicy, Config, IoSurface, Server, limits, parse_pinning};
+
+const FAILED: u8 = 1;
+const BAD_ARGUMENTS: u8 = 2;
+
+/// A TCP server on the sharded reactor.
+#[derive(Debug, Parser)]
+#[command(version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Sends back what it receives, byte for byte.
+    ///
+    /// Prints `listening on ADDR` once it does. SIGINT and SIGTERM end it: it stops accepting, lets connections finish,
+    /// and prints a summary per shard; a second signal ends it at once. Durations are ns, us, ms, s, m or h, a bare
+    /// number is seconds; counts take k and m.
+    Echo(Echo),
+}
+
+#[derive(Debug, clap::Args)]
+struct Echo {
+    /// Where to listen; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7777")]
+    listen: SocketAddr,
+
+    /// Shard threads [default: one per CPU this process may use, or per CPU in --pin]
+    #[arg(long, value_name = "N")]
+    shards: Option<usize>,
+
+    /// CPUs of the shards: auto, none, or a list such as 0,2 or 0-3
+    #[arg(long, value_name = "CPUS", default_value = "auto", value_parser = parse_pinning)]
+    pin: Pinning,
+
+    /// How connections are spread over the shards: reuseport, hash, round-robin or least-loaded
+    #[arg(long, value_name = "POLICY", default_value_t)]
+    accept: AcceptPolicy,
+
+    /// Which surface of AsyncFd serves them: helpers, guards or poll
+    #[arg(long, value_name = "SURFACE", default_value_t)]
+    io: IoSurface,
+
+    /// Close connections beyond this many at once [default: no limit]
+    #[arg(long, value_name = "N", value_parser = parse_connections)]
+    max_connections: Option<usize>,
+
+    /// Close a connection on which no byte moves for this long [default: never]
+    #[arg(long, value_name = "D", value_parser = parse_duration)]
+    idle_timeout: Option<Duration>,
+
+    /// How long connections may take to finish when the server ends
+    #[arg(long, value_name = "D", default_value = "5s", value_parser = parse_duration)]
+    drain: Duration,
+}
+
+fn parse_connections(text: &str) -> Result<usize, UnitError> {
+    // More than a `usize` holds is no limit.
+    parse_count(text).map(|count| usize::try_from(count).unwrap_or(usize::MAX))
+}
+
+fn main() -> ExitCode {
+    let Command::Echo(flags) = Cli::parse().command;
+    match echo(flags) {
+        Ok(code) => code,
+        Err(error) => {
+            say(format_args!("{error}"));
+            let bad_arguments = error.kind() == io::ErrorKind::InvalidInput;
+            ExitCode::from(if bad_arguments { BAD_ARGUMENTS } else { FAILED })
+        }
+    }
+}
+
+fn echo(flags: Echo) -> io::Result<ExitCode> {
+    match limits::raise_nofile() {
+        Ok(limit) => say(format_args!("{limit}")),
+        Err(error) => say(format_args!(
+            "the descriptor limit stays at {}: {error}",
+            limits::nofile()
+        )),
+    }
+    let (accept, io) = (flags.accept, flags.io);
+    let server = Server::start(Config {
+        listen: flags.listen,
+        shards: flags.shards,
+        pinning: flags.pin,
+        accept,
+        io,
+        max_connections: flags.max_connections,
+        idle_timeout: flags.idle_timeout,
+        notice: |text| say(format_args!("{text}")),
+    })?;
+    for warning in server.warnings() {
+        say(format_args!("warning: {warning}"));
+    }
+    let signals = Signals::catch(server.handle())?;
+    say(format_args!(
+        "{} shards, accept {accept}, io {io}",
+        server.handle().shards().len()
+    ));
+    // Whoever started this may have closed the other end; that is no reason not to serve.
+    let _ = writeln!(io::stdout(), "listening on {}", server.local_addr());
+
+    let signal = server.handle().block_on(signals.wait())?;
+    let live = server.stats().total().live;
+    say(format_args!(
+        "{signal}: no longer accepting; {live} connections may take {:?} to finish",
+        flags.drain
+    ));
+    let summary = server.shutdown(flags.drain);
+    let _ = write!(io::stdout(), "{}", summary.stats);
+    match summary.stuck {
+        None => Ok(ExitCode::SUCCESS),
+        Some(stuck) => {
+            say(format_args!("{stuck}"));
+            Ok(ExitCode::from(FAILED))
+        }
+    }
+}
+
+/// Tells the operator something. Standard output is kept for what scripts read.
+fn say(text: std::fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr(), "server-demo: {text}");
+}

@@ -1,0 +1,287 @@
+//! What a server is asked to be. Filled by the command line, by tests and by the load generator; checked once, when a
+//! server starts, so that later code can trust it.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::str::FromStr;
+use std::time::Duration;
+
+use reactor::Pinning;
+
+use crate::units::{self, UnitError};
+
+/// How many connections the kernel may queue for a listener.
+pub const BACKLOG: i32 = 1024;
+
+/// Bytes read from a connection at a time. It bounds what a peer that never reads can make the server hold.
+pub const READ_BUFFER: usize = 16 * 1024;
+
+/// More shards than this are refused as a slip of the finger.
+const SHARDS_MAX: usize = 1024;
+
+/// Which shard serves a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AcceptPolicy {
+    /// A listener per shard on one address (`SO_REUSEPORT`): the kernel spreads connections by a hash of their
+    /// addresses and each stays on the shard that accepted it.
+    ///
+    /// Only Linux spreads them; elsewhere one listener may get all.
+    #[default]
+    ReusePort,
+    /// One listener; a hash of the descriptor number chooses.
+    Hash,
+    /// One listener; each shard in turn.
+    RoundRobin,
+    /// One listener; the shard with the fewest live connections.
+    LeastLoaded,
+}
+
+impl AcceptPolicy {
+    /// Every policy, in the order of the help text.
+    pub const ALL: [Self; 4] = [
+        Self::ReusePort,
+        Self::Hash,
+        Self::RoundRobin,
+        Self::LeastLoaded,
+    ];
+
+    /// The policy's name on a command line.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ReusePort => "reuseport",
+            Self::Hash => "hash",
+            Self::RoundRobin => "round-robin",
+            Self::LeastLoaded => "least-loaded",
+        }
+    }
+}
+
+/// Which surface of `AsyncFd` a connection is served with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum IoSurface {
+    /// `asyncfd::net::TcpStream`, whose reads and writes know when a socket is drained.
+    #[default]
+    Helpers,
+    /// `AsyncFd` with `readable().await` and `try_io` on the guard.
+    Guards,
+    /// `AsyncFd` with `poll_read_ready_mut` and `poll_write_ready_mut`.
+    Poll,
+}
+
+impl IoSurface {
+    /// Every surface, in the order of the help text.
+    pub const ALL: [Self; 3] = [Self::Helpers, Self::Guards, Self::Poll];
+
+    /// The surface's name on a command line.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Helpers => "helpers",
+            Self::Guards => "guards",
+            Self::Poll => "poll",
+        }
+    }
+}
+
+/// A word that names no [`AcceptPolicy`] or [`IoSurface`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownName {
+    given: String,
+    known: Vec<&'static str>,
+}
+
+impl fmt::Display for UnknownName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` is none of {}", self.given, self.known.join(", "))
+    }
+}
+
+impl Error for UnknownName {}
+
+/// The value among `all` whose name was given.
+fn by_name<T: Copy>(
+    given: &str,
+    all: &[T],
+    name: impl Fn(T) -> &'static str,
+) -> Result<T, UnknownName> {
+    all.iter()
+        .copied()
+        .find(|value| name(*value) == given)
+        .ok_or_else(|| UnknownName {
+            given: given.to_owned(),
+            known: all.iter().map(|value| name(*value)).collect(),
+        })
+}
+
+impl FromStr for AcceptPolicy {
+    type Err = UnknownName;
+
+    fn from_str(given: &str) -> Result<Self, UnknownName> {
+        by_name(given, &Self::ALL, Self::name)
+    }
+}
+
+impl FromStr for IoSurface {
+    type Err = UnknownName;
+
+    fn from_str(given: &str) -> Result<Self, UnknownName> {
+        by_name(given, &Self::ALL, Self::name)
+    }
+}
+
+impl fmt::Display for AcceptPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl fmt::Display for IoSurface {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// Reads a pinning: `auto`, `none`, or a list of CPUs such as `0,2` or `0-3`.
+///
+/// # Errors
+/// The text is neither word and no list of CPUs.
+pub fn parse_pinning(text: &str) -> Result<Pinning, UnitError> {
+    match text {
+        "auto" => Ok(Pinning::Auto),
+        "none" => Ok(Pinning::None),
+        list => units::parse_cpus(list).map(Pinning::Cpus),
+    }
+}
+
+/// What a server is asked to be.
+///
+/// # Examples
+/// ```
+/// use server_demo::{AcceptPolicy, Config};
+///
+/// let config = Config {
+///     accept: AcceptPolicy::LeastLoaded,
+///     max_connections: Some(10_000),
+///     ..Config::default()
+/// };
+/// assert!(config.listen.ip().is_loopback());
+/// ```
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The address to listen on; port 0 takes a free one. Default: 127.0.0.1:7777.
+    pub listen: SocketAddr,
+    /// Shard threads. Default: as many as CPUs are listed in `pinning`, else one per CPU this process may use.
+    pub shards: Option<usize>,
+    /// Which CPUs the shards are pinned to. Default: those this process may use, in order.
+    pub pinning: Pinning,
+    /// How connections are spread over the shards.
+    pub accept: AcceptPolicy,
+    /// Which surface of `AsyncFd` serves them.
+    pub io: IoSurface,
+    /// Connections beyond this many are closed as soon as they are accepted. Default: no limit.
+    pub max_connections: Option<usize>,
+    /// A connection on which no byte moves for this long is closed. Default: never.
+    pub idle_timeout: Option<Duration>,
+    /// Told, on a shard thread and seldom, what an operator should know: that accepting pauses, and why.
+    /// Default: nobody is.
+    pub notice: fn(&str),
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7777)),
+            shards: None,
+            pinning: Pinning::Auto,
+            accept: AcceptPolicy::default(),
+            io: IoSurface::default(),
+            max_connections: None,
+            idle_timeout: None,
+            notice: |_| {},
+        }
+    }
+}
+
+impl Config {
+    /// Finds what no server could be, before any resource is taken.
+    pub(crate) fn check(&self) -> io::Result<()> {
+        let refuse = |why: String| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+        match self.shards {
+            Some(0) => return refuse("a server needs at least one shard".into()),
+            Some(shards) if shards > SHARDS_MAX => {
+                return refuse(format!(
+                    "{shards} shards are too many; the most is {SHARDS_MAX}"
+                ));
+            }
+            _ => {}
+        }
+        if let Pinning::Cpus(cpus) = &self.pinning {
+            check_cpus(cpus)?;
+        }
+        if self.max_connections == Some(0) {
+            return refuse("a limit of 0 connections would serve nobody".into());
+        }
+        if self.idle_timeout == Some(Duration::ZERO) {
+            return refuse("an idle timeout of 0 would close every connection at once".into());
+        }
+        Ok(())
+    }
+
+    /// How many shards to start, or `None` to leave it to the reactor.
+    pub(crate) fn shard_count(&self) -> Option<usize> {
+        match (self.shards, &self.pinning) {
+            (Some(shards), _) => Some(shards),
+            (None, Pinning::Cpus(cpus)) => Some(cpus.len()),
+            (None, _) => None,
+        }
+    }
+}
+
+/// Refuses CPUs that this process may not run on. The reactor itself would only warn, since a library must live with
+/// a mask that changed; a list that someone typed is better corrected.
+fn check_cpus(cpus: &[usize]) -> io::Result<()> {
+    let refuse = |why: String| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+    if cpus.is_empty() {
+        return refuse("the list of CPUs is empty".into());
+    }
+    let Some(allowed) = allowed_cpus()? else {
+        return Ok(());
+    };
+    match cpus.iter().find(|cpu| !allowed.contains(cpu)) {
+        None => Ok(()),
+        Some(cpu) => {
+            let allowed: Vec<String> = allowed.iter().map(ToString::to_string).collect();
+            refuse(format!(
+                "cannot pin to CPU {cpu}: this process may use {}",
+                if allowed.is_empty() {
+                    "none".to_owned()
+                } else {
+                    allowed.join(", ")
+                }
+            ))
+        }
+    }
+}
+
+/// The CPUs in this thread's mask, or `None` where the system does not say.
+#[cfg(target_os = "linux")]
+fn allowed_cpus() -> io::Result<Option<Vec<usize>>> {
+    use rustix::thread::{CpuSet, sched_getaffinity};
+    let mask = sched_getaffinity(None)?;
+    Ok(Some(
+        (0..CpuSet::MAX_CPU)
+            .filter(|cpu| mask.is_set(*cpu))
+            .collect(),
+    ))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn allowed_cpus() -> io::Result<Option<Vec<usize>>> {
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,138 @@
+//! What one shard of the server owns: a scratch buffer that all its connections read into, and the list of the tasks
+//! that a drain has to wake.
+//!
+//! Everything here is touched by its own shard's thread only, in plain cells. A connection that waits holds no buffer:
+//! it borrows the scratch buffer between a read and the write that answers it, and never across a suspension.
+//! Tests: `local/tests.rs`, and the drain tests of this package.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use reactor::ShardId;
+use slab::Slab;
+
+use crate::config::READ_BUFFER;
+use crate::server::Shared;
+use crate::stats::Counters;
+
+thread_local! {
+    /// This shard's part of the server. Set before the server accepts anything; a shard thread serves one server.
+    static LOCAL: RefCell<Option<Rc<Local>>> = const { RefCell::new(None) };
+}
+
+/// What one shard of the server owns.
+#[derive(Debug)]
+pub(crate) struct Local {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) shard: ShardId,
+    pub(crate) scratch: Scratch,
+    /// Set once, when the server begins to drain.
+    drain: Cell<Option<Drain>>,
+    /// The tasks to wake when it does. A task keeps one waker here for as long as it lives, so that waiting itself
+    /// puts nothing in and takes nothing out.
+    listed: RefCell<Slab<Waker>>,
+}
+
+/// How long a drain may take, as one shard sees it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Drain {
+    /// Until then a connection that stays busy is served on.
+    pub(crate) busy_until: Instant,
+}
+
+impl Local {
+    /// Makes this thread a shard of the server.
+    pub(crate) fn install(shared: Arc<Shared>, shard: ShardId) -> Rc<Self> {
+        let local = Rc::new(Self {
+            shared,
+            shard,
+            scratch: Scratch::new(),
+            drain: Cell::new(None),
+            listed: RefCell::new(Slab::new()),
+        });
+        LOCAL.with(|slot| slot.replace(Some(Rc::clone(&local))));
+        local
+    }
+
+    /// The current shard's part of the server.
+    ///
+    /// # Panics
+    /// On a thread that is not a shard of a server.
+    pub(crate) fn current() -> Rc<Self> {
+        LOCAL.with(|slot| {
+            let local = slot.borrow();
+            Rc::clone(
+                local
+                    .as_ref()
+                    .expect("connections are started on shards of the server only"),
+            )
+        })
+    }
+
+    /// This shard's counters.
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.shared.counters[self.shard.index()]
+    }
+
+    /// What there is to know about the drain, once there is one.
+    pub(crate) fn drain(&self) -> Option<Drain> {
+        self.drain.get()
+    }
+
+    /// Begins the drain on this shard: every listed task is woken and finds [`Self::drain`] set.
+    pub(crate) fn begin_drain(&self, allowed: Duration) {
+        let now = Instant::now();
+        let busy_until = now.checked_add(allowed / 2).unwrap_or(now);
+        self.drain.set(Some(Drain { busy_until }));
+        // Cloned first, woken after: a waker may run code that lists or unlists.
+        let wakers: Vec<Waker> = self
+            .listed
+            .borrow()
+            .iter()
+            .map(|(_, waker)| waker.clone())
+            .collect();
+        for waker in wakers {
+            waker.wake();
+        }
+    }
+
+    /// Puts a task among those that a drain wakes.
+    pub(crate) fn list(&self, waker: &Waker) -> u32 {
+        let waker = waker.clone();
+        let key = self.listed.borrow_mut().insert(waker);
+        u32::try_from(key).expect("descriptors, and so connections, are numbered by an i32")
+    }
+
+    /// Takes a task out again.
+    pub(crate) fn unlist(&self, key: u32) {
+        let waker = self.listed.borrow_mut().try_remove(key as usize);
+        // Dropped only here, outside the borrow.
+        drop(waker);
+    }
+}
+
+/// The buffer that all connections of a shard read into.
+#[derive(Debug)]
+pub(crate) struct Scratch(RefCell<Box<[u8]>>);
+
+impl Scratch {
+    fn new() -> Self {
+        Self(RefCell::new(vec![0; READ_BUFFER].into_boxed_slice()))
+    }
+
+    /// Lends the buffer to be filled.
+    pub(crate) fn fill<R>(&self, read: impl FnOnce(&mut [u8]) -> R) -> R {
+        read(&mut self.0.borrow_mut())
+    }
+
+    /// Lends the first `len` bytes.
+    pub(crate) fn with<R>(&self, len: usize, write: impl FnOnce(&[u8]) -> R) -> R {
+        write(&self.0.borrow()[..len])
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,170 @@
+//! Counters per shard. A shard writes its own and anyone may read them; in steady echo no line of them is written by
+//! one shard and read by another. Tests: `tests/` of this package.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// The counters of one shard, on cache lines of their own.
+///
+/// All are `Relaxed`: they are counts for reports and order nothing else.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(crate) struct Counters {
+    /// Connections given to this shard. Written by the thread that accepts.
+    pub(crate) accepted: AtomicU64,
+    /// Connections of this shard that ended, in whatever way.
+    pub(crate) closed: AtomicU64,
+    /// Bytes echoed. Written by this shard alone, so that a plain load and store will do.
+    bytes: AtomicU64,
+    /// Connections that this shard accepted beyond the limit, and closed.
+    pub(crate) over_limit: AtomicU64,
+    /// Connections closed because no byte moved.
+    pub(crate) idle_closed: AtomicU64,
+    /// Connections that ended in an error, such as a reset by the peer.
+    pub(crate) failed: AtomicU64,
+    /// Connections that the end of a drain cut off.
+    pub(crate) cut_off: AtomicU64,
+    /// Times this shard's acceptor had to pause because something ran out.
+    pub(crate) accept_pauses: AtomicU64,
+}
+
+impl Counters {
+    /// Adds one to a counter.
+    pub(crate) fn bump(counter: &AtomicU64) {
+        counter.fetch_add(1, Relaxed);
+    }
+
+    /// Adds to the bytes echoed. Called by the owning shard only.
+    pub(crate) fn add_bytes(&self, bytes: u64) {
+        self.bytes
+            .store(self.bytes.load(Relaxed).wrapping_add(bytes), Relaxed);
+    }
+
+    /// Connections given to this shard that have not ended.
+    pub(crate) fn live(&self) -> u64 {
+        // `closed` first: whatever ended by then had been accepted before.
+        let closed = self.closed.load(Relaxed);
+        self.accepted.load(Relaxed).saturating_sub(closed)
+    }
+
+    pub(crate) fn read(&self) -> ShardStats {
+        ShardStats {
+            live: self.live(),
+            accepted: self.accepted.load(Relaxed),
+            closed: self.closed.load(Relaxed),
+            bytes: self.bytes.load(Relaxed),
+            over_limit: self.over_limit.load(Relaxed),
+            idle_closed: self.idle_closed.load(Relaxed),
+            failed: self.failed.load(Relaxed),
+            cut_off: self.cut_off.load(Relaxed),
+            accept_pauses: self.accept_pauses.load(Relaxed),
+            polls: 0,
+            remote_wakes: 0,
+            cpu: None,
+        }
+    }
+}
+
+/// What one shard has done so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ShardStats {
+    /// Connections given to this shard.
+    pub accepted: u64,
+    /// Connections of this shard that ended, in whatever way.
+    pub closed: u64,
+    /// Connections of this shard that have not ended.
+    pub live: u64,
+    /// Bytes echoed.
+    pub bytes: u64,
+    /// Connections that this shard accepted beyond the limit, and closed at once. They are in no other count.
+    pub over_limit: u64,
+    /// Connections closed by the idle timeout.
+    pub idle_closed: u64,
+    /// Connections that ended in an error, such as a reset by the peer.
+    pub failed: u64,
+    /// Connections that were open when the time for draining was over.
+    pub cut_off: u64,
+    /// Times this shard's acceptor paused because descriptors or memory ran out.
+    pub accept_pauses: u64,
+    /// Task polls, as the reactor counts them.
+    pub polls: u64,
+    /// Wakes sent to this shard by other threads, as the reactor counts them. A server in steady echo sends none.
+    pub remote_wakes: u64,
+    /// The CPU this shard is pinned to.
+    pub cpu: Option<usize>,
+}
+
+/// What every shard has done so far.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// In the order of the shards.
+    pub shards: Vec<ShardStats>,
+}
+
+impl Stats {
+    /// The sums over all shards.
+    #[must_use]
+    pub fn total(&self) -> ShardStats {
+        self.shards
+            .iter()
+            .fold(ShardStats::default(), |sum, shard| ShardStats {
+                accepted: sum.accepted + shard.accepted,
+                closed: sum.closed + shard.closed,
+                live: sum.live + shard.live,
+                bytes: sum.bytes + shard.bytes,
+                over_limit: sum.over_limit + shard.over_limit,
+                idle_closed: sum.idle_closed + shard.idle_closed,
+                failed: sum.failed + shard.failed,
+                cut_off: sum.cut_off + shard.cut_off,
+                accept_pauses: sum.accept_pauses + shard.accept_pauses,
+                polls: sum.polls + shard.polls,
+                remote_wakes: sum.remote_wakes + shard.remote_wakes,
+                cpu: None,
+            })
+    }
+}
+
+/// A table for people: a line per shard, then the sums.
+impl fmt::Display for Stats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{:>5} {:>4} {:>10} {:>10} {:>8} {:>15} {:>10} {:>8} {:>8} {:>8} {:>12} {:>12}",
+            "shard",
+            "cpu",
+            "accepted",
+            "closed",
+            "live",
+            "bytes",
+            "over limit",
+            "idle",
+            "failed",
+            "cut off",
+            "polls",
+            "remote wakes"
+        )?;
+        let mut line = |name: &str, s: &ShardStats| {
+            let cpu = s.cpu.map_or_else(|| "-".to_owned(), |cpu| cpu.to_string());
+            writeln!(
+                f,
+                "{name:>5} {cpu:>4} {:>10} {:>10} {:>8} {:>15} {:>10} {:>8} {:>8} {:>8} {:>12} {:>12}",
+                s.accepted,
+                s.closed,
+                s.live,
+                s.bytes,
+                s.over_limit,
+                s.idle_closed,
+                s.failed,
+                s.cut_off,
+                s.polls,
+                s.remote_wakes
+            )
+        };
+        for (index, shard) in self.shards.iter().enumerate() {
+            line(&index.to_string(), shard)?;
+        }
+        line("all", &self.total())
+    }
+}

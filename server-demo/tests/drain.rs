@@ -1,0 +1,252 @@
+//! Ending: a drain cuts no reply off, waits for nobody who is idle, and has a deadline; signals start it.
+
+mod common;
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::sync::Barrier;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use common::{DEADLINE, Demo, config, connect, eventually, is_closed, payload, round_trip, start};
+use rustix::process::Signal;
+use server_demo::{AcceptPolicy, Config, IoSurface};
+
+#[test]
+fn idle_connections_do_not_hold_a_drain_up() {
+    for io in IoSurface::ALL {
+        for accept in AcceptPolicy::ALL {
+            let server = start(Config {
+                io,
+                accept,
+                ..config()
+            });
+            let mut streams: Vec<TcpStream> =
+                (0..50).map(|_| connect(server.local_addr())).collect();
+            for (number, stream) in streams.iter_mut().enumerate() {
+                round_trip(stream, number, 0, 10);
+            }
+            let began = Instant::now();
+            let end = server.shutdown(DEADLINE);
+            assert!(began.elapsed() < DEADLINE / 4, "{:?}", began.elapsed());
+            assert!(end.stuck.is_none());
+            let total = end.stats.total();
+            assert_eq!(
+                (total.accepted, total.closed, total.cut_off, total.failed),
+                (50, 50, 0, 0),
+                "{}",
+                end.stats
+            );
+            for mut stream in streams {
+                assert_eq!(stream.read(&mut [0]).expect("an end, not a reset"), 0);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_drain_sends_a_slow_reader_all_it_is_owed() {
+    const LEN: usize = 24 << 20;
+    for io in IoSurface::ALL {
+        let server = start(Config { io, ..config() });
+        let sent = payload(5, 5, LEN);
+        let mut stream = connect(server.local_addr());
+        let mut writer = stream.try_clone().unwrap();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                writer.write_all(&sent).unwrap();
+                writer.shutdown(Shutdown::Write).unwrap();
+            });
+            let handle = server.handle().clone();
+            let reader = scope.spawn(move || {
+                // Nothing is read before the drain has begun.
+                handle.block_on(handle.shutdown_requested());
+                let mut came = Vec::with_capacity(LEN);
+                stream.read_to_end(&mut came).unwrap();
+                came
+            });
+            assert!(eventually(|| server.stats().total().bytes > 0));
+            let drain = scope.spawn(move || server.shutdown(DEADLINE));
+            let came = reader.join().unwrap();
+            assert!(
+                came == sent,
+                "{io}: {} of {LEN} bytes came back",
+                came.len()
+            );
+            let end = drain.join().unwrap();
+            assert_eq!(end.stats.total().cut_off, 0, "{}", end.stats);
+        });
+    }
+}
+
+#[test]
+fn sigterm_during_traffic_cuts_no_reply_and_exits_0() {
+    for io in IoSurface::ALL {
+        for accept in [AcceptPolicy::ReusePort, AcceptPolicy::Hash] {
+            const CLIENTS: usize = 16;
+            let flags = [
+                "--listen",
+                "127.0.0.1:0",
+                "--shards",
+                "2",
+                "--drain",
+                "2s",
+                "--io",
+                io.name(),
+                "--accept",
+                accept.name(),
+            ];
+            let mut demo = Demo::start(&flags);
+            let addr = demo.addr();
+            let running = Barrier::new(CLIENTS + 1);
+            thread::scope(|scope| {
+                for client in 0..CLIENTS {
+                    let running = &running;
+                    scope.spawn(move || {
+                        let mut stream = connect(addr);
+                        round_trip(&mut stream, client, 0, 100);
+                        running.wait();
+                        // Closed loop without a pause, until the server ends the connection: always between two
+                        // answers, and in order.
+                        for message in 1.. {
+                            let sent = payload(client, message, 100);
+                            if stream.write_all(&sent).is_err() {
+                                return;
+                            }
+                            let mut came = Vec::new();
+                            let result = (&stream).take(100).read_to_end(&mut came);
+                            assert!(result.is_ok(), "{io}, {accept}: {result:?}");
+                            if came.is_empty() {
+                                return;
+                            }
+                            assert!(
+                                came == sent,
+                                "{io}, {accept}: a reply of {} bytes",
+                                came.len()
+                            );
+                        }
+                    });
+                }
+                running.wait();
+                demo.signal(Signal::TERM);
+            });
+            let status = demo.wait();
+            assert_eq!(status.code(), Some(0), "{}", demo.rest_of_stderr());
+            let summary = demo.rest_of_stdout();
+            let total = summary
+                .lines()
+                .last()
+                .unwrap()
+                .split_whitespace()
+                .collect::<Vec<_>>();
+            assert_eq!(total[0], "all", "{summary}");
+            assert_eq!(
+                total[2..5],
+                [&CLIENTS.to_string(), &CLIENTS.to_string(), "0"],
+                "{summary}"
+            );
+            let headings = summary.lines().next().unwrap();
+            for heading in [
+                "accepted",
+                "closed",
+                "bytes",
+                "live",
+                "over limit",
+                "polls",
+                "remote wakes",
+            ] {
+                assert!(headings.contains(heading), "{summary}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_drain_ends_at_its_deadline() {
+    for io in IoSurface::ALL {
+        let server = start(Config { io, ..config() });
+        let stream = connect(server.local_addr());
+        stream.set_nonblocking(true).unwrap();
+        let chunk = payload(3, 3, 64 * 1024);
+        // A peer that is owed bytes and never reads them.
+        assert!(eventually(|| {
+            matches!((&stream).write(&chunk), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock)
+        }));
+        let began = Instant::now();
+        let end = server.shutdown(Duration::from_millis(300));
+        let took = began.elapsed();
+        assert!(
+            took >= Duration::from_millis(300) && took < DEADLINE / 4,
+            "{took:?}"
+        );
+        assert!(end.stuck.is_none());
+        assert_eq!(end.stats.total().cut_off, 1, "{}", end.stats);
+        assert_eq!(end.stats.total().live, 0);
+    }
+}
+
+#[test]
+fn during_a_drain_nobody_new_gets_in() {
+    let server = start(config());
+    let addr = server.local_addr();
+    let mut held = connect(addr);
+    round_trip(&mut held, 0, 0, 10);
+    thread::scope(|scope| {
+        let drain = scope.spawn(move || server.shutdown(DEADLINE));
+        // The one inside keeps busy, so that the drain goes on.
+        let mut message = 0;
+        assert!(eventually(|| {
+            message += 1;
+            round_trip(&mut held, 0, message, 10);
+            TcpStream::connect_timeout(&addr, DEADLINE).is_err()
+        }));
+        round_trip(&mut held, 0, 0, 10);
+        drop(held);
+        let began = Instant::now();
+        assert!(drain.join().unwrap().stuck.is_none());
+        assert!(
+            began.elapsed() < DEADLINE / 4,
+            "the last one gone, the drain is over"
+        );
+    });
+}
+
+#[test]
+fn a_drain_of_no_time_closes_at_once() {
+    let server = start(config());
+    let mut stream = connect(server.local_addr());
+    round_trip(&mut stream, 0, 0, 10);
+    let began = Instant::now();
+    let end = server.shutdown(Duration::ZERO);
+    assert!(began.elapsed() < DEADLINE / 4);
+    assert_eq!(end.stats.total().live, 0);
+    assert!(is_closed(&mut stream));
+}
+
+#[test]
+fn sigint_without_a_connection_exits_0() {
+    let mut demo = Demo::start(&["--listen", "127.0.0.1:0", "--shards", "1"]);
+    demo.addr();
+    demo.signal(Signal::INT);
+    assert_eq!(demo.wait().code(), Some(0));
+    let words = demo.rest_of_stderr();
+    assert!(
+        words.contains("SIGINT: no longer accepting; 0 connections"),
+        "{words}"
+    );
+}
+
+#[test]
+fn a_second_signal_ends_a_drain_that_hangs() {
+    let mut demo = Demo::start(&["--listen", "127.0.0.1:0", "--shards", "1", "--drain", "1h"]);
+    let stream = connect(demo.addr());
+    stream.set_nonblocking(true).unwrap();
+    let chunk = payload(3, 3, 64 * 1024);
+    assert!(eventually(|| {
+        matches!((&stream).write(&chunk), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock)
+    }));
+    demo.signal(Signal::TERM);
+    assert!(demo.says("SIGTERM: no longer accepting"));
+    demo.signal(Signal::TERM);
+    assert_eq!(demo.wait().code(), Some(143));
+}

@@ -1,0 +1,294 @@
+//! Echo, under each accept policy and on each surface: many connections, large payloads, half-close, resets, and which
+//! shard does what.
+
+mod common;
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::Barrier;
+use std::thread;
+use std::time::Duration;
+
+use common::{DEADLINE, config, connect, eventually, is_closed, payload, round_trip, start};
+use server_demo::{AcceptPolicy, Config, IoSurface, Server};
+
+/// Runs `test` against a server of each surface.
+fn on_each_surface(test: impl Fn(&Server)) {
+    for io in IoSurface::ALL {
+        println!("surface {io}");
+        test(&start(Config { io, ..config() }));
+    }
+}
+
+fn remote_wakes(server: &Server) -> u64 {
+    server.stats().total().remote_wakes
+}
+
+/// Connects `connections` clients from four threads, lets all of them be served once, then runs `rounds` more on each
+/// while nobody comes or goes, and says how many remote wakes those took.
+fn steady_remote_wakes(server: &Server, connections: usize, rounds: usize) -> u64 {
+    const THREADS: usize = 4;
+    let addr = server.local_addr();
+    let (ramped, counted, done) = (
+        Barrier::new(THREADS + 1),
+        Barrier::new(THREADS + 1),
+        Barrier::new(THREADS + 1),
+    );
+    thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let (ramped, counted, done) = (&ramped, &counted, &done);
+            scope.spawn(move || {
+                let numbers: Vec<usize> = (thread..connections).step_by(THREADS).collect();
+                let mut streams: Vec<TcpStream> = numbers.iter().map(|_| connect(addr)).collect();
+                for (stream, number) in streams.iter_mut().zip(&numbers) {
+                    round_trip(stream, *number, 0, 64);
+                }
+                ramped.wait();
+                counted.wait();
+                for round in 1..=rounds {
+                    for (stream, number) in streams.iter_mut().zip(&numbers) {
+                        round_trip(stream, *number, round, 64);
+                    }
+                }
+                done.wait();
+                // The streams close only after everything is counted.
+                counted.wait();
+            });
+        }
+        ramped.wait();
+        let before = remote_wakes(server);
+        counted.wait();
+        done.wait();
+        let wakes = remote_wakes(server) - before;
+        let stats = server.stats();
+        assert_eq!(stats.total().live, connections as u64, "{stats}");
+        assert_eq!(
+            stats.total().bytes,
+            64 * (connections * (rounds + 1)) as u64,
+            "{stats}"
+        );
+        counted.wait();
+        wakes
+    })
+}
+
+fn echo_under(accept: AcceptPolicy) {
+    const CONNECTIONS: usize = 200;
+    for io in IoSurface::ALL {
+        println!("accept {accept}, io {io}");
+        let server = start(Config {
+            accept,
+            io,
+            ..config()
+        });
+        let wakes = steady_remote_wakes(&server, CONNECTIONS, 5);
+        assert_eq!(wakes, 0, "steady echo stays on its shard");
+        let stats = server.stats();
+        let accepted: Vec<u64> = stats.shards.iter().map(|shard| shard.accepted).collect();
+        match accept {
+            AcceptPolicy::RoundRobin | AcceptPolicy::LeastLoaded => {
+                assert_eq!(accepted, [100, 100])
+            }
+            // The kernel's hash of random ports, and a multiplicative hash of numbers in a row.
+            AcceptPolicy::ReusePort | AcceptPolicy::Hash => {
+                assert!(accepted.iter().all(|shard| *shard > 30), "{accepted:?}");
+            }
+        }
+        assert!(
+            eventually(|| server.stats().total().live == 0),
+            "{}",
+            server.stats()
+        );
+        let end = server.shutdown(DEADLINE);
+        assert!(end.stuck.is_none());
+        let total = end.stats.total();
+        assert_eq!(
+            (total.closed, total.failed, total.cut_off),
+            (CONNECTIONS as u64, 0, 0),
+            "{}",
+            end.stats
+        );
+    }
+}
+
+#[test]
+fn echo_under_reuseport() {
+    echo_under(AcceptPolicy::ReusePort);
+}
+
+#[test]
+fn echo_under_hash() {
+    echo_under(AcceptPolicy::Hash);
+}
+
+#[test]
+fn echo_under_round_robin() {
+    echo_under(AcceptPolicy::RoundRobin);
+}
+
+#[test]
+fn echo_under_least_loaded() {
+    echo_under(AcceptPolicy::LeastLoaded);
+}
+
+#[test]
+fn least_loaded_fills_the_gap_that_closed_connections_leave() {
+    let server = start(Config {
+        accept: AcceptPolicy::LeastLoaded,
+        ..config()
+    });
+    let mut streams: Vec<TcpStream> = (0..8).map(|_| connect(server.local_addr())).collect();
+    for (number, stream) in streams.iter_mut().enumerate() {
+        round_trip(stream, number, 0, 8);
+    }
+    // They went to the shards in turn: every other one is on the first shard.
+    let mut second_shard = Vec::new();
+    for (number, stream) in streams.into_iter().enumerate() {
+        if number % 2 == 1 {
+            second_shard.push(stream);
+        }
+    }
+    assert!(eventually(|| server.stats().total().live == 4));
+    assert_eq!(server.stats().shards[1].live, 4, "{}", server.stats());
+    let mut more: Vec<TcpStream> = (0..4).map(|_| connect(server.local_addr())).collect();
+    for (number, stream) in more.iter_mut().enumerate() {
+        round_trip(stream, number, 1, 8);
+    }
+    assert_eq!(server.stats().shards[0].live, 4, "{}", server.stats());
+}
+
+#[test]
+fn a_half_closed_client_gets_all_its_echo_and_then_the_end() {
+    on_each_surface(|server| {
+        for len in [0, 1, 16 * 1024, 16 * 1024 + 1, 300_000] {
+            let sent = payload(len, 0, len);
+            let mut stream = connect(server.local_addr());
+            let mut writer = stream.try_clone().unwrap();
+            let came = thread::scope(|scope| {
+                scope.spawn(|| {
+                    writer.write_all(&sent).unwrap();
+                    writer.shutdown(Shutdown::Write).unwrap();
+                });
+                let mut came = Vec::new();
+                stream.read_to_end(&mut came).unwrap();
+                came
+            });
+            assert!(sent == came, "{len} bytes sent, {} came back", came.len());
+        }
+        assert!(eventually(|| server.stats().total().live == 0));
+        assert_eq!(server.stats().total().failed, 0);
+    });
+}
+
+#[test]
+fn a_payload_larger_than_all_buffers_reaches_a_reader_that_starts_late() {
+    const LEN: usize = 24 << 20;
+    on_each_surface(|server| {
+        let sent = payload(1, 2, LEN);
+        let mut stream = connect(server.local_addr());
+        let mut writer = stream.try_clone().unwrap();
+        // Another connection of each shard goes on meanwhile: the one that is blocked holds nobody up.
+        let mut others: Vec<TcpStream> = (0..8).map(|_| connect(server.local_addr())).collect();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                writer.write_all(&sent).unwrap();
+                writer.shutdown(Shutdown::Write).unwrap();
+            });
+            // The server stands still once the socket buffers of both directions are full.
+            let mut last = u64::MAX;
+            assert!(eventually(|| {
+                thread::sleep(Duration::from_millis(20));
+                let bytes = server.stats().total().bytes;
+                std::mem::replace(&mut last, bytes) == bytes && bytes > 0
+            }));
+            assert!(
+                last < LEN as u64,
+                "the socket buffers of this machine hold {LEN} bytes"
+            );
+            for (number, other) in others.iter_mut().enumerate() {
+                round_trip(other, number, 0, 1_000);
+            }
+            let mut came = vec![0; LEN];
+            stream.read_exact(&mut came).unwrap();
+            assert!(came == sent, "the payload came back changed");
+            assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+        });
+    });
+}
+
+#[test]
+fn many_small_pieces_come_back_in_order() {
+    on_each_surface(|server| {
+        let sent = payload(7, 7, 40_000);
+        let mut stream = connect(server.local_addr());
+        let mut writer = stream.try_clone().unwrap();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut rest = &sent[..];
+                let mut piece = 1;
+                while !rest.is_empty() {
+                    let (now, later) = rest.split_at(piece.min(rest.len()));
+                    writer.write_all(now).unwrap();
+                    rest = later;
+                    piece = piece % 97 + 1;
+                }
+            });
+            let mut came = vec![0; sent.len()];
+            stream.read_exact(&mut came).unwrap();
+            assert!(came == sent);
+        });
+    });
+}
+
+#[test]
+fn a_peer_that_resets_ends_its_own_connection_only() {
+    fn reset(addr: SocketAddr) {
+        let stream = connect(addr);
+        let socket = socket2::SockRef::from(&stream);
+        socket.set_linger(Some(Duration::ZERO)).unwrap();
+        drop(stream);
+    }
+    on_each_surface(|server| {
+        let mut witness = connect(server.local_addr());
+        round_trip(&mut witness, 0, 0, 100);
+        for _ in 0..20 {
+            reset(server.local_addr());
+        }
+        assert!(eventually(|| {
+            let total = server.stats().total();
+            // Some may be gone before they are accepted, and then the kernel may not pass them on.
+            total.live == 1 && total.failed >= 1
+        }));
+        round_trip(&mut witness, 0, 1, 100);
+    });
+}
+
+#[test]
+fn a_peer_that_resets_while_it_is_owed_bytes_ends_its_own_connection_only() {
+    on_each_surface(|server| {
+        let mut witness = connect(server.local_addr());
+        let mut stream = connect(server.local_addr());
+        stream.set_nonblocking(true).unwrap();
+        let chunk = payload(3, 3, 64 * 1024);
+        // Until both directions are full and the server waits to write.
+        assert!(eventually(
+            || matches!(stream.write(&chunk), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock)
+        ));
+        socket2::SockRef::from(&stream)
+            .set_linger(Some(Duration::ZERO))
+            .unwrap();
+        drop(stream);
+        assert!(eventually(|| server.stats().total().live == 1));
+        assert_eq!(server.stats().total().failed, 1);
+        round_trip(&mut witness, 0, 1, 100);
+    });
+}
+
+#[test]
+fn a_dropped_server_closes_its_connections_at_once() {
+    let server = start(config());
+    let mut stream = connect(server.local_addr());
+    round_trip(&mut stream, 0, 0, 10);
+    drop(server);
+    assert!(is_closed(&mut stream));
+}
