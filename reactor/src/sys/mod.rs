@@ -4,14 +4,18 @@
 //!   thread that [`pin_current`] pinned they are those from before the pin. Empty where they cannot be known.
 //! - `pin_current(cpu) -> io::Result<()>`: the calling thread runs on this CPU alone from now on, checked by reading its
 //!   mask back. After an error the mask is what it was.
-//! - `unpin_current() -> io::Result<()>`: the calling thread gets the mask that the first thread ever pinned had before;
-//!   nothing happens when no thread was pinned yet.
-//! - `CpuMask`: an affinity mask as an opaque, copyable value: `capture()` reads the calling thread's, `restore()` sets it.
+//! - `unpin_current() -> io::Result<()>`: the calling thread gets back the mask from before its pin. One that was never pinned
+//!   but may have been started by a pinned thread gets what the first thread ever pinned had; before that nothing happens.
 //!
-//! The builder and the shard threads call these. Operating-system cfgs stay in this folder. No code here is unsafe: the
-//! system calls go through `core_affinity` and `rustix`. Tests are in `tests.rs` (Linux only, where there is something to
-//! test).
+//! And for every Unix: `has_hung_up(fd)` and `is_fifo(fd)`, two questions about a bare number (`fd.rs`), and `Process`, which
+//! tells a forked child from the process it was forked off (`fork.rs`).
+//!
+//! The builder and the shard threads call these. Operating-system cfgs stay in this folder. Only those two files have
+//! unsafe code, one libc call each time: all else goes through `core_affinity` and `rustix`. Tests are in `tests.rs` (Linux
+//! only, where there is something to test).
 
+mod fd;
+mod fork;
 #[cfg(target_os = "linux")]
 mod linux;
 #[cfg(not(target_os = "linux"))]
@@ -19,10 +23,12 @@ mod other;
 #[cfg(all(test, target_os = "linux"))]
 mod tests;
 
+pub(crate) use fd::{has_hung_up, is_fifo};
+pub(crate) use fork::Process;
 #[cfg(target_os = "linux")]
-pub(crate) use linux::{CpuMask, allowed_cpus, pin_current, unpin_current};
+pub(crate) use linux::{allowed_cpus, pin_current, unpin_current};
 #[cfg(not(target_os = "linux"))]
-pub(crate) use other::{CpuMask, allowed_cpus, pin_current, unpin_current};
+pub(crate) use other::{allowed_cpus, pin_current, unpin_current};
 
 /// How many shards a reactor has when nobody says: one for each allowed CPU, or what the standard library knows where the
 /// mask cannot be read, but at least one.

@@ -1,0 +1,116 @@
+//! The errors that callers must tell apart, as `io::Error`s.
+
+use std::error::Error;
+use std::{fmt, io};
+
+/// What is inside the error that ends a wait on a reactor that has shut down.
+#[derive(Debug)]
+struct Gone;
+
+impl fmt::Display for Gone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the reactor has shut down: this descriptor will not be reported on any more")
+    }
+}
+
+impl Error for Gone {}
+
+/// The one error of everything that asks a reactor that has shut down.
+#[cold]
+pub(crate) fn shutdown_error() -> io::Error {
+    io::Error::other(Gone)
+}
+
+/// Whether an error says that the reactor has shut down.
+///
+/// Every wait on a descriptor, and every attempt to register one, ends in this error once the reactor is gone. It is
+/// recognised inside other `io::Error`s that were made from it too.
+///
+/// # Examples
+///
+/// ```
+/// use std::io;
+///
+/// assert!(!reactor::is_shutdown_error(&io::Error::other("something else")));
+/// ```
+#[must_use]
+pub fn is_shutdown_error(error: &io::Error) -> bool {
+    let mut cause: Option<&(dyn Error + 'static)> = error.get_ref().map(|inner| inner as _);
+    while let Some(inner) = cause {
+        if inner.is::<Gone>() {
+            return true;
+        }
+        // An `io::Error` around another gives the inner one's source as its own, which skips the inner one itself.
+        cause = match inner
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref)
+        {
+            Some(wrapped) => Some(wrapped),
+            None => inner.source(),
+        };
+    }
+    false
+}
+
+/// A registration that lost its descriptor number: the descriptor was closed behind its back, and the number now belongs
+/// to another registration, or to nobody.
+#[cold]
+pub(crate) fn dispossessed_error() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::NotFound,
+        "this registration no longer owns its descriptor number: the descriptor was closed while registered",
+    )
+}
+
+/// A table without a free slot.
+#[cold]
+pub(crate) fn table_full_error() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::QuotaExceeded,
+        "this shard has as many registrations as it can number",
+    )
+}
+
+/// A call from a process that was forked off the reactor's.
+#[cold]
+pub(crate) fn forked_error() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::Unsupported,
+        "this reactor belongs to the parent process: a forked child cannot use it",
+    )
+}
+
+/// A wait for reading and writing at once, of one closure that can do only one of them.
+#[cold]
+pub(crate) fn two_directions_error() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidInput,
+        "async_io takes one direction: with both, a closure that blocks in one would clear the other",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::{is_shutdown_error, shutdown_error};
+
+    #[test]
+    fn the_shutdown_error_is_recognised_through_wrappers() {
+        let error = shutdown_error();
+        assert_eq!(error.kind(), io::ErrorKind::Other);
+        assert!(is_shutdown_error(&error));
+        let wrapped = io::Error::new(io::ErrorKind::BrokenPipe, error);
+        assert!(is_shutdown_error(&wrapped));
+        assert!(is_shutdown_error(&io::Error::other(wrapped)));
+    }
+
+    #[test]
+    fn other_errors_are_not_the_shutdown_error() {
+        assert!(!is_shutdown_error(&io::Error::other(
+            "reactor has shut down"
+        )));
+        assert!(!is_shutdown_error(&io::Error::from(io::ErrorKind::Other)));
+        assert!(!is_shutdown_error(&io::Error::from_raw_os_error(9)));
+    }
+}

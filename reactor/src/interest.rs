@@ -1,0 +1,217 @@
+//! What a caller wants to hear about: a small set type that is never empty, with no mio in its signatures.
+//!
+//! `driver.rs` turns it into what the system is asked for; [`Ready::from_interest`] turns it into what ends a wait. The
+//! tests of both set types are at the end.
+
+use std::fmt;
+use std::ops::{BitOr, BitOrAssign};
+
+/// A set of readiness states to be told about; at least one.
+///
+/// Same as tokio's, with the same names.
+///
+/// # Platform notes
+///
+/// `PRIORITY` exists on Linux only. An error is always reported, asked for or not; `ERROR` alone is for those who want
+/// nothing else.
+///
+/// # Examples
+///
+/// ```
+/// use reactor::Interest;
+///
+/// const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
+/// assert_eq!(format!("{BOTH:?}"), "READABLE | WRITABLE");
+/// assert_eq!(BOTH.remove(Interest::READABLE), Some(Interest::WRITABLE));
+/// assert_eq!(BOTH.remove(BOTH), None);
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Interest(u8);
+
+const PRIORITY: u8 = 1 << 4;
+
+impl Interest {
+    /// Being able to read.
+    pub const READABLE: Self = Self(1);
+    /// Being able to write.
+    pub const WRITABLE: Self = Self(1 << 1);
+    /// Urgent data, and what else a descriptor's kind reports as a priority event.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub const PRIORITY: Self = Self(PRIORITY);
+    /// An error to be fetched.
+    pub const ERROR: Self = Self(1 << 5);
+
+    /// Both sets together.
+    #[must_use]
+    #[allow(clippy::should_implement_trait, reason = "tokio's name, and const")]
+    pub const fn add(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// This set without `other`, or `None` when nothing remains.
+    #[must_use]
+    pub const fn remove(self, other: Self) -> Option<Self> {
+        match self.0 & !other.0 {
+            0 => None,
+            rest => Some(Self(rest)),
+        }
+    }
+
+    /// Whether readable is in the set.
+    #[must_use]
+    pub const fn is_readable(self) -> bool {
+        self.0 & Self::READABLE.0 != 0
+    }
+
+    /// Whether writable is in the set.
+    #[must_use]
+    pub const fn is_writable(self) -> bool {
+        self.0 & Self::WRITABLE.0 != 0
+    }
+
+    /// Whether priority is in the set.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    #[must_use]
+    pub const fn is_priority(self) -> bool {
+        self.has_priority()
+    }
+
+    /// Whether error is in the set.
+    #[must_use]
+    pub const fn is_error(self) -> bool {
+        self.0 & Self::ERROR.0 != 0
+    }
+
+    /// As `is_priority`, on every platform.
+    pub(crate) const fn has_priority(self) -> bool {
+        self.0 & PRIORITY != 0
+    }
+}
+
+impl BitOr for Interest {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        self.add(other)
+    }
+}
+
+impl BitOrAssign for Interest {
+    fn bitor_assign(&mut self, other: Self) {
+        *self = self.add(other);
+    }
+}
+
+impl fmt::Debug for Interest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const NAMES: [(u8, &str); 4] = [
+            (Interest::READABLE.0, "READABLE"),
+            (Interest::WRITABLE.0, "WRITABLE"),
+            (PRIORITY, "PRIORITY"),
+            (Interest::ERROR.0, "ERROR"),
+        ];
+        fmt_flags(f, self.0, &NAMES)
+    }
+}
+
+/// Writes the names of the bits that are set, `A | B`, or `EMPTY`.
+pub(crate) fn fmt_flags(f: &mut fmt::Formatter<'_>, bits: u8, names: &[(u8, &str)]) -> fmt::Result {
+    let mut separator = "";
+    for (_, name) in names.iter().filter(|(bit, _)| bits & bit != 0) {
+        f.write_str(separator)?;
+        f.write_str(name)?;
+        separator = " | ";
+    }
+    if separator.is_empty() {
+        f.write_str("EMPTY")?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Interest;
+    use crate::Ready;
+
+    const INTERESTS: [Interest; 3] = [Interest::READABLE, Interest::WRITABLE, Interest::ERROR];
+
+    #[test]
+    fn interests_combine_and_come_apart() {
+        for a in INTERESTS {
+            for b in INTERESTS {
+                let both = a | b;
+                assert_eq!(both, a.add(b));
+                let mut assigned = a;
+                assigned |= b;
+                assert_eq!(assigned, both);
+                assert_eq!(both.remove(b), if a == b { None } else { Some(a) });
+                for (flag, has) in [
+                    (Interest::READABLE, both.is_readable()),
+                    (Interest::WRITABLE, both.is_writable()),
+                    (Interest::ERROR, both.is_error()),
+                ] {
+                    assert_eq!(has, a == flag || b == flag, "{flag:?} in {both:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_wait_also_ends_on_what_makes_it_pointless() {
+        let mask = Ready::from_interest;
+        assert_eq!(
+            mask(Interest::READABLE),
+            Ready::READABLE | Ready::READ_CLOSED
+        );
+        assert_eq!(
+            mask(Interest::WRITABLE),
+            Ready::WRITABLE | Ready::WRITE_CLOSED
+        );
+        assert_eq!(mask(Interest::ERROR), Ready::ERROR);
+        #[cfg(target_os = "linux")]
+        assert_eq!(
+            mask(Interest::PRIORITY),
+            Ready::PRIORITY | Ready::READ_CLOSED
+        );
+    }
+
+    #[test]
+    fn ready_is_a_set() {
+        for a in 0..=Ready::ALL.bits() {
+            let a = Ready::from_bits(a);
+            assert_eq!(
+                a.is_readable(),
+                a.intersects(Ready::READABLE | Ready::READ_CLOSED)
+            );
+            assert_eq!(
+                a.is_writable(),
+                a.intersects(Ready::WRITABLE | Ready::WRITE_CLOSED)
+            );
+            assert_eq!(a.is_read_closed(), a.contains(Ready::READ_CLOSED));
+            assert_eq!(a.is_write_closed(), a.contains(Ready::WRITE_CLOSED));
+            assert_eq!(a.is_error(), a.contains(Ready::ERROR));
+            for b in 0..=Ready::ALL.bits() {
+                let b = Ready::from_bits(b);
+                assert_eq!((a - b) | (a & b), a);
+                assert!(((a - b) & b).is_empty());
+                assert!((a | b).contains(a) && (a | b).contains(b));
+                assert_eq!(a.contains(b), a | b == a);
+                assert_eq!(a.intersects(b), !(a & b).is_empty());
+            }
+        }
+        assert_eq!(Ready::from_bits(0xff), Ready::ALL);
+    }
+
+    #[test]
+    fn sets_print_as_they_are_written() {
+        assert_eq!(
+            format!("{:?}", Interest::WRITABLE | Interest::ERROR),
+            "WRITABLE | ERROR"
+        );
+        assert_eq!(
+            format!("{:?}", Ready::READABLE | Ready::READ_CLOSED),
+            "READABLE | READ_CLOSED"
+        );
+        assert_eq!(format!("{:?}", Ready::EMPTY), "EMPTY");
+    }
+}

@@ -1,0 +1,222 @@
+//! A shard's I/O: its slots, its owners, its epoll instance, and what an event means.
+//!
+//! Shared between the shard thread, which dispatches events and releases the quarantine, and every registration, which
+//! keeps it alive: a registration can be dropped after the reactor is gone. Nothing here waits. Tests are in `tests.rs`.
+
+use std::io;
+use std::os::fd::RawFd;
+
+use crate::driver::{OsEvent, Registry};
+use crate::error::forked_error;
+use crate::metrics::Counter;
+use crate::owners::Owners;
+use crate::shard::parker::Parker;
+use crate::sync::{Arc, AtomicU64, Ordering};
+use crate::sys::{self, Process};
+use crate::table::{Quarantined, SlotRef, SlotTable};
+use crate::token::Token;
+use crate::{Interest, Ready, ShardId};
+
+#[cfg(all(test, not(reactor_loom)))]
+mod tests;
+
+/// A sleeping shard is woken for its quarantine at every so many slots in it.
+const QUARANTINE_WAKES: u32 = 256;
+
+/// What became of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dispatched {
+    Published,
+    /// The registration it was for is gone.
+    Stale,
+}
+
+#[derive(Debug)]
+pub(crate) struct ShardIo {
+    shard: ShardId,
+    table: SlotTable,
+    owners: Owners<Registry>,
+    parker: Arc<Parker>,
+    /// Registrations now. Written by every thread that registers or drops; read by reports and by placement.
+    live: AtomicU64,
+    waker_panics: Counter,
+    /// The process that made this. A child forked off it has a copy of all this memory and the very same epoll instance.
+    process: Process,
+}
+
+impl ShardIo {
+    pub(crate) fn new(index: usize, registry: Registry, parker: Arc<Parker>) -> Arc<Self> {
+        Arc::new(Self {
+            shard: ShardId::from_index(index),
+            table: SlotTable::new(index),
+            owners: Owners::new(registry),
+            parker,
+            live: AtomicU64::new(0),
+            waker_panics: Counter::new(),
+            process: Process::current(),
+        })
+    }
+
+    pub(crate) fn shard(&self) -> ShardId {
+        self.shard
+    }
+
+    #[inline(always)]
+    pub(crate) fn table(&self) -> &SlotTable {
+        &self.table
+    }
+
+    /// How many registrations there are.
+    pub(crate) fn live(&self) -> u64 {
+        // Relaxed: a count for reports and placement.
+        self.live.load(Ordering::Relaxed)
+    }
+
+    /// How many wakers panicked as this shard woke them.
+    pub(crate) fn waker_panics(&self) -> u64 {
+        self.waker_panics.get()
+    }
+
+    /// Whether this is a child forked off the process that made the reactor. Asked before any lock is taken: the parent may
+    /// have held it at the fork, and then nobody in the child ever releases it.
+    pub(crate) fn is_forked(&self) -> bool {
+        !self.process.is_current()
+    }
+
+    /// Registers a descriptor. Called from any thread.
+    ///
+    /// # Errors
+    ///
+    /// The system's, or that this shard has shut down, is full, or belongs to the parent process. Nothing is left behind.
+    pub(crate) fn register(
+        this: &Arc<Self>,
+        fd: RawFd,
+        interest: Interest,
+        initial: Ready,
+    ) -> io::Result<(SlotRef, Token)> {
+        if this.is_forked() {
+            return Err(forked_error());
+        }
+        let token = this.table.allocate(fd, initial)?;
+        if let Err(error) = this.owners.add(fd, token, interest) {
+            this.free(token);
+            return Err(error);
+        }
+        this.live.fetch_add(1, Ordering::Relaxed);
+        Ok((SlotRef::new(Arc::clone(this), token.id()), token))
+    }
+
+    /// Asks the system for other events, or for the same once more. Called from any thread.
+    ///
+    /// # Errors
+    ///
+    /// The system's, or that the registration lost its number, or that this is a forked child.
+    #[cold]
+    pub(crate) fn rearm(&self, fd: RawFd, token: Token, interest: Interest) -> io::Result<()> {
+        if self.is_forked() {
+            return Err(forked_error());
+        }
+        self.owners.modify(fd, token, interest)
+    }
+
+    /// Ends a registration. Called from any thread, once for each [`ShardIo::register`]. In a forked child nothing happens.
+    ///
+    /// # Errors
+    ///
+    /// The system's, or that the registration had lost its number, or that this is a forked child. The registration is
+    /// over in any case.
+    pub(crate) fn deregister(&self, fd: RawFd, token: Token) -> io::Result<()> {
+        if self.is_forked() {
+            return Err(forked_error());
+        }
+        let deleted = self.owners.delete(fd, token.id());
+        let waiters = self.table.slot(token.id()).readiness().take_waiters();
+        self.live.fetch_sub(1, Ordering::Relaxed);
+        self.free(token);
+        // Last: a waker's drop is foreign code and may panic.
+        drop(waiters);
+        deleted
+    }
+
+    fn free(&self, token: Token) {
+        let Quarantined(waiting) = self.table.free(token.id());
+        // The shard releases its quarantine every turn. One that sleeps is woken when foreign frees pile up, so that
+        // neither they nor new slots grow without end.
+        if waiting > 0 && waiting % QUARANTINE_WAKES == 0 {
+            self.parker.unpark();
+        }
+    }
+
+    /// Publishes an event to its registration. Called by the shard thread, for events of this table.
+    #[inline]
+    pub(crate) fn dispatch(&self, event: OsEvent) -> Dispatched {
+        let Some(slot) = self.table.resolve(event.token) else {
+            return Dispatched::Stale;
+        };
+        let ready = if event.ready.is_error() {
+            classify_slow(
+                event.ready,
+                || sys::has_hung_up(slot.fd()),
+                || sys::is_fifo(slot.fd()),
+            )
+        } else {
+            event.ready
+        };
+        let panics = slot.readiness().publish(ready);
+        if panics > 0 {
+            self.count_panics_slow(panics);
+        }
+        Dispatched::Published
+    }
+
+    #[cold]
+    fn count_panics_slow(&self, panics: u32) {
+        self.waker_panics.add_shared(u64::from(panics));
+    }
+
+    /// Lets freed slots be used again. Called by the shard thread, between a batch of events and the next wait.
+    #[inline]
+    pub(crate) fn release_quarantine(&self) {
+        self.table.release_quarantine();
+    }
+
+    /// Refuses registrations from now on and ends every wait with the shutdown error.
+    pub(crate) fn shut_down(&self) {
+        let panics = self.table.shut_down();
+        self.count_panics_slow(panics);
+    }
+}
+
+/// What an event with an error says, once the system was asked what mio cannot tell.
+///
+/// mio reports write-closed for every error that comes alone or with writability. That is true of a pipe whose reader has
+/// left, and of a real hang-up, but not of a live socket with something in its error queue. And a hang-up is itself not to
+/// be told from a peer that only shut its writing half down, once both directions are ready. So:
+///
+/// - with a hang-up, both halves are closed, as reported;
+/// - a pipe or FIFO is closed for writing, as reported;
+/// - anything else has an error to be fetched, and a caller in either direction fetches it by trying: both directions are
+///   ready, and the other half alone decides whether reading is closed.
+///
+/// The questions cost a system call each and are asked where the answer is not plain, on this cold path alone.
+#[cold]
+fn classify_slow(
+    ready: Ready,
+    has_hung_up: impl FnOnce() -> bool,
+    is_fifo: impl FnOnce() -> bool,
+) -> Ready {
+    if !cfg!(any(target_os = "linux", target_os = "android")) {
+        // kqueue reports a closed half as such.
+        return ready | Ready::READABLE | Ready::WRITABLE;
+    }
+    // A hang-up shows as both closed. Both show without a hang-up only where data (or its end) can be read and written.
+    let both_closed = ready.contains(Ready::CLOSED);
+    let ambiguous = ready.contains(Ready::READABLE | Ready::WRITABLE);
+    if both_closed && (!ambiguous || has_hung_up()) {
+        return ready;
+    }
+    if ready.is_write_closed() && is_fifo() {
+        return ready;
+    }
+    (ready - Ready::WRITE_CLOSED) | Ready::READABLE | Ready::WRITABLE
+}

@@ -1,0 +1,157 @@
+//! The lock around the waiters, and the rules that keep foreign code out of it.
+//!
+//! A waker is foreign code: cloning, waking and dropping it may panic, or come back to this very descriptor. So wakers are
+//! cloned before the lock, moved in and out under it, and woken and dropped after it; and one that panics as it is woken
+//! does not keep the others from being woken. Tests are in `tests.rs`, the models in `loom/readiness.rs`.
+
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::task::{Poll, Waker};
+
+use crate::Ready;
+use crate::readiness::list::{Found, Side, WaiterId, WaiterList};
+use crate::readiness::{ReadinessCell, Snapshot};
+use crate::sync::Mutex;
+
+#[derive(Debug)]
+pub(crate) struct Waiters {
+    list: Mutex<WaiterList>,
+}
+
+impl Waiters {
+    pub(crate) fn new() -> Self {
+        Self {
+            list: Mutex::new(WaiterList::default()),
+        }
+    }
+
+    /// Wakes everybody who waits for any of `ready`; returns how many wakers panicked.
+    #[inline]
+    pub(crate) fn wake(&self, ready: Ready) -> u32 {
+        let first = self.list.lock().take_first(ready);
+        let mut panics = 0;
+        for waker in first.wakers.into_iter().flatten() {
+            panics += wake_caught(waker);
+        }
+        if first.more_until > 0 {
+            panics += self.wake_more_slow(ready, first.more_until);
+        }
+        panics
+    }
+
+    #[cold]
+    fn wake_more_slow(&self, ready: Ready, until: usize) -> u32 {
+        let mut panics = 0;
+        let mut from = 0;
+        while from < until {
+            let batch = self.list.lock().take_more(ready, &mut from, until);
+            for waker in batch.into_iter().flatten() {
+                panics += wake_caught(waker);
+            }
+        }
+        panics
+    }
+
+    /// See [`Readiness::wait`](super::Readiness::wait).
+    pub(crate) fn wait(
+        &self,
+        cell: &ReadinessCell,
+        mask: Ready,
+        waker: &Waker,
+    ) -> Result<WaiterId, Snapshot> {
+        let waker = waker.clone();
+        let mut list = self.list.lock();
+        // A publisher changes the word before it comes to the lock. If it was here already, the word says so; if it is
+        // still to come, it finds this waiter.
+        let seen = cell.load();
+        if seen.ends_wait(mask) && !cfg!(reactor_mutant = "wait_skips_recheck") {
+            drop(list);
+            drop(waker);
+            return Err(seen);
+        }
+        Ok(list.insert(mask, waker))
+    }
+
+    /// See [`Readiness::poll_wait`](super::Readiness::poll_wait).
+    pub(crate) fn poll_wait(&self, id: WaiterId, waker: &Waker) -> Poll<()> {
+        let mut list = self.list.lock();
+        match list.find(id, waker) {
+            Found::Current => return Poll::Pending,
+            Found::Notified => {
+                // A notified waiter has no waker left that could be dropped here.
+                list.remove(id);
+                return Poll::Ready(());
+            }
+            Found::Outdated => drop(list),
+        }
+        let waker = waker.clone();
+        let exchanged = self.list.lock().exchange(id, waker);
+        match exchanged {
+            Ok(older) => {
+                drop(older);
+                Poll::Pending
+            }
+            Err(unused) => {
+                // Notified between the two looks. The place is given up last: should the waker panic as it is dropped,
+                // the waiter still has its place to give up.
+                drop(unused);
+                self.list.lock().remove(id);
+                Poll::Ready(())
+            }
+        }
+    }
+
+    /// See [`Readiness::end_wait`](super::Readiness::end_wait).
+    pub(crate) fn end_wait(&self, id: WaiterId) {
+        let waker = self.list.lock().remove(id);
+        drop(waker);
+    }
+
+    /// See [`Readiness::poll_side`](super::Readiness::poll_side).
+    pub(crate) fn poll_side(
+        &self,
+        cell: &ReadinessCell,
+        side: Side,
+        waker: &Waker,
+    ) -> Poll<Snapshot> {
+        let waker = waker.clone();
+        let mut list = self.list.lock();
+        // As in `wait`.
+        let seen = cell.load();
+        if seen.ends_wait(side.mask()) && !cfg!(reactor_mutant = "wait_skips_recheck") {
+            drop(list);
+            drop(waker);
+            return Poll::Ready(seen);
+        }
+        let older = list.set_side(side, waker);
+        drop(list);
+        drop(older);
+        Poll::Pending
+    }
+
+    /// Empties the list. The caller drops what was in it, holding nothing.
+    #[must_use]
+    pub(crate) fn take_all(&self) -> WaiterList {
+        mem::take(&mut *self.list.lock())
+    }
+}
+
+/// Wakes one task; returns 1 where the waker panicked.
+#[inline]
+fn wake_caught(waker: Waker) -> u32 {
+    match catch_unwind(AssertUnwindSafe(|| waker.wake())) {
+        Ok(()) => 0,
+        Err(payload) => {
+            drop_payload(payload);
+            1
+        }
+    }
+}
+
+/// Drops what a panic carried. Its drop may panic again; that payload is leaked, or this could go on for ever.
+#[cold]
+fn drop_payload(payload: Box<dyn std::any::Any + Send>) {
+    if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        mem::forget(second);
+    }
+}

@@ -1,0 +1,123 @@
+//! The number that epoll hands back with an event: generation, table and slot, never a pointer.
+//!
+//! Pure arithmetic. The driver carries tokens to the system and back; `io.rs` resolves them. A token names the table that
+//! owns the slot, not the shard whose epoll delivers it, so a registration can move between shards and keep its slot. A
+//! late token is harmless: its generation no longer is the slot's, which is a failed comparison and nothing more.
+
+#[cfg(not(target_pointer_width = "64"))]
+compile_error!("a token needs 64 bits: this crate is for 64-bit targets only");
+
+/// Slots of one table that a token can name.
+pub(crate) const SLOT_BITS: u32 = 22;
+/// Tables that a token can name.
+pub(crate) const TABLE_BITS: u32 = 10;
+const GENERATION_SHIFT: u32 = SLOT_BITS + TABLE_BITS;
+
+/// How many slots a table may have.
+pub(crate) const SLOTS_MAX: usize = 1 << SLOT_BITS;
+/// How many tables, and so shards, a reactor may have. One less than the bits allow: the last number stays free, so that
+/// all ones is no [`SlotId`] (`owners.rs` writes that for "nobody").
+pub(crate) const TABLES_MAX: usize = (1 << TABLE_BITS) - 1;
+
+/// Where a slot is: its table, and its place in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct SlotId(u32);
+
+impl SlotId {
+    /// # Panics
+    ///
+    /// Where a number is past its limit: the builder checks tables, the table checks slots.
+    pub(crate) fn new(table: usize, slot: u32) -> Self {
+        assert!(
+            table < TABLES_MAX,
+            "a reactor has at most {TABLES_MAX} tables"
+        );
+        assert!(
+            slot >> SLOT_BITS == 0,
+            "a table has at most {SLOTS_MAX} slots"
+        );
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "below 2^10, as checked above"
+        )]
+        let table = table as u32;
+        Self(table << SLOT_BITS | slot)
+    }
+
+    #[inline]
+    pub(crate) const fn slot(self) -> u32 {
+        self.0 & ((1 << SLOT_BITS) - 1)
+    }
+
+    #[inline]
+    pub(crate) const fn table(self) -> usize {
+        (self.0 >> SLOT_BITS) as usize
+    }
+
+    #[inline]
+    pub(crate) const fn bits(self) -> u32 {
+        self.0
+    }
+}
+
+/// One registration, as the system knows it: 32 bits of generation, 10 of table, 22 of slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Token(u64);
+
+impl Token {
+    /// The token of the eventfd that ends a shard's sleep. Generation 0 belongs to no registration.
+    pub(crate) const NOTIFIER: Self = Self(0);
+
+    #[inline]
+    pub(crate) const fn new(id: SlotId, generation: u32) -> Self {
+        Self((generation as u64) << GENERATION_SHIFT | id.0 as u64)
+    }
+
+    #[inline]
+    pub(crate) const fn id(self) -> SlotId {
+        #[expect(clippy::cast_possible_truncation, reason = "the low half is meant")]
+        SlotId(self.0 as u32)
+    }
+
+    #[inline]
+    pub(crate) const fn generation(self) -> u32 {
+        (self.0 >> GENERATION_SHIFT) as u32
+    }
+
+    /// The number to give to the system.
+    #[inline]
+    pub(crate) const fn to_bits(self) -> u64 {
+        self.0
+    }
+
+    /// The token back from the number that the system returned.
+    #[inline]
+    pub(crate) const fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{SLOTS_MAX, SlotId, TABLES_MAX, Token};
+
+    proptest! {
+        #[test]
+        fn a_token_keeps_its_parts(
+            generation in any::<u32>(),
+            table in 0..TABLES_MAX,
+            slot in 0..u32::try_from(SLOTS_MAX).unwrap(),
+        ) {
+            let id = SlotId::new(table, slot);
+            let token = Token::from_bits(Token::new(id, generation).to_bits());
+            prop_assert_eq!(token.generation(), generation);
+            prop_assert_eq!(token.id(), id);
+            prop_assert_eq!(id.table(), table);
+            prop_assert_eq!(id.slot(), slot);
+            prop_assert_ne!(id.bits(), u32::MAX);
+            prop_assert!(generation == 0 || token != Token::NOTIFIER);
+        }
+    }
+}
