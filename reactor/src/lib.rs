@@ -1,1 +1,86 @@
-//! Placeholder.
+//! A sharded, multi-threaded readiness reactor for servers with very many connections.
+//!
+//! A [`Reactor`] runs N shard threads. Each shard is pinned to a CPU and owns one epoll, one table of registrations, one run queue, one
+//! timer store and one set of counters. Tasks run on the shard that polls their descriptors, so that in the steady state an event
+//! leads to a task's poll without another thread being told, and no shard writes a cache line that another one reads.
+//!
+//! ```text
+//!              shard 0 (CPU 0)                     shard 1 (CPU 1)               any other thread
+//!        epoll ── events ── publish          epoll ── events ── publish          Handle::spawn, spawn_on
+//!                            │                                   │               Registration::new, ready
+//!              ready word of the slot              ready word of the slot        wakes of tasks
+//!                            │ wake                              │ wake             │
+//!              run queue ── poll ── task           run queue ── poll ── task        │
+//!                   ▲                                   ▲                           │
+//!                   └───────── inbox, eventfd ──────────┴───────────────────────────┘
+//! ```
+//!
+//! `AsyncFd`, sockets and adaptors are in `shard-asyncfd`; this crate has what is under them: [`Registration`] ties a descriptor to a
+//! shard, [`Handle`] spawns, [`time`] sleeps.
+//!
+//! # Examples
+//!
+//! ```
+//! use std::time::Duration;
+//! use reactor::{Reactor, time};
+//!
+//! let reactor = Reactor::new()?;
+//! let tasks = reactor.handle().on_all_shards(|shard| async move {
+//!     time::sleep(Duration::from_millis(1)).await;
+//!     shard.index()
+//! });
+//! for (index, task) in tasks.into_iter().enumerate() {
+//!     assert_eq!(reactor.block_on(task)?, index);
+//! }
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
+//! # Platforms
+//!
+//! Linux on 64-bit machines. Other Unixes are meant to work through mio where nothing Linux-only is needed, and are not tested.
+
+#[cfg(not(target_pointer_width = "64"))]
+compile_error!("tokens and readiness words take 64 bits: shard-reactor is for 64-bit targets");
+
+mod block_on;
+mod budget;
+mod builder;
+mod context;
+mod driver;
+mod error;
+mod handle;
+mod interest;
+mod io;
+mod metrics;
+mod owners;
+mod placement;
+mod reactor;
+mod readiness;
+mod ready;
+mod registration;
+mod shard;
+mod shutdown;
+mod sync;
+mod sys;
+mod table;
+mod task;
+pub mod time;
+mod token;
+
+#[cfg(all(test, reactor_loom))]
+mod loom;
+
+pub use budget::{consume_budget, yield_now};
+pub use builder::Builder;
+pub use context::EnterGuard;
+pub use error::is_shutdown_error;
+pub use handle::{Handle, spawn_local, unpin_current};
+pub use interest::Interest;
+pub use metrics::{ReactorMetrics, ShardMetrics};
+pub use placement::{Pinning, Placement};
+pub use reactor::Reactor;
+pub use ready::Ready;
+pub use registration::{Direction, ReadyEvent, Registration};
+pub use shard::ShardId;
+pub use shutdown::ShutdownError;
+pub use task::{AbortHandle, JoinError, JoinHandle};

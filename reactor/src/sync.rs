@@ -18,7 +18,7 @@ mod imp {
     pub(crate) type AtomicU64 = std::sync::atomic::AtomicU64;
     pub(crate) type AtomicUsize = std::sync::atomic::AtomicUsize;
 
-    pub(crate) use parking_lot::{Mutex, MutexGuard};
+    pub(crate) use parking_lot::Mutex;
 
     /// `std::cell::UnsafeCell` behind loom's closure interface.
     #[derive(Debug)]
@@ -28,12 +28,6 @@ mod imp {
     impl<T> UnsafeCell<T> {
         pub(crate) const fn new(value: T) -> Self {
             Self(std::cell::UnsafeCell::new(value))
-        }
-
-        /// Hands out a pointer for reading; dereferencing it is the caller's unsafe act.
-        #[inline(always)]
-        pub(crate) fn with<R>(&self, f: impl FnOnce(*const T) -> R) -> R {
-            f(self.0.get())
         }
 
         /// Hands out a pointer for writing; dereferencing it is the caller's unsafe act.

@@ -1,0 +1,179 @@
+//! [`Builder`]: the settings of a reactor, checked once so that later code can trust them.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use crate::context;
+use crate::handle::Handle;
+use crate::placement::{Pinning, Placement};
+use crate::reactor::Reactor;
+use crate::shard::{Settings, ShardId};
+use crate::sys;
+
+/// What is called on each shard thread, with its shard.
+pub(crate) type ThreadHook = Arc<dyn Fn(ShardId) + Send + Sync>;
+
+/// Configures a [`Reactor`]. Made by [`Reactor::builder`].
+///
+/// # Examples
+///
+/// ```
+/// use reactor::{Pinning, Placement, Reactor};
+///
+/// let reactor = Reactor::builder()
+///     .shards(2)
+///     .pinning(Pinning::None)
+///     .placement(Placement::RoundRobin)
+///     .thread_name("edge")
+///     .build()?;
+/// assert_eq!(reactor.handle().shards().len(), 2);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[must_use = "a builder does nothing until `build`"]
+pub struct Builder {
+    pub(crate) shards: Option<usize>,
+    pub(crate) pinning: Pinning,
+    pub(crate) placement: Placement,
+    pub(crate) thread_name: String,
+    pub(crate) thread_stack_size: Option<usize>,
+    pub(crate) on_thread_start: Option<ThreadHook>,
+    pub(crate) on_thread_stop: Option<ThreadHook>,
+    pub(crate) settings: Settings,
+}
+
+impl Builder {
+    pub(crate) fn new() -> Self {
+        Self {
+            shards: None,
+            pinning: Pinning::Auto,
+            placement: Placement::Hash,
+            thread_name: "shard".to_owned(),
+            thread_stack_size: None,
+            on_thread_start: None,
+            on_thread_stop: None,
+            settings: Settings { events_per_poll: 1024, event_interval: 61, task_budget: 128 },
+        }
+    }
+
+    /// How many shards (threads) the reactor has: from 1 to 1,023. Default: one for each CPU that the process may use.
+    pub fn shards(mut self, shards: usize) -> Self {
+        self.shards = Some(shards);
+        self
+    }
+
+    /// Which CPUs the shards are pinned to. Default: [`Pinning::Auto`].
+    pub fn pinning(mut self, pinning: Pinning) -> Self {
+        self.pinning = pinning;
+        self
+    }
+
+    /// Where registrations go that name no placement. Default: [`Placement::Hash`].
+    pub fn placement(mut self, placement: Placement) -> Self {
+        self.placement = placement;
+        self
+    }
+
+    /// The name of the shard threads, followed by the shard's index. Default: `shard`. The kernel shows 15 bytes of it.
+    pub fn thread_name(mut self, name: impl Into<String>) -> Self {
+        self.thread_name = name.into();
+        self
+    }
+
+    /// The stack of each shard thread, in bytes. Default: the standard library's (2 MiB).
+    pub fn thread_stack_size(mut self, bytes: usize) -> Self {
+        self.thread_stack_size = Some(bytes);
+        self
+    }
+
+    /// Called on each shard thread before its first task. A panic in it fails [`build`](Self::build).
+    pub fn on_thread_start(mut self, hook: impl Fn(ShardId) + Send + Sync + 'static) -> Self {
+        self.on_thread_start = Some(Arc::new(hook));
+        self
+    }
+
+    /// Called on each shard thread after its last task was dropped.
+    pub fn on_thread_stop(mut self, hook: impl Fn(ShardId) + Send + Sync + 'static) -> Self {
+        self.on_thread_stop = Some(Arc::new(hook));
+        self
+    }
+
+    /// How many events a shard takes from the OS at once, at most. Default: 1,024 (12 KiB of buffer). Must not be 0.
+    pub fn events_per_poll(mut self, events: usize) -> Self {
+        self.settings.events_per_poll = events;
+        self
+    }
+
+    /// How many task polls a shard makes before it looks at the OS again, at most. Default: 61, as tokio's. Must not be 0.
+    pub fn event_interval(mut self, polls: u32) -> Self {
+        self.settings.event_interval = polls;
+        self
+    }
+
+    /// How much a task may do in one poll (reads, writes, waits that were ready) before it must yield. Default: 128, as tokio's.
+    /// Must not be 0.
+    pub fn task_budget(mut self, units: u32) -> Self {
+        self.settings.task_budget = units;
+        self
+    }
+
+    /// Starts the reactor.
+    ///
+    /// A CPU that a shard could not be pinned to is no error: see [`Reactor::warnings`].
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` where a number above is out of its range; the system's own error where an epoll descriptor or a thread could
+    /// not be had. Nothing is left running then.
+    pub fn build(self) -> io::Result<Reactor> {
+        let settings = &self.settings;
+        check("events_per_poll", settings.events_per_poll, usize::MAX)?;
+        check("event_interval", settings.event_interval as usize, u32::MAX as usize)?;
+        check("task_budget", settings.task_budget as usize, u32::MAX as usize - 1)?;
+        let allowed = sys::allowed_cpus();
+        let shards = self.shards.unwrap_or_else(|| sys::default_shards(&allowed).min(ShardId::MAX_SHARDS));
+        check("shards", shards, ShardId::MAX_SHARDS)?;
+        if let Placement::Shard(shard) = self.placement {
+            if shard.index() >= shards {
+                let message = format!("placement names shard {shard}, and the reactor has {shards} shards");
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+            }
+        }
+        Reactor::start(&self, shards, &allowed)
+    }
+
+    /// Starts the reactor and makes it the one that is current wherever no other is. It runs until the process ends.
+    ///
+    /// # Errors
+    ///
+    /// As [`build`](Self::build), and `AlreadyExists` where there is a global reactor already.
+    pub fn build_global(self) -> io::Result<Handle> {
+        let reactor = self.build()?;
+        let handle = reactor.handle().clone();
+        if context::set_global(handle.clone()).is_err() {
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "this process has a global reactor already"));
+        }
+        // Nobody can shut it down: its threads end with the process.
+        std::mem::forget(reactor);
+        Ok(handle)
+    }
+}
+
+fn check(name: &str, value: usize, max: usize) -> io::Result<()> {
+    if value == 0 || value > max {
+        let message = format!("{name} must be between 1 and {max}, not {value}");
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+    }
+    Ok(())
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("shards", &self.shards)
+            .field("pinning", &self.pinning)
+            .field("placement", &self.placement)
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,74 @@
+//! Which reactor is current on a thread: the innermost of `enter` guard and shard, then the global one.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::OnceLock;
+
+use crate::handle::Handle;
+use crate::shard::current;
+
+/// The reactor of `Builder::build_global`.
+static GLOBAL: OnceLock<Handle> = OnceLock::new();
+
+thread_local! {
+    /// The reactors entered on this thread, outermost first.
+    static ENTERED: RefCell<Vec<Handle>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Keeps a reactor current on this thread until it is dropped. From [`Handle::enter`].
+///
+/// # Panics
+///
+/// Guards are dropped in the reverse order of their making; another order panics.
+#[must_use = "the reactor is current until the guard is dropped"]
+pub struct EnterGuard<'a> {
+    depth: usize,
+    /// Bound to the handle, and to the thread.
+    _handle: PhantomData<(&'a Handle, *const ())>,
+}
+
+impl fmt::Debug for EnterGuard<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EnterGuard").field("depth", &self.depth).finish_non_exhaustive()
+    }
+}
+
+/// Makes a reactor current on the calling thread.
+pub(crate) fn enter(handle: &Handle) -> EnterGuard<'_> {
+    let depth = ENTERED.with_borrow_mut(|entered| {
+        entered.push(handle.clone());
+        entered.len()
+    });
+    EnterGuard { depth, _handle: PhantomData }
+}
+
+impl Drop for EnterGuard<'_> {
+    fn drop(&mut self) {
+        // A thread that ends has no list any more, and no use for one.
+        let left = ENTERED.try_with(|entered| {
+            let mut entered = entered.borrow_mut();
+            if entered.len() == self.depth { entered.pop().ok_or(self.depth) } else { Err(entered.len()) }
+        });
+        if let Ok(Err(depth)) = left {
+            // A second panic would abort; the unwinding already tells that something went wrong.
+            if !std::thread::panicking() {
+                panic!("an EnterGuard of depth {} was dropped at depth {depth}: drop guards in reverse order", self.depth);
+            }
+        }
+    }
+}
+
+/// Calls `f` with the current reactor, if there is one.
+pub(crate) fn with<R>(f: impl FnOnce(Option<&Handle>) -> R) -> R {
+    let entered = ENTERED.try_with(|entered| entered.borrow().last().cloned()).ok().flatten();
+    if let Some(handle) = entered {
+        return f(Some(&handle));
+    }
+    current::with(|shard| f(shard.map(|shard| shard.handle()).or_else(|| GLOBAL.get())))
+}
+
+/// Makes a reactor the global one, or gives it back where there is one already.
+pub(crate) fn set_global(handle: Handle) -> Result<(), Handle> {
+    GLOBAL.set(handle)
+}

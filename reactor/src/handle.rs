@@ -1,0 +1,333 @@
+//! [`Handle`]: all that a thread outside the shards may ask of a reactor.
+
+use std::fmt;
+use std::io;
+use std::os::fd::RawFd;
+use std::sync::Arc;
+
+use crate::context::{self, EnterGuard};
+use crate::io::ShardIo;
+use crate::metrics::ReactorMetrics;
+use crate::placement::{Placement, shard_for_fd};
+use crate::shard::inbox::Command;
+use crate::shard::{ShardId, ShardRef, current};
+use crate::shutdown::{Lifecycle, ShutdownRequested};
+use crate::sync::{AtomicUsize, Ordering};
+use crate::task::{JoinHandle, Spawned, TaskRef, spawn_here, spawn_made, spawn_send};
+use crate::{block_on, sys};
+
+/// What [`Handle::current`] says where there is no reactor.
+const NO_REACTOR: &str = "there is no reactor on this thread: call this from a task of a reactor, inside `Handle::enter` or \
+     `Reactor::block_on`, or make a reactor global with `Builder::build_global`";
+
+/// A reference to a reactor, to spawn on it, register with it and ask it for its metrics. Cheap to clone.
+///
+/// A handle does not keep the reactor running: once the [`Reactor`](crate::Reactor) has shut down, spawns are refused (their
+/// handles end with an error) and registrations fail with an error that [`is_shutdown_error`](crate::is_shutdown_error)
+/// recognises.
+#[derive(Clone)]
+pub struct Handle {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    shards: Box<[ShardRef]>,
+    placement: Placement,
+    /// Where the next spawn or registration goes that goes round.
+    next: AtomicUsize,
+    lifecycle: Arc<Lifecycle>,
+}
+
+impl Handle {
+    pub(crate) fn new(shards: Box<[ShardRef]>, placement: Placement, lifecycle: Arc<Lifecycle>) -> Self {
+        Self { shared: Arc::new(Shared { shards, placement, next: AtomicUsize::new(0), lifecycle }) }
+    }
+
+    /// The current reactor: that of the innermost [`enter`](Self::enter) guard or shard, else the global one.
+    ///
+    /// # Panics
+    ///
+    /// Panics where there is none; the message says how to get one. [`try_current`](Self::try_current) does not.
+    #[track_caller]
+    pub fn current() -> Self {
+        match Self::try_current() {
+            Some(handle) => handle,
+            None => panic!("{NO_REACTOR}"),
+        }
+    }
+
+    /// The current reactor, if there is one: see [`current`](Self::current).
+    pub fn try_current() -> Option<Self> {
+        context::with(|handle| handle.cloned())
+    }
+
+    /// Makes this reactor the current one on the calling thread, until the guard is dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let reactor = reactor::Reactor::builder().shards(1).build()?;
+    /// let _guard = reactor.handle().enter();
+    /// let current = reactor::Handle::current();
+    /// assert_eq!(current.shards().len(), 1);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn enter(&self) -> EnterGuard<'_> {
+        context::enter(self)
+    }
+
+    /// Runs a future on the calling thread, with this reactor current, until it completes. The thread sleeps while it waits.
+    ///
+    /// # Panics
+    ///
+    /// Panics on a shard, which would stop all its tasks: spawn the future there instead. A panic of the future is the caller's.
+    #[track_caller]
+    pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        assert!(
+            ShardId::current().is_none(),
+            "block_on on a shard would stop all its tasks: await the future, or spawn it, or block on a thread of its own"
+        );
+        let _guard = self.enter();
+        block_on::block_on(future)
+    }
+
+    /// The reactor's shards, in order.
+    pub fn shards(&self) -> impl ExactSizeIterator<Item = ShardId> + Clone + use<> {
+        (0..self.shared.shards.len()).map(ShardId::from_index)
+    }
+
+    /// The shard that [`Placement::Hash`] gives a descriptor to.
+    pub fn shard_for(&self, fd: RawFd) -> ShardId {
+        ShardId::from_index(shard_for_fd(fd, self.shared.shards.len()))
+    }
+
+    /// The placement that registrations follow which name no other: [`Builder::placement`](crate::Builder::placement).
+    pub fn placement(&self) -> Placement {
+        self.shared.placement
+    }
+
+    /// Spawns a future on a shard: the current one, where the caller is a task of this reactor, else the next in turn.
+    ///
+    /// After the reactor has shut down the future is dropped here, and the handle ends with an error.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let reactor = reactor::Reactor::builder().shards(1).build()?;
+    /// let sum = reactor.handle().spawn(async { 1 + 1 });
+    /// assert_eq!(reactor.block_on(sum)?, 2);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        let shard = match self.current_shard() {
+            Some(shard) => shard,
+            None => self.any_shard(),
+        };
+        JoinHandle::new(start(spawn_send(future, shard)))
+    }
+
+    /// Has a shard call a closure and run the future it returns, which need not be `Send`.
+    ///
+    /// After the reactor has shut down the closure is dropped here, and the handle ends with an error.
+    ///
+    /// # Panics
+    ///
+    /// Panics where the reactor has no such shard.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::{cell::Cell, rc::Rc};
+    ///
+    /// let reactor = reactor::Reactor::builder().shards(2).build()?;
+    /// let last = reactor.handle().shards().last().expect("there are two");
+    /// let task = reactor.handle().spawn_on(last, || async {
+    ///     let kept_on_the_shard = Rc::new(Cell::new(7));
+    ///     reactor::yield_now().await;
+    ///     kept_on_the_shard.get()
+    /// });
+    /// assert_eq!(reactor.block_on(task)?, 7);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn spawn_on<M, F>(&self, shard: ShardId, make: M) -> JoinHandle<F::Output>
+    where
+        M: FnOnce() -> F + Send + 'static,
+        F: Future<Output: Send> + 'static,
+    {
+        JoinHandle::new(start(spawn_made(make, ShardRef::clone(self.shard(shard)))))
+    }
+
+    /// As [`spawn_on`](Self::spawn_on), on every shard. The handles are in the shards' order.
+    pub fn on_all_shards<M, F>(&self, make: M) -> Vec<JoinHandle<F::Output>>
+    where
+        M: Fn(ShardId) -> F + Clone + Send + 'static,
+        F: Future<Output: Send> + 'static,
+    {
+        let spawn = |shard| {
+            let make = make.clone();
+            self.spawn_on(shard, move || make(shard))
+        };
+        self.shards().map(spawn).collect()
+    }
+
+    /// A snapshot of every shard's counters.
+    pub fn metrics(&self) -> ReactorMetrics {
+        ReactorMetrics { shards: self.shared.shards.iter().map(|shard| shard.metrics()).collect() }
+    }
+
+    /// Completes when the reactor is about to shut down: when [`Reactor::shutdown`](crate::Reactor::shutdown) announces it, or the
+    /// reactor is dropped. Tasks that await it have until the deadline to end by themselves.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost when it is dropped; a later one completes at once.
+    pub fn shutdown_requested(&self) -> impl Future<Output = ()> + Send + Unpin + use<> {
+        ShutdownRequested::new(Arc::clone(&self.shared.lifecycle))
+    }
+
+    /// Whether the reactor is shutting down or has shut down.
+    pub fn is_shutting_down(&self) -> bool {
+        self.shared.lifecycle.is_announced()
+    }
+
+    pub(crate) fn lifecycle(&self) -> &Arc<Lifecycle> {
+        &self.shared.lifecycle
+    }
+
+    pub(crate) fn all_shards(&self) -> &[ShardRef] {
+        &self.shared.shards
+    }
+
+    /// The shard that the caller is, where it is one of this reactor.
+    fn current_shard(&self) -> Option<ShardRef> {
+        current::with(|shard| {
+            let shard = shard.filter(|shard| Arc::ptr_eq(&shard.handle().shared, &self.shared))?;
+            Some(ShardRef::clone(shard.shared_ref()))
+        })
+    }
+
+    /// The next shard in turn.
+    pub(crate) fn any_shard(&self) -> ShardRef {
+        ShardRef::clone(&self.shared.shards[self.round_robin()])
+    }
+
+    fn round_robin(&self) -> usize {
+        // Relaxed: it only spreads.
+        self.shared.next.fetch_add(1, Ordering::Relaxed) % self.shared.shards.len()
+    }
+
+    #[track_caller]
+    fn shard(&self, shard: ShardId) -> &ShardRef {
+        match self.shared.shards.get(shard.index()) {
+            Some(shard) => shard,
+            None => panic!("this reactor has {} shards, and none of index {shard}", self.shared.shards.len()),
+        }
+    }
+
+    /// The shard that a new registration goes to.
+    pub(crate) fn place(&self, placement: Placement, fd: RawFd) -> io::Result<ShardId> {
+        let shards = &self.shared.shards;
+        let index = match placement {
+            Placement::Hash => return Ok(self.shard_for(fd)),
+            Placement::Current => {
+                let here = current::with(|shard| {
+                    shard.filter(|shard| Arc::ptr_eq(&shard.handle().shared, &self.shared)).map(|shard| shard.shared().id)
+                });
+                return Ok(here.unwrap_or_else(|| self.shard_for(fd)));
+            }
+            Placement::RoundRobin => self.round_robin(),
+            Placement::LeastLoaded => {
+                let loads = shards.iter().enumerate().map(|(index, shard)| (shard.io.live(), index));
+                loads.min().map_or(0, |(_, index)| index)
+            }
+            Placement::Shard(shard) if shard.index() < shards.len() => return Ok(shard),
+            Placement::Shard(shard) => {
+                let message = format!("this reactor has {} shards, and none of index {shard}", shards.len());
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+            }
+        };
+        Ok(ShardId::from_index(index))
+    }
+
+    /// The registrations' side of a shard.
+    pub(crate) fn io(&self, shard: ShardId) -> &Arc<ShardIo> {
+        &self.shared.shards[shard.index()].io
+    }
+
+    /// As `io`, for the table that a token names.
+    pub(crate) fn io_at(&self, index: usize) -> &Arc<ShardIo> {
+        &self.shared.shards[index].io
+    }
+}
+
+/// Puts a new task's first run in its shard's queue.
+fn start(spawned: Spawned<ShardRef>) -> TaskRef<ShardRef> {
+    let Spawned { join, first_run } = spawned;
+    if let Some(task) = first_run {
+        let elsewhere = current::with(|shard| match shard {
+            Some(shard) if Arc::ptr_eq(shard.shared_ref(), join.scheduler()) => {
+                shard.push_local(task);
+                None
+            }
+            _ => Some(task),
+        });
+        if let Some(task) = elsewhere {
+            join.scheduler().inbox.send(Command::Run(task));
+        }
+    }
+    join
+}
+
+/// Spawns a future that need not be `Send` on the current shard.
+///
+/// # Panics
+///
+/// Panics on a thread that is no shard; [`Handle::spawn_on`] takes a future to a shard from anywhere.
+///
+/// # Examples
+///
+/// ```
+/// use std::rc::Rc;
+///
+/// let reactor = reactor::Reactor::builder().shards(1).build()?;
+/// let task = reactor.handle().on_all_shards(|_| async {
+///     let shared = Rc::new(5);
+///     let theirs = Rc::clone(&shared);
+///     reactor::spawn_local(async move { *theirs }).await
+/// });
+/// for task in task {
+///     assert_eq!(reactor.block_on(task)??, 5);
+/// }
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[track_caller]
+pub fn spawn_local<F>(future: F) -> JoinHandle<F::Output>
+where
+    F: Future + 'static,
+{
+    let Some(shard) = current::with(|shard| shard.map(|shard| ShardRef::clone(shard.shared_ref()))) else {
+        panic!("spawn_local is for tasks on a shard: from elsewhere use `Handle::spawn_on`, or `Handle::spawn` for a Send future");
+    };
+    JoinHandle::new(start(spawn_here(future, shard)))
+}
+
+/// Gives the calling thread back the CPU mask that the process had before the first shard was pinned.
+///
+/// For threads that a program starts from a task: they inherit the pin of the shard they were started on.
+///
+/// # Errors
+///
+/// The kernel's, where it refuses the mask.
+pub fn unpin_current() -> io::Result<()> {
+    sys::unpin_current()
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle").field("shards", &self.shared.shards.len()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,111 @@
+//! Counters that are always on, and the snapshot callers get of them.
+//!
+//! A shard writes its own counters with plain loads and stores, on cache lines that only reports read; the few that other
+//! threads write are counted with an atomic addition, beside data those threads write anyway.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// An event count. Every access is relaxed: reports read it, nothing is decided by it.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(crate) const fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
+    /// Adds to a counter that only the calling thread ever writes: no locked instruction.
+    #[inline]
+    pub(crate) fn add_own(&self, n: u64) {
+        self.0.store(self.0.load(Relaxed).wrapping_add(n), Relaxed);
+    }
+
+    /// Sets a gauge that only the calling thread ever writes.
+    pub(crate) fn set_own(&self, value: u64) {
+        self.0.store(value, Relaxed);
+    }
+
+    /// Adds to a counter that several threads write.
+    #[inline]
+    pub(crate) fn add_shared(&self, n: u64) {
+        self.0.fetch_add(n, Relaxed);
+    }
+
+    #[inline]
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// What a shard thread counts of its own work.
+#[derive(Debug, Default)]
+pub(crate) struct ShardCounters {
+    pub(crate) turns: Counter,
+    pub(crate) waits: Counter,
+    pub(crate) events: Counter,
+    pub(crate) stale_events: Counter,
+    pub(crate) polls: Counter,
+    pub(crate) tasks_completed: Counter,
+}
+
+/// A look at every shard's counters, from [`Handle::metrics`](crate::Handle::metrics).
+///
+/// The counters are read one after the other while the shards go on, so two of them may be some events apart.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ReactorMetrics {
+    /// One entry a shard, in the order of [`ShardId::index`](crate::ShardId::index).
+    pub shards: Vec<ShardMetrics>,
+}
+
+impl ReactorMetrics {
+    /// Adds one counter up over all shards.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let reactor = reactor::Reactor::builder().shards(2).build()?;
+    /// let tasks = reactor.handle().metrics().total(|shard| shard.tasks);
+    /// assert_eq!(tasks, 0);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn total(&self, counter: impl Fn(&ShardMetrics) -> u64) -> u64 {
+        self.shards.iter().map(counter).sum()
+    }
+}
+
+/// One shard's counters: `registrations` and `tasks` are what is live now, the rest has grown since the start.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct ShardMetrics {
+    /// The CPU that the shard's thread is pinned to, if any.
+    pub cpu: Option<usize>,
+    /// Live registrations (descriptors).
+    pub registrations: u64,
+    /// Live tasks: spawned and neither completed nor cancelled.
+    pub tasks: u64,
+    /// Turns of the shard's loop.
+    pub turns: u64,
+    /// Turns that may have slept in the kernel, because nothing was left to run.
+    pub waits: u64,
+    /// Readiness events published.
+    pub events: u64,
+    /// Events dropped because their registration was gone.
+    pub stale_events: u64,
+    /// Polls of tasks.
+    pub polls: u64,
+    /// Tasks that ended, by completing, panicking or being cancelled.
+    pub tasks_completed: u64,
+    /// Panics caught in tasks: in a poll, in the drop of a future, in the drop of an output; and in wakers the shard woke.
+    pub panics: u64,
+    /// Wakes of this shard's tasks by other threads.
+    pub remote_wakes_sent: u64,
+    /// Tasks that other threads spawned onto this shard.
+    pub remote_spawns: u64,
+    /// Those of them that needed no system call, as the shard was awake or notified already.
+    pub remote_wakes_coalesced: u64,
+    /// Writes of the shard's eventfd: system calls that other threads made to end its sleep.
+    pub notifies: u64,
+    /// Timers armed now.
+    pub timers: u64,
+}

@@ -1,0 +1,296 @@
+//! A shard: one pinned thread, and all that it owns.
+//!
+//! [`ShardShared`] is what other threads may touch; [`Shard`] is the thread's own, in plain fields behind `Cell` and `RefCell`, and
+//! reached through [`current`]. `turn.rs` has the loop. What the thread writes while it works shares no cache line with what others
+//! write (`inbox`).
+
+pub(crate) mod current;
+pub(crate) mod inbox;
+pub(crate) mod live;
+pub(crate) mod parker;
+mod turn;
+
+#[cfg(test)]
+mod tests;
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+use std::task::Waker;
+use std::time::Instant;
+
+use crossbeam_channel::Receiver;
+use crossbeam_utils::CachePadded;
+
+use crate::handle::Handle;
+use crate::io::ShardIo;
+use crate::metrics::{Counter, ShardCounters, ShardMetrics};
+use crate::shard::inbox::{Command, Inbox};
+use crate::shard::live::{LiveTasks, Remaining};
+use crate::shard::parker::Parker;
+use crate::shutdown::Lifecycle;
+use crate::sync::{AtomicBool, Ordering};
+use crate::task::{Runnable, Schedule, TaskRef};
+use crate::time::ShardTimers;
+
+pub(crate) use turn::run;
+
+/// Names one shard of a reactor.
+///
+/// # Examples
+///
+/// ```
+/// let reactor = reactor::Reactor::builder().shards(2).build()?;
+/// let shards: Vec<usize> = reactor.handle().shards().map(|shard| shard.index()).collect();
+/// assert_eq!(shards, [0, 1]);
+/// assert!(reactor::ShardId::current().is_none(), "this thread is no shard");
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ShardId(u16);
+
+impl ShardId {
+    /// The most shards a reactor has: each has a table, which a token has to name.
+    pub(crate) const MAX_SHARDS: usize = crate::token::TABLES_MAX;
+
+    pub(crate) fn from_index(index: usize) -> Self {
+        debug_assert!(index < Self::MAX_SHARDS, "the builder checked the number of shards");
+        Self(u16::try_from(index).expect("the builder checked the number of shards"))
+    }
+
+    /// The shard that the calling thread is, if it is one.
+    pub fn current() -> Option<Self> {
+        current::with(|shard| shard.map(|shard| shard.shared.id))
+    }
+
+    /// The shard's place among its reactor's shards, from 0.
+    pub fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+impl fmt::Debug for ShardId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ShardId({})", self.0)
+    }
+}
+
+impl fmt::Display for ShardId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// What a task holds of its shard.
+pub(crate) type ShardRef = Arc<ShardShared>;
+
+/// The part of a shard that other threads may touch.
+#[derive(Debug)]
+pub(crate) struct ShardShared {
+    pub(crate) id: ShardId,
+    pub(crate) io: Arc<ShardIo>,
+    /// Written by other threads.
+    pub(crate) inbox: CachePadded<Inbox>,
+    /// Written by the shard.
+    pub(crate) counters: CachePadded<ShardCounters>,
+    pub(crate) live: LiveTasks,
+    pub(crate) panics: Counter,
+    pub(crate) timers_armed: Counter,
+    /// Set once, by the thread that shuts the reactor down.
+    stop: AtomicBool,
+    /// Set once, by the shard, when it takes nothing more from its inbox.
+    ended: AtomicBool,
+    /// Set once, where the shard did not stop in time.
+    abandoned: AtomicBool,
+    /// The CPU the thread is pinned to; set when it starts.
+    pub(crate) cpu: OnceLock<Option<usize>>,
+    pub(crate) lifecycle: Arc<Lifecycle>,
+}
+
+impl ShardShared {
+    pub(crate) fn new(
+        id: ShardId,
+        io: Arc<ShardIo>,
+        parker: Arc<Parker>,
+        lifecycle: Arc<Lifecycle>,
+    ) -> (ShardRef, Receiver<Command>) {
+        let (inbox, commands) = Inbox::new(parker);
+        let shared = Self {
+            id,
+            io,
+            inbox: CachePadded::new(inbox),
+            counters: CachePadded::default(),
+            live: LiveTasks::new(),
+            panics: Counter::new(),
+            timers_armed: Counter::new(),
+            stop: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
+            abandoned: AtomicBool::new(false),
+            cpu: OnceLock::new(),
+            lifecycle,
+        };
+        (Arc::new(shared), commands)
+    }
+
+    /// Asks the shard thread to drop its tasks and end.
+    pub(crate) fn stop(&self) {
+        // ORDERING [stop], partner [stop-look]: what the stopping thread did before, the shard sees when it ends.
+        self.stop.store(true, Ordering::Release);
+        self.inbox.parker().unpark();
+    }
+
+    fn is_stopping(&self) -> bool {
+        // ORDERING [stop-look], partner [stop].
+        self.stop.load(Ordering::Acquire)
+    }
+
+    /// Whether the shard looks at its inbox no more. Asked after a put, whose `unpark` has the sender's fence.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Relaxed)
+    }
+
+    /// Gives the shard up with its tasks: nobody will run them, and their handles end with an error.
+    pub(crate) fn abandon(&self) {
+        self.live.close();
+        // ORDERING [abandon], partner [abandon-look]: a handle that stores its waker before this is woken below, one that does so
+        // after it sees the flag; the join waker's lock orders the two.
+        self.abandoned.store(true, Ordering::Release);
+        for task in self.live.all() {
+            self.panics.add_shared(u64::from(task.wake_join()));
+        }
+    }
+
+    /// A snapshot of what the shard counts.
+    pub(crate) fn metrics(&self) -> ShardMetrics {
+        ShardMetrics {
+            cpu: self.cpu.get().copied().flatten(),
+            registrations: self.io.live(),
+            tasks: self.live.len() as u64,
+            turns: self.counters.turns.get(),
+            waits: self.counters.waits.get(),
+            events: self.counters.events.get(),
+            stale_events: self.counters.stale_events.get(),
+            polls: self.counters.polls.get(),
+            tasks_completed: self.counters.tasks_completed.get(),
+            panics: self.panics.get() + self.io.waker_panics(),
+            remote_wakes_sent: self.inbox.wakes_sent.get(),
+            remote_wakes_coalesced: self.inbox.wakes_coalesced.get(),
+            remote_spawns: self.inbox.spawns.get(),
+            notifies: self.inbox.parker().notifies(),
+            timers: self.timers_armed.get(),
+        }
+    }
+}
+
+#[expect(unsafe_code, reason = "tasks rely on `is_home` to name one thread")]
+// SAFETY: `current::set` binds a thread to one shard for good, and each shard to the one thread that `run` is called on.
+unsafe impl Schedule for ShardRef {
+    #[inline]
+    fn is_home(&self) -> bool {
+        current::is(self)
+    }
+
+    fn adopt(&self, task: TaskRef<Self>) -> Result<(), TaskRef<Self>> {
+        self.live.adopt(task)
+    }
+
+    #[inline]
+    fn schedule(task: Runnable<Self>) {
+        let elsewhere = current::with(|shard| match shard {
+            Some(shard) if Arc::ptr_eq(&shard.shared, task.task().scheduler()) => {
+                shard.push_local(task);
+                None
+            }
+            _ => Some(task),
+        });
+        if let Some(task) = elsewhere {
+            // A count of its own: the task may end, and let go of the shard, before `wake` returns.
+            let shard = Self::clone(task.task().scheduler());
+            shard.inbox.wake(task);
+        }
+    }
+
+    fn completed(&self, task: &TaskRef<Self>, panics: u32) {
+        // A refused task ends on its spawner's thread, and was never this shard's.
+        if self.is_home() {
+            self.counters.tasks_completed.add_own(1);
+        }
+        if panics != 0 {
+            self.panics.add_shared(u64::from(panics));
+        }
+        if self.live.remove(task) == Remaining::None {
+            self.lifecycle.shard_is_idle();
+        }
+    }
+
+    fn abandoned(&self) -> bool {
+        // ORDERING [abandon-look], partner [abandon].
+        self.abandoned.load(Ordering::Acquire)
+    }
+}
+
+/// What the shard thread alone touches.
+#[derive(Debug)]
+pub(crate) struct Shard {
+    shared: ShardRef,
+    handle: Handle,
+    commands: Receiver<Command>,
+    run_queue: RefCell<VecDeque<Runnable<ShardRef>>>,
+    timers: RefCell<ShardTimers>,
+    /// Wakers of expired timers, on their way out of the store. Kept for its memory.
+    expired: RefCell<Vec<Waker>>,
+    settings: Settings,
+}
+
+/// The builder's numbers that a turn needs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Settings {
+    pub(crate) events_per_poll: usize,
+    pub(crate) event_interval: u32,
+    pub(crate) task_budget: u32,
+}
+
+impl Shard {
+    pub(crate) fn new(
+        shared: ShardRef,
+        handle: Handle,
+        commands: Receiver<Command>,
+        settings: Settings,
+        epoch: Instant,
+    ) -> Self {
+        Self {
+            shared,
+            handle,
+            commands,
+            run_queue: RefCell::default(),
+            timers: RefCell::new(ShardTimers::new(epoch)),
+            expired: RefCell::default(),
+            settings,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn shared(&self) -> &ShardShared {
+        &self.shared
+    }
+
+    pub(crate) fn shared_ref(&self) -> &ShardRef {
+        &self.shared
+    }
+
+    #[inline]
+    pub(crate) fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    pub(crate) fn timers(&self) -> &RefCell<ShardTimers> {
+        &self.timers
+    }
+
+    /// Puts a task at the end of the shard's own queue.
+    #[inline]
+    pub(crate) fn push_local(&self, task: Runnable<ShardRef>) {
+        self.run_queue.borrow_mut().push_back(task);
+    }
+}

@@ -1,0 +1,156 @@
+//! The loop of a shard thread, and one turn of it, in reading order.
+//!
+//! A turn is given its events and the time, so that a test (or a simulated driver) can play any schedule. It is bounded: at most
+//! `events_per_poll` events, at most `event_interval` polls of tasks before the next look at the OS.
+
+use std::io;
+use std::rc::Rc;
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use crate::budget;
+use crate::driver::{Driver, OsEvent};
+use crate::io::Dispatched;
+use crate::shard::Shard;
+use crate::shard::inbox::Command;
+use crate::sync::{Ordering, fence};
+use crate::task::caught;
+
+/// Runs a shard on the calling thread until it is told to stop; then drops every task that is left, here.
+pub(crate) fn run(shard: &Rc<Shard>, driver: &mut Driver) -> io::Result<()> {
+    let outcome = loop {
+        let timeout = shard.prepare_wait();
+        let waited = driver.wait(timeout);
+        shard.shared.inbox.parker().awake();
+        if let Err(error) = waited {
+            break Err(error);
+        }
+        shard.turn(driver.events(), Instant::now);
+        if shard.shared.is_stopping() {
+            break Ok(());
+        }
+    };
+    shard.end();
+    outcome
+}
+
+impl Shard {
+    /// Decides how long the driver may wait: not at all while something is left to run, else until the next timer or event.
+    pub(super) fn prepare_wait(&self) -> Option<Duration> {
+        if !self.run_queue.borrow().is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let nothing_came =
+            self.shared.inbox.parker().prepare(|| self.shared.inbox.is_empty(&self.commands) && !self.shared.is_stopping());
+        if !nothing_came {
+            return Some(Duration::ZERO);
+        }
+        self.shared.counters.waits.add_own(1);
+        self.timers.borrow().until_next()
+    }
+
+    /// One turn: what the OS reported, what is due, what others put in, then tasks. `now` is asked for only where a timer is armed.
+    #[inline]
+    pub(super) fn turn(&self, events: impl Iterator<Item = OsEvent>, now: impl FnOnce() -> Instant) {
+        self.shared.counters.turns.add_own(1);
+        self.publish(events);
+        self.fire_timers(now);
+        self.take_inbox();
+        self.run_tasks();
+        // Between this batch and the next wait nothing fetched can name a slot that is reused from here on.
+        self.shared.io.release_quarantine();
+    }
+
+    fn publish(&self, events: impl Iterator<Item = OsEvent>) {
+        let (mut published, mut stale) = (0, 0);
+        for event in events {
+            let owner = event.token.id().table();
+            // A registration that was moved here still lives in the table it was born in.
+            let io = if owner == self.shared.id.index() { &self.shared.io } else { self.handle.io_at(owner) };
+            match io.dispatch(event) {
+                Dispatched::Published => published += 1,
+                Dispatched::Stale => stale += 1,
+            }
+        }
+        self.shared.counters.events.add_own(published);
+        if stale != 0 {
+            self.shared.counters.stale_events.add_own(stale);
+        }
+    }
+
+    fn fire_timers(&self, now: impl FnOnce() -> Instant) {
+        if self.timers.borrow().is_empty() {
+            return;
+        }
+        // The wakers leave the store first: a waker may arm or drop timers.
+        let mut expired = self.expired.take();
+        self.timers.borrow_mut().advance(now(), &mut expired);
+        for waker in expired.drain(..) {
+            self.wake_caught(waker);
+        }
+        self.expired.replace(expired);
+        self.count_timers();
+    }
+
+    pub(crate) fn count_timers(&self) {
+        let armed = self.timers.borrow().len() as u64;
+        self.shared.timers_armed.set_own(armed);
+    }
+
+    fn take_inbox(&self) {
+        self.shared.inbox.take_wakes(|task| self.push_local(task));
+        // Bounded by what is there now: a producer that keeps pace with the shard waits for the next turn.
+        for _ in 0..self.commands.len() {
+            match self.commands.try_recv() {
+                Ok(Command::Run(task)) => self.push_local(task),
+                Ok(Command::Timer(timer)) => timer.apply(self),
+                Ok(Command::Disarm(key)) => self.disarm(key),
+                Err(_) => break,
+            }
+        }
+    }
+
+    fn run_tasks(&self) {
+        let mut polls = 0;
+        while polls < self.settings.event_interval {
+            let Some(task) = self.run_queue.borrow_mut().pop_front() else { break };
+            polls += 1;
+            budget::begin(self.settings.task_budget);
+            if let Some(task) = task.run() {
+                self.push_local(task);
+            }
+        }
+        budget::end();
+        self.shared.counters.polls.add_own(u64::from(polls));
+    }
+
+    /// Ends the shard: refuses new tasks, then drops every future here, whatever they do in their drops.
+    fn end(&self) {
+        self.shared.live.close();
+        while let Some(task) = self.shared.live.any() {
+            task.shut_down();
+        }
+        self.shared.inbox.close();
+        self.shared.ended.store(true, Ordering::Relaxed);
+        // ORDERING [ended], partner [park-sender]: a sender that this last look at the inbox misses sees that the shard has ended.
+        fence(Ordering::SeqCst);
+        self.take_inbox();
+        // Runnables of tasks that have ended; their drop frees memory and nothing else.
+        drop(self.run_queue.take());
+        let mut wakers = Vec::new();
+        self.timers.borrow_mut().take_all(&mut wakers);
+        // A sleep ends with its reactor, since nobody would end it later.
+        for waker in wakers {
+            self.wake_caught(waker);
+        }
+        self.count_timers();
+    }
+
+    /// A waker is foreign code: its panic is caught and counted.
+    fn wake_caught(&self, waker: Waker) {
+        let (_, panics) = caught(|| waker.wake());
+        if panics != 0 {
+            self.shared.panics.add_shared(u64::from(panics));
+        }
+    }
+}

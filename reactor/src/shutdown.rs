@@ -1,0 +1,156 @@
+//! How a reactor ends: the announcement, the wait for its tasks, and the error that names what was stuck.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+use slab::Slab;
+
+use crate::shard::ShardId;
+use crate::sync::{AtomicBool, Ordering};
+
+/// What the shards, their users and the thread that shuts a reactor down tell each other.
+#[derive(Debug, Default)]
+pub(crate) struct Lifecycle {
+    /// Set once. A shard whose last task ends looks at it.
+    announced: AtomicBool,
+    /// Who awaits the announcement.
+    waiters: parking_lot::Mutex<Slab<Option<Waker>>>,
+    /// How many shard threads have ended; the condition also stands for "a shard ran out of tasks".
+    progress: Mutex<usize>,
+    changed: Condvar,
+}
+
+impl Lifecycle {
+    pub(crate) fn is_announced(&self) -> bool {
+        // ORDERING [announced-look], partner [announce].
+        self.announced.load(Ordering::Acquire)
+    }
+
+    /// Tells everybody who asked that the reactor is about to shut down.
+    pub(crate) fn announce(&self) {
+        // ORDERING [announce], partner [announced-look].
+        self.announced.store(true, Ordering::Release);
+        let woken: Vec<Waker> = self.waiters.lock().iter_mut().filter_map(|(_, waker)| waker.take()).collect();
+        for waker in woken {
+            // A waker that panics is its owner's bug, and must not keep the others asleep.
+            crate::task::caught(|| waker.wake());
+        }
+    }
+
+    /// A shard's last task ended. Called often while the reactor lives, so it only looks.
+    pub(crate) fn shard_is_idle(&self) {
+        if self.is_announced() {
+            // The lock orders this after a waiter's look at the tasks, so that the waiter sleeps already or sees them gone.
+            drop(self.progress.lock().unwrap_or_else(PoisonError::into_inner));
+            self.changed.notify_all();
+        }
+    }
+
+    /// A shard thread is about to return.
+    pub(crate) fn shard_has_ended(&self) {
+        *self.progress.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        self.changed.notify_all();
+    }
+
+    /// Waits until `done` (told how many shards have ended) or the deadline; `None` is no deadline. Returns whether it is done.
+    pub(crate) fn wait_until(&self, deadline: Option<Instant>, done: impl Fn(usize) -> bool) -> bool {
+        let mut ended = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        while !done(*ended) {
+            ended = match deadline {
+                None => self.changed.wait(ended).unwrap_or_else(PoisonError::into_inner),
+                Some(deadline) => {
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
+                        return false;
+                    }
+                    self.changed.wait_timeout(ended, left).unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
+        }
+        true
+    }
+}
+
+/// Waits for the announcement that a reactor is about to shut down. From [`Handle::shutdown_requested`](crate::Handle::shutdown_requested).
+#[must_use = "a future does nothing unless it is awaited"]
+pub(crate) struct ShutdownRequested {
+    lifecycle: Arc<Lifecycle>,
+    place: Option<usize>,
+}
+
+impl ShutdownRequested {
+    pub(crate) fn new(lifecycle: Arc<Lifecycle>) -> Self {
+        Self { lifecycle, place: None }
+    }
+}
+
+impl Future for ShutdownRequested {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if self.lifecycle.is_announced() {
+            return Poll::Ready(());
+        }
+        let waker = cx.waker().clone();
+        let mut waiters = self.lifecycle.waiters.lock();
+        let (place, replaced) = match self.place {
+            Some(place) => (place, waiters[place].replace(waker)),
+            None => (waiters.insert(Some(waker)), None),
+        };
+        drop(waiters);
+        drop(replaced);
+        self.place = Some(place);
+        // The look after the put: an announcement in between may have found no waker here.
+        if self.lifecycle.is_announced() { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+impl Drop for ShutdownRequested {
+    fn drop(&mut self) {
+        if let Some(place) = self.place {
+            let waker = self.lifecycle.waiters.lock().remove(place);
+            drop(waker);
+        }
+    }
+}
+
+/// A reactor that did not shut down whole: these shards were still inside a task's poll a second after the deadline.
+///
+/// Their threads were detached. Their tasks' futures are leaked, and the tasks' handles end with an error.
+#[derive(Debug, Clone)]
+pub struct ShutdownError {
+    stuck: Vec<ShardId>,
+}
+
+impl ShutdownError {
+    pub(crate) fn new(stuck: Vec<ShardId>) -> Self {
+        Self { stuck }
+    }
+
+    /// The shards that did not stop.
+    pub fn stuck_shards(&self) -> &[ShardId] {
+        &self.stuck
+    }
+}
+
+impl fmt::Display for ShutdownError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<String> = self.stuck.iter().map(ToString::to_string).collect();
+        write!(
+            f,
+            "shard {} did not stop: a task there has not returned from its poll; move blocking work to a thread of its own",
+            names.join(", ")
+        )
+    }
+}
+
+impl std::error::Error for ShutdownError {}
+
+impl From<ShutdownError> for std::io::Error {
+    fn from(error: ShutdownError) -> Self {
+        Self::new(std::io::ErrorKind::TimedOut, error)
+    }
+}

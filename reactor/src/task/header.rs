@@ -1,0 +1,477 @@
+//! The memory of a task: one allocation that holds the state word, the link for queues, the join waker and the future or
+//! its output.
+//!
+//! [`TaskRef`] is a counted reference that forgets the future's type; it is `Send`, because all it can do from another thread is
+//! count, wake and cancel. The future itself is touched by [`Runnable::run`] and [`TaskRef::shut_down`] alone, which the shard
+//! calls on its own thread, and the output by whoever the state word names (`state.rs`).
+
+#![expect(unsafe_code, reason = "one allocation for header and future, reached through a vtable")]
+
+use std::any::Any;
+use std::fmt;
+use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::ptr::NonNull;
+use std::task::{Context, Poll, Waker};
+
+use crate::sync::{AtomicPtr, AtomicU32, Mutex, UnsafeCell};
+use crate::task::join::JoinError;
+use crate::task::state::{Output, Paused, Start, State, Wake};
+use crate::task::waker;
+
+/// Where a woken task goes, and what is told of its life. The reactor's is [`crate::shard::ShardShared`]; models bring their own.
+///
+/// # Safety
+///
+/// `is_home` returns true only on the one thread that runs this scheduler's tasks, where their futures may be polled and dropped.
+pub(crate) unsafe trait Schedule: Sized + Send + Sync + 'static {
+    /// Whether the calling thread is the one that runs this scheduler's tasks.
+    fn is_home(&self) -> bool;
+
+    /// Enters a new task in the list of live ones, or gives it back where that list is closed.
+    fn adopt(&self, task: TaskRef<Self>) -> Result<(), TaskRef<Self>>;
+
+    /// Takes a task that was woken, on whatever thread woke it, to the queue of its shard.
+    ///
+    /// There is no `self`: once the task is in another thread's queue it may end and be freed, and its scheduler with it.
+    fn schedule(task: Runnable<Self>);
+
+    /// The task is over; `panics` counts what was caught on the way. Called on its shard.
+    fn completed(&self, task: &TaskRef<Self>, panics: u32);
+
+    /// Whether the shard was given up with its tasks (it was stuck in a poll when the reactor shut down).
+    fn abandoned(&self) -> bool;
+}
+
+/// What a task is without its future's type.
+#[repr(C)]
+pub(crate) struct Header<S: 'static> {
+    pub(super) state: State,
+    vtable: &'static Vtable<S>,
+    /// The next task in the remote queue; belongs to that queue while the task is in it.
+    pub(super) next: AtomicPtr<Header<S>>,
+    pub(super) scheduler: S,
+    /// The task's index in its shard's list of live tasks. Written under that list's lock.
+    live_index: AtomicU32,
+    /// Who waits for the output. Taken out before it is woken or dropped.
+    join_waker: Mutex<Option<Waker>>,
+}
+
+/// The header and what follows it in memory.
+#[repr(C)]
+struct Cell<F: Future, S: 'static> {
+    header: Header<S>,
+    stage: UnsafeCell<Stage<F>>,
+}
+
+enum Stage<F: Future> {
+    Future(F),
+    Output(Result<F::Output, JoinError>),
+    /// The future is dropped, and the output taken or dropped.
+    Empty,
+}
+
+/// The operations that need the future's type. All are given a header that is the head of a `Cell<F, S>`.
+struct Vtable<S: 'static> {
+    /// Polls the future. 1. On the task's shard thread. 2. The state is RUNNING, by this caller.
+    poll: unsafe fn(NonNull<Header<S>>, &mut Context<'_>) -> Polled,
+    /// Drops the future and stores an error as the output. The same demands, or the shard is shutting down and runs nothing.
+    cancel: unsafe fn(NonNull<Header<S>>, JoinError) -> Polled,
+    /// Moves the output to the pointer, which is to a `Poll<Result<F::Output, JoinError>>`. The caller owns the output.
+    take_output: unsafe fn(NonNull<Header<S>>, *mut ()),
+    /// Drops the output; returns how many panics that took. The caller owns the output.
+    drop_output: unsafe fn(NonNull<Header<S>>) -> u32,
+    /// Frees the memory. The caller gave back the last reference.
+    dealloc: unsafe fn(NonNull<Header<S>>),
+}
+
+/// What a poll came to.
+enum Polled {
+    Pending,
+    /// The output is stored and the future dropped; so many panics were caught.
+    Done {
+        panics: u32,
+    },
+}
+
+/// One counted reference to a task.
+pub(crate) struct TaskRef<S: Schedule> {
+    header: NonNull<Header<S>>,
+    _owns: PhantomData<S>,
+}
+
+// SAFETY: through a reference a thread reaches the state word, the links, the join waker (all synchronised) and the scheduler
+// (Send + Sync by its bound). The future and the output are reached only as the module's opening says, where the caller
+// answers for the thread.
+unsafe impl<S: Schedule> Send for TaskRef<S> {}
+// SAFETY: as for Send: every method that takes `&self` and is not unsafe only touches synchronised fields.
+unsafe impl<S: Schedule> Sync for TaskRef<S> {}
+
+impl<S: Schedule> fmt::Debug for TaskRef<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TaskRef").field("state", &self.header().state).finish_non_exhaustive()
+    }
+}
+
+/// References a new task starts with: the list of live tasks, the first run, the join handle.
+const INITIAL_REFS: usize = 3;
+
+/// A new task's three references.
+pub(crate) struct NewTask<S: Schedule> {
+    pub(crate) live: TaskRef<S>,
+    pub(crate) first_run: Runnable<S>,
+    pub(crate) join: TaskRef<S>,
+}
+
+/// Puts a future into a task of its own.
+///
+/// # Safety
+///
+/// `F` may be moved to and dropped on the scheduler's home thread: it is `Send`, or the calling thread is that home.
+pub(super) unsafe fn allocate<F: Future, S: Schedule>(future: F, scheduler: S) -> NewTask<S> {
+    let cell = Box::new(Cell {
+        header: Header {
+            state: State::new(INITIAL_REFS),
+            vtable: Cell::<F, S>::VTABLE,
+            next: AtomicPtr::new(std::ptr::null_mut()),
+            scheduler,
+            live_index: AtomicU32::new(0),
+            join_waker: Mutex::new(None),
+        },
+        stage: UnsafeCell::new(Stage::Future(future)),
+    });
+    let header = NonNull::from(Box::leak(cell)).cast();
+    let reference = || TaskRef { header, _owns: PhantomData };
+    NewTask { live: reference(), first_run: Runnable(reference()), join: reference() }
+}
+
+impl<S: Schedule> TaskRef<S> {
+    #[inline]
+    pub(super) fn header(&self) -> &Header<S> {
+        // SAFETY: this reference is counted, so the memory lives; the header is only ever shared.
+        unsafe { self.header.as_ref() }
+    }
+
+    /// The scheduler the task was made with.
+    #[inline]
+    pub(crate) fn scheduler(&self) -> &S {
+        &self.header().scheduler
+    }
+
+    /// Whether both refer to one task.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.header == other.header
+    }
+
+    /// The place in the list of live tasks, for that list.
+    pub(crate) fn live_index(&self) -> &AtomicU32 {
+        &self.header().live_index
+    }
+
+    /// The join handle's waker, for whoever has to replace or wake it.
+    pub(super) fn join_waker(&self) -> &Mutex<Option<Waker>> {
+        &self.header().join_waker
+    }
+
+    /// Queues the task unless that is settled already.
+    pub(super) fn wake_by_ref(&self) {
+        if self.header().state.wake() == Wake::Enqueue {
+            S::schedule(Runnable(self.clone()));
+        }
+    }
+
+    /// As `wake_by_ref`, handing this reference on where a queue needs one.
+    pub(super) fn wake(self) {
+        if self.header().state.wake() == Wake::Enqueue {
+            S::schedule(Runnable(self));
+        }
+    }
+
+    /// Asks for the task's end: its shard drops the future at the next run.
+    pub(crate) fn cancel(&self) {
+        if self.header().state.cancel() == Wake::Enqueue {
+            S::schedule(Runnable(self.clone()));
+        }
+    }
+
+    /// Turns the reference into a bare pointer, for a queue's link.
+    pub(super) fn into_raw(self) -> NonNull<Header<S>> {
+        std::mem::ManuallyDrop::new(self).header
+    }
+
+    /// # Safety
+    ///
+    /// The pointer comes from `into_raw`, and is turned back once.
+    pub(super) unsafe fn from_raw(header: NonNull<Header<S>>) -> Self {
+        Self { header, _owns: PhantomData }
+    }
+
+    /// Drops the future here and now, and ends the task with `JoinError::shutdown`. Not during a poll of the task.
+    ///
+    /// # Panics
+    ///
+    /// Panics on any thread but the task's home.
+    pub(crate) fn shut_down(&self) {
+        assert!(self.scheduler().is_home(), "a task is shut down by its own shard");
+        if !self.is_completed() {
+            // SAFETY: this is the task's home, which runs nothing else meanwhile.
+            unsafe { self.end_with_shutdown() };
+        }
+    }
+
+    /// Ends a task that no list took in, on the thread that spawned it.
+    ///
+    /// # Safety
+    ///
+    /// The task was allocated by the calling thread just now, was not adopted, and nobody else has seen it.
+    pub(super) unsafe fn refuse(&self) {
+        // SAFETY: nobody polls it, and the future was this thread's a moment ago.
+        unsafe { self.end_with_shutdown() };
+    }
+
+    /// # Safety
+    ///
+    /// The future is there, may be dropped on this thread, and no poll of it is under way.
+    unsafe fn end_with_shutdown(&self) {
+        // SAFETY: by the demand.
+        let polled = unsafe { (self.header().vtable.cancel)(self.header, JoinError::shutdown()) };
+        self.finish(polled);
+    }
+
+    /// Announces a stored output, wakes who waits for it, and counts.
+    fn finish(&self, polled: Polled) {
+        let Polled::Done { mut panics } = polled else { unreachable!("only a task that is done is finished") };
+        match self.header().state.complete() {
+            Output::ForHandle => panics += self.wake_join(),
+            // SAFETY: the state word says that no handle owns the output, so this side does.
+            Output::Unwanted => panics += unsafe { (self.header().vtable.drop_output)(self.header) },
+        }
+        self.scheduler().completed(self, panics);
+    }
+
+    /// Wakes whoever waits for the output. Returns how many panics that took.
+    pub(crate) fn wake_join(&self) -> u32 {
+        let waiting = self.join_waker().lock().take();
+        caught(|| waiting.map(Waker::wake)).1
+    }
+
+    pub(super) fn is_completed(&self) -> bool {
+        self.header().state.is_completed()
+    }
+
+    /// Moves the output out.
+    ///
+    /// # Safety
+    ///
+    /// 1. The caller is the join handle, the task has completed, and the output was not taken before. 2. `T` is the type of the
+    ///    task's output.
+    pub(super) unsafe fn take_output<T>(&self) -> Result<T, JoinError> {
+        let mut output: Poll<Result<T, JoinError>> = Poll::Pending;
+        // SAFETY: the caller owns the output (1), and the pointer is to the type the vtable writes (2).
+        unsafe { (self.header().vtable.take_output)(self.header, (&raw mut output).cast()) };
+        match output {
+            Poll::Ready(output) => output,
+            Poll::Pending => unreachable!("take_output always writes"),
+        }
+    }
+
+    /// The join handle gives up its interest, and with it an output that is there already.
+    ///
+    /// # Safety
+    ///
+    /// Called once, by the join handle, which did not take the output.
+    pub(super) unsafe fn detach(&self) {
+        if self.header().state.detach() == Output::ForHandle {
+            // SAFETY: the state word says that the task completed while the handle was there, so the output is the handle's.
+            unsafe { (self.header().vtable.drop_output)(self.header) };
+        }
+        self.forget_join();
+    }
+
+    /// The join handle gives up its interest after it took the output.
+    pub(super) fn detach_taken(&self) {
+        self.header().state.detach();
+        self.forget_join();
+    }
+
+    fn forget_join(&self) {
+        let waiting = self.join_waker().lock().take();
+        caught(|| drop(waiting));
+    }
+}
+
+impl<S: Schedule> Clone for TaskRef<S> {
+    #[inline]
+    fn clone(&self) -> Self {
+        self.header().state.retain();
+        Self { header: self.header, _owns: PhantomData }
+    }
+}
+
+impl<S: Schedule> Drop for TaskRef<S> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.header().state.release() {
+            // SAFETY: that was the last reference.
+            unsafe { (self.header().vtable.dealloc)(self.header) };
+        }
+    }
+}
+
+/// A task that is to be run once: what queues hold. The state word sees to it that there is one at most.
+#[derive(Debug)]
+pub(crate) struct Runnable<S: Schedule>(pub(super) TaskRef<S>);
+
+impl<S: Schedule> Runnable<S> {
+    pub(crate) fn task(&self) -> &TaskRef<S> {
+        &self.0
+    }
+
+    /// Polls the task, or ends it where that was asked for. Returns it if it is to be queued again.
+    ///
+    /// # Panics
+    ///
+    /// Panics on any thread but the task's home.
+    #[inline]
+    pub(crate) fn run(self) -> Option<Self> {
+        let header = self.0.header();
+        assert!(header.scheduler.is_home(), "a task runs on its own shard");
+        let polled = match header.state.start() {
+            Start::Completed => return None,
+            Start::Poll => {
+                let waker = waker::borrowed(&self.0);
+                // SAFETY: (1) asserted above, (2) `start` made the state RUNNING.
+                unsafe { (header.vtable.poll)(self.0.header, &mut Context::from_waker(&waker)) }
+            }
+            // SAFETY: as above.
+            Start::Cancel => unsafe { (header.vtable.cancel)(self.0.header, JoinError::cancelled()) },
+        };
+        if matches!(polled, Polled::Done { .. }) {
+            self.0.finish(polled);
+            return None;
+        }
+        match header.state.pause() {
+            Paused::Idle => None,
+            Paused::Requeue => Some(self),
+        }
+    }
+}
+
+impl<F: Future, S: Schedule> Cell<F, S> {
+    const VTABLE: &'static Vtable<S> = &Vtable {
+        poll: Self::poll,
+        cancel: Self::cancel,
+        take_output: Self::take_output,
+        drop_output: Self::drop_output,
+        dealloc: Self::dealloc,
+    };
+
+    /// # Safety
+    ///
+    /// The header is the head of a live `Cell<F, S>`.
+    unsafe fn stage<'a>(header: NonNull<Header<S>>) -> &'a UnsafeCell<Stage<F>> {
+        // SAFETY: by the demand; `repr(C)` puts the header first. Only shared references to a Cell are ever made.
+        unsafe { &header.cast::<Self>().as_ref().stage }
+    }
+
+    unsafe fn poll(header: NonNull<Header<S>>, cx: &mut Context<'_>) -> Polled {
+        // SAFETY: the vtable belongs to this type.
+        let stage = unsafe { Self::stage(header) };
+        let poll = |stage: *mut Stage<F>| {
+            // SAFETY: RUNNING keeps everybody else away from the stage.
+            let Stage::Future(future) = (unsafe { &mut *stage }) else { unreachable!("a task is polled before it completes") };
+            // SAFETY: the future stays in the task's memory until `store` drops it there.
+            unsafe { Pin::new_unchecked(future) }.poll(cx)
+        };
+        match catch_unwind(AssertUnwindSafe(|| stage.with_mut(poll))) {
+            Ok(Poll::Pending) => Polled::Pending,
+            // SAFETY: as for this function.
+            Ok(Poll::Ready(output)) => unsafe { Self::store(stage, Ok(output), 0) },
+            // SAFETY: as for this function.
+            Err(payload) => unsafe { Self::store(stage, Err(JoinError::panicked(payload)), 1) },
+        }
+    }
+
+    unsafe fn cancel(header: NonNull<Header<S>>, error: JoinError) -> Polled {
+        // SAFETY: the vtable belongs to this type.
+        let stage = unsafe { Self::stage(header) };
+        // SAFETY: by the vtable's demand.
+        unsafe { Self::store(stage, Err(error), 0) }
+    }
+
+    /// Drops the future in place and puts the output there. A panic of the drop takes the place of a good output.
+    ///
+    /// # Safety
+    ///
+    /// The caller may touch the stage, on a thread where the future may be dropped.
+    unsafe fn store(stage: &UnsafeCell<Stage<F>>, output: Result<F::Output, JoinError>, panics: u32) -> Polled {
+        let (dropped, caught_in_drop) = caught_with(|| {
+            stage.with_mut(|stage| {
+                // SAFETY: by the demand. An assignment drops the future where it lies, as its pinning asks, and writes the new
+                // value also when that drop unwinds.
+                unsafe { *stage = Stage::Empty };
+            });
+        });
+        let (output, caught_in_output) = match dropped {
+            Err(payload) if output.is_ok() => {
+                let ((), caught) = caught_unit(|| drop(output));
+                (Err(JoinError::panicked(payload)), caught)
+            }
+            Err(payload) => (output, caught_unit(|| drop(payload)).1),
+            Ok(()) => (output, 0),
+        };
+        // SAFETY: by the demand; what is overwritten is `Empty`.
+        stage.with_mut(|stage| unsafe { *stage = Stage::Output(output) });
+        Polled::Done { panics: panics + caught_in_drop + caught_in_output }
+    }
+
+    unsafe fn take_output(header: NonNull<Header<S>>, target: *mut ()) {
+        // SAFETY: the vtable belongs to this type.
+        let stage = unsafe { Self::stage(header) };
+        // SAFETY: the caller owns the output.
+        let taken = stage.with_mut(|stage| unsafe { std::mem::replace(&mut *stage, Stage::Empty) });
+        let Stage::Output(output) = taken else { unreachable!("an output is taken once, after the task completed") };
+        // SAFETY: the target is a valid place of this type, by the vtable's demand.
+        unsafe { *target.cast() = Poll::Ready(output) };
+    }
+
+    unsafe fn drop_output(header: NonNull<Header<S>>) -> u32 {
+        // SAFETY: the vtable belongs to this type.
+        let stage = unsafe { Self::stage(header) };
+        // SAFETY: the caller owns the output.
+        let output = stage.with_mut(|stage| unsafe { std::mem::replace(&mut *stage, Stage::Empty) });
+        caught_unit(|| drop(output)).1
+    }
+
+    unsafe fn dealloc(header: NonNull<Header<S>>) {
+        // SAFETY: the memory came from a `Box<Cell<F, S>>` and this was the last reference. The stage holds no future (the list
+        // of live tasks keeps a reference until the task completed) and no output (the handle or the completer dropped it).
+        drop(unsafe { Box::from_raw(header.cast::<Self>().as_ptr()) });
+    }
+}
+
+/// As `caught`, for a caller with a use for the payload.
+fn caught_with<R>(f: impl FnOnce() -> R) -> (Result<R, Box<dyn Any + Send>>, u32) {
+    let result = catch_unwind(AssertUnwindSafe(f));
+    let panics = u32::from(result.is_err());
+    (result, panics)
+}
+
+/// Runs foreign code and catches its panic. Returns what it gave, and how many panics that took.
+pub(crate) fn caught<R>(f: impl FnOnce() -> R) -> (Option<R>, u32) {
+    match caught_with(f) {
+        (Ok(value), panics) => (Some(value), panics),
+        (Err(payload), panics) => {
+            // A payload whose drop panics too is leaked: there is nothing left to report it to.
+            if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+                std::mem::forget(second);
+            }
+            (None, panics)
+        }
+    }
+}
+
+fn caught_unit(f: impl FnOnce()) -> ((), u32) {
+    ((), caught(f).1)
+}

@@ -1,0 +1,262 @@
+//! What the spawner of a task holds: [`JoinHandle`], [`AbortHandle`] and [`JoinError`].
+//!
+//! The handle side of the join protocol (`JOIN.md`): store the waker, then look whether the task completed, while the task
+//! announces its output, then takes the waker. Whoever comes second sees the other.
+
+#![expect(unsafe_code, reason = "moves the output out of the task, of a type only this file knows")]
+
+use std::any::Any;
+use std::fmt;
+use std::io;
+use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use crate::shard::ShardRef;
+use crate::task::header::{Schedule, TaskRef};
+
+/// Waits for a task to end and takes its output.
+///
+/// Awaiting it gives the task's output, or a [`JoinError`] where the task panicked, was aborted, or ended with its reactor.
+/// Dropping the handle detaches the task, which goes on. Same as tokio's.
+///
+/// # Cancel safety
+///
+/// Awaiting `&mut handle` and dropping that wait loses nothing: a later wait gets the output.
+///
+/// # Panics
+///
+/// Polling it again after it gave the output panics.
+///
+/// # Examples
+///
+/// ```
+/// let reactor = reactor::Reactor::builder().shards(1).build()?;
+/// let handle = reactor.handle().spawn(async { 6 * 7 });
+/// assert_eq!(reactor.block_on(handle)?, 42);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[must_use = "dropping the handle detaches the task; write `drop(handle)` where that is meant"]
+pub struct JoinHandle<T> {
+    raw: RawJoin<T, ShardRef>,
+}
+
+impl<T> JoinHandle<T> {
+    pub(crate) fn new(task: TaskRef<ShardRef>) -> Self {
+        Self { raw: RawJoin::new(task) }
+    }
+
+    /// Asks for the task's end. Its future is dropped on its shard, at the task's next turn in the queue; a poll under way goes
+    /// on to its end first.
+    ///
+    /// A task that completes before that keeps its output: the handle then gives it as if `abort` had not been called.
+    pub fn abort(&self) {
+        self.raw.task.cancel();
+    }
+
+    /// A handle that can do nothing but abort the task. It does not keep the output alive, and outlives the `JoinHandle`.
+    pub fn abort_handle(&self) -> AbortHandle {
+        AbortHandle { task: TaskRef::clone(&self.raw.task) }
+    }
+
+    /// Whether the task has ended (completed, panicked or was cancelled). The output is there to be taken without waiting.
+    pub fn is_finished(&self) -> bool {
+        self.raw.is_finished()
+    }
+}
+
+impl<T> Future for JoinHandle<T> {
+    type Output = Result<T, JoinError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.raw.poll(cx)
+    }
+}
+
+impl<T> fmt::Debug for JoinHandle<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JoinHandle").field("is_finished", &self.is_finished()).finish_non_exhaustive()
+    }
+}
+
+/// The handle's half of the protocol, for any scheduler.
+pub(crate) struct RawJoin<T, S: Schedule> {
+    task: ManuallyDrop<TaskRef<S>>,
+    taken: bool,
+    /// The handle owns an output of this type once the task completed: `Send` and `Sync` only as that is.
+    _output: PhantomData<T>,
+}
+
+impl<T, S: Schedule> Unpin for RawJoin<T, S> {}
+
+impl<T, S: Schedule> RawJoin<T, S> {
+    /// `task` is the reference that `allocate` made for the join handle of a task whose output is a `T`.
+    pub(crate) fn new(task: TaskRef<S>) -> Self {
+        Self { task: ManuallyDrop::new(task), taken: false, _output: PhantomData }
+    }
+
+    pub(crate) fn is_finished(&self) -> bool {
+        self.task.is_completed() || self.task.scheduler().abandoned()
+    }
+
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>> {
+        assert!(!self.taken, "a JoinHandle was polled after it gave the task's output");
+        if !self.is_finished() {
+            let waker = cx.waker().clone();
+            let replaced = self.task.join_waker().lock().replace(waker);
+            drop(replaced);
+            // The look after the store: a task that completed in between may have found no waker.
+            #[cfg(not(reactor_mutant = "join_no_second_look"))]
+            let waits = !self.is_finished();
+            #[cfg(reactor_mutant = "join_no_second_look")]
+            let waits = true;
+            if waits {
+                return Poll::Pending;
+            }
+        }
+        self.taken = true;
+        if self.task.is_completed() {
+            // SAFETY: (1) this is the join handle, the task has completed, and `taken` was false. (2) `new` was told so.
+            Poll::Ready(unsafe { self.task.take_output() })
+        } else {
+            Poll::Ready(Err(JoinError::shutdown()))
+        }
+    }
+}
+
+impl<T, S: Schedule> Drop for RawJoin<T, S> {
+    fn drop(&mut self) {
+        if self.taken && self.task.is_completed() {
+            self.task.detach_taken();
+        } else {
+            // SAFETY: this is the join handle, it did not take an output, and it is dropped once.
+            unsafe { self.task.detach() };
+        }
+        // SAFETY: the field is not used again.
+        unsafe { ManuallyDrop::drop(&mut self.task) };
+    }
+}
+
+/// Aborts a task from anywhere, and does nothing else: see [`JoinHandle::abort_handle`].
+#[derive(Clone)]
+pub struct AbortHandle {
+    task: TaskRef<ShardRef>,
+}
+
+impl AbortHandle {
+    /// Asks for the task's end, as [`JoinHandle::abort`] does.
+    pub fn abort(&self) {
+        self.task.cancel();
+    }
+
+    /// Whether the task has ended.
+    pub fn is_finished(&self) -> bool {
+        self.task.is_completed() || self.task.scheduler().abandoned()
+    }
+}
+
+impl fmt::Debug for AbortHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AbortHandle").field("is_finished", &self.is_finished()).finish_non_exhaustive()
+    }
+}
+
+/// Why a task gave no output.
+pub struct JoinError {
+    cause: Cause,
+}
+
+enum Cause {
+    Cancelled,
+    Shutdown,
+    Panicked(Box<dyn Any + Send>),
+}
+
+impl JoinError {
+    pub(crate) fn cancelled() -> Self {
+        Self { cause: Cause::Cancelled }
+    }
+
+    pub(crate) fn shutdown() -> Self {
+        Self { cause: Cause::Shutdown }
+    }
+
+    pub(crate) fn panicked(payload: Box<dyn Any + Send>) -> Self {
+        Self { cause: Cause::Panicked(payload) }
+    }
+
+    /// Whether the task was dropped before it completed: it was aborted, or its reactor shut down.
+    pub fn is_cancelled(&self) -> bool {
+        !self.is_panic()
+    }
+
+    /// Whether the task was dropped because its reactor shut down.
+    pub fn is_shutdown(&self) -> bool {
+        matches!(self.cause, Cause::Shutdown)
+    }
+
+    /// Whether the task panicked: in a poll, or in the drop of its future.
+    pub fn is_panic(&self) -> bool {
+        matches!(self.cause, Cause::Panicked(_))
+    }
+
+    /// The payload of the task's panic, for [`std::panic::resume_unwind`].
+    ///
+    /// # Panics
+    ///
+    /// Panics where the task did not: ask [`is_panic`](Self::is_panic) first, or use [`try_into_panic`](Self::try_into_panic).
+    #[track_caller]
+    pub fn into_panic(self) -> Box<dyn Any + Send> {
+        self.try_into_panic().expect("into_panic is for the error of a task that panicked")
+    }
+
+    /// The payload of the task's panic.
+    ///
+    /// # Errors
+    ///
+    /// Gives the error back where the task did not panic.
+    pub fn try_into_panic(self) -> Result<Box<dyn Any + Send>, Self> {
+        match self.cause {
+            Cause::Panicked(payload) => Ok(payload),
+            cause => Err(Self { cause }),
+        }
+    }
+}
+
+/// What a panic said, where it said something.
+fn panic_message(payload: &(dyn Any + Send)) -> Option<&str> {
+    payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+}
+
+impl fmt::Display for JoinError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.cause {
+            Cause::Cancelled => f.write_str("the task was aborted"),
+            Cause::Shutdown => f.write_str("the task was dropped, as its reactor has shut down"),
+            Cause::Panicked(payload) => match panic_message(&**payload) {
+                Some(message) => write!(f, "the task panicked: {message}"),
+                None => f.write_str("the task panicked"),
+            },
+        }
+    }
+}
+
+impl fmt::Debug for JoinError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.cause {
+            Cause::Cancelled => f.write_str("JoinError::Cancelled"),
+            Cause::Shutdown => f.write_str("JoinError::Shutdown"),
+            Cause::Panicked(payload) => f.debug_tuple("JoinError::Panic").field(&panic_message(&**payload)).finish(),
+        }
+    }
+}
+
+// A payload is only ever moved out or looked at as `&str`/`String`, never shared as what it is.
+impl std::error::Error for JoinError {}
+
+impl From<JoinError> for io::Error {
+    fn from(error: JoinError) -> Self {
+        Self::other(error.to_string())
+    }
+}

@@ -1,0 +1,95 @@
+//! The queue through which other threads hand a shard its woken tasks.
+//!
+//! A stack linked through the tasks themselves: a push is one compare-and-swap, never allocates, never refuses while the shard
+//! lives, and there is at most one entry a task, because only the wake that set SCHEDULED pushes. The shard takes the whole
+//! stack at once, which is why the usual trouble with popped and re-pushed nodes cannot arise, and runs it oldest first.
+
+#![expect(unsafe_code, reason = "tasks are linked through their headers")]
+
+use std::ptr::{self, NonNull};
+
+use crate::sync::{AtomicPtr, Ordering};
+use crate::task::header::{Header, Runnable, Schedule, TaskRef};
+
+pub(crate) struct RemoteQueue<S: Schedule> {
+    /// The newest entry, null, or CLOSED. Written by every waker of this shard's tasks and by the shard.
+    head: AtomicPtr<Header<S>>,
+}
+
+/// The head of a queue whose shard has ended: an address that no header can have.
+fn closed<S>() -> *mut Header<S> {
+    ptr::without_provenance_mut(1)
+}
+
+impl<S: Schedule> RemoteQueue<S> {
+    pub(crate) fn new() -> Self {
+        Self { head: AtomicPtr::new(ptr::null_mut()) }
+    }
+
+    /// Hands a task to the shard. Where the shard has ended, its tasks' futures are dropped already, and so is the entry.
+    pub(crate) fn push(&self, task: Runnable<S>) {
+        let node = task.0.into_raw();
+        let mut head = self.head.load(Ordering::Relaxed);
+        loop {
+            if head == closed() {
+                // SAFETY: the pointer was made above, and was not put anywhere.
+                drop(unsafe { TaskRef::from_raw(node) });
+                return;
+            }
+            // SAFETY: this side still owns the reference it turned into `node`, so the header lives.
+            unsafe { node.as_ref() }.next.store(head, Ordering::Relaxed);
+            // ORDERING [remote-push], partner [remote-take]: the link, and all that the waker wrote, come before the head.
+            match self.head.compare_exchange_weak(head, node.as_ptr(), Ordering::Release, Ordering::Relaxed) {
+                Ok(_) => return,
+                Err(seen) => head = seen,
+            }
+        }
+    }
+
+    /// Whether there is nothing to take. The parker's last look: its fence orders this load.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.head.load(Ordering::Relaxed).is_null()
+    }
+
+    /// Takes all there is, oldest first. Only the shard.
+    pub(crate) fn take_all(&self, take: impl FnMut(Runnable<S>)) {
+        if self.is_empty() {
+            return;
+        }
+        // ORDERING [remote-take], partner [remote-push].
+        let newest = self.head.swap(ptr::null_mut(), Ordering::Acquire);
+        oldest_first(newest, take);
+    }
+
+    /// Ends the queue: what is in it is given out, what comes later is dropped by whoever brings it. Only the shard.
+    pub(crate) fn close(&self, take: impl FnMut(Runnable<S>)) {
+        // ORDERING [remote-close], partner [remote-push].
+        let newest = self.head.swap(closed(), Ordering::Acquire);
+        oldest_first(newest, take);
+    }
+}
+
+/// Turns a stack that the caller took round, and gives its entries out.
+fn oldest_first<S: Schedule>(newest: *mut Header<S>, mut take: impl FnMut(Runnable<S>)) {
+    let mut reversed: Option<NonNull<Header<S>>> = None;
+    let mut rest = if newest == closed() { None } else { NonNull::new(newest) };
+    while let Some(node) = rest {
+        // SAFETY: the stack holds one reference a node, and it is this side's now.
+        let next = &unsafe { node.as_ref() }.next;
+        rest = NonNull::new(next.load(Ordering::Relaxed));
+        next.store(reversed.map_or(ptr::null_mut(), NonNull::as_ptr), Ordering::Relaxed);
+        reversed = Some(node);
+    }
+    while let Some(node) = reversed {
+        // SAFETY: as above. The link is read before the entry goes, since the task may be queued again from `take` on.
+        reversed = NonNull::new(unsafe { node.as_ref() }.next.load(Ordering::Relaxed));
+        // SAFETY: `push` made it with `into_raw`, and each node is visited once here.
+        take(Runnable(unsafe { TaskRef::from_raw(node) }));
+    }
+}
+
+impl<S: Schedule> std::fmt::Debug for RemoteQueue<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RemoteQueue").field("is_empty", &self.is_empty()).finish()
+    }
+}

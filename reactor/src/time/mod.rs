@@ -1,0 +1,91 @@
+//! Sleeps, deadlines and timeouts, on the timer store of a shard.
+//!
+//! Timers have a grain of one millisecond: a wait ends at the first turn of its shard after its deadline, never before it. A wait
+//! that is polled on a shard is armed in that shard's own store, with no lock, no system call and, once the store has grown, no
+//! allocation. A wait that is polled anywhere else asks a shard of its reactor to wake it (`remote.rs`), which costs an allocation
+//! and a message.
+//!
+//! A sleep whose reactor shuts down ends at that moment, early, since nobody would be there to end it later.
+
+mod remote;
+mod sleep;
+mod timeout;
+mod wheel;
+
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+pub(crate) use remote::RemoteTimer;
+pub use sleep::{Sleep, sleep, sleep_until};
+pub use timeout::{Elapsed, Timeout, timeout, timeout_at};
+pub(crate) use wheel::TimerKey;
+use wheel::Wheel;
+
+/// A shard's timers, in the wheel's milliseconds since the reactor's start.
+#[derive(Debug)]
+pub(crate) struct ShardTimers {
+    wheel: Wheel,
+    epoch: Instant,
+    /// The time of the last `advance`, for the length of the next wait.
+    now_ms: u64,
+}
+
+impl ShardTimers {
+    pub(crate) fn new(epoch: Instant) -> Self {
+        Self { wheel: Wheel::new(), epoch, now_ms: 0 }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.wheel.len() == 0
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.wheel.len()
+    }
+
+    /// Collects the wakers of all timers that are due.
+    pub(crate) fn advance(&mut self, now: Instant, expired: &mut Vec<Waker>) {
+        self.now_ms = millis_floor(now.saturating_duration_since(self.epoch));
+        self.wheel.advance(self.now_ms, expired);
+    }
+
+    /// How long the shard may sleep. Counted from the turn's own clock reading: a wait is late by at most the turn before it, as it
+    /// is where the deadline falls into a turn.
+    pub(crate) fn until_next(&self) -> Option<Duration> {
+        let next = self.wheel.next_expiry_ms()?;
+        Some(Duration::from_millis(next.saturating_sub(self.now_ms)))
+    }
+
+    /// The first whole millisecond at or after the deadline, so that no timer fires early.
+    fn deadline_ms(&self, deadline: Instant) -> u64 {
+        let since = deadline.saturating_duration_since(self.epoch);
+        let floor = millis_floor(since);
+        if Duration::from_millis(floor) < since { floor.saturating_add(1) } else { floor }
+    }
+
+    fn insert(&mut self, deadline: Instant, waker: Waker) -> TimerKey {
+        if self.is_empty() {
+            // An empty store is not told the time (a turn without timers reads no clock).
+            self.now_ms = millis_floor(self.epoch.elapsed());
+        }
+        self.wheel.insert(self.deadline_ms(deadline), waker)
+    }
+
+    fn reset(&mut self, key: TimerKey, deadline: Instant) -> bool {
+        self.wheel.reset(key, self.deadline_ms(deadline))
+    }
+
+    fn remove(&mut self, key: TimerKey) -> Option<Waker> {
+        self.wheel.remove(key)
+    }
+
+    /// The wakers of all timers, which are gone then.
+    pub(crate) fn take_all(&mut self, wakers: &mut Vec<Waker>) {
+        self.wheel.take_all(wakers);
+    }
+}
+
+/// Whole milliseconds, saturating: `u64` holds 584 million years of them.
+fn millis_floor(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
