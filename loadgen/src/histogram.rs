@@ -15,17 +15,6 @@ const LOWEST_NS: u64 = 1;
 const HIGHEST_NS: u64 = 3_600_000_000_000;
 const DIGITS: u8 = 3;
 
-/// The quantiles every report shows: name as printed, and value.
-pub const QUANTILES: [(&str, f64); 7] = [
-    ("50%", 0.50),
-    ("75%", 0.75),
-    ("90%", 0.90),
-    ("99%", 0.99),
-    ("99.9%", 0.999),
-    ("99.99%", 0.9999),
-    ("100%", 1.0),
-];
-
 /// A histogram of durations in nanoseconds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recorder {
@@ -100,10 +89,11 @@ impl Recorder {
         self.histogram.stdev()
     }
 
-    /// How many lie between two durations, both included, to the histogram's resolution.
-    #[must_use]
-    pub fn count_between(&self, low: Nanos, high: Nanos) -> u64 {
-        self.histogram.count_between(low, high)
+    /// The durations recorded, to the histogram's resolution and in rising order, each with how often it occurred.
+    pub fn iter(&self) -> impl Iterator<Item = (Nanos, u64)> {
+        self.histogram
+            .iter_recorded()
+            .map(|step| (step.value_iterated_to(), step.count_at_value()))
     }
 
     /// The histogram in the V2 encoding of the HDR family, in base64, for other tools to merge and plot.

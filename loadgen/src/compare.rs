@@ -1,0 +1,397 @@
+//! `loadgen compare`: two contenders, many rounds, one ratio per metric with its 95% confidence interval.
+//!
+//! Each file holds all rounds of one contender, as JSON reports one after another or as one array; round `k` of both files ran
+//! side by side, so they are compared in pairs (see [`stats`](crate::stats)). The ratio is B/A. Reads files and renders; the
+//! command line calls [`run`]. Tests: `compare/tests.rs`.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::report::{FORMAT, Report, Status, VERSION};
+use crate::stats::{Interval, median, paired_ratio};
+
+/// What the `format` field of a comparison says.
+pub const COMPARE_FORMAT: &str = "loadgen-compare";
+
+/// All rounds of one contender.
+#[derive(Debug)]
+pub struct Contender {
+    /// Where they were read from.
+    pub file: String,
+    /// In order.
+    pub rounds: Vec<Report>,
+}
+
+/// The result: what JSON holds (version 1 of the schema).
+#[derive(Debug, Serialize)]
+pub struct Comparison {
+    /// [`COMPARE_FORMAT`].
+    pub format: &'static str,
+    /// The version of the schema.
+    pub version: u32,
+    /// The base.
+    pub a: Side,
+    /// What is compared with it.
+    pub b: Side,
+    /// Pairs of rounds.
+    pub rounds: usize,
+    /// What makes the comparison doubtful.
+    pub warnings: Vec<String>,
+    /// One entry per metric that both sides have in every round.
+    pub metrics: Vec<Metric>,
+}
+
+/// One contender in the result.
+#[derive(Debug, Serialize)]
+pub struct Side {
+    /// Its file.
+    pub file: String,
+    /// What its first round was run against.
+    pub target: String,
+    /// Rounds that ended with errors or by a signal.
+    pub rounds_not_ok: usize,
+    /// Rounds in which the generator may have been the bottleneck.
+    pub rounds_generator_bound: usize,
+}
+
+/// One metric of both.
+#[derive(Debug, Serialize)]
+pub struct Metric {
+    /// Name as in the reports.
+    pub name: &'static str,
+    /// Unit of the medians.
+    pub unit: &'static str,
+    /// Which direction is better: `higher` or `lower`.
+    pub better: &'static str,
+    /// Median of A's rounds.
+    pub a_median: f64,
+    /// Median of B's rounds.
+    pub b_median: f64,
+    /// Geometric mean of B/A over the pairs; absent with a single pair.
+    pub ratio: Option<f64>,
+    /// Lower end of the 95% interval.
+    pub low: Option<f64>,
+    /// Upper end.
+    pub high: Option<f64>,
+    /// What it says.
+    pub verdict: Verdict,
+}
+
+/// What a metric's interval says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// B is better.
+    BBetter,
+    /// B is worse.
+    BWorse,
+    /// The interval contains 1: no difference shown.
+    NoDifferenceShown,
+    /// Too few rounds for an interval.
+    NoInterval,
+}
+
+impl Verdict {
+    fn describe(self) -> &'static str {
+        match self {
+            Self::BBetter => "B is better",
+            Self::BWorse => "B is worse",
+            Self::NoDifferenceShown => "no difference shown",
+            Self::NoInterval => "too few rounds",
+        }
+    }
+}
+
+struct Definition {
+    name: &'static str,
+    unit: &'static str,
+    higher_is_better: bool,
+    value: fn(&Report) -> Option<f64>,
+}
+
+#[expect(clippy::cast_precision_loss, reason = "latencies far below 2^53 ns")]
+const fn latency(ns: u64) -> Option<f64> {
+    Some(ns as f64 / 1e3)
+}
+
+const METRICS: [Definition; 10] = [
+    Definition {
+        name: "requests_per_s",
+        unit: "1/s",
+        higher_is_better: true,
+        value: |report| Some(report.throughput.requests_per_s),
+    },
+    Definition {
+        name: "server_cpu_us_per_request",
+        unit: "us",
+        higher_is_better: false,
+        value: |report| report.server.as_ref()?.cpu_us_per_request,
+    },
+    Definition {
+        name: "requests_per_server_cpu_s",
+        unit: "1/s",
+        higher_is_better: true,
+        value: |report| report.server.as_ref()?.requests_per_cpu_s,
+    },
+    Definition {
+        name: "server_bytes_per_connection",
+        unit: "B",
+        higher_is_better: false,
+        value: |report| report.server.as_ref()?.bytes_per_connection,
+    },
+    Definition {
+        name: "latency_p50",
+        unit: "us",
+        higher_is_better: false,
+        value: |report| latency(report.latency.headline().p50_ns),
+    },
+    Definition {
+        name: "latency_p75",
+        unit: "us",
+        higher_is_better: false,
+        value: |report| latency(report.latency.headline().p75_ns),
+    },
+    Definition {
+        name: "latency_p90",
+        unit: "us",
+        higher_is_better: false,
+        value: |report| latency(report.latency.headline().p90_ns),
+    },
+    Definition {
+        name: "latency_p99",
+        unit: "us",
+        higher_is_better: false,
+        value: |report| latency(report.latency.headline().p99_ns),
+    },
+    Definition {
+        name: "latency_p99_9",
+        unit: "us",
+        higher_is_better: false,
+        value: |report| latency(report.latency.headline().p99_9_ns),
+    },
+    Definition {
+        name: "latency_p99_99",
+        unit: "us",
+        higher_is_better: false,
+        value: |report| latency(report.latency.headline().p99_99_ns),
+    },
+];
+
+/// Reads and compares two files.
+///
+/// # Errors
+/// A file cannot be read or holds something else than reports, or the two cannot be paired; a sentence names the file.
+pub fn run(a: &Path, b: &Path) -> Result<Comparison, String> {
+    compare(&read(a)?, &read(b)?)
+}
+
+/// Reads all rounds of one contender.
+///
+/// # Errors
+/// As for [`run`].
+pub fn read(path: &Path) -> Result<Contender, String> {
+    let file = path.display().to_string();
+    let text = fs::read_to_string(path).map_err(|error| format!("{file}: {error}"))?;
+    let rounds = parse(&text).map_err(|problem| format!("{file}: {problem}"))?;
+    Ok(Contender { file, rounds })
+}
+
+/// The reports in a text: one after another, in arrays, or both.
+fn parse(text: &str) -> Result<Vec<Report>, String> {
+    let mut rounds = Vec::new();
+    for value in serde_json::Deserializer::from_str(text).into_iter::<Value>() {
+        match value.map_err(|error| format!("not JSON: {error}"))? {
+            Value::Array(reports) => {
+                for report in reports {
+                    rounds.push(report_of(report, rounds.len())?);
+                }
+            }
+            report => rounds.push(report_of(report, rounds.len())?),
+        }
+    }
+    if rounds.is_empty() {
+        Err("holds no report".to_owned())
+    } else {
+        Ok(rounds)
+    }
+}
+
+fn report_of(value: Value, at: usize) -> Result<Report, String> {
+    let round = at + 1;
+    match value.get("format").and_then(Value::as_str) {
+        Some(FORMAT) => {}
+        Some(other) => return Err(format!("round {round} is a {other:?}, not a {FORMAT:?}")),
+        None => return Err(format!("round {round} is not a report of loadgen")),
+    }
+    match value.get("version").and_then(Value::as_u64) {
+        Some(version) if version == u64::from(VERSION) => {}
+        version => {
+            return Err(format!(
+                "round {round} has schema version {version:?}; this program reads {VERSION}"
+            ));
+        }
+    }
+    serde_json::from_value(value).map_err(|error| format!("round {round}: {error}"))
+}
+
+/// Compares two contenders round by round.
+///
+/// # Errors
+/// They have different numbers of rounds.
+pub fn compare(a: &Contender, b: &Contender) -> Result<Comparison, String> {
+    if a.rounds.len() != b.rounds.len() {
+        return Err(format!(
+            "{} holds {} rounds and {} holds {}: they cannot be paired",
+            a.file,
+            a.rounds.len(),
+            b.file,
+            b.rounds.len()
+        ));
+    }
+    Ok(Comparison {
+        format: COMPARE_FORMAT,
+        version: 1,
+        a: side(a),
+        b: side(b),
+        rounds: a.rounds.len(),
+        warnings: warnings(a, b),
+        metrics: METRICS
+            .iter()
+            .filter_map(|definition| metric(definition, a, b))
+            .collect(),
+    })
+}
+
+fn side(contender: &Contender) -> Side {
+    let count =
+        |what: fn(&Report) -> bool| contender.rounds.iter().filter(|round| what(round)).count();
+    Side {
+        file: contender.file.clone(),
+        target: contender
+            .rounds
+            .first()
+            .map(|round| round.target.address.clone())
+            .unwrap_or_default(),
+        rounds_not_ok: count(|round| round.outcome.status != Status::Ok),
+        rounds_generator_bound: count(|round| round.outcome.generator_was_bottleneck),
+    }
+}
+
+fn metric(definition: &Definition, a: &Contender, b: &Contender) -> Option<Metric> {
+    let values = |contender: &Contender| {
+        contender
+            .rounds
+            .iter()
+            .map(definition.value)
+            .collect::<Option<Vec<f64>>>()
+    };
+    let (a, b) = (values(a)?, values(b)?);
+    let interval = paired_ratio(&a, &b);
+    let verdict = match interval {
+        None => Verdict::NoInterval,
+        Some(interval) if interval.contains_one() => Verdict::NoDifferenceShown,
+        Some(interval) if (interval.ratio > 1.0) == definition.higher_is_better => Verdict::BBetter,
+        Some(_) => Verdict::BWorse,
+    };
+    let part = |part: fn(Interval) -> f64| interval.map(part);
+    Some(Metric {
+        name: definition.name,
+        unit: definition.unit,
+        better: if definition.higher_is_better {
+            "higher"
+        } else {
+            "lower"
+        },
+        a_median: median(&a)?,
+        b_median: median(&b)?,
+        ratio: part(|interval| interval.ratio),
+        low: part(|interval| interval.low),
+        high: part(|interval| interval.high),
+        verdict,
+    })
+}
+
+fn warnings(a: &Contender, b: &Contender) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for contender in [a, b] {
+        let side = side(contender);
+        if side.rounds_not_ok > 0 {
+            warnings.push(format!(
+                "{}: {} rounds did not end well",
+                side.file, side.rounds_not_ok
+            ));
+        }
+        if side.rounds_generator_bound > 0 {
+            warnings.push(format!(
+                "{}: in {} rounds the generator may have been the bottleneck",
+                side.file, side.rounds_generator_bound
+            ));
+        }
+    }
+    let load = |round: &Report| {
+        let settings = &round.settings;
+        let shape = (
+            settings.connections,
+            settings.active,
+            settings.pipeline,
+            settings.size,
+            settings.rate,
+        );
+        (shape, settings.verify, settings.io)
+    };
+    let mut loads = a.rounds.iter().chain(&b.rounds).map(load);
+    if let Some(first) = loads.next()
+        && loads.any(|other| other != first)
+    {
+        warnings.push("the rounds were not all run with the same load".to_owned());
+    }
+    if a.rounds.len() < 2 {
+        warnings.push("one round has no interval; run several in turns".to_owned());
+    }
+    warnings
+}
+
+impl Comparison {
+    /// The comparison for people, with a line end after each line.
+    #[must_use]
+    pub fn render(&self) -> String {
+        let mut out = String::new();
+        let mut line =
+            |text: String| writeln!(out, "{text}").expect("writing to a string does not fail");
+        line(format!("A: {} ({})", self.a.file, self.a.target));
+        line(format!("B: {} ({})", self.b.file, self.b.target));
+        line(format!(
+            "{} paired rounds; ratio B/A with its 95% interval",
+            self.rounds
+        ));
+        line(format!(
+            "  {:<28} {:>14} {:>14} {:>4}  {:>24}  {}",
+            "", "A (median)", "B (median)", "", "B/A", "verdict"
+        ));
+        for metric in &self.metrics {
+            let ratio = match (metric.ratio, metric.low, metric.high) {
+                (Some(ratio), Some(low), Some(high)) => format!("{ratio:.3} [{low:.3}, {high:.3}]"),
+                _ => "-".to_owned(),
+            };
+            line(format!(
+                "  {:<28} {:>14.2} {:>14.2} {:>4}  {ratio:>24}  {}",
+                metric.name,
+                metric.a_median,
+                metric.b_median,
+                metric.unit,
+                metric.verdict.describe()
+            ));
+        }
+        for warning in &self.warnings {
+            line(format!("Warning: {warning}"));
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests;

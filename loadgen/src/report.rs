@@ -1,0 +1,411 @@
+//! The result of a run as plain data: what JSON holds, what the text shows, and what `compare` reads.
+//!
+//! The structs below are the JSON schema, version 1; field names end in their unit. A reader ignores fields it does not know;
+//! the version changes only when a field changes its meaning or goes. `text.rs` and `json.rs` render; nothing here measures.
+//! Tests: `report/tests.rs`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::args::IoSurface;
+use crate::clock::{Nanos, seconds};
+use crate::failure::Errors;
+use crate::histogram::Recorder;
+use crate::schedule::Arrivals;
+use crate::stats::Running;
+
+pub mod json;
+pub mod text;
+pub mod units;
+
+/// What the `format` field of a run's report says.
+pub const FORMAT: &str = "loadgen-run";
+/// The version of the schema.
+pub const VERSION: u32 = 1;
+
+/// A run, whole or interrupted.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Report {
+    /// [`FORMAT`].
+    pub format: String,
+    /// [`VERSION`].
+    pub version: u32,
+    /// Version of the program.
+    pub loadgen: String,
+    /// The command line.
+    pub command: Vec<String>,
+    /// When the run began, in milliseconds since 1970.
+    pub started_unix_ms: u64,
+    /// Where it ran.
+    pub machine: Machine,
+    /// What was loaded.
+    pub target: Target,
+    /// What was asked for, defaults filled in.
+    pub settings: Settings,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Seconds of the measured part.
+    pub elapsed_s: f64,
+    /// Connections, counted.
+    pub connections: Connections,
+    /// Requests, counted.
+    pub requests: Requests,
+    /// Requests and bytes per second.
+    pub throughput: Throughput,
+    /// Latencies.
+    pub latency: Latency,
+    /// What the run cost this program.
+    pub generator: Generator,
+    /// What it cost the server, where that is known.
+    pub server: Option<Server>,
+    /// Failed connections by kind; empty when all went well.
+    pub errors: Vec<ErrorCount>,
+}
+
+/// The machine of a run.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Machine {
+    /// Operating system and its version.
+    pub kernel: String,
+    /// Processor architecture.
+    pub architecture: String,
+    /// CPUs this process may use.
+    pub cpus: usize,
+}
+
+/// The server of a run.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Target {
+    /// Address and port.
+    pub address: String,
+    /// Whether it was the embedded server.
+    pub embedded: bool,
+    /// Shards of the embedded server.
+    pub shards: Option<usize>,
+}
+
+/// The load asked for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Settings {
+    /// Connections; where they were not asked for, what the descriptor limit allows.
+    pub connections: u32,
+    /// Connections that send.
+    pub active: u32,
+    /// Threads.
+    pub threads: u32,
+    /// Seconds to measure, unless a number of requests was asked for.
+    pub duration_s: Option<f64>,
+    /// Requests to measure, unless a duration was asked for.
+    pub requests: Option<u64>,
+    /// Requests per second of an open loop.
+    pub rate: Option<u64>,
+    /// Spacing in an open loop.
+    pub arrivals: Option<Arrivals>,
+    /// Requests in flight per connection of a closed loop.
+    pub pipeline: u32,
+    /// Bytes per request.
+    pub size: usize,
+    /// Connections opened per second, where limited.
+    pub connect_rate: Option<u64>,
+    /// Seconds of silence that end a connection.
+    pub timeout_s: f64,
+    /// Seconds thrown away at the start.
+    pub warmup_s: f64,
+    /// The I/O surface.
+    pub io: IoSurface,
+    /// Whether answers were compared with what was sent.
+    pub verify: bool,
+    /// CPUs of the threads: `none`, `auto` or a list.
+    pub pin: String,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// As asked.
+    Ok,
+    /// With errors.
+    Failed,
+    /// By a signal.
+    Interrupted,
+}
+
+/// How a run ended, in words.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Outcome {
+    /// In one word.
+    pub status: Status,
+    /// The exit code.
+    pub exit_code: u8,
+    /// Why it failed.
+    pub messages: Vec<String>,
+    /// What makes the figures doubtful.
+    pub warnings: Vec<String>,
+    /// What else a reader should know.
+    pub notes: Vec<String>,
+    /// Whether the generator, rather than the server, may have limited the result.
+    pub generator_was_bottleneck: bool,
+}
+
+/// Connections of a run.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Connections {
+    /// Asked for.
+    pub requested: u32,
+    /// Established.
+    pub connected: u32,
+    /// The most that were open at once.
+    pub peak_live: u32,
+    /// Served at least once, with a verified answer.
+    pub served: u32,
+    /// Of those, how many were to send during the run.
+    pub active: u32,
+    /// Seconds from the first connect to the last connection served.
+    pub ramp_s: f64,
+    /// Time that connecting took.
+    pub connect_latency: Distribution,
+}
+
+/// Requests of the measured part.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Requests {
+    /// Due by the schedule; in a closed loop the same as launched.
+    pub scheduled: u64,
+    /// Sent.
+    pub launched: u64,
+    /// Answered, of those launched.
+    pub answered: u64,
+    /// Launched or due, and not answered when the run gave up; they count in the tail with the time they waited.
+    pub unanswered: u64,
+    /// In flight when a signal ended the run; not counted anywhere else.
+    pub interrupted: u64,
+    /// Answers that arrived within the measured time, whenever their requests were sent: what throughput counts.
+    pub completed: u64,
+    /// Bytes of answers that arrived within the measured time.
+    pub bytes_read: u64,
+}
+
+/// Rates of the measured part.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Throughput {
+    /// Answers per second.
+    pub requests_per_s: f64,
+    /// Bytes read per second.
+    pub bytes_read_per_s: f64,
+    /// Number of intervals the next three describe.
+    pub intervals: u64,
+    /// Mean rate of an interval.
+    pub interval_mean_per_s: f64,
+    /// Standard deviation between intervals.
+    pub interval_stdev_per_s: f64,
+    /// The best interval.
+    pub interval_max_per_s: f64,
+}
+
+/// Latencies of the measured part.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Latency {
+    /// From the moment of sending.
+    pub raw: Distribution,
+    /// From the intended moment of sending; open loop only.
+    pub corrected: Option<Distribution>,
+    /// How late the generator itself sent; open loop only.
+    pub schedule_lag: Option<Distribution>,
+}
+
+/// A distribution of durations.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Distribution {
+    /// How many.
+    pub count: u64,
+    /// The smallest.
+    pub min_ns: Nanos,
+    /// The average.
+    pub mean_ns: f64,
+    /// The standard deviation.
+    pub stdev_ns: f64,
+    /// The median.
+    pub p50_ns: Nanos,
+    /// 75%.
+    pub p75_ns: Nanos,
+    /// 90%.
+    pub p90_ns: Nanos,
+    /// 99%.
+    pub p99_ns: Nanos,
+    /// 99.9%.
+    pub p99_9_ns: Nanos,
+    /// 99.99%.
+    pub p99_99_ns: Nanos,
+    /// The largest.
+    pub max_ns: Nanos,
+    /// All of it: an HDR histogram in nanoseconds, V2 encoding, base64.
+    pub histogram_v2_base64: String,
+}
+
+/// What the run cost this program.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Generator {
+    /// CPU seconds in user space.
+    pub cpu_user_s: f64,
+    /// CPU seconds in the kernel.
+    pub cpu_system_s: f64,
+    /// CPU microseconds per request.
+    pub cpu_us_per_request: f64,
+    /// Share of the measured time that the busiest thread was on a CPU.
+    pub busiest_thread: f64,
+    /// Seconds its threads were ready to run and had no CPU.
+    pub waited_for_cpu_s: f64,
+    /// Resident memory at the end, in bytes.
+    pub resident_bytes: u64,
+}
+
+/// What the run cost the server.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Server {
+    /// Its process.
+    pub pid: i32,
+    /// CPU seconds in user space.
+    pub cpu_user_s: f64,
+    /// CPU seconds in the kernel.
+    pub cpu_system_s: f64,
+    /// CPU microseconds per request.
+    pub cpu_us_per_request: Option<f64>,
+    /// Of which in user space.
+    pub cpu_user_us_per_request: Option<f64>,
+    /// Of which in the kernel.
+    pub cpu_system_us_per_request: Option<f64>,
+    /// Requests answered per CPU second.
+    pub requests_per_cpu_s: Option<f64>,
+    /// Resident memory before the first connection, in bytes.
+    pub resident_before_bytes: u64,
+    /// Resident memory with all connections open and served once.
+    pub resident_connected_bytes: u64,
+    /// The largest seen.
+    pub resident_peak_bytes: u64,
+    /// Growth from before to connected, per connection.
+    pub bytes_per_connection: Option<f64>,
+}
+
+/// Failures of one kind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorCount {
+    /// One word.
+    pub kind: String,
+    /// A few words.
+    pub description: String,
+    /// How many connections.
+    pub count: u64,
+    /// The first of them.
+    pub first: String,
+}
+
+impl Distribution {
+    /// The durations below which a share of all lies, with the share's name.
+    #[must_use]
+    pub fn quantiles(&self) -> [(&'static str, Nanos); 7] {
+        [
+            ("50%", self.p50_ns),
+            ("75%", self.p75_ns),
+            ("90%", self.p90_ns),
+            ("99%", self.p99_ns),
+            ("99.9%", self.p99_9_ns),
+            ("99.99%", self.p99_99_ns),
+            ("100%", self.max_ns),
+        ]
+    }
+
+    /// All of it, read back from the encoded histogram.
+    ///
+    /// # Errors
+    /// The text is not a histogram.
+    pub fn recorder(&self) -> Result<Recorder, String> {
+        Recorder::from_base64(&self.histogram_v2_base64)
+    }
+}
+
+impl From<&Recorder> for Distribution {
+    fn from(recorder: &Recorder) -> Self {
+        Self {
+            count: recorder.count(),
+            min_ns: recorder.min(),
+            mean_ns: recorder.mean(),
+            stdev_ns: recorder.stdev(),
+            p50_ns: recorder.quantile(0.5),
+            p75_ns: recorder.quantile(0.75),
+            p90_ns: recorder.quantile(0.9),
+            p99_ns: recorder.quantile(0.99),
+            p99_9_ns: recorder.quantile(0.999),
+            p99_99_ns: recorder.quantile(0.9999),
+            max_ns: recorder.max(),
+            histogram_v2_base64: recorder.to_base64(),
+        }
+    }
+}
+
+impl Throughput {
+    /// Rates over `elapsed`, with the intervals seen on the way.
+    #[must_use]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a report shows at most nine digits"
+    )]
+    pub fn new(completed: u64, bytes_read: u64, elapsed: Nanos, intervals: &Running) -> Self {
+        let per_second = |count: u64| {
+            if elapsed == 0 {
+                0.0
+            } else {
+                count as f64 / seconds(elapsed)
+            }
+        };
+        Self {
+            requests_per_s: per_second(completed),
+            bytes_read_per_s: per_second(bytes_read),
+            intervals: intervals.count(),
+            interval_mean_per_s: intervals.mean(),
+            interval_stdev_per_s: intervals.stdev(),
+            interval_max_per_s: intervals.max(),
+        }
+    }
+}
+
+impl Latency {
+    /// The distribution that counts: corrected where there is a schedule.
+    #[must_use]
+    pub fn headline(&self) -> &Distribution {
+        self.corrected.as_ref().unwrap_or(&self.raw)
+    }
+}
+
+impl ErrorCount {
+    /// One entry per kind that occurred.
+    #[must_use]
+    pub fn list(errors: &Errors) -> Vec<Self> {
+        let entry = |(kind, count, first): (crate::failure::ErrorKind, u64, &str)| Self {
+            kind: kind.name().to_owned(),
+            description: kind.describe().to_owned(),
+            count,
+            first: first.to_owned(),
+        };
+        errors.iter().map(entry).collect()
+    }
+}
+
+impl Machine {
+    /// This one.
+    #[must_use]
+    pub fn this() -> Self {
+        let name = rustix::system::uname();
+        Self {
+            kernel: format!(
+                "{} {}",
+                name.sysname().to_string_lossy(),
+                name.release().to_string_lossy()
+            ),
+            architecture: name.machine().to_string_lossy().into_owned(),
+            cpus: std::thread::available_parallelism().map_or(1, usize::from),
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,218 @@
+use super::*;
+use crate::failure::{ErrorKind, Failure};
+
+/// A report of a run that went well, for the tests of whoever reads reports.
+pub(crate) fn sample(requests_per_s: f64, latency_us: u64) -> Report {
+    let mut raw = Recorder::new();
+    for step in 1..=100 {
+        raw.record(latency_us * 10 * step);
+    }
+    Report {
+        format: FORMAT.to_owned(),
+        version: VERSION,
+        loadgen: "0.0.0".to_owned(),
+        command: vec!["loadgen".to_owned()],
+        started_unix_ms: 1,
+        machine: Machine::default(),
+        target: Target {
+            address: "127.0.0.1:7".to_owned(),
+            embedded: true,
+            shards: Some(2),
+        },
+        settings: Settings {
+            connections: 4_000,
+            active: 4_000,
+            threads: 1,
+            duration_s: Some(10.0),
+            requests: None,
+            rate: None,
+            arrivals: None,
+            pipeline: 1,
+            size: 64,
+            connect_rate: None,
+            timeout_s: 5.0,
+            warmup_s: 1.0,
+            io: IoSurface::Helpers,
+            verify: true,
+            pin: "none".to_owned(),
+        },
+        outcome: Outcome {
+            status: Status::Ok,
+            exit_code: 0,
+            messages: Vec::new(),
+            warnings: Vec::new(),
+            notes: Vec::new(),
+            generator_was_bottleneck: false,
+        },
+        elapsed_s: 10.0,
+        connections: Connections {
+            requested: 4_000,
+            connected: 4_000,
+            peak_live: 4_000,
+            served: 4_000,
+            active: 4_000,
+            ramp_s: 0.1,
+            connect_latency: Distribution::from(&raw),
+        },
+        requests: Requests {
+            scheduled: 100,
+            launched: 100,
+            answered: 100,
+            completed: 100,
+            bytes_read: 6_400,
+            ..Requests::default()
+        },
+        throughput: Throughput {
+            requests_per_s,
+            bytes_read_per_s: 64.0 * requests_per_s,
+            ..Throughput::default()
+        },
+        latency: Latency {
+            raw: Distribution::from(&raw),
+            corrected: None,
+            schedule_lag: None,
+        },
+        generator: Generator::default(),
+        server: Some(Server {
+            pid: 1,
+            cpu_us_per_request: Some(1e6 / requests_per_s),
+            cpu_user_us_per_request: Some(0.0),
+            cpu_system_us_per_request: Some(1e6 / requests_per_s),
+            requests_per_cpu_s: Some(requests_per_s),
+            ..Server::default()
+        }),
+        errors: Vec::new(),
+    }
+}
+
+fn line<'a>(text: &'a str, word: &str) -> &'a str {
+    text.lines()
+        .find(|line| line.contains(word))
+        .unwrap_or_else(|| panic!("no line with {word:?} in\n{text}"))
+}
+
+#[test]
+fn the_text_has_wrks_shape() {
+    let text = text::render(&sample(12_345.678, 100));
+    let mut lines = text.lines();
+    assert_eq!(
+        lines.next(),
+        Some("Running 10s test @ 127.0.0.1:7 (embedded echo server, 2 shards)")
+    );
+    assert_eq!(lines.next(), Some("  1 thread and 4,000 connections"));
+    let last: Vec<_> = text.lines().rev().take(3).collect();
+    assert_eq!(last[2], "  100 requests in 10.00s, 6.25KB read");
+    assert_eq!(last[1], "Requests/sec:     12345.68");
+    assert_eq!(last[0], "Transfer/sec:     771.60KB");
+    assert_eq!(
+        line(&text, " 99% ").split_whitespace().collect::<Vec<_>>(),
+        ["99%", "99.01us"]
+    );
+    assert!(line(&text, "closed loop:").contains("stall"));
+    assert!(
+        !text.contains("Errors"),
+        "errors only when there are some\n{text}"
+    );
+}
+
+#[test]
+fn an_open_loop_shows_both_latencies() {
+    let mut report = sample(1_000.0, 100);
+    report.settings.rate = Some(1_000);
+    report.settings.arrivals = Some(Arrivals::Poisson);
+    let mut corrected = Recorder::new();
+    corrected.record(2_000_000_000);
+    report.latency.corrected = Some(Distribution::from(&corrected));
+    report.latency.schedule_lag = Some(Distribution::from(&Recorder::new()));
+    let text = text::render(&report);
+    assert!(
+        text.contains("open loop at 1,000 requests/s (poisson)"),
+        "{text}"
+    );
+    assert_eq!(
+        line(&text, " 50% ").split_whitespace().collect::<Vec<_>>(),
+        ["50%", "2.00s", "50.02us"]
+    );
+    assert!(line(&text, "Schedule:").contains("100 due, 100 sent"));
+}
+
+#[test]
+fn errors_are_shown_with_their_first_example() {
+    let mut errors = Errors::default();
+    errors.record(
+        17,
+        &Failure::new(ErrorKind::WrongAnswer, "request 3: byte 5 differs"),
+    );
+    let mut report = sample(1.0, 1);
+    report.errors = ErrorCount::list(&errors);
+    let text = text::render(&report);
+    assert!(line(&text, "Errors:").contains("1 connection failed"));
+    assert!(
+        line(&text, "wrong answer: 1")
+            .contains("(first: connection 17: request 3: byte 5 differs)")
+    );
+}
+
+#[test]
+fn bars_hold_every_value_once() {
+    let mut recorder = Recorder::new();
+    for value in [1, 999, 1_000, 1_999, 2_000, 49_999, 7_000_000_000] {
+        recorder.record(value);
+    }
+    let mut report = sample(1.0, 1);
+    report.latency.raw = Distribution::from(&recorder);
+    let text = text::render(&report);
+    let shares: Vec<f64> = text
+        .lines()
+        .filter_map(|line| line.rsplit_once('|'))
+        .map(|(_, share)| share.trim().trim_end_matches('%').parse().expect("a share"))
+        .collect();
+    // From 1 ns to 10 s: three bins in each of ten decades, less the first of the first.
+    assert_eq!(shares.len(), 30);
+    assert!(
+        (shares.iter().sum::<f64>() - 100.0).abs() < 0.1,
+        "{shares:?}"
+    );
+    assert!(line(&text, "1us - 2us").contains("28.57%"), "{text}");
+}
+
+#[test]
+fn json_reads_back_on_one_line() {
+    let report = sample(5.0, 10);
+    let mut bytes = Vec::new();
+    json::write(&report, &mut bytes).expect("memory");
+    let text = String::from_utf8(bytes).expect("JSON is text");
+    assert_eq!(text.matches('\n').count(), 1);
+    let read: Report = serde_json::from_str(&text).expect("what was written");
+    assert_eq!((read.format.as_str(), read.version), (FORMAT, VERSION));
+    let recorder = read.latency.raw.recorder().expect("a histogram");
+    assert_eq!(
+        (recorder.count(), recorder.max()),
+        (report.latency.raw.count, report.latency.raw.max_ns)
+    );
+}
+
+#[test]
+fn figures_are_readable() {
+    use units::*;
+    assert_eq!(
+        ["0ns", "999ns", "1.50us", "2.00ms", "1.00s", "2.00m"].map(str::to_owned),
+        [0, 999, 1_500, 2_000_000, 1_000_000_000, 120_000_000_000].map(duration)
+    );
+    assert_eq!(
+        ["1.00", "1.50k", "2.00M"].map(str::to_owned),
+        [1.0, 1_500.0, 2e6].map(metric)
+    );
+    assert_eq!(
+        ["0B", "1023B", "1.00KB", "1.50MB"].map(str::to_owned),
+        [0.0, 1_023.0, 1_024.0, 1.5 * 1_048_576.0].map(bytes)
+    );
+    assert_eq!(
+        ["0", "999", "1,000", "1,234,567"].map(str::to_owned),
+        [0, 999, 1_000, 1_234_567].map(count)
+    );
+    assert_eq!(
+        (plural(1, "thread"), plural(2, "thread")),
+        ("1 thread".to_owned(), "2 threads".to_owned())
+    );
+}

@@ -1,0 +1,385 @@
+//! The report for people, in the shape wrk made familiar: target, latency and rate rows, percentiles, totals, errors only when
+//! there are some, and the two rates last.
+
+use std::fmt::Write as _;
+
+use super::units::{bytes, count, duration, duration_f64, metric, plural};
+use super::{Distribution, Report, Status};
+use crate::histogram::Recorder;
+
+/// Columns of the bars.
+const BAR_WIDTH: usize = 40;
+/// Bounds of the bars' bins in nanoseconds: 1, 2, 5 in every decade.
+const STEPS: [u64; 3] = [1, 2, 5];
+
+/// The report as text, with a line end after each line.
+#[must_use]
+pub fn render(report: &Report) -> String {
+    let mut out = String::new();
+    header(report, &mut out);
+    if report.requests.completed > 0 || report.requests.unanswered > 0 {
+        rows(report, &mut out);
+        percentiles(report, &mut out);
+        if let Ok(recorder) = report.latency.headline().recorder() {
+            bars(&recorder, &mut out);
+        }
+    }
+    connections(report, &mut out);
+    server(report, &mut out);
+    generator(report, &mut out);
+    errors(report, &mut out);
+    totals(report, &mut out);
+    out
+}
+
+macro_rules! line {
+    ($out:expr, $($arg:tt)*) => {
+        writeln!($out, $($arg)*).expect("writing to a string does not fail")
+    };
+}
+
+fn header(report: &Report, out: &mut String) {
+    let settings = &report.settings;
+    let what = match (settings.duration_s, settings.requests) {
+        (_, Some(requests)) => plural(requests, "request"),
+        (Some(seconds), None) => duration_f64(seconds * 1e9).replace(".00", ""),
+        (None, None) => "no".to_owned(),
+    };
+    let whose = match report.target.shards {
+        Some(shards) => format!(
+            " (embedded echo server, {})",
+            plural(shards as u64, "shard")
+        ),
+        None => String::new(),
+    };
+    line!(
+        out,
+        "Running {what} test @ {}{whose}",
+        report.target.address
+    );
+    let threads = plural(settings.threads.into(), "thread");
+    let connections = plural(settings.connections.into(), "connection");
+    let active = if settings.active < settings.connections {
+        format!(" ({} of them active)", count(settings.active.into()))
+    } else {
+        String::new()
+    };
+    line!(out, "  {threads} and {connections}{active}");
+    let pace = match (settings.rate, settings.arrivals) {
+        (Some(rate), arrivals) => {
+            let arrivals = arrivals.map_or(String::new(), |arrivals| {
+                format!(" ({arrivals:?})").to_lowercase()
+            });
+            format!("open loop at {} requests/s{arrivals}", count(rate))
+        }
+        (None, _) => format!(
+            "closed loop, {} in flight per connection",
+            plural(settings.pipeline.into(), "request")
+        ),
+    };
+    let verified = if settings.verify {
+        "verified"
+    } else {
+        "not verified"
+    };
+    let io = format!("{:?}", settings.io).to_lowercase();
+    line!(
+        out,
+        "  {pace}, {} each, {verified}, io {io}",
+        plural(settings.size as u64, "byte")
+    );
+    for note in &report.outcome.notes {
+        line!(out, "  Note: {note}");
+    }
+}
+
+fn rows(report: &Report, out: &mut String) {
+    let latency = report.latency.headline();
+    let near = latency.recorder().map_or(0, |recorder| {
+        let (low, high) = (
+            latency.mean_ns - latency.stdev_ns,
+            latency.mean_ns + latency.stdev_ns,
+        );
+        recorder
+            .iter()
+            .filter(|&(value, _)| (low..=high).contains(&as_f64(value)))
+            .map(|(_, count)| count)
+            .sum()
+    });
+    line!(
+        out,
+        "  Stats          Avg       Stdev         Max   +/- Stdev"
+    );
+    line!(
+        out,
+        "    Latency {:>9} {:>11} {:>11} {:>10.2}%",
+        duration_f64(latency.mean_ns),
+        duration_f64(latency.stdev_ns),
+        duration(latency.max_ns),
+        percent(near, latency.count)
+    );
+    let rate = &report.throughput;
+    if rate.intervals > 0 {
+        line!(
+            out,
+            "    Req/Sec {:>9} {:>11} {:>11}",
+            metric(rate.interval_mean_per_s),
+            metric(rate.interval_stdev_per_s),
+            metric(rate.interval_max_per_s)
+        );
+    }
+}
+
+fn percentiles(report: &Report, out: &mut String) {
+    let latency = &report.latency;
+    match &latency.corrected {
+        None => {
+            line!(
+                out,
+                "  Latency Distribution (closed loop: a stall delays the requests that would have measured it,"
+            );
+            line!(
+                out,
+                "  so the tail flatters; -R measures from the intended time)"
+            );
+            for (name, ns) in latency.raw.quantiles() {
+                line!(out, "    {name:>7} {:>11}", duration(ns));
+            }
+        }
+        Some(corrected) => {
+            line!(
+                out,
+                "  Latency Distribution   corrected         raw    (from the intended and from the actual send)"
+            );
+            for ((name, from_intended), (_, from_sent)) in corrected
+                .quantiles()
+                .into_iter()
+                .zip(latency.raw.quantiles())
+            {
+                line!(
+                    out,
+                    "    {name:>7}          {:>11} {:>11}",
+                    duration(from_intended),
+                    duration(from_sent)
+                );
+            }
+        }
+    }
+}
+
+/// Bars over bins that grow as 1, 2, 5: a histogram to look at.
+fn bars(recorder: &Recorder, out: &mut String) {
+    let bins = bins(recorder);
+    let Some(most) = bins.iter().map(|bin| bin.2).max() else {
+        return;
+    };
+    line!(out, "  Latency Histogram");
+    for (from, to, entries) in bins {
+        let filled = usize::try_from(u128::from(entries) * BAR_WIDTH as u128 / u128::from(most))
+            .unwrap_or(BAR_WIDTH);
+        let bar = "#".repeat(filled.max(usize::from(entries > 0)));
+        let range = format!("{} - {}", short(from), short(to));
+        line!(
+            out,
+            "    {range:>15} |{bar:<BAR_WIDTH$}| {:>6.2}%",
+            percent(entries, recorder.count())
+        );
+    }
+}
+
+/// `(from, to, entries)` of each bin from the first to the last that holds anything.
+fn bins(recorder: &Recorder) -> Vec<(u64, u64, u64)> {
+    let mut bounds = (0..14).flat_map(|decade| STEPS.map(|step| step * 10_u64.pow(decade)));
+    let mut from = 0;
+    let mut to = bounds.next().expect("a first bound");
+    let mut bins: Vec<(u64, u64, u64)> = Vec::new();
+    for (value, entries) in recorder.iter() {
+        while value >= to {
+            from = to;
+            let Some(next) = bounds.next() else { break };
+            to = next;
+            if !bins.is_empty() {
+                bins.push((from, to, 0));
+            }
+        }
+        match bins.last_mut() {
+            Some(bin) => bin.2 += entries,
+            None => bins.push((from, to, entries)),
+        }
+    }
+    bins
+}
+
+/// A bound of a bin, which is whole in its unit.
+fn short(ns: u64) -> String {
+    match ns {
+        0 => "0".to_owned(),
+        ns if ns < 1_000 => format!("{ns}ns"),
+        ns if ns < 1_000_000 => format!("{}us", ns / 1_000),
+        ns if ns < 1_000_000_000 => format!("{}ms", ns / 1_000_000),
+        ns => format!("{}s", ns / 1_000_000_000),
+    }
+}
+
+fn connections(report: &Report, out: &mut String) {
+    let connections = &report.connections;
+    line!(
+        out,
+        "  Connections: {} requested, {} connected, {} live at peak, {} served at least once",
+        count(connections.requested.into()),
+        count(connections.connected.into()),
+        count(connections.peak_live.into()),
+        count(connections.served.into())
+    );
+    let connect = &connections.connect_latency;
+    if connect.count > 0 {
+        line!(
+            out,
+            "    ramp {:.2}s, connect p50 {}, p99 {}, max {}",
+            connections.ramp_s,
+            duration(connect.p50_ns),
+            duration(connect.p99_ns),
+            duration(connect.max_ns)
+        );
+    }
+    let requests = &report.requests;
+    if let (Some(_), Some(lag)) = (report.settings.rate, &report.latency.schedule_lag) {
+        line!(
+            out,
+            "  Schedule: {} due, {} sent, {} answered; the generator was late by p50 {}, p99 {}, max {}",
+            count(requests.scheduled),
+            count(requests.launched),
+            count(requests.answered),
+            duration(lag.p50_ns),
+            duration(lag.p99_ns),
+            duration(lag.max_ns)
+        );
+    }
+    if requests.unanswered > 0 {
+        line!(
+            out,
+            "  Unanswered: {}, counted in the tail with the time they waited",
+            plural(requests.unanswered, "request")
+        );
+    }
+    if requests.interrupted > 0 {
+        line!(
+            out,
+            "  In flight when interrupted: {}",
+            plural(requests.interrupted, "request")
+        );
+    }
+}
+
+fn server(report: &Report, out: &mut String) {
+    let Some(server) = &report.server else { return };
+    if let (Some(total), Some(user), Some(system), Some(per_second)) = (
+        server.cpu_us_per_request,
+        server.cpu_user_us_per_request,
+        server.cpu_system_us_per_request,
+        server.requests_per_cpu_s,
+    ) {
+        line!(
+            out,
+            "  Server CPU: {total:.2}us per request (user {user:.2}us, system {system:.2}us), {} requests per CPU second",
+            metric(per_second)
+        );
+    }
+    let each = server.bytes_per_connection.map_or(String::new(), |each| {
+        format!("{each:.0} bytes per connection; ")
+    });
+    line!(
+        out,
+        "  Server memory: {each}resident {} before, {} connected, {} at peak",
+        bytes(as_f64(server.resident_before_bytes)),
+        bytes(as_f64(server.resident_connected_bytes)),
+        bytes(as_f64(server.resident_peak_bytes))
+    );
+}
+
+fn generator(report: &Report, out: &mut String) {
+    let generator = &report.generator;
+    if report.requests.completed > 0 {
+        line!(
+            out,
+            "  Generator: {:.2}us CPU per request, busiest thread {:.0}% of a CPU, {} resident",
+            generator.cpu_us_per_request,
+            generator.busiest_thread * 100.0,
+            bytes(as_f64(generator.resident_bytes))
+        );
+    }
+    for warning in &report.outcome.warnings {
+        line!(out, "  Warning: {warning}");
+    }
+}
+
+fn errors(report: &Report, out: &mut String) {
+    if report.errors.is_empty() {
+        return;
+    }
+    let total = report.errors.iter().map(|error| error.count).sum();
+    line!(out, "  Errors: {} failed", plural(total, "connection"));
+    for error in &report.errors {
+        line!(
+            out,
+            "    {}: {} (first: {})",
+            error.description,
+            count(error.count),
+            error.first
+        );
+    }
+}
+
+fn totals(report: &Report, out: &mut String) {
+    if report.outcome.status == Status::Interrupted {
+        line!(
+            out,
+            "  Interrupted: the figures are those of the part that ran"
+        );
+    }
+    let requests = &report.requests;
+    let read = bytes(as_f64(requests.bytes_read));
+    line!(
+        out,
+        "  {} requests in {:.2}s, {read} read",
+        count(requests.completed),
+        report.elapsed_s
+    );
+    line!(
+        out,
+        "Requests/sec: {:>12.2}",
+        report.throughput.requests_per_s
+    );
+    line!(
+        out,
+        "Transfer/sec: {:>12}",
+        bytes(report.throughput.bytes_read_per_s)
+    );
+}
+
+fn percent(part: u64, whole: u64) -> f64 {
+    if whole == 0 {
+        0.0
+    } else {
+        as_f64(part) / as_f64(whole) * 100.0
+    }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a report shows at most nine digits"
+)]
+fn as_f64(value: u64) -> f64 {
+    value as f64
+}
+
+/// One line on a distribution, for progress and tests.
+#[must_use]
+pub fn summary(distribution: &Distribution) -> String {
+    format!(
+        "p50 {}, p99 {}, max {}",
+        duration(distribution.p50_ns),
+        duration(distribution.p99_ns),
+        duration(distribution.max_ns)
+    )
+}
