@@ -35,7 +35,7 @@ fn tasks_left_at_the_deadline_are_dropped_on_their_shard() {
     let reactor = reactor(2);
     let (sender, receiver) = channel();
     let tasks = reactor.handle().on_all_shards(move |shard| {
-        struct Witness(std::sync::mpsc::Sender<bool>, thread::ThreadId, Rc<Cell<()>>);
+        struct Witness(std::sync::mpsc::Sender<bool>, thread::ThreadId, #[expect(dead_code, reason = "makes it !Send")] Rc<Cell<()>>);
         impl Drop for Witness {
             fn drop(&mut self) {
                 // A spawn in a drop at the end is refused, and must neither hang nor leak.

@@ -26,7 +26,7 @@ fn a_sleep_is_never_early() {
     });
     reactor.block_on(task).unwrap();
     let start = Instant::now();
-    reactor.block_on(sleep(SHORT));
+    reactor.block_on(async { sleep(SHORT).await });
     assert!(start.elapsed() >= SHORT);
     eventually("no timer is left", || total(reactor.handle(), |shard| shard.timers) == 0);
 }

@@ -217,11 +217,16 @@ unsafe impl Schedule for ShardRef {
             self.counters.tasks_completed.add_own(1);
         }
         if panics != 0 {
-            self.panics.add_shared(u64::from(panics));
+            self.panicked(panics);
         }
         if self.live.remove(task) == Remaining::None {
             self.lifecycle.shard_is_idle();
         }
+    }
+
+    #[cold]
+    fn panicked(&self, panics: u32) {
+        self.panics.add_shared(u64::from(panics));
     }
 
     fn abandoned(&self) -> bool {

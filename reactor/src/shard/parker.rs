@@ -70,7 +70,7 @@ impl<N: Notify> Parker<N> {
 
     /// Makes sure that the shard looks at its inbox after this call. Called from any thread, after the push.
     pub(crate) fn unpark(&self) -> Unpark {
-        // ORDERING [park-sender], partner [park-shard] in `prepare`, [park-awake] in `awake`.
+        // ORDERING [park-sender], partner [park-shard] in `prepare`, [park-awake] in `awake`, [ended] in turn.rs.
         #[cfg(not(reactor_mutant = "parker_no_sender_fence"))]
         fence(Ordering::SeqCst);
         if self.state.load(Ordering::Relaxed) != ASLEEP {

@@ -125,7 +125,7 @@ impl Shard {
     }
 
     /// Ends the shard: refuses new tasks, then drops every future here, whatever they do in their drops.
-    fn end(&self) {
+    pub(super) fn end(&self) {
         self.shared.live.close();
         while let Some(task) = self.shared.live.any() {
             task.shut_down();

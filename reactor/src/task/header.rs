@@ -37,8 +37,12 @@ pub(crate) unsafe trait Schedule: Sized + Send + Sync + 'static {
     /// There is no `self`: once the task is in another thread's queue it may end and be freed, and its scheduler with it.
     fn schedule(task: Runnable<Self>);
 
-    /// The task is over; `panics` counts what was caught on the way. Called on its shard.
+    /// The task's future is gone; `panics` counts what was caught on the way. Called before the output is announced, at home, or
+    /// on the spawner's thread for a task that was refused.
     fn completed(&self, task: &TaskRef<Self>, panics: u32);
+
+    /// So many panics were caught in waking who waits for a task, or in dropping an output that nobody wants.
+    fn panicked(&self, panics: u32);
 
     /// Whether the shard was given up with its tasks (it was stuck in a poll when the reactor shut down).
     fn abandoned(&self) -> bool;
@@ -239,15 +243,19 @@ impl<S: Schedule> TaskRef<S> {
         self.finish(polled);
     }
 
-    /// Announces a stored output, wakes who waits for it, and counts.
+    /// Announces a stored output and wakes who waits for it. The task leaves the counts first, so that whoever learns of its end
+    /// finds them without it.
     fn finish(&self, polled: Polled) {
-        let Polled::Done { mut panics } = polled else { unreachable!("only a task that is done is finished") };
-        match self.header().state.complete() {
-            Output::ForHandle => panics += self.wake_join(),
-            // SAFETY: the state word says that no handle owns the output, so this side does.
-            Output::Unwanted => panics += unsafe { (self.header().vtable.drop_output)(self.header) },
-        }
+        let Polled::Done { panics } = polled else { unreachable!("only a task that is done is finished") };
         self.scheduler().completed(self, panics);
+        let late = match self.header().state.complete() {
+            Output::ForHandle => self.wake_join(),
+            // SAFETY: the state word says that no handle owns the output, so this side does.
+            Output::Unwanted => unsafe { (self.header().vtable.drop_output)(self.header) },
+        };
+        if late != 0 {
+            self.scheduler().panicked(late);
+        }
     }
 
     /// Wakes whoever waits for the output. Returns how many panics that took.

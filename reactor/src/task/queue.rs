@@ -38,7 +38,7 @@ impl<S: Schedule> RemoteQueue<S> {
             }
             // SAFETY: this side still owns the reference it turned into `node`, so the header lives.
             unsafe { node.as_ref() }.next.store(head, Ordering::Relaxed);
-            // ORDERING [remote-push], partner [remote-take]: the link, and all that the waker wrote, come before the head.
+            // ORDERING [remote-push], partner [remote-take], [remote-close]: the link, and all that the waker wrote, come before the head.
             match self.head.compare_exchange_weak(head, node.as_ptr(), Ordering::Release, Ordering::Relaxed) {
                 Ok(_) => return,
                 Err(seen) => head = seen,

@@ -1,0 +1,171 @@
+//! One shard without its loop: turns are given their events and the time.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::driver::Driver;
+use crate::handle::Handle;
+use crate::io::ShardIo;
+use crate::placement::Placement;
+use crate::shard::parker::Parker;
+use crate::shard::{Settings, Shard, ShardId, ShardRef, ShardShared, current};
+use crate::shutdown::Lifecycle;
+use crate::time::sleep_until;
+use crate::{budget, spawn_local};
+
+const SETTINGS: Settings = Settings { events_per_poll: 16, event_interval: 4, task_budget: 3 };
+
+/// Makes the calling thread a shard that nobody drives, for the length of `test`.
+fn on_a_shard(test: impl FnOnce(&Shard, Instant) + Send + 'static) {
+    let body = move || {
+        let (_driver, registry, notifier) = Driver::new(SETTINGS.events_per_poll).unwrap();
+        let parker = Arc::new(Parker::new(notifier));
+        let io = ShardIo::new(0, registry, Arc::clone(&parker));
+        let lifecycle = Arc::new(Lifecycle::default());
+        let (shared, commands) = ShardShared::new(ShardId::from_index(0), io, parker, Arc::clone(&lifecycle));
+        let handle = Handle::new(Box::new([ShardRef::clone(&shared)]), Placement::Hash, lifecycle);
+        let epoch = Instant::now();
+        let shard = Rc::new(Shard::new(shared, handle, commands, SETTINGS, epoch));
+        current::set(Rc::clone(&shard));
+        test(&shard, epoch);
+    };
+    thread::spawn(body).join().unwrap();
+}
+
+/// A turn without events.
+fn turn(shard: &Shard, now: Instant) {
+    shard.turn(std::iter::empty(), || now);
+}
+
+fn polls(shard: &Shard) -> u64 {
+    shard.shared.counters.polls.get()
+}
+
+#[test]
+fn a_turn_polls_no_more_than_the_event_interval() {
+    on_a_shard(|shard, epoch| {
+        for _ in 0..10 {
+            drop(spawn_local(async {}));
+        }
+        for expected in [4, 8, 10, 10] {
+            turn(shard, epoch);
+            assert_eq!(polls(shard), expected);
+        }
+    });
+}
+
+#[test]
+fn a_wait_does_not_block_while_something_is_left_to_run() {
+    on_a_shard(|shard, epoch| {
+        assert_eq!(shard.prepare_wait(), None);
+        for _ in 0..5 {
+            drop(spawn_local(async {}));
+        }
+        assert_eq!(shard.prepare_wait(), Some(Duration::ZERO));
+        turn(shard, epoch);
+        assert_eq!(shard.prepare_wait(), Some(Duration::ZERO), "the interval is 4, so one is left");
+        turn(shard, epoch);
+        assert_eq!(shard.prepare_wait(), None);
+        shard.shared.stop();
+        assert_eq!(shard.prepare_wait(), Some(Duration::ZERO), "a stop is not slept over");
+    });
+}
+
+#[test]
+fn timers_follow_the_time_that_a_turn_is_given() {
+    on_a_shard(|shard, epoch| {
+        let fired = Rc::new(Cell::new(0));
+        // Far enough ahead that the clock of the machine is not there by itself.
+        let hour = Duration::from_secs(3_600);
+        for minutes in [0, 1, 1, 30] {
+            let fired = Rc::clone(&fired);
+            let at = epoch + hour + Duration::from_secs(60 * minutes);
+            drop(spawn_local(async move {
+                let mut sleep = Box::pin(sleep_until(at));
+                // The deadline has not passed by the machine's clock, so only the firing tells.
+                std::future::poll_fn(|cx| {
+                    assert!(sleep.as_mut().poll(cx).is_pending());
+                    std::task::Poll::Ready(())
+                })
+                .await;
+                let mut first = true;
+                std::future::poll_fn(move |_| {
+                    let _armed = &sleep;
+                    if std::mem::take(&mut first) { std::task::Poll::Pending } else { std::task::Poll::Ready(()) }
+                })
+                .await;
+                fired.set(fired.get() + 1);
+            }));
+        }
+        turn(shard, epoch);
+        assert_eq!(shard.timers.borrow().len(), 4);
+        let wait = shard.prepare_wait().unwrap();
+        assert!(wait <= hour && wait > Duration::from_secs(1), "{wait:?}");
+        turn(shard, epoch + hour - Duration::from_millis(1));
+        assert_eq!(fired.get(), 0);
+        turn(shard, epoch + hour);
+        assert_eq!(fired.get(), 1);
+        turn(shard, epoch + hour + Duration::from_secs(90));
+        assert_eq!(fired.get(), 3);
+        turn(shard, epoch + 2 * hour);
+        assert_eq!((fired.get(), shard.timers.borrow().len()), (4, 0));
+    });
+}
+
+#[test]
+fn a_turn_without_timers_does_not_ask_for_the_time() {
+    on_a_shard(|shard, _| {
+        drop(spawn_local(async {}));
+        shard.turn(std::iter::empty(), || panic!("the clock was read"));
+        assert_eq!(polls(shard), 1);
+    });
+}
+
+#[test]
+fn the_budget_is_what_the_settings_say_and_ends_with_the_poll() {
+    on_a_shard(|shard, epoch| {
+        let charged = Rc::new(Cell::new(0));
+        let counter = Rc::clone(&charged);
+        drop(spawn_local(async move {
+            loop {
+                crate::consume_budget().await;
+                counter.set(counter.get() + 1);
+            }
+        }));
+        turn(shard, epoch);
+        assert_eq!(charged.get(), 3 * SETTINGS.event_interval);
+        // Outside of a poll nothing is counted.
+        for _ in 0..10 {
+            budget::charge();
+        }
+        turn(shard, epoch);
+        assert_eq!(charged.get(), 6 * SETTINGS.event_interval);
+        shard.end();
+    });
+}
+
+#[test]
+fn the_end_drops_tasks_that_spawn_and_wake_as_they_go() {
+    struct Respawns;
+    impl Drop for Respawns {
+        fn drop(&mut self) {
+            drop(spawn_local(std::future::pending::<()>()));
+        }
+    }
+    on_a_shard(|shard, epoch| {
+        for _ in 0..3 {
+            let held = Respawns;
+            drop(spawn_local(async move {
+                let _held = held;
+                std::future::pending::<()>().await;
+            }));
+        }
+        turn(shard, epoch);
+        shard.end();
+        assert_eq!(shard.shared.live.len(), 0);
+        assert!(shard.run_queue.borrow().is_empty());
+    });
+}
