@@ -1,0 +1,264 @@
+//! The two ready guards: what a wait on an [`AsyncFd`] returns, and how its user says whether the
+//! readiness still holds.
+//!
+//! A guard is the readiness one look saw, with the ticks it saw it under, beside the `AsyncFd`. It
+//! clears through the registration and never touches the descriptor itself. Tested in
+//! `tests/parity/cases/guards.rs`.
+
+#![forbid(unsafe_code)]
+
+use std::os::fd::AsRawFd;
+use std::{fmt, io};
+
+use reactor::{Ready, ReadyEvent, Registration};
+
+use crate::{AsyncFd, TryIoError};
+
+/// What an [`AsyncFd`] was seen ready for, with shared access to it.
+///
+/// Returned by the waits that take `&self`. Dropping the guard clears nothing, so the next wait
+/// ends at once: call [`try_io`](Self::try_io), which clears where it must, or one of the
+/// `clear_ready` methods after an operation has ended with
+/// [`WouldBlock`](io::ErrorKind::WouldBlock), or [`retain_ready`](Self::retain_ready) where it has
+/// not.
+///
+/// Same as tokio.
+///
+/// A guard cannot outlive its `AsyncFd`:
+///
+/// ```compile_fail,E0505
+/// # async fn f(fd: asyncfd::AsyncFd<std::net::TcpStream>) -> std::io::Result<()> {
+/// let mut guard = fd.readable().await?;
+/// drop(fd);
+/// guard.clear_ready();
+/// # Ok(()) }
+/// ```
+#[must_use = "choose what becomes of the readiness: try_io, clear_ready or retain_ready"]
+pub struct AsyncFdReadyGuard<'a, T: AsRawFd> {
+    async_fd: &'a AsyncFd<T>,
+    event: ReadyEvent,
+}
+
+/// What an [`AsyncFd`] was seen ready for, with exclusive access to it.
+///
+/// Returned by the waits that take `&mut self`; see [`AsyncFdReadyGuard`] for what to do with it.
+///
+/// Same as tokio.
+///
+/// While it lives the `AsyncFd` cannot be used beside it:
+///
+/// ```compile_fail,E0502
+/// # async fn f(mut fd: asyncfd::AsyncFd<std::net::TcpStream>) -> std::io::Result<()> {
+/// let mut guard = fd.readable_mut().await?;
+/// fd.get_ref();
+/// guard.clear_ready();
+/// # Ok(()) }
+/// ```
+#[must_use = "choose what becomes of the readiness: try_io, clear_ready or retain_ready"]
+pub struct AsyncFdReadyMutGuard<'a, T: AsRawFd> {
+    async_fd: &'a mut AsyncFd<T>,
+    event: ReadyEvent,
+}
+
+/// Takes all bits out of a guard's event, which makes every later clear through it a no-op.
+fn take(event: &mut ReadyEvent) -> ReadyEvent {
+    let seen = *event;
+    *event = seen.restricted_to(Ready::EMPTY);
+    seen
+}
+
+fn clear(registration: &Registration, event: &mut ReadyEvent) {
+    let seen = take(event);
+    if !seen.ready().is_empty() {
+        registration.clear(seen);
+    }
+}
+
+fn clear_matching(registration: &Registration, event: &mut ReadyEvent, ready: Ready) {
+    let seen = *event;
+    *event = seen.restricted_to(seen.ready() - ready);
+    let cleared = seen.restricted_to(ready);
+    if !cleared.ready().is_empty() {
+        registration.clear(cleared);
+    }
+}
+
+/// Sorts the result of a closure: `WouldBlock` clears what the guard saw, everything else passes
+/// through.
+fn settle<R>(
+    registration: &Registration,
+    event: &mut ReadyEvent,
+    result: io::Result<R>,
+) -> Result<io::Result<R>, TryIoError> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            let seen = take(event);
+            if !seen.ready().is_empty() {
+                registration.clear_blocked(seen, &error);
+            }
+            Err(TryIoError::new())
+        }
+        result => Ok(result),
+    }
+}
+
+impl<'a, T: AsRawFd> AsyncFdReadyGuard<'a, T> {
+    pub(crate) fn new(async_fd: &'a AsyncFd<T>, event: ReadyEvent) -> Self {
+        Self { async_fd, event }
+    }
+
+    /// Clears all the readiness this guard saw, on the descriptor and in the guard.
+    ///
+    /// Call it when an operation has ended with [`WouldBlock`](io::ErrorKind::WouldBlock), and only
+    /// then: epoll announces a change once, so readiness cleared without one may never be announced
+    /// again. What arrived after the guard was made stays, and so do the closed bits. A second call
+    /// does nothing.
+    ///
+    /// Same as tokio.
+    pub fn clear_ready(&mut self) {
+        clear(self.async_fd.registration(), &mut self.event);
+    }
+
+    /// Clears only `ready` of the readiness this guard saw, on the descriptor and in the guard.
+    ///
+    /// The one to use after a wait for several states at once, of which one turned out to block.
+    /// See [`clear_ready`](Self::clear_ready).
+    ///
+    /// Same as tokio.
+    pub fn clear_ready_matching(&mut self, ready: Ready) {
+        clear_matching(self.async_fd.registration(), &mut self.event, ready);
+    }
+
+    /// Keeps the readiness, and says so to the reader of the code. Does nothing.
+    ///
+    /// Same as tokio.
+    pub fn retain_ready(&mut self) {}
+
+    /// Returns what the descriptor was seen ready for, less what was cleared through this guard.
+    ///
+    /// It may be empty: a waiter that was woken completes even if another one cleared the readiness
+    /// meanwhile.
+    ///
+    /// Same as tokio.
+    pub fn ready(&self) -> Ready {
+        self.event.ready()
+    }
+
+    /// Runs an operation on the descriptor, and clears the readiness if it would have blocked.
+    ///
+    /// The closure should perform the one operation this guard was waited for, and return
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) only when the system said so. Any other result
+    /// clears nothing.
+    ///
+    /// Same as tokio. Where the error carries the kernel's own EAGAIN, closed bits that the guard
+    /// saw are doubted too: they are removed, and the kernel is asked to report again what is still
+    /// true.
+    ///
+    /// # Errors
+    ///
+    /// [`TryIoError`] when the closure returned `WouldBlock`: wait again. Every other error of the
+    /// closure is in the inner result.
+    pub fn try_io<R>(
+        &mut self,
+        f: impl FnOnce(&'a AsyncFd<T>) -> io::Result<R>,
+    ) -> Result<io::Result<R>, TryIoError> {
+        let result = f(self.async_fd);
+        settle(self.async_fd.registration(), &mut self.event, result)
+    }
+
+    /// Returns the [`AsyncFd`] this guard belongs to.
+    pub fn get_ref(&self) -> &'a AsyncFd<T> {
+        self.async_fd
+    }
+
+    /// Returns the object inside the [`AsyncFd`].
+    pub fn get_inner(&self) -> &'a T {
+        self.async_fd.get_ref()
+    }
+}
+
+impl<'a, T: AsRawFd> AsyncFdReadyMutGuard<'a, T> {
+    pub(crate) fn new(async_fd: &'a mut AsyncFd<T>, event: ReadyEvent) -> Self {
+        Self { async_fd, event }
+    }
+
+    /// Clears all the readiness this guard saw, on the descriptor and in the guard.
+    ///
+    /// As [`AsyncFdReadyGuard::clear_ready`]. Same as tokio.
+    pub fn clear_ready(&mut self) {
+        clear(self.async_fd.registration(), &mut self.event);
+    }
+
+    /// Clears only `ready` of the readiness this guard saw, on the descriptor and in the guard.
+    ///
+    /// As [`AsyncFdReadyGuard::clear_ready_matching`]. Same as tokio.
+    pub fn clear_ready_matching(&mut self, ready: Ready) {
+        clear_matching(self.async_fd.registration(), &mut self.event, ready);
+    }
+
+    /// Keeps the readiness, and says so to the reader of the code. Does nothing.
+    ///
+    /// Same as tokio.
+    pub fn retain_ready(&mut self) {}
+
+    /// Returns what the descriptor was seen ready for, less what was cleared through this guard.
+    ///
+    /// As [`AsyncFdReadyGuard::ready`]. Same as tokio.
+    pub fn ready(&self) -> Ready {
+        self.event.ready()
+    }
+
+    /// Runs an operation on the descriptor, and clears the readiness if it would have blocked.
+    ///
+    /// As [`AsyncFdReadyGuard::try_io`], with a closure that may change the object. Same as tokio.
+    ///
+    /// # Errors
+    ///
+    /// [`TryIoError`] when the closure returned `WouldBlock`: wait again. Every other error of the
+    /// closure is in the inner result.
+    pub fn try_io<R>(
+        &mut self,
+        f: impl FnOnce(&mut AsyncFd<T>) -> io::Result<R>,
+    ) -> Result<io::Result<R>, TryIoError> {
+        let result = f(self.async_fd);
+        settle(self.async_fd.registration(), &mut self.event, result)
+    }
+
+    /// Returns the [`AsyncFd`] this guard belongs to.
+    pub fn get_ref(&self) -> &AsyncFd<T> {
+        self.async_fd
+    }
+
+    /// Returns the [`AsyncFd`] this guard belongs to, for changing it.
+    pub fn get_mut(&mut self) -> &mut AsyncFd<T> {
+        self.async_fd
+    }
+
+    /// Returns the object inside the [`AsyncFd`].
+    pub fn get_inner(&self) -> &T {
+        self.async_fd.get_ref()
+    }
+
+    /// Returns the object inside the [`AsyncFd`], for changing it.
+    pub fn get_inner_mut(&mut self) -> &mut T {
+        self.async_fd.get_mut()
+    }
+}
+
+impl<T: fmt::Debug + AsRawFd> fmt::Debug for AsyncFdReadyGuard<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AsyncFdReadyGuard")
+            .field("async_fd", &self.async_fd)
+            .field("ready", &self.ready())
+            .finish()
+    }
+}
+
+impl<T: fmt::Debug + AsRawFd> fmt::Debug for AsyncFdReadyMutGuard<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AsyncFdReadyMutGuard")
+            .field("async_fd", &self.async_fd)
+            .field("ready", &self.ready())
+            .finish()
+    }
+}

@@ -1,0 +1,247 @@
+//! [`TcpStream`].
+
+#![forbid(unsafe_code)]
+
+use std::fmt;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::net::{Shutdown, SocketAddr};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use reactor::{Direction, Interest, Ready, ShardId};
+use socket2::{Domain, Protocol, SockRef, Socket};
+
+use super::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
+use crate::AsyncFd;
+use crate::io::ShortTransfer;
+use crate::net::stream::{socket_traits, stream_io};
+use crate::net::{READ_WRITE, attach, ready_at_birth, sys};
+
+/// A TCP connection.
+///
+/// All methods take `&self`, so that any number of tasks can use it. Two tasks that read take bytes
+/// from each other.
+pub struct TcpStream {
+    fd: AsyncFd<std::net::TcpStream>,
+    short_read: ShortTransfer,
+}
+
+impl TcpStream {
+    /// Connects to `address`.
+    ///
+    /// # Errors
+    ///
+    /// Those of socket(2), of connecting (such as ECONNREFUSED) and of registering; the shutdown
+    /// error.
+    ///
+    /// # Panics
+    ///
+    /// When there is no current reactor.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes the socket, which gives the attempt up.
+    pub async fn connect(address: SocketAddr) -> io::Result<Self> {
+        let socket = sys::stream_socket(Domain::for_address(address), Some(Protocol::TCP))?;
+        Self::finish_connect(socket, address).await
+    }
+
+    /// Connects a socket that was made and configured elsewhere, for instance bound to a source
+    /// address.
+    ///
+    /// The socket is set to non-blocking mode.
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](Self::connect).
+    ///
+    /// # Panics
+    ///
+    /// When there is no current reactor.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`connect`](Self::connect).
+    pub async fn connect_from(socket: Socket, address: SocketAddr) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        Self::finish_connect(socket, address).await
+    }
+
+    async fn finish_connect(socket: Socket, address: SocketAddr) -> io::Result<Self> {
+        // connect(2) comes first: a socket registered before it is reported as hung up.
+        let connected = sys::start_connect(&socket, &address.into())?;
+        let initial = if connected {
+            Ready::WRITABLE
+        } else {
+            Ready::EMPTY
+        };
+        let stream = Self::attach(OwnedFd::from(socket).into(), initial)?;
+        if !connected {
+            stream.connected().await?;
+        }
+        Ok(stream)
+    }
+
+    /// Waits for a connect(2) under way to end.
+    async fn connected(&self) -> io::Result<()> {
+        let registration = self.fd.registration();
+        loop {
+            let event = registration.ready(Interest::WRITABLE).await?;
+            if event.ready().is_empty() {
+                continue;
+            }
+            if let Some(error) = self.fd.get_ref().take_error()? {
+                return Err(error);
+            }
+            // Writable may be said too early (something on the error queue), which leaves no error
+            // and no peer.
+            match self.fd.get_ref().peer_addr() {
+                Ok(_) => return Ok(()),
+                Err(error)
+                    if error.kind() == io::ErrorKind::NotConnected
+                        && !event.ready().is_write_closed() =>
+                {
+                    registration.clear(event);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Registers a connected socket that was made elsewhere, and sets it to non-blocking mode.
+    ///
+    /// # Errors
+    ///
+    /// Those of registering.
+    ///
+    /// # Panics
+    ///
+    /// When there is no current reactor.
+    #[track_caller]
+    pub fn from_std(stream: std::net::TcpStream) -> io::Result<Self> {
+        stream.set_nonblocking(true)?;
+        Self::attach(stream, Ready::EMPTY)
+    }
+
+    /// Registers a socket that [`accept_std`](super::TcpListener::accept_std) returned, ready at
+    /// birth: its first read and write are tried before its first event.
+    ///
+    /// The socket must be in non-blocking mode; the mode is not set again, which saves a system
+    /// call per connection.
+    ///
+    /// # Errors
+    ///
+    /// Those of registering.
+    ///
+    /// # Panics
+    ///
+    /// When there is no current reactor.
+    #[track_caller]
+    pub fn from_accepted(stream: std::net::TcpStream) -> io::Result<Self> {
+        Self::attach(stream, ready_at_birth())
+    }
+
+    #[track_caller]
+    fn attach(stream: std::net::TcpStream, initial: Ready) -> io::Result<Self> {
+        let fd = attach(stream, READ_WRITE, initial)?;
+        Ok(Self {
+            fd,
+            short_read: ShortTransfer::Drained,
+        })
+    }
+
+    fn short_read(&self) -> ShortTransfer {
+        self.short_read
+    }
+
+    /// Says whether a read of fewer bytes than asked for proves that nothing is left to read
+    /// (`true` unless changed).
+    ///
+    /// It does on plain TCP, and saves a system call per message. Set it to `false` where reads end
+    /// early for another reason, or a wait hangs in front of bytes that are there: when the peer
+    /// sends urgent data (a read stops at the mark), and with kernel TLS (a read stops at the end
+    /// of a record).
+    pub fn set_short_read_drains(&mut self, drains: bool) {
+        self.short_read = if drains {
+            ShortTransfer::Drained
+        } else {
+            ShortTransfer::SaysNothing
+        };
+    }
+
+    /// Returns the address of the peer.
+    ///
+    /// # Errors
+    ///
+    /// Those of getpeername(2).
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.fd.get_ref().peer_addr()
+    }
+
+    /// Returns the address of this end.
+    ///
+    /// # Errors
+    ///
+    /// Those of getsockname(2).
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.fd.get_ref().local_addr()
+    }
+
+    /// Returns TCP_NODELAY.
+    ///
+    /// # Errors
+    ///
+    /// Those of getsockopt(2).
+    pub fn nodelay(&self) -> io::Result<bool> {
+        self.fd.get_ref().nodelay()
+    }
+
+    /// Sets TCP_NODELAY: small writes go out at once.
+    ///
+    /// # Errors
+    ///
+    /// Those of setsockopt(2).
+    pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
+        self.fd.get_ref().set_nodelay(nodelay)
+    }
+
+    /// Returns SO_LINGER.
+    ///
+    /// # Errors
+    ///
+    /// Those of getsockopt(2).
+    pub fn linger(&self) -> io::Result<Option<Duration>> {
+        SockRef::from(self).linger()
+    }
+
+    /// Sets SO_LINGER; `Some(Duration::ZERO)` makes closing send a reset.
+    ///
+    /// # Errors
+    ///
+    /// Those of setsockopt(2).
+    pub fn set_linger(&self, linger: Option<Duration>) -> io::Result<()> {
+        SockRef::from(self).set_linger(linger)
+    }
+
+    /// Returns IP_TTL.
+    ///
+    /// # Errors
+    ///
+    /// Those of getsockopt(2).
+    pub fn ttl(&self) -> io::Result<u32> {
+        self.fd.get_ref().ttl()
+    }
+
+    /// Sets IP_TTL.
+    ///
+    /// # Errors
+    ///
+    /// Those of setsockopt(2).
+    pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
+        self.fd.get_ref().set_ttl(ttl)
+    }
+}
+
+stream_io!(TcpStream, std::net::TcpStream);

@@ -1,0 +1,152 @@
+//! [`UnixStream`].
+
+#![forbid(unsafe_code)]
+
+use std::fmt;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::net::Shutdown;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use reactor::{Direction, Interest, Ready, ShardId};
+use socket2::{Domain, SockAddr};
+
+use super::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
+use crate::AsyncFd;
+use crate::io::ShortTransfer;
+use crate::net::stream::{socket_traits, stream_io};
+use crate::net::{READ_WRITE, attach, ready_at_birth, sys};
+
+/// A connection between two processes, or two parts of one.
+///
+/// All methods take `&self`, so that any number of tasks can use it. Two tasks that read take bytes
+/// from each other.
+///
+/// A read that returns fewer bytes than asked for proves nothing here: a message that carries
+/// descriptors ends it early. So a reader finds out by EAGAIN that the stream is drained.
+pub struct UnixStream {
+    fd: AsyncFd<std::os::unix::net::UnixStream>,
+}
+
+impl UnixStream {
+    /// Connects to the socket at `path`.
+    ///
+    /// # Errors
+    ///
+    /// Those of socket(2), connect(2) and of registering. Among them is
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) when the listener's queue is full: the system
+    /// offers nothing to wait for, so try again later.
+    ///
+    /// # Panics
+    ///
+    /// When there is no current reactor.
+    ///
+    /// # Cancel safety
+    ///
+    /// It never waits on today's systems.
+    pub async fn connect(path: impl AsRef<Path>) -> io::Result<Self> {
+        let socket = sys::stream_socket(Domain::UNIX, None)?;
+        // connect(2) comes first: a socket registered before it is reported as hung up.
+        let connected = sys::start_connect(&socket, &SockAddr::unix(path)?)?;
+        let initial = if connected {
+            Ready::WRITABLE
+        } else {
+            Ready::EMPTY
+        };
+        let stream = Self::attach(OwnedFd::from(socket).into(), initial)?;
+        if !connected {
+            stream.writable().await?;
+            if let Some(error) = stream.take_error()? {
+                return Err(error);
+            }
+        }
+        Ok(stream)
+    }
+
+    /// Makes two streams that are connected with each other, ready at birth for writing.
+    ///
+    /// # Errors
+    ///
+    /// Those of socketpair(2) and of registering.
+    ///
+    /// # Panics
+    ///
+    /// When there is no current reactor.
+    #[track_caller]
+    pub fn pair() -> io::Result<(Self, Self)> {
+        let (a, b) = std::os::unix::net::UnixStream::pair()?;
+        a.set_nonblocking(true)?;
+        b.set_nonblocking(true)?;
+        Ok((
+            Self::attach(a, Ready::WRITABLE)?,
+            Self::attach(b, Ready::WRITABLE)?,
+        ))
+    }
+
+    /// Registers a connected socket that was made elsewhere, and sets it to non-blocking mode.
+    ///
+    /// # Errors
+    ///
+    /// Those of registering.
+    ///
+    /// # Panics
+    ///
+    /// When there is no current reactor.
+    #[track_caller]
+    pub fn from_std(stream: std::os::unix::net::UnixStream) -> io::Result<Self> {
+        stream.set_nonblocking(true)?;
+        Self::attach(stream, Ready::EMPTY)
+    }
+
+    /// Registers a socket that [`accept_std`](super::UnixListener::accept_std) returned, ready at
+    /// birth: its first read and write are tried before its first event.
+    ///
+    /// The socket must be in non-blocking mode; the mode is not set again, which saves a system
+    /// call per connection.
+    ///
+    /// # Errors
+    ///
+    /// Those of registering.
+    ///
+    /// # Panics
+    ///
+    /// When there is no current reactor.
+    #[track_caller]
+    pub fn from_accepted(stream: std::os::unix::net::UnixStream) -> io::Result<Self> {
+        Self::attach(stream, ready_at_birth())
+    }
+
+    #[track_caller]
+    fn attach(stream: std::os::unix::net::UnixStream, initial: Ready) -> io::Result<Self> {
+        Ok(Self {
+            fd: attach(stream, READ_WRITE, initial)?,
+        })
+    }
+
+    fn short_read(&self) -> ShortTransfer {
+        ShortTransfer::SaysNothing
+    }
+
+    /// Returns the address of the peer.
+    ///
+    /// # Errors
+    ///
+    /// Those of getpeername(2).
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.fd.get_ref().peer_addr()
+    }
+
+    /// Returns the address of this end.
+    ///
+    /// # Errors
+    ///
+    /// Those of getsockname(2).
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.fd.get_ref().local_addr()
+    }
+}
+
+stream_io!(UnixStream, std::os::unix::net::UnixStream);
