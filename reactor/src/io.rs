@@ -5,13 +5,14 @@
 
 use std::io;
 use std::os::fd::RawFd;
+use std::sync::Arc;
 
 use crate::driver::{OsEvent, Registry};
 use crate::error::forked_error;
 use crate::metrics::Counter;
 use crate::owners::Owners;
 use crate::shard::parker::Parker;
-use crate::sync::{Arc, AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering};
 use crate::sys::{self, Process};
 use crate::table::{Quarantined, SlotRef, SlotTable};
 use crate::token::Token;

@@ -10,13 +10,13 @@ use std::io;
 use std::mem;
 use std::os::fd::{AsRawFd, RawFd};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use crate::budget;
 use crate::error::{shutdown_error, two_directions_error};
 use crate::io::ShardIo;
 use crate::readiness::{Doubt, Readiness, Side, Snapshot, WaiterId};
-use crate::sync::Arc;
 use crate::table::SlotRef;
 use crate::token::Token;
 use crate::{Handle, Interest, Placement, Ready, ShardId};

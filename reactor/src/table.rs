@@ -14,13 +14,13 @@ use std::fmt;
 use std::io;
 use std::os::fd::RawFd;
 use std::ptr::NonNull;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use crate::Ready;
 use crate::error::{shutdown_error, table_full_error};
 use crate::io::ShardIo;
 use crate::readiness::Readiness;
-use crate::sync::{Arc, AtomicI32, AtomicU32, Mutex, Ordering};
+use crate::sync::{AtomicI32, AtomicU32, Mutex, Ordering};
 use crate::token::{SLOTS_MAX, SlotId, Token};
 
 #[cfg(all(test, not(reactor_loom)))]
@@ -237,9 +237,10 @@ impl SlotTable {
         }
         if last != NONE {
             let mut free = self.free.lock();
-            self.slot_at(last)
-                .next
-                .store(free.chain.head, Ordering::Relaxed);
+            if !cfg!(reactor_mutant = "release_drops_free_list") {
+                let slot = self.slot_at(last);
+                slot.next.store(free.chain.head, Ordering::Relaxed);
+            }
             free.chain.head = released.head;
             free.chain.len += released.len;
         }

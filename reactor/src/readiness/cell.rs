@@ -29,8 +29,13 @@ impl ReadinessCell {
         // ORDERING [ready-look], partner [ready-publish].
         // A caller looks, then reads the descriptor, then clears what the look saw. Were the look allowed to sink below
         // the system call, it could see the tick of an event that the call came too early for, and the clear would
-        // erase that event. Acquire keeps what follows behind it. It costs nothing on x86.
-        Snapshot::from_bits(self.word.load(Ordering::Acquire))
+        // erase that event. Acquire keeps what follows behind it. It costs nothing on x86. Model: `publish_vs_clear`.
+        let order = if cfg!(reactor_mutant = "look_relaxed") {
+            Ordering::Relaxed
+        } else {
+            Ordering::Acquire
+        };
+        Snapshot::from_bits(self.word.load(order))
     }
 
     /// Adds what an event carried. Called by the shard that polls the descriptor, and returns the word after it.
@@ -43,8 +48,13 @@ impl ReadinessCell {
         }
         // ORDERING [ready-publish], partner [ready-look].
         // The event was fetched before it is published, so whoever sees it and then reads the descriptor, does so after
-        // the kernel had something to report.
-        self.update(Ordering::Release, |word| word.published(event))
+        // the kernel had something to report. Model: `publish_vs_clear`.
+        let order = if cfg!(reactor_mutant = "publish_relaxed") {
+            Ordering::Relaxed
+        } else {
+            Ordering::Release
+        };
+        self.update(order, |word| word.published(event))
             .1
     }
 

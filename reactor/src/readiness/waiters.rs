@@ -91,6 +91,7 @@ impl Waiters {
                 drop(older);
                 Poll::Pending
             }
+            Err(_) if cfg!(reactor_mutant = "exchange_misses_notice") => Poll::Pending,
             Err(unused) => {
                 // Notified between the two looks. The place is given up last: should the waker panic as it is dropped,
                 // the waiter still has its place to give up.
