@@ -22,10 +22,6 @@ pub struct ServerArgs {
     #[arg(long, value_name = "CPUS", default_value = "auto")]
     pub pin: Pin,
 
-    /// Size of a thread's scratch buffer, in bytes.
-    #[arg(long, value_name = "BYTES", default_value = "16384")]
-    pub buffer: NonZeroUsize,
-
     /// End when standard input closes, so that a parent that dies takes this server with it.
     #[arg(long)]
     pub until_eof: bool,

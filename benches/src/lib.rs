@@ -11,9 +11,9 @@
 //! - one listener with `SO_REUSEPORT` per thread (the multi-thread runtime has one in all, since its
 //!   workers steal tasks from each other), the same backlog, `TCP_NODELAY` on every connection;
 //! - no buffer per idle connection: a thread reads into one scratch buffer and writes out of it.
-//!   Only what the socket would not take is copied to a buffer of the connection's own. The
-//!   `AsyncFd` loop borrows the scratch buffer across its wait for writability, so its threads
-//!   keep a short stack of such buffers, one deep as long as nothing blocks;
+//!   Only what the socket would not take is copied to a buffer of the connection's own. tokio's
+//!   `read().await` holds its buffer while it waits, so the tokio servers use `poll_read` and
+//!   `try_write`, which do not; `--io textbook` has the usual form with a buffer each;
 //! - at most [`EVENTS_MAX`] events per look at the OS, which is tokio's default too;
 //! - threads pinned by the same rule (`--pin`);
 //! - a start in the same order, one `listening on ADDR` line, an end on SIGTERM, SIGINT or, where

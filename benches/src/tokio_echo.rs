@@ -10,7 +10,7 @@ use clap::ValueEnum;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::scratch::Scratch;
+use crate::scratch::{self, SCRATCH_BYTES};
 
 /// Pause after a failed accept, so that a process out of descriptors does not spin.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(10);
@@ -27,7 +27,7 @@ pub enum Io {
 }
 
 /// Accepts for ever and spawns a task per connection on the current runtime.
-pub async fn accept(listener: TcpListener, io: Io, buffer: usize) {
+pub async fn accept(listener: TcpListener, io: Io) {
     loop {
         match listener.accept().await {
             Ok((stream, _peer)) => {
@@ -36,8 +36,8 @@ pub async fn accept(listener: TcpListener, io: Io, buffer: usize) {
                 }
                 // Separate spawns, so that neither kind of task is as large as the other.
                 match io {
-                    Io::Scratch => drop(tokio::spawn(scratch(stream, buffer))),
-                    Io::Textbook => drop(tokio::spawn(textbook(stream, buffer))),
+                    Io::Scratch => drop(tokio::spawn(scratch(stream))),
+                    Io::Textbook => drop(tokio::spawn(textbook(stream))),
                 }
             }
             Err(error) => {
@@ -49,8 +49,8 @@ pub async fn accept(listener: TcpListener, io: Io, buffer: usize) {
 }
 
 /// Errors end a connection; a load generator that cuts its connections is no news to an echo server.
-async fn textbook(mut stream: TcpStream, buffer: usize) -> io::Result<()> {
-    let mut buffer = vec![0; buffer];
+async fn textbook(mut stream: TcpStream) -> io::Result<()> {
+    let mut buffer = vec![0; SCRATCH_BYTES];
     loop {
         let n = stream.read(&mut buffer).await?;
         if n == 0 {
@@ -60,9 +60,9 @@ async fn textbook(mut stream: TcpStream, buffer: usize) -> io::Result<()> {
     }
 }
 
-async fn scratch(mut stream: TcpStream, buffer: usize) -> io::Result<()> {
+async fn scratch(mut stream: TcpStream) -> io::Result<()> {
     loop {
-        match poll_fn(|cx| poll_echo(&mut stream, cx, buffer)).await? {
+        match poll_fn(|cx| poll_echo(&mut stream, cx)).await? {
             Step::Echoed => {}
             Step::Blocked(rest) => stream.write_all(&rest).await?,
             Step::Closed => return Ok(()),
@@ -79,22 +79,21 @@ enum Step {
 
 /// One read and one write. `poll_read` knows that a short read means drained, so it saves the
 /// read that would find EAGAIN; `try_write` is the cheapest way out.
-fn poll_echo(
-    stream: &mut TcpStream,
-    cx: &mut Context<'_>,
-    buffer: usize,
-) -> Poll<io::Result<Step>> {
-    let mut scratch = Scratch::take(buffer);
-    let mut read = ReadBuf::new(&mut scratch);
-    ready!(Pin::new(&mut *stream).poll_read(cx, &mut read))?;
-    let data = read.filled();
-    if data.is_empty() {
-        return Poll::Ready(Ok(Step::Closed));
-    }
-    Poll::Ready(match stream.try_write(data) {
-        Ok(n) if n == data.len() => Ok(Step::Echoed),
-        Ok(n) => Ok(Step::Blocked(data[n..].to_vec())),
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Step::Blocked(data.to_vec())),
-        Err(error) => Err(error),
+fn poll_echo(stream: &mut TcpStream, cx: &mut Context<'_>) -> Poll<io::Result<Step>> {
+    scratch::with(|buffer| {
+        let mut read = ReadBuf::new(buffer);
+        ready!(Pin::new(&mut *stream).poll_read(cx, &mut read))?;
+        let data = read.filled();
+        if data.is_empty() {
+            return Poll::Ready(Ok(Step::Closed));
+        }
+        Poll::Ready(match stream.try_write(data) {
+            Ok(n) if n == data.len() => Ok(Step::Echoed),
+            Ok(n) => Ok(Step::Blocked(data[n..].to_vec())),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                Ok(Step::Blocked(data.to_vec()))
+            }
+            Err(error) => Err(error),
+        })
     })
 }

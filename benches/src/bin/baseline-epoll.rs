@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use benches::args::ServerArgs;
 use benches::end::End;
+use benches::scratch::SCRATCH_BYTES;
 use benches::{EVENTS_MAX, listen, threads};
 use clap::{Parser, ValueEnum};
 use rustix::buffer::spare_capacity;
@@ -42,10 +43,7 @@ fn main() -> io::Result<()> {
     let Args { server, trigger } = Args::parse();
     listen::raise_descriptor_limit();
     let end = End::new()?;
-    let buffer = server.buffer.get();
-    threads::start(&server, move |listener| {
-        Loop::new(listener, buffer, trigger)?.run()
-    })?;
+    threads::start(&server, move |listener| Loop::new(listener, trigger)?.run())?;
     end.wait(server.until_eof);
     Ok(())
 }
@@ -68,7 +66,7 @@ struct Loop {
 }
 
 impl Loop {
-    fn new(listener: TcpListener, buffer: usize, trigger: Trigger) -> io::Result<Self> {
+    fn new(listener: TcpListener, trigger: Trigger) -> io::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         // Always level triggered: what one turn leaves in the backlog is reported in the next.
         epoll::add(
@@ -81,7 +79,7 @@ impl Loop {
             epoll,
             listener,
             connections: Slab::new(),
-            scratch: vec![0; buffer].into_boxed_slice(),
+            scratch: vec![0; SCRATCH_BYTES].into_boxed_slice(),
             trigger: match trigger {
                 Trigger::Edge => EventFlags::ET,
                 Trigger::Level => EventFlags::empty(),

@@ -5,15 +5,17 @@
 //! current-thread runtime per thread, each with its own listener: the same shape as a shard.
 #![forbid(unsafe_code)]
 
+use std::future::{Future, poll_fn};
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use benches::args::ServerArgs;
 use benches::end::End;
-use benches::scratch::Scratch;
-use benches::{listen, threads};
+use benches::{listen, scratch, threads};
 use clap::Parser;
 use tokio::io::unix::AsyncFd;
 
@@ -28,12 +30,11 @@ fn main() -> io::Result<()> {
     let Args { server } = Args::parse();
     listen::raise_descriptor_limit();
     let end = End::new()?;
-    let buffer = server.buffer.get();
     threads::start(&server, move |listener| {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        runtime.block_on(accept(listener, buffer))
+        runtime.block_on(accept(listener))
     })?;
     end.wait(server.until_eof);
     Ok(())
@@ -47,14 +48,14 @@ fn watch<T: AsRawFd>(socket: T) -> io::Result<AsyncFd<T>> {
     AsyncFd::new(socket)
 }
 
-async fn accept(listener: TcpListener, buffer: usize) -> io::Result<()> {
+async fn accept(listener: TcpListener) -> io::Result<()> {
     let listener = watch(listener)?;
     loop {
         let mut guard = listener.readable().await?;
         match guard.try_io(|fd| fd.get_ref().accept()) {
             Ok(Ok((stream, _peer))) => {
                 if listen::set_up(&stream).is_ok() {
-                    tokio::spawn(serve(watch(stream)?, buffer));
+                    tokio::spawn(serve(watch(stream)?));
                 }
             }
             Ok(Err(error)) => {
@@ -66,22 +67,47 @@ async fn accept(listener: TcpListener, buffer: usize) -> io::Result<()> {
     }
 }
 
-async fn serve(socket: AsyncFd<TcpStream>, buffer: usize) -> io::Result<()> {
+async fn serve(socket: AsyncFd<TcpStream>) -> io::Result<()> {
     loop {
         let mut guard = socket.readable().await?;
-        let mut scratch = Scratch::take(buffer);
-        let n = match guard.try_io(|fd| fd.get_ref().read(&mut scratch)) {
+        let n = match guard.try_io(|fd| scratch::with(|buffer| fd.get_ref().read(buffer))) {
             Ok(Ok(0)) => return Ok(()),
             Ok(read) => read?,
             Err(_would_block) => continue,
         };
-        let mut rest = &scratch[..n];
-        while !rest.is_empty() {
-            let mut guard = socket.writable().await?;
-            match guard.try_io(|fd| fd.get_ref().write(rest)) {
-                Ok(written) => rest = &rest[written?..],
-                Err(_would_block) => {}
-            }
+        let sent = write_now(&socket, n).await?;
+        if sent < n {
+            let rest = scratch::with(|buffer| buffer[sent..n].to_vec());
+            write_all(&socket, &rest).await?;
         }
     }
+}
+
+/// Writes what the socket takes at once of the first `n` bytes of the scratch buffer.
+///
+/// The scratch buffer cannot be held across a wait, so this looks for a guard once, by polling the
+/// very future that [`write_all`] awaits. In steady traffic a socket is always writable.
+async fn write_now(socket: &AsyncFd<TcpStream>, n: usize) -> io::Result<usize> {
+    let mut writable = pin!(socket.writable());
+    let guard = poll_fn(|cx| match writable.as_mut().poll(cx) {
+        Poll::Ready(guard) => Poll::Ready(Some(guard)),
+        Poll::Pending => Poll::Ready(None),
+    });
+    let Some(guard) = guard.await else {
+        return Ok(0);
+    };
+    guard?
+        .try_io(|fd| scratch::with(|buffer| fd.get_ref().write(&buffer[..n])))
+        .unwrap_or(Ok(0))
+}
+
+async fn write_all(socket: &AsyncFd<TcpStream>, mut rest: &[u8]) -> io::Result<()> {
+    while !rest.is_empty() {
+        let mut guard = socket.writable().await?;
+        match guard.try_io(|fd| fd.get_ref().write(rest)) {
+            Ok(written) => rest = &rest[written?..],
+            Err(_would_block) => {}
+        }
+    }
+    Ok(())
 }

@@ -24,13 +24,12 @@ fn main() -> io::Result<()> {
     let Args { server, io } = Args::parse();
     listen::raise_descriptor_limit();
     let end = End::new()?;
-    let buffer = server.buffer.get();
     threads::start(&server, move |listener| {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
         runtime.block_on(async {
-            accept(tokio::net::TcpListener::from_std(listener)?, io, buffer).await;
+            accept(tokio::net::TcpListener::from_std(listener)?, io).await;
             Ok(())
         })
     })?;

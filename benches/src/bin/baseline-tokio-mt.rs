@@ -42,11 +42,10 @@ fn main() -> io::Result<()> {
         .build()?;
 
     announce(&listener)?;
-    let buffer = server.buffer.get();
     // Spawned, not blocked on: the main thread takes no part in serving.
     runtime.spawn(async move {
         match tokio::net::TcpListener::from_std(listener) {
-            Ok(listener) => accept(listener, io, buffer).await,
+            Ok(listener) => accept(listener, io).await,
             Err(error) => eprintln!("error: {error}"),
         }
     });

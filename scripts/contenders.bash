@@ -1,0 +1,153 @@
+# shellcheck shell=bash
+# Sourced by bench.sh and instr.sh: which echo servers there are and how each is started and ended.
+# All of them listen on a free port of the loopback interface, on one thread unless SERVER_THREADS
+# says otherwise, with the same scratch buffer, backlog and TCP_NODELAY (benches/src/lib.rs).
+
+# In the order of a round: each kind of tokio server next to what it is compared with.
+# shellcheck disable=SC2034 # read by the scripts that source this file
+readonly CONTENDERS=(
+	bare-epoll
+	tokio-mt tokio-ct demo-helpers demo-poll
+	tokio-asyncfd demo-guards
+)
+
+SERVER_PID=
+SERVER_ADDR=
+SCRATCH=$(mktemp -d)
+
+# Whatever happens, no server and no file outlives the script.
+finish() {
+	if [[ -n $SERVER_PID ]]; then
+		kill -KILL "$SERVER_PID" 2>/dev/null || true
+	fi
+	rm -rf "$SCRATCH"
+}
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+die() {
+	echo "error: $*" >&2
+	exit 1
+}
+
+# need TOOL PACKAGE: exits with advice when TOOL is not installed.
+need() {
+	command -v "$1" >/dev/null || die "$1 is needed: install it with 'apt-get install $2'" \
+		"(or your system's package of that name)"
+}
+
+# target_dir: where cargo puts what it builds, which need not be ./target.
+target_dir() {
+	if [[ -n ${CARGO_TARGET_DIR:-} ]]; then
+		echo "$CARGO_TARGET_DIR"
+	else
+		echo target
+	fi
+}
+
+# select_contenders LIST: sets SELECTED from a comma-separated list; empty means all.
+select_contenders() {
+	local name known
+	SELECTED=()
+	if [[ -z $1 ]]; then
+		SELECTED=("${CONTENDERS[@]}")
+		return
+	fi
+	local names
+	IFS=, read -ra names <<<"$1"
+	for name in "${names[@]}"; do
+		for known in "${CONTENDERS[@]}"; do
+			[[ $name == "$known" ]] && SELECTED+=("$name") && continue 2
+		done
+		echo "error: no contender '$name'; there are: ${CONTENDERS[*]}" >&2
+		exit 2
+	done
+}
+
+# build_contenders yes|no: release builds of all servers and of the load generator, and their places.
+build_contenders() {
+	if [[ $1 == yes ]]; then
+		(
+			set -x
+			cargo build --release -p benches -p server-demo -p loadgen --bins
+		) >&2
+	fi
+	BIN=$(target_dir)/release
+	LOADGEN=${LOADGEN:-$BIN/loadgen}
+}
+
+# contender_command NAME CPU: sets COMMAND to the program and flags that serve as NAME on CPU.
+contender_command() {
+	local threads=${SERVER_THREADS:-1}
+	local common=(--listen 127.0.0.1:0 --pin "$2")
+	case $1 in
+	demo-*) COMMAND=("$BIN/server-demo" echo --shards "$threads" --io "${1#demo-}" --accept reuseport) ;;
+	bare-epoll) COMMAND=("$BIN/baseline-epoll" --threads "$threads") ;;
+	*) COMMAND=("$BIN/baseline-$1" --threads "$threads") ;;
+	esac
+	COMMAND+=("${common[@]}")
+}
+
+# start_server NAME CPU [WRAPPER...]: starts it, perhaps under a tool, and waits until it listens.
+start_server() {
+	local name=$1 cpu=$2 log=$SCRATCH/server.log deadline=$((SECONDS + 60))
+	shift 2
+	contender_command "$name" "$cpu"
+	: >"$log" # The shell may look before the new process has emptied what the last one wrote.
+	"$@" "${COMMAND[@]}" >"$log" 2>"$SCRATCH/server.err" </dev/null &
+	SERVER_PID=$!
+	until SERVER_ADDR=$(sed -n 's/^listening on //p' "$log") && [[ -n $SERVER_ADDR ]]; do
+		if ! kill -0 "$SERVER_PID" 2>/dev/null || ((SECONDS > deadline)); then
+			cat "$SCRATCH/server.err" >&2
+			die "$name did not start: $* ${COMMAND[*]}"
+		fi
+		sleep 0.02
+	done
+}
+
+# await_quiet: waits until the server has noticed that every connection is gone and has closed it.
+await_quiet() {
+	local deadline=$((SECONDS + 30))
+	while (($(count_connections) > 0)); do
+		((SECONDS <= deadline)) || die "the server still holds $(count_connections) connections"
+		sleep 0.02
+	done
+}
+
+# count_connections: the server's sockets in the states ESTABLISHED and CLOSE_WAIT.
+count_connections() {
+	local port
+	printf -v port ':%04X' "${SERVER_ADDR##*:}"
+	awk -v port="$port" \
+		'substr($2, 9) == port && ($4 == "01" || $4 == "08") { n++ } END { print n + 0 }' /proc/net/tcp
+}
+
+# server_process: the server's own process id. strace runs it as its child.
+server_process() {
+	local child=''
+	read -r child <"/proc/$SERVER_PID/task/$SERVER_PID/children" || true
+	echo "${child:-$SERVER_PID}"
+}
+
+# stop_server NAME: ends it as an operator would; anything but a clean end makes the run worthless.
+stop_server() {
+	local status=0
+	kill -TERM "$(server_process)"
+	wait "$SERVER_PID" || status=$?
+	SERVER_PID=
+	if ((status != 0)); then
+		cat "$SCRATCH/server.err" >&2
+		die "$1 ended with status $status"
+	fi
+}
+
+# machine_json: one JSON object saying where and on what the figures were taken.
+machine_json() {
+	local commit model
+	commit=$(git describe --always --dirty --abbrev=12 --exclude='*' 2>/dev/null || echo unknown)
+	model=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)
+	printf '{"commit":"%s","cpu":"%s","cores":%d,"kernel":"%s","rustc":"%s","date":"%s","command":"%s"}' \
+		"$commit" "${model:-unknown}" "$(nproc)" "$(uname -srm)" "$(rustc --version)" \
+		"$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$1"
+}
