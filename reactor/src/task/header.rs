@@ -292,7 +292,10 @@ impl<S: Schedule> TaskRef<S> {
     pub(super) unsafe fn detach(&self) {
         if self.header().state.detach() == Output::ForHandle {
             // SAFETY: the state word says that the task completed while the handle was there, so the output is the handle's.
-            unsafe { (self.header().vtable.drop_output)(self.header) };
+            let panics = unsafe { (self.header().vtable.drop_output)(self.header) };
+            if panics != 0 {
+                self.scheduler().panicked(panics);
+            }
         }
         self.forget_join();
     }

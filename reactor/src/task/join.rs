@@ -52,12 +52,12 @@ impl<T> JoinHandle<T> {
     ///
     /// A task that completes before that keeps its output: the handle then gives it as if `abort` had not been called.
     pub fn abort(&self) {
-        self.raw.task.cancel();
+        self.raw.task().cancel();
     }
 
     /// A handle that can do nothing but abort the task. It does not keep the output alive, and outlives the `JoinHandle`.
     pub fn abort_handle(&self) -> AbortHandle {
-        AbortHandle { task: TaskRef::clone(&self.raw.task) }
+        AbortHandle { task: TaskRef::clone(self.raw.task()) }
     }
 
     /// Whether the task has ended (completed, panicked or was cancelled). The output is there to be taken without waiting.
@@ -96,6 +96,10 @@ impl<T, S: Schedule> RawJoin<T, S> {
         Self { task: ManuallyDrop::new(task), taken: false, _output: PhantomData }
     }
 
+    pub(crate) fn task(&self) -> &TaskRef<S> {
+        &self.task
+    }
+
     pub(crate) fn is_finished(&self) -> bool {
         self.task.is_completed() || self.task.scheduler().abandoned()
     }
@@ -107,11 +111,7 @@ impl<T, S: Schedule> RawJoin<T, S> {
             let replaced = self.task.join_waker().lock().replace(waker);
             drop(replaced);
             // The look after the store: a task that completed in between may have found no waker.
-            #[cfg(not(reactor_mutant = "join_no_second_look"))]
-            let waits = !self.is_finished();
-            #[cfg(reactor_mutant = "join_no_second_look")]
-            let waits = true;
-            if waits {
+            if cfg!(reactor_mutant = "join_no_second_look") || !self.is_finished() {
                 return Poll::Pending;
             }
         }

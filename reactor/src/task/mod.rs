@@ -13,6 +13,8 @@ mod state;
 mod waker;
 
 pub(crate) use header::{Runnable, Schedule, TaskRef, caught};
+#[cfg(all(test, reactor_loom))]
+pub(crate) use join::RawJoin;
 pub use join::{AbortHandle, JoinError, JoinHandle};
 pub(crate) use queue::RemoteQueue;
 pub(crate) use spawn::{Spawned, spawn_here, spawn_made, spawn_send};

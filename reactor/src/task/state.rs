@@ -107,7 +107,7 @@ impl State {
         // ORDERING [task-pause], partner [task-wake]: a wake that came during the run saw RUNNING and left the queueing to
         // this side; one that comes after it sees the task idle and queues it itself.
         let before = self.0.fetch_and(!RUNNING, Ordering::AcqRel);
-        if before & SCHEDULED == 0 { Paused::Idle } else { Paused::Requeue }
+        if before & SCHEDULED == 0 || cfg!(reactor_mutant = "task_pause_forgets_wake") { Paused::Idle } else { Paused::Requeue }
     }
 
     /// Publishes the stored output. Only the shard thread, after the future was dropped.
@@ -127,6 +127,10 @@ impl State {
     pub(crate) fn detach(&self) -> Output {
         // ORDERING [join-drop], partner [task-complete]. Of this and `complete` one comes second and sees the other: it drops the
         // output.
+        if cfg!(reactor_mutant = "task_detach_forgets_output") {
+            self.0.fetch_and(!JOIN, Ordering::AcqRel);
+            return Output::Unwanted;
+        }
         let before = self.0.fetch_and(!JOIN, Ordering::AcqRel);
         if before & COMPLETED == 0 { Output::Unwanted } else { Output::ForHandle }
     }

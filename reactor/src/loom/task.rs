@@ -1,0 +1,224 @@
+//! Tasks: wake against run, join and detach against completion, abort against run. `task/JOIN.md`.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc as StdArc;
+use std::sync::atomic::{AtomicUsize as StdAtomicUsize, Ordering::SeqCst};
+use std::task::{Context, Poll, Waker};
+
+use loom::sync::{Arc, Notify};
+use loom::thread;
+
+use crate::sync::{AtomicBool, Mutex, Ordering};
+use crate::task::{RawJoin, RemoteQueue, Runnable, Schedule, TaskRef, spawn_send};
+
+/// A shard in small: one queue for all wakes, and one thread that runs what is in it.
+struct ModelShard {
+    queue: RemoteQueue<ModelRef>,
+    pushed: Notify,
+    live: Mutex<Option<TaskRef<ModelRef>>>,
+}
+
+type ModelRef = StdArc<ModelShard>;
+
+#[expect(unsafe_code, reason = "tasks rely on `is_home` to name one thread")]
+// SAFETY: the models call `run_until` from one thread.
+unsafe impl Schedule for ModelRef {
+    fn is_home(&self) -> bool {
+        true
+    }
+
+    fn adopt(&self, task: TaskRef<Self>) -> Result<(), TaskRef<Self>> {
+        *self.live.lock() = Some(task);
+        Ok(())
+    }
+
+    fn schedule(task: Runnable<Self>) {
+        let shard = Self::clone(task.task().scheduler());
+        shard.queue.push(task);
+        shard.pushed.notify();
+    }
+
+    fn completed(&self, _: &TaskRef<Self>, panics: u32) {
+        assert_eq!(panics, 0);
+        let live = self.live.lock().take();
+        drop(live);
+    }
+
+    fn panicked(&self, _: u32) {
+        panic!("no model panics");
+    }
+
+    fn abandoned(&self) -> bool {
+        false
+    }
+}
+
+impl ModelShard {
+    fn new() -> ModelRef {
+        StdArc::new(Self { queue: RemoteQueue::new(), pushed: Notify::new(), live: Mutex::new(None) })
+    }
+
+    /// Runs the one task until it has ended.
+    fn run_to_the_end(&self) {
+        loop {
+            self.queue.take_all(|task| {
+                if let Some(again) = task.run() {
+                    self.queue.push(again);
+                }
+            });
+            if self.live.lock().is_none() {
+                break;
+            }
+            if self.queue.is_empty() {
+                self.pushed.wait();
+            }
+        }
+        self.queue.close(drop);
+    }
+}
+
+/// Spawns a task, and returns its join half with its first run queued.
+fn spawn<F>(shard: &ModelRef, future: F) -> RawJoin<F::Output, ModelRef>
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    let spawned = spawn_send(future, StdArc::clone(shard));
+    shard.queue.push(spawned.first_run.expect("the model's shard takes it"));
+    RawJoin::new(spawned.join)
+}
+
+/// A wake that comes at any moment of a run is not lost: else the shard waits for ever.
+#[test]
+fn wake_against_run() {
+    super::model_bounded(3, || {
+        let shard = ModelShard::new();
+        let ready = Arc::new(AtomicBool::new(false));
+        let waker = Arc::new(Mutex::new(None::<Waker>));
+        let future = {
+            let (ready, waker) = (Arc::clone(&ready), Arc::clone(&waker));
+            poll_fn(move |cx: &mut Context<'_>| {
+                let own = cx.waker().clone();
+                let old = waker.lock().replace(own);
+                drop(old);
+                if ready.load(Ordering::Relaxed) { Poll::Ready(()) } else { Poll::Pending }
+            })
+        };
+        let join = spawn(&shard, future);
+        let runner = thread::spawn(move || shard.run_to_the_end());
+        let wakers = thread::spawn(move || {
+            // Relaxed: the wake itself has to order it before the poll that it leads to.
+            ready.store(true, Ordering::Relaxed);
+            let woken = waker.lock().take();
+            if let Some(woken) = woken {
+                woken.wake();
+            }
+        });
+        wakers.join().unwrap();
+        runner.join().unwrap();
+        drop(join);
+    });
+}
+
+/// Two threads wake one task at once: it is queued once, and polled after both.
+#[test]
+fn two_wakes_against_run() {
+    super::model_bounded(2, || {
+        let shard = ModelShard::new();
+        let count = Arc::new(crate::sync::AtomicUsize::new(0));
+        let theirs = Arc::clone(&count);
+        let own_waker = StdArc::new(std::sync::Mutex::new(None::<Waker>));
+        let slot = StdArc::clone(&own_waker);
+        let join = spawn(
+            &shard,
+            poll_fn(move |cx| {
+                *slot.lock().unwrap() = Some(cx.waker().clone());
+                if theirs.load(Ordering::Relaxed) == 2 { Poll::Ready(()) } else { Poll::Pending }
+            }),
+        );
+        // One run before the threads start, so that both have a waker.
+        shard.queue.take_all(|task| assert!(task.run().is_none()));
+        let waker = own_waker.lock().unwrap().take().expect("it was polled");
+        let threads: Vec<_> = (0..2)
+            .map(|_| {
+                let (count, waker) = (Arc::clone(&count), waker.clone());
+                thread::spawn(move || {
+                    count.fetch_add(1, Ordering::Relaxed);
+                    waker.wake();
+                })
+            })
+            .collect();
+        drop(waker);
+        let runner = thread::spawn(move || shard.run_to_the_end());
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        runner.join().unwrap();
+        drop(join);
+    });
+}
+
+/// The handle gets the output however its look and the task's end interleave.
+#[test]
+fn join_against_complete() {
+    loom::model(|| {
+        let shard = ModelShard::new();
+        let mut join = spawn(&shard, async { 7 });
+        let runner = thread::spawn(move || shard.run_to_the_end());
+        let joiner = thread::spawn(move || {
+            let output = loom::future::block_on(poll_fn(move |cx| join.poll(cx)));
+            assert_eq!(output.unwrap(), 7);
+        });
+        joiner.join().unwrap();
+        runner.join().unwrap();
+    });
+}
+
+/// Counts its drops, to show that an output is dropped once.
+struct Counted(StdArc<StdAtomicUsize>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, SeqCst);
+    }
+}
+
+#[test]
+fn detach_against_complete() {
+    loom::model(|| {
+        let drops = StdArc::new(StdAtomicUsize::new(0));
+        let output = Counted(StdArc::clone(&drops));
+        let shard = ModelShard::new();
+        let join = spawn(&shard, async move { output });
+        // Keeps the memory, which would drop what was forgotten in it.
+        let kept = TaskRef::clone(join.task());
+        let runner = thread::spawn(move || shard.run_to_the_end());
+        let dropper = thread::spawn(move || drop(join));
+        dropper.join().unwrap();
+        runner.join().unwrap();
+        assert_eq!(drops.load(SeqCst), 1, "an output is dropped once, by the handle or by the shard");
+        drop(kept);
+    });
+}
+
+/// An abort that comes before, in or after the run ends the task, and drops its future once.
+#[test]
+fn abort_against_run() {
+    super::model_bounded(3, || {
+        let drops = StdArc::new(StdAtomicUsize::new(0));
+        let held = Counted(StdArc::clone(&drops));
+        let shard = ModelShard::new();
+        let mut join = spawn(&shard, async move {
+            let _held = held;
+            std::future::pending::<()>().await;
+        });
+        let abort = TaskRef::clone(join.task());
+        let runner = thread::spawn(move || shard.run_to_the_end());
+        let aborter = thread::spawn(move || abort.cancel());
+        aborter.join().unwrap();
+        runner.join().unwrap();
+        assert_eq!(drops.load(SeqCst), 1);
+        let ended = Pin::new(&mut join).get_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert!(matches!(ended, Poll::Ready(Err(error)) if error.is_cancelled()));
+    });
+}
