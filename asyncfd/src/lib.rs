@@ -71,7 +71,7 @@
 //! | an error without a hang-up | the write side shows closed | ERROR, and both directions ready; closed for the writer of a pipe only |
 //! | closed bits | stay for good | stay through `clear_ready`; an EAGAIN of the system has them checked, `clear_closed` drops them |
 //! | the task's budget | `poll_*_ready` and `async_io` | all async waits too, on a shard |
-//! | `UnwindSafe`, `RefUnwindSafe` | for every `T` | where `T` is |
+//! | `UnwindSafe`, `RefUnwindSafe` | depends on its features | where `T` is |
 //! | [`TryIoError`] | `Debug` | and `Error`, `Display` |
 //! | guards in `Debug` | the object | and what is ready |
 //! | a blocking descriptor | no word | debug builds warn once on standard error |

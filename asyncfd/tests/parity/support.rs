@@ -1,0 +1,202 @@
+//! What the cases need and what is the same on every side: sockets, wakers that count, and panics
+//! that say where they came from.
+
+use std::cell::RefCell;
+use std::future::{Future, poll_fn};
+use std::io::{self, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
+use std::panic::{self, AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::{Arc, Condvar, Mutex, Once};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+
+/// How long a case may take before it counts as hung. Nothing waits this long unless it fails.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+
+/// A connected pair of non-blocking Unix sockets.
+pub(crate) fn pair() -> (UnixStream, UnixStream) {
+    let (a, b) = UnixStream::pair().unwrap();
+    a.set_nonblocking(true).unwrap();
+    b.set_nonblocking(true).unwrap();
+    (a, b)
+}
+
+/// A connected pair of non-blocking TCP sockets.
+pub(crate) fn tcp_pair() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let a = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (b, _) = listener.accept().unwrap();
+    a.set_nonblocking(true).unwrap();
+    b.set_nonblocking(true).unwrap();
+    (a, b)
+}
+
+/// Writes until the system takes no more.
+pub(crate) fn fill(mut to: impl Write) {
+    loop {
+        match to.write(&[7; 4096]) {
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+            Err(error) => panic!("filling: {error}"),
+        }
+    }
+}
+
+/// Reads until nothing is left, and returns how much there was.
+pub(crate) fn drain(mut from: impl Read) -> usize {
+    let mut total = 0;
+    let mut buffer = [0; 4096];
+    loop {
+        match from.read(&mut buffer) {
+            Ok(0) => return total,
+            Ok(n) => total += n,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return total,
+            Err(error) => panic!("draining: {error}"),
+        }
+    }
+}
+
+/// Asks for the time of every transmission, which the system puts on the socket's error queue.
+#[expect(unsafe_code, reason = "no safe crate here sets this option")]
+pub(crate) fn timestamp_sends(socket: &TcpStream) {
+    let flags = libc::SOF_TIMESTAMPING_TX_SOFTWARE
+        | libc::SOF_TIMESTAMPING_SOFTWARE
+        | libc::SOF_TIMESTAMPING_OPT_TSONLY;
+    // SAFETY: the descriptor is open, and the option is read from `flags`, of which the length is
+    // given.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_TIMESTAMPING,
+            (&raw const flags).cast(),
+            size_of_val(&flags).try_into().unwrap(),
+        )
+    };
+    assert_eq!(result, 0, "{}", io::Error::last_os_error());
+}
+
+/// A waker that counts, and that both a thread and a task can wait for.
+#[derive(Default)]
+pub(crate) struct Probe {
+    state: Mutex<ProbeState>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct ProbeState {
+    wakes: usize,
+    task: Option<Waker>,
+}
+
+impl Wake for Probe {
+    fn wake(self: Arc<Self>) {
+        let task = {
+            let mut state = self.state.lock().unwrap();
+            state.wakes += 1;
+            state.task.take()
+        };
+        self.changed.notify_all();
+        if let Some(task) = task {
+            task.wake();
+        }
+    }
+}
+
+impl Probe {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    pub(crate) fn wakes(&self) -> usize {
+        self.state.lock().unwrap().wakes
+    }
+
+    /// Calls `poll` with this probe as the waker.
+    pub(crate) fn with<R>(self: &Arc<Self>, poll: impl FnOnce(&mut Context<'_>) -> R) -> R {
+        let waker = Waker::from(Arc::clone(self));
+        poll(&mut Context::from_waker(&waker))
+    }
+
+    /// Polls a future with this probe as the waker.
+    pub(crate) fn poll<F: Future + ?Sized>(
+        self: &Arc<Self>,
+        future: Pin<&mut F>,
+    ) -> Poll<F::Output> {
+        self.with(|cx| future.poll(cx))
+    }
+
+    /// Waits, as a task, until there was a wake.
+    pub(crate) async fn woken(&self) {
+        poll_fn(|cx| {
+            let mut state = self.state.lock().unwrap();
+            if state.wakes > 0 {
+                return Poll::Ready(());
+            }
+            state.task = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// Waits, as a thread, until there was a wake.
+    pub(crate) fn wait_woken(&self) {
+        let state = self.state.lock().unwrap();
+        let (_state, timeout) = self
+            .changed
+            .wait_timeout_while(state, DEADLINE, |state| state.wakes == 0)
+            .unwrap();
+        assert!(!timeout.timed_out(), "no wake came");
+    }
+}
+
+/// Lets `future` be polled until it ends, by the calling thread and by hand: no executor takes
+/// part.
+pub(crate) fn block_by_hand<F: Future>(future: F) -> F::Output {
+    let mut future = std::pin::pin!(future);
+    loop {
+        let probe = Probe::new();
+        if let Poll::Ready(output) = probe.poll(future.as_mut()) {
+            return output;
+        }
+        probe.wait_woken();
+    }
+}
+
+/// Runs a closure that is to panic; returns the message, and the file and line it was blamed on.
+pub(crate) fn panic_of<R>(f: impl FnOnce() -> R) -> (String, String, u32) {
+    thread_local! {
+        static CAUGHT: RefCell<Option<(String, String, u32)>> = const { RefCell::new(None) };
+        static CATCHING: RefCell<bool> = const { RefCell::new(false) };
+    }
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let others = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if !CATCHING.with_borrow(|catching| *catching) {
+                return others(info);
+            }
+            let payload = info.payload();
+            let message = payload
+                .downcast_ref::<String>()
+                .cloned()
+                .or_else(|| {
+                    payload
+                        .downcast_ref::<&str>()
+                        .map(|text| (*text).to_owned())
+                })
+                .unwrap_or_default();
+            let at = info.location().unwrap();
+            let caught = (message, at.file().to_owned(), at.line());
+            CAUGHT.with_borrow_mut(|slot| *slot = Some(caught));
+        }));
+    });
+    CATCHING.with_borrow_mut(|catching| *catching = true);
+    let result = catch_unwind(AssertUnwindSafe(f));
+    CATCHING.with_borrow_mut(|catching| *catching = false);
+    assert!(result.is_err(), "no panic came");
+    CAUGHT.with_borrow_mut(Option::take).unwrap()
+}
