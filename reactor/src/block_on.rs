@@ -28,7 +28,10 @@ impl Wake for Unparker {
 
 pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
-    let unparker = Arc::new(Unparker { thread: thread::current(), notified: AtomicBool::new(false) });
+    let unparker = Arc::new(Unparker {
+        thread: thread::current(),
+        notified: AtomicBool::new(false),
+    });
     let waker = Waker::from(Arc::clone(&unparker));
     let mut cx = Context::from_waker(&waker);
     loop {

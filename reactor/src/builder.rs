@@ -52,7 +52,11 @@ impl Builder {
             thread_stack_size: None,
             on_thread_start: None,
             on_thread_stop: None,
-            settings: Settings { events_per_poll: 1024, event_interval: 61, task_budget: 128 },
+            settings: Settings {
+                events_per_poll: 1024,
+                event_interval: 61,
+                task_budget: 128,
+            },
         }
     }
 
@@ -128,14 +132,25 @@ impl Builder {
     pub fn build(self) -> io::Result<Reactor> {
         let settings = &self.settings;
         check("events_per_poll", settings.events_per_poll, usize::MAX)?;
-        check("event_interval", settings.event_interval as usize, u32::MAX as usize)?;
-        check("task_budget", settings.task_budget as usize, u32::MAX as usize - 1)?;
+        check(
+            "event_interval",
+            settings.event_interval as usize,
+            u32::MAX as usize,
+        )?;
+        check(
+            "task_budget",
+            settings.task_budget as usize,
+            u32::MAX as usize - 1,
+        )?;
         let allowed = sys::allowed_cpus();
-        let shards = self.shards.unwrap_or_else(|| sys::default_shards(&allowed).min(ShardId::MAX_SHARDS));
+        let shards = self
+            .shards
+            .unwrap_or_else(|| sys::default_shards(&allowed).min(ShardId::MAX_SHARDS));
         check("shards", shards, ShardId::MAX_SHARDS)?;
         if let Placement::Shard(shard) = self.placement {
             if shard.index() >= shards {
-                let message = format!("placement names shard {shard}, and the reactor has {shards} shards");
+                let message =
+                    format!("placement names shard {shard}, and the reactor has {shards} shards");
                 return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
             }
         }
@@ -151,7 +166,10 @@ impl Builder {
         let reactor = self.build()?;
         let handle = reactor.handle().clone();
         if context::set_global(handle.clone()).is_err() {
-            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "this process has a global reactor already"));
+            return Err(io::Error::new(
+                io::ErrorKind::AlreadyExists,
+                "this process has a global reactor already",
+            ));
         }
         // Nobody can shut it down: its threads end with the process.
         std::mem::forget(reactor);

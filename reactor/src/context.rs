@@ -30,7 +30,9 @@ pub struct EnterGuard<'a> {
 
 impl fmt::Debug for EnterGuard<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EnterGuard").field("depth", &self.depth).finish_non_exhaustive()
+        f.debug_struct("EnterGuard")
+            .field("depth", &self.depth)
+            .finish_non_exhaustive()
     }
 }
 
@@ -40,7 +42,10 @@ pub(crate) fn enter(handle: &Handle) -> EnterGuard<'_> {
         entered.push(handle.clone());
         entered.len()
     });
-    EnterGuard { depth, _handle: PhantomData }
+    EnterGuard {
+        depth,
+        _handle: PhantomData,
+    }
 }
 
 impl Drop for EnterGuard<'_> {
@@ -48,12 +53,19 @@ impl Drop for EnterGuard<'_> {
         // A thread that ends has no list any more, and no use for one.
         let left = ENTERED.try_with(|entered| {
             let mut entered = entered.borrow_mut();
-            if entered.len() == self.depth { entered.pop().ok_or(self.depth) } else { Err(entered.len()) }
+            if entered.len() == self.depth {
+                entered.pop().ok_or(self.depth)
+            } else {
+                Err(entered.len())
+            }
         });
         if let Ok(Err(depth)) = left {
             // A second panic would abort; the unwinding already tells that something went wrong.
             if !std::thread::panicking() {
-                panic!("an EnterGuard of depth {} was dropped at depth {depth}: drop guards in reverse order", self.depth);
+                panic!(
+                    "an EnterGuard of depth {} was dropped at depth {depth}: drop guards in reverse order",
+                    self.depth
+                );
             }
         }
     }
@@ -61,7 +73,10 @@ impl Drop for EnterGuard<'_> {
 
 /// Calls `f` with the current reactor, if there is one.
 pub(crate) fn with<R>(f: impl FnOnce(Option<&Handle>) -> R) -> R {
-    let entered = ENTERED.try_with(|entered| entered.borrow().last().cloned()).ok().flatten();
+    let entered = ENTERED
+        .try_with(|entered| entered.borrow().last().cloned())
+        .ok()
+        .flatten();
     if let Some(handle) = entered {
         return f(Some(&handle));
     }

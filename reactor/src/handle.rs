@@ -39,8 +39,19 @@ struct Shared {
 }
 
 impl Handle {
-    pub(crate) fn new(shards: Box<[ShardRef]>, placement: Placement, lifecycle: Arc<Lifecycle>) -> Self {
-        Self { shared: Arc::new(Shared { shards, placement, next: AtomicUsize::new(0), lifecycle }) }
+    pub(crate) fn new(
+        shards: Box<[ShardRef]>,
+        placement: Placement,
+        lifecycle: Arc<Lifecycle>,
+    ) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                shards,
+                placement,
+                next: AtomicUsize::new(0),
+                lifecycle,
+            }),
+        }
     }
 
     /// The current reactor: that of the innermost [`enter`](Self::enter) guard or shard, else the global one.
@@ -176,7 +187,14 @@ impl Handle {
 
     /// A snapshot of every shard's counters.
     pub fn metrics(&self) -> ReactorMetrics {
-        ReactorMetrics { shards: self.shared.shards.iter().map(|shard| shard.metrics()).collect() }
+        ReactorMetrics {
+            shards: self
+                .shared
+                .shards
+                .iter()
+                .map(|shard| shard.metrics())
+                .collect(),
+        }
     }
 
     /// Completes when the reactor is about to shut down: when [`Reactor::shutdown`](crate::Reactor::shutdown) announces it, or the
@@ -224,7 +242,10 @@ impl Handle {
     fn shard(&self, shard: ShardId) -> &ShardRef {
         match self.shared.shards.get(shard.index()) {
             Some(shard) => shard,
-            None => panic!("this reactor has {} shards, and none of index {shard}", self.shared.shards.len()),
+            None => panic!(
+                "this reactor has {} shards, and none of index {shard}",
+                self.shared.shards.len()
+            ),
         }
     }
 
@@ -235,18 +256,26 @@ impl Handle {
             Placement::Hash => return Ok(self.shard_for(fd)),
             Placement::Current => {
                 let here = current::with(|shard| {
-                    shard.filter(|shard| Arc::ptr_eq(&shard.handle().shared, &self.shared)).map(|shard| shard.shared().id)
+                    shard
+                        .filter(|shard| Arc::ptr_eq(&shard.handle().shared, &self.shared))
+                        .map(|shard| shard.shared().id)
                 });
                 return Ok(here.unwrap_or_else(|| self.shard_for(fd)));
             }
             Placement::RoundRobin => self.round_robin(),
             Placement::LeastLoaded => {
-                let loads = shards.iter().enumerate().map(|(index, shard)| (shard.io.live(), index));
+                let loads = shards
+                    .iter()
+                    .enumerate()
+                    .map(|(index, shard)| (shard.io.live(), index));
                 loads.min().map_or(0, |(_, index)| index)
             }
             Placement::Shard(shard) if shard.index() < shards.len() => return Ok(shard),
             Placement::Shard(shard) => {
-                let message = format!("this reactor has {} shards, and none of index {shard}", shards.len());
+                let message = format!(
+                    "this reactor has {} shards, and none of index {shard}",
+                    shards.len()
+                );
                 return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
             }
         };
@@ -309,8 +338,11 @@ pub fn spawn_local<F>(future: F) -> JoinHandle<F::Output>
 where
     F: Future + 'static,
 {
-    let Some(shard) = current::with(|shard| shard.map(|shard| ShardRef::clone(shard.shared_ref()))) else {
-        panic!("spawn_local is for tasks on a shard: from elsewhere use `Handle::spawn_on`, or `Handle::spawn` for a Send future");
+    let Some(shard) = current::with(|shard| shard.map(|shard| ShardRef::clone(shard.shared_ref())))
+    else {
+        panic!(
+            "spawn_local is for tasks on a shard: from elsewhere use `Handle::spawn_on`, or `Handle::spawn` for a Send future"
+        );
     };
     JoinHandle::new(start(spawn_here(future, shard)))
 }
@@ -328,6 +360,8 @@ pub fn unpin_current() -> io::Result<()> {
 
 impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Handle").field("shards", &self.shared.shards.len()).finish_non_exhaustive()
+        f.debug_struct("Handle")
+            .field("shards", &self.shared.shards.len())
+            .finish_non_exhaustive()
     }
 }

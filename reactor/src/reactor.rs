@@ -124,7 +124,11 @@ impl Reactor {
                 stuck.push(shard.id);
             }
         }
-        if stuck.is_empty() { Ok(()) } else { Err(ShutdownError::new(stuck)) }
+        if stuck.is_empty() {
+            Ok(())
+        } else {
+            Err(ShutdownError::new(stuck))
+        }
     }
 
     /// Ends every wait, and tells the shards to drop their tasks and end.
@@ -138,7 +142,10 @@ impl Reactor {
     }
 
     fn is_on_own_shard(&self) -> bool {
-        self.handle.all_shards().iter().any(|shard| current::is(shard))
+        self.handle
+            .all_shards()
+            .iter()
+            .any(|shard| current::is(shard))
     }
 
     /// Starts the threads; the builder has checked its settings.
@@ -150,14 +157,26 @@ impl Reactor {
             let (driver, registry, notifier) = Driver::new(builder.settings.events_per_poll)?;
             let parker = Arc::new(Parker::new(notifier));
             let io = ShardIo::new(index, registry, Arc::clone(&parker));
-            let (shared, commands) = ShardShared::new(ShardId::from_index(index), io, parker, Arc::clone(&lifecycle));
+            let (shared, commands) = ShardShared::new(
+                ShardId::from_index(index),
+                io,
+                parker,
+                Arc::clone(&lifecycle),
+            );
             parts.push((driver, shared, commands));
         }
-        let all: Box<[ShardRef]> = parts.iter().map(|(_, shared, _)| ShardRef::clone(shared)).collect();
+        let all: Box<[ShardRef]> = parts
+            .iter()
+            .map(|(_, shared, _)| ShardRef::clone(shared))
+            .collect();
         let handle = Handle::new(all, builder.placement, lifecycle);
         let epoch = Instant::now();
         // Dropped on an error below, it stops and joins what was started.
-        let mut reactor = Self { handle, threads: Vec::with_capacity(shards), warnings };
+        let mut reactor = Self {
+            handle,
+            threads: Vec::with_capacity(shards),
+            warnings,
+        };
         let (report, reports) = mpsc::channel();
         for ((driver, shared, commands), cpu) in parts.into_iter().zip(pins) {
             let start = Start {
@@ -172,7 +191,8 @@ impl Reactor {
                 on_stop: builder.on_thread_stop.clone(),
                 report: report.clone(),
             };
-            let mut thread = thread::Builder::new().name(format!("{}-{}", builder.thread_name, start.shared.id));
+            let mut thread =
+                thread::Builder::new().name(format!("{}-{}", builder.thread_name, start.shared.id));
             if let Some(bytes) = builder.thread_stack_size {
                 thread = thread.stack_size(bytes);
             }
@@ -182,9 +202,13 @@ impl Reactor {
         for (shard, started) in reports {
             match started {
                 Started::AsAsked => {}
-                Started::Unpinned(error) => reactor.warnings.push(format!("shard {shard} stays unpinned: {error}")),
+                Started::Unpinned(error) => reactor
+                    .warnings
+                    .push(format!("shard {shard} stays unpinned: {error}")),
                 Started::HookPanicked => {
-                    return Err(io::Error::other(format!("the on_thread_start hook panicked on shard {shard}")));
+                    return Err(io::Error::other(format!(
+                        "the on_thread_start hook panicked on shard {shard}"
+                    )));
                 }
             }
         }
@@ -244,13 +268,28 @@ impl Start {
         let id = self.shared.id;
         let shared = ShardRef::clone(&self.shared);
         let pinned = self.cpu.map(sys::pin_current);
-        let cpu = if matches!(pinned, Some(Ok(()))) { self.cpu } else { None };
+        let cpu = if matches!(pinned, Some(Ok(()))) {
+            self.cpu
+        } else {
+            None
+        };
         shared.cpu.get_or_init(|| cpu);
-        let shard = Rc::new(Shard::new(self.shared, self.handle, self.commands, self.settings, self.epoch));
+        let shard = Rc::new(Shard::new(
+            self.shared,
+            self.handle,
+            self.commands,
+            self.settings,
+            self.epoch,
+        ));
         current::set(Rc::clone(&shard));
-        let started = match self.on_start.map(|hook| catch_unwind(AssertUnwindSafe(|| hook(id)))) {
+        let started = match self
+            .on_start
+            .map(|hook| catch_unwind(AssertUnwindSafe(|| hook(id))))
+        {
             Some(Err(_payload)) => Started::HookPanicked,
-            _ => pinned.and_then(Result::err).map_or(Started::AsAsked, Started::Unpinned),
+            _ => pinned
+                .and_then(Result::err)
+                .map_or(Started::AsAsked, Started::Unpinned),
         };
         // The builder that does not listen any more has failed, and stops the shard.
         let _ = self.report.send((id, started));
@@ -270,6 +309,8 @@ impl Start {
 
 impl fmt::Debug for Reactor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reactor").field("handle", &self.handle).finish_non_exhaustive()
+        f.debug_struct("Reactor")
+            .field("handle", &self.handle)
+            .finish_non_exhaustive()
     }
 }

@@ -33,7 +33,12 @@ impl Lifecycle {
     pub(crate) fn announce(&self) {
         // ORDERING [announce], partner [announced-look].
         self.announced.store(true, Ordering::Release);
-        let woken: Vec<Waker> = self.waiters.lock().iter_mut().filter_map(|(_, waker)| waker.take()).collect();
+        let woken: Vec<Waker> = self
+            .waiters
+            .lock()
+            .iter_mut()
+            .filter_map(|(_, waker)| waker.take())
+            .collect();
         for waker in woken {
             // A waker that panics is its owner's bug, and must not keep the others asleep.
             crate::task::caught(|| waker.wake());
@@ -56,17 +61,27 @@ impl Lifecycle {
     }
 
     /// Waits until `done` (told how many shards have ended) or the deadline; `None` is no deadline. Returns whether it is done.
-    pub(crate) fn wait_until(&self, deadline: Option<Instant>, done: impl Fn(usize) -> bool) -> bool {
+    pub(crate) fn wait_until(
+        &self,
+        deadline: Option<Instant>,
+        done: impl Fn(usize) -> bool,
+    ) -> bool {
         let mut ended = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
         while !done(*ended) {
             ended = match deadline {
-                None => self.changed.wait(ended).unwrap_or_else(PoisonError::into_inner),
+                None => self
+                    .changed
+                    .wait(ended)
+                    .unwrap_or_else(PoisonError::into_inner),
                 Some(deadline) => {
                     let left = deadline.saturating_duration_since(Instant::now());
                     if left.is_zero() {
                         return false;
                     }
-                    self.changed.wait_timeout(ended, left).unwrap_or_else(PoisonError::into_inner).0
+                    self.changed
+                        .wait_timeout(ended, left)
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .0
                 }
             };
         }
@@ -83,7 +98,10 @@ pub(crate) struct ShutdownRequested {
 
 impl ShutdownRequested {
     pub(crate) fn new(lifecycle: Arc<Lifecycle>) -> Self {
-        Self { lifecycle, place: None }
+        Self {
+            lifecycle,
+            place: None,
+        }
     }
 }
 
@@ -104,7 +122,11 @@ impl Future for ShutdownRequested {
         drop(replaced);
         self.place = Some(place);
         // The look after the put: an announcement in between may have found no waker here.
-        if self.lifecycle.is_announced() { Poll::Ready(()) } else { Poll::Pending }
+        if self.lifecycle.is_announced() {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
     }
 }
 

@@ -6,7 +6,6 @@
 #[cfg(not(reactor_loom))]
 #[expect(clippy::disallowed_types, reason = "this is the door")]
 mod imp {
-    pub(crate) use std::sync::Arc;
     pub(crate) use std::sync::atomic::{Ordering, fence};
 
     // Aliases rather than re-exports: the lint looks through a re-export and would flag every use of it.
@@ -41,11 +40,11 @@ mod imp {
 #[cfg(reactor_loom)]
 mod imp {
     pub(crate) use loom::cell::UnsafeCell;
+    use loom::sync::MutexGuard;
     pub(crate) use loom::sync::atomic::{
         AtomicBool, AtomicI32, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering,
         fence,
     };
-    pub(crate) use loom::sync::{Arc, MutexGuard};
 
     /// loom's mutex without its poisoning, which `parking_lot`'s has not either.
     #[derive(Debug)]

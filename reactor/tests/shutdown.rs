@@ -20,11 +20,16 @@ fn shutdown_announces_and_ends_early_when_no_task_remains() {
         reactor::Handle::current().shutdown_requested().await;
         "told"
     });
-    eventually("the tasks wait", || total(reactor.handle(), |shard| shard.polls) >= 2);
+    eventually("the tasks wait", || {
+        total(reactor.handle(), |shard| shard.polls) >= 2
+    });
     let handle = reactor.handle().clone();
     let start = Instant::now();
     reactor.shutdown(DEADLINE).unwrap();
-    assert!(start.elapsed() < DEADLINE, "the deadline was not waited for");
+    assert!(
+        start.elapsed() < DEADLINE,
+        "the deadline was not waited for"
+    );
     for task in tasks {
         assert_eq!(handle.block_on(task).unwrap(), "told");
     }
@@ -35,7 +40,11 @@ fn tasks_left_at_the_deadline_are_dropped_on_their_shard() {
     let reactor = reactor(2);
     let (sender, receiver) = channel();
     let tasks = reactor.handle().on_all_shards(move |shard| {
-        struct Witness(std::sync::mpsc::Sender<bool>, thread::ThreadId, #[expect(dead_code, reason = "makes it !Send")] Rc<Cell<()>>);
+        struct Witness(
+            std::sync::mpsc::Sender<bool>,
+            thread::ThreadId,
+            #[expect(dead_code, reason = "makes it !Send")] Rc<Cell<()>>,
+        );
         impl Drop for Witness {
             fn drop(&mut self) {
                 // A spawn in a drop at the end is refused, and must neither hang nor leak.
@@ -50,11 +59,16 @@ fn tasks_left_at_the_deadline_are_dropped_on_their_shard() {
             pending::<()>().await;
         }
     });
-    eventually("the tasks wait", || total(reactor.handle(), |shard| shard.polls) >= 2);
+    eventually("the tasks wait", || {
+        total(reactor.handle(), |shard| shard.polls) >= 2
+    });
     let handle = reactor.handle().clone();
     reactor.shutdown(Duration::from_millis(1)).unwrap();
     for task in tasks {
-        assert!(receive(&receiver, "a future's drop"), "dropped on the thread that polled it");
+        assert!(
+            receive(&receiver, "a future's drop"),
+            "dropped on the thread that polled it"
+        );
         let error = handle.block_on(task).unwrap_err();
         assert!(error.is_shutdown() && error.is_cancelled(), "{error:?}");
     }
@@ -92,7 +106,7 @@ fn a_stuck_shard_is_named_and_its_handles_end() {
         entered.send(()).unwrap();
         let _ = gate.recv();
     });
-    let beside = reactor.handle().spawn_on(stuck_on, || pending::<()>());
+    let beside = reactor.handle().spawn_on(stuck_on, pending::<()>);
     receive(&has_entered, "the task blocks");
     let handle = reactor.handle().clone();
     let waiting = thread::spawn({
@@ -134,7 +148,9 @@ fn a_reactor_dropped_on_its_own_shard_does_not_join_itself() {
     let task = handle.spawn(async move { drop(receiver.recv()) });
     sender.send(reactor).unwrap();
     handle.block_on(task).unwrap();
-    eventually("every task is gone", || total(&handle, |shard| shard.tasks) == 0);
+    eventually("every task is gone", || {
+        total(&handle, |shard| shard.tasks) == 0
+    });
 }
 
 #[test]
@@ -162,7 +178,9 @@ fn shutdown_races_with_spawns_and_wakes() {
         let reactor = reactor(2);
         let handle = reactor.handle().clone();
         let spawner = thread::spawn(move || {
-            let tasks: Vec<_> = (0..20).map(|_| handle.spawn(reactor::yield_now())).collect();
+            let tasks: Vec<_> = (0..20)
+                .map(|_| handle.spawn(reactor::yield_now()))
+                .collect();
             for task in tasks {
                 // Done or refused, but never for ever.
                 let _ = handle.block_on(task);

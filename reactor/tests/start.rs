@@ -12,19 +12,29 @@ use support::reactor;
 
 fn mask() -> Vec<usize> {
     let set = sched_getaffinity(None).unwrap();
-    (0..CpuSet::MAX_CPU).filter(|&cpu| set.is_set(cpu)).collect()
+    (0..CpuSet::MAX_CPU)
+        .filter(|&cpu| set.is_set(cpu))
+        .collect()
 }
 
 #[test]
 fn each_shard_is_pinned_to_its_cpu_as_the_kernel_tells() {
     let allowed = mask();
-    let reactor = Reactor::builder().shards(allowed.len() + 1).build().unwrap();
+    let reactor = Reactor::builder()
+        .shards(allowed.len() + 1)
+        .build()
+        .unwrap();
     assert!(reactor.warnings().is_empty(), "{:?}", reactor.warnings());
     let masks = reactor.handle().on_all_shards(|_| async { mask() });
     for (shard, task) in masks.into_iter().enumerate() {
-        let expected = allowed.get(shard).map_or(allowed.clone(), |&cpu| vec![cpu]);
+        let expected = allowed
+            .get(shard)
+            .map_or_else(|| allowed.clone(), |&cpu| vec![cpu]);
         assert_eq!(reactor.block_on(task).unwrap(), expected, "shard {shard}");
-        assert_eq!(reactor.handle().metrics().shards[shard].cpu, allowed.get(shard).copied());
+        assert_eq!(
+            reactor.handle().metrics().shards[shard].cpu,
+            allowed.get(shard).copied()
+        );
     }
 }
 
@@ -39,14 +49,33 @@ fn a_mask_with_gaps_is_followed_and_a_refused_pin_is_a_warning() {
         sched_setaffinity(None, &only).unwrap();
         let auto = Reactor::builder().shards(2).build().unwrap();
         assert!(auto.warnings().is_empty(), "{:?}", auto.warnings());
-        let cpus: Vec<_> = auto.handle().metrics().shards.iter().map(|shard| shard.cpu).collect();
+        let cpus: Vec<_> = auto
+            .handle()
+            .metrics()
+            .shards
+            .iter()
+            .map(|shard| shard.cpu)
+            .collect();
         assert_eq!(cpus, [Some(last), None]);
 
-        let refused = Reactor::builder().shards(2).pinning(Pinning::Cpus(vec![last, 1_000])).build().unwrap();
+        let refused = Reactor::builder()
+            .shards(2)
+            .pinning(Pinning::Cpus(vec![last, 1_000]))
+            .build()
+            .unwrap();
         assert_eq!(refused.warnings().len(), 1, "{:?}", refused.warnings());
-        assert!(refused.warnings()[0].contains("1000"), "{:?}", refused.warnings());
+        assert!(
+            refused.warnings()[0].contains("1000"),
+            "{:?}",
+            refused.warnings()
+        );
         assert_eq!(refused.handle().metrics().shards[1].cpu, None);
-        assert_eq!(refused.block_on(refused.handle().spawn(async { 1 })).unwrap(), 1);
+        assert_eq!(
+            refused
+                .block_on(refused.handle().spawn(async { 1 }))
+                .unwrap(),
+            1
+        );
     });
     narrowed.join().unwrap();
 }
@@ -95,7 +124,10 @@ fn threads_have_their_name_and_run_the_hooks() {
         .thread_stack_size(256 * 1024)
         .on_thread_start(move |shard| {
             assert_eq!(ShardId::current(), Some(shard));
-            start.lock().unwrap().push((shard.index(), thread::current().name().map(str::to_owned)));
+            start
+                .lock()
+                .unwrap()
+                .push((shard.index(), thread::current().name().map(str::to_owned)));
         })
         .on_thread_stop(move |_| {
             stop.fetch_add(1, Ordering::SeqCst);
@@ -104,14 +136,23 @@ fn threads_have_their_name_and_run_the_hooks() {
         .unwrap();
     let mut names = started.lock().unwrap().clone();
     names.sort();
-    assert_eq!(names, [(0, Some("edge-0".to_owned())), (1, Some("edge-1".to_owned()))]);
+    assert_eq!(
+        names,
+        [
+            (0, Some("edge-0".to_owned())),
+            (1, Some("edge-1".to_owned()))
+        ]
+    );
     drop(reactor);
     assert_eq!(stopped.load(Ordering::SeqCst), 2);
 }
 
 #[test]
 fn a_start_hook_that_panics_fails_the_build() {
-    let built = Reactor::builder().shards(2).on_thread_start(|_| panic!("no")).build();
+    let built = Reactor::builder()
+        .shards(2)
+        .on_thread_start(|_| panic!("no"))
+        .build();
     assert!(built.unwrap_err().to_string().contains("on_thread_start"));
 }
 
@@ -143,22 +184,35 @@ fn the_innermost_reactor_is_current() {
 fn without_a_reactor_current_panics_at_the_caller_with_advice() {
     let panicked = std::panic::catch_unwind(|| drop(Handle::current())).unwrap_err();
     let message = panicked.downcast_ref::<String>().unwrap();
-    assert!(message.contains("Handle::enter") && message.contains("build_global"), "{message}");
+    assert!(
+        message.contains("Handle::enter") && message.contains("build_global"),
+        "{message}"
+    );
 }
 
 #[test]
 fn placements_and_shards_are_checked() {
     let reactor = reactor(2);
-    let other = Reactor::builder().shards(3).pinning(Pinning::None).build().unwrap();
+    let other = Reactor::builder()
+        .shards(3)
+        .pinning(Pinning::None)
+        .build()
+        .unwrap();
     let third = other.handle().shards().nth(2).unwrap();
-    let error = Reactor::builder().shards(2).placement(Placement::Shard(third)).build().unwrap_err();
+    let error = Reactor::builder()
+        .shards(2)
+        .placement(Placement::Shard(third))
+        .build()
+        .unwrap_err();
     assert!(error.to_string().contains("shard 2"), "{error}");
     let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         drop(reactor.handle().spawn_on(third, || async {}));
     }));
     assert!(panicked.is_err());
     // Consecutive descriptors spread evenly, and one descriptor always goes to one shard.
-    let hashed: Vec<usize> = (0..100).map(|fd| reactor.handle().shard_for(fd).index()).collect();
+    let hashed: Vec<usize> = (0..100)
+        .map(|fd| reactor.handle().shard_for(fd).index())
+        .collect();
     let first = hashed.iter().filter(|&&shard| shard == 0).count();
     assert!((40..=60).contains(&first), "{first} of 100");
 }

@@ -31,7 +31,13 @@ fn a_task_spawned_from_a_shard_stays_there() {
 #[test]
 fn spawns_from_outside_go_round_the_shards() {
     let reactor = reactor(2);
-    let tasks: Vec<_> = (0..8).map(|_| reactor.handle().spawn(async { ShardId::current().unwrap() })).collect();
+    let tasks: Vec<_> = (0..8)
+        .map(|_| {
+            reactor
+                .handle()
+                .spawn(async { ShardId::current().unwrap() })
+        })
+        .collect();
     let mut per_shard = [0; 2];
     for task in tasks {
         per_shard[reactor.block_on(task).unwrap().index()] += 1;
@@ -57,7 +63,9 @@ fn a_future_that_is_not_send_is_polled_and_dropped_on_its_shard() {
         spawn_local(async move { count.set(5) }).await.unwrap();
         pending::<()>().await;
     });
-    let id = reactor.block_on(reactor.handle().spawn(async { thread::current().id() })).unwrap();
+    let id = reactor
+        .block_on(reactor.handle().spawn(async { thread::current().id() }))
+        .unwrap();
     // A waker of the task is kept by this thread, and may not drop the future either.
     task.abort();
     assert_eq!(receive(&receiver, "the future's drop"), id);
@@ -69,15 +77,20 @@ fn a_future_that_is_not_send_is_polled_and_dropped_on_its_shard() {
 fn panics_are_errors_with_their_payload_and_the_shard_lives() {
     let reactor = reactor(1);
     let panicking = reactor.handle().spawn(async { panic_any(17_u8) });
-    let error = reactor.block_on::<_>(panicking).map(|()| ()).unwrap_err();
+    let error = reactor.block_on(panicking).unwrap_err();
     assert!(error.is_panic());
     assert_eq!(*error.into_panic().downcast::<u8>().unwrap(), 17);
 
     let said = reactor.handle().spawn(async { panic!("with a message") });
-    let error = reactor.block_on::<_>(said).map(|()| ()).unwrap_err();
+    let error = reactor.block_on(said).unwrap_err();
     assert!(error.to_string().contains("with a message"), "{error}");
 
-    assert_eq!(reactor.block_on(reactor.handle().spawn(async { 1 })).unwrap(), 1);
+    assert_eq!(
+        reactor
+            .block_on(reactor.handle().spawn(async { 1 }))
+            .unwrap(),
+        1
+    );
     assert_eq!(total(reactor.handle(), |shard| shard.panics), 2);
     assert_eq!(total(reactor.handle(), |shard| shard.tasks), 0);
 }
@@ -115,10 +128,15 @@ fn a_panic_in_the_drop_of_a_future_is_an_error() {
         let _bomb = PanicsInDrop("aborted");
         pending::<()>().await;
     });
-    eventually("the task runs", || total(reactor.handle(), |shard| shard.polls) >= 3);
+    eventually("the task runs", || {
+        total(reactor.handle(), |shard| shard.polls) >= 3
+    });
     aborted.abort();
     let error = reactor.block_on(aborted).unwrap_err();
-    assert!(error.is_cancelled(), "the task was aborted, which its handle says first: {error:?}");
+    assert!(
+        error.is_cancelled(),
+        "the task was aborted, which its handle says first: {error:?}"
+    );
     assert_eq!(total(reactor.handle(), |shard| shard.panics), 3);
 }
 
@@ -126,8 +144,15 @@ fn a_panic_in_the_drop_of_a_future_is_an_error() {
 fn a_panic_in_the_drop_of_an_output_nobody_wants_is_counted() {
     let reactor = reactor(1);
     drop(reactor.handle().spawn(async { PanicsInDrop("detached") }));
-    eventually("the panic", || total(reactor.handle(), |shard| shard.panics) == 1);
-    assert_eq!(reactor.block_on(reactor.handle().spawn(async { 1 })).unwrap(), 1);
+    eventually("the panic", || {
+        total(reactor.handle(), |shard| shard.panics) == 1
+    });
+    assert_eq!(
+        reactor
+            .block_on(reactor.handle().spawn(async { 1 }))
+            .unwrap(),
+        1
+    );
 }
 
 #[test]
@@ -142,10 +167,13 @@ fn a_panic_in_a_waker_that_awaits_a_task_is_counted() {
     let reactor = reactor(1);
     let (go, gate) = channel::<()>();
     let mut task = reactor.handle().spawn(async move { gate.recv() });
-    let polled = std::pin::Pin::new(&mut task).poll(&mut Context::from_waker(&Waker::from(Arc::new(Panics))));
+    let polled = std::pin::Pin::new(&mut task)
+        .poll(&mut Context::from_waker(&Waker::from(Arc::new(Panics))));
     assert!(polled.is_pending());
     go.send(()).unwrap();
-    eventually("the panic", || total(reactor.handle(), |shard| shard.panics) == 1);
+    eventually("the panic", || {
+        total(reactor.handle(), |shard| shard.panics) == 1
+    });
     assert!(task.is_finished());
     assert_eq!(reactor.block_on(task).unwrap(), Ok(()));
 }
@@ -168,7 +196,9 @@ fn a_task_aborted_before_its_first_poll_never_runs() {
     let blocker = reactor.handle().spawn(async move { gate.recv().unwrap() });
     let ran = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&ran);
-    let task = reactor.handle().spawn(async move { flag.store(true, Ordering::SeqCst) });
+    let task = reactor
+        .handle()
+        .spawn(async move { flag.store(true, Ordering::SeqCst) });
     let abort = task.abort_handle();
     abort.abort();
     go.send(()).unwrap();
@@ -202,7 +232,11 @@ fn wakes_from_other_threads_are_never_lost() {
                     return Poll::Ready(());
                 }
                 *theirs.1.lock().unwrap() = Some(cx.waker().clone());
-                if theirs.0.load(Ordering::Acquire) == 2 * round + 1 { Poll::Ready(()) } else { Poll::Pending }
+                if theirs.0.load(Ordering::Acquire) == 2 * round + 1 {
+                    Poll::Ready(())
+                } else {
+                    Poll::Pending
+                }
             })
             .await;
             theirs.0.store(2 * round + 2, Ordering::Release);
@@ -215,7 +249,9 @@ fn wakes_from_other_threads_are_never_lost() {
             if let Some(waker) = waker {
                 waker.wake();
             }
-            eventually("the task's answer", || turn.0.load(Ordering::Acquire) == 2 * round + 2);
+            eventually("the task's answer", || {
+                turn.0.load(Ordering::Acquire) == 2 * round + 2
+            });
         }
     });
     reactor.block_on(task).unwrap();
@@ -270,8 +306,15 @@ fn many_wakes_of_a_busy_shard_write_its_eventfd_once_at_most() {
         waker.wake();
     }
     let after = reactor.handle().metrics().shards[0].clone();
-    assert_eq!(after.remote_wakes_sent - before.remote_wakes_sent, 100, "one entry a task");
-    assert_eq!(after.remote_wakes_coalesced - before.remote_wakes_coalesced, 100);
+    assert_eq!(
+        after.remote_wakes_sent - before.remote_wakes_sent,
+        100,
+        "one entry a task"
+    );
+    assert_eq!(
+        after.remote_wakes_coalesced - before.remote_wakes_coalesced,
+        100
+    );
     assert_eq!(after.notifies, before.notifies, "the shard is awake");
     go.send(()).unwrap();
     for task in tasks {
@@ -305,7 +348,12 @@ fn spawn_local_off_a_shard_panics_with_advice() {
 fn block_on_on_a_shard_panics_with_advice() {
     let reactor = reactor(1);
     let handle = reactor.handle().clone();
-    let task = reactor.handle().spawn(async move { handle.block_on(async {}) });
+    let task = reactor
+        .handle()
+        .spawn(async move { handle.block_on(async {}) });
     let error = reactor.block_on(task).unwrap_err();
-    assert!(error.to_string().contains("block on a thread of its own"), "{error}");
+    assert!(
+        error.to_string().contains("block on a thread of its own"),
+        "{error}"
+    );
 }

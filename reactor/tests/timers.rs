@@ -21,14 +21,20 @@ fn a_sleep_is_never_early() {
             let start = Instant::now();
             let duration = Duration::from_micros(micros);
             sleep(duration).await;
-            assert!(start.elapsed() >= duration, "{:?} instead of {duration:?}", start.elapsed());
+            assert!(
+                start.elapsed() >= duration,
+                "{:?} instead of {duration:?}",
+                start.elapsed()
+            );
         }
     });
     reactor.block_on(task).unwrap();
     let start = Instant::now();
     reactor.block_on(async { sleep(SHORT).await });
     assert!(start.elapsed() >= SHORT);
-    eventually("no timer is left", || total(reactor.handle(), |shard| shard.timers) == 0);
+    eventually("no timer is left", || {
+        total(reactor.handle(), |shard| shard.timers) == 0
+    });
 }
 
 #[test]
@@ -45,10 +51,14 @@ fn dropped_sleeps_are_disarmed_wherever_they_were_armed() {
     reactor.block_on(on_shard).unwrap();
     assert_eq!(total(reactor.handle(), |shard| shard.timers), 1);
     drop(receiver.recv().unwrap());
-    eventually("no timer is left", || total(reactor.handle(), |shard| shard.timers) == 0);
+    eventually("no timer is left", || {
+        total(reactor.handle(), |shard| shard.timers) == 0
+    });
     // Armed from another thread, dropped there.
     reactor.block_on(async { assert!(timeout(SHORT, sleep(LONG)).await.is_err()) });
-    eventually("no timer is left", || total(reactor.handle(), |shard| shard.timers) == 0);
+    eventually("no timer is left", || {
+        total(reactor.handle(), |shard| shard.timers) == 0
+    });
 }
 
 #[test]
@@ -58,7 +68,9 @@ fn reset_moves_the_deadline_both_ways() {
         let mut wait = sleep(LONG);
         assert!(timeout(Duration::from_millis(2), &mut wait).await.is_err());
         Pin::new(&mut wait).reset(Instant::now() + SHORT);
-        timeout(DEADLINE, &mut wait).await.expect("an earlier deadline is kept");
+        timeout(DEADLINE, &mut wait)
+            .await
+            .expect("an earlier deadline is kept");
         let start = Instant::now();
         Pin::new(&mut wait).reset(start + Duration::from_millis(1));
         assert!(timeout(Duration::ZERO, &mut wait).await.is_err());
@@ -67,9 +79,13 @@ fn reset_moves_the_deadline_both_ways() {
         assert!(start.elapsed() >= 3 * SHORT);
     };
     let shard = reactor.handle().shards().next().unwrap();
-    reactor.block_on(reactor.handle().spawn_on(shard, body)).unwrap();
+    reactor
+        .block_on(reactor.handle().spawn_on(shard, body))
+        .unwrap();
     reactor.block_on(body());
-    eventually("no timer is left", || total(reactor.handle(), |shard| shard.timers) == 0);
+    eventually("no timer is left", || {
+        total(reactor.handle(), |shard| shard.timers) == 0
+    });
 }
 
 #[test]
@@ -78,7 +94,10 @@ fn a_result_that_is_there_beats_the_deadline() {
     reactor.block_on(async {
         assert_eq!(timeout(Duration::ZERO, async { 3 }).await, Ok(3));
         let elapsed = timeout(Duration::ZERO, pending::<()>()).await.unwrap_err();
-        assert_eq!(std::io::Error::from(elapsed).kind(), std::io::ErrorKind::TimedOut);
+        assert_eq!(
+            std::io::Error::from(elapsed).kind(),
+            std::io::ErrorKind::TimedOut
+        );
     });
 }
 
@@ -87,7 +106,9 @@ fn a_sleep_whose_reactor_ends_ends_with_it() {
     let reactor = reactor(1);
     let handle = reactor.handle().clone();
     let sleeper = thread::spawn(move || handle.block_on(async { sleep(LONG).await }));
-    eventually("the timer is armed", || total(reactor.handle(), |shard| shard.timers) == 1);
+    eventually("the timer is armed", || {
+        total(reactor.handle(), |shard| shard.timers) == 1
+    });
     let handle = reactor.handle().clone();
     drop(reactor);
     sleeper.join().unwrap();
@@ -116,7 +137,10 @@ fn many_timers_fire_in_their_order() {
         }
         let order = order.lock().unwrap();
         assert_eq!(order.len(), 1_000);
-        assert!(order.is_sorted(), "an earlier deadline came after a later one");
+        assert!(
+            order.is_sorted(),
+            "an earlier deadline came after a later one"
+        );
     });
     reactor.block_on(task).unwrap();
 }

@@ -21,12 +21,19 @@ impl Notify for Arc<Eventfd> {
 
 /// `senders` threads put one thing in each; the shard sleeps until it has them all. A lost wake-up is a deadlock.
 fn park_against_push(senders: usize) {
-    let eventfd = Arc::new(Eventfd { written: Event::new(), writes: AtomicUsize::new(0) });
+    let eventfd = Arc::new(Eventfd {
+        written: Event::new(),
+        writes: AtomicUsize::new(0),
+    });
     let parker = Arc::new(Parker::new(Arc::clone(&eventfd)));
     // Relaxed throughout: the parker's fences alone have to order it.
     let inbox = Arc::new(AtomicUsize::new(0));
     let shard = {
-        let (eventfd, parker, inbox) = (Arc::clone(&eventfd), Arc::clone(&parker), Arc::clone(&inbox));
+        let (eventfd, parker, inbox) = (
+            Arc::clone(&eventfd),
+            Arc::clone(&parker),
+            Arc::clone(&inbox),
+        );
         thread::spawn(move || {
             let mut received = 0;
             let mut sleeps = 0;
@@ -54,7 +61,10 @@ fn park_against_push(senders: usize) {
         sender.join().unwrap();
     }
     shard.join().unwrap();
-    assert_eq!(eventfd.writes.load(Ordering::Relaxed) as u64, parker.notifies());
+    assert_eq!(
+        eventfd.writes.load(Ordering::Relaxed) as u64,
+        parker.notifies()
+    );
 }
 
 #[test]

@@ -57,7 +57,11 @@ fn stale_event_vs_reuse() {
         shard.join().unwrap();
         let second = user.join().unwrap();
         let seen = table.slot(second.id()).readiness().load();
-        assert_eq!(seen.ready(), Ready::EMPTY, "a stranger's event was published");
+        assert_eq!(
+            seen.ready(),
+            Ready::EMPTY,
+            "a stranger's event was published"
+        );
         assert_ne!(first, second);
     });
 }
@@ -87,7 +91,11 @@ fn endless_stale_events_vs_reuse() {
         shard.join().unwrap();
         let second = user.join().unwrap();
         let seen = table.slot(second.id()).readiness().load();
-        assert_eq!(seen.ready(), Ready::EMPTY, "a stranger's event was published");
+        assert_eq!(
+            seen.ready(),
+            Ready::EMPTY,
+            "a stranger's event was published"
+        );
     });
 }
 
@@ -110,7 +118,10 @@ fn allocate_vs_shutdown() {
         closer.join().unwrap();
         if let Ok(token) = allocated {
             let seen = table.slot(token.id()).readiness().load();
-            assert!(seen.is_shutdown(), "a registration outlives its shard, and nobody tells it");
+            assert!(
+                seen.is_shutdown(),
+                "a registration outlives its shard, and nobody tells it"
+            );
         }
     });
 }
@@ -137,10 +148,20 @@ fn free_vs_release() {
         shard.join().unwrap();
         table.release_quarantine();
         let again = [5, 6].map(|fd| table.allocate(fd, Ready::EMPTY).unwrap());
-        assert_ne!(again[0].id(), again[1].id(), "one slot for two registrations");
+        assert_ne!(
+            again[0].id(),
+            again[1].id(),
+            "one slot for two registrations"
+        );
         for token in again {
-            assert!(tokens.iter().any(|old| old.id() == token.id()), "a freed slot was lost");
-            assert!(!tokens.contains(&token), "a late event would find the new registration");
+            assert!(
+                tokens.iter().any(|old| old.id() == token.id()),
+                "a freed slot was lost"
+            );
+            assert!(
+                !tokens.contains(&token),
+                "a late event would find the new registration"
+            );
         }
     });
 }

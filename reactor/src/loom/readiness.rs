@@ -71,7 +71,10 @@ fn publish_vs_clear() {
         publisher.join().unwrap();
         reader.join().unwrap();
 
-        assert!(ready.load().ready().is_readable(), "there is a byte, and nobody will know");
+        assert!(
+            ready.load().ready().is_readable(),
+            "there is a byte, and nobody will know"
+        );
     });
 }
 
@@ -122,7 +125,10 @@ fn publish_vs_poll() {
         publisher.join().unwrap();
         for poller in pollers {
             let (poll, task) = poller.join().unwrap();
-            assert!(poll.is_ready() || task.was_woken(), "the poller sleeps beside its event");
+            assert!(
+                poll.is_ready() || task.was_woken(),
+                "the poller sleeps beside its event"
+            );
         }
     });
 }
@@ -149,7 +155,10 @@ fn publish_vs_new_waker() {
         let (poll, task) = waiter.join().unwrap();
         match poll {
             Poll::Ready(seen) => assert!(seen.ready().is_readable()),
-            Poll::Pending => assert!(task.was_woken(), "only a waker nobody uses any more was told"),
+            Poll::Pending => assert!(
+                task.was_woken(),
+                "only a waker nobody uses any more was told"
+            ),
         }
     });
 }
@@ -180,7 +189,10 @@ fn clear_vs_shutdown() {
         for other in others {
             other.join().unwrap();
         }
-        assert!(ready.load().is_shutdown(), "a wait begun now would never end");
+        assert!(
+            ready.load().is_shutdown(),
+            "a wait begun now would never end"
+        );
     });
 }
 
@@ -203,7 +215,10 @@ fn wait_vs_shutdown() {
         closer.join().unwrap();
         let (waited, task) = waiter.join().unwrap();
         match waited {
-            Ok(_) => assert!(task.was_woken(), "the waiter sleeps on a shard that is gone"),
+            Ok(_) => assert!(
+                task.was_woken(),
+                "the waiter sleeps on a shard that is gone"
+            ),
             Err(seen) => assert!(seen.is_shutdown()),
         }
     });

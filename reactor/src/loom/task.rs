@@ -56,7 +56,11 @@ unsafe impl Schedule for ModelRef {
 
 impl ModelShard {
     fn new() -> ModelRef {
-        StdArc::new(Self { queue: RemoteQueue::new(), pushed: Notify::new(), live: Mutex::new(None) })
+        StdArc::new(Self {
+            queue: RemoteQueue::new(),
+            pushed: Notify::new(),
+            live: Mutex::new(None),
+        })
     }
 
     /// Runs the one task until it has ended.
@@ -84,7 +88,9 @@ where
     F: Future<Output: Send> + Send + 'static,
 {
     let spawned = spawn_send(future, StdArc::clone(shard));
-    shard.queue.push(spawned.first_run.expect("the model's shard takes it"));
+    shard
+        .queue
+        .push(spawned.first_run.expect("the model's shard takes it"));
     RawJoin::new(spawned.join)
 }
 
@@ -101,7 +107,11 @@ fn wake_against_run() {
                 let own = cx.waker().clone();
                 let old = waker.lock().replace(own);
                 drop(old);
-                if ready.load(Ordering::Relaxed) { Poll::Ready(()) } else { Poll::Pending }
+                if ready.load(Ordering::Relaxed) {
+                    Poll::Ready(())
+                } else {
+                    Poll::Pending
+                }
             })
         };
         let join = spawn(&shard, future);
@@ -133,7 +143,11 @@ fn two_wakes_against_run() {
             &shard,
             poll_fn(move |cx| {
                 *slot.lock().unwrap() = Some(cx.waker().clone());
-                if theirs.load(Ordering::Relaxed) == 2 { Poll::Ready(()) } else { Poll::Pending }
+                if theirs.load(Ordering::Relaxed) == 2 {
+                    Poll::Ready(())
+                } else {
+                    Poll::Pending
+                }
             }),
         );
         // One run before the threads start, so that both have a waker.
@@ -196,7 +210,11 @@ fn detach_against_complete() {
         let dropper = thread::spawn(move || drop(join));
         dropper.join().unwrap();
         runner.join().unwrap();
-        assert_eq!(drops.load(SeqCst), 1, "an output is dropped once, by the handle or by the shard");
+        assert_eq!(
+            drops.load(SeqCst),
+            1,
+            "an output is dropped once, by the handle or by the shard"
+        );
         drop(kept);
     });
 }
@@ -218,7 +236,9 @@ fn abort_against_run() {
         aborter.join().unwrap();
         runner.join().unwrap();
         assert_eq!(drops.load(SeqCst), 1);
-        let ended = Pin::new(&mut join).get_mut().poll(&mut Context::from_waker(Waker::noop()));
+        let ended = Pin::new(&mut join)
+            .get_mut()
+            .poll(&mut Context::from_waker(Waker::noop()));
         assert!(matches!(ended, Poll::Ready(Err(error)) if error.is_cancelled()));
     });
 }

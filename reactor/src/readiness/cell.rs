@@ -54,8 +54,7 @@ impl ReadinessCell {
         } else {
             Ordering::Release
         };
-        self.update(order, |word| word.published(event))
-            .1
+        self.update(order, |word| word.published(event)).1
     }
 
     /// Removes `states` in those directions that had no event since `seen`; returns the words before and after.

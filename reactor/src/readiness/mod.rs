@@ -34,7 +34,10 @@ pub(crate) struct Readiness {
 
 impl Readiness {
     pub(crate) fn new() -> Self {
-        Self { cell: ReadinessCell::new(), waiters: Waiters::new() }
+        Self {
+            cell: ReadinessCell::new(),
+            waiters: Waiters::new(),
+        }
     }
 
     /// What there is now.

@@ -13,7 +13,10 @@ thread_local! {
 /// Makes the calling thread the shard's. Called once by each shard thread.
 pub(crate) fn set(shard: Rc<Shard>) {
     CURRENT.with(|current| {
-        assert!(current.set(shard).is_ok(), "a thread is one shard for all its life");
+        assert!(
+            current.set(shard).is_ok(),
+            "a thread is one shard for all its life"
+        );
     });
 }
 
@@ -32,6 +35,10 @@ pub(crate) fn with<R>(f: impl FnOnce(Option<&Shard>) -> R) -> R {
 #[inline]
 pub(crate) fn is(shared: &ShardShared) -> bool {
     CURRENT
-        .try_with(|current| current.get().is_some_and(|shard| std::ptr::eq(Rc::as_ref(shard).shared(), shared)))
+        .try_with(|current| {
+            current
+                .get()
+                .is_some_and(|shard| std::ptr::eq(Rc::as_ref(shard).shared(), shared))
+        })
         .unwrap_or(false)
 }

@@ -27,7 +27,10 @@ pub(crate) enum Remaining {
 
 impl LiveTasks {
     pub(crate) fn new() -> Self {
-        Self(Mutex::new(List { closed: false, tasks: Slab::new() }))
+        Self(Mutex::new(List {
+            closed: false,
+            tasks: Slab::new(),
+        }))
     }
 
     /// Takes a task in, or gives it back where the shard has ended.
@@ -37,7 +40,8 @@ impl LiveTasks {
             return Err(task);
         }
         let entry = list.tasks.vacant_entry();
-        let index = u32::try_from(entry.key()).expect("a shard has fewer than 2^32 tasks, each of 64 bytes or more");
+        let index = u32::try_from(entry.key())
+            .expect("a shard has fewer than 2^32 tasks, each of 64 bytes or more");
         // Relaxed: `remove` reads it under the same lock.
         task.live_index().store(index, Ordering::Relaxed);
         entry.insert(task);
@@ -48,9 +52,16 @@ impl LiveTasks {
     pub(crate) fn remove(&self, task: &TaskRef<ShardRef>) -> Remaining {
         let mut list = self.0.lock();
         let index = task.live_index().load(Ordering::Relaxed) as usize;
-        let removed =
-            if list.tasks.get(index).is_some_and(|live| live.is_same(task)) { Some(list.tasks.remove(index)) } else { None };
-        let remaining = if list.tasks.is_empty() { Remaining::None } else { Remaining::Some };
+        let removed = if list.tasks.get(index).is_some_and(|live| live.is_same(task)) {
+            Some(list.tasks.remove(index))
+        } else {
+            None
+        };
+        let remaining = if list.tasks.is_empty() {
+            Remaining::None
+        } else {
+            Remaining::Some
+        };
         drop(list);
         drop(removed);
         remaining
@@ -68,11 +79,19 @@ impl LiveTasks {
     /// Some task that is still there.
     pub(crate) fn any(&self) -> Option<TaskRef<ShardRef>> {
         let list = self.0.lock();
-        list.tasks.iter().next().map(|(_, task)| TaskRef::clone(task))
+        list.tasks
+            .iter()
+            .next()
+            .map(|(_, task)| TaskRef::clone(task))
     }
 
     /// All that are there, for a report to their waiters.
     pub(crate) fn all(&self) -> Vec<TaskRef<ShardRef>> {
-        self.0.lock().tasks.iter().map(|(_, task)| TaskRef::clone(task)).collect()
+        self.0
+            .lock()
+            .tasks
+            .iter()
+            .map(|(_, task)| TaskRef::clone(task))
+            .collect()
     }
 }

@@ -55,7 +55,10 @@ impl ShardId {
     pub(crate) const MAX_SHARDS: usize = crate::token::TABLES_MAX;
 
     pub(crate) fn from_index(index: usize) -> Self {
-        debug_assert!(index < Self::MAX_SHARDS, "the builder checked the number of shards");
+        debug_assert!(
+            index < Self::MAX_SHARDS,
+            "the builder checked the number of shards"
+        );
         Self(u16::try_from(index).expect("the builder checked the number of shards"))
     }
 
@@ -198,7 +201,7 @@ unsafe impl Schedule for ShardRef {
     #[inline]
     fn schedule(task: Runnable<Self>) {
         let elsewhere = current::with(|shard| match shard {
-            Some(shard) if Arc::ptr_eq(&shard.shared, task.task().scheduler()) => {
+            Some(shard) if Self::ptr_eq(&shard.shared, task.task().scheduler()) => {
                 shard.push_local(task);
                 None
             }

@@ -40,7 +40,11 @@ pub(crate) struct Parker<N = crate::driver::Notifier> {
 
 impl<N: Notify> Parker<N> {
     pub(crate) fn new(notifier: N) -> Self {
-        Self { state: AtomicU8::new(AWAKE), notifier, notifies: Counter::new() }
+        Self {
+            state: AtomicU8::new(AWAKE),
+            notifier,
+            notifies: Counter::new(),
+        }
     }
 
     /// Announces the shard's sleep and looks once more at what others may have put in.
@@ -77,7 +81,9 @@ impl<N: Notify> Parker<N> {
         if self.state.load(Ordering::Relaxed) != ASLEEP {
             return Unpark::Coalesced;
         }
-        let won = self.state.compare_exchange(ASLEEP, NOTIFIED, Ordering::Relaxed, Ordering::Relaxed);
+        let won =
+            self.state
+                .compare_exchange(ASLEEP, NOTIFIED, Ordering::Relaxed, Ordering::Relaxed);
         if won.is_err() {
             return Unpark::Coalesced;
         }

@@ -16,7 +16,11 @@ use crate::shutdown::Lifecycle;
 use crate::time::sleep_until;
 use crate::{budget, spawn_local};
 
-const SETTINGS: Settings = Settings { events_per_poll: 16, event_interval: 4, task_budget: 3 };
+const SETTINGS: Settings = Settings {
+    events_per_poll: 16,
+    event_interval: 4,
+    task_budget: 3,
+};
 
 /// Makes the calling thread a shard that nobody drives, for the length of `test`.
 fn on_a_shard(test: impl FnOnce(&Shard, Instant) + Send + 'static) {
@@ -25,8 +29,13 @@ fn on_a_shard(test: impl FnOnce(&Shard, Instant) + Send + 'static) {
         let parker = Arc::new(Parker::new(notifier));
         let io = ShardIo::new(0, registry, Arc::clone(&parker));
         let lifecycle = Arc::new(Lifecycle::default());
-        let (shared, commands) = ShardShared::new(ShardId::from_index(0), io, parker, Arc::clone(&lifecycle));
-        let handle = Handle::new(Box::new([ShardRef::clone(&shared)]), Placement::Hash, lifecycle);
+        let (shared, commands) =
+            ShardShared::new(ShardId::from_index(0), io, parker, Arc::clone(&lifecycle));
+        let handle = Handle::new(
+            Box::new([ShardRef::clone(&shared)]),
+            Placement::Hash,
+            lifecycle,
+        );
         let epoch = Instant::now();
         let shard = Rc::new(Shard::new(shared, handle, commands, SETTINGS, epoch));
         current::set(Rc::clone(&shard));
@@ -66,11 +75,19 @@ fn a_wait_does_not_block_while_something_is_left_to_run() {
         }
         assert_eq!(shard.prepare_wait(), Some(Duration::ZERO));
         turn(shard, epoch);
-        assert_eq!(shard.prepare_wait(), Some(Duration::ZERO), "the interval is 4, so one is left");
+        assert_eq!(
+            shard.prepare_wait(),
+            Some(Duration::ZERO),
+            "the interval is 4, so one is left"
+        );
         turn(shard, epoch);
         assert_eq!(shard.prepare_wait(), None);
         shard.shared.stop();
-        assert_eq!(shard.prepare_wait(), Some(Duration::ZERO), "a stop is not slept over");
+        assert_eq!(
+            shard.prepare_wait(),
+            Some(Duration::ZERO),
+            "a stop is not slept over"
+        );
     });
 }
 
@@ -94,7 +111,11 @@ fn timers_follow_the_time_that_a_turn_is_given() {
                 let mut first = true;
                 std::future::poll_fn(move |_| {
                     let _armed = &sleep;
-                    if std::mem::take(&mut first) { std::task::Poll::Pending } else { std::task::Poll::Ready(()) }
+                    if std::mem::take(&mut first) {
+                        std::task::Poll::Pending
+                    } else {
+                        std::task::Poll::Ready(())
+                    }
                 })
                 .await;
                 fired.set(fired.get() + 1);

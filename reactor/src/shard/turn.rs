@@ -41,7 +41,9 @@ impl Shard {
             return Some(Duration::ZERO);
         }
         let nothing_came =
-            self.shared.inbox.parker().prepare(|| self.shared.inbox.is_empty(&self.commands) && !self.shared.is_stopping());
+            self.shared.inbox.parker().prepare(|| {
+                self.shared.inbox.is_empty(&self.commands) && !self.shared.is_stopping()
+            });
         if !nothing_came {
             return Some(Duration::ZERO);
         }
@@ -51,7 +53,11 @@ impl Shard {
 
     /// One turn: what the OS reported, what is due, what others put in, then tasks. `now` is asked for only where a timer is armed.
     #[inline]
-    pub(super) fn turn(&self, events: impl Iterator<Item = OsEvent>, now: impl FnOnce() -> Instant) {
+    pub(super) fn turn(
+        &self,
+        events: impl Iterator<Item = OsEvent>,
+        now: impl FnOnce() -> Instant,
+    ) {
         self.shared.counters.turns.add_own(1);
         self.publish(events);
         self.fire_timers(now);
@@ -66,7 +72,11 @@ impl Shard {
         for event in events {
             let owner = event.token.id().table();
             // A registration that was moved here still lives in the table it was born in.
-            let io = if owner == self.shared.id.index() { &self.shared.io } else { self.handle.io_at(owner) };
+            let io = if owner == self.shared.id.index() {
+                &self.shared.io
+            } else {
+                self.handle.io_at(owner)
+            };
             match io.dispatch(event) {
                 Dispatched::Published => published += 1,
                 Dispatched::Stale => stale += 1,
@@ -113,7 +123,9 @@ impl Shard {
     fn run_tasks(&self) {
         let mut polls = 0;
         while polls < self.settings.event_interval {
-            let Some(task) = self.run_queue.borrow_mut().pop_front() else { break };
+            let Some(task) = self.run_queue.borrow_mut().pop_front() else {
+                break;
+            };
             polls += 1;
             budget::begin(self.settings.task_budget);
             if let Some(task) = task.run() {

@@ -5,7 +5,10 @@
 //! count, wake and cancel. The future itself is touched by [`Runnable::run`] and [`TaskRef::shut_down`] alone, which the shard
 //! calls on its own thread, and the output by whoever the state word names (`state.rs`).
 
-#![expect(unsafe_code, reason = "one allocation for header and future, reached through a vtable")]
+#![expect(
+    unsafe_code,
+    reason = "one allocation for header and future, reached through a vtable"
+)]
 
 use std::any::Any;
 use std::fmt;
@@ -54,7 +57,7 @@ pub(crate) struct Header<S: 'static> {
     pub(super) state: State,
     vtable: &'static Vtable<S>,
     /// The next task in the remote queue; belongs to that queue while the task is in it.
-    pub(super) next: AtomicPtr<Header<S>>,
+    pub(super) next: AtomicPtr<Self>,
     pub(super) scheduler: S,
     /// The task's index in its shard's list of live tasks. Written under that list's lock.
     live_index: AtomicU32,
@@ -114,7 +117,9 @@ unsafe impl<S: Schedule> Sync for TaskRef<S> {}
 
 impl<S: Schedule> fmt::Debug for TaskRef<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TaskRef").field("state", &self.header().state).finish_non_exhaustive()
+        f.debug_struct("TaskRef")
+            .field("state", &self.header().state)
+            .finish_non_exhaustive()
     }
 }
 
@@ -146,8 +151,15 @@ pub(super) unsafe fn allocate<F: Future, S: Schedule>(future: F, scheduler: S) -
         stage: UnsafeCell::new(Stage::Future(future)),
     });
     let header = NonNull::from(Box::leak(cell)).cast();
-    let reference = || TaskRef { header, _owns: PhantomData };
-    NewTask { live: reference(), first_run: Runnable(reference()), join: reference() }
+    let reference = || TaskRef {
+        header,
+        _owns: PhantomData,
+    };
+    NewTask {
+        live: reference(),
+        first_run: Runnable(reference()),
+        join: reference(),
+    }
 }
 
 impl<S: Schedule> TaskRef<S> {
@@ -208,7 +220,10 @@ impl<S: Schedule> TaskRef<S> {
     ///
     /// The pointer comes from `into_raw`, and is turned back once.
     pub(super) unsafe fn from_raw(header: NonNull<Header<S>>) -> Self {
-        Self { header, _owns: PhantomData }
+        Self {
+            header,
+            _owns: PhantomData,
+        }
     }
 
     /// Drops the future here and now, and ends the task with `JoinError::shutdown`. Not during a poll of the task.
@@ -217,7 +232,10 @@ impl<S: Schedule> TaskRef<S> {
     ///
     /// Panics on any thread but the task's home.
     pub(crate) fn shut_down(&self) {
-        assert!(self.scheduler().is_home(), "a task is shut down by its own shard");
+        assert!(
+            self.scheduler().is_home(),
+            "a task is shut down by its own shard"
+        );
         if !self.is_completed() {
             // SAFETY: this is the task's home, which runs nothing else meanwhile.
             unsafe { self.end_with_shutdown() };
@@ -246,7 +264,9 @@ impl<S: Schedule> TaskRef<S> {
     /// Announces a stored output and wakes who waits for it. The task leaves the counts first, so that whoever learns of its end
     /// finds them without it.
     fn finish(&self, polled: Polled) {
-        let Polled::Done { panics } = polled else { unreachable!("only a task that is done is finished") };
+        let Polled::Done { panics } = polled else {
+            unreachable!("only a task that is done is finished")
+        };
         self.scheduler().completed(self, panics);
         let late = match self.header().state.complete() {
             Output::ForHandle => self.wake_join(),
@@ -316,7 +336,10 @@ impl<S: Schedule> Clone for TaskRef<S> {
     #[inline]
     fn clone(&self) -> Self {
         self.header().state.retain();
-        Self { header: self.header, _owns: PhantomData }
+        Self {
+            header: self.header,
+            _owns: PhantomData,
+        }
     }
 }
 
@@ -356,7 +379,9 @@ impl<S: Schedule> Runnable<S> {
                 unsafe { (header.vtable.poll)(self.0.header, &mut Context::from_waker(&waker)) }
             }
             // SAFETY: as above.
-            Start::Cancel => unsafe { (header.vtable.cancel)(self.0.header, JoinError::cancelled()) },
+            Start::Cancel => unsafe {
+                (header.vtable.cancel)(self.0.header, JoinError::cancelled())
+            },
         };
         if matches!(polled, Polled::Done { .. }) {
             self.0.finish(polled);
@@ -391,7 +416,9 @@ impl<F: Future, S: Schedule> Cell<F, S> {
         let stage = unsafe { Self::stage(header) };
         let poll = |stage: *mut Stage<F>| {
             // SAFETY: RUNNING keeps everybody else away from the stage.
-            let Stage::Future(future) = (unsafe { &mut *stage }) else { unreachable!("a task is polled before it completes") };
+            let Stage::Future(future) = (unsafe { &mut *stage }) else {
+                unreachable!("a task is polled before it completes")
+            };
             // SAFETY: the future stays in the task's memory until `store` drops it there.
             unsafe { Pin::new_unchecked(future) }.poll(cx)
         };
@@ -416,7 +443,11 @@ impl<F: Future, S: Schedule> Cell<F, S> {
     /// # Safety
     ///
     /// The caller may touch the stage, on a thread where the future may be dropped.
-    unsafe fn store(stage: &UnsafeCell<Stage<F>>, output: Result<F::Output, JoinError>, panics: u32) -> Polled {
+    unsafe fn store(
+        stage: &UnsafeCell<Stage<F>>,
+        output: Result<F::Output, JoinError>,
+        panics: u32,
+    ) -> Polled {
         let (dropped, caught_in_drop) = caught_with(|| {
             stage.with_mut(|stage| {
                 // SAFETY: by the demand. An assignment drops the future where it lies, as its pinning asks, and writes the new
@@ -434,7 +465,9 @@ impl<F: Future, S: Schedule> Cell<F, S> {
         };
         // SAFETY: by the demand; what is overwritten is `Empty`.
         stage.with_mut(|stage| unsafe { *stage = Stage::Output(output) });
-        Polled::Done { panics: panics + caught_in_drop + caught_in_output }
+        Polled::Done {
+            panics: panics + caught_in_drop + caught_in_output,
+        }
     }
 
     unsafe fn take_output(header: NonNull<Header<S>>, target: *mut ()) {
@@ -442,7 +475,9 @@ impl<F: Future, S: Schedule> Cell<F, S> {
         let stage = unsafe { Self::stage(header) };
         // SAFETY: the caller owns the output.
         let taken = stage.with_mut(|stage| unsafe { std::mem::replace(&mut *stage, Stage::Empty) });
-        let Stage::Output(output) = taken else { unreachable!("an output is taken once, after the task completed") };
+        let Stage::Output(output) = taken else {
+            unreachable!("an output is taken once, after the task completed")
+        };
         // SAFETY: the target is a valid place of this type, by the vtable's demand.
         unsafe { *target.cast() = Poll::Ready(output) };
     }
@@ -451,7 +486,8 @@ impl<F: Future, S: Schedule> Cell<F, S> {
         // SAFETY: the vtable belongs to this type.
         let stage = unsafe { Self::stage(header) };
         // SAFETY: the caller owns the output.
-        let output = stage.with_mut(|stage| unsafe { std::mem::replace(&mut *stage, Stage::Empty) });
+        let output =
+            stage.with_mut(|stage| unsafe { std::mem::replace(&mut *stage, Stage::Empty) });
         caught_unit(|| drop(output)).1
     }
 

@@ -3,7 +3,10 @@
 //! The handle side of the join protocol (`JOIN.md`): store the waker, then look whether the task completed, while the task
 //! announces its output, then takes the waker. Whoever comes second sees the other.
 
-#![expect(unsafe_code, reason = "moves the output out of the task, of a type only this file knows")]
+#![expect(
+    unsafe_code,
+    reason = "moves the output out of the task, of a type only this file knows"
+)]
 
 use std::any::Any;
 use std::fmt;
@@ -44,7 +47,9 @@ pub struct JoinHandle<T> {
 
 impl<T> JoinHandle<T> {
     pub(crate) fn new(task: TaskRef<ShardRef>) -> Self {
-        Self { raw: RawJoin::new(task) }
+        Self {
+            raw: RawJoin::new(task),
+        }
     }
 
     /// Asks for the task's end. Its future is dropped on its shard, at the task's next turn in the queue; a poll under way goes
@@ -57,7 +62,9 @@ impl<T> JoinHandle<T> {
 
     /// A handle that can do nothing but abort the task. It does not keep the output alive, and outlives the `JoinHandle`.
     pub fn abort_handle(&self) -> AbortHandle {
-        AbortHandle { task: TaskRef::clone(self.raw.task()) }
+        AbortHandle {
+            task: TaskRef::clone(self.raw.task()),
+        }
     }
 
     /// Whether the task has ended (completed, panicked or was cancelled). The output is there to be taken without waiting.
@@ -76,7 +83,9 @@ impl<T> Future for JoinHandle<T> {
 
 impl<T> fmt::Debug for JoinHandle<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("JoinHandle").field("is_finished", &self.is_finished()).finish_non_exhaustive()
+        f.debug_struct("JoinHandle")
+            .field("is_finished", &self.is_finished())
+            .finish_non_exhaustive()
     }
 }
 
@@ -93,7 +102,11 @@ impl<T, S: Schedule> Unpin for RawJoin<T, S> {}
 impl<T, S: Schedule> RawJoin<T, S> {
     /// `task` is the reference that `allocate` made for the join handle of a task whose output is a `T`.
     pub(crate) fn new(task: TaskRef<S>) -> Self {
-        Self { task: ManuallyDrop::new(task), taken: false, _output: PhantomData }
+        Self {
+            task: ManuallyDrop::new(task),
+            taken: false,
+            _output: PhantomData,
+        }
     }
 
     pub(crate) fn task(&self) -> &TaskRef<S> {
@@ -105,7 +118,10 @@ impl<T, S: Schedule> RawJoin<T, S> {
     }
 
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>> {
-        assert!(!self.taken, "a JoinHandle was polled after it gave the task's output");
+        assert!(
+            !self.taken,
+            "a JoinHandle was polled after it gave the task's output"
+        );
         if !self.is_finished() {
             let waker = cx.waker().clone();
             let replaced = self.task.join_waker().lock().replace(waker);
@@ -158,7 +174,9 @@ impl AbortHandle {
 
 impl fmt::Debug for AbortHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AbortHandle").field("is_finished", &self.is_finished()).finish_non_exhaustive()
+        f.debug_struct("AbortHandle")
+            .field("is_finished", &self.is_finished())
+            .finish_non_exhaustive()
     }
 }
 
@@ -175,15 +193,21 @@ enum Cause {
 
 impl JoinError {
     pub(crate) fn cancelled() -> Self {
-        Self { cause: Cause::Cancelled }
+        Self {
+            cause: Cause::Cancelled,
+        }
     }
 
     pub(crate) fn shutdown() -> Self {
-        Self { cause: Cause::Shutdown }
+        Self {
+            cause: Cause::Shutdown,
+        }
     }
 
     pub(crate) fn panicked(payload: Box<dyn Any + Send>) -> Self {
-        Self { cause: Cause::Panicked(payload) }
+        Self {
+            cause: Cause::Panicked(payload),
+        }
     }
 
     /// Whether the task was dropped before it completed: it was aborted, or its reactor shut down.
@@ -208,7 +232,8 @@ impl JoinError {
     /// Panics where the task did not: ask [`is_panic`](Self::is_panic) first, or use [`try_into_panic`](Self::try_into_panic).
     #[track_caller]
     pub fn into_panic(self) -> Box<dyn Any + Send> {
-        self.try_into_panic().expect("into_panic is for the error of a task that panicked")
+        self.try_into_panic()
+            .expect("into_panic is for the error of a task that panicked")
     }
 
     /// The payload of the task's panic.
@@ -226,7 +251,10 @@ impl JoinError {
 
 /// What a panic said, where it said something.
 fn panic_message(payload: &(dyn Any + Send)) -> Option<&str> {
-    payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+    payload
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
 }
 
 impl fmt::Display for JoinError {
@@ -247,7 +275,10 @@ impl fmt::Debug for JoinError {
         match &self.cause {
             Cause::Cancelled => f.write_str("JoinError::Cancelled"),
             Cause::Shutdown => f.write_str("JoinError::Shutdown"),
-            Cause::Panicked(payload) => f.debug_tuple("JoinError::Panic").field(&panic_message(&**payload)).finish(),
+            Cause::Panicked(payload) => f
+                .debug_tuple("JoinError::Panic")
+                .field(&panic_message(&**payload))
+                .finish(),
         }
     }
 }

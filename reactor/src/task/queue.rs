@@ -23,7 +23,9 @@ fn closed<S>() -> *mut Header<S> {
 
 impl<S: Schedule> RemoteQueue<S> {
     pub(crate) fn new() -> Self {
-        Self { head: AtomicPtr::new(ptr::null_mut()) }
+        Self {
+            head: AtomicPtr::new(ptr::null_mut()),
+        }
     }
 
     /// Hands a task to the shard. Where the shard has ended, its tasks' futures are dropped already, and so is the entry.
@@ -39,7 +41,12 @@ impl<S: Schedule> RemoteQueue<S> {
             // SAFETY: this side still owns the reference it turned into `node`, so the header lives.
             unsafe { node.as_ref() }.next.store(head, Ordering::Relaxed);
             // ORDERING [remote-push], partner [remote-take], [remote-close]: the link, and all that the waker wrote, come before the head.
-            match self.head.compare_exchange_weak(head, node.as_ptr(), Ordering::Release, Ordering::Relaxed) {
+            match self.head.compare_exchange_weak(
+                head,
+                node.as_ptr(),
+                Ordering::Release,
+                Ordering::Relaxed,
+            ) {
                 Ok(_) => return,
                 Err(seen) => head = seen,
             }
@@ -72,12 +79,19 @@ impl<S: Schedule> RemoteQueue<S> {
 /// Turns a stack that the caller took round, and gives its entries out.
 fn oldest_first<S: Schedule>(newest: *mut Header<S>, mut take: impl FnMut(Runnable<S>)) {
     let mut reversed: Option<NonNull<Header<S>>> = None;
-    let mut rest = if newest == closed() { None } else { NonNull::new(newest) };
+    let mut rest = if newest == closed() {
+        None
+    } else {
+        NonNull::new(newest)
+    };
     while let Some(node) = rest {
         // SAFETY: the stack holds one reference a node, and it is this side's now.
         let next = &unsafe { node.as_ref() }.next;
         rest = NonNull::new(next.load(Ordering::Relaxed));
-        next.store(reversed.map_or(ptr::null_mut(), NonNull::as_ptr), Ordering::Relaxed);
+        next.store(
+            reversed.map_or(ptr::null_mut(), NonNull::as_ptr),
+            Ordering::Relaxed,
+        );
         reversed = Some(node);
     }
     while let Some(node) = reversed {
@@ -90,6 +104,8 @@ fn oldest_first<S: Schedule>(newest: *mut Header<S>, mut take: impl FnMut(Runnab
 
 impl<S: Schedule> std::fmt::Debug for RemoteQueue<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RemoteQueue").field("is_empty", &self.is_empty()).finish()
+        f.debug_struct("RemoteQueue")
+            .field("is_empty", &self.is_empty())
+            .finish()
     }
 }

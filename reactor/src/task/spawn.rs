@@ -1,6 +1,9 @@
 //! The three ways a future becomes a task, each with the reason why it may cross to the shard that runs it.
 
-#![expect(unsafe_code, reason = "a future that is not Send is given a task that is")]
+#![expect(
+    unsafe_code,
+    reason = "a future that is not Send is given a task that is"
+)]
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -30,7 +33,10 @@ where
     F: Future + 'static,
     S: Schedule,
 {
-    assert!(scheduler.is_home(), "a future that is not Send is spawned on the shard that runs it");
+    assert!(
+        scheduler.is_home(),
+        "a future that is not Send is spawned on the shard that runs it"
+    );
     // SAFETY: asserted above.
     unsafe { spawn(future, scheduler) }
 }
@@ -55,13 +61,23 @@ where
     S: Schedule,
 {
     // SAFETY: by the demand.
-    let NewTask { live, first_run, join } = unsafe { allocate(future, scheduler) };
+    let NewTask {
+        live,
+        first_run,
+        join,
+    } = unsafe { allocate(future, scheduler) };
     match join.scheduler().adopt(live) {
-        Ok(()) => Spawned { join, first_run: Some(first_run) },
+        Ok(()) => Spawned {
+            join,
+            first_run: Some(first_run),
+        },
         Err(refused) => {
             // SAFETY: it was allocated above and given to nobody.
             unsafe { refused.refuse() };
-            Spawned { join, first_run: None }
+            Spawned {
+                join,
+                first_run: None,
+            }
         }
     }
 }
@@ -79,7 +95,9 @@ impl<M: FnOnce() -> F, F: Future> Future for Made<M, F> {
         // SAFETY: the closure is moved out and was never pinned; the future is written in place once and not moved after.
         let this = unsafe { self.get_unchecked_mut() };
         if let Self::Closure(make) = this {
-            let make = make.take().expect("a task whose closure panicked is not polled again");
+            let make = make
+                .take()
+                .expect("a task whose closure panicked is not polled again");
             *this = Self::Future(make());
         }
         match this {

@@ -82,7 +82,11 @@ impl State {
         // ORDERING [task-wake], partner [task-start], [task-pause] below: what the waker wrote before the wake is seen by the
         // poll that follows it, also when the task was queued already (so this is a read-modify-write in every case).
         let before = self.0.fetch_or(bits, Ordering::AcqRel);
-        if before & (SCHEDULED | RUNNING | COMPLETED) == 0 { Wake::Enqueue } else { Wake::Nothing }
+        if before & (SCHEDULED | RUNNING | COMPLETED) == 0 {
+            Wake::Enqueue
+        } else {
+            Wake::Nothing
+        }
     }
 
     /// Begins a run. Only the shard thread, with the task out of its queue.
@@ -91,7 +95,11 @@ impl State {
         // ORDERING [task-start], partner [task-wake].
         // SCHEDULED is set (the task was queued) and RUNNING is not, so the exclusive-or swaps the two.
         let before = self.0.fetch_xor(SCHEDULED | RUNNING, Ordering::AcqRel);
-        debug_assert_eq!(before & (SCHEDULED | RUNNING), SCHEDULED, "a task runs from its queue, once");
+        debug_assert_eq!(
+            before & (SCHEDULED | RUNNING),
+            SCHEDULED,
+            "a task runs from its queue, once"
+        );
         if before & COMPLETED != 0 {
             Start::Completed
         } else if before & CANCELLED != 0 {
@@ -107,14 +115,22 @@ impl State {
         // ORDERING [task-pause], partner [task-wake]: a wake that came during the run saw RUNNING and left the queueing to
         // this side; one that comes after it sees the task idle and queues it itself.
         let before = self.0.fetch_and(!RUNNING, Ordering::AcqRel);
-        if before & SCHEDULED == 0 || cfg!(reactor_mutant = "task_pause_forgets_wake") { Paused::Idle } else { Paused::Requeue }
+        if before & SCHEDULED == 0 || cfg!(reactor_mutant = "task_pause_forgets_wake") {
+            Paused::Idle
+        } else {
+            Paused::Requeue
+        }
     }
 
     /// Publishes the stored output. Only the shard thread, after the future was dropped.
     pub(crate) fn complete(&self) -> Output {
         // ORDERING [task-complete], partner [join-look], [join-drop]: the output is written before it is announced.
         let before = self.0.fetch_or(COMPLETED, Ordering::AcqRel);
-        if before & JOIN == 0 { Output::Unwanted } else { Output::ForHandle }
+        if before & JOIN == 0 {
+            Output::Unwanted
+        } else {
+            Output::ForHandle
+        }
     }
 
     /// Whether the output is there to be taken (by the join handle, which owns it then).
@@ -132,7 +148,11 @@ impl State {
             return Output::Unwanted;
         }
         let before = self.0.fetch_and(!JOIN, Ordering::AcqRel);
-        if before & COMPLETED == 0 { Output::Unwanted } else { Output::ForHandle }
+        if before & COMPLETED == 0 {
+            Output::Unwanted
+        } else {
+            Output::ForHandle
+        }
     }
 
     #[inline]

@@ -30,14 +30,18 @@ pub(super) fn borrowed<S: Schedule>(task: &TaskRef<S>) -> BorrowedWaker<'_> {
     // SAFETY: the vtable's functions expect a task header. Nothing drops this waker, so it needs no count of its own; the
     // borrow keeps the task alive.
     let waker = unsafe { Waker::new(data.cast(), vtable::<S>()) };
-    BorrowedWaker { waker: ManuallyDrop::new(waker), _task: PhantomData }
+    BorrowedWaker {
+        waker: ManuallyDrop::new(waker),
+        _task: PhantomData,
+    }
 }
 
 #[inline]
 fn vtable<S: Schedule>() -> &'static RawWakerVTable {
     struct Of<S>(PhantomData<S>);
     impl<S: Schedule> Of<S> {
-        const VTABLE: RawWakerVTable = RawWakerVTable::new(clone::<S>, wake::<S>, wake_by_ref::<S>, drop_waker::<S>);
+        const VTABLE: RawWakerVTable =
+            RawWakerVTable::new(clone::<S>, wake::<S>, wake_by_ref::<S>, drop_waker::<S>);
     }
     &Of::<S>::VTABLE
 }

@@ -32,7 +32,11 @@ pub(crate) struct ShardTimers {
 
 impl ShardTimers {
     pub(crate) fn new(epoch: Instant) -> Self {
-        Self { wheel: Wheel::new(), epoch, now_ms: 0 }
+        Self {
+            wheel: Wheel::new(),
+            epoch,
+            now_ms: 0,
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -60,7 +64,11 @@ impl ShardTimers {
     fn deadline_ms(&self, deadline: Instant) -> u64 {
         let since = deadline.saturating_duration_since(self.epoch);
         let floor = millis_floor(since);
-        if Duration::from_millis(floor) < since { floor.saturating_add(1) } else { floor }
+        if Duration::from_millis(floor) < since {
+            floor.saturating_add(1)
+        } else {
+            floor
+        }
     }
 
     fn insert(&mut self, deadline: Instant, waker: Waker) -> TimerKey {

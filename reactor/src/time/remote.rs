@@ -23,7 +23,11 @@ struct State {
 
 impl RemoteTimer {
     pub(crate) fn new(deadline: Instant, waker: Waker) -> Arc<Self> {
-        Arc::new(Self(Mutex::new(State { deadline, waker: Some(waker), key: None })))
+        Arc::new(Self(Mutex::new(State {
+            deadline,
+            waker: Some(waker),
+            key: None,
+        })))
     }
 
     /// Sees to it that the firing wakes this task. `false` where it has fired.
@@ -31,7 +35,11 @@ impl RemoteTimer {
         let waker = cx.waker().clone();
         let mut state = self.0.lock();
         let fired = state.waker.is_none();
-        let unused = if fired { Some(waker) } else { state.waker.replace(waker) };
+        let unused = if fired {
+            Some(waker)
+        } else {
+            state.waker.replace(waker)
+        };
         drop(state);
         drop(unused);
         !fired

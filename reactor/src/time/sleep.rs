@@ -58,7 +58,11 @@ pub fn sleep_until(deadline: Instant) -> Sleep {
         Some(home) => home,
         None => Handle::current().any_shard(),
     };
-    Sleep { deadline, home, armed: Armed::No }
+    Sleep {
+        deadline,
+        home,
+        armed: Armed::No,
+    }
 }
 
 /// A wait for a deadline, from [`sleep`] or [`sleep_until`].
@@ -102,7 +106,9 @@ impl Sleep {
         match &self.armed {
             Armed::No => {}
             Armed::AtHome(key) => {
-                let still_armed = on_shard(&self.home, |shard| shard.timers().borrow_mut().reset(*key, deadline));
+                let still_armed = on_shard(&self.home, |shard| {
+                    shard.timers().borrow_mut().reset(*key, deadline)
+                });
                 // Elsewhere the next poll arms it anew; until then the old deadline wakes the task.
                 if still_armed != Some(true) {
                     self.disarm();
@@ -164,13 +170,21 @@ impl Sleep {
         self.armed = Armed::Remotely(Arc::clone(&timer));
         self.home.inbox.send(Command::Timer(timer));
         // The look after the put: a shard that had ended by then never saw it.
-        if self.home.has_ended() { Poll::Ready(()) } else { Poll::Pending }
+        if self.home.has_ended() {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
     }
 }
 
 /// Calls `f` with `home`'s shard where the calling thread is that shard.
 fn on_shard<R>(home: &ShardRef, f: impl FnOnce(&Shard) -> R) -> Option<R> {
-    current::with(|shard| shard.filter(|shard| Arc::ptr_eq(shard.shared_ref(), home)).map(f))
+    current::with(|shard| {
+        shard
+            .filter(|shard| Arc::ptr_eq(shard.shared_ref(), home))
+            .map(f)
+    })
 }
 
 /// What `Shard::refresh` found.
@@ -182,7 +196,12 @@ enum Refreshed {
 impl Shard {
     /// Makes sure that an armed timer wakes this task.
     fn refresh(&self, key: TimerKey, cx: &mut Context<'_>) -> Refreshed {
-        let wakes_this_task = self.timers().borrow().wheel.waker(key).map(|waker| waker.will_wake(cx.waker()));
+        let wakes_this_task = self
+            .timers()
+            .borrow()
+            .wheel
+            .waker(key)
+            .map(|waker| waker.will_wake(cx.waker()));
         match wakes_this_task {
             None => Refreshed::Gone,
             Some(true) => Refreshed::Waiting,
@@ -234,6 +253,8 @@ impl Drop for Sleep {
 
 impl fmt::Debug for Sleep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sleep").field("deadline", &self.deadline).finish_non_exhaustive()
+        f.debug_struct("Sleep")
+            .field("deadline", &self.deadline)
+            .finish_non_exhaustive()
     }
 }

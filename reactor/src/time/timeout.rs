@@ -39,7 +39,10 @@ use crate::time::{Sleep, sleep, sleep_until};
 /// ```
 #[track_caller]
 pub fn timeout<F: IntoFuture>(duration: Duration, future: F) -> Timeout<F::IntoFuture> {
-    Timeout { future: future.into_future(), deadline: sleep(duration) }
+    Timeout {
+        future: future.into_future(),
+        deadline: sleep(duration),
+    }
 }
 
 /// Gives a future until a point in time. Otherwise as [`timeout`].
@@ -57,7 +60,10 @@ pub fn timeout<F: IntoFuture>(duration: Duration, future: F) -> Timeout<F::IntoF
 /// As the future's own.
 #[track_caller]
 pub fn timeout_at<F: IntoFuture>(deadline: Instant, future: F) -> Timeout<F::IntoFuture> {
-    Timeout { future: future.into_future(), deadline: sleep_until(deadline) }
+    Timeout {
+        future: future.into_future(),
+        deadline: sleep_until(deadline),
+    }
 }
 
 pin_project! {

@@ -1,6 +1,10 @@
 //! What the integration tests share.
 
-#![allow(dead_code, unreachable_pub, reason = "each test program uses a part of it")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test program uses a part of it"
+)]
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
@@ -11,7 +15,11 @@ use reactor::{Handle, Pinning, Reactor, ShardMetrics};
 pub const DEADLINE: Duration = Duration::from_secs(20);
 
 pub fn reactor(shards: usize) -> Reactor {
-    Reactor::builder().shards(shards).pinning(Pinning::None).build().expect("a reactor starts")
+    Reactor::builder()
+        .shards(shards)
+        .pinning(Pinning::None)
+        .build()
+        .expect("a reactor starts")
 }
 
 /// Waits for a message, and says what was waited for where it does not come.
@@ -29,7 +37,10 @@ pub fn receive<T>(receiver: &Receiver<T>, what: &str) -> T {
 pub fn eventually(what: &str, condition: impl Fn() -> bool) {
     let start = Instant::now();
     while !condition() {
-        assert!(start.elapsed() < DEADLINE, "{what}: not within {DEADLINE:?}");
+        assert!(
+            start.elapsed() < DEADLINE,
+            "{what}: not within {DEADLINE:?}"
+        );
         std::thread::yield_now();
     }
 }
