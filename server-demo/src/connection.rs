@@ -6,6 +6,7 @@
 //! Echo needs no framing: bytes are answered in the order in which they come. Tests: `connection/tests.rs`, and
 //! `tests/echo.rs`, `tests/limits.rs`, `tests/drain.rs` of this package.
 
+use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::TcpStream as StdTcpStream;
@@ -22,7 +23,7 @@ use crate::local::{Drain, Local};
 use crate::server::Shared;
 use crate::shutdown::QUIET;
 use crate::stats::Counters;
-use crate::surface::Surface;
+use crate::surface::{Surface, Waited};
 
 /// The right to one connection under the server's limit, on its way from the shard that accepted it to the one that
 /// will serve it. Dropped on the way, it counts as a connection that was cut off.
@@ -70,8 +71,8 @@ enum Ending {
 }
 
 impl Ending {
-    fn of(error: &io::Error) -> Self {
-        if is_shutdown_error(error) {
+    fn of(error: io::Error) -> Self {
+        if is_shutdown_error(&error) {
             Self::CutOff
         } else {
             Self::Failed
@@ -89,17 +90,17 @@ pub(crate) fn serve<S: Surface>(
     permit.shared = None;
     let mut place = Place {
         local,
-        key: None,
+        key: Place::UNLISTED,
         ending: Ending::CutOff,
     };
     let mut connection = match S::open(stream) {
         Ok(socket) => Some(Connection {
-            idle: Idle::new(&place.local.shared),
+            idle: Idle::new(place.local.shared.idle_timeout),
             place,
             socket,
         }),
         Err(error) => {
-            place.ending = Ending::of(&error);
+            place.ending = Ending::of(error);
             None
         }
     };
@@ -115,14 +116,19 @@ pub(crate) fn serve<S: Surface>(
 #[derive(Debug)]
 struct Place {
     local: Rc<Local>,
-    key: Option<u32>,
+    /// Where the task is listed, once it is.
+    key: u32,
     ending: Ending,
+}
+
+impl Place {
+    const UNLISTED: u32 = u32::MAX;
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if let Some(key) = self.key {
-            self.local.unlist(key);
+        if self.key != Self::UNLISTED {
+            self.local.unlist(self.key);
         }
         let counters = self.local.counters();
         match self.ending {
@@ -145,86 +151,86 @@ struct Connection<S> {
     socket: S,
 }
 
-/// What a wait came to.
-enum Watched<T> {
-    Done(T),
+/// What ends a wait for bytes other than bytes.
+#[derive(Debug, Clone, Copy)]
+enum Interruption {
     Idle,
     Drain(Drain),
 }
 
 impl<S: Surface> Connection<S> {
+    /// Serves the connection. What this future holds while it waits is held by every idle connection: it has no
+    /// nested futures on that path, and what is rare is in a box.
     async fn run(&mut self) {
         // Once for the task's life; see `Local::listed`.
         poll_fn(|cx| {
-            self.place.key = Some(self.place.local.list(cx.waker()));
+            self.place.key = self.place.local.list(cx.waker());
             Poll::Ready(())
         })
         .await;
-        self.place.ending = match self.echo().await {
-            Ok(ending) => ending,
-            Err(error) => Ending::of(&error),
+        self.place.ending = loop {
+            let (local, idle) = (&*self.place.local, &mut self.idle);
+            let waited = self.socket.read(&local.scratch, |cx| match local.drain() {
+                Some(drain) => Poll::Ready(Interruption::Drain(drain)),
+                None => idle.poll(cx).map(|()| Interruption::Idle),
+            });
+            let len = match waited.await {
+                Waited::Done(Ok(0)) => break Ending::Finished,
+                Waited::Done(Ok(len)) => len,
+                Waited::Done(Err(error)) => break Ending::of(error),
+                Waited::Instead(Interruption::Idle) => break Ending::Idle,
+                Waited::Instead(Interruption::Drain(drain)) => {
+                    break Box::pin(self.finish(drain))
+                        .await
+                        .unwrap_or_else(Ending::of);
+                }
+            };
+            match self.socket.write_now(&self.place.local.scratch, len).await {
+                Ok(sent) => {
+                    self.sent(sent);
+                    if sent < len
+                        && let Err(ending) = Box::pin(self.send_rest(sent, len)).await
+                    {
+                        break ending;
+                    }
+                }
+                Err(error) => break Ending::of(error),
+            }
         };
     }
 
-    async fn echo(&mut self) -> io::Result<Ending> {
-        loop {
-            let local = &*self.place.local;
-            let len = match watch(
-                local,
-                &mut self.idle,
-                true,
-                self.socket.read(&local.scratch),
-            )
-            .await
-            {
-                Watched::Done(len) => len?,
-                Watched::Idle => return Ok(Ending::Idle),
-                // In a box, so that a connection is not the larger for it all its life.
-                Watched::Drain(drain) => return Box::pin(self.finish(drain)).await,
-            };
-            if len == 0 {
-                return Ok(Ending::Finished);
-            }
-            if let Some(ending) = self.answer(len).await? {
-                return Ok(ending);
-            }
-        }
+    /// Notes that bytes were sent.
+    fn sent(&mut self, bytes: usize) {
+        self.place.local.counters().add_bytes(bytes as u64);
+        self.idle.touch();
     }
 
-    /// Sends the first `len` bytes of the scratch buffer back, however long it takes the peer to read them.
-    async fn answer(&mut self, len: usize) -> io::Result<Option<Ending>> {
-        let local = &*self.place.local;
-        let sent = self.socket.write_now(&local.scratch, len).await?;
-        local.counters().add_bytes(sent as u64);
-        self.idle.touch(&local.shared);
-        if sent == len {
-            return Ok(None);
-        }
-        let rest: Box<[u8]> = local.scratch.with(len, |bytes| Box::from(&bytes[sent..]));
+    /// Sends what is left of the first `len` bytes of the scratch buffer, however long it takes the peer to read them.
+    /// They are copied before anything is waited for, and kept until they are sent.
+    async fn send_rest(&mut self, sent: usize, len: usize) -> Result<(), Ending> {
+        let rest: Box<[u8]> = self
+            .place
+            .local
+            .scratch
+            .with(len, |bytes| Box::from(&bytes[sent..]));
         let mut done = 0;
         while done < rest.len() {
-            match watch(
-                local,
-                &mut self.idle,
-                false,
-                self.socket.write(&rest[done..]),
-            )
-            .await
-            {
-                Watched::Done(sent) => {
-                    let sent = sent?;
-                    if sent == 0 {
-                        return Err(io::ErrorKind::WriteZero.into());
-                    }
-                    done += sent;
-                    local.counters().add_bytes(sent as u64);
-                    self.idle.touch(&local.shared);
-                }
-                Watched::Idle => return Ok(Some(Ending::Idle)),
-                Watched::Drain(_) => unreachable!("a write is not interrupted by a drain"),
+            let sent = {
+                let idle = &mut self.idle;
+                let mut write = pin!(self.socket.write(&rest[done..]));
+                poll_fn(|cx| match write.as_mut().poll(cx) {
+                    Poll::Ready(sent) => Poll::Ready(sent.map_err(Ending::of)),
+                    Poll::Pending => idle.poll(cx).map(|()| Err(Ending::Idle)),
+                })
+                .await?
+            };
+            if sent == 0 {
+                return Err(Ending::Failed);
             }
+            done += sent;
+            self.sent(sent);
         }
-        Ok(None)
+        Ok(())
     }
 
     /// Ends the connection without cutting a reply: serves on while it is busy, sends the end of the stream once
@@ -236,88 +242,85 @@ impl<S: Surface> Connection<S> {
                 .busy_until
                 .saturating_duration_since(Instant::now())
                 .min(QUIET);
-            let read = self.socket.read(&self.place.local.scratch);
-            match time::timeout(patience, read).await {
-                Ok(Ok(0)) => return Ok(Ending::Finished),
-                Ok(len) => {
-                    if let Some(ending) = self.answer(len?).await? {
-                        return Ok(ending);
-                    }
-                }
-                Err(_quiet) => break,
+            let len = match self.read_within(patience).await {
+                Some(Ok(0)) => return Ok(Ending::Finished),
+                Some(len) => len?,
+                None => break,
+            };
+            if let Err(ending) = self.send_rest(0, len).await {
+                return Ok(ending);
             }
         }
         self.socket.shutdown_write()?;
         loop {
-            match time::timeout(QUIET, self.socket.read(&self.place.local.scratch)).await {
-                Ok(Ok(0)) | Err(_) => return Ok(Ending::Drained),
-                Ok(Ok(_unanswered)) => {}
-                Ok(Err(error)) if is_shutdown_error(&error) => return Ok(Ending::CutOff),
-                // The peer answered the end of the stream by a reset: nothing was owed to it.
-                Ok(Err(_)) => return Ok(Ending::Drained),
+            match self.read_within(QUIET).await {
+                Some(Ok(0)) | None => return Ok(Ending::Drained),
+                Some(Ok(_unanswered)) => {}
+                Some(Err(error)) if is_shutdown_error(&error) => return Err(error),
+                // The peer answers the end of the stream by a reset: nothing was owed to it.
+                Some(Err(_)) => return Ok(Ending::Drained),
             }
         }
     }
-}
 
-/// Waits for `future`, or for the idle timeout, or, where asked to, for the server to drain.
-async fn watch<T>(
-    local: &Local,
-    idle: &mut Idle,
-    drainable: bool,
-    future: impl Future<Output = T>,
-) -> Watched<T> {
-    let mut future = pin!(future);
-    poll_fn(|cx| {
-        if let Poll::Ready(value) = future.as_mut().poll(cx) {
-            return Poll::Ready(Watched::Done(value));
+    /// Reads to the scratch buffer if something comes in time, as it does where it is there already.
+    async fn read_within(&mut self, patience: Duration) -> Option<io::Result<usize>> {
+        let read = self
+            .socket
+            .read(&self.place.local.scratch, |_| Poll::<Infallible>::Pending);
+        match time::timeout(patience, read).await {
+            Ok(Waited::Done(len)) => Some(len),
+            Ok(Waited::Instead(never)) => match never {},
+            Err(_quiet) => None,
         }
-        if drainable && let Some(drain) = local.drain() {
-            return Poll::Ready(Watched::Drain(drain));
-        }
-        idle.poll(cx, &local.shared).map(|()| Watched::Idle)
-    })
-    .await
+    }
 }
 
 /// The idle timeout of a connection. Moving bytes only notes the time; the timer finds out when it fires that it has
 /// to be set again, so that a busy connection touches the timer store once per timeout and not once per message.
+///
+/// In a box, since most servers have none.
 #[derive(Debug)]
-struct Idle {
-    /// Absent where there is no timeout, and in a box since most servers have none.
-    sleep: Option<Box<Sleep>>,
-    /// When a byte last moved, in nanoseconds since the server started.
-    touched_ns: u64,
+struct Idle(Option<Box<IdleTimer>>);
+
+#[derive(Debug)]
+struct IdleTimer {
+    sleep: Sleep,
+    limit: Duration,
+    /// When a byte last moved.
+    touched: Instant,
 }
 
 impl Idle {
-    fn new(shared: &Shared) -> Self {
-        Self {
-            sleep: shared
-                .idle_timeout
-                .map(|limit| Box::new(time::sleep(limit))),
-            touched_ns: shared.age_ns(),
+    fn new(limit: Option<Duration>) -> Self {
+        Self(limit.map(|limit| {
+            Box::new(IdleTimer {
+                sleep: time::sleep(limit),
+                limit,
+                touched: Instant::now(),
+            })
+        }))
+    }
+
+    fn touch(&mut self) {
+        if let Some(timer) = &mut self.0 {
+            timer.touched = Instant::now();
         }
     }
 
-    fn touch(&mut self, shared: &Shared) {
-        if self.sleep.is_some() {
-            self.touched_ns = shared.age_ns();
-        }
-    }
-
-    fn poll(&mut self, cx: &mut Context<'_>, shared: &Shared) -> Poll<()> {
-        let (Some(sleep), Some(limit)) = (&mut self.sleep, shared.idle_timeout) else {
+    /// Ready when no byte has moved for as long as is allowed.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(timer) = &mut self.0 else {
             return Poll::Pending;
         };
-        ready!(Pin::new(&mut **sleep).poll(cx));
-        let due = shared.started + Duration::from_nanos(self.touched_ns) + limit;
-        if due <= Instant::now() {
+        ready!(Pin::new(&mut timer.sleep).poll(cx));
+        let due = timer.touched.checked_add(timer.limit);
+        let Some(due) = due.filter(|due| *due > Instant::now()) else {
             return Poll::Ready(());
-        }
-        Pin::new(&mut **sleep).reset(due);
+        };
+        Pin::new(&mut timer.sleep).reset(due);
         // Ready again at once only when the reactor has ended, and the connection with it.
-        Pin::new(&mut **sleep).poll(cx)
+        Pin::new(&mut timer.sleep).poll(cx)
     }
 }
 

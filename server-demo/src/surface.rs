@@ -4,11 +4,11 @@
 //! Called by `connection.rs` alone; knows nothing of drains, limits or timeouts. Tests: every integration test of this
 //! package runs on each surface.
 
-use std::future::{Future, poll_fn};
+use std::future::{Future, poll_fn, ready};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream as StdTcpStream};
 use std::pin::pin;
-use std::task::{Poll, ready};
+use std::task::{Context, Poll};
 
 use asyncfd::AsyncFd;
 use asyncfd::net::TcpStream;
@@ -16,15 +16,30 @@ use reactor::{Handle, Placement};
 
 use crate::local::Scratch;
 
+/// How a wait for a socket ended.
+#[derive(Debug)]
+pub(crate) enum Waited<T> {
+    /// The call was made, with this result.
+    Done(io::Result<usize>),
+    /// Something else came first.
+    Instead(T),
+}
+
 /// A connected socket, seen through one surface of `AsyncFd`.
 pub(crate) trait Surface: Sized + 'static {
     /// Registers the socket on the current shard.
     fn open(stream: StdTcpStream) -> io::Result<Self>;
 
     /// Waits until bytes can be read and reads them to the front of `scratch`; 0 is the end of what the peer sends.
-    ///
     /// The bytes are there until the caller suspends.
-    fn read(&mut self, scratch: &Scratch) -> impl Future<Output = io::Result<usize>>;
+    ///
+    /// Whenever there is nothing to read, `meanwhile` is polled, and ends the wait if it is ready. It is an argument
+    /// rather than a future around this one, because nested futures would double the memory of an idle connection.
+    fn read<T>(
+        &mut self,
+        scratch: &Scratch,
+        meanwhile: impl FnMut(&mut Context<'_>) -> Poll<T>,
+    ) -> impl Future<Output = Waited<T>>;
 
     /// Writes what the socket takes at once of the first `len` bytes of `scratch`, possibly nothing. Never suspends.
     fn write_now(
@@ -54,27 +69,39 @@ impl Surface for Helpers {
         TcpStream::from_accepted(stream).map(Self)
     }
 
-    fn read(&mut self, scratch: &Scratch) -> impl Future<Output = io::Result<usize>> {
-        poll_fn(|cx| {
+    fn read<T>(
+        &mut self,
+        scratch: &Scratch,
+        mut meanwhile: impl FnMut(&mut Context<'_>) -> Poll<T>,
+    ) -> impl Future<Output = Waited<T>> {
+        poll_fn(move |cx| {
             loop {
-                ready!(self.0.poll_read_ready(cx))?;
+                match self.0.poll_read_ready(cx) {
+                    Poll::Ready(Ok(())) => {}
+                    Poll::Ready(Err(error)) => return Poll::Ready(Waited::Done(Err(error))),
+                    Poll::Pending => return meanwhile(cx).map(Waited::Instead),
+                }
                 match scratch.fill(|buffer| self.0.try_read(buffer)) {
                     Err(error) if try_again(&error) => {}
-                    result => return Poll::Ready(result),
+                    result => return Poll::Ready(Waited::Done(result)),
                 }
             }
         })
     }
 
-    async fn write_now(&mut self, scratch: &Scratch, len: usize) -> io::Result<usize> {
-        match scratch.with(len, |bytes| self.0.try_write(bytes)) {
+    fn write_now(
+        &mut self,
+        scratch: &Scratch,
+        len: usize,
+    ) -> impl Future<Output = io::Result<usize>> {
+        ready(match scratch.with(len, |bytes| self.0.try_write(bytes)) {
             Err(error) if try_again(&error) => Ok(0),
             result => result,
-        }
+        })
     }
 
-    async fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes).await
+    fn write(&mut self, bytes: &[u8]) -> impl Future<Output = io::Result<usize>> {
+        self.0.write(bytes)
     }
 
     fn shutdown_write(&self) -> io::Result<()> {
@@ -88,15 +115,32 @@ pub(crate) struct Guards(AsyncFd<StdTcpStream>);
 
 impl Surface for Guards {
     fn open(stream: StdTcpStream) -> io::Result<Self> {
-        AsyncFd::new_on(&Handle::current(), Placement::Current, stream).map(Self)
+        Ok(Self(AsyncFd::new_on(
+            &Handle::current(),
+            Placement::Current,
+            stream,
+        )?))
     }
 
-    async fn read(&mut self, scratch: &Scratch) -> io::Result<usize> {
+    async fn read<T>(
+        &mut self,
+        scratch: &Scratch,
+        mut meanwhile: impl FnMut(&mut Context<'_>) -> Poll<T>,
+    ) -> Waited<T> {
         loop {
-            let mut guard = self.0.readable().await?;
+            let mut readable = pin!(self.0.readable());
+            let guard = poll_fn(|cx| match readable.as_mut().poll(cx) {
+                Poll::Ready(guard) => Poll::Ready(Ok(guard)),
+                Poll::Pending => meanwhile(cx).map(Err),
+            });
+            let mut guard = match guard.await {
+                Ok(Ok(guard)) => guard,
+                Ok(Err(error)) => return Waited::Done(Err(error)),
+                Err(instead) => return Waited::Instead(instead),
+            };
             match guard.try_io(|socket| scratch.fill(|buffer| socket.get_ref().read(buffer))) {
                 Ok(Err(error)) if error.kind() == ErrorKind::Interrupted => {}
-                Ok(result) => return result,
+                Ok(result) => return Waited::Done(result),
                 Err(_would_block) => {}
             }
         }
@@ -143,13 +187,25 @@ pub(crate) struct Polling(AsyncFd<StdTcpStream>);
 
 impl Surface for Polling {
     fn open(stream: StdTcpStream) -> io::Result<Self> {
-        AsyncFd::new_on(&Handle::current(), Placement::Current, stream).map(Self)
+        Ok(Self(AsyncFd::new_on(
+            &Handle::current(),
+            Placement::Current,
+            stream,
+        )?))
     }
 
-    fn read(&mut self, scratch: &Scratch) -> impl Future<Output = io::Result<usize>> {
-        poll_fn(|cx| {
+    fn read<T>(
+        &mut self,
+        scratch: &Scratch,
+        mut meanwhile: impl FnMut(&mut Context<'_>) -> Poll<T>,
+    ) -> impl Future<Output = Waited<T>> {
+        poll_fn(move |cx| {
             loop {
-                let mut guard = ready!(self.0.poll_read_ready_mut(cx))?;
+                let mut guard = match self.0.poll_read_ready_mut(cx) {
+                    Poll::Ready(Ok(guard)) => guard,
+                    Poll::Ready(Err(error)) => return Poll::Ready(Waited::Done(Err(error))),
+                    Poll::Pending => return meanwhile(cx).map(Waited::Instead),
+                };
                 let mut room = 0;
                 let result = guard.try_io(|socket| {
                     scratch.fill(|buffer| {
@@ -162,10 +218,10 @@ impl Surface for Polling {
                         if 0 < len && len < room {
                             guard.clear_ready();
                         }
-                        return Poll::Ready(Ok(len));
+                        return Poll::Ready(Waited::Done(Ok(len)));
                     }
                     Ok(Err(error)) if error.kind() == ErrorKind::Interrupted => {}
-                    Ok(result) => return Poll::Ready(result),
+                    Ok(result) => return Poll::Ready(Waited::Done(result)),
                     Err(_would_block) => {}
                 }
             }
@@ -198,7 +254,7 @@ impl Surface for Polling {
     async fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         poll_fn(|cx| {
             loop {
-                let mut guard = ready!(self.0.poll_write_ready_mut(cx))?;
+                let mut guard = std::task::ready!(self.0.poll_write_ready_mut(cx))?;
                 match guard.try_io(|socket| socket.get_mut().write(bytes)) {
                     Ok(Ok(written)) => {
                         if 0 < written && written < bytes.len() {

@@ -276,7 +276,7 @@ fn parse(text: &str, kind: &Kind) -> Result<u64, UnitError> {
     let whole: u128 = digits(whole) * u128::from(worth);
     let fraction_scale = 10_u128.pow(u32::try_from(fraction.len()).expect("at most 12 digits"));
     let fraction = digits(fraction) * u128::from(worth);
-    if fraction % fraction_scale != 0 {
+    if !fraction.is_multiple_of(fraction_scale) {
         return fail(Problem::NotWhole {
             smallest: kind.smallest,
         });

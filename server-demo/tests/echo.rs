@@ -5,7 +5,6 @@ mod common;
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::sync::Barrier;
 use std::thread;
 use std::time::Duration;
 
@@ -20,56 +19,20 @@ fn on_each_surface(test: impl Fn(&Server)) {
     }
 }
 
-fn remote_wakes(server: &Server) -> u64 {
-    server.stats().total().remote_wakes
-}
-
-/// Connects `connections` clients from four threads, lets all of them be served once, then runs `rounds` more on each
-/// while nobody comes or goes, and says how many remote wakes those took.
-fn steady_remote_wakes(server: &Server, connections: usize, rounds: usize) -> u64 {
-    const THREADS: usize = 4;
-    let addr = server.local_addr();
-    let (ramped, counted, done) = (
-        Barrier::new(THREADS + 1),
-        Barrier::new(THREADS + 1),
-        Barrier::new(THREADS + 1),
-    );
+/// Serves every client `rounds` times, the clients spread over four threads. Their numbers are their places.
+fn rounds(clients: &mut [TcpStream], first: usize, rounds: usize) {
+    let share = clients.len().div_ceil(4);
     thread::scope(|scope| {
-        for thread in 0..THREADS {
-            let (ramped, counted, done) = (&ramped, &counted, &done);
+        for (thread, clients) in clients.chunks_mut(share).enumerate() {
             scope.spawn(move || {
-                let numbers: Vec<usize> = (thread..connections).step_by(THREADS).collect();
-                let mut streams: Vec<TcpStream> = numbers.iter().map(|_| connect(addr)).collect();
-                for (stream, number) in streams.iter_mut().zip(&numbers) {
-                    round_trip(stream, *number, 0, 64);
-                }
-                ramped.wait();
-                counted.wait();
-                for round in 1..=rounds {
-                    for (stream, number) in streams.iter_mut().zip(&numbers) {
-                        round_trip(stream, *number, round, 64);
+                for round in first..first + rounds {
+                    for (place, client) in clients.iter_mut().enumerate() {
+                        round_trip(client, thread * share + place, round, 64);
                     }
                 }
-                done.wait();
-                // The streams close only after everything is counted.
-                counted.wait();
             });
         }
-        ramped.wait();
-        let before = remote_wakes(server);
-        counted.wait();
-        done.wait();
-        let wakes = remote_wakes(server) - before;
-        let stats = server.stats();
-        assert_eq!(stats.total().live, connections as u64, "{stats}");
-        assert_eq!(
-            stats.total().bytes,
-            64 * (connections * (rounds + 1)) as u64,
-            "{stats}"
-        );
-        counted.wait();
-        wakes
-    })
+    });
 }
 
 fn echo_under(accept: AcceptPolicy) {
@@ -81,9 +44,25 @@ fn echo_under(accept: AcceptPolicy) {
             io,
             ..config()
         });
-        let wakes = steady_remote_wakes(&server, CONNECTIONS, 5);
-        assert_eq!(wakes, 0, "steady echo stays on its shard");
+        let mut clients: Vec<TcpStream> = (0..CONNECTIONS)
+            .map(|_| connect(server.local_addr()))
+            .collect();
+        rounds(&mut clients, 0, 1);
+        let ramped = server.stats().total();
+        rounds(&mut clients, 1, 5);
         let stats = server.stats();
+        let total = stats.total();
+        assert_eq!(
+            total.remote_wakes, ramped.remote_wakes,
+            "steady echo stays on its shard"
+        );
+        assert_eq!(total.live, CONNECTIONS as u64, "{stats}");
+        assert_eq!(total.bytes, bytes, "{stats}");
+        assert!(
+            total.polls - ramped.polls >= 5 * CONNECTIONS as u64,
+            "{stats}"
+        );
+        drop(clients);
         let accepted: Vec<u64> = stats.shards.iter().map(|shard| shard.accepted).collect();
         match accept {
             AcceptPolicy::RoundRobin | AcceptPolicy::LeastLoaded => {

@@ -76,20 +76,15 @@ fn a_connection_that_is_never_polled_gives_its_place_back() {
 #[test]
 fn touching_puts_the_idle_timeout_off() {
     let limit = Duration::from_millis(30);
-    let config = Config {
-        idle_timeout: Some(limit),
-        ..Config::default()
-    };
     let reactor = Reactor::builder().shards(1).build().unwrap();
     let shard = reactor.handle().shards().next().unwrap();
     let task = reactor.handle().spawn_on(shard, move || async move {
-        let shared = Shared::new(&config, vec![shard]);
-        let mut idle = Idle::new(&shared);
+        let mut idle = Idle::new(Some(limit));
         // Noted later than the timer was set, as a message would: the first firing has to find that out.
         time::sleep(limit / 2).await;
         let touched = Instant::now();
-        idle.touch(&shared);
-        poll_fn(|cx| idle.poll(cx, &shared)).await;
+        idle.touch();
+        poll_fn(|cx| idle.poll(cx)).await;
         touched.elapsed()
     });
     let waited = reactor.block_on(task).unwrap();
