@@ -69,6 +69,11 @@ impl Entry {
         }
     }
 
+    #[inline]
+    fn is_waiting(&self) -> bool {
+        matches!(self, Self::Waiting { .. })
+    }
+
     fn into_waker(self) -> Option<Waker> {
         match self {
             Self::Waiting { waker, .. } => Some(waker),
@@ -87,14 +92,6 @@ pub(crate) enum Found {
     Outdated,
 }
 
-/// Wakers that left the list, to be woken after the lock.
-#[derive(Debug)]
-pub(crate) struct First {
-    pub(crate) wakers: [Option<Waker>; 2 + IN_PLACE],
-    /// Where the slab ended. Zero: there is nothing more to look at.
-    pub(crate) more_until: usize,
-}
-
 #[derive(Debug, Default)]
 pub(crate) struct WaiterList {
     read: Option<Waker>,
@@ -105,29 +102,43 @@ pub(crate) struct WaiterList {
 }
 
 impl WaiterList {
-    /// Takes the wakers of everybody outside the slab who waits for any of `ready`.
+    /// Takes the waker of somebody who waits for any of `ready`, outside the slab.
     #[inline]
-    pub(crate) fn take_first(&mut self, ready: Ready) -> First {
+    pub(crate) fn take_one(&mut self, ready: Ready) -> Option<Waker> {
+        if self.read.is_some() && ready.intersects(READ_SIDE) {
+            return self.read.take();
+        }
         let [first, second] = &mut self.in_place;
-        First {
-            wakers: [
-                if ready.intersects(READ_SIDE) {
-                    self.read.take()
-                } else {
-                    None
-                },
-                if ready.intersects(WRITE_SIDE) {
-                    self.write.take()
-                } else {
-                    None
-                },
-                first.notify(ready),
-                second.notify(ready),
-            ],
-            more_until: match &self.more {
-                Some(more) if !more.is_empty() => more.capacity(),
-                _ => 0,
-            },
+        if let Some(waker) = first.notify(ready) {
+            return Some(waker);
+        }
+        if self.write.is_some() && ready.intersects(WRITE_SIDE) {
+            return self.write.take();
+        }
+        second.notify(ready)
+    }
+
+    /// Whether nobody waits any more, for whatever it may be.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        let [first, second] = &self.in_place;
+        self.read.is_none()
+            && self.write.is_none()
+            && !first.is_waiting()
+            && !second.is_waiting()
+            && self.more.is_none()
+    }
+
+    /// Takes the wakers of everybody outside the slab who waits for any of `ready`.
+    pub(crate) fn take_first(&mut self, ready: Ready) -> [Option<Waker>; 2 + IN_PLACE] {
+        std::array::from_fn(|_| self.take_one(ready))
+    }
+
+    /// Where the slab ends. Zero: there is nobody in it.
+    pub(crate) fn more_until(&self) -> usize {
+        match &self.more {
+            Some(more) if !more.is_empty() => more.capacity(),
+            _ => 0,
         }
     }
 

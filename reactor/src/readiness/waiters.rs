@@ -26,25 +26,38 @@ impl Waiters {
     }
 
     /// Wakes everybody who waits for any of `ready`; returns how many wakers panicked.
+    ///
+    /// Nearly always one task waits for a descriptor, so that one is taken and woken first, and the rest is looked for
+    /// only where there is anybody else at all.
     #[inline]
     pub(crate) fn wake(&self, ready: Ready) -> u32 {
-        let first = self.list.lock().take_first(ready);
+        let mut list = self.list.lock();
+        let first = list.take_one(ready);
+        let is_alone = list.is_empty();
+        drop(list);
         let mut panics = 0;
-        for waker in first.wakers.into_iter().flatten() {
-            panics += wake_caught(waker);
+        if let Some(first) = first {
+            panics += wake_caught(first);
         }
-        if first.more_until > 0 {
-            panics += self.wake_more_slow(ready, first.more_until);
+        if !is_alone {
+            panics += self.wake_others_slow(ready);
         }
         panics
     }
 
     #[cold]
-    fn wake_more_slow(&self, ready: Ready, until: usize) -> u32 {
+    fn wake_others_slow(&self, ready: Ready) -> u32 {
+        let (others, more_until) = {
+            let mut list = self.list.lock();
+            (list.take_first(ready), list.more_until())
+        };
         let mut panics = 0;
+        for waker in others.into_iter().flatten() {
+            panics += wake_caught(waker);
+        }
         let mut from = 0;
-        while from < until {
-            let batch = self.list.lock().take_more(ready, &mut from, until);
+        while from < more_until {
+            let batch = self.list.lock().take_more(ready, &mut from, more_until);
             for waker in batch.into_iter().flatten() {
                 panics += wake_caught(waker);
             }

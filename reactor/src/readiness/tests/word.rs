@@ -1,0 +1,176 @@
+//! The bit layout, exhaustively over the states and by property over the ticks; the cell against a model.
+
+use proptest::prelude::*;
+
+use crate::Ready;
+use crate::readiness::snapshot::TICK_BITS;
+use crate::readiness::{ReadinessCell, Snapshot};
+
+const TICKS: u64 = 1 << TICK_BITS;
+
+fn sets() -> impl Iterator<Item = Ready> {
+    (0..=Ready::ALL.bits()).map(Ready::from_bits)
+}
+
+fn states() -> impl Strategy<Value = Ready> {
+    (0..=Ready::ALL.bits()).prop_map(Ready::from_bits)
+}
+
+/// The states of each direction, in the order of the ticks.
+fn lanes() -> [Ready; 3] {
+    [
+        Ready::READABLE | Ready::READ_CLOSED | Ready::PRIORITY_BIT,
+        Ready::WRITABLE | Ready::WRITE_CLOSED,
+        Ready::ERROR,
+    ]
+}
+
+#[test]
+fn an_event_adds_its_states_and_moves_its_directions_only() {
+    for held in sets() {
+        for event in sets() {
+            for closed in [false, true] {
+                let before = Snapshot::new(held).with_ticks([5, TICKS - 1, 0]);
+                let before = if closed { before.closed() } else { before };
+                let after = before.published(event);
+                assert_eq!(after.ready(), held | event);
+                assert_eq!(after.is_shutdown(), closed);
+                let mut ticks = before.ticks();
+                for (tick, lane) in ticks.iter_mut().zip(lanes()) {
+                    *tick = (*tick + u64::from(lane.intersects(event))) % TICKS;
+                }
+                assert_eq!(after.ticks(), ticks, "{held:?} then {event:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_clear_removes_what_it_names_where_nothing_happened_since() {
+    for held in sets() {
+        for cleared in sets() {
+            for moved in sets() {
+                let seen = Snapshot::new(held).with_ticks([7, 8, TICKS - 1]);
+                let now = seen.published(moved).closed();
+                let after = now.cleared(seen, cleared);
+                let mut kept = now.ready();
+                for lane in lanes() {
+                    if !lane.intersects(moved) {
+                        kept = kept - (lane & cleared);
+                    }
+                }
+                assert_eq!(after.ready(), kept, "{held:?}, {moved:?}, then cleared {cleared:?}");
+                assert!(after.is_shutdown());
+                assert_eq!(after.ticks(), now.ticks());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_stale_clear_is_ignored_at_every_distance() {
+    for lane in lanes() {
+        let seen = Snapshot::new(Ready::ALL).with_ticks([TICKS - 3, 17, TICKS / 2]);
+        let mut now = seen;
+        for distance in 1..TICKS {
+            now = now.published(lane);
+            assert_eq!(now.cleared(seen, lane).ready(), Ready::ALL, "{distance} events late");
+        }
+        // One event more, and the tick is the same again: this is how far 19 bits reach.
+        assert_eq!(now.published(lane).cleared(seen, lane).ready(), Ready::ALL - lane);
+    }
+}
+
+#[test]
+fn a_wait_ends_on_its_states_or_on_shutdown() {
+    for held in sets() {
+        for mask in sets() {
+            let word = Snapshot::new(held).with_ticks([TICKS - 1; 3]);
+            assert_eq!(word.ends_wait(mask), held.intersects(mask));
+            assert!(word.closed().ends_wait(mask));
+            assert_eq!(word.restricted_to(mask).ready(), held & mask);
+            assert_eq!(word.restricted_to(mask).ticks(), word.ticks());
+            assert!(word.closed().restricted_to(mask).is_shutdown());
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Op {
+    Look,
+    Publish(Ready),
+    Clear(usize, Ready),
+    ForgetClosed,
+    Close,
+}
+
+fn ops() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        4 => Just(Op::Look),
+        4 => states().prop_map(Op::Publish),
+        4 => (any::<usize>(), states()).prop_map(|(look, of)| Op::Clear(look, of)),
+        1 => Just(Op::ForgetClosed),
+        1 => Just(Op::Close),
+    ]
+}
+
+/// What the cell promises, with ticks that never wrap.
+#[derive(Debug, Clone, Copy)]
+struct Model {
+    ready: Ready,
+    events: [u64; 3],
+    closed: bool,
+}
+
+proptest! {
+    #[test]
+    fn ticks_stay_apart(ticks in prop::array::uniform3(0..TICKS), held in states(), event in states()) {
+        let word = Snapshot::new(held).with_ticks(ticks);
+        prop_assert_eq!(word.ticks(), ticks);
+        let after = word.published(event);
+        for ((before, after), lane) in ticks.into_iter().zip(after.ticks()).zip(lanes()) {
+            prop_assert_eq!(after, (before + u64::from(lane.intersects(event))) % TICKS);
+        }
+        prop_assert_eq!(Snapshot::from_bits(word.to_bits()), word);
+    }
+
+    #[test]
+    fn the_cell_agrees_with_a_model(initial in states(), ops in prop::collection::vec(ops(), 0..60)) {
+        let cell = ReadinessCell::new();
+        cell.reset(initial);
+        let mut model = Model { ready: initial, events: [0; 3], closed: false };
+        let mut looks = vec![(cell.load(), model)];
+        for op in ops {
+            match op {
+                Op::Look => looks.push((cell.load(), model)),
+                Op::Publish(event) => {
+                    model.ready |= event;
+                    for (events, lane) in model.events.iter_mut().zip(lanes()) {
+                        *events += u64::from(lane.intersects(event));
+                    }
+                    prop_assert_eq!(cell.publish(event).ready(), model.ready);
+                }
+                Op::Clear(look, of) => {
+                    let (seen, then) = looks[look % looks.len()];
+                    for (index, lane) in lanes().into_iter().enumerate() {
+                        if model.events[index] == then.events[index] {
+                            model.ready = model.ready - (lane & of);
+                        }
+                    }
+                    let (_, after) = cell.clear_if_fresh(seen, of);
+                    prop_assert_eq!(after.ready(), model.ready);
+                }
+                Op::ForgetClosed => {
+                    model.ready = model.ready - Ready::CLOSED;
+                    cell.forget_closed();
+                }
+                Op::Close => {
+                    model.closed = true;
+                    cell.close();
+                }
+            }
+            prop_assert_eq!(cell.load().ready(), model.ready);
+            prop_assert_eq!(cell.load().is_shutdown(), model.closed);
+        }
+    }
+}
