@@ -3,7 +3,8 @@
 use std::cell::OnceCell;
 use std::rc::Rc;
 
-use crate::shard::{Shard, ShardShared};
+use crate::shard::{Shard, ShardRef, ShardShared};
+use crate::task::Runnable;
 
 thread_local! {
     /// Set once, when a shard thread starts.
@@ -41,4 +42,19 @@ pub(crate) fn is(shared: &ShardShared) -> bool {
                 .is_some_and(|shard| std::ptr::eq(Rc::as_ref(shard).shared(), shared))
         })
         .unwrap_or(false)
+}
+
+/// Queues a task on the calling thread where that is its shard; else gives it back.
+#[inline]
+pub(crate) fn push_if_home(task: Runnable<ShardRef>) -> Result<(), Runnable<ShardRef>> {
+    if !is(task.task().scheduler()) {
+        return Err(task);
+    }
+    CURRENT.with(|current| match current.get() {
+        Some(shard) => {
+            shard.push_local(task);
+            Ok(())
+        }
+        None => Err(task),
+    })
 }

@@ -200,14 +200,7 @@ unsafe impl Schedule for ShardRef {
 
     #[inline]
     fn schedule(task: Runnable<Self>) {
-        let elsewhere = current::with(|shard| match shard {
-            Some(shard) if Self::ptr_eq(&shard.shared, task.task().scheduler()) => {
-                shard.push_local(task);
-                None
-            }
-            _ => Some(task),
-        });
-        if let Some(task) = elsewhere {
+        if let Err(task) = current::push_if_home(task) {
             // A count of its own: the task may end, and let go of the shard, before `wake` returns.
             let shard = Self::clone(task.task().scheduler());
             shard.inbox.wake(task);
