@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::{Domain, Protocol, Socket, Type};
 
-/// Length of the accept queue: `asyncfd::net::TcpListener`'s.
+/// Length of the accept queue: `server-demo`'s.
 pub const BACKLOG: i32 = 1024;
 
 /// Opens `count` non-blocking listeners on one address, which share it by `SO_REUSEPORT`.

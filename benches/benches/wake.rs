@@ -1,0 +1,149 @@
+//! What it costs to wake a task, on the same thread and on another one.
+//!
+//! Measured: two tasks hand a baton to and fro. A round is two hand-overs; each stores a flag, takes
+//! the other's waker out of a mutex nobody else wants, wakes it, and ends with the other being polled.
+//!
+//! Held still: the baton is the same code for all, without any I/O. `same thread` has both tasks on
+//! one shard, or one current-thread runtime. `other thread` has them on two shards, or two
+//! current-thread runtimes, pinned to two CPUs where there are two: each hand-over then wakes a
+//! sleeping thread. tokio's multi-thread runtime stands beside it as the usual way to have two threads, but its
+//! scheduler is free to run both tasks on one worker, and mostly does.
+//!
+//! Noise looks like this: on the same thread a few percent. On another thread the kernel's wake-up
+//! is nearly all of it, and it changes by half with the CPU's sleep states, the hypervisor and
+//! whatever else runs: take only medians of many runs there, and count system calls instead.
+#![forbid(unsafe_code)]
+
+mod support;
+
+use std::future::poll_fn;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Poll, Waker};
+use std::time::{Duration, Instant};
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use support::{TokioThread, cpus, criterion, on_shard, reactor, run_on, shard};
+
+/// Says whose turn it is, and keeps the waker of whoever waits for it.
+struct Baton {
+    turn: AtomicUsize,
+    wakers: [Mutex<Option<Waker>>; 2],
+}
+
+impl Baton {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            turn: AtomicUsize::new(0),
+            wakers: [Mutex::new(None), Mutex::new(None)],
+        })
+    }
+
+    /// Takes the baton and hands it over, `rounds` times; returns how long that took.
+    async fn play(self: Arc<Self>, me: usize, rounds: u64) -> Duration {
+        let start = Instant::now();
+        for _ in 0..rounds {
+            poll_fn(|cx| {
+                if self.turn.load(Ordering::Acquire) == me {
+                    return Poll::Ready(());
+                }
+                let mut waker = self.wakers[me].lock().unwrap();
+                match &mut *waker {
+                    Some(waker) if waker.will_wake(cx.waker()) => {}
+                    other => *other = Some(cx.waker().clone()),
+                }
+                drop(waker);
+                // The other may have handed over before the waker was there.
+                if self.turn.load(Ordering::Acquire) == me {
+                    Poll::Ready(())
+                } else {
+                    Poll::Pending
+                }
+            })
+            .await;
+            let other = 1 - me;
+            self.turn.store(other, Ordering::Release);
+            let waker = self.wakers[other].lock().unwrap().take();
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+        }
+        start.elapsed()
+    }
+}
+
+fn same_thread(c: &mut Criterion) {
+    let mut group = c.benchmark_group("wake_same_thread");
+
+    let reactor = reactor(1);
+    group.bench_function("here", |b| {
+        b.iter_custom(|rounds| {
+            on_shard(&reactor, move || async move {
+                let baton = Baton::new();
+                let other = reactor::spawn_local(Arc::clone(&baton).play(1, rounds));
+                let time = baton.play(0, rounds).await;
+                other.await.expect("the other player ends");
+                time
+            })
+        });
+    });
+    drop(reactor);
+
+    let thread = TokioThread::start(cpus(1)[0]);
+    group.bench_function("tokio current-thread", |b| {
+        b.iter_custom(|rounds| {
+            thread.run(async move {
+                let baton = Baton::new();
+                let other = tokio::spawn(Arc::clone(&baton).play(1, rounds));
+                let time = baton.play(0, rounds).await;
+                other.await.expect("the other player ends");
+                time
+            })
+        });
+    });
+    group.finish();
+}
+
+fn other_thread(c: &mut Criterion) {
+    let mut group = c.benchmark_group("wake_other_thread");
+
+    let reactor = reactor(2);
+    group.bench_function("here", |b| {
+        b.iter_custom(|rounds| {
+            let baton = Baton::new();
+            let second = Arc::clone(&baton);
+            let handle = reactor.handle();
+            drop(handle.spawn_on(shard(handle, 1), move || second.play(1, rounds)));
+            on_shard(&reactor, move || baton.play(0, rounds))
+        });
+    });
+    drop(reactor);
+
+    let threads = cpus(2)
+        .into_iter()
+        .map(TokioThread::start)
+        .collect::<Vec<_>>();
+    group.bench_function("tokio two current-thread", |b| {
+        b.iter_custom(|rounds| {
+            let baton = Baton::new();
+            drop(threads[1].handle.spawn(Arc::clone(&baton).play(1, rounds)));
+            threads[0].run(baton.play(0, rounds))
+        });
+    });
+
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .build()
+        .expect("a runtime starts");
+    group.bench_function("tokio multi-thread", |b| {
+        b.iter_custom(|rounds| {
+            let baton = Baton::new();
+            drop(runtime.spawn(Arc::clone(&baton).play(1, rounds)));
+            run_on(runtime.handle(), baton.play(0, rounds))
+        });
+    });
+    group.finish();
+}
+
+criterion_group! { name = benches; config = criterion(); targets = same_thread, other_thread }
+criterion_main!(benches);
