@@ -3,7 +3,7 @@
 #
 # usage: scripts/loom.sh [MODEL]     run the models (those whose path contains MODEL)
 #        scripts/loom.sh --mutants [NAME]
-#                                    build each bug listed in scripts/loom-mutants.txt (or NAME alone) and expect the
+#                                    ask for each bug listed in scripts/loom-mutants.txt (or NAME alone) and expect the
 #                                    model beside it to fail
 #
 # LOOM_MAX_PREEMPTIONS bounds the search where it is set; by default it is complete. Exit code 1: a model failed, or a
@@ -21,38 +21,25 @@ esac
 # A target folder of its own: the cfg reaches every crate, and would rebuild the ordinary one each time.
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/loom"
 export RUSTFLAGS="--cfg reactor_loom ${RUSTFLAGS:-}"
-# `cargo rustc` gives the mutant's cfg to this one crate, so the dependencies are built once. It builds tests in the test
-# profile only, hence the optimisation is asked for here.
-export CARGO_PROFILE_TEST_OPT_LEVEL=3 CARGO_PROFILE_TEST_DEBUG=0 CARGO_PROFILE_DEV_OPT_LEVEL=3 CARGO_PROFILE_DEV_DEBUG=0
+export CARGO_PROFILE_TEST_OPT_LEVEL=3 CARGO_PROFILE_TEST_DEBUG=0
 
-# Builds the tests, with the seeded bug $1 if one is given, and prints the program's path.
-build() {
-	local cfg=()
-	[[ -n "${1:-}" ]] && cfg=(--cfg "reactor_mutant=\"$1\"")
-	cargo rustc --quiet -p shard-reactor --lib --profile test --message-format=json -- \
-		--cap-lints allow ${cfg[@]+"${cfg[@]}"} |
-		sed -n 's/.*"executable":"\([^"]*\)".*/\1/p'
-}
+program=$(cargo test --quiet -p shard-reactor --lib --no-run --message-format=json |
+	sed -n 's/.*"executable":"\([^"]*\)".*/\1/p')
 
 if [[ "${1:-}" != --mutants ]]; then
-	program=$(build)
 	"$program" "loom::${1:-}"
 	exit
 fi
 
+models=$("$program" --list)
 missed=0
-built=
 while read -r mutant model; do
 	[[ -z "$mutant" || "$mutant" == \#* ]] && continue
 	[[ -n "${2:-}" && "$mutant" != "$2" ]] && continue
-	if [[ "$mutant" != "$built" ]]; then
-		program=$(build "$mutant")
-		built=$mutant
-	fi
-	if [[ "$("$program" --list "loom::$model" --exact)" != *": test"* ]]; then
+	if [[ "$models" != *"loom::$model: test"* ]]; then
 		echo "no such model: $model"
 		missed=1
-	elif timeout 300 "$program" "loom::$model" --exact >/dev/null 2>&1; then
+	elif REACTOR_MUTANT=$mutant timeout 300 bash -c '"$0" "$@" &>/dev/null || exit 1' "$program" "loom::$model" --exact 2>/dev/null; then
 		echo "MISSED  $mutant by $model"
 		missed=1
 	else

@@ -3,6 +3,25 @@
 //! A normal build gets std's types and `parking_lot`'s mutex (one byte, no poisoning, quiet under ThreadSanitizer). A build
 //! with `--cfg reactor_loom` gets loom's, so that the models in `crate::loom` explore the very code that ships.
 
+/// Whether a model run asks for this seeded bug. Never in a normal build, where the branch is gone.
+///
+/// The bugs stand in the code that ships, where they would be made; `scripts/loom.sh --mutants` runs the models against each.
+#[cfg(not(reactor_loom))]
+#[inline(always)]
+pub(crate) const fn mutant(_name: &str) -> bool {
+    false
+}
+
+/// As above: `REACTOR_MUTANT` names the bug, so that one build serves all of them.
+#[cfg(reactor_loom)]
+pub(crate) fn mutant(name: &str) -> bool {
+    static ASKED_FOR: std::sync::OnceLock<Option<String>> = std::sync::OnceLock::new();
+    ASKED_FOR
+        .get_or_init(|| std::env::var("REACTOR_MUTANT").ok())
+        .as_deref()
+        == Some(name)
+}
+
 #[cfg(not(reactor_loom))]
 #[expect(clippy::disallowed_types, reason = "this is the door")]
 mod imp {

@@ -161,7 +161,7 @@ impl SlotTable {
                 index
             }
         };
-        if cfg!(reactor_mutant = "reset_outside_lock") {
+        if crate::sync::mutant("reset_outside_lock") {
             drop(free);
             return Ok(self.birth(index, fd, initial));
         }
@@ -184,7 +184,7 @@ impl SlotTable {
     pub(crate) fn free(&self, id: SlotId) -> Quarantined {
         let index = id.slot();
         let slot = self.slot_at(index);
-        if cfg!(reactor_mutant = "free_skips_quarantine") {
+        if crate::sync::mutant("free_skips_quarantine") {
             let mut free = self.free.lock();
             slot.generation.fetch_add(1, Ordering::Relaxed);
             free.chain.push(slot, index);
@@ -219,7 +219,7 @@ impl SlotTable {
             let slot = self.slot_at(index);
             let next = slot.next.load(Ordering::Relaxed);
             let generation = slot.generation.load(Ordering::Relaxed);
-            let generation = if cfg!(reactor_mutant = "release_keeps_generation") {
+            let generation = if crate::sync::mutant("release_keeps_generation") {
                 generation
             } else {
                 generation.wrapping_add(1)
@@ -237,7 +237,7 @@ impl SlotTable {
         }
         if last != NONE {
             let mut free = self.free.lock();
-            if !cfg!(reactor_mutant = "release_drops_free_list") {
+            if !crate::sync::mutant("release_drops_free_list") {
                 let slot = self.slot_at(last);
                 slot.next.store(free.chain.head, Ordering::Relaxed);
             }

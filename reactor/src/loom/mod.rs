@@ -2,7 +2,7 @@
 //!
 //! They run on the code that ships, built with `--cfg reactor_loom`, which puts loom's atomics and locks behind
 //! `crate::sync`: `scripts/loom.sh` does that. A model is worth what it catches, so each is proven by bugs seeded in that
-//! code behind `cfg(reactor_mutant = "…")`: `scripts/loom.sh --mutants` builds each of them and expects its models to fail.
+//! code behind `crate::sync::mutant("…")`: `scripts/loom.sh --mutants` asks for each of them and expects its models to fail.
 //! The pairs are listed in `scripts/loom-mutants.txt`. Every actor of a model is in a spawned thread, because loom does not
 //! explore the main thread as freely.
 

@@ -30,7 +30,7 @@ impl ReadinessCell {
         // A caller looks, then reads the descriptor, then clears what the look saw. Were the look allowed to sink below
         // the system call, it could see the tick of an event that the call came too early for, and the clear would
         // erase that event. Acquire keeps what follows behind it. It costs nothing on x86. Model: `publish_vs_clear`.
-        let order = if cfg!(reactor_mutant = "look_relaxed") {
+        let order = if crate::sync::mutant("look_relaxed") {
             Ordering::Relaxed
         } else {
             Ordering::Acquire
@@ -41,15 +41,15 @@ impl ReadinessCell {
     /// Adds what an event carried. Called by the shard that polls the descriptor, and returns the word after it.
     #[inline]
     pub(crate) fn publish(&self, event: Ready) -> Snapshot {
-        if cfg!(reactor_mutant = "publish_overwrites") {
+        if crate::sync::mutant("publish_overwrites") {
             let after = self.load().published(event);
-            self.word.store(after.to_bits(), Ordering::Release);
+            self.word.store(after.to_bits(), Ordering::Relaxed);
             return after;
         }
         // ORDERING [ready-publish], partner [ready-look].
         // The event was fetched before it is published, so whoever sees it and then reads the descriptor, does so after
         // the kernel had something to report. Model: `publish_vs_clear`.
-        let order = if cfg!(reactor_mutant = "publish_relaxed") {
+        let order = if crate::sync::mutant("publish_relaxed") {
             Ordering::Relaxed
         } else {
             Ordering::Release
@@ -60,7 +60,7 @@ impl ReadinessCell {
     /// Removes `states` in those directions that had no event since `seen`; returns the words before and after.
     #[inline]
     pub(crate) fn clear_if_fresh(&self, seen: Snapshot, states: Ready) -> (Snapshot, Snapshot) {
-        if cfg!(reactor_mutant = "clear_overwrites") {
+        if crate::sync::mutant("clear_overwrites") {
             let before = self.load();
             let after = before.cleared(seen, states);
             self.word.store(after.to_bits(), Ordering::Relaxed);

@@ -49,7 +49,7 @@ impl Readiness {
     /// Adds what an event carried and wakes who waited for it; returns how many wakers panicked.
     #[inline]
     pub(crate) fn publish(&self, event: Ready) -> u32 {
-        if cfg!(reactor_mutant = "publish_wakes_first") {
+        if crate::sync::mutant("publish_wakes_first") {
             let panics = self.waiters.wake(event);
             self.cell.publish(event);
             return panics;

@@ -121,10 +121,10 @@ impl Snapshot {
     /// After a clear of `states` by somebody who saw `seen`: they are gone in those directions whose tick has not moved
     /// since. The shutdown bit stays, whatever is asked.
     #[inline(always)]
-    pub(crate) const fn cleared(self, seen: Self, states: Ready) -> Self {
+    pub(crate) fn cleared(self, seen: Self, states: Ready) -> Self {
         let moved = self.0 ^ seen.0;
         let mut gone = states.bits() as u64;
-        if !cfg!(reactor_mutant = "clear_ignores_tick") {
+        if !crate::sync::mutant("clear_ignores_tick") {
             if moved & READ.tick != 0 {
                 gone &= !READ.state;
             }

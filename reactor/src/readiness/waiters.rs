@@ -77,7 +77,7 @@ impl Waiters {
         // A publisher changes the word before it comes to the lock. If it was here already, the word says so; if it is
         // still to come, it finds this waiter.
         let seen = cell.load();
-        if seen.ends_wait(mask) && !cfg!(reactor_mutant = "wait_skips_recheck") {
+        if seen.ends_wait(mask) && !crate::sync::mutant("wait_skips_recheck") {
             drop(list);
             drop(waker);
             return Err(seen);
@@ -104,7 +104,7 @@ impl Waiters {
                 drop(older);
                 Poll::Pending
             }
-            Err(_) if cfg!(reactor_mutant = "exchange_misses_notice") => Poll::Pending,
+            Err(_) if crate::sync::mutant("exchange_misses_notice") => Poll::Pending,
             Err(unused) => {
                 // Notified between the two looks. The place is given up last: should the waker panic as it is dropped,
                 // the waiter still has its place to give up.
@@ -132,7 +132,7 @@ impl Waiters {
         let mut list = self.list.lock();
         // As in `wait`.
         let seen = cell.load();
-        if seen.ends_wait(side.mask()) && !cfg!(reactor_mutant = "wait_skips_recheck") {
+        if seen.ends_wait(side.mask()) && !crate::sync::mutant("wait_skips_recheck") {
             drop(list);
             drop(waker);
             return Poll::Ready(seen);

@@ -58,7 +58,7 @@ impl<N: Notify> Parker<N> {
         // With Acquire/Release alone both looks may miss both writes, which leaves work in front of a sleeping thread.
         // The two fences are ordered, so whichever side comes second sees the other's write.
         fence(Ordering::SeqCst);
-        cfg!(reactor_mutant = "parker_no_last_look") || inbox_is_empty()
+        crate::sync::mutant("parker_no_last_look") || inbox_is_empty()
     }
 
     /// Marks the shard awake again. Called by the shard thread only, after its wait.
@@ -75,7 +75,7 @@ impl<N: Notify> Parker<N> {
     /// Makes sure that the shard looks at its inbox after this call. Called from any thread, after the push.
     pub(crate) fn unpark(&self) -> Unpark {
         // ORDERING [park-sender], partner [park-shard] in `prepare`, [park-awake] in `awake`, [ended] in turn.rs.
-        if !cfg!(reactor_mutant = "parker_no_sender_fence") {
+        if !crate::sync::mutant("parker_no_sender_fence") {
             fence(Ordering::SeqCst);
         }
         if self.state.load(Ordering::Relaxed) != ASLEEP {

@@ -127,7 +127,7 @@ impl<T, S: Schedule> RawJoin<T, S> {
             let replaced = self.task.join_waker().lock().replace(waker);
             drop(replaced);
             // The look after the store: a task that completed in between may have found no waker.
-            if cfg!(reactor_mutant = "join_no_second_look") || !self.is_finished() {
+            if crate::sync::mutant("join_no_second_look") || !self.is_finished() {
                 return Poll::Pending;
             }
         }

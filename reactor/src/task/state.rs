@@ -115,7 +115,7 @@ impl State {
         // ORDERING [task-pause], partner [task-wake]: a wake that came during the run saw RUNNING and left the queueing to
         // this side; one that comes after it sees the task idle and queues it itself.
         let before = self.0.fetch_and(!RUNNING, Ordering::AcqRel);
-        if before & SCHEDULED == 0 || cfg!(reactor_mutant = "task_pause_forgets_wake") {
+        if before & SCHEDULED == 0 || crate::sync::mutant("task_pause_forgets_wake") {
             Paused::Idle
         } else {
             Paused::Requeue
@@ -143,7 +143,7 @@ impl State {
     pub(crate) fn detach(&self) -> Output {
         // ORDERING [join-drop], partner [task-complete]. Of this and `complete` one comes second and sees the other: it drops the
         // output.
-        if cfg!(reactor_mutant = "task_detach_forgets_output") {
+        if crate::sync::mutant("task_detach_forgets_output") {
             self.0.fetch_and(!JOIN, Ordering::AcqRel);
             return Output::Unwanted;
         }

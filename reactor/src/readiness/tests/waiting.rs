@@ -41,7 +41,11 @@ fn every_matching_waiter_is_woken_once_and_no_other() {
         let ready = Readiness::new();
         let waits: Vec<_> = (0..many)
             .map(|index| {
-                let mask = if index % 3 == 0 { Ready::WRITABLE } else { Ready::READABLE };
+                let mask = if index % 3 == 0 {
+                    Ready::WRITABLE
+                } else {
+                    Ready::READABLE
+                };
                 let (task, waker) = Task::new();
                 (mask, task, ready.wait(mask, &waker).unwrap())
             })
@@ -64,8 +68,9 @@ fn places_are_used_again() {
     let ready = Readiness::new();
     let mut first = None;
     for _ in 0..3 {
-        let ids: Vec<_> =
-            (0..6).map(|_| ready.wait(Ready::READABLE, Waker::noop()).unwrap()).collect();
+        let ids: Vec<_> = (0..6)
+            .map(|_| ready.wait(Ready::READABLE, Waker::noop()).unwrap())
+            .collect();
         let first = first.get_or_insert_with(|| ids.clone());
         let mut sorted = ids.clone();
         sorted.sort_by_key(|id| first.iter().position(|other| other == id));
@@ -83,7 +88,9 @@ fn a_wait_that_need_not_wait_does_not() {
     let (task, waker) = Task::new();
     let seen = ready.wait(Ready::WRITABLE, &waker).unwrap_err();
     assert_eq!(seen.ready(), Ready::WRITABLE);
-    let Poll::Ready(seen) = ready.poll_side(Side::Write, &waker) else { panic!("it is writable") };
+    let Poll::Ready(seen) = ready.poll_side(Side::Write, &waker) else {
+        panic!("it is writable")
+    };
     assert_eq!(seen.ready(), Ready::WRITABLE);
     assert!(ready.poll_side(Side::Read, &waker).is_pending());
     drop(waker);
@@ -97,7 +104,9 @@ fn a_notified_waiter_completes_although_the_readiness_was_cleared() {
     let id = ready.wait(Ready::READABLE, Waker::noop()).unwrap();
     ready.publish(Ready::READABLE);
     ready.clear(ready.load());
-    let Poll::Ready(seen) = ready.poll_wait(id, Waker::noop()) else { panic!("it was notified") };
+    let Poll::Ready(seen) = ready.poll_wait(id, Waker::noop()) else {
+        panic!("it was notified")
+    };
     assert!(seen.ready().is_empty());
 }
 
@@ -131,30 +140,51 @@ fn the_poll_places_are_independent_and_hold_the_newest() {
     assert!(!kept(&tasks[0]), "the older waker is dropped");
     let id = ready.wait(Ready::READABLE, Waker::noop()).unwrap();
     ready.publish(Ready::READ_CLOSED);
-    assert_eq!(tasks.iter().map(|task| task.wakes()).collect::<Vec<_>>(), [0, 1, 0]);
-    assert!(ready.poll_wait(id, Waker::noop()).is_pending(), "it does not wait for a close");
+    assert_eq!(
+        tasks.iter().map(|task| task.wakes()).collect::<Vec<_>>(),
+        [0, 1, 0]
+    );
+    assert!(
+        ready.poll_wait(id, Waker::noop()).is_pending(),
+        "it does not wait for a close"
+    );
     ready.publish(Ready::WRITABLE);
-    assert_eq!(tasks.iter().map(|task| task.wakes()).collect::<Vec<_>>(), [0, 1, 1]);
+    assert_eq!(
+        tasks.iter().map(|task| task.wakes()).collect::<Vec<_>>(),
+        [0, 1, 1]
+    );
 }
 
 #[test]
 fn shutdown_ends_every_wait_and_stays() {
     let ready = Readiness::new();
     let (task, waker) = Task::new();
-    let ids = [Ready::READABLE, Ready::WRITABLE, Ready::ERROR, Ready::CLOSED]
-        .map(|mask| ready.wait(mask, &waker).unwrap());
+    let ids = [
+        Ready::READABLE,
+        Ready::WRITABLE,
+        Ready::ERROR,
+        Ready::CLOSED,
+    ]
+    .map(|mask| ready.wait(mask, &waker).unwrap());
     assert!(ready.poll_side(Side::Read, &waker).is_pending());
     assert!(ready.poll_side(Side::Write, &waker).is_pending());
     assert_eq!(ready.close(), 0);
     assert_eq!(task.wakes(), 6);
     for id in ids {
-        let Poll::Ready(seen) = ready.poll_wait(id, &waker) else { panic!("it was notified") };
+        let Poll::Ready(seen) = ready.poll_wait(id, &waker) else {
+            panic!("it was notified")
+        };
         assert!(seen.is_shutdown());
     }
     ready.publish(Ready::ALL);
     ready.clear(ready.load());
     ready.forget_closed();
-    assert!(ready.wait(Ready::READABLE, &waker).unwrap_err().is_shutdown());
+    assert!(
+        ready
+            .wait(Ready::READABLE, &waker)
+            .unwrap_err()
+            .is_shutdown()
+    );
 }
 
 #[test]
@@ -179,7 +209,11 @@ fn closed_states_are_doubted_under_a_fresh_tick_only() {
     ready.publish(Ready::READABLE | Ready::READ_CLOSED);
     let seen = ready.load();
     ready.clear(seen);
-    assert_eq!(ready.load().ready(), Ready::READ_CLOSED, "a plain clear leaves it");
+    assert_eq!(
+        ready.load().ready(),
+        Ready::READ_CLOSED,
+        "a plain clear leaves it"
+    );
     ready.publish(Ready::READ_CLOSED);
     assert_eq!(ready.clear_with_closed(seen), Doubt::Unfounded);
     assert_eq!(ready.load().ready(), Ready::READ_CLOSED);
@@ -231,7 +265,9 @@ impl Wake for Returns {
         self.wakes.fetch_add(1, Ordering::Relaxed);
         if let Some(ready) = self.ready.upgrade() {
             ready.clear(ready.load());
-            ready.wait(Ready::READABLE, &Waker::from(Arc::clone(&self))).unwrap();
+            ready
+                .wait(Ready::READABLE, &Waker::from(Arc::clone(&self)))
+                .unwrap();
             *self.waits.lock() += 1;
         }
     }
@@ -260,7 +296,10 @@ fn a_waker_may_come_back_to_the_descriptor_it_was_woken_for() {
     }
     ready.publish(Ready::READABLE);
     let wakes = task.wakes.load(Ordering::Relaxed);
-    assert!((20..=64).contains(&wakes), "woken {wakes} times: each waiter, and few that came back");
+    assert!(
+        (20..=64).contains(&wakes),
+        "woken {wakes} times: each waiter, and few that came back"
+    );
     drop(waker);
     drop(ready.take_waiters());
     let last = Arc::strong_count(&task);

@@ -59,7 +59,11 @@ fn a_clear_removes_what_it_names_where_nothing_happened_since() {
                         kept = kept - (lane & cleared);
                     }
                 }
-                assert_eq!(after.ready(), kept, "{held:?}, {moved:?}, then cleared {cleared:?}");
+                assert_eq!(
+                    after.ready(),
+                    kept,
+                    "{held:?}, {moved:?}, then cleared {cleared:?}"
+                );
                 assert!(after.is_shutdown());
                 assert_eq!(after.ticks(), now.ticks());
             }
@@ -74,10 +78,17 @@ fn a_stale_clear_is_ignored_at_every_distance() {
         let mut now = seen;
         for distance in 1..TICKS {
             now = now.published(lane);
-            assert_eq!(now.cleared(seen, lane).ready(), Ready::ALL, "{distance} events late");
+            assert_eq!(
+                now.cleared(seen, lane).ready(),
+                Ready::ALL,
+                "{distance} events late"
+            );
         }
         // One event more, and the tick is the same again: this is how far 19 bits reach.
-        assert_eq!(now.published(lane).cleared(seen, lane).ready(), Ready::ALL - lane);
+        assert_eq!(
+            now.published(lane).cleared(seen, lane).ready(),
+            Ready::ALL - lane
+        );
     }
 }
 
