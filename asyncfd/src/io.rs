@@ -2,7 +2,8 @@
 //! which a transfer tells that there is nothing left.
 //!
 //! Used by the socket types of `net`; `AsyncFd` itself never guesses. The rule has a test per kind
-//! of descriptor in `tests/draining.rs`.
+//! of descriptor in `tests/draining.rs`, and what happens during a
+//! call is tested in `io/tests.rs`.
 
 #![forbid(unsafe_code)]
 
@@ -10,6 +11,9 @@ use std::io;
 use std::task::{Context, Poll, ready};
 
 use reactor::{Direction, Interest, ReadyEvent, Registration};
+
+#[cfg(test)]
+mod tests;
 
 /// The most that Linux moves in one call, on the largest page size it has (`MAX_RW_COUNT` is
 /// `INT_MAX` cut down to a page). A transfer as long as this may have been cut by the system, so it

@@ -7,10 +7,12 @@
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
+#[cfg(target_vendor = "apple")]
+use std::os::fd::OwnedFd;
 use std::os::unix::net::SocketAddr as UnixAddr;
 
-use rustix::net::{RecvFlags, SendFlags, SocketAddrAny, SocketAddrUnix};
+use rustix::net::{RecvFlags, SendFlags};
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// How many connections may wait to be accepted: Linux's SOMAXCONN, which the system lowers to
@@ -91,67 +93,58 @@ pub(crate) fn start_connect(socket: &Socket, address: &socket2::SockAddr) -> io:
     }
 }
 
-/// Takes a connection from a listener, non-blocking and closed on exec.
+/// What accept(2) said, for the loops in `io.rs`.
 ///
-/// A connection that was gone before it could be taken is reported as an interruption: the loops in
-/// `io.rs` try again, by way of the task's budget.
-fn accept(fd: impl AsFd) -> io::Result<(OwnedFd, Option<SocketAddrAny>)> {
+/// A connection that was gone before it could be taken is reported as an interruption: they try
+/// again then, by way of the task's budget.
+fn accepted<T>(result: rustix::io::Result<T>) -> io::Result<T> {
     use rustix::io::Errno;
-    accept_once(fd.as_fd()).map_err(|error| match error {
+    result.map_err(|error| match error {
         Errno::CONNABORTED => Errno::INTR.into(),
         error => error.into(),
     })
 }
 
-#[cfg(not(target_vendor = "apple"))]
-fn accept_once(
-    fd: std::os::fd::BorrowedFd<'_>,
-) -> rustix::io::Result<(OwnedFd, Option<SocketAddrAny>)> {
-    use rustix::net::SocketFlags;
-    rustix::net::acceptfrom_with(fd, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)
-}
-
-/// Between the calls another thread may fork and leak the socket; there is no accept4(2) to prevent
-/// that.
-#[cfg(target_vendor = "apple")]
-fn accept_once(
-    fd: std::os::fd::BorrowedFd<'_>,
-) -> rustix::io::Result<(OwnedFd, Option<SocketAddrAny>)> {
-    let (socket, address) = rustix::net::acceptfrom(fd)?;
-    rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
-    rustix::io::ioctl_fionbio(&socket, true)?;
-    Ok((socket, address))
-}
-
+/// Takes a connection from a listener, non-blocking and closed on exec.
 pub(crate) fn accept_tcp(fd: impl AsFd) -> io::Result<(std::net::TcpStream, SocketAddr)> {
-    let (socket, address) = accept(fd)?;
+    #[cfg(not(target_vendor = "apple"))]
+    let (socket, address) = accepted(rustix::net::acceptfrom_with(fd, ACCEPT_FLAGS))?;
+    #[cfg(target_vendor = "apple")]
+    let (socket, address) = {
+        let (socket, address) = accepted(rustix::net::acceptfrom(fd))?;
+        (set_flags(socket)?, address)
+    };
     let address = address.ok_or(rustix::io::Errno::AFNOSUPPORT)?;
     Ok((socket.into(), SocketAddr::try_from(address)?))
 }
 
+/// As [`accept_tcp`].
+///
+/// The peer's name takes a call of its own: a peer may choose a path that fills its address to the
+/// last byte, and only the standard library's reading of addresses, which begins with a call, is
+/// prepared for that.
 pub(crate) fn accept_unix(fd: impl AsFd) -> io::Result<(std::os::unix::net::UnixStream, UnixAddr)> {
-    let (socket, address) = accept(fd)?;
-    let address = match address {
-        Some(address) => unix_address(&SocketAddrUnix::try_from(address)?)?,
-        None => unnamed()?,
+    #[cfg(not(target_vendor = "apple"))]
+    let socket = accepted(rustix::net::accept_with(fd, ACCEPT_FLAGS))?;
+    #[cfg(target_vendor = "apple")]
+    let socket = set_flags(accepted(rustix::net::accept(fd))?)?;
+    let stream = std::os::unix::net::UnixStream::from(socket);
+    // No name to be had is no reason to lose the connection.
+    let address = match stream.peer_addr() {
+        Ok(address) => address,
+        Err(_) => UnixAddr::from_pathname("")?,
     };
-    Ok((socket.into(), address))
+    Ok((stream, address))
 }
 
-/// std's form of an address; it has no constructor from the raw one.
-fn unix_address(address: &SocketAddrUnix) -> io::Result<UnixAddr> {
-    use std::os::unix::ffi::OsStrExt;
-    if let Some(path) = address.path() {
-        return UnixAddr::from_pathname(std::ffi::OsStr::from_bytes(path.to_bytes()));
-    }
-    #[cfg(target_os = "linux")]
-    if let Some(name) = address.abstract_name() {
-        use std::os::linux::net::SocketAddrExt;
-        return UnixAddr::from_abstract_name(name);
-    }
-    unnamed()
-}
+#[cfg(not(target_vendor = "apple"))]
+const ACCEPT_FLAGS: rustix::net::SocketFlags =
+    rustix::net::SocketFlags::NONBLOCK.union(rustix::net::SocketFlags::CLOEXEC);
 
-fn unnamed() -> io::Result<UnixAddr> {
-    UnixAddr::from_pathname("")
+/// There is no accept4(2) here, so another thread may fork before this and leak the socket.
+#[cfg(target_vendor = "apple")]
+fn set_flags(socket: OwnedFd) -> io::Result<OwnedFd> {
+    rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
+    rustix::io::ioctl_fionbio(&socket, true)?;
+    Ok(socket)
 }

@@ -1,0 +1,207 @@
+//! The proof by arithmetic, and changes that come while an operation runs.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
+
+use reactor::{Direction, Interest, Placement, Reactor, Ready, Registration};
+
+use super::{CALL_BYTES_MAX, ShortTransfer, attempt, poll, wait};
+
+const READ: Interest = Interest::READABLE;
+
+struct Stream {
+    reactor: Reactor,
+    near: UnixStream,
+    far: UnixStream,
+    registration: Registration,
+}
+
+impl Stream {
+    fn new() -> Self {
+        let reactor = Reactor::builder().shards(1).build().unwrap();
+        let (near, far) = UnixStream::pair().unwrap();
+        near.set_nonblocking(true).unwrap();
+        let placement = Placement::Hash;
+        let registration =
+            Registration::new(reactor.handle(), placement, &near, READ, Ready::EMPTY).unwrap();
+        Self {
+            reactor,
+            near,
+            far,
+            registration,
+        }
+    }
+
+    /// Sends, and returns once the shard has published it.
+    fn send(&self, bytes: &[u8]) {
+        (&self.far).write_all(bytes).unwrap();
+        // Events keep their order on one shard, so that of a socket made ready now comes later.
+        let (near, mut far) = UnixStream::pair().unwrap();
+        let handle = self.reactor.handle();
+        let later = Registration::new(handle, Placement::Hash, &near, READ, Ready::EMPTY).unwrap();
+        far.write_all(b"x").unwrap();
+        self.reactor.block_on(later.ready(READ)).unwrap();
+    }
+
+    fn receive(&self) -> io::Result<usize> {
+        (&self.near).read(&mut [0; 64])
+    }
+
+    fn cached(&self) -> Ready {
+        self.registration.try_ready(READ).unwrap().ready()
+    }
+
+    /// Runs an operation in the three ways.
+    fn each_way(
+        &self,
+        mut operation: impl FnMut() -> io::Result<usize>,
+        mut before: impl FnMut(),
+        mut after: impl FnMut(io::Result<usize>),
+    ) {
+        let drained = |&n: &usize| n < 64;
+        before();
+        after(attempt(&self.registration, READ, &mut operation, drained));
+        before();
+        after(
+            self.reactor
+                .block_on(wait(&self.registration, READ, &mut operation, drained)),
+        );
+        before();
+        after(self.reactor.block_on(poll_fn(|cx| {
+            poll(
+                &self.registration,
+                cx,
+                Direction::Read,
+                &mut operation,
+                drained,
+            )
+        })));
+    }
+}
+
+#[test]
+fn a_short_transfer_is_proof_between_nothing_and_all() {
+    let drained = |n, len| ShortTransfer::Drained.is_proof(n, len);
+    assert!(drained(1, 2) && drained(1, 4096) && drained(4095, 4096));
+    assert!(!drained(0, 0) && !drained(0, 4096) && !drained(1, 1) && !drained(4096, 4096));
+    // As much as one call moves was cut by the system and not by the buffer's end.
+    assert!(drained(CALL_BYTES_MAX - 1, usize::MAX));
+    assert!(!drained(CALL_BYTES_MAX, usize::MAX));
+    assert!(
+        !drained(0x7fff_f000, 0x8000_0000),
+        "MAX_RW_COUNT on pages of 4 KiB"
+    );
+    for (n, len) in [(0, 0), (1, 2), (2, 2), (4095, 4096)] {
+        assert!(!ShortTransfer::SaysNothing.is_proof(n, len));
+    }
+}
+
+#[test]
+fn a_transfer_that_drains_clears() {
+    let stream = Stream::new();
+    stream.each_way(
+        || stream.receive(),
+        || stream.send(b"abc"),
+        |result| {
+            assert_eq!(result.unwrap(), 3);
+            assert_eq!(stream.cached(), Ready::EMPTY);
+        },
+    );
+}
+
+#[test]
+fn what_arrives_during_a_transfer_that_drains_stays_ready() {
+    let stream = Stream::new();
+    stream.each_way(
+        || {
+            let n = stream.receive();
+            stream.send(b"later");
+            n
+        },
+        || stream.send(b"abc"),
+        |result| {
+            assert_eq!(result.unwrap(), 3);
+            assert_eq!(stream.cached(), Ready::READABLE, "it came after the look");
+            assert_eq!(stream.receive().unwrap(), 5);
+            assert_eq!(
+                attempt(&stream.registration, READ, || Ok(1), |_| true).unwrap(),
+                1
+            );
+        },
+    );
+}
+
+#[test]
+fn what_arrives_during_a_call_that_blocks_stays_ready() {
+    let stream = Stream::new();
+    let calls = Cell::new(0);
+    stream.each_way(
+        || {
+            calls.set(calls.get() + 1);
+            let result = stream.receive();
+            if calls.get() == 1 {
+                assert_eq!(
+                    result.as_ref().unwrap_err().kind(),
+                    io::ErrorKind::WouldBlock
+                );
+                stream.send(b"later");
+            }
+            result
+        },
+        || {
+            // Cached, and not true any more.
+            calls.set(0);
+            stream.send(b"abc");
+            assert_eq!(stream.receive().unwrap(), 3);
+        },
+        |result| {
+            assert_eq!(result.unwrap(), 5);
+            assert_eq!(calls.get(), 2);
+        },
+    );
+}
+
+#[test]
+fn a_call_that_blocks_clears_and_an_interrupted_one_is_made_again() {
+    let stream = Stream::new();
+    stream.send(b"abc");
+    assert_eq!(stream.receive().unwrap(), 3);
+    let blocked = attempt(&stream.registration, READ, || stream.receive(), |_| false);
+    assert_eq!(blocked.unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    assert_eq!(stream.cached(), Ready::EMPTY);
+
+    let calls = Cell::new(0);
+    stream.each_way(
+        || {
+            calls.set(calls.get() + 1);
+            if calls.get() == 1 {
+                Err(io::ErrorKind::Interrupted.into())
+            } else {
+                stream.receive()
+            }
+        },
+        || {
+            calls.set(0);
+            stream.send(b"abc");
+        },
+        |result| {
+            assert_eq!(result.unwrap(), 3);
+            assert_eq!(calls.get(), 2);
+        },
+    );
+}
+
+#[test]
+fn an_error_is_returned_and_clears_nothing() {
+    let stream = Stream::new();
+    stream.each_way(
+        || Err(io::Error::other("mine")),
+        || stream.send(b"abc"),
+        |result| {
+            assert_eq!(result.unwrap_err().to_string(), "mine");
+            assert_eq!(stream.cached(), Ready::READABLE);
+        },
+    );
+}
