@@ -1,0 +1,139 @@
+//! Wakers that come back to the very descriptor they wait for: as they are cloned, woken and dropped. A lock held over any
+//! of these would make this a deadlock, which the deadline ends.
+#![expect(unsafe_code, reason = "a waker that notices its own clones needs a vtable of its own")]
+
+mod support;
+
+use std::io::Write;
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, Weak, mpsc};
+use std::task::{Context, RawWaker, RawWakerVTable, Waker};
+use std::thread;
+
+use reactor::{Direction, Interest, Placement, Ready, Registration};
+
+const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
+
+struct Meddler {
+    registration: Weak<Registration>,
+    depth: AtomicUsize,
+    clones: AtomicUsize,
+    wakes: AtomicUsize,
+    drops: AtomicUsize,
+    woken: Mutex<mpsc::Sender<()>>,
+}
+
+impl Meddler {
+    /// Does all that a task can do with its registration, but not from within itself.
+    fn meddle(&self) {
+        let outermost = self.depth.fetch_add(1, Ordering::SeqCst) == 0;
+        if let Some(registration) = self.registration.upgrade().filter(|_| outermost) {
+            let mut cx = Context::from_waker(Waker::noop());
+            for direction in [Direction::Read, Direction::Write] {
+                let _ = registration.poll_ready(&mut cx, direction);
+            }
+            let mut wait = Box::pin(registration.ready(BOTH));
+            let _ = wait.as_mut().poll(&mut cx);
+            drop(wait);
+            let _ = registration.try_ready(BOTH).map(|event| registration.clear(event));
+            let _ = registration.clear_closed();
+        }
+        self.depth.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+static VTABLE: RawWakerVTable = RawWakerVTable::new(
+    |data| {
+        let meddler = borrow(&data);
+        meddler.clones.fetch_add(1, Ordering::SeqCst);
+        meddler.meddle();
+        // SAFETY: `data` is an `Arc<Meddler>` that this waker holds a count of.
+        unsafe { Arc::increment_strong_count(data.cast::<Meddler>()) };
+        RawWaker::new(data, &VTABLE)
+    },
+    |data| {
+        let meddler = borrow(&data);
+        meddler.wakes.fetch_add(1, Ordering::SeqCst);
+        meddler.meddle();
+        let _ = meddler.woken.lock().unwrap().send(());
+        release(data);
+    },
+    |data| {
+        borrow(&data).wakes.fetch_add(1, Ordering::SeqCst);
+    },
+    |data| {
+        borrow(&data).drops.fetch_add(1, Ordering::SeqCst);
+        borrow(&data).meddle();
+        release(data);
+    },
+);
+
+fn borrow(data: &*const ()) -> &Meddler {
+    // SAFETY: each waker of this vtable holds a count of the `Arc<Meddler>` it points to.
+    unsafe { &*data.cast::<Meddler>() }
+}
+
+fn release(data: *const ()) {
+    // SAFETY: as in `borrow`; the waker that this was gives its count up.
+    drop(unsafe { Arc::from_raw(data.cast::<Meddler>()) });
+}
+
+fn waker(meddler: &Arc<Meddler>) -> Waker {
+    let data = Arc::into_raw(Arc::clone(meddler)).cast::<()>();
+    // SAFETY: the vtable keeps the contract: counts are atomic, and each waker has one.
+    unsafe { Waker::new(data, &VTABLE) }
+}
+
+#[test]
+fn a_waker_may_meddle_with_its_descriptor_at_any_moment() {
+    let (done, finished) = mpsc::channel();
+    thread::spawn(move || {
+        let reactor = support::reactor(1);
+        let (near, mut far) = UnixStream::pair().unwrap();
+        near.set_nonblocking(true).unwrap();
+        let registration = Arc::new(
+            Registration::new(
+                reactor.handle(),
+                Placement::Hash,
+                &near,
+                Interest::READABLE,
+                Ready::EMPTY,
+            )
+            .unwrap(),
+        );
+        let (woken, wakes) = mpsc::channel();
+        let meddler = Arc::new(Meddler {
+            registration: Arc::downgrade(&registration),
+            depth: AtomicUsize::new(0),
+            clones: AtomicUsize::new(0),
+            wakes: AtomicUsize::new(0),
+            drops: AtomicUsize::new(0),
+            woken: Mutex::new(woken),
+        });
+        for _ in 0..50 {
+            let waker = waker(&meddler);
+            let mut cx = Context::from_waker(&waker);
+            // The second poll displaces the first waker, which is dropped.
+            let second = self::waker(&meddler);
+            let mut other = Context::from_waker(&second);
+            let _ = registration.poll_ready(&mut other, Direction::Read);
+            let mut waits: Vec<_> =
+                (0..5).map(|_| Box::pin(registration.ready(Interest::READABLE))).collect();
+            for wait in &mut waits {
+                let _ = wait.as_mut().poll(&mut cx);
+            }
+            let _ = registration.poll_ready(&mut cx, Direction::Read);
+            far.write_all(b"x").unwrap();
+            support::receive(&wakes, "a wake");
+        }
+        let counts = [&meddler.clones, &meddler.wakes, &meddler.drops]
+            .map(|count| count.load(Ordering::SeqCst));
+        drop(registration);
+        drop(reactor);
+        done.send((counts, Arc::strong_count(&meddler))).unwrap();
+    });
+    let (counts, kept) = support::receive(&finished, "the meddling");
+    assert!(counts.into_iter().all(|count| count >= 50), "clones, wakes, drops: {counts:?}");
+    assert_eq!(kept, 1, "a waker is kept somewhere");
+}
