@@ -188,6 +188,18 @@ pub enum IoSurface {
     Poll,
 }
 
+impl IoSurface {
+    /// Its word on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Helpers => "helpers",
+            Self::Guards => "guards",
+            Self::Poll => "poll",
+        }
+    }
+}
+
 /// How a report is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {

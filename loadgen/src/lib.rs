@@ -1,16 +1,63 @@
-//! A load generator for TCP services with very many connections.
+//! A load generator for TCP services with very many connections, written on the sharded reactor it is there to measure.
+//!
+//! The program (`src/main.rs`) is [`cli::main`]. A run goes through four stages, each named after its module:
+//!
+//! ```text
+//!  main thread                     shard threads (-t), one Rc<Shard> each
+//!  run       arguments, limits,
+//!            target, reactor
+//!  conduct   spawns a supervisor ─▶ supervise   a tick every 10 ms: commands, silence, end
+//!            waits for events    ◀─   ramp        opens connections, each served once
+//!            Go                  ─▶   dispatch    open loop: hands out scheduled requests
+//!            CPU and memory at        connection  a task each: Transport + Exchange
+//!            both ends of the         tally       counters and histograms, plain fields
+//!            measured part
+//!            Close               ─▶ results
+//!  conclude  merge, warnings, exit code
+//!  report    text, JSON
+//! ```
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`args`], [`cli`], [`run`] | the command line, and a run from there to the exit code |
+//! | `plan`, `control`, `conduct`, `conclude` | a run as data; how the threads speak; the main thread; the verdict |
+//! | `shard`, `supervise`, `ramp`, `dispatch`, `connection`, `link`, `news` | what runs on a shard |
+//! | `transport`, `scratch`, [`sources`] | the three I/O surfaces, shared buffers, source addresses |
+//! | [`exchange`], [`payload`], [`schedule`] | the conversation without I/O, verifiable bytes, intended send times |
+//! | [`clock`], [`histogram`], `tally`, [`failure`] | time, latencies, counters, errors by kind |
+//! | [`server_side`], [`embedded`] | CPU time and memory of a process; the server in a child process |
+//! | [`report`], [`compare`], [`stats`] | results, rendered; two contenders; the statistics |
 #![forbid(unsafe_code)]
 
 pub mod args;
+pub mod cli;
 pub mod clock;
 pub mod compare;
+mod conclude;
+mod conduct;
+mod connection;
+mod control;
+mod cpu;
+mod dispatch;
 pub mod embedded;
 pub mod exchange;
 pub mod failure;
 pub mod histogram;
+mod link;
+mod news;
 pub mod payload;
+mod plan;
+mod progress;
+mod ramp;
 pub mod report;
+pub mod run;
 pub mod schedule;
+mod scratch;
 pub mod server_side;
+mod shard;
+mod signals;
 pub mod sources;
 pub mod stats;
+mod supervise;
+mod tally;
+mod transport;

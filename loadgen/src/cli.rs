@@ -1,0 +1,50 @@
+//! The program: reads the command line, does what it says, and says how it went by its exit code.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Cli, Command, CompareArgs, Format};
+use crate::{compare, embedded, run};
+
+/// Runs the program. clap ends the process on arguments it cannot read, with code 2, and after `--help`.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match cli.command {
+        Some(Command::Compare(args)) => compare_files(&args),
+        Some(Command::EmbeddedServer(args)) => match embedded::serve(&args) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&format!("embedded server: {error}"), 1),
+        },
+        None => match run::run(&cli.run, std::env::args().collect()) {
+            Ok(code) => ExitCode::from(code),
+            Err(refusal) => fail(&refusal.message, refusal.exit_code),
+        },
+    }
+}
+
+fn compare_files(args: &CompareArgs) -> ExitCode {
+    let comparison = match compare::run(&args.a, &args.b) {
+        Ok(comparison) => comparison,
+        Err(message) => return fail(&message, 1),
+    };
+    let text = match args.format {
+        Format::Text => comparison.render(),
+        Format::Json => match serde_json::to_string(&comparison) {
+            Ok(json) => json + "\n",
+            Err(error) => return fail(&format!("JSON: {error}"), 1),
+        },
+    };
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => fail(&format!("standard output: {error}"), 1),
+    }
+}
+
+fn fail(message: &str, code: u8) -> ExitCode {
+    eprintln!("loadgen: {message}");
+    ExitCode::from(code)
+}

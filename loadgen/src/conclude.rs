@@ -1,0 +1,344 @@
+//! From what was seen to what is said: merges the shards, names what went wrong and what makes the figures doubtful, and
+//! decides how the run ended. Pure. Tests: `conclude/tests.rs`.
+
+use crate::args::Pin;
+use crate::clock::{Nanos, seconds};
+use crate::conduct::{Costs, Seen};
+use crate::control::ShardResult;
+use crate::failure::Errors;
+use crate::plan::{Amount, Pace, Plan};
+use crate::report::units::{count, duration, metric, plural};
+use crate::report::{
+    Connections, Distribution, ErrorCount, FORMAT, Generator, Latency, Machine, Outcome, Report,
+    Requests, Server, Settings, Status, Target, Throughput, VERSION,
+};
+use crate::signals::exit_code;
+use crate::tally::Tally;
+
+/// A thread that wants the CPU for this share of the time limits the result.
+const BUSY: f64 = 0.95;
+/// Waiting for a CPU this share of the time shows in the latencies.
+const CROWDED: f64 = 0.10;
+/// A generator later than this with one request in a hundred does not keep its schedule.
+const LAG_MAX: Nanos = 1_000_000;
+/// Answering less than this share of what the schedule asks for is not keeping up.
+const KEPT_UP: f64 = 0.99;
+
+/// What a report says besides what was measured.
+#[derive(Debug, Clone)]
+pub(crate) struct Context {
+    pub(crate) command: Vec<String>,
+    pub(crate) started_unix_ms: u64,
+    pub(crate) target: Target,
+    pub(crate) pin: Pin,
+    /// Remarks from before the run.
+    pub(crate) notes: Vec<String>,
+    /// Doubts from before the run.
+    pub(crate) warnings: Vec<String>,
+    /// Process looked at as the server.
+    pub(crate) server_pid: Option<i32>,
+    /// What is known about the embedded server's early end.
+    pub(crate) server_ended: Option<String>,
+}
+
+/// The report of a run.
+pub(crate) fn conclude(plan: &Plan, context: Context, seen: &Seen) -> Report {
+    let total = Total::of(plan, seen);
+    let tally = &total.tally;
+    let elapsed = elapsed(plan, seen, tally);
+    let launched = tally.answered + tally.unanswered + tally.interrupted;
+    let completed = tally.completed;
+    let lag = tally.lag.as_ref().map(Distribution::from);
+    let mut report = Report {
+        format: FORMAT.to_owned(),
+        version: VERSION,
+        loadgen: env!("CARGO_PKG_VERSION").to_owned(),
+        command: context.command,
+        started_unix_ms: context.started_unix_ms,
+        machine: Machine::this(),
+        target: context.target,
+        settings: settings(plan, &context.pin),
+        outcome: Outcome {
+            status: Status::Ok,
+            exit_code: 0,
+            messages: Vec::new(),
+            warnings: context.warnings,
+            notes: context.notes,
+            generator_was_bottleneck: false,
+        },
+        elapsed_s: seconds(elapsed),
+        connections: Connections {
+            requested: plan.connections,
+            connected: total.connected,
+            peak_live: seen.peak_live,
+            served: total.served,
+            active: plan.active,
+            ramp_s: seconds(seen.ramp),
+            connect_latency: Distribution::from(&tally.connect),
+        },
+        requests: Requests {
+            scheduled: if plan.is_open() {
+                tally.scheduled
+            } else {
+                launched
+            },
+            launched,
+            answered: tally.answered,
+            unanswered: tally.unanswered,
+            interrupted: tally.interrupted,
+            completed,
+            bytes_read: tally.bytes_read,
+        },
+        throughput: Throughput::new(completed, tally.bytes_read, elapsed, &seen.intervals),
+        latency: Latency {
+            raw: Distribution::from(&tally.raw),
+            corrected: tally.corrected.as_ref().map(Distribution::from),
+            schedule_lag: lag,
+        },
+        generator: generator(&seen.generator, &total, completed),
+        server: context
+            .server_pid
+            .map(|pid| server(pid, &seen.server, completed, total.connected)),
+        errors: ErrorCount::list(&total.errors),
+    };
+    warn(plan, seen, &total, &mut report);
+    judge(plan, seen, &total.errors, context.server_ended, &mut report);
+    report
+}
+
+/// All shards together.
+struct Total {
+    tally: Tally,
+    errors: Errors,
+    connected: u32,
+    served: u32,
+    /// Of the busiest thread.
+    busy: f64,
+    /// Of the one that waited most.
+    waited: f64,
+}
+
+impl Total {
+    fn of(plan: &Plan, seen: &Seen) -> Self {
+        let by_request = matches!(plan.amount, Amount::Requests(_));
+        let mut total = Self {
+            tally: Tally::new(plan.is_open(), by_request),
+            errors: Errors::default(),
+            connected: 0,
+            served: 0,
+            busy: 0.0,
+            waited: 0.0,
+        };
+        for ShardResult {
+            tally,
+            errors,
+            connected,
+            served,
+            busy,
+            waited,
+        } in &seen.results
+        {
+            total.tally.merge(tally);
+            total.errors.merge(errors);
+            total.connected += connected;
+            total.served += served;
+            total.busy = total.busy.max(*busy);
+            total.waited = total.waited.max(*waited);
+        }
+        total
+    }
+}
+
+/// The length of the measured part.
+fn elapsed(plan: &Plan, seen: &Seen, tally: &Tally) -> Nanos {
+    let Some(timeline) = seen.timeline else {
+        return 0;
+    };
+    let until = match (plan.amount, seen.aborted_at) {
+        (Amount::Time(_), None) => timeline.until,
+        (Amount::Time(_), Some(aborted)) => timeline.until.min(aborted),
+        (Amount::Requests(_), _) => tally.last_answer,
+    };
+    until.saturating_sub(timeline.from)
+}
+
+fn settings(plan: &Plan, pin: &Pin) -> Settings {
+    let (rate, arrivals, pipeline) = match plan.pace {
+        Pace::Closed { pipeline } => (None, None, u32::try_from(pipeline).unwrap_or(u32::MAX)),
+        Pace::Open { rate, arrivals } => (Some(rate), Some(arrivals), 1),
+    };
+    let (duration_s, requests) = match plan.amount {
+        Amount::Time(time) => (Some(seconds(time)), None),
+        Amount::Requests(requests) => (None, Some(requests)),
+    };
+    Settings {
+        connections: plan.connections,
+        active: plan.active,
+        threads: plan.threads,
+        duration_s,
+        requests,
+        rate,
+        arrivals,
+        pipeline,
+        size: plan.size,
+        connect_rate: plan.connect_rate,
+        timeout_s: seconds(plan.timeout),
+        warmup_s: seconds(plan.warmup),
+        io: plan.io,
+        verify: plan.verify,
+        pin: match pin {
+            Pin::None => "none".to_owned(),
+            Pin::Auto => "auto".to_owned(),
+            Pin::Cpus(cpus) => cpus
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(","),
+        },
+    }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a report shows at most nine digits"
+)]
+fn per(ns: Nanos, requests: u64) -> Option<f64> {
+    (requests > 0).then(|| ns as f64 / 1e3 / requests as f64)
+}
+
+fn generator(costs: &Costs, total: &Total, completed: u64) -> Generator {
+    let cpu = costs.cpu.unwrap_or_default();
+    Generator {
+        cpu_user_s: seconds(cpu.user),
+        cpu_system_s: seconds(cpu.system),
+        cpu_us_per_request: per(cpu.total(), completed).unwrap_or(0.0),
+        busiest_thread: total.busy,
+        waited_for_cpu_s: seconds(cpu.waited),
+        resident_bytes: costs.resident_peak,
+    }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a report shows at most nine digits"
+)]
+fn server(pid: i32, costs: &Costs, completed: u64, connected: u32) -> Server {
+    let grown = costs.resident_connected.checked_sub(costs.resident_before);
+    let cpu = costs.cpu.filter(|cpu| cpu.total() > 0);
+    Server {
+        pid,
+        cpu_user_s: cpu.map_or(0.0, |cpu| seconds(cpu.user)),
+        cpu_system_s: cpu.map_or(0.0, |cpu| seconds(cpu.system)),
+        cpu_us_per_request: cpu.and_then(|cpu| per(cpu.total(), completed)),
+        cpu_user_us_per_request: cpu.and_then(|cpu| per(cpu.user, completed)),
+        cpu_system_us_per_request: cpu.and_then(|cpu| per(cpu.system, completed)),
+        requests_per_cpu_s: cpu
+            .and_then(|cpu| (completed > 0).then(|| completed as f64 / seconds(cpu.total()))),
+        resident_before_bytes: costs.resident_before,
+        resident_connected_bytes: costs.resident_connected,
+        resident_peak_bytes: costs.resident_peak,
+        bytes_per_connection: grown
+            .filter(|_| connected > 0)
+            .map(|grown| grown as f64 / f64::from(connected)),
+    }
+}
+
+/// Says what makes the figures doubtful.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a report shows at most nine digits"
+)]
+fn warn(plan: &Plan, seen: &Seen, total: &Total, report: &mut Report) {
+    let warnings = &mut report.outcome.warnings;
+    let mut bottleneck = false;
+    let tally = &total.tally;
+    if plan.is_open() {
+        let late = tally.lag.as_ref().map_or(0, |lag| lag.quantile(0.99));
+        if late > LAG_MAX {
+            bottleneck = true;
+            warnings.push(format!(
+                "the generator did not keep its schedule: one request in a hundred was sent {} late or more; \
+                 corrected latency contains that",
+                duration(late)
+            ));
+        }
+        let kept = tally.completed as f64;
+        if tally.scheduled > 0
+            && kept < KEPT_UP * tally.scheduled as f64
+            && seen.aborted_at.is_none()
+        {
+            let elapsed = report.elapsed_s.max(f64::MIN_POSITIVE);
+            warnings.push(format!(
+                "{} requests/s were due and {} answered in time: the rate is above what could be served",
+                metric(tally.scheduled as f64 / elapsed),
+                metric(kept / elapsed)
+            ));
+        }
+    } else if total.busy + total.waited >= BUSY {
+        bottleneck = true;
+        warnings.push(format!(
+            "the generator's busiest thread wanted the CPU {:.0}% of the time: it may have been the bottleneck (-t, -P)",
+            (total.busy + total.waited).min(1.0) * 100.0
+        ));
+    }
+    if total.waited >= CROWDED {
+        bottleneck = true;
+        warnings.push(format!(
+            "a thread of the generator had to wait for a CPU {:.0}% of the time: latencies contain that wait",
+            total.waited * 100.0
+        ));
+    }
+    if tally.unanswered > 0 && total.errors.total() == 0 {
+        warnings.push(format!(
+            "{} unanswered when the run gave up",
+            plural(tally.unanswered, "request")
+        ));
+    }
+    if let Some(error) = &seen.server.error {
+        warnings.push(format!(
+            "the server's process could not be looked at: {error}"
+        ));
+    }
+    report.outcome.generator_was_bottleneck = bottleneck;
+}
+
+/// Decides how the run ended, and says why it failed.
+fn judge(
+    plan: &Plan,
+    seen: &Seen,
+    errors: &Errors,
+    server_ended: Option<String>,
+    report: &mut Report,
+) {
+    let outcome = &mut report.outcome;
+    let messages = &mut outcome.messages;
+    for (kind, how_often, first) in errors.iter() {
+        let of = count(plan.connections.into());
+        messages.push(format!(
+            "{}: {kind}: {} of {of} connections ({first})",
+            plan.target,
+            count(how_often)
+        ));
+    }
+    if seen.lost > 0 {
+        messages.push(format!(
+            "{} of the generator ended early: a bug in loadgen",
+            plural(seen.lost.into(), "thread")
+        ));
+    }
+    messages.extend(server_ended);
+    let interrupted = seen.signal.is_some();
+    let whole = report.connections.connected == plan.connections
+        && report.connections.served == plan.connections;
+    if messages.is_empty() && !interrupted && !whole {
+        messages.push("not every connection was served".to_owned());
+    }
+    (outcome.status, outcome.exit_code) = match (seen.signal, messages.is_empty()) {
+        (Some(signal), _) => (Status::Interrupted, exit_code(signal)),
+        (None, false) => (Status::Failed, 1),
+        (None, true) => (Status::Ok, 0),
+    };
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,25 @@
+//! Buffers that all connections of a shard share.
+//!
+//! A connection that waits holds no buffer: bytes are read into, or produced in, the shard's scratch buffer at the moment the
+//! system takes part, and are used up before the task suspends.
+
+use std::cell::RefCell;
+
+/// Bytes moved by one system call at most.
+pub(crate) const SCRATCH_BYTES: usize = 64 * 1024;
+
+/// A buffer of one shard.
+#[derive(Debug)]
+pub(crate) struct Scratch(RefCell<Box<[u8]>>);
+
+impl Scratch {
+    pub(crate) fn new() -> Self {
+        Self(RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice()))
+    }
+
+    /// Lends the buffer for one call; what it leaves in there stays until the next one.
+    #[inline]
+    pub(crate) fn lend<R>(&self, call: impl FnOnce(&mut [u8]) -> R) -> R {
+        call(&mut self.0.borrow_mut())
+    }
+}
