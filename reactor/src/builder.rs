@@ -11,6 +11,10 @@ use crate::reactor::Reactor;
 use crate::shard::{Settings, ShardId};
 use crate::sys;
 
+/// More than this many events never come at once: it is the kernel's own default limit of descriptors a process
+/// (`/proc/sys/fs/nr_open`), and the buffer is 12 MiB already.
+const EVENTS_PER_POLL_MAX: usize = 1 << 20;
+
 /// What is called on each shard thread, with its shard.
 pub(crate) type ThreadHook = Arc<dyn Fn(ShardId) + Send + Sync>;
 
@@ -102,7 +106,7 @@ impl Builder {
         self
     }
 
-    /// How many events a shard takes from the OS at once, at most. Default: 1,024 (12 KiB of buffer). Must not be 0.
+    /// How many events a shard takes from the OS at once: from 1 to 1,048,576. Default: 1,024 (12 KiB of buffer).
     pub fn events_per_poll(mut self, events: usize) -> Self {
         self.settings.events_per_poll = events;
         self
@@ -131,7 +135,11 @@ impl Builder {
     /// not be had. Nothing is left running then.
     pub fn build(self) -> io::Result<Reactor> {
         let settings = &self.settings;
-        check("events_per_poll", settings.events_per_poll, usize::MAX)?;
+        check(
+            "events_per_poll",
+            settings.events_per_poll,
+            EVENTS_PER_POLL_MAX,
+        )?;
         check(
             "event_interval",
             settings.event_interval as usize,

@@ -179,6 +179,15 @@ fn a_panic_in_a_waker_that_awaits_a_task_is_counted() {
 }
 
 #[test]
+fn handles_are_send_and_sync_as_their_output_allows() {
+    fn send_and_sync<T: Send + Sync>() {}
+    send_and_sync::<reactor::JoinHandle<Cell<u8>>>();
+    send_and_sync::<reactor::AbortHandle>();
+    send_and_sync::<reactor::Handle>();
+    send_and_sync::<reactor::time::Sleep>();
+}
+
+#[test]
 fn dropping_the_handle_detaches() {
     let reactor = reactor(1);
     let (sender, receiver) = channel();

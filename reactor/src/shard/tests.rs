@@ -13,6 +13,7 @@ use crate::placement::Placement;
 use crate::shard::parker::Parker;
 use crate::shard::{Settings, Shard, ShardId, ShardRef, ShardShared, current};
 use crate::shutdown::Lifecycle;
+use crate::task::spawn_here;
 use crate::time::sleep_until;
 use crate::{budget, spawn_local};
 
@@ -188,5 +189,30 @@ fn the_end_drops_tasks_that_spawn_and_wake_as_they_go() {
         shard.end();
         assert_eq!(shard.shared.live.len(), 0);
         assert!(shard.run_queue.borrow().is_empty());
+    });
+}
+
+#[test]
+fn a_wake_that_arrives_after_the_end_leaves_nothing_behind() {
+    on_a_shard(|shard, _| {
+        let held = Arc::new(());
+        let theirs = Arc::clone(&held);
+        let future = async move {
+            let _theirs = theirs;
+            std::future::pending::<()>().await;
+        };
+        // What another thread holds that has set SCHEDULED, and has not pushed yet.
+        let spawned = spawn_here(future, ShardRef::clone(shard.shared_ref()));
+        let in_flight = spawned.first_run.unwrap();
+        drop(crate::JoinHandle::<()>::new(spawned.join));
+        shard.end();
+        assert_eq!(Arc::strong_count(&held), 1, "the future is dropped");
+        let before = Arc::strong_count(shard.shared_ref());
+        shard.shared.inbox.wake(in_flight);
+        assert_eq!(
+            Arc::strong_count(shard.shared_ref()),
+            before - 1,
+            "the task's memory went with its last reference"
+        );
     });
 }

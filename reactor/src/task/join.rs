@@ -13,6 +13,7 @@ use std::fmt;
 use std::io;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -73,6 +74,9 @@ impl<T> JoinHandle<T> {
     }
 }
 
+impl<T> UnwindSafe for JoinHandle<T> {}
+impl<T> RefUnwindSafe for JoinHandle<T> {}
+
 impl<T> Future for JoinHandle<T> {
     type Output = Result<T, JoinError>;
 
@@ -98,6 +102,10 @@ pub(crate) struct RawJoin<T, S: Schedule> {
 }
 
 impl<T, S: Schedule> Unpin for RawJoin<T, S> {}
+
+// SAFETY: a shared reference can ask whether the task has ended and abort it; the output is reached through `&mut` alone, so
+// sharing the handle never shares a `T`.
+unsafe impl<T: Send, S: Schedule> Sync for RawJoin<T, S> {}
 
 impl<T, S: Schedule> RawJoin<T, S> {
     /// `task` is the reference that `allocate` made for the join handle of a task whose output is a `T`.

@@ -60,7 +60,8 @@ impl<S: Schedule> RemoteQueue<S> {
 
     /// Takes all there is, oldest first. Only the shard.
     pub(crate) fn take_all(&self, take: impl FnMut(Runnable<S>)) {
-        if self.is_empty() {
+        let head = self.head.load(Ordering::Relaxed);
+        if head.is_null() || head == closed() {
             return;
         }
         // ORDERING [remote-take], partner [remote-push].
