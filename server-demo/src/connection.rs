@@ -6,7 +6,6 @@
 //! Echo needs no framing: bytes are answered in the order in which they come. Tests: `connection/tests.rs`, and
 //! `tests/echo.rs`, `tests/limits.rs`, `tests/drain.rs` of this package.
 
-use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::TcpStream as StdTcpStream;
@@ -19,11 +18,11 @@ use std::time::{Duration, Instant};
 use reactor::is_shutdown_error;
 use reactor::time::{self, Sleep};
 
-use crate::local::{Drain, Local};
+use crate::local::{Drain, Local, Scratch};
 use crate::server::Shared;
 use crate::shutdown::QUIET;
 use crate::stats::Counters;
-use crate::surface::{Surface, Waited};
+use crate::surface::{Surface, try_again};
 
 /// The right to one connection under the server's limit, on its way from the shard that accepted it to the one that
 /// will serve it. Dropped on the way, it counts as a connection that was cut off.
@@ -151,16 +150,66 @@ struct Connection<S> {
     socket: S,
 }
 
-/// What ends a wait for bytes other than bytes.
-#[derive(Debug, Clone, Copy)]
-enum Interruption {
+/// Why a surface's echo loop stopped.
+#[derive(Debug)]
+pub(crate) enum Halt {
+    /// The peer sent its end.
+    End,
+    /// A call failed.
+    Failed(io::Error),
+    /// The socket took only the first `sent` of the `len` bytes in the scratch buffer.
+    Unsent { sent: usize, len: usize },
+    /// No byte moved for as long as is allowed.
     Idle,
+    /// The server drains.
     Drain(Drain),
 }
 
+/// What an echo loop minds beside its socket: the shard's buffer and counters, the idle timeout, a drain.
+#[derive(Debug)]
+pub(crate) struct Watch<'a> {
+    local: &'a Local,
+    idle: &'a mut Idle,
+}
+
+impl Watch<'_> {
+    #[inline]
+    pub(crate) fn scratch(&self) -> &Scratch {
+        &self.local.scratch
+    }
+
+    /// Polled when there is nothing to read.
+    #[inline]
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Halt> {
+        match self.local.drain() {
+            Some(drain) => Poll::Ready(Halt::Drain(drain)),
+            None => self.idle.poll(cx).map(|()| Halt::Idle),
+        }
+    }
+
+    /// Takes the result of a write that was to send `len` bytes of the scratch buffer; `None` if it sent all.
+    #[inline]
+    pub(crate) fn answered(&mut self, sent: io::Result<usize>, len: usize) -> Option<Halt> {
+        let sent = match sent {
+            Ok(sent) => sent,
+            Err(error) if try_again(&error) => 0,
+            Err(error) => return Some(Halt::Failed(error)),
+        };
+        self.sent(sent);
+        (sent < len).then_some(Halt::Unsent { sent, len })
+    }
+
+    /// Notes that bytes were sent.
+    #[inline]
+    fn sent(&mut self, bytes: usize) {
+        self.local.counters().add_bytes(bytes as u64);
+        self.idle.touch();
+    }
+}
+
 impl<S: Surface> Connection<S> {
-    /// Serves the connection. What this future holds while it waits is held by every idle connection: it has no
-    /// nested futures on that path, and what is rare is in a box.
+    /// Serves the connection. What this future holds while the echo loop waits is held by every idle connection, so
+    /// what is rare is in a box.
     async fn run(&mut self) {
         // Once for the task's life; see `Local::listed`.
         poll_fn(|cx| {
@@ -170,39 +219,22 @@ impl<S: Surface> Connection<S> {
         .await;
         self.place.ending = loop {
             let (local, idle) = (&*self.place.local, &mut self.idle);
-            let waited = self.socket.read(&local.scratch, |cx| match local.drain() {
-                Some(drain) => Poll::Ready(Interruption::Drain(drain)),
-                None => idle.poll(cx).map(|()| Interruption::Idle),
-            });
-            let len = match waited.await {
-                Waited::Done(Ok(0)) => break Ending::Finished,
-                Waited::Done(Ok(len)) => len,
-                Waited::Done(Err(error)) => break Ending::of(error),
-                Waited::Instead(Interruption::Idle) => break Ending::Idle,
-                Waited::Instead(Interruption::Drain(drain)) => {
+            match self.socket.echo(Watch { local, idle }).await {
+                Halt::Unsent { sent, len } => {
+                    if let Err(ending) = Box::pin(self.send_rest(sent, len)).await {
+                        break ending;
+                    }
+                }
+                Halt::End => break Ending::Finished,
+                Halt::Failed(error) => break Ending::of(error),
+                Halt::Idle => break Ending::Idle,
+                Halt::Drain(drain) => {
                     break Box::pin(self.finish(drain))
                         .await
                         .unwrap_or_else(Ending::of);
                 }
-            };
-            match self.socket.write_now(&self.place.local.scratch, len).await {
-                Ok(sent) => {
-                    self.sent(sent);
-                    if sent < len
-                        && let Err(ending) = Box::pin(self.send_rest(sent, len)).await
-                    {
-                        break ending;
-                    }
-                }
-                Err(error) => break Ending::of(error),
             }
         };
-    }
-
-    /// Notes that bytes were sent.
-    fn sent(&mut self, bytes: usize) {
-        self.place.local.counters().add_bytes(bytes as u64);
-        self.idle.touch();
     }
 
     /// Sends what is left of the first `len` bytes of the scratch buffer, however long it takes the peer to read them.
@@ -228,7 +260,11 @@ impl<S: Surface> Connection<S> {
                 return Err(Ending::Failed);
             }
             done += sent;
-            self.sent(sent);
+            Watch {
+                local: &self.place.local,
+                idle: &mut self.idle,
+            }
+            .sent(sent);
         }
         Ok(())
     }
@@ -265,14 +301,8 @@ impl<S: Surface> Connection<S> {
 
     /// Reads to the scratch buffer if something comes in time, as it does where it is there already.
     async fn read_within(&mut self, patience: Duration) -> Option<io::Result<usize>> {
-        let read = self
-            .socket
-            .read(&self.place.local.scratch, |_| Poll::<Infallible>::Pending);
-        match time::timeout(patience, read).await {
-            Ok(Waited::Done(len)) => Some(len),
-            Ok(Waited::Instead(never)) => match never {},
-            Err(_quiet) => None,
-        }
+        let read = self.socket.read(&self.place.local.scratch);
+        time::timeout(patience, read).await.ok()
     }
 }
 

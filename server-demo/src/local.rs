@@ -73,11 +73,13 @@ impl Local {
     }
 
     /// This shard's counters.
+    #[inline]
     pub(crate) fn counters(&self) -> &Counters {
         &self.shared.counters[self.shard.index()]
     }
 
     /// What there is to know about the drain, once there is one.
+    #[inline]
     pub(crate) fn drain(&self) -> Option<Drain> {
         self.drain.get()
     }
@@ -124,11 +126,13 @@ impl Scratch {
     }
 
     /// Lends the buffer to be filled.
+    #[inline]
     pub(crate) fn fill<R>(&self, read: impl FnOnce(&mut [u8]) -> R) -> R {
         read(&mut self.0.borrow_mut())
     }
 
     /// Lends the first `len` bytes.
+    #[inline]
     pub(crate) fn with<R>(&self, len: usize, write: impl FnOnce(&[u8]) -> R) -> R {
         write(&self.0.borrow()[..len])
     }

@@ -1,52 +1,35 @@
 //! The three surfaces of `AsyncFd` that a connection can be written on: the socket helpers, guards, and polling.
 //!
-//! Each reads into the shard's scratch buffer only once there is something to read, so that waiting costs no memory.
-//! Called by `connection.rs` alone; knows nothing of drains, limits or timeouts. Tests: every integration test of this
-//! package runs on each surface.
+//! Each has the whole echo loop in its own manner, as a server written on that surface would, and hands over to
+//! `connection.rs` what is rare: an answer that does not fit the socket, an end, an error, a drain. Each reads into the
+//! shard's scratch buffer only once there is something to read, so that waiting costs no memory. Tests: every
+//! integration test of this package runs on each surface.
 
-use std::future::{Future, poll_fn, ready};
+use std::future::{Future, poll_fn};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream as StdTcpStream};
 use std::pin::pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use asyncfd::AsyncFd;
 use asyncfd::net::TcpStream;
 use reactor::{Handle, Placement};
 
+use crate::connection::{Halt, Watch};
 use crate::local::Scratch;
-
-/// How a wait for a socket ended.
-#[derive(Debug)]
-pub(crate) enum Waited<T> {
-    /// The call was made, with this result.
-    Done(io::Result<usize>),
-    /// Something else came first.
-    Instead(T),
-}
 
 /// A connected socket, seen through one surface of `AsyncFd`.
 pub(crate) trait Surface: Sized + 'static {
     /// Registers the socket on the current shard.
     fn open(stream: StdTcpStream) -> io::Result<Self>;
 
+    /// Sends back what comes, until something else is to be done. Idle connections wait in here: what this future
+    /// holds, each of them holds.
+    fn echo(&mut self, watch: Watch<'_>) -> impl Future<Output = Halt>;
+
     /// Waits until bytes can be read and reads them to the front of `scratch`; 0 is the end of what the peer sends.
     /// The bytes are there until the caller suspends.
-    ///
-    /// Whenever there is nothing to read, `meanwhile` is polled, and ends the wait if it is ready. It is an argument
-    /// rather than a future around this one, because nested futures would double the memory of an idle connection.
-    fn read<T>(
-        &mut self,
-        scratch: &Scratch,
-        meanwhile: impl FnMut(&mut Context<'_>) -> Poll<T>,
-    ) -> impl Future<Output = Waited<T>>;
-
-    /// Writes what the socket takes at once of the first `len` bytes of `scratch`, possibly nothing. Never suspends.
-    fn write_now(
-        &mut self,
-        scratch: &Scratch,
-        len: usize,
-    ) -> impl Future<Output = io::Result<usize>>;
+    fn read(&mut self, scratch: &Scratch) -> impl Future<Output = io::Result<usize>>;
 
     /// Waits until bytes can be written and writes some.
     fn write(&mut self, bytes: &[u8]) -> impl Future<Output = io::Result<usize>>;
@@ -56,7 +39,7 @@ pub(crate) trait Surface: Sized + 'static {
 }
 
 /// Whether a call is to be made again without telling anyone.
-fn try_again(error: &io::Error) -> bool {
+pub(crate) fn try_again(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
 }
 
@@ -64,40 +47,43 @@ fn try_again(error: &io::Error) -> bool {
 #[derive(Debug)]
 pub(crate) struct Helpers(TcpStream);
 
+impl Helpers {
+    #[inline]
+    fn poll_read(&self, cx: &mut Context<'_>, scratch: &Scratch) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.0.poll_read_ready(cx))?;
+            match scratch.fill(|buffer| self.0.try_read(buffer)) {
+                Err(error) if try_again(&error) => {}
+                result => return Poll::Ready(result),
+            }
+        }
+    }
+}
+
 impl Surface for Helpers {
     fn open(stream: StdTcpStream) -> io::Result<Self> {
         TcpStream::from_accepted(stream).map(Self)
     }
 
-    fn read<T>(
-        &mut self,
-        scratch: &Scratch,
-        mut meanwhile: impl FnMut(&mut Context<'_>) -> Poll<T>,
-    ) -> impl Future<Output = Waited<T>> {
+    fn echo(&mut self, mut watch: Watch<'_>) -> impl Future<Output = Halt> {
         poll_fn(move |cx| {
             loop {
-                match self.0.poll_read_ready(cx) {
-                    Poll::Ready(Ok(())) => {}
-                    Poll::Ready(Err(error)) => return Poll::Ready(Waited::Done(Err(error))),
-                    Poll::Pending => return meanwhile(cx).map(Waited::Instead),
-                }
-                match scratch.fill(|buffer| self.0.try_read(buffer)) {
-                    Err(error) if try_again(&error) => {}
-                    result => return Poll::Ready(Waited::Done(result)),
+                let len = match self.poll_read(cx, watch.scratch()) {
+                    Poll::Ready(Ok(0)) => return Poll::Ready(Halt::End),
+                    Poll::Ready(Ok(len)) => len,
+                    Poll::Ready(Err(error)) => return Poll::Ready(Halt::Failed(error)),
+                    Poll::Pending => return watch.poll(cx),
+                };
+                let sent = watch.scratch().with(len, |bytes| self.0.try_write(bytes));
+                if let Some(halt) = watch.answered(sent, len) {
+                    return Poll::Ready(halt);
                 }
             }
         })
     }
 
-    fn write_now(
-        &mut self,
-        scratch: &Scratch,
-        len: usize,
-    ) -> impl Future<Output = io::Result<usize>> {
-        ready(match scratch.with(len, |bytes| self.0.try_write(bytes)) {
-            Err(error) if try_again(&error) => Ok(0),
-            result => result,
-        })
+    fn read(&mut self, scratch: &Scratch) -> impl Future<Output = io::Result<usize>> {
+        poll_fn(|cx| self.poll_read(cx, scratch))
     }
 
     fn write(&mut self, bytes: &[u8]) -> impl Future<Output = io::Result<usize>> {
@@ -122,45 +108,58 @@ impl Surface for Guards {
         )?))
     }
 
-    async fn read<T>(
-        &mut self,
-        scratch: &Scratch,
-        mut meanwhile: impl FnMut(&mut Context<'_>) -> Poll<T>,
-    ) -> Waited<T> {
+    async fn echo(&mut self, mut watch: Watch<'_>) -> Halt {
         loop {
             let mut readable = pin!(self.0.readable());
             let guard = poll_fn(|cx| match readable.as_mut().poll(cx) {
-                Poll::Ready(guard) => Poll::Ready(Ok(guard)),
-                Poll::Pending => meanwhile(cx).map(Err),
+                Poll::Ready(guard) => Poll::Ready(guard.map_err(Halt::Failed)),
+                Poll::Pending => watch.poll(cx).map(Err),
             });
             let mut guard = match guard.await {
-                Ok(Ok(guard)) => guard,
-                Ok(Err(error)) => return Waited::Done(Err(error)),
-                Err(instead) => return Waited::Instead(instead),
+                Ok(guard) => guard,
+                Err(halt) => return halt,
             };
-            match guard.try_io(|socket| scratch.fill(|buffer| socket.get_ref().read(buffer))) {
-                Ok(Err(error)) if error.kind() == ErrorKind::Interrupted => {}
-                Ok(result) => return Waited::Done(result),
-                Err(_would_block) => {}
+            let read = |socket: &AsyncFd<StdTcpStream>| {
+                watch.scratch().fill(|buffer| socket.get_ref().read(buffer))
+            };
+            let len = match guard.try_io(read) {
+                Ok(Ok(0)) => return Halt::End,
+                Ok(Ok(len)) => len,
+                Ok(Err(error)) if error.kind() == ErrorKind::Interrupted => continue,
+                Ok(Err(error)) => return Halt::Failed(error),
+                Err(_would_block) => continue,
+            };
+            // One look: a guard if there is one now, else the rest waits in a buffer of its own.
+            let mut writable = pin!(self.0.writable());
+            let guard = poll_fn(|cx| match writable.as_mut().poll(cx) {
+                Poll::Ready(guard) => Poll::Ready(Some(guard)),
+                Poll::Pending => Poll::Ready(None),
+            });
+            let sent = match guard.await {
+                None => Ok(0),
+                Some(Err(error)) => Err(error),
+                Some(Ok(mut guard)) => guard
+                    .try_io(|socket| {
+                        watch
+                            .scratch()
+                            .with(len, |bytes| socket.get_ref().write(bytes))
+                    })
+                    .unwrap_or(Ok(0)),
+            };
+            if let Some(halt) = watch.answered(sent, len) {
+                return halt;
             }
         }
     }
 
-    async fn write_now(&mut self, scratch: &Scratch, len: usize) -> io::Result<usize> {
-        let mut writable = pin!(self.0.writable());
-        // One look: a guard if there is one now, else the caller waits with a buffer of its own.
-        let Some(guard) = poll_fn(|cx| match writable.as_mut().poll(cx) {
-            Poll::Ready(guard) => Poll::Ready(Some(guard)),
-            Poll::Pending => Poll::Ready(None),
-        })
-        .await
-        else {
-            return Ok(0);
-        };
-        match guard?.try_io(|socket| scratch.with(len, |bytes| socket.get_ref().write(bytes))) {
-            Ok(Err(error)) if error.kind() == ErrorKind::Interrupted => Ok(0),
-            Ok(result) => result,
-            Err(_would_block) => Ok(0),
+    async fn read(&mut self, scratch: &Scratch) -> io::Result<usize> {
+        loop {
+            let mut guard = self.0.readable().await?;
+            match guard.try_io(|socket| scratch.fill(|buffer| socket.get_ref().read(buffer))) {
+                Ok(Err(error)) if error.kind() == ErrorKind::Interrupted => {}
+                Ok(result) => return result,
+                Err(_would_block) => {}
+            }
         }
     }
 
@@ -185,6 +184,49 @@ impl Surface for Guards {
 #[derive(Debug)]
 pub(crate) struct Polling(AsyncFd<StdTcpStream>);
 
+impl Polling {
+    fn poll_read(&mut self, cx: &mut Context<'_>, scratch: &Scratch) -> Poll<io::Result<usize>> {
+        loop {
+            let mut guard = ready!(self.0.poll_read_ready_mut(cx))?;
+            let mut room = 0;
+            let result = guard.try_io(|socket| {
+                scratch.fill(|buffer| {
+                    room = buffer.len();
+                    socket.get_mut().read(buffer)
+                })
+            });
+            match result {
+                Ok(Ok(len)) => {
+                    if 0 < len && len < room {
+                        guard.clear_ready();
+                    }
+                    return Poll::Ready(Ok(len));
+                }
+                Ok(Err(error)) if error.kind() == ErrorKind::Interrupted => {}
+                Ok(failed) => return Poll::Ready(failed),
+                Err(_would_block) => {}
+            }
+        }
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        loop {
+            let mut guard = ready!(self.0.poll_write_ready_mut(cx))?;
+            match guard.try_io(|socket| socket.get_mut().write(bytes)) {
+                Ok(Ok(sent)) => {
+                    if 0 < sent && sent < bytes.len() {
+                        guard.clear_ready();
+                    }
+                    return Poll::Ready(Ok(sent));
+                }
+                Ok(Err(error)) if error.kind() == ErrorKind::Interrupted => {}
+                Ok(failed) => return Poll::Ready(failed),
+                Err(_would_block) => {}
+            }
+        }
+    }
+}
+
 impl Surface for Polling {
     fn open(stream: StdTcpStream) -> io::Result<Self> {
         Ok(Self(AsyncFd::new_on(
@@ -194,81 +236,35 @@ impl Surface for Polling {
         )?))
     }
 
-    fn read<T>(
-        &mut self,
-        scratch: &Scratch,
-        mut meanwhile: impl FnMut(&mut Context<'_>) -> Poll<T>,
-    ) -> impl Future<Output = Waited<T>> {
+    fn echo(&mut self, mut watch: Watch<'_>) -> impl Future<Output = Halt> {
         poll_fn(move |cx| {
             loop {
-                let mut guard = match self.0.poll_read_ready_mut(cx) {
-                    Poll::Ready(Ok(guard)) => guard,
-                    Poll::Ready(Err(error)) => return Poll::Ready(Waited::Done(Err(error))),
-                    Poll::Pending => return meanwhile(cx).map(Waited::Instead),
+                let len = match self.poll_read(cx, watch.scratch()) {
+                    Poll::Ready(Ok(0)) => return Poll::Ready(Halt::End),
+                    Poll::Ready(Ok(len)) => len,
+                    Poll::Ready(Err(error)) => return Poll::Ready(Halt::Failed(error)),
+                    Poll::Pending => return watch.poll(cx),
                 };
-                let mut room = 0;
-                let result = guard.try_io(|socket| {
-                    scratch.fill(|buffer| {
-                        room = buffer.len();
-                        socket.get_mut().read(buffer)
-                    })
-                });
-                match result {
-                    Ok(Ok(len)) => {
-                        if 0 < len && len < room {
-                            guard.clear_ready();
-                        }
-                        return Poll::Ready(Waited::Done(Ok(len)));
-                    }
-                    Ok(Err(error)) if error.kind() == ErrorKind::Interrupted => {}
-                    Ok(result) => return Poll::Ready(Waited::Done(result)),
-                    Err(_would_block) => {}
+                let sent = match watch
+                    .scratch()
+                    .with(len, |bytes| self.poll_write(cx, bytes))
+                {
+                    Poll::Ready(sent) => sent,
+                    Poll::Pending => Ok(0),
+                };
+                if let Some(halt) = watch.answered(sent, len) {
+                    return Poll::Ready(halt);
                 }
             }
         })
     }
 
-    async fn write_now(&mut self, scratch: &Scratch, len: usize) -> io::Result<usize> {
-        poll_fn(|cx| {
-            let mut guard = match self.0.poll_write_ready_mut(cx) {
-                Poll::Ready(guard) => guard?,
-                Poll::Pending => return Poll::Ready(Ok(0)),
-            };
-            let result =
-                guard.try_io(|socket| scratch.with(len, |bytes| socket.get_mut().write(bytes)));
-            Poll::Ready(match result {
-                Ok(Ok(written)) => {
-                    if 0 < written && written < len {
-                        guard.clear_ready();
-                    }
-                    Ok(written)
-                }
-                Ok(Err(error)) if error.kind() == ErrorKind::Interrupted => Ok(0),
-                Ok(result) => result,
-                Err(_would_block) => Ok(0),
-            })
-        })
-        .await
+    fn read(&mut self, scratch: &Scratch) -> impl Future<Output = io::Result<usize>> {
+        poll_fn(|cx| self.poll_read(cx, scratch))
     }
 
-    async fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        poll_fn(|cx| {
-            loop {
-                let mut guard = std::task::ready!(self.0.poll_write_ready_mut(cx))?;
-                match guard.try_io(|socket| socket.get_mut().write(bytes)) {
-                    Ok(Ok(written)) => {
-                        if 0 < written && written < bytes.len() {
-                            guard.clear_ready();
-                        }
-                        return Poll::Ready(Ok(written));
-                    }
-                    Ok(Err(error)) if error.kind() == ErrorKind::Interrupted => {}
-                    Ok(result) => return Poll::Ready(result),
-                    Err(_would_block) => {}
-                }
-            }
-        })
-        .await
+    fn write(&mut self, bytes: &[u8]) -> impl Future<Output = io::Result<usize>> {
+        poll_fn(|cx| self.poll_write(cx, bytes))
     }
 
     fn shutdown_write(&self) -> io::Result<()> {
