@@ -65,9 +65,9 @@ mod debug {
             let _ = std::io::Write::write_fmt(
                 &mut std::io::stderr(),
                 format_args!(
-                    "asyncfd: descriptor {fd} was registered without O_NONBLOCK, so an operation on \
-                     it can stop a whole shard; call set_nonblocking(true) first (said once per \
-                     process, in debug builds only)\n"
+                    "asyncfd: descriptor {fd} was registered without O_NONBLOCK, so an operation \
+                     on it can stop a whole shard; call set_nonblocking(true) first (said once \
+                     per process, in debug builds only)\n"
                 ),
             );
         }

@@ -1,0 +1,311 @@
+//! Waiting for an [`AsyncFd`], and running operations on it.
+//!
+//! All of it goes through the registration; nothing here is kept from one call to the next.
+
+#![forbid(unsafe_code)]
+
+use std::io;
+use std::os::fd::AsRawFd;
+use std::task::{Context, Poll, ready};
+
+use reactor::{Direction, Interest, Ready};
+
+use super::AsyncFd;
+use crate::{AsyncFdReadyGuard, AsyncFdReadyMutGuard};
+
+impl<T: AsRawFd> AsyncFd<T> {
+    /// Polls for readiness to read, for code that implements `poll` by hand. Same as tokio.
+    ///
+    /// # Errors
+    ///
+    /// The shutdown error.
+    ///
+    /// # Wakeups
+    ///
+    /// When pending, the task of `cx` is woken once the descriptor is readable or its read side is
+    /// closed. This method and [`poll_read_ready_mut`](Self::poll_read_ready_mut) share one slot:
+    /// the newest waker replaces the one before, which is not woken. The slot for writing and the
+    /// `async` waits are apart.
+    pub fn poll_read_ready<'a>(
+        &'a self,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<AsyncFdReadyGuard<'a, T>>> {
+        let event = ready!(self.registration.poll_ready(cx, Direction::Read))?;
+        Poll::Ready(Ok(AsyncFdReadyGuard::new(self, event)))
+    }
+
+    /// As [`poll_read_ready`](Self::poll_read_ready), with a guard that gives exclusive access.
+    /// Same as tokio.
+    ///
+    /// # Errors
+    ///
+    /// The shutdown error.
+    pub fn poll_read_ready_mut<'a>(
+        &'a mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<AsyncFdReadyMutGuard<'a, T>>> {
+        let event = ready!(self.registration.poll_ready(cx, Direction::Read))?;
+        Poll::Ready(Ok(AsyncFdReadyMutGuard::new(self, event)))
+    }
+
+    /// Polls for readiness to write, for code that implements `poll` by hand. Same as tokio.
+    ///
+    /// # Errors
+    ///
+    /// The shutdown error.
+    ///
+    /// # Wakeups
+    ///
+    /// When pending, the task of `cx` is woken once the descriptor is writable or its write side is
+    /// closed. This method and [`poll_write_ready_mut`](Self::poll_write_ready_mut) share one slot:
+    /// the newest waker replaces the one before, which is not woken. The slot for reading and the
+    /// `async` waits are apart.
+    pub fn poll_write_ready<'a>(
+        &'a self,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<AsyncFdReadyGuard<'a, T>>> {
+        let event = ready!(self.registration.poll_ready(cx, Direction::Write))?;
+        Poll::Ready(Ok(AsyncFdReadyGuard::new(self, event)))
+    }
+
+    /// As [`poll_write_ready`](Self::poll_write_ready), with a guard that gives exclusive access.
+    /// Same as tokio.
+    ///
+    /// # Errors
+    ///
+    /// The shutdown error.
+    pub fn poll_write_ready_mut<'a>(
+        &'a mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<AsyncFdReadyMutGuard<'a, T>>> {
+        let event = ready!(self.registration.poll_ready(cx, Direction::Write))?;
+        Poll::Ready(Ok(AsyncFdReadyMutGuard::new(self, event)))
+    }
+
+    /// Waits for any of the states in `interest`. Same as tokio.
+    ///
+    /// The guard says which states were seen. It can hold none: a waiter that was woken completes
+    /// even if another one cleared the readiness meanwhile, so look, and wait again if need be.
+    /// After an operation that would have blocked, clear only the state that blocked, with
+    /// [`clear_ready_matching`](AsyncFdReadyGuard::clear_ready_matching).
+    ///
+    /// Any number of tasks may wait, for the same or for different states.
+    ///
+    /// # Errors
+    ///
+    /// The shutdown error, once the reactor shuts down, whatever is ready.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the wait removes it; readiness that was seen stays cached.
+    ///
+    /// # Wakeups
+    ///
+    /// An event wakes every waiter it matches. A wait for reading also ends when the read side is
+    /// closed, one for writing when the write side is.
+    pub async fn ready(&self, interest: Interest) -> io::Result<AsyncFdReadyGuard<'_, T>> {
+        let event = self.registration.ready(interest).await?;
+        Ok(AsyncFdReadyGuard::new(self, event))
+    }
+
+    /// As [`ready`](Self::ready), with a guard that gives exclusive access. Same as tokio.
+    ///
+    /// # Errors
+    ///
+    /// The shutdown error.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the wait removes it; readiness that was seen stays cached.
+    pub async fn ready_mut(
+        &mut self,
+        interest: Interest,
+    ) -> io::Result<AsyncFdReadyMutGuard<'_, T>> {
+        let event = self.registration.ready(interest).await?;
+        Ok(AsyncFdReadyMutGuard::new(self, event))
+    }
+
+    /// Waits until the descriptor is readable or its read side is closed. Same as tokio.
+    ///
+    /// # Errors
+    ///
+    /// The shutdown error.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the wait removes it; readiness that was seen stays cached.
+    pub async fn readable(&self) -> io::Result<AsyncFdReadyGuard<'_, T>> {
+        self.ready(Interest::READABLE).await
+    }
+
+    /// As [`readable`](Self::readable), with a guard that gives exclusive access. Same as tokio.
+    ///
+    /// # Errors
+    ///
+    /// The shutdown error.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the wait removes it; readiness that was seen stays cached.
+    pub async fn readable_mut(&mut self) -> io::Result<AsyncFdReadyMutGuard<'_, T>> {
+        self.ready_mut(Interest::READABLE).await
+    }
+
+    /// Waits until the descriptor is writable or its write side is closed. Same as tokio.
+    ///
+    /// # Errors
+    ///
+    /// The shutdown error.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the wait removes it; readiness that was seen stays cached.
+    pub async fn writable(&self) -> io::Result<AsyncFdReadyGuard<'_, T>> {
+        self.ready(Interest::WRITABLE).await
+    }
+
+    /// As [`writable`](Self::writable), with a guard that gives exclusive access. Same as tokio.
+    ///
+    /// # Errors
+    ///
+    /// The shutdown error.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the wait removes it; readiness that was seen stays cached.
+    pub async fn writable_mut(&mut self) -> io::Result<AsyncFdReadyMutGuard<'_, T>> {
+        self.ready_mut(Interest::WRITABLE).await
+    }
+
+    /// Waits for `interest`, runs an operation, and waits again for as long as it would block. Same
+    /// as tokio.
+    ///
+    /// Ask for the one state that the operation needs. The closure should perform one operation on
+    /// the object, and return [`WouldBlock`](io::ErrorKind::WouldBlock) only when the system said
+    /// so: that clears the readiness.
+    ///
+    /// # Errors
+    ///
+    /// Those of the closure other than `WouldBlock`; the shutdown error; and
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for READABLE and WRITABLE together, where
+    /// tokio may sleep for ever.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the wait removes it. The closure runs without a wait inside, so it has either run
+    /// to its end or not run.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::io;
+    /// use std::net::UdpSocket;
+    ///
+    /// use asyncfd::{AsyncFd, Interest};
+    ///
+    /// # async fn f() -> io::Result<()> {
+    /// let socket = UdpSocket::bind("127.0.0.1:0")?;
+    /// socket.set_nonblocking(true)?;
+    /// let socket = AsyncFd::from_fd(socket)?;
+    /// let mut buffer = [0; 1500];
+    /// let (n, from) = socket
+    ///     .async_io(Interest::READABLE, |socket| socket.recv_from(&mut buffer))
+    ///     .await?;
+    /// # Ok(()) }
+    /// ```
+    pub async fn async_io<R>(
+        &self,
+        interest: Interest,
+        mut f: impl FnMut(&T) -> io::Result<R>,
+    ) -> io::Result<R> {
+        self.registration
+            .async_io(interest, || f(&self.inner))
+            .await
+    }
+
+    /// As [`async_io`](Self::async_io), with a closure that may change the object. Same as tokio.
+    ///
+    /// # Errors
+    ///
+    /// As [`async_io`](Self::async_io).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`async_io`](Self::async_io).
+    pub async fn async_io_mut<R>(
+        &mut self,
+        interest: Interest,
+        mut f: impl FnMut(&mut T) -> io::Result<R>,
+    ) -> io::Result<R> {
+        let Self {
+            registration,
+            inner,
+            ..
+        } = self;
+        registration.async_io(interest, || f(inner)).await
+    }
+
+    /// Runs an operation if the descriptor is cached as ready for `interest`, without waiting. Same
+    /// as tokio.
+    ///
+    /// # Errors
+    ///
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock), without a call of the closure, when nothing is
+    /// cached; those of the closure, where `WouldBlock` also clears the readiness; the shutdown
+    /// error.
+    pub fn try_io<R>(
+        &self,
+        interest: Interest,
+        f: impl FnOnce(&T) -> io::Result<R>,
+    ) -> io::Result<R> {
+        self.registration.try_io(interest, || f(&self.inner))
+    }
+
+    /// As [`try_io`](Self::try_io), with a closure that may change the object. Same as tokio.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_io`](Self::try_io).
+    pub fn try_io_mut<R>(
+        &mut self,
+        interest: Interest,
+        f: impl FnOnce(&mut T) -> io::Result<R>,
+    ) -> io::Result<R> {
+        let Self {
+            registration,
+            inner,
+            ..
+        } = self;
+        registration.try_io(interest, || f(inner))
+    }
+
+    /// Waits until a peer has hung up or shut down a direction, without reading, and says which
+    /// side is closed.
+    ///
+    /// Not in tokio. A closed bit that predates connect(2) is checked with the system once before
+    /// it is believed.
+    ///
+    /// # Errors
+    ///
+    /// The shutdown error, when the reactor shuts down first.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the wait removes it; nothing is lost.
+    pub async fn closed(&self) -> io::Result<Ready> {
+        self.registration.closed().await
+    }
+
+    /// Forgets the closed bits, and asks the system to report again what is still true. Not in
+    /// tokio.
+    ///
+    /// For descriptors that come back to life, such as a FIFO with a new writer. The `clear_ready`
+    /// methods of the guards leave these bits alone.
+    ///
+    /// # Errors
+    ///
+    /// As [`set_interest`](Self::set_interest).
+    pub fn clear_closed(&self) -> io::Result<()> {
+        self.registration.clear_closed()
+    }
+}
