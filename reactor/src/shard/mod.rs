@@ -14,7 +14,6 @@ mod turn;
 mod tests;
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::task::Waker;
@@ -237,7 +236,6 @@ pub(crate) struct Shard {
     shared: ShardRef,
     handle: Handle,
     commands: Receiver<Command>,
-    run_queue: RefCell<VecDeque<Runnable<ShardRef>>>,
     timers: RefCell<ShardTimers>,
     /// Wakers of expired timers, on their way out of the store. Kept for its memory.
     expired: RefCell<Vec<Waker>>,
@@ -264,7 +262,6 @@ impl Shard {
             shared,
             handle,
             commands,
-            run_queue: RefCell::default(),
             timers: RefCell::new(ShardTimers::new(epoch)),
             expired: RefCell::default(),
             settings,
@@ -289,9 +286,16 @@ impl Shard {
         &self.timers
     }
 
-    /// Puts a task at the end of the shard's own queue.
+    /// Puts a task at the end of the shard's own queue, which is in [`current`]: a wake has to find it.
     #[inline]
     pub(crate) fn push_local(&self, task: Runnable<ShardRef>) {
-        self.run_queue.borrow_mut().push_back(task);
+        debug_assert!(current::is(&self.shared), "a shard never leaves its thread");
+        current::push(task);
+    }
+}
+
+impl Drop for Shard {
+    fn drop(&mut self) {
+        current::unset(&self.shared);
     }
 }

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use crate::budget;
 use crate::driver::{Driver, OsEvent};
 use crate::io::Dispatched;
-use crate::shard::Shard;
 use crate::shard::inbox::Command;
+use crate::shard::{Shard, current};
 use crate::sync::{Ordering, fence};
 use crate::task::caught;
 
@@ -37,7 +37,7 @@ pub(crate) fn run(shard: &Rc<Shard>, driver: &mut Driver) -> io::Result<()> {
 impl Shard {
     /// Decides how long the driver may wait: not at all while something is left to run, else until the next timer or event.
     pub(super) fn prepare_wait(&self) -> Option<Duration> {
-        if !self.run_queue.borrow().is_empty() {
+        if !current::is_idle() {
             return Some(Duration::ZERO);
         }
         let nothing_came =
@@ -123,7 +123,7 @@ impl Shard {
     fn run_tasks(&self) {
         let mut polls = 0;
         while polls < self.settings.event_interval {
-            let Some(task) = self.run_queue.borrow_mut().pop_front() else {
+            let Some(task) = current::pop() else {
                 break;
             };
             polls += 1;
@@ -148,7 +148,7 @@ impl Shard {
         fence(Ordering::SeqCst);
         self.take_inbox();
         // Runnables of tasks that have ended; their drop frees memory and nothing else.
-        drop(self.run_queue.take());
+        while current::pop().is_some() {}
         let mut wakers = Vec::new();
         self.timers.borrow_mut().take_all(&mut wakers);
         // A sleep ends with its reactor, since nobody would end it later.

@@ -56,7 +56,7 @@ pub(crate) unsafe trait Schedule: Sized + Send + Sync + 'static {
 pub(crate) struct Header<S: 'static> {
     pub(super) state: State,
     vtable: &'static Vtable<S>,
-    /// The next task in the remote queue; belongs to that queue while the task is in it.
+    /// The next task in a queue; belongs to that queue while the task is in it.
     pub(super) next: AtomicPtr<Self>,
     pub(super) scheduler: S,
     /// The task's index in its shard's list of live tasks. Written under that list's lock.

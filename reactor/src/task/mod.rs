@@ -16,5 +16,5 @@ pub(crate) use header::{Runnable, Schedule, TaskRef, caught};
 #[cfg(all(test, reactor_loom))]
 pub(crate) use join::RawJoin;
 pub use join::{AbortHandle, JoinError, JoinHandle};
-pub(crate) use queue::RemoteQueue;
+pub(crate) use queue::{LocalQueue, RemoteQueue};
 pub(crate) use spawn::{Spawned, spawn_here, spawn_made, spawn_send};

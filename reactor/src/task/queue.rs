@@ -1,16 +1,80 @@
-//! The queue through which other threads hand a shard its woken tasks.
+//! The two queues of woken tasks: the shard's own, and the one through which other threads hand it theirs.
 //!
-//! A stack linked through the tasks themselves: a push is one compare-and-swap, never allocates, never refuses while the shard
-//! lives, and there is at most one entry a task, because only the wake that set SCHEDULED pushes. The shard takes the whole
-//! stack at once, which is why the usual trouble with popped and re-pushed nodes cannot arise, and runs it oldest first.
+//! Both are linked through the tasks themselves, so that a push never allocates and is never refused while the shard lives. One
+//! link is enough, because a task is in one queue, once: only the wake that set SCHEDULED pushes, and that flag stays until the
+//! task is out of the queue and runs (`JOIN.md`).
+//!
+//! The remote queue is a stack: a push is one compare-and-swap. The shard takes the whole stack at once, which is why the usual
+//! trouble with popped and re-pushed nodes cannot arise, and runs it oldest first.
 
 #![expect(unsafe_code, reason = "tasks are linked through their headers")]
 
+use std::cell::Cell;
 use std::ptr::{self, NonNull};
 
 use crate::sync::{AtomicPtr, Ordering};
 use crate::task::header::{Header, Runnable, Schedule, TaskRef};
 
+/// A shard's own queue, oldest first. It stays on one thread. What is in it at its end is leaked: the shard empties it.
+pub(crate) struct LocalQueue<S: Schedule> {
+    /// The oldest entry, or null.
+    head: Cell<*mut Header<S>>,
+    /// The newest entry; means nothing while `head` is null.
+    tail: Cell<*mut Header<S>>,
+}
+
+impl<S: Schedule> LocalQueue<S> {
+    pub(crate) const fn new() -> Self {
+        Self {
+            head: Cell::new(ptr::null_mut()),
+            tail: Cell::new(ptr::null_mut()),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.head.get().is_null()
+    }
+
+    /// Puts a task at the end.
+    #[inline]
+    pub(crate) fn push(&self, task: Runnable<S>) {
+        let node = task.0.into_raw();
+        // SAFETY: the reference that became `node` is this queue's now, so the header lives.
+        let next = &unsafe { node.as_ref() }.next;
+        // Relaxed, here and below: a task that goes to another queue and to another thread's is handed over by its state word.
+        next.store(ptr::null_mut(), Ordering::Relaxed);
+        let newest = self.tail.replace(node.as_ptr());
+        if self.is_empty() {
+            self.head.set(node.as_ptr());
+        } else {
+            // SAFETY: the queue is not empty, so `newest` is in it, and the queue holds a reference to each of its entries.
+            let newest = unsafe { &*newest };
+            newest.next.store(node.as_ptr(), Ordering::Relaxed);
+        }
+    }
+
+    /// Takes the oldest task out.
+    #[inline]
+    pub(crate) fn pop(&self) -> Option<Runnable<S>> {
+        let node = NonNull::new(self.head.get())?;
+        // SAFETY: the queue holds a reference to each of its entries.
+        let next = unsafe { node.as_ref() }.next.load(Ordering::Relaxed);
+        self.head.set(next);
+        // SAFETY: `push` made it with `into_raw`, and it is in the queue no more.
+        Some(Runnable(unsafe { TaskRef::from_raw(node) }))
+    }
+}
+
+impl<S: Schedule> std::fmt::Debug for LocalQueue<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LocalQueue")
+            .field("is_empty", &self.is_empty())
+            .finish()
+    }
+}
+
+/// The queue that other threads fill.
 pub(crate) struct RemoteQueue<S: Schedule> {
     /// The newest entry, null, or CLOSED. Written by every waker of this shard's tasks and by the shard.
     head: AtomicPtr<Header<S>>,
