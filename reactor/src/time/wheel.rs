@@ -168,7 +168,7 @@ impl Wheel {
     }
 
     /// Disarms every timer whose deadline is `now_ms` or earlier and pushes its waker to `expired`, to be woken outside
-    /// every borrow. A time before one given earlier counts as that one.
+    /// every borrow, earlier deadlines first. A time before one given earlier counts as that one.
     pub(crate) fn advance(&mut self, now_ms: u64, expired: &mut Vec<Waker>) {
         let now_ms = now_ms.max(self.elapsed_ms);
         while let Some(due) = self.earliest().filter(|due| due.start_ms <= now_ms) {
@@ -177,11 +177,12 @@ impl Wheel {
             while index != NIL {
                 let entry = self.entry_mut(index);
                 let next = entry.next;
-                if entry.deadline_ms <= now_ms {
+                if entry.deadline_ms <= due.start_ms {
                     expired.extend(self.release(index));
                 } else {
-                    // Later than this slot: it came from a wider one, was reset, or was out of reach. With `elapsed`
-                    // at the slot's start it cannot land in this slot again.
+                    // Later than this slot's start: it came from a wider one, was reset, or was out of reach. It is filed
+                    // again even if it is due by now, so that timers fire in the order of their deadlines however late
+                    // the call is. With `elapsed` at the slot's start it cannot land in this slot again.
                     self.file(index);
                 }
                 index = next;
