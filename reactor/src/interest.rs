@@ -1,6 +1,6 @@
 //! What a caller wants to hear about: a small set type that is never empty, with no mio in its signatures.
 //!
-//! `driver.rs` turns it into what the system is asked for; [`Ready::from_interest`] turns it into what ends a wait. The
+//! `driver.rs` turns it into what the system is asked for; `Ready::from_interest` turns it into what ends a wait. The
 //! tests of both set types are at the end.
 
 use std::fmt;

@@ -10,7 +10,7 @@
 //! | add | nobody | done | the caller owns it |
 //! | add | a stale registration | done | the number was closed and opened again: the caller owns it, the other is dispossessed |
 //! | add | nobody | EEXIST | a duplicate kept the entry of a registration that is gone: taken over with MOD |
-//! | add | a live registration | EEXIST | that error: the descriptor is registered twice |
+//! | add | a live registration | EEXIST | that error: the descriptor is registered twice (or, if the number was closed behind that one's back, nobody can tell) |
 //! | modify | the caller | | passed on |
 //! | modify | another, or nobody | not asked | an error |
 //! | delete | the caller | | passed on; nobody owns it, whatever the system says |
@@ -137,7 +137,7 @@ impl Stripe {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(reactor_loom)))]
 impl<C> Owners<C> {
     /// The slot that owns a number, for tests.
     pub(crate) fn owner_of(&self, fd: RawFd) -> Option<u32> {

@@ -3,7 +3,7 @@
 //! Any thread allocates and frees; the shard alone releases the quarantine, between a batch of events and its next wait.
 //! Why a freed slot has to wait there is in `QUARANTINE.md`; the models are in `loom/quarantine.rs`, the other tests in
 //! `tests.rs`. The table never speaks to the system: `owners.rs` does.
-#![doc = ""]
+//!
 #![doc = include_str!("QUARANTINE.md")]
 #![expect(
     unsafe_code,

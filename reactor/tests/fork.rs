@@ -21,12 +21,22 @@ fn a_forked_childs_drops_harm_nothing() {
     let (near, mut far) = UnixStream::pair().unwrap();
     near.set_nonblocking(true).unwrap();
     let new = |interest| {
-        Registration::new(reactor.handle(), Placement::Hash, &near, interest, Ready::EMPTY)
+        Registration::new(
+            reactor.handle(),
+            Placement::Hash,
+            &near,
+            interest,
+            Ready::EMPTY,
+        )
     };
     let registration = new(Interest::READABLE).unwrap();
     {
         let mut wait = pin!(registration.ready(Interest::READABLE));
-        assert!(wait.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        assert!(
+            wait.as_mut()
+                .poll(&mut Context::from_waker(Waker::noop()))
+                .is_pending()
+        );
         // SAFETY: the child touches nothing but this crate's drops, which is what is tested, and leaves with _exit.
         let child = unsafe { libc::fork() };
         assert!(child >= 0);
@@ -42,7 +52,10 @@ fn a_forked_childs_drops_harm_nothing() {
         // SAFETY: waits for the child made above; `status` is alive for the call.
         let ended = unsafe { libc::waitpid(child, &raw mut status, 0) };
         assert_eq!(ended, child);
-        assert!(libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0, "status {status}");
+        assert!(
+            libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0,
+            "status {status}"
+        );
     }
     // The parent's epoll still has it.
     far.write_all(b"x").unwrap();

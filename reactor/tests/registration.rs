@@ -34,7 +34,9 @@ fn register(handle: &Handle, source: &impl AsRawFd) -> Registration {
 
 /// A future's output, or a panic where it takes too long.
 async fn soon<F: Future>(future: F) -> F::Output {
-    timeout(DEADLINE, future).await.expect("it goes on for ever")
+    timeout(DEADLINE, future)
+        .await
+        .expect("it goes on for ever")
 }
 
 #[test]
@@ -48,8 +50,9 @@ fn async_io_waits_and_reads() {
             let mut all = Vec::new();
             while all.len() < 3 {
                 let mut buffer = [0; 8];
-                let read =
-                    registration.async_io(Interest::READABLE, || (&near).read(&mut buffer)).await?;
+                let read = registration
+                    .async_io(Interest::READABLE, || (&near).read(&mut buffer))
+                    .await?;
                 all.extend_from_slice(&buffer[..read]);
             }
             Ok::<_, io::Error>(all)
@@ -59,7 +62,13 @@ fn async_io_waits_and_reads() {
         far.write_all(&[byte]).unwrap();
         thread::yield_now();
     }
-    assert_eq!(reactor.block_on(async { soon(reading).await }).unwrap().unwrap(), b"abc");
+    assert_eq!(
+        reactor
+            .block_on(async { soon(reading).await })
+            .unwrap()
+            .unwrap(),
+        b"abc"
+    );
 }
 
 #[test]
@@ -83,7 +92,13 @@ fn errors_of_the_operation_come_through() {
     let error = reactor.block_on(async { soon(failing).await }).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
     // And cleared nothing.
-    assert!(registration.try_ready(Interest::WRITABLE).unwrap().ready().is_writable());
+    assert!(
+        registration
+            .try_ready(Interest::WRITABLE)
+            .unwrap()
+            .ready()
+            .is_writable()
+    );
 }
 
 #[test]
@@ -170,7 +185,10 @@ fn a_peer_that_hangs_up_is_noticed_without_reading() {
     });
     assert!(!closed.is_finished());
     drop(far);
-    let sides = reactor.block_on(async { soon(closed).await }).unwrap().unwrap();
+    let sides = reactor
+        .block_on(async { soon(closed).await })
+        .unwrap()
+        .unwrap();
     assert_eq!(sides, Ready::READ_CLOSED | Ready::WRITE_CLOSED);
 }
 
@@ -183,7 +201,9 @@ fn a_half_close_is_noticed_as_such() {
     let (far, _) = listener.accept().unwrap();
     let registration = register(reactor.handle(), &near);
     far.shutdown(std::net::Shutdown::Write).unwrap();
-    let sides = reactor.block_on(async { soon(registration.closed()).await }).unwrap();
+    let sides = reactor
+        .block_on(async { soon(registration.closed()).await })
+        .unwrap();
     assert_eq!(sides, Ready::READ_CLOSED);
 }
 
@@ -192,7 +212,9 @@ fn a_half_close_is_noticed_as_such() {
 fn a_hang_up_from_before_connect_is_not_believed() {
     let reactor = reactor(1);
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let std::net::SocketAddr::V4(address) = listener.local_addr().unwrap() else { panic!("IPv4") };
+    let std::net::SocketAddr::V4(address) = listener.local_addr().unwrap() else {
+        panic!("IPv4")
+    };
     let socket = rustix::net::socket(
         rustix::net::AddressFamily::INET,
         rustix::net::SocketType::STREAM,
@@ -213,14 +235,23 @@ fn a_hang_up_from_before_connect_is_not_believed() {
         async move { registration.closed().await }
     });
     reactor.block_on(async {
-        let cleared = || !registration.try_ready(Interest::READABLE).unwrap().ready().is_read_closed();
+        let cleared = || {
+            !registration
+                .try_ready(Interest::READABLE)
+                .unwrap()
+                .ready()
+                .is_read_closed()
+        };
         while !cleared() {
             yield_now().await;
         }
     });
     assert!(!closed.is_finished());
     drop(far);
-    let sides = reactor.block_on(async { soon(closed).await }).unwrap().unwrap();
+    let sides = reactor
+        .block_on(async { soon(closed).await })
+        .unwrap()
+        .unwrap();
     assert!(sides.is_read_closed());
 }
 
@@ -281,7 +312,10 @@ fn ten_thousand_registrations_leave_nothing_behind() {
     let handle = reactor.handle();
     for _ in 0..100 {
         let pairs: Vec<_> = (0..100).map(|_| pair()).collect();
-        let registrations: Vec<_> = pairs.iter().map(|(near, _)| register(handle, near)).collect();
+        let registrations: Vec<_> = pairs
+            .iter()
+            .map(|(near, _)| register(handle, near))
+            .collect();
         assert_eq!(total(handle, |shard| shard.registrations), 100);
         drop(registrations);
         assert_eq!(total(handle, |shard| shard.registrations), 0);
@@ -325,7 +359,10 @@ fn traffic_from_many_threads_loses_no_event() {
             let buffer = [7; 1000];
             while left > 0 {
                 let chunk = &buffer[..left.min(buffer.len())];
-                left -= from.1.async_io(Interest::WRITABLE, || (&from.0).write(chunk)).await?;
+                left -= from
+                    .1
+                    .async_io(Interest::WRITABLE, || (&from.0).write(chunk))
+                    .await?;
             }
             Ok::<_, io::Error>(())
         }));
@@ -333,7 +370,9 @@ fn traffic_from_many_threads_loses_no_event() {
             let mut left = BYTES;
             let mut buffer = [0; 777];
             while left > 0 {
-                left -= to.1.async_io(Interest::READABLE, || (&to.0).read(&mut buffer)).await?;
+                left -=
+                    to.1.async_io(Interest::READABLE, || (&to.0).read(&mut buffer))
+                        .await?;
             }
             Ok::<_, io::Error>(())
         }));

@@ -165,7 +165,7 @@ impl fmt::Debug for Snapshot {
 }
 
 /// What the tests need to see of a word that the code never takes out of it.
-#[cfg(test)]
+#[cfg(all(test, not(reactor_loom)))]
 impl Snapshot {
     /// The read, write and error tick.
     pub(crate) fn ticks(self) -> [u64; 3] {

@@ -2,7 +2,7 @@
 //!
 //! A forked child has a copy of every registration, and the parent's very epoll instances under it. Asking getpid(2) at
 //! every drop would be a system call each; a handler that counts forks in the child costs one load. It is run by fork(3),
-//! not by the bare system call, whose child may not call into this library. Tests are in `io/tests.rs`.
+//! not by the bare system call, whose child may not call into this library. Tests are in `tests/fork.rs`.
 #![expect(unsafe_code, reason = "pthread_atfork has no safe door")]
 
 use std::sync::Once;
