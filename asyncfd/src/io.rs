@@ -41,31 +41,50 @@ impl ShortTransfer {
     }
 }
 
+/// One kind of operation on a registered descriptor, ready to be tried any number of times.
+///
+/// A type rather than a closure and its parameters: what never varies is known to the compiler, and
+/// a future holds no more than the operation itself.
+pub(crate) trait Operation {
+    /// What it returns.
+    type Output;
+    /// What has to be ready for it.
+    const INTEREST: Interest;
+    /// The poll slot it waits in.
+    const DIRECTION: Direction;
+
+    fn registration(&self) -> &Registration;
+
+    /// Does it once.
+    fn call(&mut self) -> io::Result<Self::Output>;
+
+    /// Whether this outcome proves that the next call would block.
+    #[inline]
+    fn drains(&self, _: &Self::Output) -> bool {
+        false
+    }
+}
+
 /// What is next after one call of an operation.
 enum Next<R> {
     Return(io::Result<R>),
     WaitAgain,
 }
 
-/// Clears what one call has shown to be over. `event` was loaded before the call, so that a change
-/// the call did not see keeps its readiness.
+/// Calls, and clears what the call has shown to be over. `event` was loaded before, so that a
+/// change which the call did not see keeps its readiness.
 #[inline]
-fn settle<R>(
-    registration: &Registration,
-    event: ReadyEvent,
-    result: io::Result<R>,
-    drained: impl Fn(&R) -> bool,
-) -> Next<R> {
-    match result {
-        Ok(value) => {
-            if drained(&value) {
-                registration.clear(event);
+fn step<O: Operation>(operation: &mut O, event: ReadyEvent) -> Next<O::Output> {
+    match operation.call() {
+        Ok(output) => {
+            if operation.drains(&output) {
+                operation.registration().clear(event);
             }
-            Next::Return(Ok(value))
+            Next::Return(Ok(output))
         }
         Err(error) => match error.kind() {
             io::ErrorKind::WouldBlock => {
-                registration.clear_blocked(event, &error);
+                operation.registration().clear_blocked(event, &error);
                 Next::WaitAgain
             }
             io::ErrorKind::Interrupted => Next::WaitAgain,
@@ -74,39 +93,34 @@ fn settle<R>(
     }
 }
 
-/// Waits for `interest` and runs `call`, until it does something other than block.
+/// Waits for an operation's interest and calls it, until it does something other than block.
 ///
 /// The system is not called while nothing is cached as ready.
 #[inline]
-pub(crate) async fn wait<R>(
-    registration: &Registration,
-    interest: Interest,
-    mut call: impl FnMut() -> io::Result<R>,
-    drained: impl Fn(&R) -> bool,
-) -> io::Result<R> {
+pub(crate) async fn wait<O: Operation>(mut operation: O) -> io::Result<O::Output> {
     loop {
-        let event = registration.ready(interest).await?;
+        let event = operation.registration().ready(O::INTEREST).await?;
         if event.ready().is_empty() {
             continue;
         }
-        if let Next::Return(result) = settle(registration, event, call(), &drained) {
+        if let Next::Return(result) = step(&mut operation, event) {
             return result;
         }
     }
 }
 
-/// As [`wait`], through the poll slot of `direction`.
+/// As [`wait`], through the poll slot of the operation's direction.
 #[inline]
-pub(crate) fn poll<R>(
-    registration: &Registration,
+pub(crate) fn poll<O: Operation>(
+    mut operation: O,
     cx: &mut Context<'_>,
-    direction: Direction,
-    mut call: impl FnMut() -> io::Result<R>,
-    drained: impl Fn(&R) -> bool,
-) -> Poll<io::Result<R>> {
+) -> Poll<io::Result<O::Output>> {
     loop {
-        let event = ready!(registration.poll_ready(cx, direction))?;
-        if let Next::Return(result) = settle(registration, event, call(), &drained) {
+        let event = ready!(operation.registration().poll_ready(cx, O::DIRECTION))?;
+        if event.ready().is_empty() {
+            continue;
+        }
+        if let Next::Return(result) = step(&mut operation, event) {
             return Poll::Ready(result);
         }
     }
@@ -114,18 +128,13 @@ pub(crate) fn poll<R>(
 
 /// As [`wait`], but ends with `WouldBlock` where that one would wait.
 #[inline]
-pub(crate) fn attempt<R>(
-    registration: &Registration,
-    interest: Interest,
-    mut call: impl FnMut() -> io::Result<R>,
-    drained: impl Fn(&R) -> bool,
-) -> io::Result<R> {
+pub(crate) fn attempt<O: Operation>(mut operation: O) -> io::Result<O::Output> {
     loop {
-        let event = registration.try_ready(interest)?;
+        let event = operation.registration().try_ready(O::INTEREST)?;
         if event.ready().is_empty() {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        if let Next::Return(result) = settle(registration, event, call(), &drained) {
+        if let Next::Return(result) = step(&mut operation, event) {
             return result;
         }
     }

@@ -7,9 +7,30 @@ use std::os::unix::net::UnixStream;
 
 use reactor::{Direction, Interest, Placement, Reactor, Ready, Registration};
 
-use super::{CALL_BYTES_MAX, ShortTransfer, attempt, poll, wait};
+use super::{CALL_BYTES_MAX, Operation, ShortTransfer, attempt, poll, wait};
 
 const READ: Interest = Interest::READABLE;
+
+/// A closure as an operation that proves the stream drained by anything short of 64.
+struct Call<'a, F>(&'a Registration, F);
+
+impl<F: FnMut() -> io::Result<usize>> Operation for Call<'_, F> {
+    type Output = usize;
+    const INTEREST: Interest = READ;
+    const DIRECTION: Direction = Direction::Read;
+
+    fn registration(&self) -> &Registration {
+        self.0
+    }
+
+    fn call(&mut self) -> io::Result<usize> {
+        (self.1)()
+    }
+
+    fn drains(&self, &n: &usize) -> bool {
+        n < 64
+    }
+}
 
 struct Stream {
     reactor: Reactor,
@@ -60,24 +81,19 @@ impl Stream {
         mut before: impl FnMut(),
         mut after: impl FnMut(io::Result<usize>),
     ) {
-        let drained = |&n: &usize| n < 64;
+        let call = &mut operation;
         before();
-        after(attempt(&self.registration, READ, &mut operation, drained));
+        after(attempt(Call(&self.registration, &mut *call)));
         before();
         after(
             self.reactor
-                .block_on(wait(&self.registration, READ, &mut operation, drained)),
+                .block_on(wait(Call(&self.registration, &mut *call))),
         );
         before();
-        after(self.reactor.block_on(poll_fn(|cx| {
-            poll(
-                &self.registration,
-                cx,
-                Direction::Read,
-                &mut operation,
-                drained,
-            )
-        })));
+        after(
+            self.reactor
+                .block_on(poll_fn(|cx| poll(Call(&self.registration, &mut *call), cx))),
+        );
     }
 }
 
@@ -125,10 +141,7 @@ fn what_arrives_during_a_transfer_that_drains_stays_ready() {
             assert_eq!(result.unwrap(), 3);
             assert_eq!(stream.cached(), Ready::READABLE, "it came after the look");
             assert_eq!(stream.receive().unwrap(), 5);
-            assert_eq!(
-                attempt(&stream.registration, READ, || Ok(1), |_| true).unwrap(),
-                1
-            );
+            assert_eq!(attempt(Call(&stream.registration, || Ok(1))).unwrap(), 1);
         },
     );
 }
@@ -168,7 +181,7 @@ fn a_call_that_blocks_clears_and_an_interrupted_one_is_made_again() {
     let stream = Stream::new();
     stream.send(b"abc");
     assert_eq!(stream.receive().unwrap(), 3);
-    let blocked = attempt(&stream.registration, READ, || stream.receive(), |_| false);
+    let blocked = attempt(Call(&stream.registration, || stream.receive()));
     assert_eq!(blocked.unwrap_err().kind(), io::ErrorKind::WouldBlock);
     assert_eq!(stream.cached(), Ready::EMPTY);
 

@@ -21,6 +21,7 @@
 
 #![forbid(unsafe_code)]
 
+mod operations;
 mod split;
 mod stream;
 mod sys;

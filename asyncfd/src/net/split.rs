@@ -18,9 +18,9 @@ macro_rules! half_io {
             /// # Cancel safety
             ///
             /// Dropping the future reads nothing.
-            pub async fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+            pub fn read(&self, buffer: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
                 let $this = self;
-                $stream.read(buffer).await
+                $stream.read(buffer)
             }
 
             /// As [`read`](Self::read), into several buffers.
@@ -32,9 +32,12 @@ macro_rules! half_io {
             /// # Cancel safety
             ///
             /// Dropping the future reads nothing.
-            pub async fn read_vectored(&self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+            pub fn read_vectored(
+                &self,
+                buffers: &mut [IoSliceMut<'_>],
+            ) -> impl Future<Output = io::Result<usize>> {
                 let $this = self;
-                $stream.read_vectored(buffers).await
+                $stream.read_vectored(buffers)
             }
 
             /// Reads if the descriptor was reported ready, without waiting.
@@ -71,9 +74,9 @@ macro_rules! half_io {
             /// # Cancel safety
             ///
             /// Nothing is lost in any case.
-            pub async fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
+            pub fn peek(&self, buffer: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
                 let $this = self;
-                $stream.peek(buffer).await
+                $stream.peek(buffer)
             }
 
             /// Waits until the stream is readable or its read side is closed.
@@ -85,9 +88,9 @@ macro_rules! half_io {
             /// # Cancel safety
             ///
             /// Dropping the wait removes it; readiness that was seen stays cached.
-            pub async fn readable(&self) -> io::Result<()> {
+            pub fn readable(&self) -> impl Future<Output = io::Result<()>> {
                 let $this = self;
-                $stream.readable().await
+                $stream.readable()
             }
         }
 
@@ -104,9 +107,9 @@ macro_rules! half_io {
             /// # Cancel safety
             ///
             /// Dropping the future writes nothing.
-            pub async fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+            pub fn write(&self, bytes: &[u8]) -> impl Future<Output = io::Result<usize>> {
                 let $this = self;
-                $stream.write(bytes).await
+                $stream.write(bytes)
             }
 
             /// As [`write`](Self::write), from several slices.
@@ -118,9 +121,12 @@ macro_rules! half_io {
             /// # Cancel safety
             ///
             /// Dropping the future writes nothing.
-            pub async fn write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+            pub fn write_vectored(
+                &self,
+                slices: &[IoSlice<'_>],
+            ) -> impl Future<Output = io::Result<usize>> {
                 let $this = self;
-                $stream.write_vectored(slices).await
+                $stream.write_vectored(slices)
             }
 
             /// Writes all of `bytes`.
@@ -132,9 +138,9 @@ macro_rules! half_io {
             /// # Cancel safety
             ///
             /// Not cancel safe: dropping the future loses how much was written.
-            pub async fn write_all(&self, bytes: &[u8]) -> io::Result<()> {
+            pub fn write_all(&self, bytes: &[u8]) -> impl Future<Output = io::Result<()>> {
                 let $this = self;
-                $stream.write_all(bytes).await
+                $stream.write_all(bytes)
             }
 
             /// Writes if the descriptor was reported ready, without waiting.
@@ -171,9 +177,9 @@ macro_rules! half_io {
             /// # Cancel safety
             ///
             /// Dropping the wait removes it; readiness that was seen stays cached.
-            pub async fn writable(&self) -> io::Result<()> {
+            pub fn writable(&self) -> impl Future<Output = io::Result<()>> {
                 let $this = self;
-                $stream.writable().await
+                $stream.writable()
             }
         }
 

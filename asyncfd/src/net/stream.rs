@@ -21,15 +21,12 @@ macro_rules! stream_io {
             ///
             /// Dropping the future reads nothing.
             #[inline]
-            pub async fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-                let (len, short) = (buffer.len(), self.short_read());
-                crate::io::wait(
-                    self.fd.registration(),
-                    Interest::READABLE,
-                    || sys::recv(self.fd.get_ref(), buffer),
-                    |&n| short.is_proof(n, len),
-                )
-                .await
+            pub fn read(&self, buffer: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
+                crate::io::wait(Receive {
+                    fd: &self.fd,
+                    buffer,
+                    short: self.short_read(),
+                })
             }
 
             /// As [`read`](Self::read), into several buffers, of which the system takes 1,024 in
@@ -42,15 +39,15 @@ macro_rules! stream_io {
             /// # Cancel safety
             ///
             /// Dropping the future reads nothing.
-            pub async fn read_vectored(&self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-                let (len, short) = (sys::given(buffers), self.short_read());
-                crate::io::wait(
-                    self.fd.registration(),
-                    Interest::READABLE,
-                    || sys::recv_vectored(self.fd.get_ref(), buffers),
-                    |&n| short.is_proof(n, len),
-                )
-                .await
+            pub fn read_vectored(
+                &self,
+                buffers: &mut [IoSliceMut<'_>],
+            ) -> impl Future<Output = io::Result<usize>> {
+                crate::io::wait(ReceiveVectored {
+                    fd: &self.fd,
+                    buffers,
+                    short: self.short_read(),
+                })
             }
 
             /// Reads if the descriptor was reported ready, without waiting.
@@ -63,13 +60,11 @@ macro_rules! stream_io {
             /// others as there.
             #[inline]
             pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-                let (len, short) = (buffer.len(), self.short_read());
-                crate::io::attempt(
-                    self.fd.registration(),
-                    Interest::READABLE,
-                    || sys::recv(self.fd.get_ref(), buffer),
-                    |&n| short.is_proof(n, len),
-                )
+                crate::io::attempt(Receive {
+                    fd: &self.fd,
+                    buffer,
+                    short: self.short_read(),
+                })
             }
 
             /// As [`try_read`](Self::try_read), into several buffers.
@@ -78,13 +73,11 @@ macro_rules! stream_io {
             ///
             /// As [`try_read`](Self::try_read).
             pub fn try_read_vectored(&self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-                let (len, short) = (sys::given(buffers), self.short_read());
-                crate::io::attempt(
-                    self.fd.registration(),
-                    Interest::READABLE,
-                    || sys::recv_vectored(self.fd.get_ref(), buffers),
-                    |&n| short.is_proof(n, len),
-                )
+                crate::io::attempt(ReceiveVectored {
+                    fd: &self.fd,
+                    buffers,
+                    short: self.short_read(),
+                })
             }
 
             /// As [`read`](Self::read), for code that implements `poll` by hand.
@@ -103,13 +96,13 @@ macro_rules! stream_io {
                 cx: &mut Context<'_>,
                 buffer: &mut [u8],
             ) -> Poll<io::Result<usize>> {
-                let (len, short) = (buffer.len(), self.short_read());
                 crate::io::poll(
-                    self.fd.registration(),
+                    Receive {
+                        fd: &self.fd,
+                        buffer,
+                        short: self.short_read(),
+                    },
                     cx,
-                    Direction::Read,
-                    || sys::recv(self.fd.get_ref(), buffer),
-                    |&n| short.is_proof(n, len),
                 )
             }
 
@@ -122,15 +115,11 @@ macro_rules! stream_io {
             /// # Cancel safety
             ///
             /// Nothing is lost in any case.
-            pub async fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
-                // However much it returns, all of it is still there.
-                crate::io::wait(
-                    self.fd.registration(),
-                    Interest::READABLE,
-                    || sys::peek(self.fd.get_ref(), buffer),
-                    |_| false,
-                )
-                .await
+            pub fn peek(&self, buffer: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
+                crate::io::wait(Peek {
+                    fd: &self.fd,
+                    buffer,
+                })
             }
 
             /// Writes from `bytes` once something can be written, and returns how many were taken.
@@ -143,14 +132,11 @@ macro_rules! stream_io {
             ///
             /// Dropping the future writes nothing.
             #[inline]
-            pub async fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-                crate::io::wait(
-                    self.fd.registration(),
-                    Interest::WRITABLE,
-                    || sys::send(self.fd.get_ref(), bytes),
-                    |&n| ShortTransfer::Drained.is_proof(n, bytes.len()),
-                )
-                .await
+            pub fn write(&self, bytes: &[u8]) -> impl Future<Output = io::Result<usize>> {
+                crate::io::wait(Transmit {
+                    fd: &self.fd,
+                    bytes,
+                })
             }
 
             /// As [`write`](Self::write), from several slices, of which the system takes 1,024 in
@@ -163,15 +149,14 @@ macro_rules! stream_io {
             /// # Cancel safety
             ///
             /// Dropping the future writes nothing.
-            pub async fn write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-                let len = sys::given(slices);
-                crate::io::wait(
-                    self.fd.registration(),
-                    Interest::WRITABLE,
-                    || sys::send_vectored(self.fd.get_ref(), slices),
-                    |&n| ShortTransfer::Drained.is_proof(n, len),
-                )
-                .await
+            pub fn write_vectored(
+                &self,
+                slices: &[IoSlice<'_>],
+            ) -> impl Future<Output = io::Result<usize>> {
+                crate::io::wait(TransmitVectored {
+                    fd: &self.fd,
+                    slices,
+                })
             }
 
             /// Writes all of `bytes`.
@@ -204,12 +189,10 @@ macro_rules! stream_io {
             /// others as there.
             #[inline]
             pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-                crate::io::attempt(
-                    self.fd.registration(),
-                    Interest::WRITABLE,
-                    || sys::send(self.fd.get_ref(), bytes),
-                    |&n| ShortTransfer::Drained.is_proof(n, bytes.len()),
-                )
+                crate::io::attempt(Transmit {
+                    fd: &self.fd,
+                    bytes,
+                })
             }
 
             /// As [`try_write`](Self::try_write), from several slices.
@@ -218,13 +201,10 @@ macro_rules! stream_io {
             ///
             /// As [`try_write`](Self::try_write).
             pub fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-                let len = sys::given(slices);
-                crate::io::attempt(
-                    self.fd.registration(),
-                    Interest::WRITABLE,
-                    || sys::send_vectored(self.fd.get_ref(), slices),
-                    |&n| ShortTransfer::Drained.is_proof(n, len),
-                )
+                crate::io::attempt(TransmitVectored {
+                    fd: &self.fd,
+                    slices,
+                })
             }
 
             /// As [`write`](Self::write), for code that implements `poll` by hand.
@@ -244,11 +224,11 @@ macro_rules! stream_io {
                 bytes: &[u8],
             ) -> Poll<io::Result<usize>> {
                 crate::io::poll(
-                    self.fd.registration(),
+                    Transmit {
+                        fd: &self.fd,
+                        bytes,
+                    },
                     cx,
-                    Direction::Write,
-                    || sys::send(self.fd.get_ref(), bytes),
-                    |&n| ShortTransfer::Drained.is_proof(n, bytes.len()),
                 )
             }
 
@@ -267,13 +247,12 @@ macro_rules! stream_io {
                 cx: &mut Context<'_>,
                 slices: &[IoSlice<'_>],
             ) -> Poll<io::Result<usize>> {
-                let len = sys::given(slices);
                 crate::io::poll(
-                    self.fd.registration(),
+                    TransmitVectored {
+                        fd: &self.fd,
+                        slices,
+                    },
                     cx,
-                    Direction::Write,
-                    || sys::send_vectored(self.fd.get_ref(), slices),
-                    |&n| ShortTransfer::Drained.is_proof(n, len),
                 )
             }
 

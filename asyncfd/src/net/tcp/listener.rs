@@ -7,11 +7,12 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::task::{Context, Poll, ready};
 use std::{fmt, io};
 
-use reactor::{Direction, Interest, Ready, ShardId};
+use reactor::{Interest, Ready, ShardId};
 use socket2::{Domain, Protocol};
 
 use super::TcpStream;
 use crate::AsyncFd;
+use crate::net::operations::AcceptTcp;
 use crate::net::stream::socket_traits;
 use crate::net::{attach, sys};
 
@@ -117,14 +118,10 @@ impl TcpListener {
     /// # Cancel safety
     ///
     /// Dropping the future takes no connection.
-    pub async fn accept_std(&self) -> io::Result<(std::net::TcpStream, SocketAddr)> {
-        crate::io::wait(
-            self.fd.registration(),
-            Interest::READABLE,
-            || sys::accept_tcp(self.fd.get_ref()),
-            |_| false,
-        )
-        .await
+    pub fn accept_std(
+        &self,
+    ) -> impl Future<Output = io::Result<(std::net::TcpStream, SocketAddr)>> {
+        crate::io::wait(AcceptTcp(&self.fd))
     }
 
     /// As [`accept_std`](Self::accept_std), without waiting: takes what is there, for accepting in
@@ -135,12 +132,7 @@ impl TcpListener {
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) when no connection is known to wait; others as
     /// [`accept`](Self::accept).
     pub fn try_accept_std(&self) -> io::Result<(std::net::TcpStream, SocketAddr)> {
-        crate::io::attempt(
-            self.fd.registration(),
-            Interest::READABLE,
-            || sys::accept_tcp(self.fd.get_ref()),
-            |_| false,
-        )
+        crate::io::attempt(AcceptTcp(&self.fd))
     }
 
     /// As [`accept`](Self::accept), for code that implements `poll` by hand.
@@ -158,13 +150,7 @@ impl TcpListener {
     /// When pending, the task of `cx` is woken once a connection waits. One task at a time: the
     /// newest waker replaces the one before.
     pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
-        let (stream, peer) = ready!(crate::io::poll(
-            self.fd.registration(),
-            cx,
-            Direction::Read,
-            || sys::accept_tcp(self.fd.get_ref()),
-            |_| false,
-        ))?;
+        let (stream, peer) = ready!(crate::io::poll(AcceptTcp(&self.fd), cx))?;
         Poll::Ready(TcpStream::from_accepted(stream).map(|stream| (stream, peer)))
     }
 

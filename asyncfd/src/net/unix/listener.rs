@@ -8,11 +8,12 @@ use std::path::Path;
 use std::task::{Context, Poll, ready};
 use std::{fmt, io};
 
-use reactor::{Direction, Interest, Ready, ShardId};
+use reactor::{Interest, Ready, ShardId};
 use socket2::{Domain, SockAddr};
 
 use super::UnixStream;
 use crate::AsyncFd;
+use crate::net::operations::AcceptUnix;
 use crate::net::stream::socket_traits;
 use crate::net::{attach, sys};
 
@@ -98,14 +99,10 @@ impl UnixListener {
     /// # Cancel safety
     ///
     /// Dropping the future takes no connection.
-    pub async fn accept_std(&self) -> io::Result<(std::os::unix::net::UnixStream, SocketAddr)> {
-        crate::io::wait(
-            self.fd.registration(),
-            Interest::READABLE,
-            || sys::accept_unix(self.fd.get_ref()),
-            |_| false,
-        )
-        .await
+    pub fn accept_std(
+        &self,
+    ) -> impl Future<Output = io::Result<(std::os::unix::net::UnixStream, SocketAddr)>> {
+        crate::io::wait(AcceptUnix(&self.fd))
     }
 
     /// As [`accept_std`](Self::accept_std), without waiting: takes what is there, for accepting in
@@ -116,12 +113,7 @@ impl UnixListener {
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) when no connection is known to wait; others as
     /// [`accept`](Self::accept).
     pub fn try_accept_std(&self) -> io::Result<(std::os::unix::net::UnixStream, SocketAddr)> {
-        crate::io::attempt(
-            self.fd.registration(),
-            Interest::READABLE,
-            || sys::accept_unix(self.fd.get_ref()),
-            |_| false,
-        )
+        crate::io::attempt(AcceptUnix(&self.fd))
     }
 
     /// As [`accept`](Self::accept), for code that implements `poll` by hand.
@@ -139,13 +131,7 @@ impl UnixListener {
     /// When pending, the task of `cx` is woken once a connection waits. One task at a time: the
     /// newest waker replaces the one before.
     pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(UnixStream, SocketAddr)>> {
-        let (stream, peer) = ready!(crate::io::poll(
-            self.fd.registration(),
-            cx,
-            Direction::Read,
-            || sys::accept_unix(self.fd.get_ref()),
-            |_| false,
-        ))?;
+        let (stream, peer) = ready!(crate::io::poll(AcceptUnix(&self.fd), cx))?;
         Poll::Ready(UnixStream::from_accepted(stream).map(|stream| (stream, peer)))
     }
 

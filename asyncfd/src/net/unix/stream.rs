@@ -17,6 +17,7 @@ use socket2::{Domain, SockAddr};
 use super::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
 use crate::AsyncFd;
 use crate::io::ShortTransfer;
+use crate::net::operations::{Peek, Receive, ReceiveVectored, Transmit, TransmitVectored};
 use crate::net::stream::{socket_traits, stream_io};
 use crate::net::{READ_WRITE, attach, ready_at_birth, sys};
 
