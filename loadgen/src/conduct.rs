@@ -218,7 +218,9 @@ impl Conductor<'_> {
             });
             self.next_event(Duration::from_nanos(wait));
             self.sample(timeline);
-            if self.seen.signal.is_some() || self.seen.lost > 0 {
+            // Shards give up on servers by themselves; one that does not is stuck.
+            let overdue = now > until.saturating_add(2 * self.plan.timeout + nanos(STOP_MAX));
+            if self.seen.signal.is_some() || self.seen.lost > 0 || overdue {
                 self.abort();
                 break;
             }

@@ -23,9 +23,9 @@ const SLEEP_MAX: Nanos = 50_000_000;
 /// Requests handed out before other tasks of the shard get their turn.
 const BURST_MAX: u32 = 128;
 
-/// Runs the shard's share of the schedule.
-pub(crate) async fn dispatch(shard: Rc<Shard>, timeline: Timeline) {
-    run(&shard, timeline).await;
+/// Runs the shard's share of the schedule, if there is one.
+pub(crate) async fn dispatch(shard: &Shard, timeline: Timeline) {
+    run(shard, timeline).await;
     shard.dispatched.set(true);
 }
 

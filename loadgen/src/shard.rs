@@ -49,6 +49,10 @@ pub(crate) struct Shard {
     pub(crate) ramp_stopped: Cell<bool>,
     /// Requests handed to connections and not answered.
     pub(crate) due: Cell<u64>,
+    /// Whether the run was ended before its time.
+    was_cut: Cell<bool>,
+    /// Whether requests may have begun.
+    pub(crate) begun: Cell<bool>,
     /// Measured requests begin here.
     from: Cell<Nanos>,
     /// No request begins from here on; zero until the run begins.
@@ -81,6 +85,8 @@ impl Shard {
             live_active: Cell::new(0),
             ramp_stopped: Cell::new(false),
             due: Cell::new(0),
+            was_cut: Cell::new(false),
+            begun: Cell::new(false),
             from: Cell::new(Nanos::MAX),
             end: Cell::new(0),
             remaining: Cell::new(plan.requests_of(index)),
@@ -104,8 +110,12 @@ impl Shard {
         }
     }
 
-    /// Lets requests begin.
+    /// Lets requests begin, unless the run was cut short before.
     pub(crate) fn begin(&self, timeline: Timeline) {
+        if self.was_cut.get() {
+            return;
+        }
+        self.begun.set(true);
         self.tally.borrow_mut().window = Window {
             from: timeline.from,
             until: timeline.until,
@@ -121,6 +131,7 @@ impl Shard {
 
     /// Lets no further request begin, and ends what is measured.
     pub(crate) fn cut(&self, now: Nanos) {
+        self.was_cut.set(true);
         self.ramp_stopped.set(true);
         self.ramp_news.tell();
         self.end.set(self.end.get().min(now));
@@ -209,7 +220,7 @@ impl Shard {
     pub(crate) fn has_more(&self, link: &Link, exchange: &Exchange) -> bool {
         match self.plan.pace {
             Pace::Closed { pipeline } => {
-                exchange.due() < pipeline && self.end.get() > 0 && link.active
+                exchange.due() < pipeline && self.begun.get() && link.active
             }
             Pace::Open { .. } => link.has_assigned(),
         }
@@ -218,7 +229,7 @@ impl Shard {
     /// Counts a failed connection. During the ramp it stops the ramp: a run is never silently smaller than asked for.
     pub(crate) fn failed(&self, link: &Link, failure: &Failure) {
         self.errors.borrow_mut().record(link.id, failure);
-        if self.end.get() == 0 {
+        if !self.begun.get() {
             self.ramp_stopped.set(true);
         }
     }

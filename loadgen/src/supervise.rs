@@ -9,7 +9,7 @@ use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use reactor::spawn_local;
-use reactor::time::sleep;
+use reactor::time::{sleep, sleep_until};
 
 use crate::clock::{Clock, Nanos, nanos};
 use crate::control::{Command, Control, Event, Live, ShardResult, Timeline};
@@ -134,10 +134,7 @@ impl Supervisor {
     fn begin(&mut self, timeline: Timeline) {
         self.phase = Phase::Running;
         self.timeline = Some(timeline);
-        self.shard.begin(timeline);
-        if self.shard.plan.is_open() {
-            drop(spawn_local(dispatch(Rc::clone(&self.shard), timeline)));
-        }
+        drop(spawn_local(start(Rc::clone(&self.shard), timeline)));
     }
 
     fn abort(&mut self, now: Nanos) {
@@ -181,7 +178,7 @@ impl Supervisor {
     }
 
     fn finish_when_quiet(&mut self, now: Nanos) {
-        if self.phase != Phase::Running {
+        if self.phase != Phase::Running || !self.shard.begun.get() {
             return;
         }
         let shard = &self.shard;
@@ -246,6 +243,13 @@ impl Supervisor {
             sleep(TICK).await;
         }
     }
+}
+
+/// Begins the run when its time has come: the same moment on all shards.
+async fn start(shard: Rc<Shard>, timeline: Timeline) {
+    sleep_until(shard.clock.instant(timeline.start)).await;
+    shard.begin(timeline);
+    dispatch(&shard, timeline).await;
 }
 
 fn search_interval(timeout: Nanos) -> Nanos {

@@ -1,0 +1,146 @@
+//! Arguments, files and `compare`, through the real program.
+
+mod common;
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use common::{echo, run, serve};
+
+fn scratch_file(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-{name}", std::process::id()))
+}
+
+#[test]
+fn help_and_version_go_to_standard_output() {
+    let help = run("-h").expect_code(0);
+    for words in [
+        "Usage: loadgen",
+        "--connect-rate",
+        "[default: 5s]",
+        "compare",
+    ] {
+        assert!(
+            help.stdout.contains(words),
+            "{words:?} is not in\n{}",
+            help.stdout
+        );
+    }
+    assert!(
+        !help.stdout.contains("embedded-server"),
+        "it is not for people"
+    );
+    assert!(
+        run("--version")
+            .expect_code(0)
+            .stdout
+            .starts_with("loadgen ")
+    );
+}
+
+#[test]
+fn bad_arguments_end_with_two() {
+    for (args, words) in [
+        ("--no-such-flag", "--no-such-flag"),
+        ("-c none", "none"),
+        ("-c 5 --active 6", "--active 6"),
+        ("nowhere", "HOST:PORT"),
+        ("127.0.0.1:99999", "HOST:PORT"),
+        ("-o report.txt", "json"),
+    ] {
+        run(args).expect_code(2).expect_message(words);
+    }
+}
+
+#[test]
+fn what_the_machine_does_not_have_ends_with_one() {
+    for (args, words) in [
+        ("no-such-host.invalid:80 -c 1", "no-such-host.invalid:80: "),
+        (
+            "127.0.0.1:9 -c 1 --server-pid 2147483647",
+            "no such process",
+        ),
+        (
+            "-c 1 -o /no/such/folder/report.json",
+            "/no/such/folder/report.json: ",
+        ),
+    ] {
+        run(args).expect_code(1).expect_message(words);
+    }
+}
+
+#[test]
+fn a_server_gets_the_requests_asked_for_and_one_more_per_connection() {
+    let received = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&received);
+    let server = serve(move |_, mut stream| {
+        loop {
+            echo(&mut stream, 64)?;
+            counter.fetch_add(1, Relaxed);
+        }
+    });
+    run(&format!("{server} -c 7 -n 1000")).expect_code(0);
+    assert_eq!(received.swap(0, Relaxed), 1_007);
+    run(&format!("{server} -c 7 -n 1000 -R 20k")).expect_code(0);
+    assert_eq!(received.load(Relaxed), 1_007);
+}
+
+#[test]
+fn two_files_of_rounds_compare() {
+    let (a, b) = (scratch_file("a.json"), scratch_file("b.json"));
+    let mut rounds = (String::new(), String::new());
+    for _ in 0..3 {
+        rounds.0 += &run("-c 4 -n 2000 --format json").expect_code(0).stdout;
+        rounds.1 += &run("-c 4 -n 2000 -P 16 --format json")
+            .expect_code(0)
+            .stdout;
+    }
+    fs::write(&a, &rounds.0).expect("a file");
+    fs::write(&b, &rounds.1).expect("a file");
+    let compare = |a: &PathBuf, b: &PathBuf, rest: &str| {
+        run(&format!("compare {} {} {rest}", a.display(), b.display()))
+    };
+
+    let text = compare(&a, &b, "").expect_code(0).stdout;
+    assert!(
+        text.contains("3 paired rounds") && text.contains("requests_per_s"),
+        "{text}"
+    );
+    assert!(text.contains("not all run with the same load"), "{text}");
+    let same = compare(&a, &a, "").expect_code(0).stdout;
+    assert_eq!(
+        same.matches("no difference shown").count(),
+        same.matches("[1.000, 1.000]").count(),
+        "{same}"
+    );
+
+    let json = compare(&a, &b, "--format json").expect_code(0).stdout;
+    let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!(
+        (json["format"].as_str(), json["rounds"].as_u64()),
+        (Some("loadgen-compare"), Some(3))
+    );
+    let names: Vec<_> = json["metrics"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(|metric| metric["name"].as_str())
+        .collect();
+    for name in ["requests_per_s", "latency_p50", "latency_p99_99"] {
+        assert!(names.contains(&name), "{name} is not in {names:?}");
+    }
+
+    fs::write(&b, rounds.1.lines().next().expect("a round")).expect("a file");
+    compare(&a, &b, "")
+        .expect_code(1)
+        .expect_message("cannot be paired");
+    fs::write(&b, "no report").expect("a file");
+    compare(&a, &b, "")
+        .expect_code(1)
+        .expect_message("not JSON");
+    for file in [a, b] {
+        fs::remove_file(file).expect("ours");
+    }
+}

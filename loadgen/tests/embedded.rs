@@ -1,0 +1,287 @@
+//! Runs without a target: the embedded server in its child process, the report, files, signals.
+
+mod common;
+
+use std::fs;
+use std::path::PathBuf;
+
+use common::{command, run, start, start_command, wait_until};
+use loadgen::histogram::Recorder;
+use loadgen::report::{Report, Status};
+
+/// A name for a file of this test that no other process uses.
+fn scratch_file(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-{name}", std::process::id()))
+}
+
+fn assert_whole(report: &Report, connections: u32) {
+    assert_eq!(report.outcome.status, Status::Ok);
+    assert!(report.errors.is_empty() && report.outcome.messages.is_empty());
+    let counted = &report.connections;
+    assert_eq!(
+        (
+            counted.requested,
+            counted.connected,
+            counted.peak_live,
+            counted.served
+        ),
+        (connections, connections, connections, connections)
+    );
+}
+
+#[test]
+fn every_surface_and_loop_is_served() {
+    for io in ["helpers", "guards", "poll"] {
+        for load in [
+            "",
+            "-P 4",
+            "-R 5k",
+            "-R 5k --arrivals poisson",
+            "-t 2",
+            "--size 100k -c 5",
+            "--size 1",
+            "--active 3",
+        ] {
+            let connections = if load.contains("-c 5") { 5 } else { 40 };
+            let given = if load.contains("-c 5") { "" } else { "-c 40" };
+            let args = format!("{load} {given} -d 300ms --warmup 50ms --io {io} --format json");
+            let report = run(&args).expect_code(0).report();
+            assert_whole(&report, connections);
+            assert!(report.requests.completed > 0, "{args}");
+            assert!(
+                report.requests.answered >= report.latency.raw.count,
+                "{args}"
+            );
+            assert_eq!(report.requests.unanswered, 0, "{args}");
+        }
+    }
+}
+
+#[test]
+fn a_number_of_requests_is_exact() {
+    for (args, requests) in [
+        ("-c 10 -n 1", 1),
+        ("-c 10 -n 1001 -t 3", 1001),
+        ("-c 4 -n 999 -P 16", 999),
+        ("-c 4 -n 500 -R 10k", 500),
+    ] {
+        let report = run(&format!("{args} --format json"))
+            .expect_code(0)
+            .report();
+        let counted = &report.requests;
+        assert_eq!(
+            (
+                counted.scheduled,
+                counted.launched,
+                counted.answered,
+                counted.completed
+            ),
+            (requests, requests, requests, requests),
+            "{args}"
+        );
+        assert_eq!(report.latency.headline().count, requests, "{args}");
+        assert!(report.elapsed_s > 0.0);
+    }
+}
+
+#[test]
+fn the_report_is_complete_and_consistent() {
+    let file = scratch_file("report.json");
+    let args = format!("-c 100 -d 1 --warmup 100ms -o {}", file.display());
+    let run = run(&args).expect_code(0);
+    let report: Report =
+        serde_json::from_str(&fs::read_to_string(&file).expect("written")).expect("a report");
+    fs::remove_file(&file).expect("ours");
+    assert_whole(&report, 100);
+    let rate = format!("Requests/sec: {:>12.2}", report.throughput.requests_per_s);
+    assert!(
+        run.stdout.contains(&rate),
+        "{rate} is not in\n{}",
+        run.stdout
+    );
+    for words in [
+        "100 connections",
+        "99.99%",
+        "Latency Histogram",
+        "Server CPU: ",
+        "bytes per connection",
+        "Transfer/sec: ",
+    ] {
+        assert!(
+            run.stdout.contains(words),
+            "{words:?} is not in\n{}",
+            run.stdout
+        );
+    }
+    assert!((report.elapsed_s - 1.0).abs() < 1e-6);
+    assert_eq!(
+        report.requests.bytes_read / 64,
+        report.requests.completed,
+        "whole answers of 64 bytes"
+    );
+    let histogram =
+        Recorder::from_base64(&report.latency.raw.histogram_v2_base64).expect("a histogram");
+    assert_eq!(histogram.count(), report.requests.answered);
+    assert_eq!(histogram.quantile(0.99), report.latency.raw.p99_ns);
+    let server = report.server.expect("the child is known");
+    assert!(server.resident_connected_bytes >= server.resident_before_bytes);
+    let (cost, rate) = (
+        server.cpu_us_per_request.expect("CPU time"),
+        server.requests_per_cpu_s.expect("CPU time"),
+    );
+    assert!((cost * rate / 1e6 - 1.0).abs() < 1e-9);
+    assert!(report.generator.cpu_us_per_request > 0.0 && report.generator.busiest_thread > 0.0);
+}
+
+#[test]
+fn idle_connections_are_served_once_and_stay() {
+    let report = run("-c 200 --active 5 -n 1000 --format json")
+        .expect_code(0)
+        .report();
+    assert_whole(&report, 200);
+    assert_eq!(
+        (report.connections.active, report.requests.answered),
+        (5, 1000)
+    );
+    assert_eq!(report.connections.connect_latency.count, 200);
+}
+
+#[test]
+fn connections_open_no_faster_than_asked() {
+    let report = run("-c 20 --connect-rate 50 -n 20 --format json")
+        .expect_code(0)
+        .report();
+    assert_whole(&report, 20);
+    // Twenty slots of 20 ms, the first at once.
+    assert!(
+        report.connections.ramp_s >= 0.38,
+        "{}",
+        report.connections.ramp_s
+    );
+}
+
+#[cfg(target_os = "linux")]
+mod signals {
+    use super::*;
+
+    /// The embedded server of a running program.
+    fn child_of(pid: u32) -> Option<u32> {
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
+        children.split_whitespace().next()?.parse().ok()
+    }
+
+    fn is_alive(pid: u32) -> bool {
+        // A zombie is over, whoever has yet to collect it.
+        fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
+    }
+
+    fn signal(pid: u32, name: &str) {
+        let status = std::process::Command::new("kill")
+            .args([format!("-{name}"), pid.to_string()])
+            .status();
+        assert!(status.expect("kill is there").success());
+    }
+
+    fn sockets_of(pid: u32) -> usize {
+        fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)
+    }
+
+    #[test]
+    fn the_first_signal_gives_the_partial_report() {
+        for (name, code) in [("INT", 130), ("TERM", 143)] {
+            let running = start("-c 50 -d 50 --warmup 0 --format json");
+            let pid = running.pid();
+            wait_until("the load", || sockets_of(pid) > 50);
+            let child = child_of(pid).expect("the embedded server");
+            signal(pid, name);
+            let run = running.finish().expect_code(code);
+            let report = run.report();
+            assert_eq!(report.outcome.status, Status::Interrupted);
+            assert!(report.elapsed_s < 50.0);
+            assert!(report.errors.is_empty(), "{:?}", report.errors);
+            wait_until("the child's end", || !is_alive(child));
+        }
+    }
+
+    #[test]
+    fn a_signal_during_the_ramp_ends_it() {
+        let running = start("-c 1000 --connect-rate 10 -d 50");
+        let pid = running.pid();
+        wait_until("the embedded server", || child_of(pid).is_some());
+        wait_until("the first connections", || sockets_of(pid) > 15);
+        signal(pid, "INT");
+        let run = running.finish().expect_code(130);
+        assert!(run.stdout.contains("Interrupted"), "{run:#?}");
+    }
+
+    #[test]
+    fn the_server_ends_when_its_parent_is_killed() {
+        let running = start("-c 10 -d 50");
+        let pid = running.pid();
+        wait_until("the load", || sockets_of(pid) > 10);
+        let child = child_of(pid).expect("the embedded server");
+        signal(pid, "KILL");
+        let run = running.finish();
+        assert_eq!(run.code, None);
+        wait_until("the child's end", || !is_alive(child));
+    }
+
+    #[test]
+    fn a_server_that_dies_fails_the_run() {
+        let running = start("-c 10 -d 50 --format json");
+        let pid = running.pid();
+        wait_until("the load", || sockets_of(pid) > 10);
+        signal(child_of(pid).expect("the embedded server"), "KILL");
+        let run = running
+            .finish()
+            .expect_code(1)
+            .expect_message("the embedded server ended early");
+        assert_eq!(run.report().outcome.status, Status::Failed);
+    }
+}
+
+#[cfg(unix)]
+mod limits {
+    use super::*;
+
+    fn with_limit(descriptors: u32, args: &str) -> common::Run {
+        let mut limited = std::process::Command::new("sh");
+        let program = command(args);
+        limited
+            .arg("-c")
+            .arg(format!("ulimit -n {descriptors}; exec \"$0\" \"$@\""));
+        limited.arg(program.get_program()).args(program.get_args());
+        start_command(limited).finish()
+    }
+
+    #[test]
+    fn too_few_descriptors_are_an_error_before_anything_starts() {
+        let run = with_limit(300, "-c 1000 -d 50").expect_code(1);
+        run.expect_message("-c 1000 needs")
+            .expect_message("the limit is 300");
+    }
+
+    #[test]
+    fn where_connections_are_not_asked_for_the_limit_decides_and_is_reported() {
+        let run = with_limit(300, "-n 1000 --format json").expect_code(0);
+        let report = run.report();
+        let connections = report.connections.requested;
+        assert!((100..300).contains(&connections), "{connections}");
+        assert_whole(&report, connections);
+        assert!(
+            report.outcome.notes[0].contains("the descriptor limit is 300"),
+            "{:?}",
+            report.outcome.notes
+        );
+    }
+
+    #[test]
+    fn what_is_needed_at_least_is_an_error_too() {
+        with_limit(300, "--active 1000 -n 1")
+            .expect_code(1)
+            .expect_message("1000 are needed");
+        with_limit(70, "-n 1")
+            .expect_code(1)
+            .expect_message("descriptor limit of 70");
+    }
+}

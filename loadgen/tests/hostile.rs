@@ -1,0 +1,294 @@
+//! Servers that do wrong: each is caught with the right message and exit code 1, and never by a hang.
+
+mod common;
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener};
+use std::thread;
+use std::time::Duration;
+
+use common::{echo, echo_all, run, serve};
+use loadgen::report::{Report, Status};
+use socket2::SockRef;
+
+const SIZE: usize = 64;
+
+/// The only error kind of a failed run, as in the JSON, with its count.
+fn only_error(report: &Report) -> (&str, u64) {
+    assert_eq!(report.outcome.status, Status::Failed);
+    assert_eq!(report.outcome.exit_code, 1);
+    let [error] = &report.errors[..] else {
+        panic!("{:?}", report.errors)
+    };
+    (&error.kind, error.count)
+}
+
+#[test]
+fn a_corrupted_byte_is_caught() {
+    let server = serve(|number, mut stream| {
+        echo(&mut stream, 10 * SIZE)?;
+        let mut reply = [0; SIZE];
+        stream.read_exact(&mut reply)?;
+        if number == 2 {
+            reply[17] ^= 0x20;
+        }
+        stream.write_all(&reply)?;
+        echo_all(&mut stream)
+    });
+    let report = run(&format!("{server} -c 4 -n 400 --format json"))
+        .expect_code(1)
+        .report();
+    assert_eq!(only_error(&report), ("wrong-answer", 1));
+
+    let server = serve(|_, mut stream| {
+        echo(&mut stream, SIZE)?;
+        let mut reply = [0; SIZE];
+        stream.read_exact(&mut reply)?;
+        reply[17] ^= 0x20;
+        stream.write_all(&reply)
+    });
+    let run = run(&format!("{server} -c 1 -n 5")).expect_code(1);
+    run.expect_message(
+        "wrong answer: 1 of 1 connections (connection 0: request 1: byte 17 of the reply is",
+    );
+}
+
+#[test]
+fn without_verification_it_is_not() {
+    let server = serve(|_, mut stream| {
+        let mut reply = [0; SIZE];
+        loop {
+            stream.read_exact(&mut reply)?;
+            reply[5] ^= 1;
+            stream.write_all(&reply)?;
+        }
+    });
+    run(&format!("{server} -c 2 -n 100 --verify off")).expect_code(0);
+    run(&format!("{server} -c 2 -n 100"))
+        .expect_code(1)
+        .expect_message("wrong answer");
+}
+
+#[test]
+fn swapped_replies_are_caught() {
+    let server = serve(|_, mut stream| {
+        echo(&mut stream, SIZE)?;
+        let mut replies = [0; 2 * SIZE];
+        stream.read_exact(&mut replies)?;
+        replies.rotate_left(SIZE);
+        stream.write_all(&replies)?;
+        echo_all(&mut stream)
+    });
+    run(&format!("{server} -c 1 -P 2 -n 100"))
+        .expect_code(1)
+        .expect_message(
+            "wrong answer: 1 of 1 connections (connection 0: request 1: byte 0 of the reply is",
+        )
+        .expect_message("(this is the reply to request 2)");
+}
+
+#[test]
+fn lost_bytes_are_caught_by_their_successors() {
+    let server = serve(|_, mut stream| {
+        echo(&mut stream, SIZE)?;
+        let mut replies = [0; 4 * SIZE];
+        stream.read_exact(&mut replies)?;
+        stream.write_all(&replies[..70])?;
+        stream.write_all(&replies[75..])?;
+        echo_all(&mut stream)
+    });
+    run(&format!("{server} -c 1 -P 4 -n 100"))
+        .expect_code(1)
+        .expect_message("request 2: byte 6 of the reply is")
+        .expect_message("(5 bytes are missing)");
+}
+
+#[test]
+fn lost_bytes_at_the_end_are_caught_by_the_time_out() {
+    let server = serve(|_, mut stream| {
+        echo(&mut stream, SIZE)?;
+        let mut reply = [0; SIZE];
+        stream.read_exact(&mut reply)?;
+        stream.write_all(&reply[..SIZE - 1])?;
+        echo_all(&mut stream)
+    });
+    let run = run(&format!(
+        "{server} -c 3 -n 100 --timeout 300ms --format json"
+    ))
+    .expect_code(1);
+    let report = run.report();
+    assert_eq!(only_error(&report), ("silent", 3));
+    assert_eq!(report.requests.unanswered, 3);
+    assert!(
+        report.latency.raw.max_ns >= 300_000_000,
+        "unanswered requests are in the tail"
+    );
+    assert!(run.took < Duration::from_secs(10));
+}
+
+#[test]
+fn bytes_that_nobody_asked_for_are_caught() {
+    let server = serve(|_, mut stream| {
+        echo(&mut stream, 5 * SIZE)?;
+        stream.write_all(b"!")?;
+        echo_all(&mut stream)
+    });
+    let run = run(&format!("{server} -c 1 -n 1000")).expect_code(1);
+    // It arrives with the next answer, or alone.
+    assert!(run.stderr.contains("wrong answer"), "{run:#?}");
+}
+
+#[test]
+fn an_idle_connection_that_is_sent_something_is_caught() {
+    let server = serve(|number, mut stream| {
+        echo(&mut stream, SIZE)?;
+        if number == 1 {
+            stream.write_all(b"hello")?;
+        }
+        echo_all(&mut stream)
+    });
+    run(&format!("{server} -c 2 --active 1 -d 1 --warmup 0"))
+        .expect_code(1)
+        .expect_message("5 bytes came that no request asked for");
+}
+
+#[test]
+fn a_reset_is_told_from_an_early_close() {
+    let server = serve(|_, mut stream| {
+        echo(&mut stream, 3 * SIZE)?;
+        SockRef::from(&stream).set_linger(Some(Duration::ZERO))
+    });
+    let reset = run(&format!("{server} -c 2 -n 100 --format json")).expect_code(1);
+    assert_eq!(only_error(&reset.report()), ("reset", 2), "{reset:#?}");
+
+    let server = serve(|_, mut stream| {
+        echo(&mut stream, 3 * SIZE)?;
+        stream.shutdown(Shutdown::Write)?;
+        stream.read_to_end(&mut Vec::new()).map(|_| ())
+    });
+    let closed = run(&format!("{server} -c 2 -n 100 --format json")).expect_code(1);
+    assert_eq!(only_error(&closed.report()), ("closed", 2), "{closed:#?}");
+    closed.expect_message("end of stream after 3 answers, with 1 request in flight");
+}
+
+#[test]
+fn a_server_that_closes_at_once_fails_the_ramp() {
+    let server = serve(|_, stream| stream.shutdown(Shutdown::Both));
+    let run = run(&format!("{server} -c 500 -d 30")).expect_code(1);
+    assert!(
+        run.took < Duration::from_secs(10),
+        "it does not go on without them: {:?}",
+        run.took
+    );
+    assert!(run.stderr.contains("of 500 connections"), "{run:#?}");
+}
+
+#[test]
+fn a_silent_server_is_given_up() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let server = listener.local_addr().expect("bound");
+    // Connections are established by the system, and nobody accepts them.
+    let run = run(&format!(
+        "{server} -c 3 --timeout 300ms -d 30 --format json"
+    ))
+    .expect_code(1);
+    assert_eq!(only_error(&run.report()), ("silent", 3));
+    assert_eq!(run.report().connections.connected, 3);
+    assert_eq!(run.report().connections.served, 0);
+    assert!(run.took < Duration::from_secs(10), "{:?}", run.took);
+    drop(listener);
+}
+
+#[test]
+fn a_server_that_falls_silent_is_given_up_in_an_open_loop_too() {
+    let server = serve(|_, mut stream| {
+        echo(&mut stream, 20 * SIZE)?;
+        stream.read_to_end(&mut Vec::new()).map(|_| ())
+    });
+    let run = run(&format!(
+        "{server} -c 2 -R 1000 -d 30 --warmup 0 --timeout 300ms --format json"
+    ))
+    .expect_code(1);
+    let report = run.report();
+    assert_eq!(only_error(&report), ("silent", 2));
+    assert!(report.requests.unanswered > 0);
+    assert!(
+        run.took < Duration::from_secs(10),
+        "nobody is left to send: {:?}",
+        run.took
+    );
+}
+
+#[test]
+fn nothing_that_listens_is_refused() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let server = listener.local_addr().expect("bound");
+    drop(listener);
+    let run = run(&format!("{server} -c 300 -d 30 --format json")).expect_code(1);
+    let report = run.report();
+    assert_eq!(only_error(&report).0, "refused");
+    assert_eq!(report.connections.connected, 0);
+    assert!(run.took < Duration::from_secs(10), "{:?}", run.took);
+    run.expect_message(&format!("{server}: connection refused: "));
+}
+
+#[test]
+fn a_target_out_of_reach_ends_in_time() {
+    // Reserved for documentation: there is no route, or nobody answers.
+    let run = run("[2001:db8::1]:9 -c 2 -d 30 --timeout 500ms --format json").expect_code(1);
+    let report = run.report();
+    assert!(
+        ["unreachable", "connect-timeout", "ports"].contains(&only_error(&report).0),
+        "{:?}",
+        report.errors
+    );
+    assert!(run.took < Duration::from_secs(10), "{:?}", run.took);
+}
+
+#[test]
+fn one_bad_connection_leaves_the_others_running_and_fails_the_run() {
+    let server = serve(|number, mut stream| {
+        if number == 7 {
+            echo(&mut stream, 50 * SIZE)?;
+            return SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+        }
+        echo_all(&mut stream)
+    });
+    let run = run(&format!("{server} -c 20 -d 1 --warmup 200ms --format json")).expect_code(1);
+    let report = run.report();
+    assert_eq!(only_error(&report), ("reset", 1));
+    assert!(report.elapsed_s > 0.99, "the others went on");
+    assert!(report.requests.completed > 20 * 50);
+}
+
+#[test]
+fn a_failure_between_ramp_and_run_does_not_keep_the_run_from_its_end() {
+    let server = serve(|number, mut stream| {
+        echo(&mut stream, SIZE)?;
+        if number == 1 {
+            return SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+        }
+        echo_all(&mut stream)
+    });
+    let run = run(&format!(
+        "{server} -c 2 --active 1 -d 300ms --warmup 0 --format json"
+    ));
+    assert_eq!(only_error(&run.expect_code(1).report()), ("reset", 1));
+}
+
+#[test]
+fn late_answers_are_measured_and_are_no_error() {
+    let server = serve(|_, mut stream| {
+        echo(&mut stream, SIZE)?;
+        loop {
+            let mut reply = [0; SIZE];
+            stream.read_exact(&mut reply)?;
+            thread::sleep(Duration::from_millis(100));
+            stream.write_all(&reply)?;
+        }
+    });
+    let run = run(&format!("{server} -c 2 -n 10 --timeout 5 --format json")).expect_code(0);
+    let latency = run.report().latency.raw;
+    assert!(latency.min_ns >= 100_000_000, "{latency:?}");
+    assert_eq!(latency.count, 10);
+}
