@@ -203,7 +203,7 @@ struct Listed {
 
 impl Listed {
     async fn new(local: &Rc<Local>) -> Self {
-        let key = poll_fn(|cx| Poll::Ready(local.list(cx.waker()))).await;
+        let key = poll_fn(|cx| Poll::Ready(local.list(cx.waker().clone()))).await;
         Self {
             local: Rc::clone(local),
             key,

@@ -8,11 +8,12 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
+use std::mem;
 use std::net::TcpStream as StdTcpStream;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
 use reactor::is_shutdown_error;
@@ -56,7 +57,7 @@ impl Drop for Permit {
 
 /// How a connection came to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ending {
+pub(crate) enum Ending {
     /// The peer sent its end, and everything before it was answered.
     Finished,
     /// No byte moved for as long as is allowed.
@@ -94,7 +95,7 @@ pub(crate) fn serve<S: Surface>(
     };
     let mut connection = match S::open(stream) {
         Ok(socket) => Some(Connection {
-            idle: Idle::new(place.local.shared.idle_timeout),
+            idle: Idle::new(&place.local.shared),
             place,
             socket,
         }),
@@ -103,11 +104,24 @@ pub(crate) fn serve<S: Surface>(
             None
         }
     };
-    // Used where it is captured: moved into a local variable it would be in the future twice.
+    // What this future holds while the echo loop waits, every idle connection holds. So the connection is used where
+    // it is captured, as moved into a local variable or into an `async fn` it would be there twice, and what is rare is
+    // in a box.
     async move {
-        if let Some(connection) = &mut connection {
-            connection.run().await;
-        }
+        let Some(connection) = &mut connection else {
+            return;
+        };
+        let waker = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
+        connection.place.list(waker);
+        connection.place.ending = loop {
+            let halt = connection.echo().await;
+            if let Halt::Ended(ending) = halt {
+                break ending;
+            }
+            if let Err(ending) = Box::pin(connection.settle(halt)).await {
+                break ending;
+            }
+        };
     }
 }
 
@@ -122,6 +136,11 @@ struct Place {
 
 impl Place {
     const UNLISTED: u32 = u32::MAX;
+
+    /// Lists the task, once for its life; see `Local::listed`.
+    fn list(&mut self, waker: Waker) {
+        self.key = self.local.list(waker);
+    }
 }
 
 impl Drop for Place {
@@ -151,18 +170,25 @@ struct Connection<S> {
 }
 
 /// Why a surface's echo loop stopped.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) enum Halt {
-    /// The peer sent its end.
-    End,
-    /// A call failed.
-    Failed(io::Error),
+    /// The connection is at its end.
+    Ended(Ending),
     /// The socket took only the first `sent` of the `len` bytes in the scratch buffer.
     Unsent { sent: usize, len: usize },
-    /// No byte moved for as long as is allowed.
-    Idle,
     /// The server drains.
     Drain(Drain),
+}
+
+impl Halt {
+    /// The peer sent its end, and everything before it was answered.
+    pub(crate) const FINISHED: Self = Self::Ended(Ending::Finished);
+
+    /// A call on the socket failed.
+    #[cold]
+    pub(crate) fn failed(error: io::Error) -> Self {
+        Self::Ended(Ending::of(error))
+    }
 }
 
 /// What an echo loop minds beside its socket: the shard's buffer and counters, the idle timeout, a drain.
@@ -183,7 +209,10 @@ impl Watch<'_> {
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Halt> {
         match self.local.drain() {
             Some(drain) => Poll::Ready(Halt::Drain(drain)),
-            None => self.idle.poll(cx).map(|()| Halt::Idle),
+            None => self
+                .idle
+                .poll(cx, &self.local.shared)
+                .map(|()| Halt::Ended(Ending::Idle)),
         }
     }
 
@@ -193,7 +222,7 @@ impl Watch<'_> {
         let sent = match sent {
             Ok(sent) => sent,
             Err(error) if try_again(&error) => 0,
-            Err(error) => return Some(Halt::Failed(error)),
+            Err(error) => return Some(Halt::failed(error)),
         };
         self.sent(sent);
         (sent < len).then_some(Halt::Unsent { sent, len })
@@ -203,38 +232,24 @@ impl Watch<'_> {
     #[inline]
     fn sent(&mut self, bytes: usize) {
         self.local.counters().add_bytes(bytes as u64);
-        self.idle.touch();
+        self.idle.touch(&self.local.shared);
     }
 }
 
 impl<S: Surface> Connection<S> {
-    /// Serves the connection. What this future holds while the echo loop waits is held by every idle connection, so
-    /// what is rare is in a box.
-    async fn run(&mut self) {
-        // Once for the task's life; see `Local::listed`.
-        poll_fn(|cx| {
-            self.place.key = self.place.local.list(cx.waker());
-            Poll::Ready(())
-        })
-        .await;
-        self.place.ending = loop {
-            let (local, idle) = (&*self.place.local, &mut self.idle);
-            match self.socket.echo(Watch { local, idle }).await {
-                Halt::Unsent { sent, len } => {
-                    if let Err(ending) = Box::pin(self.send_rest(sent, len)).await {
-                        break ending;
-                    }
-                }
-                Halt::End => break Ending::Finished,
-                Halt::Failed(error) => break Ending::of(error),
-                Halt::Idle => break Ending::Idle,
-                Halt::Drain(drain) => {
-                    break Box::pin(self.finish(drain))
-                        .await
-                        .unwrap_or_else(Ending::of);
-                }
-            }
-        };
+    /// Runs the surface's echo loop.
+    fn echo(&mut self) -> impl Future<Output = Halt> {
+        let (local, idle) = (&*self.place.local, &mut self.idle);
+        self.socket.echo(Watch { local, idle })
+    }
+
+    /// Does what an echo loop left to do, after which it may go on, or the connection has ended.
+    async fn settle(&mut self, halt: Halt) -> Result<(), Ending> {
+        match halt {
+            Halt::Ended(ending) => Err(ending),
+            Halt::Unsent { sent, len } => self.send_rest(sent, len).await,
+            Halt::Drain(drain) => Err(self.finish(drain).await.unwrap_or_else(Ending::of)),
+        }
     }
 
     /// Sends what is left of the first `len` bytes of the scratch buffer, however long it takes the peer to read them.
@@ -248,11 +263,11 @@ impl<S: Surface> Connection<S> {
         let mut done = 0;
         while done < rest.len() {
             let sent = {
-                let idle = &mut self.idle;
+                let (idle, shared) = (&mut self.idle, &*self.place.local.shared);
                 let mut write = pin!(self.socket.write(&rest[done..]));
                 poll_fn(|cx| match write.as_mut().poll(cx) {
                     Poll::Ready(sent) => Poll::Ready(sent.map_err(Ending::of)),
-                    Poll::Pending => idle.poll(cx).map(|()| Err(Ending::Idle)),
+                    Poll::Pending => idle.poll(cx, shared).map(|()| Err(Ending::Idle)),
                 })
                 .await?
             };
@@ -316,41 +331,60 @@ struct Idle(Option<Box<IdleTimer>>);
 #[derive(Debug)]
 struct IdleTimer {
     sleep: Sleep,
-    limit: Duration,
-    /// When a byte last moved.
-    touched: Instant,
+    /// When a byte last moved, as [`Shared::age_ns`]: half the size of an `Instant`.
+    touched_ns: u64,
+    /// Whether the sleep was polled, and whether a byte has moved since.
+    armed: bool,
+    moved: bool,
 }
 
 impl Idle {
-    fn new(limit: Option<Duration>) -> Self {
-        Self(limit.map(|limit| {
+    fn new(shared: &Shared) -> Self {
+        Self(shared.idle_timeout.map(|limit| {
             Box::new(IdleTimer {
                 sleep: time::sleep(limit),
-                limit,
-                touched: Instant::now(),
+                touched_ns: shared.age_ns(),
+                armed: false,
+                moved: false,
             })
         }))
     }
 
-    fn touch(&mut self) {
+    #[inline]
+    fn touch(&mut self, shared: &Shared) {
         if let Some(timer) = &mut self.0 {
-            timer.touched = Instant::now();
+            timer.touched_ns = shared.age_ns();
+            timer.moved = true;
         }
     }
 
     /// Ready when no byte has moved for as long as is allowed.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(timer) = &mut self.0 else {
+    #[inline]
+    fn poll(&mut self, cx: &mut Context<'_>, shared: &Shared) -> Poll<()> {
+        match (&mut self.0, shared.idle_timeout) {
+            (Some(timer), Some(limit)) => timer.poll(cx, shared.started, limit),
+            _ => Poll::Pending,
+        }
+    }
+}
+
+impl IdleTimer {
+    fn poll(&mut self, cx: &mut Context<'_>, started: Instant, limit: Duration) -> Poll<()> {
+        let touched = started + Duration::from_nanos(self.touched_ns);
+        // The timer was armed by this task, and cannot have fired before its deadline; timers of this shard do not
+        // fire while one of its tasks runs. So it is armed still, and what follows, 85 instructions, can be left out.
+        if mem::take(&mut self.moved) && self.armed && touched < self.sleep.deadline() {
             return Poll::Pending;
-        };
-        ready!(Pin::new(&mut timer.sleep).poll(cx));
-        let due = timer.touched.checked_add(timer.limit);
+        }
+        self.armed = true;
+        ready!(Pin::new(&mut self.sleep).poll(cx));
+        let due = touched.checked_add(limit);
         let Some(due) = due.filter(|due| *due > Instant::now()) else {
             return Poll::Ready(());
         };
-        Pin::new(&mut timer.sleep).reset(due);
+        Pin::new(&mut self.sleep).reset(due);
         // Ready again at once only when the reactor has ended, and the connection with it.
-        Pin::new(&mut timer.sleep).poll(cx)
+        Pin::new(&mut self.sleep).poll(cx)
     }
 }
 

@@ -102,8 +102,7 @@ impl Local {
     }
 
     /// Puts a task among those that a drain wakes.
-    pub(crate) fn list(&self, waker: &Waker) -> u32 {
-        let waker = waker.clone();
+    pub(crate) fn list(&self, waker: Waker) -> u32 {
         let key = self.listed.borrow_mut().insert(waker);
         u32::try_from(key).expect("descriptors, and so connections, are numbered by an i32")
     }
@@ -126,13 +125,13 @@ impl Scratch {
     }
 
     /// Lends the buffer to be filled.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn fill<R>(&self, read: impl FnOnce(&mut [u8]) -> R) -> R {
         read(&mut self.0.borrow_mut())
     }
 
     /// Lends the first `len` bytes.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn with<R>(&self, len: usize, write: impl FnOnce(&[u8]) -> R) -> R {
         write(&self.0.borrow()[..len])
     }

@@ -48,7 +48,7 @@ pub(crate) fn try_again(error: &io::Error) -> bool {
 pub(crate) struct Helpers(TcpStream);
 
 impl Helpers {
-    #[inline]
+    #[inline(always)]
     fn poll_read(&self, cx: &mut Context<'_>, scratch: &Scratch) -> Poll<io::Result<usize>> {
         loop {
             ready!(self.0.poll_read_ready(cx))?;
@@ -69,9 +69,9 @@ impl Surface for Helpers {
         poll_fn(move |cx| {
             loop {
                 let len = match self.poll_read(cx, watch.scratch()) {
-                    Poll::Ready(Ok(0)) => return Poll::Ready(Halt::End),
+                    Poll::Ready(Ok(0)) => return Poll::Ready(Halt::FINISHED),
                     Poll::Ready(Ok(len)) => len,
-                    Poll::Ready(Err(error)) => return Poll::Ready(Halt::Failed(error)),
+                    Poll::Ready(Err(error)) => return Poll::Ready(Halt::failed(error)),
                     Poll::Pending => return watch.poll(cx),
                 };
                 let sent = watch.scratch().with(len, |bytes| self.0.try_write(bytes));
@@ -112,7 +112,7 @@ impl Surface for Guards {
         loop {
             let mut readable = pin!(self.0.readable());
             let guard = poll_fn(|cx| match readable.as_mut().poll(cx) {
-                Poll::Ready(guard) => Poll::Ready(guard.map_err(Halt::Failed)),
+                Poll::Ready(guard) => Poll::Ready(guard.map_err(Halt::failed)),
                 Poll::Pending => watch.poll(cx).map(Err),
             });
             let mut guard = match guard.await {
@@ -123,10 +123,10 @@ impl Surface for Guards {
                 watch.scratch().fill(|buffer| socket.get_ref().read(buffer))
             };
             let len = match guard.try_io(read) {
-                Ok(Ok(0)) => return Halt::End,
+                Ok(Ok(0)) => return Halt::FINISHED,
                 Ok(Ok(len)) => len,
                 Ok(Err(error)) if error.kind() == ErrorKind::Interrupted => continue,
-                Ok(Err(error)) => return Halt::Failed(error),
+                Ok(Err(error)) => return Halt::failed(error),
                 Err(_would_block) => continue,
             };
             // One look: a guard if there is one now, else the rest waits in a buffer of its own.
@@ -185,6 +185,7 @@ impl Surface for Guards {
 pub(crate) struct Polling(AsyncFd<StdTcpStream>);
 
 impl Polling {
+    #[inline(always)]
     fn poll_read(&mut self, cx: &mut Context<'_>, scratch: &Scratch) -> Poll<io::Result<usize>> {
         loop {
             let mut guard = ready!(self.0.poll_read_ready_mut(cx))?;
@@ -209,6 +210,7 @@ impl Polling {
         }
     }
 
+    #[inline(always)]
     fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         loop {
             let mut guard = ready!(self.0.poll_write_ready_mut(cx))?;
@@ -240,9 +242,9 @@ impl Surface for Polling {
         poll_fn(move |cx| {
             loop {
                 let len = match self.poll_read(cx, watch.scratch()) {
-                    Poll::Ready(Ok(0)) => return Poll::Ready(Halt::End),
+                    Poll::Ready(Ok(0)) => return Poll::Ready(Halt::FINISHED),
                     Poll::Ready(Ok(len)) => len,
-                    Poll::Ready(Err(error)) => return Poll::Ready(Halt::Failed(error)),
+                    Poll::Ready(Err(error)) => return Poll::Ready(Halt::failed(error)),
                     Poll::Pending => return watch.poll(cx),
                 };
                 let sent = match watch

@@ -73,20 +73,67 @@ fn a_connection_that_is_never_polled_gives_its_place_back() {
     );
 }
 
-#[test]
-fn touching_puts_the_idle_timeout_off() {
+/// Runs `test` on a shard with an idle timeout of 30 ms, and checks that it passes that long after the last byte.
+fn idle_after(test: impl AsyncFnOnce(&mut Idle, &Shared, Duration) + Send + 'static) {
     let limit = Duration::from_millis(30);
+    let config = Config {
+        idle_timeout: Some(limit),
+        ..Config::default()
+    };
     let reactor = Reactor::builder().shards(1).build().unwrap();
     let shard = reactor.handle().shards().next().unwrap();
     let task = reactor.handle().spawn_on(shard, move || async move {
-        let mut idle = Idle::new(Some(limit));
-        // Noted later than the timer was set, as a message would: the first firing has to find that out.
-        time::sleep(limit / 2).await;
-        let touched = Instant::now();
-        idle.touch();
-        poll_fn(|cx| idle.poll(cx)).await;
-        touched.elapsed()
+        let shared = Shared::new(&config, vec![shard]);
+        let mut idle = Idle::new(&shared);
+        test(&mut idle, &shared, limit).await;
+        let touched = Duration::from_nanos(idle.0.as_ref().unwrap().touched_ns);
+        let passes = poll_fn(|cx| idle.poll(cx, &shared));
+        // A timer that is not armed is found out when the timeout looks a last time.
+        let passed = time::timeout(Duration::from_secs(5), passes).await;
+        passed.expect("the timeout of 30 ms is over");
+        shared.started.elapsed() - touched
     });
     let waited = reactor.block_on(task).unwrap();
     assert!(waited >= limit, "closed {waited:?} after the last byte");
+    assert!(waited < Duration::from_secs(5), "the timer was not armed");
+}
+
+/// One look at the idle timeout, as a connection takes before it waits.
+async fn look(idle: &mut Idle, shared: &Shared) {
+    let looked = poll_fn(|cx| Poll::Ready(idle.poll(cx, shared))).await;
+    assert!(looked.is_pending());
+}
+
+#[test]
+fn without_a_byte_the_idle_timeout_passes() {
+    idle_after(async |_, _, _| {});
+}
+
+#[test]
+fn a_byte_before_the_first_wait_puts_the_idle_timeout_off() {
+    idle_after(async |idle, shared, limit| {
+        time::sleep(limit / 2).await;
+        idle.touch(shared);
+    });
+}
+
+#[test]
+fn bytes_put_the_idle_timeout_off_again_and_again() {
+    idle_after(async |idle, shared, limit| {
+        for _ in 0..9 {
+            look(idle, shared).await;
+            time::sleep(limit / 3).await;
+            idle.touch(shared);
+        }
+    });
+}
+
+#[test]
+fn a_byte_that_comes_when_the_timer_has_just_fired_puts_the_idle_timeout_off() {
+    idle_after(async |idle, shared, limit| {
+        look(idle, shared).await;
+        // The timer fires meanwhile, and its wake is spent before the connection looks at it.
+        time::sleep(2 * limit).await;
+        idle.touch(shared);
+    });
 }

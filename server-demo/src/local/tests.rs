@@ -39,7 +39,7 @@ fn a_drain_wakes_every_listed_task_once() {
         let tasks: Vec<_> = (0..3).map(|_| Arc::new(Woken::default())).collect();
         let keys: Vec<u32> = tasks
             .iter()
-            .map(|task| local.list(&Waker::from(Arc::clone(task))))
+            .map(|task| local.list(Waker::from(Arc::clone(task))))
             .collect();
         local.unlist(keys[1]);
         assert!(local.drain().is_none());
@@ -60,7 +60,7 @@ fn a_drain_wakes_every_listed_task_once() {
 fn an_unlisted_task_leaves_no_waker_behind() {
     on_a_shard(|local| {
         let task = Arc::new(Woken::default());
-        let key = local.list(&Waker::from(Arc::clone(&task)));
+        let key = local.list(Waker::from(Arc::clone(&task)));
         assert_eq!(Arc::strong_count(&task), 2);
         local.unlist(key);
         assert_eq!(Arc::strong_count(&task), 1);
@@ -79,12 +79,12 @@ fn wakers_that_come_back_while_they_are_woken_or_dropped_find_no_borrow() {
     }
     impl Drop for Reenters {
         fn drop(&mut self) {
-            let key = Local::current().list(Waker::noop());
+            let key = Local::current().list(Waker::noop().clone());
             Local::current().unlist(key);
         }
     }
     on_a_shard(|local| {
-        let key = local.list(&Waker::from(Arc::new(Reenters(0))));
+        let key = local.list(Waker::from(Arc::new(Reenters(0))));
         assert_eq!(key, 0);
         local.begin_drain(Duration::ZERO);
         assert!(local.listed.borrow().is_empty());
