@@ -467,30 +467,16 @@ struct Wait<'a> {
 impl Future for Wait<'_> {
     type Output = io::Result<ReadyEvent>;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         ready!(budget::poll_budget(cx));
         let this = &mut *self;
-        let readiness = this.registration.readiness();
-        let seen = match this.id {
-            None => {
-                let mut seen = readiness.load();
-                if !seen.ends_wait(this.mask) {
-                    match readiness.wait(this.mask, cx.waker()) {
-                        Ok(id) => {
-                            this.id = Some(id);
-                            return Poll::Pending;
-                        }
-                        Err(now) => seen = now,
-                    }
-                }
-                seen
-            }
-            Some(id) => {
-                let seen = ready!(readiness.poll_wait(id, cx.waker()));
-                this.id = None;
-                seen
-            }
-        };
+        let mut seen = this.registration.readiness().load();
+        if this.id.is_some() {
+            seen = ready!(this.go_on(cx));
+        } else if !seen.ends_wait(this.mask) {
+            seen = ready!(this.begin(cx));
+        }
         budget::charge();
         Poll::Ready(ReadyEvent::new(seen, this.mask))
     }
@@ -505,7 +491,29 @@ impl Drop for Wait<'_> {
     }
 }
 
+/// What a wait does that has to wait: out of line, so that one that need not is a few instructions in its caller.
 impl Wait<'_> {
+    #[inline(never)]
+    fn begin(&mut self, cx: &Context<'_>) -> Poll<Snapshot> {
+        match self.registration.readiness().wait(self.mask, cx.waker()) {
+            Ok(id) => {
+                self.id = Some(id);
+                Poll::Pending
+            }
+            Err(seen) => Poll::Ready(seen),
+        }
+    }
+
+    #[inline(never)]
+    fn go_on(&mut self, cx: &Context<'_>) -> Poll<Snapshot> {
+        let Some(id) = self.id else {
+            return self.begin(cx);
+        };
+        let seen = ready!(self.registration.readiness().poll_wait(id, cx.waker()));
+        self.id = None;
+        Poll::Ready(seen)
+    }
+
     #[cold]
     fn give_up_slow(&self, id: WaiterId) {
         // In a forked child the lock may be held by a thread that is not there.
