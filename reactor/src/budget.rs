@@ -8,17 +8,18 @@ use std::cell::Cell;
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 
-/// What the budget is while no shard polls a task on this thread.
-const UNLIMITED: u32 = u32::MAX;
+/// What the budget is while no shard polls a task on this thread: so much that charging it, which nothing then resets, never
+/// uses it up. So a charge need not ask where it is.
+const UNLIMITED: i64 = i64::MAX;
 
 thread_local! {
-    static LEFT: Cell<u32> = const { Cell::new(UNLIMITED) };
+    static LEFT: Cell<i64> = const { Cell::new(UNLIMITED) };
 }
 
 /// Gives the task that is about to be polled its budget. The shard only.
 #[inline]
 pub(crate) fn begin(budget: u32) {
-    LEFT.set(budget);
+    LEFT.set(i64::from(budget));
 }
 
 /// Ends the budget of the task that was polled. The shard only.
@@ -30,9 +31,14 @@ pub(crate) fn end() {
 /// Ready while the task may go on; else it is woken, to be polled again in its turn, and this is `Pending`.
 #[inline]
 pub(crate) fn poll_budget(cx: &mut Context<'_>) -> Poll<()> {
-    if LEFT.get() != 0 {
+    if LEFT.get() > 0 {
         return Poll::Ready(());
     }
+    yield_slow(cx)
+}
+
+#[cold]
+fn yield_slow(cx: &Context<'_>) -> Poll<()> {
     cx.waker().wake_by_ref();
     Poll::Pending
 }
@@ -40,10 +46,8 @@ pub(crate) fn poll_budget(cx: &mut Context<'_>) -> Poll<()> {
 /// Charges one unit of progress.
 #[inline]
 pub(crate) fn charge() {
-    let left = LEFT.get();
-    if left != UNLIMITED {
-        LEFT.set(left.saturating_sub(1));
-    }
+    // It goes below zero where a poll charges more than it asked for; that is as good as zero.
+    LEFT.set(LEFT.get().wrapping_sub(1));
 }
 
 /// Lets every other task that is ready run first, then goes on.

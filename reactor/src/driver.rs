@@ -124,20 +124,41 @@ fn from_mio(token: mio::Token) -> Token {
 
 #[inline]
 fn ready(event: &mio::event::Event) -> Ready {
-    let mut ready = Ready::EMPTY;
-    for (is, bit) in [
+    let is_plain = !(event.is_error()
+        || event.is_priority()
+        || event.is_read_closed()
+        || event.is_write_closed());
+    let ready = set_of([
         (event.is_readable(), Ready::READABLE),
         (event.is_writable(), Ready::WRITABLE),
+    ]);
+    if is_plain {
+        ready
+    } else {
+        ready | special_slow(event)
+    }
+}
+
+/// What nearly no event says.
+#[cold]
+fn special_slow(event: &mio::event::Event) -> Ready {
+    set_of([
         (event.is_read_closed(), Ready::READ_CLOSED),
         (event.is_write_closed(), Ready::WRITE_CLOSED),
         (event.is_priority(), Ready::PRIORITY_BIT),
         (event.is_error(), Ready::ERROR),
-    ] {
+    ])
+}
+
+#[inline(always)]
+fn set_of<const N: usize>(states: [(bool, Ready); N]) -> Ready {
+    let mut set = Ready::EMPTY;
+    for (is, state) in states {
         if is {
-            ready |= bit;
+            set |= state;
         }
     }
-    ready
+    set
 }
 
 fn interests(interest: Interest) -> mio::Interest {

@@ -112,7 +112,7 @@ pub(crate) struct Quarantined(pub(crate) u32);
 pub(crate) struct SlotTable {
     index: usize,
     /// A page is made when its first slot is, and lives as long as the table.
-    pages: Box<[OnceLock<Box<Page>>]>,
+    pages: Box<[OnceLock<Box<Page>>; PAGES_MAX]>,
     free: Mutex<Free>,
     quarantine: Mutex<Chain>,
     /// The quarantine's length, for the shard to see every turn that it is zero without taking the lock. Written under
@@ -124,7 +124,7 @@ impl SlotTable {
     pub(crate) fn new(index: usize) -> Self {
         Self {
             index,
-            pages: (0..PAGES_MAX).map(|_| OnceLock::new()).collect(),
+            pages: boxed_array(OnceLock::new),
             free: Mutex::new(Free {
                 chain: Chain::EMPTY,
                 high_water: 0,
@@ -152,7 +152,7 @@ impl SlotTable {
                 }
                 free.high_water += 1;
                 let index = free.high_water - 1;
-                self.page(index).get_or_init(new_page);
+                self.page(index).get_or_init(|| boxed_array(Slot::new));
                 index
             }
             index => {
@@ -299,12 +299,12 @@ impl fmt::Debug for SlotTable {
     }
 }
 
-/// A page on the heap, without passing over the stack.
-fn new_page() -> Box<Page> {
-    let slots: Box<[Slot]> = (0..PAGE_SLOTS).map(|_| Slot::new()).collect();
-    slots
+/// An array on the heap, without passing over the stack.
+fn boxed_array<T, const N: usize>(make: impl Fn() -> T) -> Box<[T; N]> {
+    let items: Box<[T]> = (0..N).map(|_| make()).collect();
+    items
         .try_into()
-        .unwrap_or_else(|_| unreachable!("a page was made with as many slots as it has"))
+        .unwrap_or_else(|_| unreachable!("as many were made as there are places"))
 }
 
 /// A registration's way to its slot: a pointer that stays good because it keeps the table.

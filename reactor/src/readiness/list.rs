@@ -69,11 +69,6 @@ impl Entry {
         }
     }
 
-    #[inline]
-    fn is_waiting(&self) -> bool {
-        matches!(self, Self::Waiting { .. })
-    }
-
     fn into_waker(self) -> Option<Waker> {
         match self {
             Self::Waiting { waker, .. } => Some(waker),
@@ -94,6 +89,8 @@ pub(crate) enum Found {
 
 #[derive(Debug, Default)]
 pub(crate) struct WaiterList {
+    /// How many wakers there are in all the places below.
+    waiting: u32,
     read: Option<Waker>,
     write: Option<Waker>,
     in_place: [Entry; IN_PLACE],
@@ -105,28 +102,26 @@ impl WaiterList {
     /// Takes the waker of somebody who waits for any of `ready`, outside the slab.
     #[inline]
     pub(crate) fn take_one(&mut self, ready: Ready) -> Option<Waker> {
-        if self.read.is_some() && ready.intersects(READ_SIDE) {
-            return self.read.take();
-        }
         let [first, second] = &mut self.in_place;
-        if let Some(waker) = first.notify(ready) {
-            return Some(waker);
+        let waker = if self.read.is_some() && ready.intersects(READ_SIDE) {
+            self.read.take()
+        } else if let Some(waker) = first.notify(ready) {
+            Some(waker)
+        } else if self.write.is_some() && ready.intersects(WRITE_SIDE) {
+            self.write.take()
+        } else {
+            second.notify(ready)
+        };
+        if waker.is_some() {
+            self.waiting -= 1;
         }
-        if self.write.is_some() && ready.intersects(WRITE_SIDE) {
-            return self.write.take();
-        }
-        second.notify(ready)
+        waker
     }
 
-    /// Whether nobody waits any more, for whatever it may be.
+    /// Whether nobody waits, for whatever it may be.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        let [first, second] = &self.in_place;
-        self.read.is_none()
-            && self.write.is_none()
-            && !first.is_waiting()
-            && !second.is_waiting()
-            && self.more.is_none()
+        self.waiting == 0
     }
 
     /// Takes the wakers of everybody outside the slab who waits for any of `ready`.
@@ -164,6 +159,7 @@ impl WaiterList {
                     unreachable!("the loop ends when the last place is filled")
                 };
                 *place = Some(waker);
+                self.waiting -= 1;
                 if free.len() == 0 {
                     *from += 1;
                     break;
@@ -177,6 +173,7 @@ impl WaiterList {
     /// Adds a waiter for any of `mask`.
     pub(crate) fn insert(&mut self, mask: Ready, waker: Waker) -> WaiterId {
         let entry = Entry::Waiting { waker, mask };
+        self.waiting += 1;
         for (index, place) in self.in_place.iter_mut().enumerate() {
             if matches!(place, Entry::Vacant) {
                 *place = entry;
@@ -213,15 +210,23 @@ impl WaiterList {
                 .as_mut()
                 .and_then(|more| more.try_remove(index - IN_PLACE))?,
         };
-        entry.into_waker()
+        let waker = entry.into_waker();
+        if waker.is_some() {
+            self.waiting -= 1;
+        }
+        waker
     }
 
     /// Leaves a waker in a poll place and hands out the older one.
     pub(crate) fn set_side(&mut self, side: Side, waker: Waker) -> Option<Waker> {
-        match side {
+        let older = match side {
             Side::Read => self.read.replace(waker),
             Side::Write => self.write.replace(waker),
+        };
+        if older.is_none() {
+            self.waiting += 1;
         }
+        older
     }
 
     fn entry(&self, id: WaiterId) -> &Entry {

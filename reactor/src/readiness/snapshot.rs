@@ -60,6 +60,29 @@ const _: () = {
     assert!(READ.state & WRITE.state == 0 && (READ.state | WRITE.state) & ERROR.state == 0);
 };
 
+/// The highest bit of each tick.
+const TICK_TOPS: u64 = (READ.one | WRITE.one | ERROR.one) << (TICK_BITS - 1);
+
+/// For each set of states, what an event that carries them adds to the ticks.
+static BUMPS: [u64; Ready::ALL.bits() as usize + 1] = {
+    let mut bumps = [0; Ready::ALL.bits() as usize + 1];
+    let mut event = 0;
+    while event < bumps.len() {
+        let states = event as u64;
+        if states & READ.state != 0 {
+            bumps[event] |= READ.one;
+        }
+        if states & WRITE.state != 0 {
+            bumps[event] |= WRITE.one;
+        }
+        if states & ERROR.state != 0 {
+            bumps[event] |= ERROR.one;
+        }
+        event += 1;
+    }
+    bumps
+};
+
 impl Snapshot {
     /// The word of a slot at birth: what is assumed of the descriptor, and every tick at zero.
     pub(crate) const fn new(initial: Ready) -> Self {
@@ -103,19 +126,12 @@ impl Snapshot {
 
     /// After an event: its states added, and the tick of each direction that it carries moved on.
     #[inline(always)]
-    pub(crate) const fn published(self, event: Ready) -> Self {
-        let event = event.bits() as u64;
-        let mut word = self.0 | event;
-        if event & READ.state != 0 {
-            word = READ.bumped(word);
-        }
-        if event & WRITE.state != 0 {
-            word = WRITE.bumped(word);
-        }
-        if event & ERROR.state != 0 {
-            word = ERROR.bumped(word);
-        }
-        Self(word)
+    pub(crate) fn published(self, event: Ready) -> Self {
+        let bump = BUMPS[(event.bits() & Ready::ALL.bits()) as usize];
+        // All ticks at once. Without their top bits the addition carries into those at most, and never out of a tick; a top
+        // bit is the sum of that carry and what it was.
+        let low = (self.0 & !TICK_TOPS).wrapping_add(bump);
+        Self((low ^ (self.0 & TICK_TOPS)) | event.bits() as u64)
     }
 
     /// After a clear of `states` by somebody who saw `seen`: they are gone in those directions whose tick has not moved
@@ -142,14 +158,6 @@ impl Snapshot {
     #[inline]
     pub(crate) const fn closed(self) -> Self {
         Self(self.0 | SHUTDOWN)
-    }
-}
-
-impl Lane {
-    #[inline(always)]
-    const fn bumped(&self, word: u64) -> u64 {
-        // The addition may carry out of the tick; the mask drops the carry.
-        (word & !self.tick) | (word.wrapping_add(self.one) & self.tick)
     }
 }
 

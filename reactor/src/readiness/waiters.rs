@@ -29,20 +29,18 @@ impl Waiters {
     ///
     /// Nearly always one task waits for a descriptor, so that one is taken and woken first, and the rest is looked for
     /// only where there is anybody else at all.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn wake(&self, ready: Ready) -> u32 {
         let mut list = self.list.lock();
         let first = list.take_one(ready);
-        let is_alone = list.is_empty();
+        let was_alone = list.is_empty();
         drop(list);
-        let mut panics = 0;
-        if let Some(first) = first {
-            panics += wake_caught(first);
+        let panics = first.map_or(0, wake_caught);
+        if was_alone {
+            panics
+        } else {
+            panics + self.wake_others_slow(ready)
         }
-        if !is_alone {
-            panics += self.wake_others_slow(ready);
-        }
-        panics
     }
 
     #[cold]
@@ -162,10 +160,14 @@ fn wake_caught(waker: Waker) -> u32 {
     }
 }
 
-/// Drops what a panic carried. Its drop may panic again; that payload is leaked, or this could go on for ever.
+/// Drops what a panic carried. Its drop may panic too, with something whose drop may panic: what is left after a few is leaked.
 #[cold]
-fn drop_payload(payload: Box<dyn std::any::Any + Send>) {
-    if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-        mem::forget(second);
+fn drop_payload(mut payload: Box<dyn std::any::Any + Send>) {
+    for _ in 0..4 {
+        match catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+            Ok(()) => return,
+            Err(next) => payload = next,
+        }
     }
+    mem::forget(payload);
 }

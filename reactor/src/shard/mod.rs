@@ -200,9 +200,7 @@ unsafe impl Schedule for ShardRef {
     #[inline]
     fn schedule(task: Runnable<Self>) {
         if let Err(task) = current::push_if_home(task) {
-            // A count of its own: the task may end, and let go of the shard, before `wake` returns.
-            let shard = Self::clone(task.task().scheduler());
-            shard.inbox.wake(task);
+            send_wake(task);
         }
     }
 
@@ -228,6 +226,14 @@ unsafe impl Schedule for ShardRef {
         // ORDERING [abandon-look], partner [abandon].
         self.abandoned.load(Ordering::Acquire)
     }
+}
+
+/// The wake of a task by another thread. Apart, so that a wake at home pays nothing for it.
+#[inline(never)]
+fn send_wake(task: Runnable<ShardRef>) {
+    // A count of its own: the task may end, and let go of the shard, before `wake` returns.
+    let shard = ShardRef::clone(task.task().scheduler());
+    shard.inbox.wake(task);
 }
 
 /// What the shard thread alone touches.

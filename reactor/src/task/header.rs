@@ -388,7 +388,11 @@ impl<S: Schedule> Runnable<S> {
             return None;
         }
         match header.state.pause() {
-            Paused::Idle => None,
+            Paused::Idle => {
+                // `pause` gave the reference back, in the same instruction.
+                std::mem::forget(self);
+                None
+            }
             Paused::Requeue => Some(self),
         }
     }

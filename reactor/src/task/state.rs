@@ -43,8 +43,9 @@ pub(crate) enum Start {
 /// What a run that ended with `Pending` leaves behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Paused {
+    /// The runner has its reference no more.
     Idle,
-    /// It was woken while it ran: the runner puts it in the queue again.
+    /// It was woken while it ran: the runner puts it in the queue again, with the reference it has.
     Requeue,
 }
 
@@ -93,8 +94,9 @@ impl State {
     #[inline]
     pub(crate) fn start(&self) -> Start {
         // ORDERING [task-start], partner [task-wake].
-        // SCHEDULED is set (the task was queued) and RUNNING is not, so the exclusive-or swaps the two.
-        let before = self.0.fetch_xor(SCHEDULED | RUNNING, Ordering::AcqRel);
+        // SCHEDULED is set (the task was queued) and RUNNING is not, so adding their difference swaps the two. x86 has an
+        // instruction for that; with an exclusive-or it would be a loop.
+        let before = self.0.fetch_add(RUNNING - SCHEDULED, Ordering::AcqRel);
         debug_assert_eq!(
             before & (SCHEDULED | RUNNING),
             SCHEDULED,
@@ -109,15 +111,22 @@ impl State {
         }
     }
 
-    /// Ends a run whose poll was `Pending`.
+    /// Ends a run whose poll was `Pending`. Where the task is idle then, the reference that came out of the queue is given
+    /// back too; it is never the last one, because the list of live tasks has one until the future is gone.
     #[inline]
     pub(crate) fn pause(&self) -> Paused {
         // ORDERING [task-pause], partner [task-wake]: a wake that came during the run saw RUNNING and left the queueing to
         // this side; one that comes after it sees the task idle and queues it itself.
-        let before = self.0.fetch_and(!RUNNING, Ordering::AcqRel);
+        let before = self.0.fetch_sub(RUNNING + REF_ONE, Ordering::AcqRel);
+        debug_assert!(
+            before & RUNNING != 0 && before / REF_ONE >= 2,
+            "a run is ended by who began it, and while the task lives"
+        );
         if before & SCHEDULED == 0 || crate::sync::mutant("task_pause_forgets_wake") {
             Paused::Idle
         } else {
+            // SCHEDULED keeps everybody else from queueing the task meanwhile, and nobody else runs it.
+            self.retain();
             Paused::Requeue
         }
     }
