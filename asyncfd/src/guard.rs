@@ -61,12 +61,14 @@ pub struct AsyncFdReadyMutGuard<'a, T: AsRawFd> {
 }
 
 /// Takes all bits out of a guard's event, which makes every later clear through it a no-op.
+#[inline]
 fn take(event: &mut ReadyEvent) -> ReadyEvent {
     let seen = *event;
     *event = seen.restricted_to(Ready::EMPTY);
     seen
 }
 
+#[inline]
 fn clear(registration: &Registration, event: &mut ReadyEvent) {
     let seen = take(event);
     if !seen.ready().is_empty() {
@@ -85,24 +87,37 @@ fn clear_matching(registration: &Registration, event: &mut ReadyEvent, ready: Re
 
 /// Sorts the result of a closure: `WouldBlock` clears what the guard saw, everything else passes
 /// through.
+#[inline]
 fn settle<R>(
     registration: &Registration,
     event: &mut ReadyEvent,
     result: io::Result<R>,
 ) -> Result<io::Result<R>, TryIoError> {
     match result {
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-            let seen = take(event);
-            if !seen.ready().is_empty() {
-                registration.clear_blocked(seen, &error);
-            }
-            Err(TryIoError::new())
-        }
-        result => Ok(result),
+        Ok(value) => Ok(Ok(value)),
+        Err(error) => settle_error(registration, event, error).map(Err),
     }
 }
 
+/// Out of line, so that a closure that succeeds costs its caller a compare.
+#[inline(never)]
+fn settle_error(
+    registration: &Registration,
+    event: &mut ReadyEvent,
+    error: io::Error,
+) -> Result<io::Error, TryIoError> {
+    if error.kind() != io::ErrorKind::WouldBlock {
+        return Ok(error);
+    }
+    let seen = take(event);
+    if !seen.ready().is_empty() {
+        registration.clear_blocked(seen, &error);
+    }
+    Err(TryIoError::new())
+}
+
 impl<'a, T: AsRawFd> AsyncFdReadyGuard<'a, T> {
+    #[inline]
     pub(crate) fn new(async_fd: &'a AsyncFd<T>, event: ReadyEvent) -> Self {
         Self { async_fd, event }
     }
@@ -115,6 +130,7 @@ impl<'a, T: AsRawFd> AsyncFdReadyGuard<'a, T> {
     /// does nothing.
     ///
     /// Same as tokio.
+    #[inline]
     pub fn clear_ready(&mut self) {
         clear(self.async_fd.registration(), &mut self.event);
     }
@@ -158,6 +174,7 @@ impl<'a, T: AsRawFd> AsyncFdReadyGuard<'a, T> {
     ///
     /// [`TryIoError`] when the closure returned `WouldBlock`: wait again. Every other error of the
     /// closure is in the inner result.
+    #[inline]
     pub fn try_io<R>(
         &mut self,
         f: impl FnOnce(&'a AsyncFd<T>) -> io::Result<R>,
@@ -178,6 +195,7 @@ impl<'a, T: AsRawFd> AsyncFdReadyGuard<'a, T> {
 }
 
 impl<'a, T: AsRawFd> AsyncFdReadyMutGuard<'a, T> {
+    #[inline]
     pub(crate) fn new(async_fd: &'a mut AsyncFd<T>, event: ReadyEvent) -> Self {
         Self { async_fd, event }
     }
@@ -185,6 +203,7 @@ impl<'a, T: AsRawFd> AsyncFdReadyMutGuard<'a, T> {
     /// Clears all the readiness this guard saw, on the descriptor and in the guard.
     ///
     /// As [`AsyncFdReadyGuard::clear_ready`]. Same as tokio.
+    #[inline]
     pub fn clear_ready(&mut self) {
         clear(self.async_fd.registration(), &mut self.event);
     }
@@ -216,6 +235,7 @@ impl<'a, T: AsRawFd> AsyncFdReadyMutGuard<'a, T> {
     ///
     /// [`TryIoError`] when the closure returned `WouldBlock`: wait again. Every other error of the
     /// closure is in the inner result.
+    #[inline]
     pub fn try_io<R>(
         &mut self,
         f: impl FnOnce(&mut AsyncFd<T>) -> io::Result<R>,

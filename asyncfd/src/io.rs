@@ -59,7 +59,7 @@ pub(crate) trait Operation {
     fn call(&mut self) -> io::Result<Self::Output>;
 
     /// Whether this outcome proves that the next call would block.
-    #[inline]
+    #[inline(always)]
     fn drains(&self, _: &Self::Output) -> bool {
         false
     }
@@ -73,7 +73,7 @@ enum Next<R> {
 
 /// Calls, and clears what the call has shown to be over. `event` was loaded before, so that a
 /// change which the call did not see keeps its readiness.
-#[inline]
+#[inline(always)]
 fn step<O: Operation>(operation: &mut O, event: ReadyEvent) -> Next<O::Output> {
     match operation.call() {
         Ok(output) => {
@@ -82,14 +82,28 @@ fn step<O: Operation>(operation: &mut O, event: ReadyEvent) -> Next<O::Output> {
             }
             Next::Return(Ok(output))
         }
-        Err(error) => match error.kind() {
-            io::ErrorKind::WouldBlock => {
-                operation.registration().clear_blocked(event, &error);
-                Next::WaitAgain
-            }
-            io::ErrorKind::Interrupted => Next::WaitAgain,
-            _ => Next::Return(Err(error)),
+        Err(error) => match settle_error(operation.registration(), event, error) {
+            Some(error) => Next::Return(Err(error)),
+            None => Next::WaitAgain,
         },
+    }
+}
+
+/// Clears what an error has shown to be over; gives the error back where it is one for the caller.
+/// Out of line, so that a call that succeeds costs its caller a compare.
+#[inline(never)]
+fn settle_error(
+    registration: &Registration,
+    event: ReadyEvent,
+    error: io::Error,
+) -> Option<io::Error> {
+    match error.kind() {
+        io::ErrorKind::WouldBlock => {
+            registration.clear_blocked(event, &error);
+            None
+        }
+        io::ErrorKind::Interrupted => None,
+        _ => Some(error),
     }
 }
 

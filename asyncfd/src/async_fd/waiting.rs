@@ -5,13 +5,45 @@
 #![forbid(unsafe_code)]
 
 use std::io;
+use std::marker::PhantomPinned;
 use std::os::fd::AsRawFd;
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use reactor::{Direction, Interest, Ready};
+use pin_project_lite::pin_project;
+use reactor::{Direction, Interest, Ready, ReadyEvent};
 
 use super::AsyncFd;
 use crate::{AsyncFdReadyGuard, AsyncFdReadyMutGuard};
+
+pin_project! {
+    /// The registration's wait, ending in a guard.
+    ///
+    /// A type rather than an async function, whose state machine would cost more instructions than
+    /// all the rest of a wait that is over at once.
+    struct Waiting<'a, T: AsRawFd, W> {
+        async_fd: &'a AsyncFd<T>,
+        #[pin]
+        wait: W,
+        #[pin]
+        pinned: PhantomPinned,
+    }
+}
+
+impl<'a, T, W> Future for Waiting<'a, T, W>
+where
+    T: AsRawFd,
+    W: Future<Output = io::Result<ReadyEvent>>,
+{
+    type Output = io::Result<AsyncFdReadyGuard<'a, T>>;
+
+    #[inline(always)]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let event = ready!(this.wait.poll(cx))?;
+        Poll::Ready(Ok(AsyncFdReadyGuard::new(this.async_fd, event)))
+    }
+}
 
 impl<T: AsRawFd> AsyncFd<T> {
     /// Polls for readiness to read, for code that implements `poll` by hand. Same as tokio.
@@ -26,6 +58,7 @@ impl<T: AsRawFd> AsyncFd<T> {
     /// closed. This method and [`poll_read_ready_mut`](Self::poll_read_ready_mut) share one slot:
     /// the newest waker replaces the one before, which is not woken. The slot for writing and the
     /// `async` waits are apart.
+    #[inline]
     pub fn poll_read_ready<'a>(
         &'a self,
         cx: &mut Context<'_>,
@@ -40,6 +73,7 @@ impl<T: AsRawFd> AsyncFd<T> {
     /// # Errors
     ///
     /// The shutdown error.
+    #[inline]
     pub fn poll_read_ready_mut<'a>(
         &'a mut self,
         cx: &mut Context<'_>,
@@ -60,6 +94,7 @@ impl<T: AsRawFd> AsyncFd<T> {
     /// closed. This method and [`poll_write_ready_mut`](Self::poll_write_ready_mut) share one slot:
     /// the newest waker replaces the one before, which is not woken. The slot for reading and the
     /// `async` waits are apart.
+    #[inline]
     pub fn poll_write_ready<'a>(
         &'a self,
         cx: &mut Context<'_>,
@@ -74,6 +109,7 @@ impl<T: AsRawFd> AsyncFd<T> {
     /// # Errors
     ///
     /// The shutdown error.
+    #[inline]
     pub fn poll_write_ready_mut<'a>(
         &'a mut self,
         cx: &mut Context<'_>,
@@ -103,9 +139,16 @@ impl<T: AsRawFd> AsyncFd<T> {
     ///
     /// An event wakes every waiter it matches. A wait for reading also ends when the read side is
     /// closed, one for writing when the write side is.
-    pub async fn ready(&self, interest: Interest) -> io::Result<AsyncFdReadyGuard<'_, T>> {
-        let event = self.registration.ready(interest).await?;
-        Ok(AsyncFdReadyGuard::new(self, event))
+    #[inline]
+    pub fn ready(
+        &self,
+        interest: Interest,
+    ) -> impl Future<Output = io::Result<AsyncFdReadyGuard<'_, T>>> {
+        Waiting {
+            async_fd: self,
+            wait: self.registration.ready(interest),
+            pinned: PhantomPinned,
+        }
     }
 
     /// As [`ready`](Self::ready), with a guard that gives exclusive access. Same as tokio.
@@ -134,8 +177,9 @@ impl<T: AsRawFd> AsyncFd<T> {
     /// # Cancel safety
     ///
     /// Dropping the wait removes it; readiness that was seen stays cached.
-    pub async fn readable(&self) -> io::Result<AsyncFdReadyGuard<'_, T>> {
-        self.ready(Interest::READABLE).await
+    #[inline]
+    pub fn readable(&self) -> impl Future<Output = io::Result<AsyncFdReadyGuard<'_, T>>> {
+        self.ready(Interest::READABLE)
     }
 
     /// As [`readable`](Self::readable), with a guard that gives exclusive access. Same as tokio.
@@ -160,8 +204,9 @@ impl<T: AsRawFd> AsyncFd<T> {
     /// # Cancel safety
     ///
     /// Dropping the wait removes it; readiness that was seen stays cached.
-    pub async fn writable(&self) -> io::Result<AsyncFdReadyGuard<'_, T>> {
-        self.ready(Interest::WRITABLE).await
+    #[inline]
+    pub fn writable(&self) -> impl Future<Output = io::Result<AsyncFdReadyGuard<'_, T>>> {
+        self.ready(Interest::WRITABLE)
     }
 
     /// As [`writable`](Self::writable), with a guard that gives exclusive access. Same as tokio.

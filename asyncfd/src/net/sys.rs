@@ -27,9 +27,16 @@ const SEND_FLAGS: SendFlags = SendFlags::NOSIGNAL;
 #[cfg(target_vendor = "apple")]
 const SEND_FLAGS: SendFlags = SendFlags::empty();
 
+/// What the system said of an operation that failed. Out of line, or the compiler makes the error
+/// before it looks whether there is one.
+#[cold]
+fn failed(error: rustix::io::Errno) -> io::Error {
+    error.into()
+}
+
 #[inline]
 pub(crate) fn recv(fd: impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
-    let (n, _) = rustix::net::recv(fd, buffer, RecvFlags::empty())?;
+    let (n, _) = rustix::net::recv(fd, buffer, RecvFlags::empty()).map_err(failed)?;
     Ok(n)
 }
 
@@ -40,7 +47,7 @@ pub(crate) fn peek(fd: impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
 
 #[inline]
 pub(crate) fn send(fd: impl AsFd, bytes: &[u8]) -> io::Result<usize> {
-    Ok(rustix::net::send(fd, bytes, SEND_FLAGS)?)
+    rustix::net::send(fd, bytes, SEND_FLAGS).map_err(failed)
 }
 
 pub(crate) fn recv_vectored(fd: impl AsFd, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
