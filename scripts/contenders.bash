@@ -142,12 +142,16 @@ stop_server() {
 	fi
 }
 
-# machine_json: one JSON object saying where and on what the figures were taken.
+# commit: what is measured, marked when the working tree differs from it.
+commit() {
+	git describe --always --dirty --abbrev=12 --exclude='*' 2>/dev/null || echo unknown
+}
+
+# machine_json COMMAND: one JSON object saying where and on what the figures were taken.
 machine_json() {
-	local commit model
-	commit=$(git describe --always --dirty --abbrev=12 --exclude='*' 2>/dev/null || echo unknown)
+	local model
 	model=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)
 	printf '{"commit":"%s","cpu":"%s","cores":%d,"kernel":"%s","rustc":"%s","date":"%s","command":"%s"}' \
-		"$commit" "${model:-unknown}" "$(nproc)" "$(uname -srm)" "$(rustc --version)" \
+		"$(commit)" "${model:-unknown}" "$(nproc)" "$(uname -srm)" "$(rustc --version)" \
 		"$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$1"
 }

@@ -50,25 +50,32 @@ case ,$count, in
 *,instructions,* | *,syscalls,*) ;;
 *) echo "error: --count takes instructions, syscalls or both" >&2 && exit 2 ;;
 esac
+need taskset util-linux
+need chrt util-linux
 [[ $count == *instructions* ]] && need valgrind valgrind
 [[ $count == *syscalls* ]] && need strace strace
 build_contenders "$build"
 out=$(target_dir)/instr
 mkdir -p "$out"
 
-# drive N: exactly N verified echoes to the running server.
+# Server and client share a CPU, and the server runs only when the client has nothing to do: so it
+# finds a message on every connection at each look at the OS, and the counts repeat.
+readonly SERVER_CPU=0
+readonly BEHIND=(chrt --idle 0 taskset -c "$SERVER_CPU")
+
+# drive N: exactly N echoes with the running server.
 drive() {
-	"$LOADGEN" "$SERVER_ADDR" -c "$connections" -n "$1" --size "$size" --warmup 0 --timeout 60 \
-		--format json >"$SCRATCH/load.json" || {
+	taskset -c "$SERVER_CPU" "$BIN/lockstep" "$SERVER_ADDR" --connections "$connections" --size "$size" \
+		--requests "$1" || {
 		cat "$SCRATCH/server.err" >&2
-		die "loadgen failed against ${COMMAND[*]}"
+		die "the client failed against ${COMMAND[*]}"
 	}
 }
 
 # instructions NAME N: sets COUNTED to how many the whole run took.
 instructions() {
 	local profile=$out/$1.callgrind
-	start_server "$1" 0 valgrind --quiet --tool=callgrind --callgrind-out-file="$profile"
+	start_server "$1" "$SERVER_CPU" "${BEHIND[@]}" valgrind --quiet --tool=callgrind --callgrind-out-file="$profile"
 	drive "$2"
 	await_quiet
 	stop_server "$1"
@@ -78,7 +85,7 @@ instructions() {
 # syscalls NAME N FILE: writes one "KIND CALLS" line per kind of system call.
 syscalls() {
 	local table=$SCRATCH/strace
-	start_server "$1" 0 strace --quiet=all -f -c -o "$table"
+	start_server "$1" "$SERVER_CPU" "${BEHIND[@]}" strace --quiet=all -f -c -o "$table"
 	drive "$2"
 	await_quiet
 	stop_server "$1"

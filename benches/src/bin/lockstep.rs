@@ -1,0 +1,85 @@
+//! A client for `scripts/instr.sh`: an exact number of echoes, in lock step.
+//!
+//! In each round it writes one message to every connection, and only then reads the answers. So a
+//! server sees each connection become readable once per message and finds it drained after one
+//! read, however slow a tool makes it. A closed loop like `loadgen`'s sends the next request as soon as it has the
+//! answer: under a tool that slows the server by the factor 50 it arrives before the server
+//! has looked again, and the paths that are to be counted, such as the read of an `AsyncFd` guard
+//! that finds EAGAIN, are not taken. Besides, `loadgen -n` counts what it measures, and its
+//! connections exchange more while they are set up.
+#![forbid(unsafe_code)]
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use clap::Parser;
+
+/// Exchanges an exact number of echoes with a server, in lock step over all connections.
+#[derive(Parser)]
+struct Args {
+    /// Server to talk to
+    addr: SocketAddr,
+
+    /// Connections
+    #[arg(long, value_name = "N", default_value = "64")]
+    connections: NonZeroUsize,
+
+    /// Echoes in total
+    #[arg(long, value_name = "N")]
+    requests: u64,
+
+    /// Size of a message, in bytes
+    #[arg(long, value_name = "BYTES", default_value = "64")]
+    size: NonZeroUsize,
+
+    /// Silence that ends the run with an error, in seconds
+    #[arg(long, value_name = "SECONDS", default_value = "60")]
+    timeout: u64,
+}
+
+fn main() -> io::Result<()> {
+    let args = Args::parse();
+    let mut streams = (0..args.connections.get())
+        .map(|_| connect(args.addr, Duration::from_secs(args.timeout)))
+        .collect::<io::Result<Vec<_>>>()?;
+    let mut message = vec![0; args.size.get()];
+    let mut answer = message.clone();
+    let mut sent = 0;
+    while sent < args.requests {
+        let first = sent;
+        for stream in &mut streams {
+            if sent < args.requests {
+                stamp(&mut message, sent);
+                stream.write_all(&message)?;
+                sent += 1;
+            }
+        }
+        for (number, stream) in (first..sent).zip(&mut streams) {
+            stamp(&mut message, number);
+            stream.read_exact(&mut answer)?;
+            if answer != message {
+                return Err(io::Error::other(format!(
+                    "echo {number} differs from what was sent"
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn connect(addr: SocketAddr, timeout: Duration) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect_timeout(&addr, timeout)?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(timeout))?;
+    stream.set_write_timeout(Some(timeout))?;
+    Ok(stream)
+}
+
+/// Makes the message one that no other message equals.
+fn stamp(message: &mut [u8], number: u64) {
+    for (byte, stamp) in message.iter_mut().zip(number.to_le_bytes()) {
+        *byte = stamp;
+    }
+}
