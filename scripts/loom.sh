@@ -36,6 +36,7 @@ missed=0
 while read -r mutant model; do
 	[[ -z "$mutant" || "$mutant" == \#* ]] && continue
 	[[ -n "${2:-}" && "$mutant" != "$2" ]] && continue
+	# shellcheck disable=SC2016 # $0 and $@ are the inner shell's
 	if [[ "$models" != *"loom::$model: test"* ]]; then
 		echo "no such model: $model"
 		missed=1
