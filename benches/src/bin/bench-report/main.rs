@@ -58,7 +58,7 @@ fn run(args: &Args) -> Result<String, String> {
         .iter()
         .map(|name| Run::read(&args.dir, name))
         .collect::<Result<Vec<_>, _>>()?;
-    let summary = Summary::new(&args.commit, &args.command, &runs)?;
+    let summary = Summary::new(&args.commit, &args.command, runs)?;
     let file = args.dir.join("bench.json");
     let json = serde_json::to_string_pretty(&summary).map_err(|error| error.to_string())?;
     fs::write(&file, json + "\n").map_err(|error| format!("{}: {error}", file.display()))?;

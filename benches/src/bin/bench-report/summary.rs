@@ -141,11 +141,13 @@ impl Verdict {
 
 impl Summary {
     /// Computes it all.
-    pub(crate) fn new(commit: &str, command: &str, runs: &[Run]) -> Result<Self, String> {
+    pub(crate) fn new(commit: &str, command: &str, mut runs: Vec<Run>) -> Result<Self, String> {
+        let warnings = leave_out_silent_rounds(&mut runs);
+        let runs = runs.as_slice();
         let first = runs
             .first()
             .and_then(|run| run.rounds.rounds.first())
-            .ok_or("there is nothing to summarise")?;
+            .ok_or("there is no round in which every contender answered")?;
         let mut summary = Self {
             format: "bench",
             version: 1,
@@ -158,7 +160,7 @@ impl Summary {
             settings: first.settings.clone(),
             contenders: runs.iter().map(medians).collect(),
             ratios: Vec::new(),
-            warnings: Vec::new(),
+            warnings,
         };
         for base in runs {
             for run in runs {
@@ -248,6 +250,35 @@ impl Summary {
             ratio.contender == contender && ratio.base == base && ratio.metric == metric
         })
     }
+}
+
+/// Takes out the rounds in which a contender answered nothing at all, as happens where other work
+/// keeps it off its CPU: the whole round, since rounds are compared in pairs. Says which.
+fn leave_out_silent_rounds(runs: &mut [Run]) -> Vec<String> {
+    let mut silent: Vec<(usize, String)> = Vec::new();
+    for run in &*runs {
+        for (index, round) in run.rounds.rounds.iter().enumerate() {
+            if round.requests.completed == 0 {
+                silent.push((index, run.name.clone()));
+            }
+        }
+    }
+    for run in runs {
+        let mut index = 0;
+        run.rounds.rounds.retain(|_| {
+            index += 1;
+            silent.iter().all(|(left_out, _)| *left_out != index - 1)
+        });
+    }
+    silent
+        .into_iter()
+        .map(|(index, name)| {
+            format!(
+                "round {} is left out: {name} had not a single echo in it",
+                index + 1
+            )
+        })
+        .collect()
 }
 
 /// Everything against the bare loop; the project's own servers against every tokio server too.
