@@ -106,7 +106,9 @@ fn settle_error(
     event: &mut ReadyEvent,
     error: io::Error,
 ) -> Result<io::Error, TryIoError> {
-    if error.kind() != io::ErrorKind::WouldBlock {
+    // The system's own, which is the usual one, is told by its number alone.
+    let is_systems = error.raw_os_error() == Some(rustix::io::Errno::AGAIN.raw_os_error());
+    if !is_systems && error.kind() != io::ErrorKind::WouldBlock {
         return Ok(error);
     }
     let seen = take(event);
