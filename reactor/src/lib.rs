@@ -53,6 +53,7 @@ mod interest;
 mod io;
 mod metrics;
 mod owners;
+mod panics;
 mod placement;
 mod reactor;
 mod readiness;

@@ -16,6 +16,7 @@ use crate::context::EnterGuard;
 use crate::driver::Driver;
 use crate::handle::Handle;
 use crate::io::ShardIo;
+use crate::panics::caught;
 use crate::placement::plan_pins;
 use crate::shard::inbox::Command;
 use crate::shard::parker::Parker;
@@ -296,7 +297,7 @@ impl Start {
         drop(self.report);
         let outcome = catch_unwind(AssertUnwindSafe(|| shard::run(&shard, &mut self.driver)));
         if let Some(hook) = self.on_stop {
-            crate::task::caught(|| hook(id));
+            caught(|| hook(id));
         }
         shared.lifecycle.shard_has_ended();
         match outcome {

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use slab::Slab;
 
+use crate::panics::caught;
 use crate::shard::ShardId;
 use crate::sync::{AtomicBool, Ordering};
 
@@ -41,7 +42,7 @@ impl Lifecycle {
             .collect();
         for waker in woken {
             // A waker that panics is its owner's bug, and must not keep the others asleep.
-            crate::task::caught(|| waker.wake());
+            caught(|| waker.wake());
         }
     }
 

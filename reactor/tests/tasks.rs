@@ -183,6 +183,7 @@ fn handles_are_send_and_sync_as_their_output_allows() {
     fn send_and_sync<T: Send + Sync>() {}
     send_and_sync::<reactor::JoinHandle<Cell<u8>>>();
     send_and_sync::<reactor::AbortHandle>();
+    send_and_sync::<reactor::JoinError>();
     send_and_sync::<reactor::Handle>();
     send_and_sync::<reactor::time::Sleep>();
 }

@@ -69,6 +69,16 @@ impl Entry {
         }
     }
 
+    #[inline]
+    fn look(&self, waker: &Waker) -> Found {
+        match self {
+            Self::Waiting { waker: current, .. } if current.will_wake(waker) => Found::Current,
+            Self::Waiting { .. } => Found::Outdated,
+            Self::Notified => Found::Notified,
+            Self::Vacant => unreachable!("a waiter keeps its place until it gives it up"),
+        }
+    }
+
     fn into_waker(self) -> Option<Waker> {
         match self {
             Self::Waiting { waker, .. } => Some(waker),
@@ -183,13 +193,30 @@ impl WaiterList {
         WaiterId::new(IN_PLACE + self.more.get_or_insert_default().insert(entry))
     }
 
-    pub(crate) fn find(&self, id: WaiterId, waker: &Waker) -> Found {
-        match self.entry(id) {
-            Entry::Waiting { waker: current, .. } if current.will_wake(waker) => Found::Current,
-            Entry::Waiting { .. } => Found::Outdated,
-            Entry::Notified => Found::Notified,
-            Entry::Vacant => unreachable!("a waiter keeps its place until it gives it up"),
+    /// Looks after a waiter. One that was notified has given its place up then; it had no waker left.
+    #[inline]
+    pub(crate) fn look(&mut self, id: WaiterId, waker: &Waker) -> Found {
+        let index = id.index();
+        match self.in_place.get_mut(index) {
+            Some(place) => {
+                let found = place.look(waker);
+                if found == Found::Notified {
+                    *place = Entry::Vacant;
+                }
+                found
+            }
+            None => self.look_further(index - IN_PLACE, waker),
         }
+    }
+
+    #[cold]
+    fn look_further(&mut self, index: usize, waker: &Waker) -> Found {
+        let more = self.more.as_mut().expect("a waiter's slab stays");
+        let found = more[index].look(waker);
+        if found == Found::Notified {
+            more.remove(index);
+        }
+        found
     }
 
     /// Exchanges a waiter's waker and hands the older out, or the given one where the waiter was notified meanwhile.
@@ -227,14 +254,6 @@ impl WaiterList {
             self.waiting += 1;
         }
         older
-    }
-
-    fn entry(&self, id: WaiterId) -> &Entry {
-        let index = id.index();
-        self.in_place
-            .get(index)
-            .or_else(|| self.more.as_ref()?.get(index - IN_PLACE))
-            .unwrap_or(&Entry::Vacant)
     }
 
     fn entry_mut(&mut self, id: WaiterId) -> &mut Entry {

@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 use crate::budget;
 use crate::driver::{Driver, OsEvent};
 use crate::io::Dispatched;
+use crate::panics::caught;
 use crate::shard::inbox::Command;
-use crate::shard::{Shard, current};
+use crate::shard::{Settings, Shard, current};
 use crate::sync::{Ordering, fence};
-use crate::task::caught;
 
 /// Runs a shard on the calling thread until it is told to stop; then drops every task that is left, here.
 pub(crate) fn run(shard: &Rc<Shard>, driver: &mut Driver) -> io::Result<()> {
@@ -121,13 +121,18 @@ impl Shard {
     }
 
     fn run_tasks(&self) {
+        let Settings {
+            event_interval,
+            task_budget,
+            ..
+        } = self.settings;
         let mut polls = 0;
-        while polls < self.settings.event_interval {
+        while polls < event_interval {
             let Some(task) = current::pop() else {
                 break;
             };
             polls += 1;
-            budget::begin(self.settings.task_budget);
+            budget::begin(task_budget);
             if let Some(task) = task.run() {
                 self.push_local(task);
             }

@@ -10,7 +10,6 @@
     reason = "one allocation for header and future, reached through a vtable"
 )]
 
-use std::any::Any;
 use std::fmt;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,6 +17,7 @@ use std::pin::Pin;
 use std::ptr::NonNull;
 use std::task::{Context, Poll, Waker};
 
+use crate::panics::{caught, drop_payload};
 use crate::sync::{AtomicPtr, AtomicU32, Mutex, UnsafeCell};
 use crate::task::join::JoinError;
 use crate::task::state::{Output, Paused, Start, State, Wake};
@@ -452,25 +452,28 @@ impl<F: Future, S: Schedule> Cell<F, S> {
         output: Result<F::Output, JoinError>,
         panics: u32,
     ) -> Polled {
-        let (dropped, caught_in_drop) = caught_with(|| {
+        let dropped = catch_unwind(AssertUnwindSafe(|| {
             stage.with_mut(|stage| {
                 // SAFETY: by the demand. An assignment drops the future where it lies, as its pinning asks, and writes the new
                 // value also when that drop unwinds.
                 unsafe { *stage = Stage::Empty };
             });
-        });
-        let (output, caught_in_output) = match dropped {
-            Err(payload) if output.is_ok() => {
-                let ((), caught) = caught_unit(|| drop(output));
-                (Err(JoinError::panicked(payload)), caught)
-            }
-            Err(payload) => (output, caught_unit(|| drop(payload)).1),
+        }));
+        let (output, more_panics) = match dropped {
             Ok(()) => (output, 0),
+            Err(payload) if output.is_ok() => {
+                let (_, panics) = caught(|| drop(output));
+                (Err(JoinError::panicked(payload)), 1 + panics)
+            }
+            Err(payload) => {
+                drop_payload(payload);
+                (output, 1)
+            }
         };
         // SAFETY: by the demand; what is overwritten is `Empty`.
         stage.with_mut(|stage| unsafe { *stage = Stage::Output(output) });
         Polled::Done {
-            panics: panics + caught_in_drop + caught_in_output,
+            panics: panics + more_panics,
         }
     }
 
@@ -492,7 +495,7 @@ impl<F: Future, S: Schedule> Cell<F, S> {
         // SAFETY: the caller owns the output.
         let output =
             stage.with_mut(|stage| unsafe { std::mem::replace(&mut *stage, Stage::Empty) });
-        caught_unit(|| drop(output)).1
+        caught(|| drop(output)).1
     }
 
     unsafe fn dealloc(header: NonNull<Header<S>>) {
@@ -500,29 +503,4 @@ impl<F: Future, S: Schedule> Cell<F, S> {
         // of live tasks keeps a reference until the task completed) and no output (the handle or the completer dropped it).
         drop(unsafe { Box::from_raw(header.cast::<Self>().as_ptr()) });
     }
-}
-
-/// As `caught`, for a caller with a use for the payload.
-fn caught_with<R>(f: impl FnOnce() -> R) -> (Result<R, Box<dyn Any + Send>>, u32) {
-    let result = catch_unwind(AssertUnwindSafe(f));
-    let panics = u32::from(result.is_err());
-    (result, panics)
-}
-
-/// Runs foreign code and catches its panic. Returns what it gave, and how many panics that took.
-pub(crate) fn caught<R>(f: impl FnOnce() -> R) -> (Option<R>, u32) {
-    match caught_with(f) {
-        (Ok(value), panics) => (Some(value), panics),
-        (Err(payload), panics) => {
-            // A payload whose drop panics too is leaked: there is nothing left to report it to.
-            if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-                std::mem::forget(second);
-            }
-            (None, panics)
-        }
-    }
-}
-
-fn caught_unit(f: impl FnOnce()) -> ((), u32) {
-    ((), caught(f).1)
 }

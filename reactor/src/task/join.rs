@@ -17,6 +17,7 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use crate::panics::Payload;
 use crate::shard::ShardRef;
 use crate::task::header::{Schedule, TaskRef};
 
@@ -196,7 +197,25 @@ pub struct JoinError {
 enum Cause {
     Cancelled,
     Shutdown,
-    Panicked(Box<dyn Any + Send>),
+    Panicked(Panic),
+}
+
+/// A payload that is moved out whole, or looked at for its message.
+struct Panic(Payload);
+
+// SAFETY: through a shared reference the payload is only asked whether it is a `&'static str` or a `String`, both of which are
+// Sync, and read as that.
+unsafe impl Sync for Panic {}
+
+impl Panic {
+    /// What the panic said, where it said something.
+    fn message(&self) -> Option<&str> {
+        let Self(payload) = self;
+        payload
+            .downcast_ref::<&str>()
+            .copied()
+            .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+    }
 }
 
 impl JoinError {
@@ -212,9 +231,9 @@ impl JoinError {
         }
     }
 
-    pub(crate) fn panicked(payload: Box<dyn Any + Send>) -> Self {
+    pub(crate) fn panicked(payload: Payload) -> Self {
         Self {
-            cause: Cause::Panicked(payload),
+            cause: Cause::Panicked(Panic(payload)),
         }
     }
 
@@ -251,18 +270,10 @@ impl JoinError {
     /// Gives the error back where the task did not panic.
     pub fn try_into_panic(self) -> Result<Box<dyn Any + Send>, Self> {
         match self.cause {
-            Cause::Panicked(payload) => Ok(payload),
+            Cause::Panicked(Panic(payload)) => Ok(payload),
             cause => Err(Self { cause }),
         }
     }
-}
-
-/// What a panic said, where it said something.
-fn panic_message(payload: &(dyn Any + Send)) -> Option<&str> {
-    payload
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
 }
 
 impl fmt::Display for JoinError {
@@ -270,7 +281,7 @@ impl fmt::Display for JoinError {
         match &self.cause {
             Cause::Cancelled => f.write_str("the task was aborted"),
             Cause::Shutdown => f.write_str("the task was dropped, as its reactor has shut down"),
-            Cause::Panicked(payload) => match panic_message(&**payload) {
+            Cause::Panicked(panic) => match panic.message() {
                 Some(message) => write!(f, "the task panicked: {message}"),
                 None => f.write_str("the task panicked"),
             },
@@ -283,19 +294,18 @@ impl fmt::Debug for JoinError {
         match &self.cause {
             Cause::Cancelled => f.write_str("JoinError::Cancelled"),
             Cause::Shutdown => f.write_str("JoinError::Shutdown"),
-            Cause::Panicked(payload) => f
+            Cause::Panicked(panic) => f
                 .debug_tuple("JoinError::Panic")
-                .field(&panic_message(&**payload))
+                .field(&panic.message())
                 .finish(),
         }
     }
 }
 
-// A payload is only ever moved out or looked at as `&str`/`String`, never shared as what it is.
 impl std::error::Error for JoinError {}
 
 impl From<JoinError> for io::Error {
     fn from(error: JoinError) -> Self {
-        Self::other(error.to_string())
+        Self::other(error)
     }
 }

@@ -12,7 +12,7 @@ mod spawn;
 mod state;
 mod waker;
 
-pub(crate) use header::{Runnable, Schedule, TaskRef, caught};
+pub(crate) use header::{Runnable, Schedule, TaskRef};
 #[cfg(all(test, reactor_loom))]
 pub(crate) use join::RawJoin;
 pub use join::{AbortHandle, JoinError, JoinHandle};
