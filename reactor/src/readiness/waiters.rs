@@ -5,10 +5,10 @@
 //! does not keep the others from being woken. Tests are in `tests.rs`, the models in `loom/readiness.rs`.
 
 use std::mem;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::{Poll, Waker};
 
 use crate::Ready;
+use crate::panics::caught;
 use crate::readiness::list::{Found, Side, WaiterId, WaiterList};
 use crate::readiness::{ReadinessCell, Snapshot};
 use crate::sync::Mutex;
@@ -147,23 +147,5 @@ impl Waiters {
 /// Wakes one task; returns 1 where the waker panicked.
 #[inline]
 fn wake_caught(waker: Waker) -> u32 {
-    match catch_unwind(AssertUnwindSafe(|| waker.wake())) {
-        Ok(()) => 0,
-        Err(payload) => {
-            drop_payload(payload);
-            1
-        }
-    }
-}
-
-/// Drops what a panic carried. Its drop may panic too, with something whose drop may panic: what is left after a few is leaked.
-#[cold]
-fn drop_payload(mut payload: Box<dyn std::any::Any + Send>) {
-    for _ in 0..4 {
-        match catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-            Ok(()) => return,
-            Err(next) => payload = next,
-        }
-    }
-    mem::forget(payload);
+    caught(|| waker.wake()).1
 }

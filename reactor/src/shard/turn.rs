@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 use crate::budget;
 use crate::driver::{Driver, OsEvent};
 use crate::io::Dispatched;
+use crate::panics::caught;
 use crate::shard::inbox::Command;
 use crate::shard::{Settings, Shard, current};
 use crate::sync::{Ordering, fence};
-use crate::task::caught;
 
 /// Runs a shard on the calling thread until it is told to stop; then drops every task that is left, here.
 pub(crate) fn run(shard: &Rc<Shard>, driver: &mut Driver) -> io::Result<()> {
