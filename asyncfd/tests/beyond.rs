@@ -226,6 +226,36 @@ fn a_socket_registered_before_connect_recovers() {
 }
 
 #[test]
+fn an_eagain_through_a_guard_drops_closed_bits_that_are_not_true() {
+    run(|| async {
+        for exclusive in [false, true] {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let kind = socket2::Type::STREAM.nonblocking();
+            let socket = socket2::Socket::new(socket2::Domain::IPV4, kind, None).unwrap();
+            let mut fd = AsyncFd::from_fd(socket).unwrap();
+            settle().await;
+            let _ = fd.get_ref().connect(&listener.local_addr().unwrap().into());
+            let (_peer, _) = listener.accept().unwrap();
+            settle().await;
+            assert!(
+                cached(&fd, Interest::READABLE).is_read_closed(),
+                "from before connect"
+            );
+            let blocked = if exclusive {
+                let mut guard = fd.readable_mut().await.unwrap();
+                guard.try_io(|fd| fd.get_mut().read(&mut [0; 8])).is_err()
+            } else {
+                let mut guard = fd.readable().await.unwrap();
+                guard.try_io(|fd| fd.get_ref().read(&mut [0; 8])).is_err()
+            };
+            assert!(blocked);
+            settle().await;
+            assert_eq!(cached(&fd, Interest::READABLE), Ready::EMPTY);
+        }
+    });
+}
+
+#[test]
 fn clear_closed_drops_what_is_no_longer_true() {
     run(|| async {
         let path = std::env::temp_dir().join(format!(
