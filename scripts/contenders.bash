@@ -18,7 +18,8 @@ SCRATCH=$(mktemp -d)
 # Whatever happens, no server and no file outlives the script.
 finish() {
 	if [[ -n $SERVER_PID ]]; then
-		kill -KILL "$SERVER_PID" 2>/dev/null || true
+		# Under strace there are two: killing strace alone would set the server free.
+		kill -KILL "$(server_process)" "$SERVER_PID" 2>/dev/null || true
 	fi
 	rm -rf "$SCRATCH"
 }
@@ -91,7 +92,7 @@ contender_command() {
 
 # start_server NAME CPU [WRAPPER...]: starts it, perhaps under a tool, and waits until it listens.
 start_server() {
-	local name=$1 cpu=$2 log=$SCRATCH/server.log deadline=$((SECONDS + 60))
+	local name=$1 cpu=$2 log=$SCRATCH/server.log deadline=$((SECONDS + 120))
 	shift 2
 	contender_command "$name" "$cpu"
 	: >"$log" # The shell may look before the new process has emptied what the last one wrote.
@@ -108,7 +109,7 @@ start_server() {
 
 # await_quiet: waits until the server has noticed that every connection is gone and has closed it.
 await_quiet() {
-	local deadline=$((SECONDS + 30))
+	local deadline=$((SECONDS + 120))
 	while (($(count_connections) > 0)); do
 		((SECONDS <= deadline)) || die "the server still holds $(count_connections) connections"
 		sleep 0.02
@@ -126,7 +127,7 @@ count_connections() {
 # server_process: the server's own process id. strace runs it as its child.
 server_process() {
 	local child=''
-	read -r child <"/proc/$SERVER_PID/task/$SERVER_PID/children" || true
+	read -r child 2>/dev/null <"/proc/$SERVER_PID/task/$SERVER_PID/children" || true
 	echo "${child:-$SERVER_PID}"
 }
 
