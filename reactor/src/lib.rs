@@ -39,6 +39,9 @@
 //!
 //! Linux on 64-bit machines. Other Unixes are meant to work through mio where nothing Linux-only is needed, and are not tested.
 
+// The library's atomics are those of `sync`, which clippy.toml says. Tests count with std's.
+#![cfg_attr(not(test), warn(clippy::disallowed_types))]
+
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!("tokens and readiness words take 64 bits: shard-reactor is for 64-bit targets");
 

@@ -2,6 +2,7 @@
 //!
 //! A shard writes its own counters with plain loads and stores, on cache lines that only reports read; the few that other
 //! threads write are counted with an atomic addition, beside data those threads write anyway.
+#![expect(clippy::disallowed_types, reason = "no model has counters")]
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 

@@ -4,6 +4,7 @@
 //! every drop would be a system call each; a handler that counts forks in the child costs one load. It is run by fork(3),
 //! not by the bare system call, whose child may not call into this library. Tests are in `tests/fork.rs`.
 #![expect(unsafe_code, reason = "pthread_atfork has no safe door")]
+#![expect(clippy::disallowed_types, reason = "loom's cannot be static")]
 
 use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
