@@ -1,6 +1,6 @@
 //! One shard without its loop: turns are given their events and the time.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread;
@@ -15,7 +15,7 @@ use crate::shard::{Settings, Shard, ShardId, ShardRef, ShardShared, current};
 use crate::shutdown::Lifecycle;
 use crate::task::spawn_here;
 use crate::time::sleep_until;
-use crate::{budget, spawn_local};
+use crate::{budget, spawn_local, yield_now};
 
 const SETTINGS: Settings = Settings {
     events_per_poll: 16,
@@ -52,6 +52,31 @@ fn turn(shard: &Shard, now: Instant) {
 
 fn polls(shard: &Shard) -> u64 {
     shard.shared.counters.polls.get()
+}
+
+#[test]
+fn tasks_run_in_the_order_of_their_wakes() {
+    on_a_shard(|shard, epoch| {
+        let ran = Rc::new(RefCell::new(Vec::new()));
+        // The queue is filled anew after it was empty, and tasks go to its end while others are in it.
+        for round in 0..2 {
+            for task in 0..3 {
+                let ran = Rc::clone(&ran);
+                drop(spawn_local(async move {
+                    for step in 0..=task {
+                        ran.borrow_mut().push((task, step));
+                        yield_now().await;
+                    }
+                }));
+            }
+            while !current::is_idle() {
+                turn(shard, epoch);
+            }
+            let expected = [(0, 0), (1, 0), (2, 0), (1, 1), (2, 1), (2, 2)];
+            assert_eq!(ran.take(), expected, "round {round}");
+        }
+        assert_eq!(shard.shared.live.len(), 0);
+    });
 }
 
 #[test]
