@@ -8,6 +8,7 @@ fn source_of(module: &str) -> Option<String> {
     let homes = [
         format!("tests/parity/cases/{module}.rs"),
         format!("tests/{module}.rs"),
+        format!("tests/kinds/{module}.rs"),
         format!("src/{module}/tests.rs"),
     ];
     homes

@@ -1,0 +1,89 @@
+//! Every kind of descriptor that the system can poll does something real through `AsyncFd`, and the
+//! others are refused.
+//!
+//! And the draining rule of each: `AsyncFd` never takes a short transfer for an empty descriptor,
+//! whatever the kind. Most kinds here end a read early with more behind it (a message, a line, a
+//! record, a mark), and the system announces nothing for what was left. So [`reads_in_parts`] hangs,
+//! and fails at its deadline, when readiness is cleared by anything but EAGAIN. Where a kind asks for
+//! it, the registration is for reading alone: an event of the other direction would say again that
+//! there is something to read.
+#![cfg(target_os = "linux")]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod events;
+mod pipes;
+mod refused;
+mod sockets;
+mod terminals;
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use asyncfd::{AsyncFd, Interest, Ready};
+
+use common::{cached, settle};
+
+const READ: Interest = Interest::READABLE;
+const WRITE: Interest = Interest::WRITABLE;
+
+/// How long a read that finds something may take. Nothing waits this long unless it hangs.
+const SOON: Duration = Duration::from_secs(20);
+
+/// Reads everything that there is, of which `parts` says how the system cuts it up, and sees that
+/// readiness stays until EAGAIN, and not longer.
+async fn reads_in_parts<T: AsRawFd>(
+    fd: &AsyncFd<T>,
+    parts: &[usize],
+    mut read: impl FnMut(&T) -> io::Result<usize>,
+) {
+    // What was sent is published, so that no event comes in between and hides a wrong clear.
+    settle().await;
+    for (i, &part) in parts.iter().enumerate() {
+        let n = reactor::time::timeout(SOON, fd.async_io(READ, &mut read)).await;
+        let n = n.unwrap_or_else(|_| panic!("part {i} is there and nobody was told"));
+        assert_eq!(n.unwrap(), part, "part {i}");
+        assert!(
+            cached(fd, READ).is_readable(),
+            "part {i} was read, and nobody said EAGAIN"
+        );
+    }
+    let error = fd.try_io(READ, |inner| read(inner)).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+    assert_eq!(cached(fd, READ), Ready::EMPTY, "and after EAGAIN");
+}
+
+/// Reads once, into a buffer of the given length.
+fn read_up_to(fd: &impl AsFd, len: usize) -> io::Result<usize> {
+    Ok(rustix::io::read(fd, &mut vec![0; len][..])?)
+}
+
+fn set_nonblocking(fd: &impl AsFd) {
+    let flags = rustix::fs::fcntl_getfl(fd).unwrap();
+    rustix::fs::fcntl_setfl(fd, flags | rustix::fs::OFlags::NONBLOCK).unwrap();
+}
+
+/// A folder of its own for one run of a test, which goes away with it.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        use std::sync::atomic::{AtomicU32, Ordering};
+        static MADE: AtomicU32 = AtomicU32::new(0);
+        let number = MADE.fetch_add(1, Ordering::Relaxed);
+        let name = format!("asyncfd-{name}-{}-{number}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let _ = std::fs::remove_dir_all(&path);
+        std::fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
