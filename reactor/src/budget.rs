@@ -2,7 +2,7 @@
 //!
 //! The budget exists only while a shard polls a task. Waits, `poll_*` and `async_io` ask for it and charge it when they make
 //! progress; anywhere else (other executors, `block_on`, a synchronous `try_io`) nothing is counted. Tests: `tests.rs` of the
-//! shard, and `tests/fairness.rs`.
+//! shard.
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -41,6 +41,12 @@ pub(crate) fn poll_budget(cx: &mut Context<'_>) -> Poll<()> {
 fn yield_slow(cx: &Context<'_>) -> Poll<()> {
     cx.waker().wake_by_ref();
     Poll::Pending
+}
+
+/// Whether the task may go on.
+#[inline]
+pub(crate) fn is_left() -> bool {
+    LEFT.get() > 0
 }
 
 /// Charges one unit of progress.

@@ -155,6 +155,12 @@ impl Builder {
             .shards
             .unwrap_or_else(|| sys::default_shards(&allowed).min(ShardId::MAX_SHARDS));
         check("shards", shards, ShardId::MAX_SHARDS)?;
+        if self.thread_name.contains('\0') {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "thread_name must not contain a NUL character",
+            ));
+        }
         if let Placement::Shard(shard) = self.placement {
             if shard.index() >= shards {
                 let message =

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::os::fd::RawFd;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 
 use crate::context::{self, EnterGuard};
@@ -357,6 +358,10 @@ where
 pub fn unpin_current() -> io::Result<()> {
     sys::unpin_current()
 }
+
+// What it leads to is atomics and locks that are let go of before foreign code runs.
+impl UnwindSafe for Handle {}
+impl RefUnwindSafe for Handle {}
 
 impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -134,8 +134,11 @@ impl ShardIo {
         let waiters = self.table.slot(token.id()).readiness().take_waiters();
         self.live.fetch_sub(1, Ordering::Relaxed);
         self.free(token);
-        // Last: a waker's drop is foreign code and may panic.
-        drop(waiters);
+        // Last: a waker's drop is foreign code.
+        let panics = waiters.drop_caught();
+        if panics > 0 {
+            self.count_panics_slow(panics);
+        }
         deleted
     }
 

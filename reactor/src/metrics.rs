@@ -103,7 +103,7 @@ pub struct ShardMetrics {
     pub remote_wakes_sent: u64,
     /// Tasks that other threads spawned onto this shard.
     pub remote_spawns: u64,
-    /// Those of them that needed no system call, as the shard was awake or notified already.
+    /// Wakes by other threads that needed no system call, as the shard was awake or notified already.
     pub remote_wakes_coalesced: u64,
     /// Writes of the shard's eventfd: system calls that other threads made to end its sleep.
     pub notifies: u64,

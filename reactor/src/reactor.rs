@@ -16,13 +16,13 @@ use crate::context::EnterGuard;
 use crate::driver::Driver;
 use crate::handle::Handle;
 use crate::io::ShardIo;
-use crate::panics::caught;
+use crate::panics::{Payload, caught, drop_payload};
 use crate::placement::plan_pins;
 use crate::shard::inbox::Command;
 use crate::shard::parker::Parker;
 use crate::shard::{self, Settings, Shard, ShardId, ShardRef, ShardShared, current};
 use crate::shutdown::{Lifecycle, ShutdownError};
-use crate::sys;
+use crate::sys::{self, CpuMask};
 
 /// How long polls that still run at the deadline of a shutdown get: DESIGN fixes one second.
 const GRACE: Duration = Duration::from_secs(1);
@@ -96,9 +96,12 @@ impl Reactor {
     ///
     /// # Errors
     ///
-    /// Names the shards that are still inside a poll after that. Their threads are detached and their tasks leaked; handles to those
-    /// tasks end with an error.
+    /// Names the shards that are still inside a poll (or an `on_thread_stop` hook) after that. Their threads are detached, and handles to
+    /// their tasks end with an error. Should such a poll ever return, its shard drops its tasks and ends; until then they are leaked.
     pub fn shutdown(mut self, deadline: Duration) -> Result<(), ShutdownError> {
+        if self.forget_if_forked() {
+            return Ok(());
+        }
         let shards = self.handle.all_shards();
         let lifecycle = self.handle.lifecycle();
         lifecycle.announce();
@@ -106,7 +109,7 @@ impl Reactor {
         // On one of its own shards this would wait for the very task that calls it.
         let own_shard = self.is_on_own_shard();
         if !own_shard {
-            lifecycle.wait_until(until, |_| shards.iter().all(|shard| shard.live.len() == 0));
+            lifecycle.wait_until(until, |_| are_idle(shards));
         }
         self.stop();
         if own_shard {
@@ -115,16 +118,19 @@ impl Reactor {
         }
         let lifecycle = Arc::clone(self.handle.lifecycle());
         let threads = self.threads.len();
-        lifecycle.wait_until(Some(Instant::now() + GRACE), |ended| ended == threads);
+        let all_ended =
+            lifecycle.wait_until(Some(Instant::now() + GRACE), |ended| ended == threads);
         let mut stuck = Vec::new();
+        let mut panic = None;
         for (thread, shard) in self.threads.drain(..).zip(self.handle.all_shards()) {
-            if shard.has_ended() {
-                join(thread);
+            if all_ended || thread.is_finished() {
+                panic = join(thread).or(panic);
             } else {
                 shard.abandon();
                 stuck.push(shard.id);
             }
         }
+        pass_on(panic);
         if stuck.is_empty() {
             Ok(())
         } else {
@@ -140,6 +146,15 @@ impl Reactor {
         for shard in self.handle.all_shards() {
             shard.stop();
         }
+    }
+
+    /// In a forked child the threads are not there, and the epolls are the parent's: there is nothing to end.
+    fn forget_if_forked(&mut self) -> bool {
+        let forked = self.handle.all_shards()[0].io.is_forked();
+        if forked {
+            self.threads.drain(..).for_each(std::mem::forget);
+        }
+        forked
     }
 
     fn is_on_own_shard(&self) -> bool {
@@ -188,6 +203,7 @@ impl Reactor {
                 settings: builder.settings,
                 epoch,
                 cpu,
+                mask: sys::mask_before_pin(),
                 on_start: builder.on_thread_start.clone(),
                 on_stop: builder.on_thread_stop.clone(),
                 report: report.clone(),
@@ -197,10 +213,21 @@ impl Reactor {
             if let Some(bytes) = builder.thread_stack_size {
                 thread = thread.stack_size(bytes);
             }
-            reactor.threads.push(thread.spawn(move || start.run())?);
+            match thread.spawn(move || start.run()) {
+                Ok(thread) => reactor.threads.push(thread),
+                Err(error) => {
+                    // Hooks of the threads that did start may have spawned onto those that never will.
+                    reactor.handle.all_shards()[reactor.threads.len()..]
+                        .iter()
+                        .for_each(|shard| shard.abandon());
+                    return Err(error);
+                }
+            }
         }
         drop(report);
+        let mut silent = reactor.threads.len();
         for (shard, started) in reports {
+            silent -= 1;
             match started {
                 Started::AsAsked => {}
                 Started::Unpinned(error) => reactor
@@ -213,6 +240,11 @@ impl Reactor {
                 }
             }
         }
+        if silent > 0 {
+            return Err(io::Error::other(format!(
+                "{silent} shard threads ended before their first turn"
+            )));
+        }
         Ok(reactor)
     }
 }
@@ -222,20 +254,39 @@ impl Drop for Reactor {
         if self.threads.is_empty() {
             return;
         }
+        if self.forget_if_forked() {
+            return;
+        }
         self.handle.lifecycle().announce();
         self.stop();
         if self.is_on_own_shard() {
             return;
         }
+        let mut panic = None;
         for thread in self.threads.drain(..) {
-            join(thread);
+            panic = join(thread).or(panic);
         }
+        pass_on(panic);
     }
 }
 
-/// A shard thread's panic is a bug of the reactor (tasks' own are caught): it goes on in whoever joins.
-fn join(thread: thread::JoinHandle<()>) {
-    if let Err(payload) = thread.join() {
+/// Whether no shard has a task, at one moment: two looks that agree, so that a task which hands over to a shard that was looked at
+/// already is seen by the second.
+fn are_idle(shards: &[ShardRef]) -> bool {
+    let look =
+        || -> Option<Vec<u64>> { shards.iter().map(|shard| shard.live.idle_since()).collect() };
+    let first = look();
+    first.is_some() && first == look()
+}
+
+/// Joins a shard thread, and returns what it panicked with.
+fn join(thread: thread::JoinHandle<()>) -> Option<Payload> {
+    thread.join().err()
+}
+
+/// A shard thread's panic is a bug of the reactor (tasks' own are caught): it goes on in whoever joined the threads.
+fn pass_on(panic: Option<Payload>) {
+    if let Some(payload) = panic {
         if !thread::panicking() {
             resume_unwind(payload);
         }
@@ -258,6 +309,8 @@ struct Start {
     settings: Settings,
     epoch: Instant,
     cpu: Option<usize>,
+    /// The mask to begin with, where the builder's own thread is pinned.
+    mask: Option<CpuMask>,
     on_start: Option<ThreadHook>,
     on_stop: Option<ThreadHook>,
     report: mpsc::Sender<(ShardId, Started)>,
@@ -268,6 +321,10 @@ impl Start {
     fn run(mut self) {
         let id = self.shared.id;
         let shared = ShardRef::clone(&self.shared);
+        if let Some(mask) = self.mask {
+            // A thread that cannot have it back runs where its starter does, which a pin below corrects or a report shows.
+            let _ = mask.restore();
+        }
         let pinned = self.cpu.map(sys::pin_current);
         let cpu = if matches!(pinned, Some(Ok(()))) {
             self.cpu
@@ -287,7 +344,10 @@ impl Start {
             .on_start
             .map(|hook| catch_unwind(AssertUnwindSafe(|| hook(id))))
         {
-            Some(Err(_payload)) => Started::HookPanicked,
+            Some(Err(payload)) => {
+                drop_payload(payload);
+                Started::HookPanicked
+            }
             _ => pinned
                 .and_then(Result::err)
                 .map_or(Started::AsAsked, Started::Unpinned),
@@ -303,7 +363,10 @@ impl Start {
         match outcome {
             Ok(Ok(())) => {}
             Ok(Err(error)) => panic!("shard {id} cannot wait for events any more: {error}"),
-            Err(payload) => resume_unwind(payload),
+            Err(payload) => {
+                shared.abandon();
+                resume_unwind(payload)
+            }
         }
     }
 }

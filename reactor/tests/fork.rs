@@ -65,3 +65,32 @@ fn a_forked_childs_drops_harm_nothing() {
         .unwrap();
     assert!(event.ready().is_readable());
 }
+
+#[test]
+fn a_forked_child_that_drops_the_reactor_harms_nothing() {
+    let reactor = reactor(1);
+    // SAFETY: the child drops its copy of the reactor, which is what is tested, and leaves with _exit.
+    let child = unsafe { libc::fork() };
+    assert!(child >= 0);
+    if child == 0 {
+        // SAFETY: a drop that hangs ends by this signal, in ten seconds.
+        unsafe { libc::alarm(10) };
+        let dropped = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(reactor)));
+        // SAFETY: ends the child without running anything of the parent's.
+        unsafe { libc::_exit(if dropped.is_ok() { 0 } else { 1 }) };
+    }
+    let mut status = 0;
+    // SAFETY: waits for the child made above; `status` is alive for the call.
+    let ended = unsafe { libc::waitpid(child, &raw mut status, 0) };
+    assert_eq!(ended, child);
+    assert!(
+        libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0,
+        "status {status}"
+    );
+    assert_eq!(
+        reactor
+            .block_on(reactor.handle().spawn(async { 1 }))
+            .unwrap(),
+        1
+    );
+}

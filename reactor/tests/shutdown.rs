@@ -193,3 +193,122 @@ fn shutdown_races_with_spawns_and_wakes() {
         spawner.join().unwrap();
     }
 }
+
+/// Not `Send`: tells whether it is dropped on the thread that made it.
+struct Local(
+    thread::ThreadId,
+    std::sync::mpsc::Sender<bool>,
+    #[expect(dead_code, reason = "makes it !Send")] Rc<()>,
+);
+
+impl Drop for Local {
+    fn drop(&mut self) {
+        let _ = self.1.send(self.0 == thread::current().id());
+    }
+}
+
+#[test]
+fn an_output_of_a_shard_that_was_given_up_is_dropped_on_its_own_thread() {
+    use std::cell::RefCell;
+    use std::future::poll_fn;
+    use std::pin::Pin;
+    use std::task::{Poll, Waker};
+
+    let reactor = reactor(1);
+    let shard = reactor.handle().shards().next().unwrap();
+    let (running, is_running) = channel();
+    let (go, may_go) = channel::<()>();
+    let (keep, kept) = channel::<Waker>();
+    let (dropped, was_at_home) = channel();
+    let (ended, has_ended) = channel();
+    drop(reactor.handle().spawn_on(shard, move || async move {
+        let waker = Rc::new(RefCell::new(None));
+        let slot = Rc::clone(&waker);
+        // Completes when it is polled the second time; another thread keeps a waker of it, and so its memory.
+        let inner = spawn_local(async move {
+            let mut first = true;
+            poll_fn(|cx| {
+                if !std::mem::take(&mut first) {
+                    return Poll::Ready(());
+                }
+                keep.send(cx.waker().clone()).unwrap();
+                *slot.borrow_mut() = Some(cx.waker().clone());
+                Poll::Pending
+            })
+            .await;
+            Local(thread::current().id(), dropped, Rc::new(()))
+        });
+        reactor::yield_now().await;
+        Waker::wake(waker.take().unwrap());
+        // In this poll the shard is given up; the inner task's run is queued behind it.
+        running.send(()).unwrap();
+        let _ = may_go.recv();
+        let mut inner = inner;
+        assert!(
+            poll_fn(|cx| Pin::new(&mut inner).poll(cx)).await.is_err(),
+            "it has ended with the shutdown error"
+        );
+        reactor::yield_now().await;
+        drop(inner);
+        ended.send(()).unwrap();
+    }));
+    let waker = receive(&kept, "the inner task was polled");
+    receive(&is_running, "the outer task blocks");
+    assert!(reactor.shutdown(Duration::ZERO).is_err());
+    go.send(()).unwrap();
+    // The shard runs on, or ends first and drops the outer task; both are well.
+    let _ = has_ended.recv_timeout(DEADLINE);
+    drop(waker);
+    assert!(
+        receive(&was_at_home, "the output is dropped"),
+        "dropped on a foreign thread"
+    );
+}
+
+#[test]
+fn a_shutdown_does_not_overlook_a_task_that_hands_over() {
+    use std::pin::Pin;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    fn hop(left: usize, done: Arc<AtomicBool>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(async move {
+            if left == 0 {
+                done.store(true, Ordering::Relaxed);
+                return;
+            }
+            let handle = reactor::Handle::current();
+            let here = reactor::ShardId::current().unwrap();
+            let last = handle.shards().len() - 1;
+            let next = handle
+                .shards()
+                .nth(if here.index() == 0 { last } else { 0 })
+                .unwrap();
+            drop(handle.spawn_on(next, move || hop(left - 1, done)));
+        })
+    }
+    for _ in 0..5 {
+        let reactor = reactor(100);
+        let done = Arc::new(AtomicBool::new(false));
+        let theirs = Arc::clone(&done);
+        let first = reactor.handle().shards().next().unwrap();
+        drop(reactor.handle().spawn_on(first, move || hop(5_000, theirs)));
+        reactor.shutdown(DEADLINE).unwrap();
+        assert!(
+            done.load(Ordering::Relaxed),
+            "a live task was dropped before the deadline"
+        );
+    }
+}
+
+#[test]
+fn a_shard_with_many_tasks_ends_in_time() {
+    const TASKS: u64 = 100_000;
+    let reactor = reactor(1);
+    for _ in 0..TASKS {
+        drop(reactor.handle().spawn(pending::<()>()));
+    }
+    eventually("all wait", || {
+        total(reactor.handle(), |shard| shard.polls) == TASKS
+    });
+    // Quadratic work would be reported as a shard that is stuck.
+    reactor.shutdown(Duration::ZERO).unwrap();
+}

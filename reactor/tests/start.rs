@@ -174,3 +174,48 @@ fn placements_and_shards_are_checked() {
     let first = hashed.iter().filter(|&&shard| shard == 0).count();
     assert!((40..=60).contains(&first), "{first} of 100");
 }
+
+#[test]
+fn a_reactor_made_on_a_pinned_shard_has_the_whole_mask() {
+    let allowed = mask();
+    let outer = Reactor::builder().shards(1).build().unwrap();
+    let made = outer.handle().spawn(async {
+        Reactor::builder()
+            .shards(1)
+            .pinning(Pinning::None)
+            .build()
+            .unwrap()
+    });
+    let inner = outer.block_on(made).unwrap();
+    assert_eq!(
+        inner
+            .block_on(inner.handle().spawn(async { mask() }))
+            .unwrap(),
+        allowed
+    );
+}
+
+#[test]
+fn a_name_with_a_nul_is_an_error() {
+    let error = Reactor::builder()
+        .shards(1)
+        .thread_name("a\0b")
+        .build()
+        .unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
+}
+
+#[test]
+fn a_start_hook_whose_payload_panics_fails_the_build() {
+    struct PanicsInDrop;
+    impl Drop for PanicsInDrop {
+        fn drop(&mut self) {
+            panic!("a payload's drop");
+        }
+    }
+    let built = Reactor::builder()
+        .shards(1)
+        .on_thread_start(|_| std::panic::panic_any(PanicsInDrop))
+        .build();
+    assert!(built.unwrap_err().to_string().contains("on_thread_start"));
+}

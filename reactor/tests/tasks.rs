@@ -367,3 +367,20 @@ fn block_on_on_a_shard_panics_with_advice() {
         "{error}"
     );
 }
+
+#[test]
+fn a_task_of_sleeps_that_are_over_lets_others_run() {
+    use std::time::Duration;
+    let reactor = reactor(1);
+    let stop = Arc::new(AtomicBool::new(false));
+    let theirs = Arc::clone(&stop);
+    let hog = reactor.handle().spawn(async move {
+        while !theirs.load(Ordering::Relaxed) {
+            reactor::time::sleep(Duration::ZERO).await;
+            let _ = reactor::time::timeout(Duration::ZERO, pending::<()>()).await;
+        }
+    });
+    reactor.block_on(reactor.handle().spawn(async {})).unwrap();
+    stop.store(true, Ordering::Relaxed);
+    reactor.block_on(hog).unwrap();
+}

@@ -11,6 +11,7 @@ use std::task::Waker;
 use slab::Slab;
 
 use crate::Ready;
+use crate::panics::caught;
 
 /// Which of the two poll places.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,6 +110,22 @@ pub(crate) struct WaiterList {
 }
 
 impl WaiterList {
+    /// Drops everybody's waker. Each is foreign code: one that panics keeps none of the others; returns how many did.
+    pub(crate) fn drop_caught(self) -> u32 {
+        let sides = [self.read, self.write];
+        let entries = self.in_place.into_iter().chain(
+            self.more
+                .into_iter()
+                .flat_map(|more| *more)
+                .map(|(_, entry)| entry),
+        );
+        let wakers = sides
+            .into_iter()
+            .chain(entries.map(Entry::into_waker))
+            .flatten();
+        wakers.map(|waker| caught(|| drop(waker)).1).sum()
+    }
+
     /// Takes the waker of somebody who waits for any of `ready`, outside the slab.
     #[inline]
     pub(crate) fn take_one(&mut self, ready: Ready) -> Option<Waker> {

@@ -15,6 +15,10 @@ pub(crate) struct LiveTasks(Mutex<List>);
 struct List {
     /// The shard takes no more tasks.
     closed: bool,
+    /// After `closed`, nothing is left below this place: the tasks are taken out in order.
+    first: usize,
+    /// How many tasks ever came in.
+    adopted: u64,
     tasks: Slab<TaskRef<ShardRef>>,
 }
 
@@ -29,6 +33,8 @@ impl LiveTasks {
     pub(crate) fn new() -> Self {
         Self(Mutex::new(List {
             closed: false,
+            first: 0,
+            adopted: 0,
             tasks: Slab::new(),
         }))
     }
@@ -45,6 +51,7 @@ impl LiveTasks {
         // Relaxed: `remove` reads it under the same lock.
         task.live_index().store(index, Ordering::Relaxed);
         entry.insert(task);
+        list.adopted += 1;
         Ok(())
     }
 
@@ -78,11 +85,21 @@ impl LiveTasks {
 
     /// Some task that is still there.
     pub(crate) fn any(&self) -> Option<TaskRef<ShardRef>> {
+        let mut list = self.0.lock();
+        debug_assert!(list.closed, "a task may come in below `first`");
+        while list.first < list.tasks.capacity() {
+            if let Some(task) = list.tasks.get(list.first) {
+                return Some(TaskRef::clone(task));
+            }
+            list.first += 1;
+        }
+        None
+    }
+
+    /// How many tasks ever came in, where none is left.
+    pub(crate) fn idle_since(&self) -> Option<u64> {
         let list = self.0.lock();
-        list.tasks
-            .iter()
-            .next()
-            .map(|(_, task)| TaskRef::clone(task))
+        list.tasks.is_empty().then_some(list.adopted)
     }
 
     /// All that are there, for a report to their waiters.

@@ -31,7 +31,7 @@ use crate::shard::parker::Parker;
 use crate::shutdown::Lifecycle;
 use crate::sync::{AtomicBool, Ordering};
 use crate::task::{Runnable, Schedule, TaskRef};
-use crate::time::ShardTimers;
+use crate::time::{RemoteTimers, ShardTimers};
 
 pub(crate) use turn::run;
 
@@ -99,6 +99,8 @@ pub(crate) struct ShardShared {
     pub(crate) live: LiveTasks,
     pub(crate) panics: Counter,
     pub(crate) timers_armed: Counter,
+    /// Timers for waits on other threads.
+    pub(crate) remote_timers: RemoteTimers,
     /// Set once, by the thread that shuts the reactor down.
     stop: AtomicBool,
     /// Set once, by the shard, when it takes nothing more from its inbox.
@@ -126,6 +128,7 @@ impl ShardShared {
             live: LiveTasks::new(),
             panics: Counter::new(),
             timers_armed: Counter::new(),
+            remote_timers: RemoteTimers::new(),
             stop: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             abandoned: AtomicBool::new(false),
@@ -152,15 +155,25 @@ impl ShardShared {
         self.ended.load(Ordering::Relaxed)
     }
 
+    /// Whether timers put in here never fire: asked after a put, as `has_ended`.
+    pub(crate) fn keeps_no_timers(&self) -> bool {
+        self.has_ended() || self.is_abandoned()
+    }
+
+    fn is_abandoned(&self) -> bool {
+        // ORDERING [abandon-look], partner [abandon].
+        self.abandoned.load(Ordering::Acquire)
+    }
+
     /// Gives the shard up with its tasks: nobody will run them, and their handles end with an error.
     pub(crate) fn abandon(&self) {
         self.live.close();
         // ORDERING [abandon], partner [abandon-look]: a handle that stores its waker before this is woken below, one that does so
         // after it sees the flag; the join waker's lock orders the two.
         self.abandoned.store(true, Ordering::Release);
-        for task in self.live.all() {
-            self.panics.add_shared(u64::from(task.wake_join()));
-        }
+        let tasks: u32 = self.live.all().iter().map(TaskRef::wake_join).sum();
+        let timers = self.remote_timers.wake_all();
+        self.panics.add_shared(u64::from(tasks + timers));
     }
 
     /// A snapshot of what the shard counts.
@@ -223,8 +236,7 @@ unsafe impl Schedule for ShardRef {
     }
 
     fn abandoned(&self) -> bool {
-        // ORDERING [abandon-look], partner [abandon].
-        self.abandoned.load(Ordering::Acquire)
+        self.is_abandoned()
     }
 }
 

@@ -95,22 +95,22 @@ fn a_turn_polls_no_more_than_the_event_interval() {
 #[test]
 fn a_wait_does_not_block_while_something_is_left_to_run() {
     on_a_shard(|shard, epoch| {
-        assert_eq!(shard.prepare_wait(), None);
+        assert_eq!(shard.prepare_wait(Instant::now), None);
         for _ in 0..5 {
             drop(spawn_local(async {}));
         }
-        assert_eq!(shard.prepare_wait(), Some(Duration::ZERO));
+        assert_eq!(shard.prepare_wait(Instant::now), Some(Duration::ZERO));
         turn(shard, epoch);
         assert_eq!(
-            shard.prepare_wait(),
+            shard.prepare_wait(Instant::now),
             Some(Duration::ZERO),
             "the interval is 4, so one is left"
         );
         turn(shard, epoch);
-        assert_eq!(shard.prepare_wait(), None);
+        assert_eq!(shard.prepare_wait(Instant::now), None);
         shard.shared.stop();
         assert_eq!(
-            shard.prepare_wait(),
+            shard.prepare_wait(Instant::now),
             Some(Duration::ZERO),
             "a stop is not slept over"
         );
@@ -149,8 +149,11 @@ fn timers_follow_the_time_that_a_turn_is_given() {
         }
         turn(shard, epoch);
         assert_eq!(shard.timers.borrow().len(), 4);
-        let wait = shard.prepare_wait().unwrap();
+        let wait = shard.prepare_wait(|| epoch).unwrap();
         assert!(wait <= hour && wait > Duration::from_secs(1), "{wait:?}");
+        // What came due while tasks ran is not slept over.
+        let late = epoch + 2 * hour;
+        assert_eq!(shard.prepare_wait(|| late), Some(Duration::ZERO));
         turn(shard, epoch + hour - Duration::from_millis(1));
         assert_eq!(fired.get(), 0);
         turn(shard, epoch + hour);

@@ -19,7 +19,7 @@ use crate::sync::{Ordering, fence};
 /// Runs a shard on the calling thread until it is told to stop; then drops every task that is left, here.
 pub(crate) fn run(shard: &Rc<Shard>, driver: &mut Driver) -> io::Result<()> {
     let outcome = loop {
-        let timeout = shard.prepare_wait();
+        let timeout = shard.prepare_wait(Instant::now);
         let waited = driver.wait(timeout);
         shard.shared.inbox.parker().awake();
         if let Err(error) = waited {
@@ -36,7 +36,9 @@ pub(crate) fn run(shard: &Rc<Shard>, driver: &mut Driver) -> io::Result<()> {
 
 impl Shard {
     /// Decides how long the driver may wait: not at all while something is left to run, else until the next timer or event.
-    pub(super) fn prepare_wait(&self) -> Option<Duration> {
+    ///
+    /// `now` is asked for only before a sleep with a timer armed: what came due while tasks ran must not wait another time.
+    pub(super) fn prepare_wait(&self, now: impl FnOnce() -> Instant) -> Option<Duration> {
         if !current::is_idle() {
             return Some(Duration::ZERO);
         }
@@ -48,7 +50,7 @@ impl Shard {
             return Some(Duration::ZERO);
         }
         self.shared.counters.waits.add_own(1);
-        self.timers.borrow().until_next()
+        self.timers.borrow().until_next(now)
     }
 
     /// One turn: what the OS reported, what is due, what others put in, then tasks. `now` is asked for only where a timer is armed.
@@ -113,8 +115,13 @@ impl Shard {
         for _ in 0..self.commands.len() {
             match self.commands.try_recv() {
                 Ok(Command::Run(task)) => self.push_local(task),
-                Ok(Command::Timer(timer)) => timer.apply(self),
-                Ok(Command::Disarm(key)) => self.disarm(key),
+                // Both may wake or drop a waker, which is foreign code.
+                Ok(Command::Timer(timer)) => self.count_panics(caught(|| timer.apply(self)).1),
+                Ok(Command::Disarm(key)) => self.count_panics(caught(|| self.disarm(key)).1),
+                Ok(Command::Reset(key, deadline)) => {
+                    // Where it fired meanwhile its task was woken, and arms it anew.
+                    self.timers.borrow_mut().reset(key, deadline);
+                }
                 Err(_) => break,
             }
         }
@@ -165,7 +172,10 @@ impl Shard {
 
     /// A waker is foreign code: its panic is caught and counted.
     fn wake_caught(&self, waker: Waker) {
-        let (_, panics) = caught(|| waker.wake());
+        self.count_panics(caught(|| waker.wake()).1);
+    }
+
+    fn count_panics(&self, panics: u32) {
         if panics != 0 {
             self.shared.panics.add_shared(u64::from(panics));
         }

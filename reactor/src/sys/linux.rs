@@ -21,7 +21,7 @@ thread_local! {
 
 /// An affinity mask, taken from one thread to be given back to it or to another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct CpuMask(CpuSet);
+pub(crate) struct CpuMask(CpuSet);
 
 impl CpuMask {
     /// The calling thread's mask.
@@ -30,7 +30,7 @@ impl CpuMask {
     }
 
     /// Gives the calling thread this mask; the kernel leaves out CPUs that have gone since.
-    pub(super) fn restore(&self) -> io::Result<()> {
+    pub(crate) fn restore(&self) -> io::Result<()> {
         sched_setaffinity(None, &self.0)?;
         BEFORE_PIN.set(None);
         Ok(())
@@ -83,6 +83,10 @@ pub(crate) fn pin_current(cpu: usize) -> io::Result<()> {
     BEFORE_PIN.set(Some(original));
     BEFORE_ANY_PIN.get_or_init(|| original);
     Ok(())
+}
+
+pub(crate) fn mask_before_pin() -> Option<CpuMask> {
+    BEFORE_PIN.get()
 }
 
 pub(crate) fn unpin_current() -> io::Result<()> {

@@ -4,6 +4,8 @@
 //!   thread that [`pin_current`] pinned they are those from before the pin. Empty where they cannot be known.
 //! - `pin_current(cpu) -> io::Result<()>`: the calling thread runs on this CPU alone from now on, checked by reading its
 //!   mask back. After an error the mask is what it was.
+//! - `mask_before_pin() -> Option<CpuMask>`: the mask of the calling thread from before it was pinned, where it is; a `CpuMask` can
+//!   be given to another thread and set there by `restore() -> io::Result<()>`.
 //! - `unpin_current() -> io::Result<()>`: the calling thread gets back the mask from before its pin. One that was never pinned
 //!   but may have been started by a pinned thread gets what the first thread ever pinned had; before that nothing happens.
 //!
@@ -26,9 +28,9 @@ mod tests;
 pub(crate) use fd::{has_hung_up, is_fifo};
 pub(crate) use fork::Process;
 #[cfg(target_os = "linux")]
-pub(crate) use linux::{allowed_cpus, pin_current, unpin_current};
+pub(crate) use linux::{CpuMask, allowed_cpus, mask_before_pin, pin_current, unpin_current};
 #[cfg(not(target_os = "linux"))]
-pub(crate) use other::{allowed_cpus, pin_current, unpin_current};
+pub(crate) use other::{CpuMask, allowed_cpus, mask_before_pin, pin_current, unpin_current};
 
 /// How many shards a reactor has when nobody says: one for each allowed CPU, or what the standard library knows where the
 /// mask cannot be read, but at least one.

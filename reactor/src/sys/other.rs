@@ -12,6 +12,20 @@ pub(crate) fn pin_current(cpu: usize) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::Unsupported, reason))
 }
 
+/// Nothing is ever pinned here.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum CpuMask {}
+
+impl CpuMask {
+    pub(crate) fn restore(&self) -> io::Result<()> {
+        match *self {}
+    }
+}
+
+pub(crate) fn mask_before_pin() -> Option<CpuMask> {
+    None
+}
+
 pub(crate) fn unpin_current() -> io::Result<()> {
     Ok(())
 }

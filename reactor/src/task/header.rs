@@ -163,6 +163,12 @@ pub(super) unsafe fn allocate<F: Future, S: Schedule>(future: F, scheduler: S) -
 }
 
 impl<S: Schedule> TaskRef<S> {
+    /// The pointer to the whole task, of which a reference to the header covers a part only.
+    #[inline]
+    pub(super) fn as_ptr(&self) -> *const Header<S> {
+        self.header.as_ptr()
+    }
+
     #[inline]
     pub(super) fn header(&self) -> &Header<S> {
         // SAFETY: this reference is counted, so the memory lives; the header is only ever shared.

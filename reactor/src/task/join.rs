@@ -15,8 +15,9 @@ use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
+use crate::budget;
 use crate::panics::Payload;
 use crate::shard::ShardRef;
 use crate::task::header::{Schedule, TaskRef};
@@ -75,6 +76,8 @@ impl<T> JoinHandle<T> {
     }
 }
 
+impl UnwindSafe for AbortHandle {}
+impl RefUnwindSafe for AbortHandle {}
 impl<T> UnwindSafe for JoinHandle<T> {}
 impl<T> RefUnwindSafe for JoinHandle<T> {}
 
@@ -82,7 +85,12 @@ impl<T> Future for JoinHandle<T> {
     type Output = Result<T, JoinError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.raw.poll(cx)
+        ready!(budget::poll_budget(cx));
+        let joined = self.raw.poll(cx);
+        if joined.is_ready() {
+            budget::charge();
+        }
+        joined
     }
 }
 
@@ -97,6 +105,10 @@ impl<T> fmt::Debug for JoinHandle<T> {
 /// The handle's half of the protocol, for any scheduler.
 pub(crate) struct RawJoin<T, S: Schedule> {
     task: ManuallyDrop<TaskRef<S>>,
+    /// It gave its result; a later poll is a bug of the caller.
+    done: bool,
+    /// The result was the task's output, which is in the task no more. Not so where the shard was given up: that task may yet
+    /// complete, and its output is then this handle's to drop, or its shard's.
     taken: bool,
     /// The handle owns an output of this type once the task completed: `Send` and `Sync` only as that is.
     _output: PhantomData<T>,
@@ -113,6 +125,7 @@ impl<T, S: Schedule> RawJoin<T, S> {
     pub(crate) fn new(task: TaskRef<S>) -> Self {
         Self {
             task: ManuallyDrop::new(task),
+            done: false,
             taken: false,
             _output: PhantomData,
         }
@@ -128,7 +141,7 @@ impl<T, S: Schedule> RawJoin<T, S> {
 
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>> {
         assert!(
-            !self.taken,
+            !self.done,
             "a JoinHandle was polled after it gave the task's output"
         );
         if !self.is_finished() {
@@ -140,8 +153,9 @@ impl<T, S: Schedule> RawJoin<T, S> {
                 return Poll::Pending;
             }
         }
-        self.taken = true;
+        self.done = true;
         if self.task.is_completed() {
+            self.taken = true;
             // SAFETY: (1) this is the join handle, the task has completed, and `taken` was false. (2) `new` was told so.
             Poll::Ready(unsafe { self.task.take_output() })
         } else {
@@ -152,7 +166,7 @@ impl<T, S: Schedule> RawJoin<T, S> {
 
 impl<T, S: Schedule> Drop for RawJoin<T, S> {
     fn drop(&mut self) {
-        if self.taken && self.task.is_completed() {
+        if self.taken {
             self.task.detach_taken();
         } else {
             // SAFETY: this is the join handle, it did not take an output, and it is dropped once.

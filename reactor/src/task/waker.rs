@@ -8,7 +8,7 @@ use std::ops::Deref;
 use std::ptr::NonNull;
 use std::task::{RawWaker, RawWakerVTable, Waker};
 
-use crate::task::header::{Header, Schedule, TaskRef};
+use crate::task::header::{Schedule, TaskRef};
 
 /// A waker for as long as a task reference is borrowed, at no cost in counting.
 pub(super) struct BorrowedWaker<'a> {
@@ -26,8 +26,8 @@ impl Deref for BorrowedWaker<'_> {
 
 #[inline]
 pub(super) fn borrowed<S: Schedule>(task: &TaskRef<S>) -> BorrowedWaker<'_> {
-    let data: *const Header<S> = task.header();
-    // SAFETY: the vtable's functions expect a task header. Nothing drops this waker, so it needs no count of its own; the
+    let data = task.as_ptr();
+    // SAFETY: the vtable's functions expect a pointer to a task, good for all of it. Nothing drops this waker, so it needs no count of its own; the
     // borrow keeps the task alive.
     let waker = unsafe { Waker::new(data.cast(), vtable::<S>()) };
     BorrowedWaker {

@@ -15,7 +15,7 @@ mod wheel;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-pub(crate) use remote::RemoteTimer;
+pub(crate) use remote::{RemoteTimer, RemoteTimers};
 pub use sleep::{Sleep, sleep, sleep_until};
 pub use timeout::{Elapsed, Timeout, timeout, timeout_at};
 pub(crate) use wheel::TimerKey;
@@ -26,8 +26,6 @@ use wheel::Wheel;
 pub(crate) struct ShardTimers {
     wheel: Wheel,
     epoch: Instant,
-    /// The time of the last `advance`, for the length of the next wait.
-    now_ms: u64,
 }
 
 impl ShardTimers {
@@ -35,7 +33,6 @@ impl ShardTimers {
         Self {
             wheel: Wheel::new(),
             epoch,
-            now_ms: 0,
         }
     }
 
@@ -49,15 +46,15 @@ impl ShardTimers {
 
     /// Collects the wakers of all timers that are due.
     pub(crate) fn advance(&mut self, now: Instant, expired: &mut Vec<Waker>) {
-        self.now_ms = millis_floor(now.saturating_duration_since(self.epoch));
-        self.wheel.advance(self.now_ms, expired);
+        let now_ms = millis_floor(now.saturating_duration_since(self.epoch));
+        self.wheel.advance(now_ms, expired);
     }
 
-    /// How long the shard may sleep. Counted from the turn's own clock reading: a wait is late by at most the turn before it, as it
-    /// is where the deadline falls into a turn.
-    pub(crate) fn until_next(&self) -> Option<Duration> {
+    /// How long the shard may sleep. The clock is read only where a timer is armed.
+    pub(crate) fn until_next(&self, now: impl FnOnce() -> Instant) -> Option<Duration> {
         let next = self.wheel.next_expiry_ms()?;
-        Some(Duration::from_millis(next.saturating_sub(self.now_ms)))
+        let now_ms = millis_floor(now().saturating_duration_since(self.epoch));
+        Some(Duration::from_millis(next.saturating_sub(now_ms)))
     }
 
     /// The first whole millisecond at or after the deadline, so that no timer fires early.
@@ -72,14 +69,10 @@ impl ShardTimers {
     }
 
     fn insert(&mut self, deadline: Instant, waker: Waker) -> TimerKey {
-        if self.is_empty() {
-            // An empty store is not told the time (a turn without timers reads no clock).
-            self.now_ms = millis_floor(self.epoch.elapsed());
-        }
         self.wheel.insert(self.deadline_ms(deadline), waker)
     }
 
-    fn reset(&mut self, key: TimerKey, deadline: Instant) -> bool {
+    pub(crate) fn reset(&mut self, key: TimerKey, deadline: Instant) -> bool {
         self.wheel.reset(key, self.deadline_ms(deadline))
     }
 

@@ -5,6 +5,9 @@ use std::sync::Arc;
 use std::task::{Context, Wake, Waker};
 use std::time::Instant;
 
+use slab::Slab;
+
+use crate::panics::caught;
 use crate::shard::Shard;
 use crate::sync::Mutex;
 use crate::time::TimerKey;
@@ -19,6 +22,41 @@ struct State {
     waker: Option<Waker>,
     /// Where it is in the shard's store. The shard alone uses it.
     key: Option<TimerKey>,
+}
+
+/// The timers that a shard keeps for other threads, so that they can be told where the shard is given up.
+#[derive(Debug)]
+pub(crate) struct RemoteTimers(Mutex<Slab<Arc<RemoteTimer>>>);
+
+impl RemoteTimers {
+    pub(crate) fn new() -> Self {
+        Self(Mutex::new(Slab::new()))
+    }
+
+    /// Lists a timer; returns its place.
+    pub(crate) fn list(&self, timer: &Arc<RemoteTimer>) -> usize {
+        self.0.lock().insert(Arc::clone(timer))
+    }
+
+    /// Takes a timer out of the list.
+    pub(crate) fn unlist(&self, place: usize) {
+        let timer = self.0.lock().remove(place);
+        drop(timer);
+    }
+
+    /// Wakes everybody who waits. Returns how many wakers panicked.
+    pub(crate) fn wake_all(&self) -> u32 {
+        let timers: Vec<_> = self
+            .0
+            .lock()
+            .iter()
+            .map(|(_, timer)| Arc::clone(timer))
+            .collect();
+        timers
+            .into_iter()
+            .map(|timer| caught(|| timer.wake()).1)
+            .sum()
+    }
 }
 
 impl RemoteTimer {

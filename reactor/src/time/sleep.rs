@@ -3,7 +3,7 @@
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use crate::budget;
@@ -83,7 +83,11 @@ enum Armed {
     /// In the store of `home`, put there by `home` itself. It may have fired since.
     AtHome(TimerKey),
     /// `home` was asked by another thread to keep it.
-    Remotely(Arc<RemoteTimer>),
+    Remotely {
+        timer: Arc<RemoteTimer>,
+        /// Where `home` has it listed.
+        place: usize,
+    },
 }
 
 impl Sleep {
@@ -109,12 +113,14 @@ impl Sleep {
                 let still_armed = on_shard(&self.home, |shard| {
                     shard.timers().borrow_mut().reset(*key, deadline)
                 });
-                // Elsewhere the next poll arms it anew; until then the old deadline wakes the task.
-                if still_armed != Some(true) {
-                    self.disarm();
+                match still_armed {
+                    Some(true) => {}
+                    // It fired: its task was woken, and the next poll arms it anew.
+                    Some(false) => self.armed = Armed::No,
+                    None => self.home.inbox.send(Command::Reset(*key, deadline)),
                 }
             }
-            Armed::Remotely(timer) => {
+            Armed::Remotely { timer, .. } => {
                 timer.reset(deadline);
                 self.home.inbox.send(Command::Timer(Arc::clone(timer)));
             }
@@ -129,8 +135,9 @@ impl Sleep {
                     self.home.inbox.send(Command::Disarm(key));
                 }
             }
-            Armed::Remotely(timer) => {
+            Armed::Remotely { timer, place } => {
                 timer.cancel();
+                self.home.remote_timers.unlist(place);
                 self.home.inbox.send(Command::Timer(timer));
             }
         }
@@ -144,7 +151,7 @@ impl Sleep {
                 Refreshed::Gone => self.armed = Armed::No,
             }
         }
-        if self.is_elapsed() || self.home.has_ended() {
+        if self.is_elapsed() || self.home.keeps_no_timers() {
             return Poll::Ready(());
         }
         let waker = cx.waker().clone();
@@ -158,19 +165,24 @@ impl Sleep {
         if let Armed::AtHome(_) = self.armed {
             self.disarm();
         }
-        if self.is_elapsed() || self.home.has_ended() {
+        if self.is_elapsed() || self.home.keeps_no_timers() {
             return Poll::Ready(());
         }
-        if let Armed::Remotely(timer) = &self.armed {
+        if let Armed::Remotely { timer, .. } = &self.armed {
             if timer.wait(cx) {
                 return Poll::Pending;
             }
         }
+        self.disarm();
         let timer = RemoteTimer::new(self.deadline, cx.waker().clone());
-        self.armed = Armed::Remotely(Arc::clone(&timer));
+        let place = self.home.remote_timers.list(&timer);
+        self.armed = Armed::Remotely {
+            timer: Arc::clone(&timer),
+            place,
+        };
         self.home.inbox.send(Command::Timer(timer));
         // The look after the put: a shard that had ended by then never saw it.
-        if self.home.has_ended() {
+        if self.home.keeps_no_timers() {
             Poll::Ready(())
         } else {
             Poll::Pending
@@ -227,15 +239,26 @@ impl Future for Sleep {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let this = &mut *self;
+        ready!(budget::poll_budget(cx));
+        self.poll_deadline(cx)
+    }
+}
+
+impl Sleep {
+    /// As `poll`, also for a task that has used its budget up.
+    pub(super) fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self;
         let polled = current::with(|shard| match shard {
-            Some(shard) if Arc::ptr_eq(shard.shared_ref(), &this.home) => this.poll_on(shard, cx),
-            Some(shard) if matches!(this.armed, Armed::No) => {
-                // Not armed anywhere yet: the shard that polls it keeps it.
-                this.home = ShardRef::clone(shard.shared_ref());
+            Some(shard) => {
+                // The shard that polls it keeps it, in its own store.
+                let is_home = Arc::ptr_eq(shard.shared_ref(), &this.home);
+                if !is_home || matches!(this.armed, Armed::Remotely { .. }) {
+                    this.disarm();
+                    this.home = ShardRef::clone(shard.shared_ref());
+                }
                 this.poll_on(shard, cx)
             }
-            _ => this.poll_elsewhere(cx),
+            None => this.poll_elsewhere(cx),
         });
         if polled.is_ready() {
             this.disarm();

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use pin_project_lite::pin_project;
 
+use crate::budget;
 use crate::time::{Sleep, sleep, sleep_until};
 
 /// Gives a future so much time. Same as tokio's: the future is polled first, and a result that is there beats the deadline.
@@ -94,11 +95,17 @@ impl<F: Future> Future for Timeout<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
+        let had_budget = budget::is_left();
         if let Poll::Ready(output) = this.future.poll(cx) {
             return Poll::Ready(Ok(output));
         }
-        // Asked for also where the future used its budget up, so that it cannot put its own deadline off.
-        Pin::new(this.deadline).poll(cx).map(|()| Err(Elapsed(())))
+        let elapsed = if had_budget && !budget::is_left() {
+            // The future used the budget up: it must not put its own deadline off by that.
+            this.deadline.poll_deadline(cx)
+        } else {
+            Pin::new(this.deadline).poll(cx)
+        };
+        elapsed.map(|()| Err(Elapsed(())))
     }
 }
 
