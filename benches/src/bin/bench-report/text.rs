@@ -137,11 +137,14 @@ fn ratios(
     for row in rows {
         let pair = format!("{} / {}", row.contender, row.base);
         // The same pair's throughput, which says little where the generator was the bottleneck.
-        let throughput = summary
-            .ratio(&row.contender, &row.base, "requests_per_s")
-            .map_or_else(String::new, |ratio| {
-                format!("echoes per s {}", interval(ratio))
-            });
+        let throughput = summary.ratio(&row.contender, &row.base, "requests_per_s");
+        let throughput = throughput.map_or_else(String::new, |ratio| {
+            let doubt = match ratio.verdict {
+                Verdict::Inconclusive => " inconclusive",
+                _ => "",
+            };
+            format!("echoes per s {}{doubt}", interval(ratio))
+        });
         line(
             out,
             &format!(
