@@ -5,7 +5,9 @@
 //!
 //! - `tokio`: tokio's type, with its multi-thread runtime in the background;
 //! - `ours`: our type, awaited on a thread that is no shard's;
-//! - `on_shard`: our type, awaited by a task of the shard that polls the descriptors.
+//! - `on_shard`: our type, awaited by a task of the shard that polls the descriptors;
+//! - `in_tokio`, `in_smol`: our type, awaited by a task of tokio's, and of smol's;
+//! - `moved`: our type, with every wait polled on two threads in turn.
 //!
 //! So `cargo test -p shard-asyncfd --test parity` names both sides of every case. Where tokio
 //! differs by a bug or by choice the case says so, and asserts ours only. `CONTRACT.md` maps the
@@ -20,6 +22,10 @@
     reason = "tokio deprecates the constructors that the contract keeps"
 )]
 
+mod executors;
+mod in_smol;
+mod in_tokio;
+mod moved;
 mod on_shard;
 mod ours;
 mod support;

@@ -25,6 +25,10 @@ pub(crate) mod side {
 
 #[path = "cases/closed.rs"]
 mod closed;
+#[path = "cases/ends.rs"]
+mod ends;
+#[path = "cases/errors.rs"]
+mod errors;
 #[path = "cases/guards.rs"]
 mod guards;
 #[path = "cases/kit.rs"]

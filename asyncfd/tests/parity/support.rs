@@ -2,16 +2,22 @@
 //! that say where they came from.
 
 use std::cell::RefCell;
+use std::fs::File;
 use std::future::{Future, poll_fn};
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixStream;
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, Once};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
+
+use rustix::fs::{FileType, Mode, OFlags};
+use rustix::net::RecvFlags;
 
 /// How long a case may take before it counts as hung. Nothing waits this long unless it fails.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
@@ -60,23 +66,79 @@ pub(crate) fn drain(mut from: impl Read) -> usize {
 }
 
 /// Asks for the time of every transmission, which the system puts on the socket's error queue.
-#[expect(unsafe_code, reason = "no safe crate here sets this option")]
-pub(crate) fn timestamp_sends(socket: &TcpStream) {
+pub(crate) fn timestamp_sends(socket: &impl AsRawFd) {
     let flags = libc::SOF_TIMESTAMPING_TX_SOFTWARE
         | libc::SOF_TIMESTAMPING_SOFTWARE
         | libc::SOF_TIMESTAMPING_OPT_TSONLY;
-    // SAFETY: the descriptor is open, and the option is read from `flags`, of which the length is
+    set_option(socket, libc::SOL_SOCKET, libc::SO_TIMESTAMPING, flags);
+}
+
+/// Has what comes back about sent datagrams put on the socket's error queue.
+pub(crate) fn queue_errors(socket: &impl AsRawFd) {
+    set_option(socket, libc::IPPROTO_IP, libc::IP_RECVERR, 1);
+}
+
+/// Sets an option whose value is a number.
+#[expect(unsafe_code, reason = "no safe crate here sets these options")]
+fn set_option(socket: &impl AsRawFd, level: i32, name: i32, value: u32) {
+    // SAFETY: the descriptor is open, and the option is read from `value`, of which the length is
     // given.
     let result = unsafe {
         libc::setsockopt(
             socket.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_TIMESTAMPING,
-            (&raw const flags).cast(),
-            size_of_val(&flags).try_into().unwrap(),
+            level,
+            name,
+            (&raw const value).cast(),
+            size_of_val(&value).try_into().unwrap(),
         )
     };
     assert_eq!(result, 0, "{}", io::Error::last_os_error());
+}
+
+/// Takes one message off a socket's error queue.
+pub(crate) fn take_queued(socket: &impl AsFd) -> io::Result<usize> {
+    let (n, _) = rustix::net::recv(socket, &mut [0; 256], RecvFlags::ERRQUEUE)?;
+    Ok(n)
+}
+
+/// A FIFO, and the two ways to open it without blocking.
+pub(crate) struct Fifo(PathBuf);
+
+impl Fifo {
+    pub(crate) fn new() -> Self {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let path = std::env::temp_dir().join(format!(
+            "asyncfd-fifo-{}-{}",
+            std::process::id(),
+            NEXT.fetch_add(1, Ordering::Relaxed)
+        ));
+        // Left by a process of the same number that was killed.
+        let _ = std::fs::remove_file(&path);
+        let mode = Mode::RUSR | Mode::WUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, &path, FileType::Fifo, mode, 0).unwrap();
+        Self(path)
+    }
+
+    pub(crate) fn reader(&self) -> File {
+        self.open(OFlags::RDONLY)
+    }
+
+    /// Needs a reader.
+    pub(crate) fn writer(&self) -> File {
+        self.open(OFlags::WRONLY)
+    }
+
+    fn open(&self, flags: OFlags) -> File {
+        rustix::fs::open(&self.0, flags | OFlags::NONBLOCK, Mode::empty())
+            .unwrap()
+            .into()
+    }
+}
+
+impl Drop for Fifo {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
 }
 
 /// A waker that counts, and that both a thread and a task can wait for.

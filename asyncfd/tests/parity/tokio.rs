@@ -77,10 +77,16 @@ pub(crate) mod side {
     }
 }
 
+#[path = "cases/algebra.rs"]
+mod algebra;
 #[path = "cases/closed.rs"]
 mod closed;
 #[path = "cases/construction.rs"]
 mod construction;
+#[path = "cases/ends.rs"]
+mod ends;
+#[path = "cases/errors.rs"]
+mod errors;
 #[path = "cases/guards.rs"]
 mod guards;
 #[path = "cases/kit.rs"]

@@ -1,8 +1,8 @@
 //! `try_io` and `async_io`, shared and mut.
 
-use std::cell::Cell;
 use std::io::{self, Read, Write};
 use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 
 use super::kit::{cached, registered, settle, settled};
@@ -112,16 +112,20 @@ fn async_io_waits_calls_and_returns() {
         let (mut a, mut b) = registered().await;
         let probe = Probe::new();
         {
-            let calls = Cell::new(0);
+            let calls = AtomicUsize::new(0);
             let mut read = pin!(a.async_io(Interest::READABLE, |mut a| {
-                calls.set(calls.get() + 1);
+                calls.fetch_add(1, Ordering::Relaxed);
                 a.read(&mut [0; 8])
             }));
             assert!(probe.poll(read.as_mut()).is_pending());
             b.write_all(b"abc").unwrap();
             probe.woken().await;
             assert_eq!(read.await.unwrap(), 3);
-            assert_eq!(calls.get(), 1, "not before there was something to read");
+            assert_eq!(
+                calls.load(Ordering::Relaxed),
+                1,
+                "not before there was something to read"
+            );
         }
         b.write_all(b"de").unwrap();
         let n = a
