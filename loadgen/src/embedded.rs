@@ -22,9 +22,9 @@ pub const SUBCOMMAND: &str = "embedded-server";
 const LISTENING: &str = "listening on ";
 /// How long it may take until it listens, and until it ends.
 const START_MAX: Duration = Duration::from_secs(20);
-const END_MAX: Duration = Duration::from_secs(5);
+const END_MAX: Duration = Duration::from_secs(20);
 /// How long open connections may take to end when standard input has closed.
-const DRAIN: Duration = Duration::from_secs(1);
+const DRAIN: Duration = Duration::from_secs(5);
 
 /// Shards of an embedded server on this machine: one per CPU, and two at the least, so that it is a sharded server.
 #[must_use]

@@ -125,7 +125,7 @@ pub fn run(args: &RunArgs, command: Vec<String>) -> Result<u8, Refusal> {
     let shards = embedded.as_ref().map(|_| embedded::shards());
     if let Some(mut server) = embedded {
         server_ended = match server.ended() {
-            Some(status) => Some(format!("the embedded server ended early with {status}")),
+            Some(status) => Some(format!("the embedded server ended with {status}")),
             None => server.stop().err().map(|error| error.to_string()),
         };
     }

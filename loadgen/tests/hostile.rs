@@ -99,7 +99,8 @@ fn lost_bytes_are_caught_by_their_successors() {
     });
     run(&format!("{server} -c 1 -P 4 -n 100"))
         .expect_code(1)
-        .expect_message("request 2: byte 6 of the reply is")
+        // At byte 6, unless a byte happens to equal the one five further on.
+        .expect_message("request 2: byte ")
         .expect_message("(5 bytes are missing)");
 }
 
@@ -112,15 +113,12 @@ fn lost_bytes_at_the_end_are_caught_by_the_time_out() {
         stream.write_all(&reply[..SIZE - 1])?;
         echo_all(&mut stream)
     });
-    let run = run(&format!(
-        "{server} -c 3 -n 100 --timeout 300ms --format json"
-    ))
-    .expect_code(1);
+    let run = run(&format!("{server} -c 3 -n 100 --timeout 1 --format json")).expect_code(1);
     let report = run.report();
     assert_eq!(only_error(&report), ("silent", 3));
     assert_eq!(report.requests.unanswered, 3);
     assert!(
-        report.latency.raw.max_ns >= 300_000_000,
+        report.latency.raw.max_ns >= 1_000_000_000,
         "unanswered requests are in the tail"
     );
     assert!(run.took < Duration::from_secs(10));
@@ -188,10 +186,7 @@ fn a_silent_server_is_given_up() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let server = listener.local_addr().expect("bound");
     // Connections are established by the system, and nobody accepts them.
-    let run = run(&format!(
-        "{server} -c 3 --timeout 300ms -d 30 --format json"
-    ))
-    .expect_code(1);
+    let run = run(&format!("{server} -c 3 --timeout 1 -d 30 --format json")).expect_code(1);
     assert_eq!(only_error(&run.report()), ("silent", 3));
     assert_eq!(run.report().connections.connected, 3);
     assert_eq!(run.report().connections.served, 0);
@@ -206,7 +201,7 @@ fn a_server_that_falls_silent_is_given_up_in_an_open_loop_too() {
         stream.read_to_end(&mut Vec::new()).map(|_| ())
     });
     let run = run(&format!(
-        "{server} -c 2 -R 1000 -d 30 --warmup 0 --timeout 300ms --format json"
+        "{server} -c 2 -R 1000 -d 30 --warmup 0 --timeout 1 --format json"
     ))
     .expect_code(1);
     let report = run.report();
