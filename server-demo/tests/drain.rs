@@ -3,7 +3,7 @@
 mod common;
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use common::{DEADLINE, Demo, config, connect, eventually, is_closed, payload, round_trip, start};
 use rustix::process::Signal;
 use server_demo::{AcceptPolicy, Config, IoSurface};
+use socket2::{Domain, Socket, Type};
 
 #[test]
 fn idle_connections_do_not_hold_a_drain_up() {
@@ -44,19 +45,30 @@ fn idle_connections_do_not_hold_a_drain_up() {
     }
 }
 
+/// A client whose kernel takes little before it reads.
+fn connect_with_small_window(addr: SocketAddr) -> TcpStream {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    socket.set_read_timeout(Some(DEADLINE)).unwrap();
+    socket.set_write_timeout(Some(DEADLINE)).unwrap();
+    socket.connect(&addr.into()).unwrap();
+    socket.into()
+}
+
 #[test]
 fn a_drain_sends_a_slow_reader_all_it_is_owed() {
-    const LEN: usize = 24 << 20;
+    // More than the server can send while nothing is read (4 MiB, the end of net.ipv4.tcp_wmem), and little enough for the
+    // rest to fit into the buffers on the way to it: the client has sent everything before the drain begins, so all of
+    // it is owed.
+    const LEN: usize = 5 << 20;
     for io in IoSurface::ALL {
         let server = start(Config { io, ..config() });
         let sent = payload(5, 5, LEN);
-        let mut stream = connect(server.local_addr());
+        let mut stream = connect_with_small_window(server.local_addr());
         let mut writer = stream.try_clone().unwrap();
+        writer.write_all(&sent).unwrap();
+        writer.shutdown(Shutdown::Write).unwrap();
         thread::scope(|scope| {
-            scope.spawn(|| {
-                writer.write_all(&sent).unwrap();
-                writer.shutdown(Shutdown::Write).unwrap();
-            });
             let handle = server.handle().clone();
             let reader = scope.spawn(move || {
                 // Nothing is read before the drain has begun.
@@ -66,6 +78,10 @@ fn a_drain_sends_a_slow_reader_all_it_is_owed() {
                 came
             });
             assert!(eventually(|| server.stats().total().bytes > 0));
+            assert!(
+                server.stats().total().bytes < LEN as u64,
+                "the server is still owing"
+            );
             let drain = scope.spawn(move || server.shutdown(DEADLINE));
             let came = reader.join().unwrap();
             assert!(
