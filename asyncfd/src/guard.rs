@@ -131,6 +131,9 @@ impl<'a, T: AsRawFd> AsyncFdReadyGuard<'a, T> {
     /// again. What arrived after the guard was made stays, and so do the closed bits. A second call
     /// does nothing.
     ///
+    /// Events are counted modulo 2^19, for each direction. A guard that is cleared after exactly
+    /// that many of its direction, or a multiple, takes the newest for the one it saw.
+    ///
     /// Same as tokio.
     #[inline]
     pub fn clear_ready(&mut self) {
