@@ -10,6 +10,7 @@ mod common;
 use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -40,7 +41,9 @@ impl Child {
         // else of the parent's.
         match unsafe { libc::fork() } {
             0 => {
-                let code = i32::from(!does());
+                // A panic must not unwind into the harness, of which this is a copy.
+                let good = catch_unwind(AssertUnwindSafe(does)).unwrap_or(false);
+                let code = i32::from(!good);
                 // SAFETY: ends the child and runs nothing.
                 unsafe { libc::_exit(code) }
             }
