@@ -5,7 +5,7 @@
 # per connection, by loadgen, which verifies every byte. Held still: one server thread on one CPU,
 # one generator thread on another; every round runs every contender once, each in a fresh process,
 # so that what the machine does meanwhile meets all of them (A B C … A B C …). Ratios are those of
-# 'loadgen compare': geometric means over the rounds, paired, with a 95% interval.
+# 'loadgen compare': pseudomedians over the paired rounds, with a 95% interval of signed ranks.
 # Noise looks like this: other work on the machine, most of all on the two CPUs. It widens the
 # intervals, and one wider than ±5% is called inconclusive: run more rounds on a quieter machine.
 # CPU per echo holds even where the generator was the bottleneck; echoes per second then do not.

@@ -34,6 +34,32 @@ fn the_interval_is_students() {
 }
 
 #[test]
+fn signed_rank_quantiles_are_those_of_the_tables() {
+    // Any statistics book's table for the two-sided 5% test gives the largest sum that rejects, one below these: 0 for 6
+    // values, 8 for 10, 52 for 20. The quantile itself as R's qsignrank(0.025, n) has it.
+    let expected = [(6, 1), (7, 3), (8, 4), (9, 6), (10, 9), (12, 14), (20, 53)];
+    for (n, quantile) in expected {
+        assert_eq!(signed_rank_quantile_025(n), quantile, "{n} values");
+    }
+}
+
+#[test]
+fn one_round_that_is_off_by_a_factor_hardly_moves_the_interval() {
+    let a = [100.0; 12];
+    let mut b = [
+        103.0, 104.0, 102.5, 103.5, 103.2, 102.8, 104.1, 102.2, 103.9, 103.1, 102.7, 103.3,
+    ];
+    let before = paired_ratio(&a, &b).expect("twelve pairs");
+    b[4] = 240.0;
+    let after = paired_ratio(&a, &b).expect("twelve pairs");
+    assert!(
+        (after.ratio / before.ratio - 1.0).abs() < 0.005,
+        "{before:?} {after:?}"
+    );
+    assert!(after.low > 1.02 && after.high < 1.05, "{after:?}");
+}
+
+#[test]
 fn swapping_the_sides_inverts_the_ratio() {
     let (a, b) = ([3.0, 5.0, 4.0], [4.0, 4.5, 6.0]);
     let (there, back) = (
@@ -68,7 +94,7 @@ fn nineteen_of_twenty_intervals_hold_the_truth() {
     let trials = 4_000;
     let mut held = 0_u32;
     for _ in 0..trials {
-        let weather: Vec<f64> = (0..6).map(|_| (0.3 * normal()).exp()).collect();
+        let weather: Vec<f64> = (0..12).map(|_| (0.3 * normal()).exp()).collect();
         let a: Vec<f64> = weather
             .iter()
             .map(|w| 100.0 * w * (0.05 * normal()).exp())
@@ -77,7 +103,7 @@ fn nineteen_of_twenty_intervals_hold_the_truth() {
             .iter()
             .map(|w| 110.0 * w * (0.05 * normal()).exp())
             .collect();
-        let interval = paired_ratio(&a, &b).expect("six pairs");
+        let interval = paired_ratio(&a, &b).expect("twelve pairs");
         held += u32::from(interval.low <= 1.1 && 1.1 <= interval.high);
     }
     let share = f64::from(held) / f64::from(trials);
