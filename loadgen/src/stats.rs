@@ -44,7 +44,6 @@ impl Interval {
 
 /// The ratio `b / a` over paired rounds; `None` with fewer than two pairs, unequal counts, or a value that is not positive.
 #[must_use]
-#[expect(clippy::cast_precision_loss, reason = "rounds are few")]
 pub fn paired_ratio(a: &[f64], b: &[f64]) -> Option<Interval> {
     let usable = |values: &[f64]| values.iter().all(|value| value.is_finite() && *value > 0.0);
     if a.len() != b.len() || a.len() < 2 || !usable(a) || !usable(b) {
