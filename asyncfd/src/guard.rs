@@ -33,6 +33,15 @@ use crate::{AsyncFd, TryIoError};
 /// guard.clear_ready();
 /// # Ok(()) }
 /// ```
+///
+/// And one that is not looked at draws a warning that says what to choose from:
+///
+/// ```compile_fail
+/// #![deny(unused_must_use)]
+/// # async fn f(fd: asyncfd::AsyncFd<std::net::TcpStream>) -> std::io::Result<()> {
+/// fd.readable().await?;
+/// # Ok(()) }
+/// ```
 #[must_use = "choose what becomes of the readiness: try_io, clear_ready or retain_ready"]
 pub struct AsyncFdReadyGuard<'a, T: AsRawFd> {
     async_fd: &'a AsyncFd<T>,

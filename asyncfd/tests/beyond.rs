@@ -322,3 +322,23 @@ fn waits_run_under_any_executor() {
     runtime.block_on(async { a.writable().await.unwrap().retain_ready() });
     assert!(peer.join().unwrap() > 0);
 }
+
+#[test]
+fn operations_that_never_wait_still_let_other_tasks_of_the_shard_run() {
+    common::run_on_shard(|| async {
+        let (a, _b) = pair();
+        let a = AsyncFd::from_fd(a).unwrap();
+        a.writable().await.unwrap().retain_ready();
+        let ran = std::rc::Rc::new(std::cell::Cell::new(false));
+        let others = std::rc::Rc::clone(&ran);
+        let other = reactor::spawn_local(async move { others.set(true) });
+        // Each ends at once, so only the budget can make this task give way.
+        let mut operations = 0;
+        while !ran.get() {
+            operations += 1;
+            assert!(operations < 100_000, "nobody else ran");
+            a.async_io(Interest::WRITABLE, |_| Ok(())).await.unwrap();
+        }
+        other.await.unwrap();
+    });
+}
