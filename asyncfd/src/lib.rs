@@ -53,6 +53,9 @@
 //! - [`AsyncFd::poll_read_ready`] and [`AsyncFd::poll_write_ready`] serve code that implements
 //!   `poll` by hand.
 //!
+//! Coming from another library, see [`guide::migration`]; for fork, files, level-triggered and
+//! one-shot use, [`guide::descriptors`].
+//!
 //! # What differs from tokio
 //!
 //! | where | tokio 1.54 | here |
@@ -67,13 +70,14 @@
 //! | `async_io` for READABLE and WRITABLE together | may sleep for ever | an error of kind `InvalidInput` |
 //! | `try_io` after shutdown | goes by what is cached | the shutdown error |
 //! | the shutdown error | recognised by its text | recognised by [`reactor::is_shutdown_error`] |
-//! | ticks | one of 8 bits for both directions | one of its own for each direction, never cut |
+//! | ticks | one of 8 bits for both directions | one of 19 bits for each direction |
 //! | an error without a hang-up | the write side shows closed | ERROR, and both directions ready; closed for the writer of a pipe only |
 //! | closed bits | stay for good | stay through `clear_ready`; an EAGAIN of the system has them checked, `clear_closed` drops them |
 //! | the task's budget | `poll_*_ready` and `async_io` | all async waits too, on a shard |
 //! | `UnwindSafe`, `RefUnwindSafe` | depends on its features | where `T` is |
 //! | [`TryIoError`] | `Debug` | and `Error`, `Display` |
 //! | guards in `Debug` | the object | and what is ready |
+//! | [`Ready`] in `Debug` | a field for each state | the names of the states it holds, as [`Interest`] |
 //! | a blocking descriptor | no word | debug builds warn once on standard error |
 //!
 //! # Why the safe constructors are sound
@@ -92,6 +96,7 @@
 mod async_fd;
 mod error;
 mod guard;
+pub mod guide;
 mod io;
 pub mod net;
 mod nonblocking;

@@ -1,0 +1,7 @@
+//! Pages to read; no code. Their examples are tested with the crate.
+
+#[doc = include_str!("docs/migration.md")]
+pub mod migration {}
+
+#[doc = include_str!("docs/descriptors.md")]
+pub mod descriptors {}
