@@ -3,6 +3,7 @@
 
 use std::io;
 use std::net::UdpSocket;
+use std::os::fd::AsRawFd;
 use std::pin::pin;
 
 use super::kit::{cached, settle, settled};
@@ -10,6 +11,17 @@ use super::side::{AsyncFd, Interest, OURS, Ready, run};
 use crate::support::{Probe, queue_errors, take_queued, tcp_pair, timestamp_sends};
 
 const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
+
+/// Clears until no event is left that tells of what was taken already: the system may report one
+/// thing twice, and the second report makes a clear by the first stale.
+async fn quiet<T: AsRawFd>(fd: &AsyncFd<T>, interest: Interest) {
+    let mut clears = 0;
+    while !settled(fd, interest).await.is_empty() {
+        fd.ready(interest).await.unwrap().clear_ready();
+        clears += 1;
+        assert!(clears < 10, "{interest:?} does not end");
+    }
+}
 
 #[test]
 fn every_piece_of_urgent_data_is_reported() {
@@ -29,8 +41,7 @@ fn every_piece_of_urgent_data_is_reported() {
             assert_eq!(byte, [round]);
             guard.clear_ready();
             // The same event shows as readable, where nothing is in the stream.
-            a.readable().await.unwrap().clear_ready();
-            assert_eq!(settled(&a, Interest::READABLE).await, Ready::EMPTY);
+            quiet(&a, Interest::PRIORITY | Interest::READABLE).await;
         }
     });
 }
@@ -104,6 +115,7 @@ fn every_error_on_the_queue_of_a_datagram_socket_is_reported() {
             guard.clear_ready();
             let error = take_queued(socket.get_ref()).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+            quiet(&socket, Interest::ERROR).await;
         }
         let ready = cached(&socket, BOTH);
         if OURS {
@@ -122,7 +134,7 @@ fn a_socket_with_its_errors_taken_sleeps_and_hears_what_comes_next() {
         drop(socket.ready(Interest::ERROR).await.unwrap());
         while take_queued(socket.get_ref()).is_ok() {}
         let _ = socket.get_ref().take_error().unwrap();
-        socket.ready(Interest::ERROR).await.unwrap().clear_ready();
+        quiet(&socket, Interest::ERROR).await;
 
         let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket
@@ -161,7 +173,7 @@ fn every_transmit_timestamp_is_reported() {
             assert_eq!(guard.ready(), Ready::ERROR);
             while take_queued(a.get_ref()).is_ok() {}
             guard.clear_ready();
-            assert_eq!(settled(&a, Interest::ERROR).await, Ready::EMPTY);
+            quiet(&a, Interest::ERROR).await;
         }
         let ready = cached(&a, BOTH);
         assert!(!ready.is_read_closed(), "{ready:?}");

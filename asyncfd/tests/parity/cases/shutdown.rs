@@ -191,3 +191,75 @@ fn a_constructor_on_a_runtime_that_is_gone_returns_it() {
         );
     });
 }
+
+#[test]
+fn it_ends_the_waits_of_a_descriptor_in_each_state() {
+    type Fd = AsyncFd<std::os::unix::net::UnixStream>;
+    type Peer = std::os::unix::net::UnixStream;
+    type BringAbout = fn(&Fd, Peer) -> Option<Peer>;
+    let mut runtime = Runtime::new();
+    // Each makes its state known to the runtime before it returns.
+    let states: [(&str, BringAbout); 6] = [
+        ("fresh", |_, peer| Some(peer)),
+        ("ready", |fd, mut peer| {
+            peer.write_all(b"x").unwrap();
+            block_by_hand(fd.readable()).unwrap().retain_ready();
+            writable(fd);
+            Some(peer)
+        }),
+        ("cleared", |fd, peer| {
+            writable(fd);
+            block_by_hand(fd.writable()).unwrap().clear_ready();
+            Some(peer)
+        }),
+        ("full", |fd, peer| {
+            writable(fd);
+            fill(fd.get_ref());
+            block_by_hand(fd.writable()).unwrap().clear_ready();
+            Some(peer)
+        }),
+        ("half-closed", |fd, peer| {
+            peer.shutdown(std::net::Shutdown::Write).unwrap();
+            block_by_hand(fd.readable()).unwrap().clear_ready();
+            Some(peer)
+        }),
+        ("closed", |fd, peer| {
+            drop(peer);
+            block_by_hand(fd.readable()).unwrap().clear_ready();
+            None
+        }),
+    ];
+    let mut fds: Vec<_> = states
+        .iter()
+        .map(|(state, bring_about)| {
+            let (fd, peer) = registered(&runtime);
+            let peer = bring_about(&fd, peer);
+            (state, fd, peer)
+        })
+        .collect();
+    runtime.shut_down();
+    for (state, fd, _peer) in &mut fds {
+        let interests = [
+            Interest::READABLE,
+            Interest::WRITABLE,
+            Interest::PRIORITY,
+            Interest::ERROR,
+        ];
+        for interest in interests {
+            let error = block_by_hand(fd.ready(interest)).unwrap_err();
+            assert!(is_shutdown_error(&error), "{state}, {interest:?}: {error}");
+        }
+        let probe = Probe::new();
+        for polled in [
+            probe.with(|cx| fd.poll_read_ready(cx).map_ok(drop)),
+            probe.with(|cx| fd.poll_write_ready(cx).map_ok(drop)),
+        ] {
+            let Poll::Ready(Err(error)) = polled else {
+                panic!("{state}: no error");
+            };
+            assert!(is_shutdown_error(&error), "{state}: {error}");
+        }
+        let error = block_by_hand(fd.readable_mut()).unwrap_err();
+        assert!(is_shutdown_error(&error), "{state}: {error}");
+    }
+}
