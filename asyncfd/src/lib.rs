@@ -105,3 +105,8 @@ pub use async_fd::AsyncFd;
 pub use error::{AsyncFdRegisterError, AsyncFdTryNewError, TryIoError};
 pub use guard::{AsyncFdReadyGuard, AsyncFdReadyMutGuard};
 pub use reactor::{Interest, Ready};
+
+/// The README's example compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
