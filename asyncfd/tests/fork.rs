@@ -236,14 +236,12 @@ fn what_was_closed_behind_its_back_does_not_spin_while_a_child_holds_it() {
         talk(&c, &d).await;
         let stale = stale_events(&reactor);
         { &b }.write_all(b"x").unwrap();
-        settle().await;
-        // No call can name that entry any more; its one event is looked at once.
-        let reported = stale_events(&reactor) - stale;
-        assert!(reported <= 1, "{reported} stale events for one");
+        // No call can name that entry any more; its one event is looked at once, sooner or later, and never again.
         for _ in 0..20 {
             settle().await;
         }
-        assert_eq!(stale_events(&reactor) - stale, reported);
+        let reported = stale_events(&reactor) - stale;
+        assert!(reported <= 1, "{reported} stale events for one");
         assert_eq!(cached(&c, READ), Ready::EMPTY);
         talk(&c, &d).await;
         // With the last copy of the file its entry goes, too.

@@ -179,15 +179,14 @@ impl Builder {
     pub fn build_global(self) -> io::Result<Handle> {
         let reactor = self.build()?;
         let handle = reactor.handle().clone();
-        if context::set_global(handle.clone()).is_err() {
-            return Err(io::Error::new(
-                io::ErrorKind::AlreadyExists,
-                "this process has a global reactor already",
-            ));
+        match context::set_global(reactor) {
+            Ok(()) => Ok(handle),
+            Err(second) => {
+                drop(second);
+                let message = "this process has a global reactor already";
+                Err(io::Error::new(io::ErrorKind::AlreadyExists, message))
+            }
         }
-        // Nobody can shut it down: its threads end with the process.
-        std::mem::forget(reactor);
-        Ok(handle)
     }
 }
 

@@ -6,10 +6,11 @@ use std::marker::PhantomData;
 use std::sync::OnceLock;
 
 use crate::handle::Handle;
+use crate::reactor::Reactor;
 use crate::shard::current;
 
 /// The reactor of `Builder::build_global`.
-static GLOBAL: OnceLock<Handle> = OnceLock::new();
+static GLOBAL: OnceLock<Reactor> = OnceLock::new();
 
 thread_local! {
     /// The reactors entered on this thread, outermost first.
@@ -80,10 +81,14 @@ pub(crate) fn with<R>(f: impl FnOnce(Option<&Handle>) -> R) -> R {
     if let Some(handle) = entered {
         return f(Some(&handle));
     }
-    current::with(|shard| f(shard.map(|shard| shard.handle()).or_else(|| GLOBAL.get())))
+    current::with(|shard| {
+        f(shard
+            .map(|shard| shard.handle())
+            .or_else(|| GLOBAL.get().map(Reactor::handle)))
+    })
 }
 
-/// Makes a reactor the global one, or gives it back where there is one already.
-pub(crate) fn set_global(handle: Handle) -> Result<(), Handle> {
-    GLOBAL.set(handle)
+/// Makes a reactor the global one, for the rest of the process, or gives it back where there is one already.
+pub(crate) fn set_global(reactor: Reactor) -> Result<(), Reactor> {
+    GLOBAL.set(reactor)
 }
