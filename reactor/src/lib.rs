@@ -49,6 +49,10 @@ mod block_on;
 mod budget;
 mod builder;
 mod context;
+#[cfg(not(reactor_sim))]
+mod driver;
+#[cfg(reactor_sim)]
+#[path = "driver_sim.rs"]
 mod driver;
 mod error;
 mod handle;
@@ -73,6 +77,8 @@ mod token;
 
 #[cfg(all(test, reactor_loom))]
 mod loom;
+#[cfg(all(test, reactor_sim))]
+mod sim;
 
 pub use budget::{consume_budget, yield_now};
 pub use builder::Builder;

@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# A whole reactor on the simulated driver (reactor/src/driver_sim.rs), which makes no system call.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+case ${1:-} in
+-h | --help)
+	cat <<'EOT'
+Usage: scripts/sim.sh [TEST OPTIONS...]
+Builds shard-reactor with --cfg reactor_sim and runs the tests of reactor/src/sim.rs. Options go to cargo test.
+EOT
+	exit 0
+	;;
+esac
+
+# A target folder of its own: the cfg reaches every crate.
+export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/sim"
+export RUSTFLAGS="--cfg reactor_sim ${RUSTFLAGS:-}"
+echo "+ RUSTFLAGS='$RUSTFLAGS' cargo test -p shard-reactor --lib sim:: $*" >&2
+cargo test --quiet -p shard-reactor --lib sim:: "$@"
