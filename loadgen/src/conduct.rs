@@ -98,7 +98,7 @@ pub(crate) fn conduct(
     plan: &Arc<Plan>,
     clock: Clock,
     reactor: &Reactor,
-    (sender, events): (Sender<Event>, Receiver<Event>),
+    (sender, events): (&Sender<Event>, &Receiver<Event>),
     probes: Probes,
     progress: Progress,
 ) -> Seen {
@@ -129,7 +129,6 @@ pub(crate) fn conduct(
             supervise(index, plan, clock, control, sender)
         }));
     }
-    drop(sender);
     conductor.ramp(began);
     if conductor.seen.aborted_at.is_none() {
         conductor.load();
@@ -150,7 +149,7 @@ struct Conductor<'a> {
     plan: &'a Plan,
     clock: Clock,
     control: Arc<Control>,
-    events: Receiver<Event>,
+    events: &'a Receiver<Event>,
     probes: Probes,
     progress: Progress,
     seen: Seen,
@@ -287,7 +286,7 @@ impl Conductor<'_> {
             Ok(Event::Signal(signal)) => self.seen.signal = self.seen.signal.or(Some(signal)),
             Ok(Event::Result(result)) => self.seen.results.push(*result),
             Err(RecvTimeoutError::Timeout) => {}
-            // The signal thread holds a sender for ever; without it every shard is gone.
+            // The session holds a sender as long as we run.
             Err(RecvTimeoutError::Disconnected) => self.seen.lost = self.plan.threads,
         }
     }

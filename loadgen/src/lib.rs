@@ -19,7 +19,7 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`args`], [`cli`], [`run`] | the command line, and a run from there to the exit code |
+//! | [`args`], [`cli`], [`run`], `session` | the command line, and a run from there to the exit code |
 //! | `plan`, `control`, `conduct`, `conclude` | a run as data; how the threads speak; the main thread; the verdict |
 //! | `shard`, `supervise`, `ramp`, `dispatch`, `connection`, `link`, `news` | what runs on a shard |
 //! | `transport`, `scratch`, [`sources`] | the three I/O surfaces, shared buffers, source addresses |
@@ -54,6 +54,7 @@ pub mod run;
 pub mod schedule;
 mod scratch;
 pub mod server_side;
+mod session;
 mod shard;
 mod signals;
 pub mod sources;

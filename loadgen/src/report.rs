@@ -299,6 +299,16 @@ pub struct ErrorCount {
     pub first: String,
 }
 
+impl Outcome {
+    /// Adds a reason why the run failed.
+    pub fn fail(&mut self, message: String) {
+        self.messages.push(message);
+        if self.status == Status::Ok {
+            (self.status, self.exit_code) = (Status::Failed, 1);
+        }
+    }
+}
+
 impl Distribution {
     /// The durations below which a share of all lies, with the share's name.
     #[must_use]

@@ -1,0 +1,259 @@
+//! What the runs of one process share: the target, the embedded server, signals; and one run from its plan to its report.
+//!
+//! `run.rs` makes one [`Session`] for the command line and measures once, or once per step of a sweep. Tests: every integration
+//! test.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use reactor::{Pinning, Reactor};
+use server_demo::limits::raise_nofile;
+
+use crate::args::{CONNECTIONS_DEFAULT, DURATION_DEFAULT, Pin, RunArgs, Switch};
+use crate::clock::{Clock, nanos};
+use crate::conclude::{Context, conclude};
+use crate::conduct::{Probes, conduct};
+use crate::control::Event;
+use crate::embedded::{self, Embedded};
+use crate::payload::mix;
+use crate::plan::{Amount, Pace, Plan};
+use crate::progress::Progress;
+use crate::report::{Report, Target};
+use crate::run::Refusal;
+use crate::server_side::Probe;
+use crate::signals;
+
+/// Descriptors a process of ours needs besides its connections: standard streams, pipes, and per thread an epoll, an eventfd
+/// and a listener, with room to spare.
+const DESCRIPTORS_BESIDE: u64 = 64;
+const DESCRIPTORS_PER_THREAD: u64 = 8;
+/// How long shards may take to end after the report is made.
+const SHUTDOWN_MAX: Duration = Duration::from_secs(1);
+
+/// What the runs of one process share.
+#[derive(Debug)]
+pub(crate) struct Session {
+    command: Vec<String>,
+    connections: u32,
+    /// Remarks from before the runs.
+    notes: Vec<String>,
+    address: SocketAddr,
+    embedded: Option<Embedded>,
+    server_pid: Option<i32>,
+    /// Signals, and what the shards of the run in hand say.
+    sender: mpsc::Sender<Event>,
+    events: mpsc::Receiver<Event>,
+}
+
+impl Session {
+    /// Looks at what the machine allows, takes signals, and finds or starts the server.
+    ///
+    /// # Errors
+    /// No run can begin.
+    pub(crate) fn begin(args: &RunArgs, command: Vec<String>) -> Result<Self, Refusal> {
+        let (connections, note) = connections(args)?;
+        // Signals are taken from before the child starts, so that it never outlives an interrupted parent.
+        let (sender, events) = mpsc::channel();
+        signals::forward(sender.clone())
+            .map_err(|error| Refusal::run(format!("signals: {error}")))?;
+        let mut embedded = None;
+        let address = match &args.target {
+            Some(target) => resolve(target)?,
+            None => {
+                let server = Embedded::start(embedded::shards(), args.io)
+                    .map_err(|error| Refusal::run(format!("embedded server: {error}")))?;
+                let address = server.address();
+                embedded = Some(server);
+                address
+            }
+        };
+        let server_pid = args
+            .server_pid
+            .or_else(|| embedded.as_ref().map(Embedded::pid));
+        Ok(Self {
+            command,
+            connections,
+            notes: note.into_iter().collect(),
+            address,
+            embedded,
+            server_pid,
+            sender,
+            events,
+        })
+    }
+
+    /// Runs the load once. The embedded server serves on afterwards.
+    ///
+    /// # Errors
+    /// The run could not begin.
+    pub(crate) fn measure(&mut self, args: &RunArgs) -> Result<Report, Refusal> {
+        let started = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        let server = match self.server_pid {
+            Some(pid) => Some(
+                Probe::new(pid)
+                    .and_then(|probe| probe.cpu().map(|_| probe))
+                    .map_err(|error| Refusal::run(format!("--server-pid {pid}: {error}")))?,
+            ),
+            None => None,
+        };
+        let plan = Arc::new(plan(args, self.address, self.connections, nanos(started)));
+        let reactor = reactor(args)?;
+        let probes = Probes {
+            server,
+            generator: Probe::this_process().ok(),
+        };
+        let seen = conduct(
+            &plan,
+            Clock::start(),
+            &reactor,
+            (&self.sender, &self.events),
+            probes,
+            Progress::new(args.quiet),
+        );
+        let shards = self.embedded.as_ref().map(|_| embedded::shards());
+        let context = Context {
+            command: self.command.clone(),
+            started_unix_ms: u64::try_from(started.as_millis()).unwrap_or(0),
+            target: Target {
+                address: self.address.to_string(),
+                embedded: shards.is_some(),
+                shards,
+            },
+            pin: args.pin.clone(),
+            notes: self.notes.clone(),
+            warnings: Vec::new(),
+            server_pid: self.server_pid,
+            server_ended: self.server_ended(),
+        };
+        let report = conclude(&plan, context, &seen);
+        if let Err(error) = reactor.shutdown(SHUTDOWN_MAX) {
+            eprintln!("loadgen: {error}");
+        }
+        Ok(report)
+    }
+
+    /// Ends the embedded server; says what was wrong with its end.
+    pub(crate) fn end(mut self) -> Option<String> {
+        let server = self.embedded.take()?;
+        server.stop().err().map(|error| error.to_string())
+    }
+
+    /// How the embedded server ended, if it did.
+    fn server_ended(&mut self) -> Option<String> {
+        let status = self.embedded.as_mut()?.ended()?;
+        self.embedded = None;
+        Some(format!("the embedded server ended with {status}"))
+    }
+}
+
+/// The threads of a run.
+fn reactor(args: &RunArgs) -> Result<Reactor, Refusal> {
+    let reactor = Reactor::builder()
+        .shards(args.threads as usize)
+        .pinning(match &args.pin {
+            Pin::None => Pinning::None,
+            Pin::Auto => Pinning::Auto,
+            Pin::Cpus(cpus) => Pinning::Cpus(cpus.clone()),
+        })
+        .thread_name("loadgen")
+        .build()
+        .map_err(|error| Refusal::run(format!("cannot start the threads: {error}")))?;
+    match reactor.warnings().first() {
+        Some(refused) if args.pin != Pin::None => Err(Refusal::run(format!("--pin: {refused}"))),
+        _ => Ok(reactor),
+    }
+}
+
+/// How many connections there will be, with a remark where the descriptor limit decided.
+fn connections(args: &RunArgs) -> Result<(u32, Option<String>), Refusal> {
+    let limit =
+        raise_nofile().map_err(|error| Refusal::run(format!("descriptor limit: {error}")))?;
+    let threads = if args.target.is_none() {
+        embedded::shards() as u64
+    } else {
+        0
+    }
+    .max(args.threads.into());
+    let beside = DESCRIPTORS_BESIDE + DESCRIPTORS_PER_THREAD * threads;
+    let possible = limit.now.saturating_sub(beside);
+    if let Some(asked) = args.connections {
+        if u64::from(asked) > possible {
+            return Err(Refusal::run(format!(
+                "-c {asked} needs {} descriptors and the limit is {}: raise it (ulimit -Hn) or ask for {possible} at most",
+                u64::from(asked) + beside,
+                limit.now
+            )));
+        }
+        return Ok((asked, None));
+    }
+    let least = args.active.unwrap_or(1).max(args.threads);
+    if possible < u64::from(least) {
+        let now = limit.now;
+        return Err(Refusal::run(format!(
+            "the descriptor limit of {now} leaves {possible} connections; {least} are needed"
+        )));
+    }
+    let wanted = CONNECTIONS_DEFAULT.max(least);
+    match u32::try_from(possible) {
+        Ok(possible) if possible < wanted => {
+            let note = format!(
+                "{possible} connections instead of {wanted}: the descriptor limit is {}",
+                limit.now
+            );
+            Ok((possible, Some(note)))
+        }
+        _ => Ok((wanted, None)),
+    }
+}
+
+/// The first address of HOST:PORT.
+fn resolve(target: &str) -> Result<SocketAddr, Refusal> {
+    if let Ok(address) = target.parse() {
+        return Ok(address);
+    }
+    match target.rsplit_once(':').map(|(_, port)| port.parse::<u16>()) {
+        Some(Ok(_)) => {}
+        _ => {
+            return Err(Refusal::arguments(format!(
+                "{target:?} is not HOST:PORT (an IPv6 host stands in brackets)"
+            )));
+        }
+    }
+    let found = target
+        .to_socket_addrs()
+        .map_err(|error| Refusal::run(format!("{target}: {error}")))?
+        .next();
+    found.ok_or_else(|| Refusal::run(format!("{target}: the name has no address")))
+}
+
+fn plan(args: &RunArgs, target: SocketAddr, connections: u32, started: u64) -> Plan {
+    Plan {
+        target,
+        connections,
+        active: args.active.unwrap_or(connections),
+        threads: args.threads,
+        pace: match args.rate {
+            Some(rate) => Pace::Open {
+                rate,
+                arrivals: args.arrivals,
+            },
+            None => Pace::Closed {
+                pipeline: args.pipeline as usize,
+            },
+        },
+        amount: match args.requests {
+            Some(requests) => Amount::Requests(requests),
+            None => Amount::Time(nanos(args.duration.unwrap_or(DURATION_DEFAULT))),
+        },
+        warmup: nanos(args.warmup()),
+        size: args.size,
+        verify: args.verify == Switch::On,
+        io: args.io,
+        timeout: nanos(args.timeout),
+        connect_rate: args.connect_rate,
+        seed: mix(started ^ u64::from(std::process::id())),
+    }
+}
