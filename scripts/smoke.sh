@@ -97,7 +97,7 @@ fi
 server=${CARGO_TARGET_DIR:-target}/release/server-demo
 loadgen=${CARGO_TARGET_DIR:-target}/release/loadgen
 
-for accept in reuseport hash round-robin least-loaded; do
+for accept in reuseport hash round-robin least-loaded hybrid; do
 	for io in helpers guards poll; do
 		start_server --shards 2 --accept "$accept" --io "$io"
 		expect 0 "$loadgen" "$addr" -c "$connections" -d "$duration" --warmup 200ms --io "$io" "${load_options[@]}"

@@ -1,29 +1,24 @@
-//! Accepting connections and spreading them over the shards.
+//! Accepting connections.
 //!
-//! An accept loop runs as a task on one shard. It takes what is queued in bounded batches, decides for each connection
-//! which shard serves it, and sends the bare socket there: only the serving shard registers it, so that connection,
-//! slot and task share a shard. It ends when the server drains, which closes its listener. It never ends on an error,
-//! and it never spins on one. Tests: `accept/tests.rs`, `tests/echo.rs`, `tests/limits.rs`.
+//! An accept loop runs as a task on one shard. It takes what is queued in bounded batches and leaves each connection to
+//! `spread.rs`. It ends when the server drains, which closes its listener. It never ends on an error, and it never spins
+//! on one. Tests: `accept/tests.rs`, `tests/echo.rs`, `tests/limits.rs`.
 
 use std::future::{Future, poll_fn};
 use std::io;
-use std::net::TcpStream as StdTcpStream;
-use std::os::fd::AsRawFd;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use asyncfd::net::TcpListener;
-use reactor::{Handle, is_shutdown_error, spawn_local, time, yield_now};
+use reactor::{Handle, is_shutdown_error, time, yield_now};
 use rustix::io::Errno;
 
-use crate::config::{AcceptPolicy, BACKLOG, IoSurface};
-use crate::connection::{Permit, serve};
+use crate::config::BACKLOG;
 use crate::local::Local;
-use crate::server::Shared;
+use crate::spread::Spread;
 use crate::stats::Counters;
-use crate::surface::{Guards, Helpers, Polling, Surface};
 
 /// Connections taken in a row before other tasks of the shard get a turn.
 const BATCH: usize = 64;
@@ -129,69 +124,6 @@ impl Pause {
     fn over(&mut self) {
         self.last = None;
     }
-}
-
-/// Chooses a shard for each connection and sends it there.
-#[derive(Debug)]
-struct Spread {
-    local: Rc<Local>,
-    handle: Handle,
-    turn: usize,
-}
-
-impl Spread {
-    fn new(local: &Rc<Local>, handle: Handle) -> Self {
-        Self {
-            local: Rc::clone(local),
-            handle,
-            turn: 0,
-        }
-    }
-
-    /// Sends a new connection to its shard, or closes it if it is one too many.
-    fn place(&mut self, stream: StdTcpStream) {
-        let shared = &self.local.shared;
-        let chosen = match shared.accept {
-            AcceptPolicy::ReusePort => self.local.shard.index(),
-            AcceptPolicy::Hash => self.handle.shard_for(stream.as_raw_fd()).index(),
-            AcceptPolicy::RoundRobin => {
-                self.turn = (self.turn + 1) % shared.shards.len();
-                self.turn
-            }
-            AcceptPolicy::LeastLoaded => least_loaded(shared),
-        };
-        let Some(permit) = Permit::take(shared, chosen) else {
-            Counters::bump(&self.local.counters().over_limit);
-            return;
-        };
-        // A socket whose peer is gone already may refuse; its first read will tell.
-        let _ = stream.set_nodelay(true);
-        match shared.io {
-            IoSurface::Helpers => self.send::<Helpers>(chosen, permit, stream),
-            IoSurface::Guards => self.send::<Guards>(chosen, permit, stream),
-            IoSurface::Poll => self.send::<Polling>(chosen, permit, stream),
-        }
-    }
-
-    fn send<S: Surface>(&self, chosen: usize, permit: Permit, stream: StdTcpStream) {
-        let target = self.local.shared.shards[chosen];
-        if target == self.local.shard {
-            drop(spawn_local(serve::<S>(permit, stream)));
-        } else {
-            drop(
-                self.handle
-                    .spawn_on(target, move || serve::<S>(permit, stream)),
-            );
-        }
-    }
-}
-
-/// The shard with the fewest live connections, the first of several.
-fn least_loaded(shared: &Shared) -> usize {
-    let loads = shared.counters.iter().map(Counters::live).enumerate();
-    loads
-        .min_by_key(|(_, live)| *live)
-        .map_or(0, |(index, _)| index)
 }
 
 /// A task's place among those that a drain wakes.

@@ -36,15 +36,20 @@ pub enum AcceptPolicy {
     RoundRobin,
     /// One listener; the shard with the fewest live connections.
     LeastLoaded,
+    /// A listener per shard, as with [`Self::ReusePort`]; a shard that has many more connections than the least loaded
+    /// one hands new ones on to that. Many more is a lead of three standard deviations of what a fair hash would give:
+    /// `lead² > 9 · (own + least)`.
+    Hybrid,
 }
 
 impl AcceptPolicy {
     /// Every policy, in the order of the help text.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::ReusePort,
         Self::Hash,
         Self::RoundRobin,
         Self::LeastLoaded,
+        Self::Hybrid,
     ];
 
     /// The policy's name on a command line.
@@ -55,7 +60,13 @@ impl AcceptPolicy {
             Self::Hash => "hash",
             Self::RoundRobin => "round-robin",
             Self::LeastLoaded => "least-loaded",
+            Self::Hybrid => "hybrid",
         }
+    }
+
+    /// Whether every shard has a listener of its own, or only the first.
+    pub(crate) const fn listens_on_every_shard(self) -> bool {
+        matches!(self, Self::ReusePort | Self::Hybrid)
     }
 }
 

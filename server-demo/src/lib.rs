@@ -25,7 +25,8 @@
 //! |---|---|
 //! | `config` | what a server is asked to be, checked once |
 //! | `server` | start and stop: listeners, the reactor, what each shard gets |
-//! | `accept` | the accept loops, and the policies that spread connections over shards |
+//! | `accept` | the accept loops |
+//! | `spread` | the policies that spread connections over shards |
 //! | `local` | what a shard owns: its scratch buffer and the list of its connections |
 //! | `connection`, `surface` | one connection, written on three surfaces of `AsyncFd` |
 //! | `shutdown` | signals, and how a connection ends during a drain |
@@ -41,6 +42,7 @@ pub mod limits;
 mod local;
 mod server;
 pub mod shutdown;
+mod spread;
 mod stats;
 mod surface;
 pub mod units;

@@ -50,7 +50,7 @@ struct Echo {
     #[arg(long, value_name = "CPUS", default_value = "auto", value_parser = parse_pinning)]
     pin: Pinning,
 
-    /// How connections are spread over the shards: reuseport, hash, round-robin or least-loaded
+    /// How connections are spread over the shards: reuseport, hash, round-robin, least-loaded or hybrid
     #[arg(long, value_name = "POLICY", default_value_t)]
     accept: AcceptPolicy,
 

@@ -136,7 +136,7 @@ impl Server {
         let shared = Arc::new(Shared::new(&config, handle.shards().collect()));
 
         let mut listeners = vec![first];
-        if config.accept == AcceptPolicy::ReusePort {
+        if config.accept.listens_on_every_shard() {
             for _ in 1..shared.shards.len() {
                 listeners.push(Listener::bind_another(local_addr)?);
             }
@@ -232,7 +232,7 @@ struct Listener(StdTcpListener);
 impl Listener {
     /// Binds the address for a server that starts.
     fn bind(addr: SocketAddr, policy: AcceptPolicy) -> io::Result<Self> {
-        let shared = policy == AcceptPolicy::ReusePort;
+        let shared = policy.listens_on_every_shard();
         // With SO_REUSEPORT the kernel would let this server share the address with another one of the same user, and
         // each would get part of the clients. A bind without it, given up again, finds out whether the address is
         // free. A port that the kernel chooses is free.

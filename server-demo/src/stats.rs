@@ -26,6 +26,8 @@ pub(crate) struct Counters {
     pub(crate) cut_off: AtomicU64,
     /// Times this shard's acceptor had to pause because something ran out.
     pub(crate) accept_pauses: AtomicU64,
+    /// Connections that this shard accepted and handed on to a shard with fewer.
+    pub(crate) handed_on: AtomicU64,
 }
 
 impl Counters {
@@ -58,6 +60,7 @@ impl Counters {
             failed: self.failed.load(Relaxed),
             cut_off: self.cut_off.load(Relaxed),
             accept_pauses: self.accept_pauses.load(Relaxed),
+            handed_on: self.handed_on.load(Relaxed),
             polls: 0,
             remote_wakes: 0,
             cpu: None,
@@ -87,6 +90,9 @@ pub struct ShardStats {
     pub cut_off: u64,
     /// Times this shard's acceptor paused because descriptors or memory ran out.
     pub accept_pauses: u64,
+    /// Connections that this shard accepted and, under [`AcceptPolicy::Hybrid`](crate::AcceptPolicy::Hybrid), handed on to a
+    /// shard with fewer, where they are counted as accepted.
+    pub handed_on: u64,
     /// Task polls, as the reactor counts them.
     pub polls: u64,
     /// Wakes sent to this shard by other threads, as the reactor counts them. A server in steady echo sends none.
@@ -119,6 +125,7 @@ impl Stats {
                 failed: sum.failed + shard.failed,
                 cut_off: sum.cut_off + shard.cut_off,
                 accept_pauses: sum.accept_pauses + shard.accept_pauses,
+                handed_on: sum.handed_on + shard.handed_on,
                 polls: sum.polls + shard.polls,
                 remote_wakes: sum.remote_wakes + shard.remote_wakes,
                 cpu: None,
@@ -131,7 +138,7 @@ impl fmt::Display for Stats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{:>5} {:>4} {:>10} {:>10} {:>8} {:>15} {:>10} {:>8} {:>8} {:>8} {:>12} {:>12}",
+            "{:>5} {:>4} {:>10} {:>10} {:>8} {:>15} {:>10} {:>8} {:>8} {:>8} {:>9} {:>12} {:>12}",
             "shard",
             "cpu",
             "accepted",
@@ -142,6 +149,7 @@ impl fmt::Display for Stats {
             "idle",
             "failed",
             "cut off",
+            "handed on",
             "polls",
             "remote wakes"
         )?;
@@ -149,7 +157,7 @@ impl fmt::Display for Stats {
             let cpu = s.cpu.map_or_else(|| "-".to_owned(), |cpu| cpu.to_string());
             writeln!(
                 f,
-                "{name:>5} {cpu:>4} {:>10} {:>10} {:>8} {:>15} {:>10} {:>8} {:>8} {:>8} {:>12} {:>12}",
+                "{name:>5} {cpu:>4} {:>10} {:>10} {:>8} {:>15} {:>10} {:>8} {:>8} {:>8} {:>9} {:>12} {:>12}",
                 s.accepted,
                 s.closed,
                 s.live,
@@ -158,6 +166,7 @@ impl fmt::Display for Stats {
                 s.idle_closed,
                 s.failed,
                 s.cut_off,
+                s.handed_on,
                 s.polls,
                 s.remote_wakes
             )

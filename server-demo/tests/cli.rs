@@ -25,8 +25,8 @@ fn bad_arguments_exit_2_and_name_the_remedy() {
         ),
         (["--pin", "somewhere"], "is not a CPU number"),
         (
-            ["--accept", "hybrid"],
-            "none of reuseport, hash, round-robin, least-loaded",
+            ["--accept", "sticky"],
+            "none of reuseport, hash, round-robin, least-loaded, hybrid",
         ),
         (["--io", "ring"], "none of helpers, guards, poll"),
         (["--max-connections", "0"], "limit of 0 connections"),

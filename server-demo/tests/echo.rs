@@ -79,6 +79,10 @@ fn echo_under(accept: AcceptPolicy) {
             AcceptPolicy::ReusePort | AcceptPolicy::Hash => {
                 assert!(accepted.iter().all(|shard| *shard > 30), "{accepted:?}");
             }
+            // The same hash, and no lead of more than 3 * sqrt(200) for long.
+            AcceptPolicy::Hybrid => {
+                assert!(accepted.iter().all(|shard| *shard >= 78), "{accepted:?}");
+            }
         }
         assert!(
             eventually(|| server.stats().total().live == 0),
@@ -115,6 +119,50 @@ fn echo_under_round_robin() {
 #[test]
 fn echo_under_least_loaded() {
     echo_under(AcceptPolicy::LeastLoaded);
+}
+
+#[test]
+fn echo_under_hybrid() {
+    echo_under(AcceptPolicy::Hybrid);
+}
+
+#[test]
+fn hybrid_hands_on_what_one_listener_gets_too_much_of() {
+    const CONNECTIONS: usize = 200;
+    let server = start(Config {
+        accept: AcceptPolicy::Hybrid,
+        ..config()
+    });
+    // What the first shard's listener accepted: all that is its own but what the other one sent, and what it sent away.
+    let through_first = || {
+        let stats = server.stats();
+        stats.shards[0].accepted - stats.shards[1].handed_on + stats.shards[0].handed_on
+    };
+    // Only who came through that listener stays, which is as uneven as a hash can be.
+    let mut clients: Vec<TcpStream> = Vec::new();
+    while clients.len() < CONNECTIONS {
+        let before = through_first();
+        let mut stream = connect(server.local_addr());
+        round_trip(&mut stream, clients.len(), 0, 64);
+        if through_first() > before {
+            clients.push(stream);
+        } else {
+            drop(stream);
+        }
+        assert!(eventually(
+            || server.stats().total().live == clients.len() as u64
+        ));
+    }
+    let ramped = server.stats();
+    // A lead of 3 * sqrt(200) and the one that makes it so.
+    assert!(ramped.shards[0].live <= 122, "{ramped}");
+    assert!(ramped.shards[0].handed_on >= 78, "{ramped}");
+    rounds(&mut clients, 1, 5);
+    assert_eq!(
+        server.stats().total().remote_wakes,
+        ramped.total().remote_wakes,
+        "who was handed on stays on the shard that serves it"
+    );
 }
 
 #[test]

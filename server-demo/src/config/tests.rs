@@ -64,10 +64,10 @@ fn names_are_read_back() {
     for surface in IoSurface::ALL {
         assert_eq!(surface.to_string().parse(), Ok(surface));
     }
-    let error = "hybrid".parse::<AcceptPolicy>().unwrap_err();
+    let error = "sticky".parse::<AcceptPolicy>().unwrap_err();
     assert_eq!(
         error.to_string(),
-        "`hybrid` is none of reuseport, hash, round-robin, least-loaded"
+        "`sticky` is none of reuseport, hash, round-robin, least-loaded, hybrid"
     );
     assert!(matches!(parse_pinning("auto"), Ok(Pinning::Auto)));
     assert!(matches!(parse_pinning("none"), Ok(Pinning::None)));

@@ -1,0 +1,58 @@
+//! When a shard hands connections on.
+
+use super::*;
+
+#[test]
+fn a_shard_without_a_lead_hands_nothing_on() {
+    for n in [0, 1, 9, 1_000, u64::MAX] {
+        assert!(!is_overloaded(n, n), "{n}");
+        assert!(!is_overloaded(0, n), "{n}");
+    }
+}
+
+#[test]
+fn the_lead_that_is_allowed_is_three_standard_deviations() {
+    // The most that a shard may have beside an empty one: n * n <= 9 * n.
+    assert!(!is_overloaded(9, 0));
+    assert!(is_overloaded(10, 0));
+    // 10,000 between them, so 300 apart.
+    assert!(!is_overloaded(5_150, 4_850));
+    assert!(is_overloaded(5_151, 4_849));
+}
+
+#[test]
+fn even_when_all_come_to_one_shard_the_other_gets_its_share() {
+    for (n, most) in [(100, 66), (1_000, 549), (100_000, 50_475)] {
+        let (mut own, mut other) = (0_u64, 0_u64);
+        for _ in 0..n {
+            if is_overloaded(own, other) {
+                other += 1;
+            } else {
+                own += 1;
+            }
+        }
+        assert!(own <= most, "{own} of {n}");
+        assert!(own > other, "it keeps what it may: {own} of {n}");
+    }
+}
+
+#[test]
+fn an_even_load_is_hardly_ever_handed_on() {
+    // A fair coin for each connection, from a generator of its own so that the figure repeats.
+    let (mut shards, mut handed_on) = ([0_u64; 2], 0);
+    let mut state = 1_u64;
+    const CONNECTIONS: u32 = 100_000;
+    for _ in 0..CONNECTIONS {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        let here = usize::from(state >> 63 == 1);
+        if is_overloaded(shards[here], shards[1 - here]) {
+            handed_on += 1;
+            shards[1 - here] += 1;
+        } else {
+            shards[here] += 1;
+        }
+    }
+    assert!(handed_on < CONNECTIONS / 100, "{handed_on}");
+}
