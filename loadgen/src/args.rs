@@ -18,6 +18,8 @@ pub const CONNECTIONS_DEFAULT: u32 = 4_000;
 pub const DURATION_DEFAULT: Duration = Duration::from_secs(10);
 /// The discarded start of a run with a duration.
 pub const WARMUP_DEFAULT: Duration = Duration::from_secs(1);
+/// Intervals below this one hold too few answers, and cost too much.
+pub const INTERVAL_MIN: Duration = Duration::from_millis(10);
 /// Payloads above this size are a mistake.
 pub const SIZE_MAX: usize = 64 << 20;
 
@@ -109,6 +111,10 @@ pub struct RunArgs {
     /// Start of the run whose results are thrown away [default: 1s with a duration, 0s with -n]
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub warmup: Option<Duration>,
+
+    /// Length of an interval of the time series; doubled as often as it takes to have at most 512 of them
+    #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = interval)]
+    pub interval: Duration,
 
     /// Process whose CPU time and memory are reported as the server's [default: the embedded server]
     #[arg(long, value_name = "PID", value_parser = clap::value_parser!(i32).range(1..))]
@@ -318,6 +324,13 @@ fn positive_duration(text: &str) -> Result<Duration, String> {
     match parse_duration(text).map_err(|error| error.to_string())? {
         Duration::ZERO => Err("must be longer than zero".to_owned()),
         duration => Ok(duration),
+    }
+}
+
+fn interval(text: &str) -> Result<Duration, String> {
+    match parse_duration(text).map_err(|error| error.to_string())? {
+        short if short < INTERVAL_MIN => Err(format!("must be {INTERVAL_MIN:?} at least")),
+        interval => Ok(interval),
     }
 }
 

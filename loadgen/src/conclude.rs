@@ -29,6 +29,8 @@ const KEPT_UP: f64 = 0.99;
 pub(crate) struct Context {
     pub(crate) command: Vec<String>,
     pub(crate) started_unix_ms: u64,
+    /// When the run's clock was at zero.
+    pub(crate) clock_unix_ms: u64,
     pub(crate) target: Target,
     pub(crate) pin: Pin,
     /// Remarks from before the run.
@@ -48,6 +50,7 @@ pub(crate) fn conclude(plan: &Plan, context: Context, seen: &Seen) -> Report {
     let elapsed = elapsed(plan, seen, tally);
     let launched = tally.answered + tally.unanswered + tally.interrupted;
     let completed = tally.completed;
+    let series = seen.series.report(elapsed);
     let lag = tally.lag.as_ref().map(Distribution::from);
     let mut report = Report {
         format: FORMAT.to_owned(),
@@ -55,6 +58,10 @@ pub(crate) fn conclude(plan: &Plan, context: Context, seen: &Seen) -> Report {
         loadgen: env!("CARGO_PKG_VERSION").to_owned(),
         command: context.command,
         started_unix_ms: context.started_unix_ms,
+        measured_unix_ms: context.clock_unix_ms
+            + seen
+                .timeline
+                .map_or(0, |timeline| timeline.from / 1_000_000),
         machine: Machine::this(),
         target: context.target,
         settings: settings(plan, &context.pin),
@@ -89,12 +96,13 @@ pub(crate) fn conclude(plan: &Plan, context: Context, seen: &Seen) -> Report {
             completed,
             bytes_read: tally.bytes_read,
         },
-        throughput: Throughput::new(completed, tally.bytes_read, elapsed, &seen.intervals),
+        throughput: Throughput::new(completed, tally.bytes_read, elapsed, &series.rates()),
         latency: Latency {
             raw: Distribution::from(&tally.raw),
             corrected: tally.corrected.as_ref().map(Distribution::from),
             schedule_lag: lag,
         },
+        series,
         generator: generator(&seen.generator, &total, completed),
         server: context
             .server_pid

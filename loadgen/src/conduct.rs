@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use reactor::Reactor;
 
-use crate::clock::{Clock, Nanos, nanos, seconds};
+use crate::clock::{Clock, Nanos, nanos};
 use crate::control::{Command, Control, Event, Live, ShardResult, Timeline};
 use crate::plan::{Amount, Plan};
 use crate::progress::Progress;
+use crate::series::Series;
 use crate::server_side::{CpuReading, CpuUsed, Probe};
-use crate::stats::Running;
+use crate::slices::Slice;
 use crate::supervise::supervise;
 
 /// From the command to begin to the first request: more than a supervisor's tick.
@@ -39,8 +40,8 @@ pub(crate) struct Seen {
     pub(crate) timeline: Option<Timeline>,
     /// When the shards were told to stop before their end.
     pub(crate) aborted_at: Option<Nanos>,
-    /// Rates of the intervals within the measured part.
-    pub(crate) intervals: Running,
+    /// Rate and latency over time.
+    pub(crate) series: Series,
     /// Costs of the server.
     pub(crate) server: Costs,
     /// Costs of this process.
@@ -110,11 +111,13 @@ pub(crate) fn conduct(
         events,
         probes,
         progress,
-        seen: Seen::default(),
+        seen: Seen {
+            series: Series::new(plan.interval),
+            ..Seen::default()
+        },
         ramped: 0,
         ramp_failed: false,
         quiet: 0,
-        before: vec![Live::default(); plan.threads as usize],
     };
     conductor.look_before();
     let began = clock.now();
@@ -156,8 +159,6 @@ struct Conductor<'a> {
     ramped: u32,
     ramp_failed: bool,
     quiet: u32,
-    /// The shards' counters as of the last sample.
-    before: Vec<Live>,
 }
 
 impl Conductor<'_> {
@@ -264,6 +265,7 @@ impl Conductor<'_> {
         while missing(&self.seen) && self.clock.now() < deadline {
             match self.events.recv_timeout(SAMPLE_INTERVAL) {
                 Ok(Event::Result(result)) => self.seen.results.push(*result),
+                Ok(Event::Slices(slices)) => self.take(slices),
                 Ok(Event::Lost) => self.seen.lost += 1,
                 Ok(_) | Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
@@ -281,6 +283,7 @@ impl Conductor<'_> {
                 self.ramped += 1;
                 self.ramp_failed |= failed;
             }
+            Ok(Event::Slices(slices)) => self.take(slices),
             Ok(Event::Quiet) => self.quiet += 1,
             Ok(Event::Lost) => self.seen.lost += 1,
             Ok(Event::Signal(signal)) => self.seen.signal = self.seen.signal.or(Some(signal)),
@@ -291,6 +294,12 @@ impl Conductor<'_> {
         }
     }
 
+    fn take(&mut self, slices: Vec<Slice>) {
+        for slice in slices {
+            self.seen.series.add(slice);
+        }
+    }
+
     fn sample_live(&mut self) -> Vec<Live> {
         let live = self.control.live();
         let now: u32 = live.iter().map(|shard| shard.live).sum();
@@ -298,30 +307,10 @@ impl Conductor<'_> {
         live
     }
 
-    /// Notes the rate since the last sample where that interval was measured, and shows it.
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "a report shows at most nine digits"
-    )]
+    /// Looks at the shards' counters and shows them.
     fn sample(&mut self, timeline: Timeline) {
         let live = self.sample_live();
         let now = self.clock.now();
-        let apart =
-            |(before, after): (&Live, &Live)| after.at >= before.at + nanos(SAMPLE_INTERVAL) / 2;
-        if self.before.iter().zip(&live).all(apart) {
-            let inside = |(before, after): (&Live, &Live)| {
-                before.at >= timeline.from && after.at <= timeline.until
-            };
-            if self.before.iter().zip(&live).all(inside) && self.quiet == 0 {
-                let rate = |(before, after): (&Live, &Live)| {
-                    (after.answers - before.answers) as f64 / seconds(after.at - before.at)
-                };
-                self.seen
-                    .intervals
-                    .add(self.before.iter().zip(&live).map(rate).sum());
-            }
-            self.before.clone_from(&live);
-        }
         let (done, total) = match self.plan.amount {
             Amount::Time(_) => (
                 now.min(timeline.until).saturating_sub(timeline.start),

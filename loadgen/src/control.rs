@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::clock::Nanos;
 use crate::failure::Errors;
+use crate::slices::Slice;
 use crate::tally::Tally;
 
 /// When a run's parts begin and end.
@@ -41,6 +42,8 @@ pub(crate) enum Event {
         /// Whether a connection failed.
         failed: bool,
     },
+    /// Intervals of the time series that are complete.
+    Slices(Vec<Slice>),
     /// Nothing is in flight any more, and nothing will be.
     Quiet,
     /// The answer to [`Command::Close`]: what the shard measured.
@@ -67,8 +70,6 @@ pub(crate) struct ShardResult {
 /// A shard's counters as of its last tick.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Live {
-    /// When they were read.
-    pub(crate) at: Nanos,
     pub(crate) connected: u32,
     pub(crate) live: u32,
     pub(crate) answers: u64,

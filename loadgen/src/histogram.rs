@@ -6,7 +6,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hdrhistogram::Histogram;
-use hdrhistogram::serialization::{Deserializer, Serializer, V2Serializer};
+use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer};
 
 use crate::clock::Nanos;
 
@@ -96,26 +96,23 @@ impl Recorder {
             .map(|step| (step.value_iterated_to(), step.count_at_value()))
     }
 
-    /// The histogram in the V2 encoding of the HDR family, in base64, for other tools to merge and plot.
+    /// The histogram in the compressed V2 encoding of the HDR family, which is the one its other members read.
     #[must_use]
-    pub fn to_base64(&self) -> String {
+    pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
-        V2Serializer::new()
+        V2DeflateSerializer::new()
             .serialize(&self.histogram, &mut bytes)
             .expect("writing to memory does not fail");
-        STANDARD.encode(bytes)
+        bytes
     }
 
-    /// Reads what [`to_base64`](Self::to_base64) wrote.
+    /// Reads what [`to_bytes`](Self::to_bytes) wrote, or the plain V2 encoding.
     ///
     /// # Errors
-    /// The text is not base64, not a V2 histogram, or one with other bounds that does not fit; a sentence says which.
-    pub fn from_base64(text: &str) -> Result<Self, String> {
-        let bytes = STANDARD
-            .decode(text)
-            .map_err(|error| format!("not base64: {error}"))?;
+    /// Not a V2 histogram, or one with other bounds that does not fit; a sentence says which.
+    pub fn from_bytes(mut bytes: &[u8]) -> Result<Self, String> {
         let read: Histogram<u64> = Deserializer::new()
-            .deserialize(&mut bytes.as_slice())
+            .deserialize(&mut bytes)
             .map_err(|error| format!("not a V2 histogram: {error}"))?;
         let mut recorder = Self::new();
         recorder
@@ -123,6 +120,23 @@ impl Recorder {
             .add(&read)
             .map_err(|error| format!("does not fit: {error}"))?;
         Ok(recorder)
+    }
+
+    /// [`to_bytes`](Self::to_bytes) in base64, for other tools to merge and plot.
+    #[must_use]
+    pub fn to_base64(&self) -> String {
+        STANDARD.encode(self.to_bytes())
+    }
+
+    /// Reads what [`to_base64`](Self::to_base64) wrote.
+    ///
+    /// # Errors
+    /// The text is not base64; otherwise as for [`from_bytes`](Self::from_bytes).
+    pub fn from_base64(text: &str) -> Result<Self, String> {
+        let bytes = STANDARD
+            .decode(text)
+            .map_err(|error| format!("not base64: {error}"))?;
+        Self::from_bytes(&bytes)
     }
 }
 

@@ -24,7 +24,7 @@
 //! | `shard`, `supervise`, `ramp`, `dispatch`, `connection`, `link`, `news` | what runs on a shard |
 //! | `transport`, `scratch`, [`sources`] | the three I/O surfaces, shared buffers, source addresses |
 //! | [`exchange`], [`payload`], [`schedule`] | the conversation without I/O, verifiable bytes, intended send times |
-//! | [`clock`], [`histogram`], `tally`, [`failure`] | time, latencies, counters, errors by kind |
+//! | [`clock`], [`histogram`], `tally`, `slices`, `series`, [`failure`] | time, latencies, counters, the time series, errors by kind |
 //! | [`server_side`], [`embedded`] | CPU time and memory of a process; the server in a child process |
 //! | [`report`], [`compare`], [`stats`] | results, rendered; two contenders; the statistics |
 #![forbid(unsafe_code)]
@@ -53,10 +53,12 @@ pub mod report;
 pub mod run;
 pub mod schedule;
 mod scratch;
+mod series;
 pub mod server_side;
 mod session;
 mod shard;
 mod signals;
+mod slices;
 pub mod sources;
 pub mod stats;
 mod supervise;

@@ -53,6 +53,8 @@ pub(crate) struct Plan {
     pub(crate) amount: Amount,
     /// What is thrown away before.
     pub(crate) warmup: Nanos,
+    /// Length of an interval of the time series.
+    pub(crate) interval: Nanos,
     /// Bytes per request.
     pub(crate) size: usize,
     /// Whether answers are compared.
@@ -119,6 +121,7 @@ pub(crate) mod tests {
             pace: Pace::Closed { pipeline: 1 },
             amount: Amount::Time(1),
             warmup: 0,
+            interval: crate::series::INTERVAL_DEFAULT,
             size: 64,
             verify: true,
             io: IoSurface::Helpers,

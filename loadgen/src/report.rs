@@ -1,6 +1,6 @@
 //! The result of a run as plain data: what JSON holds, what the text shows, and what `compare` reads.
 //!
-//! The structs below are the JSON schema, version 1; field names end in their unit. A reader ignores fields it does not know;
+//! The structs below are the JSON schema, version 2; field names end in their unit. A reader ignores fields it does not know;
 //! the version changes only when a field changes its meaning or goes. `text.rs` and `json.rs` render; nothing here measures.
 //! Tests: `report/tests.rs`.
 
@@ -14,13 +14,16 @@ use crate::schedule::Arrivals;
 use crate::stats::Running;
 
 pub mod json;
+mod series;
 pub mod text;
 pub mod units;
+
+pub use series::{Interval, TimeSeries};
 
 /// What the `format` field of a run's report says.
 pub const FORMAT: &str = "loadgen-run";
 /// The version of the schema.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// A run, whole or interrupted.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -35,6 +38,8 @@ pub struct Report {
     pub command: Vec<String>,
     /// When the run began, in milliseconds since 1970.
     pub started_unix_ms: u64,
+    /// When its measured part began.
+    pub measured_unix_ms: u64,
     /// Where it ran.
     pub machine: Machine,
     /// What was loaded.
@@ -53,6 +58,8 @@ pub struct Report {
     pub throughput: Throughput,
     /// Latencies.
     pub latency: Latency,
+    /// How rate and latency went over time.
+    pub series: TimeSeries,
     /// What the run cost this program.
     pub generator: Generator,
     /// What it cost the server, where that is known.
@@ -238,8 +245,8 @@ pub struct Distribution {
     pub p99_99_ns: Nanos,
     /// The largest.
     pub max_ns: Nanos,
-    /// All of it: an HDR histogram in nanoseconds, V2 encoding, base64.
-    pub histogram_v2_base64: String,
+    /// All of it: an HDR histogram in nanoseconds, in the V2 encoding compressed with deflate, in base64.
+    pub histogram_base64: String,
 }
 
 /// What the run cost this program.
@@ -329,7 +336,7 @@ impl Distribution {
     /// # Errors
     /// The text is not a histogram.
     pub fn recorder(&self) -> Result<Recorder, String> {
-        Recorder::from_base64(&self.histogram_v2_base64)
+        Recorder::from_base64(&self.histogram_base64)
     }
 }
 
@@ -347,7 +354,7 @@ impl From<&Recorder> for Distribution {
             p99_9_ns: recorder.quantile(0.999),
             p99_99_ns: recorder.quantile(0.9999),
             max_ns: recorder.max(),
-            histogram_v2_base64: recorder.to_base64(),
+            histogram_base64: recorder.to_base64(),
         }
     }
 }

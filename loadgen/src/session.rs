@@ -88,9 +88,7 @@ impl Session {
     /// # Errors
     /// The run could not begin.
     pub(crate) fn measure(&mut self, args: &RunArgs) -> Result<Report, Refusal> {
-        let started = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
+        let started = unix_now();
         let server = match self.server_pid {
             Some(pid) => Some(
                 Probe::new(pid)
@@ -105,9 +103,11 @@ impl Session {
             server,
             generator: Probe::this_process().ok(),
         };
+        let clock = Clock::start();
+        let clock_unix = unix_now();
         let seen = conduct(
             &plan,
-            Clock::start(),
+            clock,
             &reactor,
             (&self.sender, &self.events),
             probes,
@@ -117,6 +117,7 @@ impl Session {
         let context = Context {
             command: self.command.clone(),
             started_unix_ms: u64::try_from(started.as_millis()).unwrap_or(0),
+            clock_unix_ms: u64::try_from(clock_unix.as_millis()).unwrap_or(0),
             target: Target {
                 address: self.address.to_string(),
                 embedded: shards.is_some(),
@@ -147,6 +148,13 @@ impl Session {
         self.embedded = None;
         Some(format!("the embedded server ended with {status}"))
     }
+}
+
+/// Time since 1970.
+fn unix_now() -> Duration {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
 }
 
 /// The threads of a run.
@@ -249,6 +257,7 @@ fn plan(args: &RunArgs, target: SocketAddr, connections: u32, started: u64) -> P
             None => Amount::Time(nanos(args.duration.unwrap_or(DURATION_DEFAULT))),
         },
         warmup: nanos(args.warmup()),
+        interval: nanos(args.interval),
         size: args.size,
         verify: args.verify == Switch::On,
         io: args.io,

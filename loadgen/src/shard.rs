@@ -120,6 +120,10 @@ impl Shard {
             from: timeline.from,
             until: timeline.until,
         };
+        self.tally
+            .borrow_mut()
+            .slices
+            .begin(timeline.from, self.plan.interval);
         self.from.set(timeline.from);
         self.end.set(timeline.until);
         if !self.plan.is_open() {

@@ -211,8 +211,15 @@ impl Supervisor {
 
     fn publish(&self, now: Nanos) {
         let shard = &self.shard;
+        let slices = {
+            let slicer = &mut shard.tally.borrow_mut().slices;
+            slicer.failed(shard.errors.borrow().total(), now);
+            slicer.take_complete(now)
+        };
+        if !slices.is_empty() {
+            self.report.say(Event::Slices(slices));
+        }
         let live = Live {
-            at: now,
             connected: shard.connected.get(),
             live: shard.live.get(),
             answers: shard.tally.borrow().answers,
@@ -224,6 +231,8 @@ impl Supervisor {
     /// Hands over what was measured, then lets every connection end by itself, so that their sockets close in order.
     async fn close(mut self) {
         let shard = &self.shard;
+        let slices = shard.tally.borrow_mut().slices.take_all();
+        self.report.say(Event::Slices(slices));
         let (busy, waited) = self.cpu.share();
         let result = ShardResult {
             tally: shard.tally.replace(Tally::new(shard.plan.is_open(), false)),

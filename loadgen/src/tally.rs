@@ -7,6 +7,7 @@
 use crate::clock::Nanos;
 use crate::exchange::Stamp;
 use crate::histogram::Recorder;
+use crate::slices::Slicer;
 
 /// The measured part of a run: from the first to before the second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +73,8 @@ pub(crate) struct Tally {
     pub(crate) answers: u64,
     /// When the last measured answer came.
     pub(crate) last_answer: Nanos,
+    /// The headline's latencies again, interval by interval; collected while the run goes on.
+    pub(crate) slices: Slicer,
 }
 
 impl Tally {
@@ -93,6 +96,7 @@ impl Tally {
             bytes_read: 0,
             answers: 0,
             last_answer: 0,
+            slices: Slicer::new(),
         }
     }
 
@@ -107,6 +111,7 @@ impl Tally {
     /// Counts a whole, right answer.
     #[inline]
     pub(crate) fn answer(&mut self, stamp: Stamp, now: Nanos) {
+        self.slices.advance(now);
         self.answers += 1;
         let measured = self.window.contains(stamp.intended);
         if measured {
@@ -120,6 +125,7 @@ impl Tally {
             self.window.contains(now)
         };
         self.completed += u64::from(counts);
+        self.slices.completed(u64::from(counts));
     }
 
     /// Counts a request that will not be answered.
@@ -127,6 +133,7 @@ impl Tally {
         if !self.window.contains(stamp.intended) {
             return;
         }
+        self.slices.advance(now);
         match lost {
             Lost::Unanswered => {
                 self.unanswered += 1;
@@ -148,13 +155,20 @@ impl Tally {
 
     #[inline]
     fn time(&mut self, stamp: Stamp, now: Nanos) {
-        self.raw.record(now.saturating_sub(stamp.sent));
-        if let Some(corrected) = &mut self.corrected {
-            corrected.record(now.saturating_sub(stamp.intended));
-        }
+        let raw = now.saturating_sub(stamp.sent);
+        self.raw.record(raw);
+        let headline = match &mut self.corrected {
+            Some(corrected) => {
+                let corrected_ns = now.saturating_sub(stamp.intended);
+                corrected.record(corrected_ns);
+                corrected_ns
+            }
+            None => raw,
+        };
+        self.slices.record(headline);
     }
 
-    /// Adds another thread's.
+    /// Adds another thread's, but for its slices, which are put together in `series.rs`.
     pub(crate) fn merge(&mut self, other: &Self) {
         let add = |mine: &mut Option<Recorder>, theirs: &Option<Recorder>| {
             if let (Some(mine), Some(theirs)) = (mine, theirs) {

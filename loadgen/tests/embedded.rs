@@ -115,7 +115,7 @@ fn the_report_is_complete_and_consistent() {
         "whole answers of 64 bytes"
     );
     let histogram =
-        Recorder::from_base64(&report.latency.raw.histogram_v2_base64).expect("a histogram");
+        Recorder::from_base64(&report.latency.raw.histogram_base64).expect("a histogram");
     assert_eq!(histogram.count(), report.requests.answered);
     assert_eq!(histogram.quantile(0.99), report.latency.raw.p99_ns);
     let server = report.server.expect("the child is known");

@@ -128,8 +128,8 @@ fn other_files_are_refused_with_a_reason() {
         ("{}", "not a report"),
         (r#"{"format":"other"}"#, "other"),
         (
-            &report.replacen(r#""version":1"#, r#""version":9"#, 1),
-            "version",
+            &report.replacen(&format!(r#""version":{VERSION}"#), r#""version":99"#, 1),
+            "version Some(99)",
         ),
         (&report.replacen("elapsed_s", "elapsed", 1), "elapsed_s"),
     ] {

@@ -12,6 +12,7 @@ fn context() -> Context {
     Context {
         command: Vec::new(),
         started_unix_ms: 0,
+        clock_unix_ms: 0,
         target: Target::default(),
         pin: Pin::None,
         notes: Vec::new(),

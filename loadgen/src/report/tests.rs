@@ -13,6 +13,7 @@ pub(crate) fn sample(requests_per_s: f64, latency_us: u64) -> Report {
         loadgen: "0.0.0".to_owned(),
         command: vec!["loadgen".to_owned()],
         started_unix_ms: 1,
+        measured_unix_ms: 1,
         machine: Machine::default(),
         target: Target {
             address: "127.0.0.1:7".to_owned(),
@@ -71,6 +72,10 @@ pub(crate) fn sample(requests_per_s: f64, latency_us: u64) -> Report {
             raw: Distribution::from(&raw),
             corrected: None,
             schedule_lag: None,
+        },
+        series: TimeSeries {
+            interval_s: 1.0,
+            intervals: vec![Interval::new(0.0, 1.0, 100, 0, &raw)],
         },
         generator: Generator::default(),
         server: Some(Server {

@@ -11,11 +11,11 @@ fn round(requests_per_s: f64, cpu_us: f64, bound: bool) -> Report {
     let distribution = json!({
         "count": 10, "min_ns": 1_000, "mean_ns": 2_000.0, "stdev_ns": 1.0, "p50_ns": 5_000, "p75_ns": 6_000,
         "p90_ns": 7_000, "p99_ns": 8_000, "p99_9_ns": 9_000, "p99_99_ns": 10_000, "max_ns": 11_000,
-        "histogram_v2_base64": ""
+        "histogram_base64": ""
     });
     let report = json!({
-        "format": "loadgen-run", "version": 1, "loadgen": "0.1.0", "command": ["loadgen"],
-        "started_unix_ms": 0,
+        "format": "loadgen-run", "version": loadgen::report::VERSION, "loadgen": "0.1.0", "command": ["loadgen"],
+        "started_unix_ms": 0, "measured_unix_ms": 0,
         "machine": { "kernel": "Linux 6", "architecture": "x86_64", "cpus": 2 },
         "target": { "address": "127.0.0.1:1", "embedded": false, "shards": null },
         "settings": {
@@ -41,6 +41,7 @@ fn round(requests_per_s: f64, cpu_us: f64, bound: bool) -> Report {
             "interval_mean_per_s": 0.0, "interval_stdev_per_s": 0.0, "interval_max_per_s": 0.0
         },
         "latency": { "raw": distribution, "corrected": null, "schedule_lag": null },
+        "series": { "interval_s": 1.0, "intervals": [] },
         "generator": {
             "cpu_user_s": 0.0, "cpu_system_s": 0.0, "cpu_us_per_request": 1.0, "busiest_thread": 0.5,
             "waited_for_cpu_s": 0.0, "resident_bytes": 0

@@ -1,0 +1,105 @@
+//! The part of a report that says how rate and latency went over time.
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Nanos;
+use crate::histogram::Recorder;
+use crate::stats::Running;
+
+/// Intervals of equal length from the beginning of the measured part, without gaps.
+///
+/// They hold every latency of the headline's distribution once, in the interval in which its answer came. So there may be
+/// some after the measured part: with the answers that were still owed, and the requests that the run gave up.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct TimeSeries {
+    /// Length of an interval in seconds.
+    pub interval_s: f64,
+    /// In order.
+    pub intervals: Vec<Interval>,
+}
+
+/// One interval.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Interval {
+    /// Seconds from the beginning of the measured part.
+    pub start_s: f64,
+    /// Seconds of this interval within the measured part; zero after its end.
+    pub measured_s: f64,
+    /// Answers that throughput counts.
+    pub completed: u64,
+    /// The same per second; absent after the measured part.
+    pub requests_per_s: Option<f64>,
+    /// Connections that failed.
+    pub errors: u64,
+    /// Latencies recorded.
+    pub count: u64,
+    /// Their median; zero where there are none, as the next two.
+    pub p50_ns: Nanos,
+    /// 99%.
+    pub p99_ns: Nanos,
+    /// The largest.
+    pub max_ns: Nanos,
+    /// All of them, encoded like that of a distribution; empty where there are none.
+    pub histogram_base64: String,
+}
+
+impl TimeSeries {
+    /// The rates of the whole intervals.
+    #[must_use]
+    pub fn rates(&self) -> Running {
+        let mut rates = Running::default();
+        let whole = |interval: &&Interval| interval.measured_s >= 0.999 * self.interval_s;
+        for interval in self.intervals.iter().filter(whole) {
+            interval
+                .requests_per_s
+                .into_iter()
+                .for_each(|rate| rates.add(rate));
+        }
+        rates
+    }
+}
+
+impl Interval {
+    /// An interval of which `measured_s` lie in the measured part.
+    #[must_use]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a report shows at most nine digits"
+    )]
+    pub fn new(
+        start_s: f64,
+        measured_s: f64,
+        completed: u64,
+        errors: u64,
+        latency: &Recorder,
+    ) -> Self {
+        Self {
+            start_s,
+            measured_s,
+            completed,
+            requests_per_s: (measured_s > 0.0).then(|| completed as f64 / measured_s),
+            errors,
+            count: latency.count(),
+            p50_ns: latency.quantile(0.5),
+            p99_ns: latency.quantile(0.99),
+            max_ns: latency.max(),
+            histogram_base64: if latency.count() == 0 {
+                String::new()
+            } else {
+                latency.to_base64()
+            },
+        }
+    }
+
+    /// All latencies, read back.
+    ///
+    /// # Errors
+    /// The text is not a histogram.
+    pub fn recorder(&self) -> Result<Recorder, String> {
+        if self.histogram_base64.is_empty() {
+            Ok(Recorder::new())
+        } else {
+            Recorder::from_base64(&self.histogram_base64)
+        }
+    }
+}

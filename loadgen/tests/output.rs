@@ -1,0 +1,100 @@
+//! What runs leave behind: the time series, and the files of every format.
+
+mod common;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread;
+use std::time::Duration;
+
+use common::{echo, run, serve};
+use loadgen::histogram::Recorder;
+use loadgen::report::Report;
+
+/// Asserts that the intervals hold exactly what the whole run holds.
+fn assert_series_adds_up(report: &Report) {
+    let intervals = &report.series.intervals;
+    let completed: u64 = intervals.iter().map(|interval| interval.completed).sum();
+    assert_eq!(completed, report.requests.completed);
+    let mut sum = Recorder::new();
+    for (at, interval) in intervals.iter().enumerate() {
+        let start = report.series.interval_s * at as f64;
+        assert!((interval.start_s - start).abs() < 1e-9, "no gaps");
+        let recorder = interval.recorder().expect("a histogram");
+        assert_eq!(
+            (interval.count, interval.max_ns),
+            (recorder.count(), recorder.max())
+        );
+        sum.merge(&recorder);
+    }
+    let all = report.latency.headline().recorder().expect("a histogram");
+    assert!(sum == all, "{} values against {}", sum.count(), all.count());
+}
+
+#[test]
+fn the_intervals_add_up_to_the_run() {
+    for args in [
+        "-c 20 -d 500ms --warmup 50ms",
+        "-c 20 -d 500ms --warmup 50ms -R 5k",
+        "-c 20 -n 5000 -t 2 --interval 10ms",
+    ] {
+        let report = run(&format!("{args} --format json"))
+            .expect_code(0)
+            .report();
+        assert_series_adds_up(&report);
+        let measured: f64 = report
+            .series
+            .intervals
+            .iter()
+            .map(|interval| interval.measured_s)
+            .sum();
+        assert!(
+            (measured - report.elapsed_s).abs() < 0.02 * report.elapsed_s + 0.1,
+            "{args}: {measured} against {}",
+            report.elapsed_s
+        );
+    }
+}
+
+#[test]
+fn a_stall_shows_in_the_interval_in_which_it_ended() {
+    const STALL: Duration = Duration::from_millis(350);
+    let stalled = Arc::new(AtomicBool::new(false));
+    let server = serve(move |_, mut stream| {
+        for request in 0.. {
+            if request == 310 && !stalled.swap(true, Relaxed) {
+                thread::sleep(STALL);
+            }
+            echo(&mut stream, 64)?;
+        }
+        Ok(())
+    });
+    let report = run(&format!(
+        "{server} -c 1 -R 1k -d 1s --warmup 0s --format json"
+    ))
+    .expect_code(0)
+    .report();
+    assert_series_adds_up(&report);
+    let intervals = &report.series.intervals;
+    let stall_ns = u64::try_from(STALL.as_nanos()).expect("small");
+    let worst = intervals
+        .iter()
+        .position(|interval| interval.max_ns >= stall_ns)
+        .expect("the stall is seen");
+    // Nothing was answered while it lasted, and what was due meanwhile came together afterwards.
+    assert!(
+        (5..=9).contains(&worst),
+        "request 310 is due at 0.31 s, and the stall ends 0.35 s later: {worst}"
+    );
+    assert!(
+        intervals[worst - 2..worst]
+            .iter()
+            .all(|interval| interval.completed == 0)
+    );
+    let then: u64 = intervals[worst..]
+        .iter()
+        .take(2)
+        .map(|interval| interval.completed)
+        .sum();
+    assert!(then >= 300, "{then}");
+}
