@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::context;
 use crate::handle::Handle;
@@ -43,6 +44,8 @@ pub struct Builder {
     pub(crate) thread_stack_size: Option<usize>,
     pub(crate) on_thread_start: Option<ThreadHook>,
     pub(crate) on_thread_stop: Option<ThreadHook>,
+    pub(crate) blocking_threads_max: usize,
+    pub(crate) blocking_keep_alive: Duration,
     pub(crate) settings: Settings,
 }
 
@@ -56,6 +59,8 @@ impl Builder {
             thread_stack_size: None,
             on_thread_start: None,
             on_thread_stop: None,
+            blocking_threads_max: 512,
+            blocking_keep_alive: Duration::from_secs(10),
             settings: Settings {
                 events_per_poll: 1024,
                 event_interval: 61,
@@ -106,6 +111,19 @@ impl Builder {
         self
     }
 
+    /// How many threads [`spawn_blocking`](crate::spawn_blocking) starts at most, each for one job at a time. Default: 512, as tokio's. Must
+    /// not be 0.
+    pub fn max_blocking_threads(mut self, threads: usize) -> Self {
+        self.blocking_threads_max = threads;
+        self
+    }
+
+    /// How long a thread of [`spawn_blocking`](crate::spawn_blocking) stays without a job. Default: 10 seconds, as tokio's.
+    pub fn thread_keep_alive(mut self, time: Duration) -> Self {
+        self.blocking_keep_alive = time;
+        self
+    }
+
     /// How many events a shard takes from the OS at once: from 1 to 1,048,576. Default: 1,024 (12 KiB of buffer).
     pub fn events_per_poll(mut self, events: usize) -> Self {
         self.settings.events_per_poll = events;
@@ -149,6 +167,11 @@ impl Builder {
             "task_budget",
             settings.task_budget as usize,
             u32::MAX as usize - 1,
+        )?;
+        check(
+            "max_blocking_threads",
+            self.blocking_threads_max,
+            usize::MAX,
         )?;
         let allowed = sys::allowed_cpus();
         let shards = self

@@ -6,6 +6,7 @@ use std::os::fd::RawFd;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 
+use crate::blocking::BlockingPool;
 use crate::context::{self, EnterGuard};
 use crate::io::ShardIo;
 use crate::metrics::ReactorMetrics;
@@ -37,6 +38,7 @@ struct Shared {
     /// Where the next spawn or registration goes that goes round.
     next: AtomicUsize,
     lifecycle: Arc<Lifecycle>,
+    blocking: Arc<BlockingPool>,
 }
 
 impl Handle {
@@ -44,6 +46,7 @@ impl Handle {
         shards: Box<[ShardRef]>,
         placement: Placement,
         lifecycle: Arc<Lifecycle>,
+        blocking: Arc<BlockingPool>,
     ) -> Self {
         Self {
             shared: Arc::new(Shared {
@@ -51,6 +54,7 @@ impl Handle {
                 placement,
                 next: AtomicUsize::new(0),
                 lifecycle,
+                blocking,
             }),
         }
     }
@@ -186,6 +190,26 @@ impl Handle {
         self.shards().map(spawn).collect()
     }
 
+    /// Runs a closure that may block on a thread for such work: see [`spawn_blocking`](crate::spawn_blocking).
+    ///
+    /// After the reactor has shut down the closure is dropped here, and the handle ends with an error.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let reactor = reactor::Reactor::builder().shards(1).build()?;
+    /// let sum = reactor.handle().spawn_blocking(|| (1..=1_000_000_u64).sum::<u64>());
+    /// assert_eq!(reactor.block_on(sum)?, 500_000_500_000);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn spawn_blocking<F, T>(&self, f: F) -> JoinHandle<T>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        self.shared.blocking.spawn(self, f)
+    }
+
     /// A snapshot of every shard's counters.
     pub fn metrics(&self) -> ReactorMetrics {
         ReactorMetrics {
@@ -195,6 +219,7 @@ impl Handle {
                 .iter()
                 .map(|shard| shard.metrics())
                 .collect(),
+            blocking: self.shared.blocking.metrics(),
         }
     }
 
@@ -215,6 +240,10 @@ impl Handle {
 
     pub(crate) fn lifecycle(&self) -> &Arc<Lifecycle> {
         &self.shared.lifecycle
+    }
+
+    pub(crate) fn blocking(&self) -> &BlockingPool {
+        &self.shared.blocking
     }
 
     pub(crate) fn all_shards(&self) -> &[ShardRef] {

@@ -46,6 +46,7 @@
 compile_error!("tokens and readiness words take 64 bits: shard-reactor is for 64-bit targets");
 
 mod block_on;
+mod blocking;
 mod budget;
 mod builder;
 mod context;
@@ -80,13 +81,14 @@ mod loom;
 #[cfg(all(test, reactor_sim))]
 mod sim;
 
+pub use blocking::spawn_blocking;
 pub use budget::{consume_budget, yield_now};
 pub use builder::Builder;
 pub use context::EnterGuard;
 pub use error::is_shutdown_error;
 pub use handle::{Handle, spawn_local, unpin_current};
 pub use interest::Interest;
-pub use metrics::{ReactorMetrics, ShardMetrics};
+pub use metrics::{BlockingMetrics, ReactorMetrics, ShardMetrics};
 pub use placement::{Pinning, Placement};
 pub use reactor::Reactor;
 pub use ready::Ready;

@@ -57,6 +57,8 @@ pub(crate) struct ShardCounters {
 pub struct ReactorMetrics {
     /// One entry a shard, in the order of [`ShardId::index`](crate::ShardId::index).
     pub shards: Vec<ShardMetrics>,
+    /// The threads of [`spawn_blocking`](crate::spawn_blocking).
+    pub blocking: BlockingMetrics,
 }
 
 impl ReactorMetrics {
@@ -73,6 +75,22 @@ impl ReactorMetrics {
     pub fn total(&self, counter: impl Fn(&ShardMetrics) -> u64) -> u64 {
         self.shards.iter().map(counter).sum()
     }
+}
+
+/// The threads for blocking jobs, and the jobs: the first three are of this moment, the rest has grown since the start.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct BlockingMetrics {
+    /// Threads there are.
+    pub threads: u64,
+    /// Threads that wait for a job.
+    pub idle_threads: u64,
+    /// Jobs that wait for a thread.
+    pub queue_depth: u64,
+    /// Jobs that ended, by completing, panicking or being dropped before they began.
+    pub jobs_completed: u64,
+    /// Panics caught in jobs, in the drop of their outputs, and in wakers that awaited them.
+    pub panics: u64,
 }
 
 /// One shard's counters: `registrations` and `tasks` are what is live now, the rest has grown since the start.

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
 
+use crate::blocking::{BlockingPool, PoolSettings};
 use crate::builder::{Builder, ThreadHook};
 use crate::context::EnterGuard;
 use crate::driver::Driver;
@@ -90,7 +91,7 @@ impl Reactor {
 
     /// Shuts the reactor down, giving its tasks time to end by themselves.
     ///
-    /// Announces it first ([`Handle::shutdown_requested`]) and waits until no task is left, or for `deadline`. Then every wait
+    /// Announces it first ([`Handle::shutdown_requested`]) and waits until no task and no blocking job is left, or for `deadline`. Then every wait
     /// on the reactor ends with the shutdown error, tasks that are left are dropped on their shards, and the threads are joined. A poll
     /// that still runs then gets one second more.
     ///
@@ -102,14 +103,13 @@ impl Reactor {
         if self.forget_if_forked() {
             return Ok(());
         }
-        let shards = self.handle.all_shards();
         let lifecycle = self.handle.lifecycle();
         lifecycle.announce();
         let until = Instant::now().checked_add(deadline);
         // On one of its own shards this would wait for the very task that calls it.
         let own_shard = self.is_on_own_shard();
         if !own_shard {
-            lifecycle.wait_until(until, |_| are_idle(shards));
+            lifecycle.wait_until(until, |_| self.is_idle());
         }
         self.stop();
         if own_shard {
@@ -146,6 +146,19 @@ impl Reactor {
         for shard in self.handle.all_shards() {
             shard.stop();
         }
+        self.handle.blocking().close();
+    }
+
+    /// Whether no shard has a task and nobody a blocking job, at one moment: two looks that agree, so that a task which hands over to a place
+    /// that was looked at already is seen by the second.
+    fn is_idle(&self) -> bool {
+        let look = || -> Option<Vec<u64>> {
+            let shards = self.handle.all_shards().iter();
+            let tasks = shards.map(|shard| shard.live.idle_since());
+            tasks.chain([self.handle.blocking().idle_since()]).collect()
+        };
+        let first = look();
+        first.is_some() && first == look()
     }
 
     /// In a forked child the threads are not there, and the epolls are the parent's: there is nothing to end.
@@ -185,7 +198,15 @@ impl Reactor {
             .iter()
             .map(|(_, shared, _)| ShardRef::clone(shared))
             .collect();
-        let handle = Handle::new(all, builder.placement, lifecycle);
+        let mask = sys::mask_before_pin();
+        let settings = PoolSettings {
+            threads_max: builder.blocking_threads_max,
+            keep_alive: builder.blocking_keep_alive,
+            thread_name: builder.thread_name.clone(),
+            mask,
+        };
+        let blocking = BlockingPool::new(settings, Arc::clone(&lifecycle));
+        let handle = Handle::new(all, builder.placement, lifecycle, blocking);
         let epoch = Instant::now();
         // Dropped on an error below, it stops and joins what was started.
         let mut reactor = Self {
@@ -203,7 +224,7 @@ impl Reactor {
                 settings: builder.settings,
                 epoch,
                 cpu,
-                mask: sys::mask_before_pin(),
+                mask,
                 on_start: builder.on_thread_start.clone(),
                 on_stop: builder.on_thread_stop.clone(),
                 report: report.clone(),
@@ -270,15 +291,6 @@ impl Drop for Reactor {
     }
 }
 
-/// Whether no shard has a task, at one moment: two looks that agree, so that a task which hands over to a shard that was looked at
-/// already is seen by the second.
-fn are_idle(shards: &[ShardRef]) -> bool {
-    let look =
-        || -> Option<Vec<u64>> { shards.iter().map(|shard| shard.live.idle_since()).collect() };
-    let first = look();
-    first.is_some() && first == look()
-}
-
 /// Joins a shard thread, and returns what it panicked with.
 fn join(thread: thread::JoinHandle<()>) -> Option<Payload> {
     thread.join().err()
@@ -309,7 +321,7 @@ struct Start {
     settings: Settings,
     epoch: Instant,
     cpu: Option<usize>,
-    /// The mask to begin with, where the builder's own thread is pinned.
+    /// The mask to begin with: the builder's own thread may be pinned.
     mask: Option<CpuMask>,
     on_start: Option<ThreadHook>,
     on_stop: Option<ThreadHook>,

@@ -19,7 +19,7 @@ pub(crate) struct Lifecycle {
     announced: AtomicBool,
     /// Who awaits the announcement.
     waiters: parking_lot::Mutex<Slab<Option<Waker>>>,
-    /// How many shard threads have ended; the condition also stands for "a shard ran out of tasks".
+    /// How many shard threads have ended; the condition also stands for "a shard ran out of tasks, or the pool of jobs".
     progress: Mutex<usize>,
     changed: Condvar,
 }
@@ -46,8 +46,8 @@ impl Lifecycle {
         }
     }
 
-    /// A shard's last task ended. Called often while the reactor lives, so it only looks.
-    pub(crate) fn shard_is_idle(&self) {
+    /// The last task of a shard, or the last blocking job, ended. Called often while the reactor lives, so it only looks.
+    pub(crate) fn is_idle(&self) {
         if self.is_announced() {
             // The lock orders this after a waiter's look at the tasks, so that the waiter sleeps already or sees them gone.
             drop(self.progress.lock().unwrap_or_else(PoisonError::into_inner));

@@ -226,7 +226,7 @@ unsafe impl Schedule for ShardRef {
             self.panicked(panics);
         }
         if self.live.remove(task) == Remaining::None {
-            self.lifecycle.shard_is_idle();
+            self.lifecycle.is_idle();
         }
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::blocking::{BlockingPool, PoolSettings};
 use crate::driver::Driver;
 use crate::handle::Handle;
 use crate::io::ShardIo;
@@ -32,10 +33,17 @@ fn on_a_shard(test: impl FnOnce(&Shard, Instant) + Send + 'static) {
         let lifecycle = Arc::new(Lifecycle::default());
         let (shared, commands) =
             ShardShared::new(ShardId::from_index(0), io, parker, Arc::clone(&lifecycle));
+        let pool = PoolSettings {
+            threads_max: 1,
+            keep_alive: Duration::ZERO,
+            thread_name: "test".to_owned(),
+            mask: None,
+        };
         let handle = Handle::new(
             Box::new([ShardRef::clone(&shared)]),
             Placement::Hash,
-            lifecycle,
+            Arc::clone(&lifecycle),
+            BlockingPool::new(pool, lifecycle),
         );
         let epoch = Instant::now();
         let shard = Rc::new(Shard::new(shared, handle, commands, SETTINGS, epoch));

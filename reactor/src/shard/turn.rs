@@ -15,6 +15,7 @@ use crate::panics::caught;
 use crate::shard::inbox::Command;
 use crate::shard::{Settings, Shard, current};
 use crate::sync::{Ordering, fence};
+use crate::task::JoinError;
 
 /// Runs a shard on the calling thread until it is told to stop; then drops every task that is left, here.
 pub(crate) fn run(shard: &Rc<Shard>, driver: &mut Driver) -> io::Result<()> {
@@ -152,7 +153,7 @@ impl Shard {
     pub(super) fn end(&self) {
         self.shared.live.close();
         while let Some(task) = self.shared.live.any() {
-            task.shut_down();
+            task.end(JoinError::shutdown());
         }
         self.shared.inbox.close();
         self.shared.ended.store(true, Ordering::Relaxed);

@@ -86,7 +86,7 @@ pub(crate) fn pin_current(cpu: usize) -> io::Result<()> {
 }
 
 pub(crate) fn mask_before_pin() -> Option<CpuMask> {
-    BEFORE_PIN.get()
+    BEFORE_PIN.get().or_else(|| CpuMask::capture().ok())
 }
 
 pub(crate) fn unpin_current() -> io::Result<()> {

@@ -4,7 +4,7 @@
 //!   thread that [`pin_current`] pinned they are those from before the pin. Empty where they cannot be known.
 //! - `pin_current(cpu) -> io::Result<()>`: the calling thread runs on this CPU alone from now on, checked by reading its
 //!   mask back. After an error the mask is what it was.
-//! - `mask_before_pin() -> Option<CpuMask>`: the mask of the calling thread from before it was pinned, where it is; a `CpuMask` can
+//! - `mask_before_pin() -> Option<CpuMask>`: the mask of the calling thread, from before it was pinned if it is, where that is known; a `CpuMask` can
 //!   be given to another thread and set there by `restore() -> io::Result<()>`.
 //! - `unpin_current() -> io::Result<()>`: the calling thread gets back the mask from before its pin. One that was never pinned
 //!   but may have been started by a pinned thread gets what the first thread ever pinned had; before that nothing happens.

@@ -2,7 +2,7 @@
 //! its output.
 //!
 //! [`TaskRef`] is a counted reference that forgets the future's type; it is `Send`, because all it can do from another thread is
-//! count, wake and cancel. The future itself is touched by [`Runnable::run`] and [`TaskRef::shut_down`] alone, which the shard
+//! count, wake and cancel. The future itself is touched by [`Runnable::run`] and [`TaskRef::end`] alone, which the shard
 //! calls on its own thread, and the output by whoever the state word names (`state.rs`).
 
 #![expect(
@@ -23,7 +23,8 @@ use crate::task::join::JoinError;
 use crate::task::state::{Output, Paused, Start, State, Wake};
 use crate::task::waker;
 
-/// Where a woken task goes, and what is told of its life. The reactor's is [`crate::shard::ShardShared`]; models bring their own.
+/// Where a woken task goes, and what is told of its life. The reactor's are [`crate::shard::ShardShared`] and, for jobs that may block,
+/// `blocking.rs`'s; models bring their own.
 ///
 /// # Safety
 ///
@@ -232,19 +233,19 @@ impl<S: Schedule> TaskRef<S> {
         }
     }
 
-    /// Drops the future here and now, and ends the task with `JoinError::shutdown`. Not during a poll of the task.
+    /// Drops the future here and now, and ends the task with the error. Not during a poll of the task.
     ///
     /// # Panics
     ///
     /// Panics on any thread but the task's home.
-    pub(crate) fn shut_down(&self) {
+    pub(crate) fn end(&self, error: JoinError) {
         assert!(
             self.scheduler().is_home(),
-            "a task is shut down by its own shard"
+            "a task is ended by its own shard"
         );
         if !self.is_completed() {
             // SAFETY: this is the task's home, which runs nothing else meanwhile.
-            unsafe { self.end_with_shutdown() };
+            unsafe { self.end_with(error) };
         }
     }
 
@@ -255,15 +256,15 @@ impl<S: Schedule> TaskRef<S> {
     /// The task was allocated by the calling thread just now, was not adopted, and nobody else has seen it.
     pub(super) unsafe fn refuse(&self) {
         // SAFETY: nobody polls it, and the future was this thread's a moment ago.
-        unsafe { self.end_with_shutdown() };
+        unsafe { self.end_with(JoinError::shutdown()) };
     }
 
     /// # Safety
     ///
     /// The future is there, may be dropped on this thread, and no poll of it is under way.
-    unsafe fn end_with_shutdown(&self) {
+    unsafe fn end_with(&self, error: JoinError) {
         // SAFETY: by the demand.
-        let polled = unsafe { (self.header().vtable.cancel)(self.header, JoinError::shutdown()) };
+        let polled = unsafe { (self.header().vtable.cancel)(self.header, error) };
         self.finish(polled);
     }
 
@@ -292,6 +293,11 @@ impl<S: Schedule> TaskRef<S> {
 
     pub(super) fn is_completed(&self) -> bool {
         self.header().state.is_completed()
+    }
+
+    /// Whether there is nothing left to wait for: the task has ended, or was given up with its shard.
+    pub(super) fn is_finished(&self) -> bool {
+        self.is_completed() || self.scheduler().abandoned()
     }
 
     /// Moves the output out.

@@ -15,8 +15,10 @@ use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use crate::blocking::JobScheduler;
 use crate::budget;
 use crate::panics::Payload;
 use crate::shard::ShardRef;
@@ -45,13 +47,27 @@ use crate::task::header::{Schedule, TaskRef};
 /// ```
 #[must_use = "dropping the handle detaches the task; write `drop(handle)` where that is meant"]
 pub struct JoinHandle<T> {
-    raw: RawJoin<T, ShardRef>,
+    of: Of<RawJoin<T, ShardRef>, RawJoin<T, JobScheduler>>,
+}
+
+/// What a handle is for: a task of a shard, or a job that may block.
+#[derive(Clone)]
+enum Of<Task, Job> {
+    Task(Task),
+    Job(Job),
 }
 
 impl<T> JoinHandle<T> {
     pub(crate) fn new(task: TaskRef<ShardRef>) -> Self {
         Self {
-            raw: RawJoin::new(task),
+            of: Of::Task(RawJoin::new(task)),
+        }
+    }
+
+    /// For a job of `spawn_blocking`.
+    pub(crate) fn of_job(job: TaskRef<JobScheduler>) -> Self {
+        Self {
+            of: Of::Job(RawJoin::new(job)),
         }
     }
 
@@ -60,19 +76,28 @@ impl<T> JoinHandle<T> {
     ///
     /// A task that completes before that keeps its output: the handle then gives it as if `abort` had not been called.
     pub fn abort(&self) {
-        self.raw.task().cancel();
+        match &self.of {
+            Of::Task(raw) => raw.task().cancel(),
+            Of::Job(raw) => raw.task().cancel(),
+        }
     }
 
     /// A handle that can do nothing but abort the task. It does not keep the output alive, and outlives the `JoinHandle`.
     pub fn abort_handle(&self) -> AbortHandle {
         AbortHandle {
-            task: TaskRef::clone(self.raw.task()),
+            of: match &self.of {
+                Of::Task(raw) => Of::Task(TaskRef::clone(raw.task())),
+                Of::Job(raw) => Of::Job(TaskRef::clone(raw.task())),
+            },
         }
     }
 
     /// Whether the task has ended (completed, panicked or was cancelled). The output is there to be taken without waiting.
     pub fn is_finished(&self) -> bool {
-        self.raw.is_finished()
+        match &self.of {
+            Of::Task(raw) => raw.task().is_finished(),
+            Of::Job(raw) => raw.task().is_finished(),
+        }
     }
 }
 
@@ -86,7 +111,10 @@ impl<T> Future for JoinHandle<T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         ready!(budget::poll_budget(cx));
-        let joined = self.raw.poll(cx);
+        let joined = match &mut self.of {
+            Of::Task(raw) => raw.poll(cx),
+            Of::Job(raw) => raw.poll(cx),
+        };
         if joined.is_ready() {
             budget::charge();
         }
@@ -135,21 +163,17 @@ impl<T, S: Schedule> RawJoin<T, S> {
         &self.task
     }
 
-    pub(crate) fn is_finished(&self) -> bool {
-        self.task.is_completed() || self.task.scheduler().abandoned()
-    }
-
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>> {
         assert!(
             !self.done,
             "a JoinHandle was polled after it gave the task's output"
         );
-        if !self.is_finished() {
+        if !self.task.is_finished() {
             let waker = cx.waker().clone();
             let replaced = self.task.join_waker().lock().replace(waker);
             drop(replaced);
             // The look after the store: a task that completed in between may have found no waker.
-            if crate::sync::mutant("join_no_second_look") || !self.is_finished() {
+            if crate::sync::mutant("join_no_second_look") || !self.task.is_finished() {
                 return Poll::Pending;
             }
         }
@@ -180,18 +204,24 @@ impl<T, S: Schedule> Drop for RawJoin<T, S> {
 /// Aborts a task from anywhere, and does nothing else: see [`JoinHandle::abort_handle`].
 #[derive(Clone)]
 pub struct AbortHandle {
-    task: TaskRef<ShardRef>,
+    of: Of<TaskRef<ShardRef>, TaskRef<JobScheduler>>,
 }
 
 impl AbortHandle {
     /// Asks for the task's end, as [`JoinHandle::abort`] does.
     pub fn abort(&self) {
-        self.task.cancel();
+        match &self.of {
+            Of::Task(task) => task.cancel(),
+            Of::Job(job) => job.cancel(),
+        }
     }
 
     /// Whether the task has ended.
     pub fn is_finished(&self) -> bool {
-        self.task.is_completed() || self.task.scheduler().abandoned()
+        match &self.of {
+            Of::Task(task) => task.is_finished(),
+            Of::Job(job) => job.is_finished(),
+        }
     }
 }
 
@@ -211,6 +241,7 @@ pub struct JoinError {
 enum Cause {
     Cancelled,
     Shutdown,
+    NoThread(Arc<io::Error>),
     Panicked(Panic),
 }
 
@@ -245,13 +276,20 @@ impl JoinError {
         }
     }
 
+    /// For a job of `spawn_blocking` that no thread could be started for.
+    pub(crate) fn no_thread(error: Arc<io::Error>) -> Self {
+        Self {
+            cause: Cause::NoThread(error),
+        }
+    }
+
     pub(crate) fn panicked(payload: Payload) -> Self {
         Self {
             cause: Cause::Panicked(Panic(payload)),
         }
     }
 
-    /// Whether the task was dropped before it completed: it was aborted, or its reactor shut down.
+    /// Whether the task was dropped before it completed: it was aborted, its reactor shut down, or no thread could be had for a blocking job.
     pub fn is_cancelled(&self) -> bool {
         !self.is_panic()
     }
@@ -295,6 +333,12 @@ impl fmt::Display for JoinError {
         match &self.cause {
             Cause::Cancelled => f.write_str("the task was aborted"),
             Cause::Shutdown => f.write_str("the task was dropped, as its reactor has shut down"),
+            Cause::NoThread(error) => {
+                write!(
+                    f,
+                    "the job was dropped, as no thread could be started for it: {error}"
+                )
+            }
             Cause::Panicked(panic) => match panic.message() {
                 Some(message) => write!(f, "the task panicked: {message}"),
                 None => f.write_str("the task panicked"),
@@ -308,6 +352,7 @@ impl fmt::Debug for JoinError {
         match &self.cause {
             Cause::Cancelled => f.write_str("JoinError::Cancelled"),
             Cause::Shutdown => f.write_str("JoinError::Shutdown"),
+            Cause::NoThread(error) => f.debug_tuple("JoinError::NoThread").field(error).finish(),
             Cause::Panicked(panic) => f
                 .debug_tuple("JoinError::Panic")
                 .field(&panic.message())
@@ -316,7 +361,14 @@ impl fmt::Debug for JoinError {
     }
 }
 
-impl std::error::Error for JoinError {}
+impl std::error::Error for JoinError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &self.cause {
+            Cause::NoThread(error) => Some(&**error),
+            _ => None,
+        }
+    }
+}
 
 impl From<JoinError> for io::Error {
     fn from(error: JoinError) -> Self {

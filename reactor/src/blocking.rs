@@ -1,0 +1,320 @@
+//! [`spawn_blocking`]: closures that may block, on threads of their own.
+//!
+//! Owns a reactor's pool: a queue, and threads that are started when a job finds none idle and end when they were idle for a
+//! while. A job is a task (`task/`) with a pool for its scheduler: the state word, the join cell and what contains panics are the
+//! shards' own. The pool is not on any hot path, so one lock guards all of it; no job runs, and nothing foreign is dropped or woken,
+//! while it is held. Tests are in `tests/blocking.rs`.
+//!
+//! Pools of others were tried: `blocking` 1.7 is one per process (its limit is an environment variable), brings fourteen crates where this
+//! library has eighteen, and its idle threads never end and wake twice a second each.
+
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::ptr;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::thread;
+use std::time::Duration;
+
+use crate::handle::Handle;
+use crate::metrics::{BlockingMetrics, Counter};
+use crate::shutdown::Lifecycle;
+use crate::sys::CpuMask;
+use crate::task::{JoinError, JoinHandle, Runnable, Schedule, TaskRef, spawn_send};
+
+thread_local! {
+    /// The job that the calling thread runs, to be compared and nothing else.
+    static RUNS: Cell<*const JobScheduler> = const { Cell::new(ptr::null()) };
+}
+
+/// The builder's settings of the pool.
+#[derive(Debug, Clone)]
+pub(crate) struct PoolSettings {
+    pub(crate) threads_max: usize,
+    pub(crate) keep_alive: Duration,
+    pub(crate) thread_name: String,
+    /// The mask of the thread that built the reactor, from before it was pinned if it is.
+    pub(crate) mask: Option<CpuMask>,
+}
+
+/// A reactor's threads for blocking work.
+#[derive(Debug)]
+pub(crate) struct BlockingPool {
+    state: Mutex<State>,
+    /// A job came, or the pool was closed.
+    changed: Condvar,
+    settings: PoolSettings,
+    panics: Counter,
+    lifecycle: Arc<Lifecycle>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    queue: VecDeque<Runnable<JobScheduler>>,
+    threads: usize,
+    /// Threads that wait for a job. Those that were notified count until they have run.
+    idle: usize,
+    /// Jobs that are queued or run.
+    live: usize,
+    /// How many jobs ever came in.
+    adopted: u64,
+    /// The reactor has shut down: no job begins any more.
+    closed: bool,
+}
+
+impl BlockingPool {
+    pub(crate) fn new(settings: PoolSettings, lifecycle: Arc<Lifecycle>) -> Arc<Self> {
+        Arc::new(Self {
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            settings,
+            panics: Counter::new(),
+            lifecycle,
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn spawn<F, T>(self: &Arc<Self>, handle: &Handle, f: F) -> JoinHandle<T>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        let job = Job {
+            f: Some(f),
+            handle: handle.clone(),
+        };
+        let spawned = spawn_send(job, JobScheduler(Arc::clone(self)));
+        if let Some(job) = spawned.first_run {
+            self.push(job);
+        }
+        JoinHandle::of_job(spawned.join)
+    }
+
+    fn push(self: &Arc<Self>, job: Runnable<JobScheduler>) {
+        let mut state = self.lock();
+        if state.closed {
+            drop(state);
+            return end_unrun(&job, JoinError::shutdown());
+        }
+        state.queue.push_back(job);
+        // Each idle thread takes one job before it looks again, so a longer queue needs another thread.
+        if state.queue.len() <= state.idle {
+            drop(state);
+            self.changed.notify_one();
+        } else if state.threads < self.settings.threads_max {
+            state.threads += 1;
+            drop(state);
+            self.start_thread();
+        }
+    }
+
+    fn start_thread(self: &Arc<Self>) {
+        let pool = Arc::clone(self);
+        let name = format!("{}-blocking", self.settings.thread_name);
+        let started = thread::Builder::new().name(name).spawn(move || pool.work());
+        let Err(error) = started else { return };
+        let mut state = self.lock();
+        state.threads -= 1;
+        // The threads there are come to the queue in time. Where there is none, nobody would.
+        if state.threads > 0 {
+            return;
+        }
+        let stranded = std::mem::take(&mut state.queue);
+        drop(state);
+        let error = Arc::new(error);
+        for job in stranded {
+            end_unrun(&job, JoinError::no_thread(Arc::clone(&error)));
+        }
+    }
+
+    /// The life of a pool thread.
+    fn work(&self) {
+        if let Some(mask) = self.settings.mask {
+            // It inherited the pin of the shard that started it. A mask that is refused leaves it there, which is slower and no more.
+            let _ = mask.restore();
+        }
+        let mut state = self.lock();
+        loop {
+            while let Some(job) = state.queue.pop_front() {
+                drop(state);
+                run(job);
+                state = self.lock();
+            }
+            if state.closed {
+                break;
+            }
+            state.idle += 1;
+            let nothing_to_do = |state: &mut State| state.queue.is_empty() && !state.closed;
+            (state, _) = self
+                .changed
+                .wait_timeout_while(state, self.settings.keep_alive, nothing_to_do)
+                .unwrap_or_else(PoisonError::into_inner);
+            state.idle -= 1;
+            if state.queue.is_empty() {
+                break;
+            }
+        }
+        state.threads -= 1;
+    }
+
+    /// Takes no more jobs, and ends those that have not begun, here. Those that run go on. The reactor's end.
+    pub(crate) fn close(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        let unrun = std::mem::take(&mut state.queue);
+        drop(state);
+        self.changed.notify_all();
+        for job in unrun {
+            end_unrun(&job, JoinError::shutdown());
+        }
+    }
+
+    /// How many jobs ever came in, where none is left.
+    pub(crate) fn idle_since(&self) -> Option<u64> {
+        let state = self.lock();
+        (state.live == 0).then_some(state.adopted)
+    }
+
+    pub(crate) fn metrics(&self) -> BlockingMetrics {
+        let state = self.lock();
+        BlockingMetrics {
+            threads: state.threads as u64,
+            idle_threads: state.idle as u64,
+            queue_depth: state.queue.len() as u64,
+            jobs_completed: state.adopted - state.live as u64,
+            panics: self.panics.get(),
+        }
+    }
+}
+
+/// Makes the calling thread a job's home, for as long as `f` takes.
+fn at_home<R>(job: &TaskRef<JobScheduler>, f: impl FnOnce() -> R) -> R {
+    RUNS.set(ptr::from_ref(job.scheduler()));
+    let result = f();
+    RUNS.set(ptr::null());
+    result
+}
+
+fn run(job: Runnable<JobScheduler>) {
+    let task = TaskRef::clone(job.task());
+    let again = at_home(&task, || job.run());
+    debug_assert!(again.is_none(), "a job is done after one poll");
+}
+
+/// Drops a job's closure on the calling thread, and gives its handle the error.
+fn end_unrun(job: &Runnable<JobScheduler>, error: JoinError) {
+    at_home(job.task(), || job.task().end(error));
+}
+
+/// A closure, as the future that one poll completes.
+struct Job<F> {
+    f: Option<F>,
+    handle: Handle,
+}
+
+impl<F> Unpin for Job<F> {}
+
+impl<F: FnOnce() -> T, T> Future for Job<F> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<T> {
+        let f = self.f.take().expect("a job is polled once");
+        let _guard = self.handle.enter();
+        Poll::Ready(f())
+    }
+}
+
+/// What a job's task holds of its pool. Each job has one of its own, whose address tells it from the others.
+#[derive(Debug)]
+pub(crate) struct JobScheduler(Arc<BlockingPool>);
+
+#[expect(unsafe_code, reason = "tasks rely on `is_home` to name one thread")]
+// SAFETY: there is one task to a `JobScheduler`, in whose memory it lies. `RUNS` has that address on the one thread that took the task's
+// runnable (of which there is one) out of the queue, for as long as it runs or ends it.
+unsafe impl Schedule for JobScheduler {
+    fn is_home(&self) -> bool {
+        ptr::eq(RUNS.get(), self)
+    }
+
+    fn adopt(&self, task: TaskRef<Self>) -> Result<(), TaskRef<Self>> {
+        let mut state = self.0.lock();
+        if state.closed {
+            return Err(task);
+        }
+        state.live += 1;
+        state.adopted += 1;
+        // No list of jobs is kept: the runnable has a reference until the job is done.
+        Ok(())
+    }
+
+    fn schedule(_job: Runnable<Self>) {
+        unreachable!("a job is queued from its spawn to its one poll, so that no wake queues it")
+    }
+
+    fn completed(&self, _: &TaskRef<Self>, panics: u32) {
+        if panics != 0 {
+            self.panicked(panics);
+        }
+        // A refused job ends on its spawner's thread, and was never adopted.
+        if !self.is_home() {
+            return;
+        }
+        let mut state = self.0.lock();
+        state.live -= 1;
+        let left = state.live;
+        drop(state);
+        if left == 0 {
+            self.0.lifecycle.is_idle();
+        }
+    }
+
+    fn panicked(&self, panics: u32) {
+        self.0.panics.add_shared(u64::from(panics));
+    }
+
+    fn abandoned(&self) -> bool {
+        false
+    }
+}
+
+/// Runs a closure that may block on a thread where that stops no shard: files, name resolution, compression, other people's libraries.
+///
+/// It runs on one of the [current](Handle::current) reactor's threads for such work, with the CPU mask that the reactor's builder had rather
+/// than a shard's pin, and with the reactor current. Threads are started as jobs come, up to
+/// [`max_blocking_threads`](crate::Builder::max_blocking_threads); beyond that, jobs wait in a queue. Same as tokio's.
+///
+/// Aborting a job that has not begun keeps it from running; one that runs goes on to its end, and its handle gives its output.
+///
+/// # Shutdown
+///
+/// [`Reactor::shutdown`](crate::Reactor::shutdown) waits for jobs as for tasks, until its deadline. Then, and when the reactor is dropped, jobs
+/// that have not begun are dropped and their handles end with an error that [`is_shutdown`](JoinError::is_shutdown); those that run are
+/// not waited for (tokio's `Drop` does) and go on, and their handles give their output.
+///
+/// # Panics
+///
+/// Panics where no reactor is current. A panic of the closure is the handle's error.
+///
+/// # Examples
+///
+/// ```
+/// # let reactor = reactor::Reactor::builder().shards(1).build()?;
+/// # reactor.block_on(async {
+/// let hosts = reactor::spawn_blocking(|| std::fs::read_to_string("/etc/hosts")).await??;
+/// # drop(hosts);
+/// # std::io::Result::Ok(())
+/// # })?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[track_caller]
+pub fn spawn_blocking<F, T>(f: F) -> JoinHandle<T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    Handle::current().spawn_blocking(f)
+}
