@@ -11,6 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use server_demo::units::{parse_count, parse_cpus, parse_duration, parse_size};
 
 use crate::schedule::Arrivals;
+use crate::slo::Slo;
 
 /// Connections where `-c` is absent.
 pub const CONNECTIONS_DEFAULT: u32 = 4_000;
@@ -131,6 +132,11 @@ pub struct RunArgs {
     /// CPUs for the generator's threads: none, auto, or a list such as 0,2
     #[arg(long, value_name = "CPUS", default_value = "none", value_parser = pin)]
     pub pin: Pin,
+
+    /// Thresholds, such as p99.9<5ms,errors=0; a missed one ends the run with exit code 3. Metrics: pN, mean, max (latency; after
+    /// raw. connect. or lag. of that), rate, kept (percent of what was due), errors, unanswered; operators: < <= > >= =
+    #[arg(long, value_name = "THRESHOLDS", value_parser = str::parse::<Slo>)]
+    pub slo: Option<Slo>,
 
     /// What is printed on standard output
     #[arg(long, value_enum, default_value = "text")]

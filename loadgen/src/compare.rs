@@ -276,7 +276,10 @@ fn side(contender: &Contender) -> Side {
             .first()
             .map(|round| round.target.address.clone())
             .unwrap_or_default(),
-        rounds_not_ok: count(|round| round.outcome.status != Status::Ok),
+        rounds_not_ok: count(|round| {
+            // A missed threshold is a result like any other.
+            !matches!(round.outcome.status, Status::Ok | Status::Missed)
+        }),
         rounds_generator_bound: count(|round| round.outcome.generator_was_bottleneck),
     }
 }

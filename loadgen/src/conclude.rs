@@ -13,6 +13,7 @@ use crate::report::{
     Requests, Server, Settings, Status, Target, Throughput, VERSION,
 };
 use crate::signals::exit_code;
+use crate::slo::Slo;
 use crate::tally::Tally;
 
 /// A thread that wants the CPU for this share of the time limits the result.
@@ -33,6 +34,8 @@ pub(crate) struct Context {
     pub(crate) clock_unix_ms: u64,
     pub(crate) target: Target,
     pub(crate) pin: Pin,
+    /// What the run must show.
+    pub(crate) slo: Option<Slo>,
     /// Remarks from before the run.
     pub(crate) notes: Vec<String>,
     /// Doubts from before the run.
@@ -108,9 +111,21 @@ pub(crate) fn conclude(plan: &Plan, context: Context, seen: &Seen) -> Report {
             .server_pid
             .map(|pid| server(pid, &seen.server, completed, total.connected)),
         errors: ErrorCount::list(&total.errors),
+        slo: Vec::new(),
     };
     warn(plan, seen, &total, &mut report);
-    judge(plan, seen, &total.errors, context.server_ended, &mut report);
+    // Once the load has begun, failed connections are what a threshold on them says they are.
+    let tolerated = seen.timeline.is_some() && context.slo.as_ref().is_some_and(Slo::names_errors);
+    judge(
+        plan,
+        seen,
+        (!tolerated).then_some(&total.errors),
+        context.server_ended,
+        &mut report,
+    );
+    if let Some(slo) = &context.slo {
+        gate(slo, &mut report);
+    }
     report
 }
 
@@ -314,13 +329,13 @@ fn warn(plan: &Plan, seen: &Seen, total: &Total, report: &mut Report) {
 fn judge(
     plan: &Plan,
     seen: &Seen,
-    errors: &Errors,
+    errors: Option<&Errors>,
     server_ended: Option<String>,
     report: &mut Report,
 ) {
     let outcome = &mut report.outcome;
     let messages = &mut outcome.messages;
-    for (kind, how_often, first) in errors.iter() {
+    for (kind, how_often, first) in errors.into_iter().flat_map(Errors::iter) {
         let of = count(plan.connections.into());
         messages.push(format!(
             "{}: {kind}: {} of {of} connections ({first})",
@@ -338,7 +353,7 @@ fn judge(
     let interrupted = seen.signal.is_some();
     let whole = report.connections.connected == plan.connections
         && report.connections.served == plan.connections;
-    if messages.is_empty() && !interrupted && !whole {
+    if errors.is_some() && messages.is_empty() && !interrupted && !whole {
         messages.push("not every connection was served".to_owned());
     }
     (outcome.status, outcome.exit_code) = match (seen.signal, messages.is_empty()) {
@@ -346,6 +361,17 @@ fn judge(
         (None, false) => (Status::Failed, 1),
         (None, true) => (Status::Ok, 0),
     };
+}
+
+/// Holds the report against its thresholds. A run that failed or was interrupted keeps that exit code.
+fn gate(slo: &Slo, report: &mut Report) {
+    report.slo = slo.judge(report);
+    let missed = report.slo.iter().filter(|verdict| !verdict.met);
+    let missed: Vec<_> = missed.map(|verdict| format!("--slo: {verdict}")).collect();
+    if !missed.is_empty() && report.outcome.status == Status::Ok {
+        (report.outcome.status, report.outcome.exit_code) = (Status::Missed, 3);
+    }
+    report.outcome.messages.extend(missed);
 }
 
 #[cfg(test)]

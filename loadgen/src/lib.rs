@@ -26,6 +26,7 @@
 //! | [`exchange`], [`payload`], [`schedule`] | the conversation without I/O, verifiable bytes, intended send times |
 //! | [`clock`], [`histogram`], `tally`, `slices`, `series`, [`failure`] | time, latencies, counters, the time series, errors by kind |
 //! | [`server_side`], [`embedded`] | CPU time and memory of a process; the server in a child process |
+//! | [`slo`] | thresholds on a report |
 //! | [`report`], [`compare`], [`stats`] | results, rendered; two contenders; the statistics |
 #![forbid(unsafe_code)]
 
@@ -59,6 +60,7 @@ mod session;
 mod shard;
 mod signals;
 mod slices;
+pub mod slo;
 pub mod sources;
 pub mod stats;
 mod supervise;

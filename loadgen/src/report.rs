@@ -11,6 +11,7 @@ use crate::clock::{Nanos, seconds};
 use crate::failure::Errors;
 use crate::histogram::Recorder;
 use crate::schedule::Arrivals;
+use crate::slo::Verdict;
 use crate::stats::Running;
 
 pub mod json;
@@ -66,6 +67,9 @@ pub struct Report {
     pub server: Option<Server>,
     /// Failed connections by kind; empty when all went well.
     pub errors: Vec<ErrorCount>,
+    /// What became of the thresholds asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub slo: Vec<Verdict>,
 }
 
 /// The machine of a run.
@@ -135,6 +139,8 @@ pub enum Status {
     Failed,
     /// By a signal.
     Interrupted,
+    /// As asked, and a threshold was missed.
+    Missed,
 }
 
 /// How a run ended, in words.
@@ -310,7 +316,7 @@ impl Outcome {
     /// Adds a reason why the run failed.
     pub fn fail(&mut self, message: String) {
         self.messages.push(message);
-        if self.status == Status::Ok {
+        if matches!(self.status, Status::Ok | Status::Missed) {
             (self.status, self.exit_code) = (Status::Failed, 1);
         }
     }

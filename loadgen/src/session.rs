@@ -124,6 +124,7 @@ impl Session {
                 shards,
             },
             pin: args.pin.clone(),
+            slo: args.slo.clone(),
             notes: self.notes.clone(),
             warnings: Vec::new(),
             server_pid: self.server_pid,

@@ -15,6 +15,7 @@ fn context() -> Context {
         clock_unix_ms: 0,
         target: Target::default(),
         pin: Pin::None,
+        slo: None,
         notes: Vec::new(),
         warnings: Vec::new(),
         server_pid: None,

@@ -87,6 +87,7 @@ pub(crate) fn sample(requests_per_s: f64, latency_us: u64) -> Report {
             ..Server::default()
         }),
         errors: Vec::new(),
+        slo: Vec::new(),
     }
 }
 

@@ -28,6 +28,7 @@ pub fn render(report: &Report) -> String {
     server(report, &mut out);
     generator(report, &mut out);
     errors(report, &mut out);
+    thresholds(report, &mut out);
     totals(report, &mut out);
     out
 }
@@ -327,6 +328,17 @@ fn errors(report: &Report, out: &mut String) {
             count(error.count),
             error.first
         );
+    }
+}
+
+fn thresholds(report: &Report, out: &mut String) {
+    if report.slo.is_empty() {
+        return;
+    }
+    let met = report.slo.iter().filter(|verdict| verdict.met).count();
+    line!(out, "  Thresholds: {met} of {} met", report.slo.len());
+    for verdict in &report.slo {
+        line!(out, "    {verdict}");
     }
 }
 
