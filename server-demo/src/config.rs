@@ -196,6 +196,10 @@ pub struct Config {
     pub max_connections: Option<usize>,
     /// A connection on which no byte moves for this long is closed. Default: never.
     pub idle_timeout: Option<Duration>,
+    /// A connection whose peer has not taken an answer this long after the socket refused part of it is cut off. An answer is
+    /// at most [`READ_BUFFER`] bytes, so this is also the slowest reader that is served; what the kernel keeps for
+    /// such a peer is dropped with it. Default: never.
+    pub write_timeout: Option<Duration>,
     /// Told, on a shard thread and seldom, what an operator should know: that accepting pauses, and why.
     /// Default: nobody is.
     pub notice: fn(&str),
@@ -211,6 +215,7 @@ impl Default for Config {
             io: IoSurface::default(),
             max_connections: None,
             idle_timeout: None,
+            write_timeout: None,
             notice: |_| {},
         }
     }
@@ -237,6 +242,11 @@ impl Config {
         }
         if self.idle_timeout == Some(Duration::ZERO) {
             return refuse("an idle timeout of 0 would close every connection at once".into());
+        }
+        if self.write_timeout == Some(Duration::ZERO) {
+            return refuse(
+                "a write timeout of 0 would cut off whoever is slower than this server".into(),
+            );
         }
         Ok(())
     }

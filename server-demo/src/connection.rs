@@ -2,14 +2,15 @@
 //!
 //! A connection that waits holds its task and its slot in the reactor, and no buffer. It reads into its shard's scratch
 //! buffer and answers from there; only where the socket takes less than was read does it keep the rest, in a buffer of
-//! its own, and it reads no more until that is sent, so that a peer that never reads costs `READ_BUFFER` bytes at most.
+//! its own, and it reads no more until that is sent, so that a peer that never reads costs `READ_BUFFER` bytes at most,
+//! and those for the write timeout at most.
 //! Echo needs no framing: bytes are answered in the order in which they come. Tests: `connection/tests.rs`, and
 //! `tests/echo.rs`, `tests/limits.rs`, `tests/drain.rs` of this package.
 
 use std::future::{Future, poll_fn};
 use std::io;
 use std::mem;
-use std::net::TcpStream as StdTcpStream;
+use std::net::{Shutdown, TcpStream as StdTcpStream};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -62,6 +63,8 @@ pub(crate) enum Ending {
     Finished,
     /// No byte moved for as long as is allowed.
     Idle,
+    /// The peer did not take an answer in the time that is allowed.
+    Unread,
     /// A drain closed it when everything that had come was answered.
     Drained,
     /// The socket failed, a reset by the peer being the usual way.
@@ -152,6 +155,7 @@ impl Drop for Place {
         match self.ending {
             Ending::Finished | Ending::Drained => {}
             Ending::Idle => Counters::bump(&counters.idle_closed),
+            Ending::Unread => Counters::bump(&counters.unread_closed),
             Ending::Failed => Counters::bump(&counters.failed),
             Ending::CutOff => Counters::bump(&counters.cut_off),
         }
@@ -252,25 +256,43 @@ impl<S: Surface> Connection<S> {
         }
     }
 
-    /// Sends what is left of the first `len` bytes of the scratch buffer, however long it takes the peer to read them.
+    /// Sends what is left of the first `len` bytes of the scratch buffer, however long the peer may take to read them.
     /// They are copied before anything is waited for, and kept until they are sent.
+    ///
+    /// The write timeout runs over all of them, and not from one byte to the next, so that a peer cannot hold them by
+    /// reading one now and then.
     async fn send_rest(&mut self, sent: usize, len: usize) -> Result<(), Ending> {
         let rest: Box<[u8]> = self
             .place
             .local
             .scratch
             .with(len, |bytes| Box::from(&bytes[sent..]));
+        let mut allowed = self.place.local.shared.write_timeout.map(time::sleep);
         let mut done = 0;
         while done < rest.len() {
             let sent = {
                 let (idle, shared) = (&mut self.idle, &*self.place.local.shared);
                 let mut write = pin!(self.socket.write(&rest[done..]));
-                poll_fn(|cx| match write.as_mut().poll(cx) {
-                    Poll::Ready(sent) => Poll::Ready(sent.map_err(Ending::of)),
-                    Poll::Pending => idle.poll(cx, shared).map(|()| Err(Ending::Idle)),
+                poll_fn(|cx| {
+                    if let Poll::Ready(sent) = write.as_mut().poll(cx) {
+                        return Poll::Ready(sent.map_err(Ending::of));
+                    }
+                    if idle.poll(cx, shared).is_ready() {
+                        return Poll::Ready(Err(Ending::Idle));
+                    }
+                    match &mut allowed {
+                        Some(allowed) => Pin::new(allowed).poll(cx).map(|()| Err(Ending::Unread)),
+                        None => Poll::Pending,
+                    }
                 })
-                .await?
+                .await
             };
+            if let Err(Ending::Idle | Ending::Unread) = sent {
+                // The kernel has more of the answer, up to megabytes, and would keep it for a peer that does not read. Closed
+                // with this option, it drops all and sends a reset.
+                let _ = self.socket.socket().set_linger(Some(Duration::ZERO));
+            }
+            let sent = sent?;
             if sent == 0 {
                 return Err(Ending::Failed);
             }
@@ -302,7 +324,7 @@ impl<S: Surface> Connection<S> {
                 return Ok(ending);
             }
         }
-        self.socket.shutdown_write()?;
+        self.socket.socket().shutdown(Shutdown::Write)?;
         loop {
             match self.read_within(QUIET).await {
                 Some(Ok(0)) | None => return Ok(Ending::Drained),

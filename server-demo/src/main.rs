@@ -66,6 +66,10 @@ struct Echo {
     #[arg(long, value_name = "D", value_parser = parse_duration)]
     idle_timeout: Option<Duration>,
 
+    /// Cut off a connection that takes longer than this to read an answer of up to 16 KiB [default: never]
+    #[arg(long, value_name = "D", value_parser = parse_duration)]
+    write_timeout: Option<Duration>,
+
     /// How long connections may take to finish when the server ends
     #[arg(long, value_name = "D", default_value = "5s", value_parser = parse_duration)]
     drain: Duration,
@@ -105,6 +109,7 @@ fn echo(flags: Echo) -> io::Result<ExitCode> {
         io,
         max_connections: flags.max_connections,
         idle_timeout: flags.idle_timeout,
+        write_timeout: flags.write_timeout,
         notice: |text| say(format_args!("{text}")),
     })?;
     for warning in server.warnings() {

@@ -20,6 +20,8 @@ pub(crate) struct Counters {
     pub(crate) over_limit: AtomicU64,
     /// Connections closed because no byte moved.
     pub(crate) idle_closed: AtomicU64,
+    /// Connections cut off because the peer did not take an answer.
+    pub(crate) unread_closed: AtomicU64,
     /// Connections that ended in an error, such as a reset by the peer.
     pub(crate) failed: AtomicU64,
     /// Connections that the end of a drain cut off.
@@ -57,6 +59,7 @@ impl Counters {
             bytes: self.bytes.load(Relaxed),
             over_limit: self.over_limit.load(Relaxed),
             idle_closed: self.idle_closed.load(Relaxed),
+            unread_closed: self.unread_closed.load(Relaxed),
             failed: self.failed.load(Relaxed),
             cut_off: self.cut_off.load(Relaxed),
             accept_pauses: self.accept_pauses.load(Relaxed),
@@ -84,6 +87,8 @@ pub struct ShardStats {
     pub over_limit: u64,
     /// Connections closed by the idle timeout.
     pub idle_closed: u64,
+    /// Connections cut off by the write timeout.
+    pub unread_closed: u64,
     /// Connections that ended in an error, such as a reset by the peer.
     pub failed: u64,
     /// Connections that were open when the time for draining was over.
@@ -122,6 +127,7 @@ impl Stats {
                 bytes: sum.bytes + shard.bytes,
                 over_limit: sum.over_limit + shard.over_limit,
                 idle_closed: sum.idle_closed + shard.idle_closed,
+                unread_closed: sum.unread_closed + shard.unread_closed,
                 failed: sum.failed + shard.failed,
                 cut_off: sum.cut_off + shard.cut_off,
                 accept_pauses: sum.accept_pauses + shard.accept_pauses,
@@ -136,40 +142,35 @@ impl Stats {
 /// A table for people: a line per shard, then the sums.
 impl fmt::Display for Stats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "{:>5} {:>4} {:>10} {:>10} {:>8} {:>15} {:>10} {:>8} {:>8} {:>8} {:>9} {:>12} {:>12}",
-            "shard",
-            "cpu",
-            "accepted",
-            "closed",
-            "live",
-            "bytes",
-            "over limit",
-            "idle",
-            "failed",
-            "cut off",
-            "handed on",
-            "polls",
-            "remote wakes"
-        )?;
-        let mut line = |name: &str, s: &ShardStats| {
-            let cpu = s.cpu.map_or_else(|| "-".to_owned(), |cpu| cpu.to_string());
-            writeln!(
-                f,
-                "{name:>5} {cpu:>4} {:>10} {:>10} {:>8} {:>15} {:>10} {:>8} {:>8} {:>8} {:>9} {:>12} {:>12}",
-                s.accepted,
-                s.closed,
-                s.live,
-                s.bytes,
-                s.over_limit,
-                s.idle_closed,
-                s.failed,
-                s.cut_off,
-                s.handed_on,
-                s.polls,
-                s.remote_wakes
-            )
+        type Count = fn(&ShardStats) -> u64;
+        const COLUMNS: [(&str, usize, Count); 12] = [
+            ("accepted", 10, |s| s.accepted),
+            ("closed", 10, |s| s.closed),
+            ("live", 8, |s| s.live),
+            ("bytes", 15, |s| s.bytes),
+            ("over limit", 10, |s| s.over_limit),
+            ("idle", 8, |s| s.idle_closed),
+            ("unread", 8, |s| s.unread_closed),
+            ("failed", 8, |s| s.failed),
+            ("cut off", 8, |s| s.cut_off),
+            ("handed on", 9, |s| s.handed_on),
+            ("polls", 12, |s| s.polls),
+            ("remote wakes", 12, |s| s.remote_wakes),
+        ];
+        write!(f, "{:>5} {:>4}", "shard", "cpu")?;
+        for (heading, width, _) in COLUMNS {
+            write!(f, " {heading:>width$}")?;
+        }
+        writeln!(f)?;
+        let mut line = |name: &str, shard: &ShardStats| {
+            let cpu = shard
+                .cpu
+                .map_or_else(|| "-".to_owned(), |cpu| cpu.to_string());
+            write!(f, "{name:>5} {cpu:>4}")?;
+            for (_, width, count) in COLUMNS {
+                write!(f, " {:>width$}", count(shard))?;
+            }
+            writeln!(f)
         };
         for (index, shard) in self.shards.iter().enumerate() {
             line(&index.to_string(), shard)?;

@@ -7,13 +7,14 @@
 
 use std::future::{Future, poll_fn};
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpStream as StdTcpStream};
+use std::net::TcpStream as StdTcpStream;
 use std::pin::pin;
 use std::task::{Context, Poll, ready};
 
 use asyncfd::AsyncFd;
 use asyncfd::net::TcpStream;
 use reactor::{Handle, Placement};
+use socket2::SockRef;
 
 use crate::connection::{Halt, Watch};
 use crate::local::Scratch;
@@ -34,8 +35,8 @@ pub(crate) trait Surface: Sized + 'static {
     /// Waits until bytes can be written and writes some.
     fn write(&mut self, bytes: &[u8]) -> impl Future<Output = io::Result<usize>>;
 
-    /// Sends the end of the stream; the peer may still send.
-    fn shutdown_write(&self) -> io::Result<()>;
+    /// The socket itself, for what is the same on every surface.
+    fn socket(&self) -> SockRef<'_>;
 }
 
 /// Whether a call is to be made again without telling anyone.
@@ -90,8 +91,8 @@ impl Surface for Helpers {
         self.0.write(bytes)
     }
 
-    fn shutdown_write(&self) -> io::Result<()> {
-        self.0.shutdown(Shutdown::Write)
+    fn socket(&self) -> SockRef<'_> {
+        SockRef::from(&self.0)
     }
 }
 
@@ -174,8 +175,8 @@ impl Surface for Guards {
         }
     }
 
-    fn shutdown_write(&self) -> io::Result<()> {
-        self.0.get_ref().shutdown(Shutdown::Write)
+    fn socket(&self) -> SockRef<'_> {
+        SockRef::from(self.0.get_ref())
     }
 }
 
@@ -269,7 +270,7 @@ impl Surface for Polling {
         poll_fn(|cx| self.poll_write(cx, bytes))
     }
 
-    fn shutdown_write(&self) -> io::Result<()> {
-        self.0.get_ref().shutdown(Shutdown::Write)
+    fn socket(&self) -> SockRef<'_> {
+        SockRef::from(self.0.get_ref())
     }
 }

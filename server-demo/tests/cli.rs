@@ -32,6 +32,7 @@ fn bad_arguments_exit_2_and_name_the_remedy() {
         (["--max-connections", "0"], "limit of 0 connections"),
         (["--max-connections", "-1"], "-1"),
         (["--idle-timeout", "0"], "idle timeout of 0"),
+        (["--write-timeout", "0"], "write timeout of 0"),
         (["--idle-timeout", "5 minutes"], "unknown unit"),
         (["--drain", "soon"], "does not start with a number"),
         (["--listen", "nowhere"], "invalid socket address"),

@@ -2,13 +2,13 @@
 
 mod common;
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{DEADLINE, Demo, config, connect, eventually, is_closed, round_trip, start};
-use server_demo::{AcceptPolicy, Config, IoSurface};
+use server_demo::{AcceptPolicy, Config, IoSurface, READ_BUFFER, Server};
 
 #[test]
 fn a_connection_over_the_limit_is_closed_at_once_and_counted() {
@@ -98,12 +98,145 @@ fn the_idle_timeout_closes_a_peer_that_reads_nothing() {
         assert!(
             matches!(
                 error.kind(),
-                std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::BrokenPipe
+                ErrorKind::ConnectionReset | ErrorKind::BrokenPipe
             ),
             "{io}: {error}"
         );
         assert_eq!(server.stats().total().idle_closed, 1, "{}", server.stats());
     }
+}
+
+/// Sends a piece whenever the one before was answered, reading none of it, until the server cuts the connection off. Returns
+/// how long it took over the last piece. That is all in the hands of the server: nothing is left for it to read.
+fn until_cut_off(server: &Server, stream: &mut TcpStream) -> Duration {
+    let piece = [7; 8 * 1024];
+    let answered = || server.stats().total().bytes;
+    let mut sent = answered();
+    loop {
+        let began = Instant::now();
+        stream.write_all(&piece).unwrap();
+        sent += piece.len() as u64;
+        assert!(eventually(
+            || answered() >= sent || server.stats().total().unread_closed > 0
+        ));
+        if answered() < sent {
+            return began.elapsed();
+        }
+    }
+}
+
+/// Runs `test` on a server of each surface at the same time.
+fn with_write_timeout(limit: Duration, test: impl Fn(&Server) + Sync) {
+    thread::scope(|scope| {
+        for io in IoSurface::ALL {
+            let test = &test;
+            scope.spawn(move || {
+                test(&start(Config {
+                    io,
+                    write_timeout: Some(limit),
+                    ..config()
+                }));
+            });
+        }
+    });
+}
+
+#[test]
+fn the_write_timeout_resets_a_peer_that_reads_nothing_and_frees_what_the_kernel_kept_for_it() {
+    const LIMIT: Duration = Duration::from_millis(500);
+    with_write_timeout(LIMIT, |server| {
+        let mut witness = connect(server.local_addr());
+        let mut stream = connect(server.local_addr());
+        let after = until_cut_off(server, &mut stream);
+        assert!(
+            after >= LIMIT && after < LIMIT + DEADLINE / 4,
+            "cut off after {after:?}"
+        );
+        // Closed in order it could still read all of the answer, which the kernel would have kept until then.
+        let error = stream.read_to_end(&mut Vec::new()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+        // Who is owed nothing is not timed.
+        round_trip(&mut witness, 0, 0, 10);
+        let total = server.stats().total();
+        assert_eq!((total.unread_closed, total.live), (1, 1));
+    });
+}
+
+#[test]
+fn the_write_timeout_leaves_a_slow_reader_alone() {
+    const LEN: usize = 12 << 20;
+    const LIMIT: Duration = Duration::from_secs(2);
+    with_write_timeout(LIMIT, |server| {
+        let mut stream = connect(server.local_addr());
+        let mut writer = stream.try_clone().unwrap();
+        let began = Instant::now();
+        thread::scope(|scope| {
+            scope.spawn(move || writer.write_all(&vec![9; LEN]).unwrap());
+            // Slower than the server, and for longer than the limit in all, but never that long without reading.
+            let mut piece = vec![0; LEN / 30];
+            for _ in 0..30 {
+                thread::sleep(LIMIT / 25);
+                stream.read_exact(&mut piece).unwrap();
+            }
+        });
+        assert!(began.elapsed() > LIMIT, "longer than the limit in all");
+        let total = server.stats().total();
+        assert_eq!((total.unread_closed, total.live), (0, 1));
+    });
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn peers_that_read_nothing_cost_a_buffer_each_and_no_more() {
+    const PEERS: usize = 8;
+    // More than the socket buffers of both ends hold.
+    const EACH: usize = 16 << 20;
+    let demo = Demo::start(&[
+        "--listen",
+        "127.0.0.1:0",
+        "--shards",
+        "1",
+        "--write-timeout",
+        "1s",
+    ]);
+    let addr = demo.addr();
+    round_trip(&mut connect(addr), 0, 0, 10);
+    let before = demo.resident_bytes();
+    let chunk = [7; 64 * 1024];
+    let (sent, most) = thread::scope(|scope| {
+        let peers: Vec<_> = (0..PEERS)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut stream = connect(addr);
+                    let mut sent = 0;
+                    while sent < EACH {
+                        match stream.write(&chunk) {
+                            Ok(n) => sent += n,
+                            Err(error) => {
+                                let reset = [ErrorKind::ConnectionReset, ErrorKind::BrokenPipe];
+                                assert!(reset.contains(&error.kind()), "{error}");
+                                return sent;
+                            }
+                        }
+                    }
+                    panic!("the server read {sent} bytes of one who reads none");
+                })
+            })
+            .collect();
+        let mut most = 0;
+        while !peers.iter().all(|peer| peer.is_finished()) {
+            most = most.max(demo.resident_bytes());
+            thread::sleep(Duration::from_millis(5));
+        }
+        let sent: Vec<usize> = peers.into_iter().map(|peer| peer.join().unwrap()).collect();
+        (sent, most)
+    });
+    let grown = most.saturating_sub(before);
+    // Beside the buffers, what connections and the allocator take.
+    let allowed = PEERS * READ_BUFFER + (1 << 20);
+    assert!(grown < allowed, "{grown} bytes more, {sent:?} sent");
+    assert!(sent.iter().sum::<usize>() > 4 * allowed, "{sent:?}");
+    round_trip(&mut connect(addr), 0, 1, 10);
 }
 
 #[test]
@@ -113,7 +246,7 @@ fn ten_thousand_short_connections_leave_nothing_behind() {
     // One before the counts begin, so that what is set up on first use is there.
     round_trip(&mut connect(addr), 0, 0, 10);
     assert!(eventually(|| server.stats().total().live == 0));
-    let registrations = |server: &server_demo::Server| -> (u64, u64) {
+    let registrations = |server: &Server| -> (u64, u64) {
         let metrics = server.handle().metrics();
         let sum = |field: fn(&reactor::ShardMetrics) -> u64| metrics.shards.iter().map(field).sum();
         (sum(|shard| shard.registrations), sum(|shard| shard.tasks))

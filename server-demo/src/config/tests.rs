@@ -23,6 +23,7 @@ fn impossible_servers_are_refused() {
     assert!(refusal(|c| c.shards = Some(100_000)).contains("100000 shards"));
     assert!(refusal(|c| c.max_connections = Some(0)).contains("0 connections"));
     assert!(refusal(|c| c.idle_timeout = Some(Duration::ZERO)).contains("idle timeout of 0"));
+    assert!(refusal(|c| c.write_timeout = Some(Duration::ZERO)).contains("write timeout of 0"));
     assert!(refusal(|c| c.pinning = Pinning::Cpus(vec![])).contains("empty"));
 }
 
