@@ -10,6 +10,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use server_demo::units::{parse_count, parse_cpus, parse_duration, parse_size};
 
+use crate::output::Kind;
 use crate::schedule::Arrivals;
 use crate::slo::Slo;
 
@@ -142,7 +143,8 @@ pub struct RunArgs {
     #[arg(long, value_enum, default_value = "text")]
     pub format: Format,
 
-    /// Also write the report to FILE, in the format of its extension (json); repeatable
+    /// Also write the report to FILE, in the format of its extension: json, csv, hgrm (percentiles) or hlog (histograms of
+    /// the intervals); repeatable
     #[arg(short = 'o', long = "output", value_name = "FILE")]
     pub outputs: Vec<PathBuf>,
 
@@ -219,6 +221,8 @@ pub enum Format {
     Text,
     /// For scripts: one line per report
     Json,
+    /// For spreadsheets: the figures and the time series as a table
+    Csv,
 }
 
 /// Where the generator's threads run.
@@ -257,15 +261,7 @@ impl RunArgs {
             return Err(format!("--pin names {cpus} CPUs for -t {threads} threads"));
         }
         for output in &self.outputs {
-            if output
-                .extension()
-                .is_none_or(|extension| extension != "json")
-            {
-                return Err(format!(
-                    "-o {}: the extension must be json",
-                    output.display()
-                ));
-            }
+            Kind::of(output, &Kind::OF_RUN)?;
         }
         Ok(())
     }

@@ -1,12 +1,11 @@
 //! The program: reads the command line, does what it says, and says how it went by its exit code.
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
 
 use crate::args::{Cli, Command, CompareArgs, Format};
-use crate::{compare, embedded, run};
+use crate::{compare, embedded, output, run};
 
 /// Runs the program. clap ends the process on arguments it cannot read, with code 2, and after `--help`.
 #[must_use]
@@ -32,14 +31,11 @@ fn compare_files(args: &CompareArgs) -> ExitCode {
     };
     let text = match args.format {
         Format::Text => comparison.render(),
-        Format::Json => match serde_json::to_string(&comparison) {
-            Ok(json) => json + "\n",
-            Err(error) => return fail(&format!("JSON: {error}"), 1),
-        },
+        Format::Json => comparison.json(),
+        Format::Csv => comparison.csv(),
     };
-    match io::stdout().lock().write_all(text.as_bytes()) {
+    match output::print(text.as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => fail(&format!("standard output: {error}"), 1),
     }
 }

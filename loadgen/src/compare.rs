@@ -359,6 +359,40 @@ fn warnings(a: &Contender, b: &Contender) -> Vec<String> {
 }
 
 impl Comparison {
+    /// The comparison on one line, with a line end.
+    ///
+    /// # Panics
+    /// Never: it holds nothing that JSON cannot.
+    #[must_use]
+    pub fn json(&self) -> String {
+        serde_json::to_string(self).expect("strings, numbers and lists") + "\n"
+    }
+
+    /// A row for each metric under a header.
+    #[must_use]
+    pub fn csv(&self) -> String {
+        let mut out = "metric,unit,better,a_median,b_median,ratio,low,high,verdict\n".to_owned();
+        let number =
+            |value: Option<f64>| value.map_or(String::new(), |value| format!("{value:.6}"));
+        for metric in &self.metrics {
+            writeln!(
+                out,
+                "{},{},{},{:.6},{:.6},{},{},{},{}",
+                metric.name,
+                metric.unit,
+                metric.better,
+                metric.a_median,
+                metric.b_median,
+                number(metric.ratio),
+                number(metric.low),
+                number(metric.high),
+                metric.verdict.describe()
+            )
+            .expect("writing to a string does not fail");
+        }
+        out
+    }
+
     /// The comparison for people, with a line end after each line.
     #[must_use]
     pub fn render(&self) -> String {

@@ -14,6 +14,8 @@ use crate::clock::Nanos;
 const LOWEST_NS: u64 = 1;
 const HIGHEST_NS: u64 = 3_600_000_000_000;
 const DIGITS: u8 = 3;
+/// Steps of each power of two that are told apart: twice what three digits need, as a power of two.
+pub(crate) const SUB_BUCKETS: u64 = 2_048;
 
 /// A histogram of durations in nanoseconds.
 #[derive(Debug, Clone, PartialEq)]
@@ -87,6 +89,22 @@ impl Recorder {
     #[must_use]
     pub fn stdev(&self) -> f64 {
         self.histogram.stdev()
+    }
+
+    /// Powers of two that are told apart.
+    #[must_use]
+    pub(crate) fn buckets(&self) -> u8 {
+        self.histogram.buckets()
+    }
+
+    /// Rising quantiles, closer and closer to 1 and the last one 1: so many for each halving of the distance that is left. Each
+    /// comes with the duration it lies at and how many durations are up to there.
+    pub(crate) fn quantile_steps(&self, per_half: u32) -> impl Iterator<Item = (Nanos, f64, u64)> {
+        let mut count = 0;
+        self.histogram.iter_quantiles(per_half).map(move |step| {
+            count += step.count_since_last_iteration();
+            (step.value_iterated_to(), step.quantile_iterated_to(), count)
+        })
     }
 
     /// The durations recorded, to the histogram's resolution and in rising order, each with how often it occurred.

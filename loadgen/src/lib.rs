@@ -28,6 +28,7 @@
 //! | [`server_side`], [`embedded`] | CPU time and memory of a process; the server in a child process |
 //! | [`slo`] | thresholds on a report |
 //! | [`report`], [`compare`], [`stats`] | results, rendered; two contenders; the statistics |
+//! | [`output`] | the files of `-o` |
 #![forbid(unsafe_code)]
 
 pub mod args;
@@ -46,6 +47,7 @@ pub mod failure;
 pub mod histogram;
 mod link;
 mod news;
+pub mod output;
 pub mod payload;
 mod plan;
 mod progress;

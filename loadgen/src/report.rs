@@ -14,6 +14,9 @@ use crate::schedule::Arrivals;
 use crate::slo::Verdict;
 use crate::stats::Running;
 
+pub mod csv;
+pub mod hgrm;
+pub mod hlog;
 pub mod json;
 mod series;
 pub mod text;

@@ -1,11 +1,8 @@
 //! A run from its command line to its exit code: the files, the session, what is printed.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::path::PathBuf;
-
 use crate::args::{Format, RunArgs};
-use crate::report::{Report, json, text};
+use crate::output::{self, Files, Kind};
+use crate::report::text;
 use crate::session::Session;
 
 /// Why no run took place: what to say, and the exit code.
@@ -39,7 +36,7 @@ impl Refusal {
 /// The run could not begin.
 pub fn run(args: &RunArgs, command: Vec<String>) -> Result<u8, Refusal> {
     args.check().map_err(Refusal::arguments)?;
-    let mut files = open_outputs(args)?;
+    let files = Files::create(&args.outputs).map_err(Refusal::run)?;
     let mut session = Session::begin(args, command)?;
     let mut report = session.measure(args)?;
     if let Some(wrong) = session.end() {
@@ -49,42 +46,18 @@ pub fn run(args: &RunArgs, command: Vec<String>) -> Result<u8, Refusal> {
     for message in &report.outcome.messages {
         eprintln!("loadgen: {message}");
     }
-    if let Err(error) = print(&report, args.format) {
-        // A reader that has seen enough, as in `loadgen | head`, is no failure.
-        if error.kind() != io::ErrorKind::BrokenPipe {
-            eprintln!("loadgen: standard output: {error}");
-            exit_code = exit_code.max(1);
-        }
+    let text = match args.format {
+        Format::Text => text::render(&report).into_bytes(),
+        Format::Json => output::render(&report, Kind::Json),
+        Format::Csv => output::render(&report, Kind::Csv),
+    };
+    let mut failed = files.write(|kind| output::render(&report, kind));
+    if let Err(error) = output::print(&text) {
+        failed.push(format!("standard output: {error}"));
     }
-    for (path, file) in &mut files {
-        if let Err(error) = file.set_len(0).and_then(|()| json::write(&report, &*file)) {
-            eprintln!("loadgen: {}: {error}", path.display());
-            exit_code = exit_code.max(1);
-        }
+    for message in &failed {
+        eprintln!("loadgen: {message}");
+        exit_code = exit_code.max(1);
     }
     Ok(exit_code)
-}
-
-/// Opens the files of the report before the run, so that a run is not lost to a mistyped path. What is in them stays until
-/// there is a report.
-fn open_outputs(args: &RunArgs) -> Result<Vec<(PathBuf, File)>, Refusal> {
-    let open = |path: &PathBuf| {
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path);
-        file.map(|file| (path.clone(), file))
-            .map_err(|error| Refusal::run(format!("{}: {error}", path.display())))
-    };
-    args.outputs.iter().map(open).collect()
-}
-
-fn print(report: &Report, format: Format) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    match format {
-        Format::Text => out.write_all(text::render(report).as_bytes())?,
-        Format::Json => json::write(report, &mut out)?,
-    }
-    out.flush()
 }

@@ -48,7 +48,7 @@ fn bad_arguments_end_with_two() {
         ("-c 5 --active 6", "--active 6"),
         ("nowhere", "HOST:PORT"),
         ("127.0.0.1:99999", "HOST:PORT"),
-        ("-o report.txt", "json"),
+        ("-o report.txt", "json, csv, hgrm"),
     ] {
         run(args).expect_code(2).expect_message(words);
     }

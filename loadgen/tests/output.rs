@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 use common::{echo, run, serve};
 use loadgen::histogram::Recorder;
-use loadgen::report::Report;
+use loadgen::report::{Report, csv, hgrm, hlog};
 
 /// Asserts that the intervals hold exactly what the whole run holds.
 fn assert_series_adds_up(report: &Report) {
@@ -98,4 +99,40 @@ fn a_stall_shows_in_the_interval_in_which_it_ended() {
         .map(|interval| interval.completed)
         .sum();
     assert!(then >= 300, "{then}");
+}
+
+#[test]
+fn every_format_is_written_from_the_same_report() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |extension: &str| folder.path().join(format!("run.{extension}"));
+    let outputs: String = ["json", "csv", "hgrm", "hlog"]
+        .iter()
+        .map(|extension| format!(" -o {}", path(extension).display()))
+        .collect();
+    let printed = run(&format!("-c 5 -n 2000 --format csv{outputs}")).expect_code(0);
+    let read = |extension: &str| fs::read_to_string(path(extension)).expect(extension);
+    let report: Report = serde_json::from_str(&read("json")).expect("a report");
+    assert_eq!(read("csv"), csv::render(&report));
+    assert_eq!(printed.stdout, read("csv"));
+    assert_eq!(read("hgrm"), hgrm::render(&report));
+    assert_eq!(read("hlog"), hlog::render(&report));
+    assert_eq!(
+        fs::read_dir(folder.path()).expect("ours").count(),
+        4,
+        "and nothing else"
+    );
+}
+
+#[test]
+fn a_run_that_fails_before_it_begins_leaves_files_as_they_were() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("run.json");
+    fs::write(&path, "before").expect("ours");
+    run(&format!(
+        "no-such-host.invalid:80 -c 1 -o {}",
+        path.display()
+    ))
+    .expect_code(1);
+    assert_eq!(fs::read_to_string(&path).expect("there"), "before");
+    assert_eq!(fs::read_dir(folder.path()).expect("ours").count(), 1);
 }

@@ -55,6 +55,21 @@ fn noise_shows_no_difference() {
     assert_eq!(rate.verdict, Verdict::NoDifferenceShown);
     assert!(rate.low.expect("an interval") < 1.0 && rate.high.expect("an interval") > 1.0);
     assert!(comparison.render().contains("no difference shown"));
+    let csv = comparison.csv();
+    let row = csv
+        .lines()
+        .find(|line| line.starts_with("requests_per_s,"))
+        .expect("a row");
+    assert!(
+        row.starts_with("requests_per_s,1/s,higher,100.000000,100.000000,"),
+        "{row}"
+    );
+    assert!(row.ends_with(",no difference shown"), "{row}");
+    let columns = |line: &str| line.split(',').count();
+    assert!(
+        csv.lines().all(|line| columns(line) == columns(row)),
+        "{csv}"
+    );
 }
 
 #[test]

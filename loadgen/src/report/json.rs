@@ -1,14 +1,12 @@
 //! JSON for scripts: one report per line, so that the rounds of a contender can be appended to one file.
 
-use std::io::{self, Write};
-
 use super::Report;
 
-/// Writes the report and a line end.
+/// The report on one line, with a line end.
 ///
-/// # Errors
-/// Writing failed.
-pub fn write(report: &Report, mut out: impl Write) -> io::Result<()> {
-    serde_json::to_writer(&mut out, report)?;
-    out.write_all(b"\n")
+/// # Panics
+/// Never: a report holds nothing that JSON cannot.
+#[must_use]
+pub fn render(report: &Report) -> String {
+    serde_json::to_string(report).expect("strings, numbers and lists") + "\n"
 }

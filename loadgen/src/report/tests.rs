@@ -185,9 +185,7 @@ fn bars_hold_every_value_once() {
 #[test]
 fn json_reads_back_on_one_line() {
     let report = sample(5.0, 10);
-    let mut bytes = Vec::new();
-    json::write(&report, &mut bytes).expect("memory");
-    let text = String::from_utf8(bytes).expect("JSON is text");
+    let text = json::render(&report);
     assert_eq!(text.matches('\n').count(), 1);
     let read: Report = serde_json::from_str(&text).expect("what was written");
     assert_eq!((read.format.as_str(), read.version), (FORMAT, VERSION));
@@ -220,5 +218,88 @@ fn figures_are_readable() {
     assert_eq!(
         (plural(1, "thread"), plural(2, "thread")),
         ("1 thread".to_owned(), "2 threads".to_owned())
+    );
+}
+
+#[test]
+fn the_table_has_the_run_and_every_interval() {
+    let mut report = sample(1_000.0, 100);
+    report
+        .series
+        .intervals
+        .push(Interval::new(1.0, 0.0, 0, 2, &Recorder::new()));
+    let rows = |report: &Report| -> Vec<Vec<String>> {
+        let text = csv::render(report);
+        text.lines()
+            .map(|line| line.split(',').map(str::to_owned).collect())
+            .collect()
+    };
+    let table = rows(&report);
+    assert!(
+        table.iter().all(|row| row.len() == table[0].len()),
+        "{table:?}"
+    );
+    let scopes = |table: &[Vec<String>]| -> Vec<String> {
+        table[1..].iter().map(|row| row[..2].join(" ")).collect()
+    };
+    assert_eq!(scopes(&table), ["run raw", "interval raw", "interval raw"]);
+    let column = |name: &str| {
+        csv::HEADER
+            .split(',')
+            .position(|other| other == name)
+            .expect(name)
+    };
+    assert_eq!(table[1][column("p99_us")], "99.007");
+    assert_eq!(table[2][column("requests_per_s")], "100.000");
+    let after = &table[3];
+    assert_eq!(
+        (
+            after[column("errors")].as_str(),
+            after[column("requests_per_s")].as_str()
+        ),
+        ("2", "")
+    );
+    assert!(
+        after[column("min_us")..].iter().all(String::is_empty),
+        "no latencies, no figures"
+    );
+
+    report.latency.corrected = Some(report.latency.raw.clone());
+    assert_eq!(
+        scopes(&rows(&report)),
+        [
+            "run corrected",
+            "run raw",
+            "interval corrected",
+            "interval corrected"
+        ]
+    );
+}
+
+#[test]
+fn the_log_has_a_line_for_each_interval() {
+    let mut report = sample(1_000.0, 100);
+    (report.measured_unix_ms, report.command) = (1_700_000_000_042, vec!["load\ngen".to_owned()]);
+    report
+        .series
+        .intervals
+        .push(Interval::new(1.0, 0.0, 0, 2, &Recorder::new()));
+    let text = hlog::render(&report);
+    let (comments, lines): (Vec<_>, Vec<_>) = text.lines().partition(|line| line.starts_with('#'));
+    assert!(
+        comments.contains(&"#[StartTime: 1700000000.042 (seconds since epoch)]"),
+        "{text}"
+    );
+    assert!(lines[0].starts_with(r#""StartTimestamp""#));
+    let fields: Vec<Vec<&str>> = lines[1..]
+        .iter()
+        .map(|line| line.split(',').collect())
+        .collect();
+    assert_eq!(fields[0][..3], ["0.000", "1.000", "0.100"]);
+    assert_eq!(fields[1][..3], ["1.000", "1.000", "0.000"]);
+    let read = |at: usize| Recorder::from_base64(fields[at][3]).expect("a histogram");
+    assert_eq!(
+        (fields.len(), read(0).count(), read(1).count()),
+        (2, 100, 0)
     );
 }
