@@ -52,15 +52,13 @@ fn a_reset_ends_every_wait() {
     run(|| async {
         let (a, b) = tcp_pair();
         let a = AsyncFd::new(a).unwrap();
-        a.writable().await.unwrap().retain_ready();
-        fill(a.get_ref());
+        // There is room, but no news of it from here on.
         a.writable().await.unwrap().clear_ready();
         let (reading, writing, erring) = (Probe::new(), Probe::new(), Probe::new());
         let mut read = pin!(a.readable());
         let mut write = pin!(a.writable());
         let mut error = pin!(a.ready(Interest::ERROR));
-        // Room may have come meanwhile: the peer's buffer takes some.
-        let _ = writing.poll(write.as_mut());
+        assert!(writing.poll(write.as_mut()).is_pending());
         assert!(reading.poll(read.as_mut()).is_pending());
         assert!(erring.poll(error.as_mut()).is_pending());
         socket2::SockRef::from(&b)
@@ -68,6 +66,7 @@ fn a_reset_ends_every_wait() {
             .unwrap();
         drop(b);
         reading.woken().await;
+        writing.woken().await;
         erring.woken().await;
         assert_eq!(error.await.unwrap().ready(), Ready::ERROR);
         let ready = settled(&a, BOTH).await;
@@ -172,32 +171,41 @@ fn a_queued_error_on_a_full_socket_does_not_spin_the_writer() {
     run(|| async {
         let (a, b) = tcp_pair();
         timestamp_sends(&a);
-        // Room comes back for as long as what was sent is on its way into the peer's buffer.
-        for _ in 0..20 {
-            fill(&a);
-            settle().await;
-        }
-        let mut state = [PollFd::new(&a, PollFlags::OUT)];
+        fill(&a);
+        let mut state = [PollFd::new(&a, PollFlags::empty())];
         rustix::event::poll(&mut state, None).unwrap();
         assert_eq!(
             state[0].revents(),
             PollFlags::ERR,
-            "full, alive, and something on the queue"
+            "alive, and something on the queue"
         );
 
         let a = AsyncFd::new(a).unwrap();
         let tries = AtomicUsize::new(0);
-        let mut write = pin!(a.async_io(Interest::WRITABLE, |mut a| {
-            tries.fetch_add(1, Ordering::Relaxed);
-            a.write(b"x")
-        }));
+        let write = || {
+            Box::pin(a.async_io(Interest::WRITABLE, |mut a| {
+                tries.fetch_add(1, Ordering::Relaxed);
+                a.write(b"x")
+            }))
+        };
+        let mut writing = write();
         let probe = Probe::new();
+        // Room comes back now and then: what is on its way is confirmed late, and the system enlarges buffers.
+        let mut room = 0;
         for _ in 0..30 {
-            assert!(probe.poll(write.as_mut()).is_pending());
+            if probe.poll(writing.as_mut()).is_ready() {
+                room += 1;
+                fill(a.get_ref());
+                writing = write();
+            }
             settle().await;
         }
         let tried = tries.load(Ordering::Relaxed);
-        assert!((1..5).contains(&tried), "{tried} tries on a full socket");
+        assert!(
+            (1..5 + 2 * room).contains(&tried),
+            "{tried} tries on a full socket, which had room {room} times"
+        );
+        let mut write = writing;
         while probe.poll(write.as_mut()).is_pending() {
             drain(&b);
             settle().await;
