@@ -19,7 +19,7 @@
 //! - a start in the same order, one `listening on ADDR` line, an end on SIGTERM, SIGINT or, where
 //!   asked for, the end of standard input.
 //!
-//! Nothing here links the project's own libraries. The programs' smoke test is `tests/baselines.rs`.
+//! None of them uses the project's own libraries; `wakes` does, which runs both sides in one process. The programs' smoke test is `tests/baselines.rs`.
 #![forbid(unsafe_code)]
 
 pub mod args;
