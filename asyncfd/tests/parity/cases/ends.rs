@@ -113,7 +113,7 @@ fn an_eagain_of_a_full_write_does_not_hide_the_end() {
         let mut guard = a.ready(BOTH).await.unwrap();
         let written = guard.try_io(|a| -> io::Result<()> {
             loop {
-                a.get_ref().write(&[7; 4096])?;
+                a.get_ref().write_all(&[7; 4096])?;
             }
         });
         assert!(written.is_err(), "{written:?}");
