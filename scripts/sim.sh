@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A whole reactor on the simulated driver (reactor/src/driver_sim.rs), which makes no system call.
+# A whole reactor on the simulated driver (reactor/src/driver_sim.rs), which makes no system call and has a clock of its own.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -7,7 +7,7 @@ case ${1:-} in
 -h | --help)
 	cat <<'EOT'
 Usage: scripts/sim.sh [TEST OPTIONS...]
-Builds shard-reactor with --cfg reactor_sim and runs the tests of reactor/src/sim.rs. Options go to cargo test.
+Builds shard-reactor with --cfg reactor_sim and runs the tests of reactor/src/sim/. Options go to cargo test.
 EOT
 	exit 0
 	;;

@@ -12,6 +12,7 @@ use mio::unix::SourceFd;
 
 use crate::owners::Ctl;
 use crate::shard::parker::Notify;
+use crate::time::Clock;
 use crate::token::Token;
 use crate::{Interest, Ready};
 
@@ -42,12 +43,16 @@ pub(crate) struct Registry(mio::Registry);
 pub(crate) struct Notifier(mio::Waker);
 
 impl Driver {
-    /// Makes an epoll instance whose waits return at most `events_per_poll` events.
+    /// Makes an epoll instance whose waits return at most `events_per_poll` events. They last by the system's clock; it is the
+    /// simulated driver that has to be told which.
     ///
     /// # Errors
     ///
     /// The system's: three descriptors are needed.
-    pub(crate) fn new(events_per_poll: usize) -> io::Result<(Self, Registry, Notifier)> {
+    pub(crate) fn new(
+        events_per_poll: usize,
+        _clock: &Clock,
+    ) -> io::Result<(Self, Registry, Notifier)> {
         let poll = mio::Poll::new()?;
         let registry = Registry(poll.registry().try_clone()?);
         let notifier = Notifier(mio::Waker::new(poll.registry(), to_mio(Token::NOTIFIER))?);

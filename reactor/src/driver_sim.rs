@@ -1,9 +1,10 @@
 //! The driver of a simulation, in the place of `driver.rs` under `--cfg reactor_sim`: no system call, and a test says what is
-//! ready and when.
+//! ready, and what time it is.
 //!
 //! It keeps the contract of the real one. A registration lives under its descriptor number, which nothing opens; an event is
 //! reported once (edge-triggered), to the interest that asked for it; a wait ends with an event, a notification or its time. The
-//! tests that run on it are in `sim.rs`; `scripts/sim.sh` builds them.
+//! time is the reactor's [`Clock`], which stands still until [`Clock::advance`] moves it. The tests that run on it are in `sim/`;
+//! `scripts/sim.sh` builds them.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -16,40 +17,58 @@ use crate::shard::parker::Notify;
 use crate::token::Token;
 use crate::{Interest, Ready};
 
-/// Every simulated epoll there is, so that a test can report to a descriptor without knowing its shard.
-static EPOLLS: Mutex<Vec<Weak<Epoll>>> = Mutex::new(Vec::new());
+/// Every simulation there is, so that a test can report to a descriptor without knowing its reactor.
+static WORLDS: Mutex<Vec<Weak<World>>> = Mutex::new(Vec::new());
+
+/// How long the shards may take, in the system's time, to come to rest.
+const REST_WITHIN: Duration = Duration::from_secs(20);
 
 /// Reports readiness of a descriptor number to every shard that has it registered. Returns to how many.
 pub(crate) fn report(fd: RawFd, ready: Ready) -> usize {
-    let epolls: Vec<_> = lock(&EPOLLS).iter().filter_map(Weak::upgrade).collect();
-    epolls
-        .iter()
-        .filter(|epoll| epoll.report(fd, ready))
-        .count()
+    let worlds: Vec<_> = lock(&WORLDS).iter().filter_map(Weak::upgrade).collect();
+    worlds.iter().map(|world| world.report(fd, ready)).sum()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-#[derive(Debug, Default)]
-struct Epoll {
+/// A reactor's simulated epolls and the time it has. One lock for all of it, so that a test can see every shard at rest at once.
+#[derive(Debug)]
+struct World {
     state: Mutex<State>,
+    /// Anything in `state` changed.
     changed: Condvar,
+    epoch: Instant,
+}
+
+#[derive(Debug)]
+struct State {
+    now: Instant,
+    epolls: Vec<Epoll>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct Epoll {
     registered: BTreeMap<RawFd, (Token, Interest)>,
     /// Reported, and not fetched by a wait yet.
     reported: Vec<OsEvent>,
     notified: bool,
+    shard: Shard,
+}
+
+/// What the thread of an epoll is doing.
+#[derive(Debug, Default, Clone, Copy)]
+enum Shard {
+    #[default]
+    Running,
+    Waiting(Option<Instant>),
+    Gone,
 }
 
 impl Epoll {
-    fn report(&self, fd: RawFd, ready: Ready) -> bool {
-        let mut state = lock(&self.state);
-        let Some(&(token, interest)) = state.registered.get(&fd) else {
+    fn report(&mut self, fd: RawFd, ready: Ready) -> bool {
+        let Some(&(token, interest)) = self.registered.get(&fd) else {
             return false;
         };
         // What epoll reports whether it was asked for or not.
@@ -57,19 +76,103 @@ impl Epoll {
         if !ready.intersects(asked_for) {
             return false;
         }
-        state.reported.push(OsEvent {
+        self.reported.push(OsEvent {
             token,
             ready: ready & asked_for,
         });
-        self.changed.notify_all();
         true
+    }
+
+    /// Whether a wait until then is over.
+    fn wait_is_over(&self, until: Option<Instant>, now: Instant) -> bool {
+        !self.reported.is_empty() || self.notified || until.is_some_and(|until| until <= now)
+    }
+
+    fn is_at_rest(&self, now: Instant) -> bool {
+        match self.shard {
+            Shard::Running => false,
+            Shard::Waiting(until) => !self.wait_is_over(until, now),
+            Shard::Gone => true,
+        }
+    }
+}
+
+impl World {
+    fn report(&self, fd: RawFd, ready: Ready) -> usize {
+        let mut state = lock(&self.state);
+        let reported = state.epolls.iter_mut();
+        let reported = reported.filter_map(|epoll| epoll.report(fd, ready).then_some(()));
+        let reported = reported.count();
+        self.changed.notify_all();
+        reported
+    }
+}
+
+/// A reactor's simulated time.
+#[derive(Clone, Debug)]
+pub(crate) struct Clock(Arc<World>);
+
+impl Clock {
+    /// The clock of a reactor that starts now.
+    pub(crate) fn start() -> Self {
+        let epoch = Instant::now();
+        let state = State {
+            now: epoch,
+            epolls: Vec::new(),
+        };
+        let world = Arc::new(World {
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+            epoch,
+        });
+        let mut worlds = lock(&WORLDS);
+        worlds.retain(|world| world.strong_count() > 0);
+        worlds.push(Arc::downgrade(&world));
+        Self(world)
+    }
+
+    pub(crate) fn epoch(&self) -> Instant {
+        self.0.epoch
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        lock(&self.0.state).now
+    }
+
+    /// Lets time pass, and does not wait for what comes of it.
+    pub(crate) fn pass(&self, by: Duration) {
+        lock(&self.0.state).now += by;
+        self.0.changed.notify_all();
+    }
+
+    /// Waits until every shard waits for an event or a later time. What is at rest stays so until something from outside comes.
+    pub(crate) fn rest(&self) {
+        let started = Instant::now();
+        let mut state = lock(&self.0.state);
+        while !state.epolls.iter().all(|epoll| epoll.is_at_rest(state.now)) {
+            let left = REST_WITHIN.saturating_sub(started.elapsed());
+            assert!(!left.is_zero(), "a shard does not rest: {state:?}");
+            state = self
+                .0
+                .changed
+                .wait_timeout(state, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+    }
+
+    /// Lets time pass once the shards rest, and waits until everything that this brings about is done.
+    pub(crate) fn advance(&self, by: Duration) {
+        self.rest();
+        self.pass(by);
+        self.rest();
     }
 }
 
 /// One shard's simulated epoll, and its batch of events.
 #[derive(Debug)]
 pub(crate) struct Driver {
-    epoll: Arc<Epoll>,
+    epoll: Door,
     batch: Vec<OsEvent>,
     batch_max: usize,
 }
@@ -81,57 +184,69 @@ pub(crate) struct OsEvent {
     pub(crate) ready: Ready,
 }
 
+/// One epoll of a world.
+#[derive(Clone, Debug)]
+struct Door {
+    world: Arc<World>,
+    index: usize,
+}
+
+impl Door {
+    fn with<R>(&self, f: impl FnOnce(&mut Epoll) -> R) -> R {
+        let result = f(&mut lock(&self.world.state).epolls[self.index]);
+        self.world.changed.notify_all();
+        result
+    }
+}
+
 /// The door to a shard's simulated epoll for all threads.
 #[derive(Debug)]
-pub(crate) struct Registry(Arc<Epoll>);
+pub(crate) struct Registry(Door);
 
 /// Ends a shard's wait.
 #[derive(Debug)]
-pub(crate) struct Notifier(Arc<Epoll>);
+pub(crate) struct Notifier(Door);
 
 impl Driver {
-    /// Makes a simulated epoll whose waits return at most `events_per_poll` events. It cannot fail.
-    pub(crate) fn new(events_per_poll: usize) -> io::Result<(Self, Registry, Notifier)> {
-        let epoll = Arc::new(Epoll::default());
-        let mut epolls = lock(&EPOLLS);
-        epolls.retain(|epoll| epoll.strong_count() > 0);
-        epolls.push(Arc::downgrade(&epoll));
+    /// Makes a simulated epoll whose waits return at most `events_per_poll` events and last by `clock`. It cannot fail.
+    pub(crate) fn new(
+        events_per_poll: usize,
+        clock: &Clock,
+    ) -> io::Result<(Self, Registry, Notifier)> {
+        let world = Arc::clone(&clock.0);
+        let index = {
+            let mut state = lock(&world.state);
+            state.epolls.push(Epoll::default());
+            state.epolls.len() - 1
+        };
+        let epoll = Door { world, index };
         let driver = Self {
-            epoll: Arc::clone(&epoll),
+            epoll: epoll.clone(),
             batch: Vec::new(),
             batch_max: events_per_poll,
         };
-        Ok((driver, Registry(Arc::clone(&epoll)), Notifier(epoll)))
+        Ok((driver, Registry(epoll.clone()), Notifier(epoll)))
     }
 
     /// Replaces the batch: waits for an event, a notification, or until the time is over; `None` waits without end.
     pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        let mut state = lock(&self.epoll.state);
-        while state.reported.is_empty() && !state.notified {
-            state = match deadline {
-                None => self
-                    .epoll
-                    .changed
-                    .wait(state)
-                    .unwrap_or_else(PoisonError::into_inner),
-                Some(deadline) => {
-                    let left = deadline.saturating_duration_since(Instant::now());
-                    if left.is_zero() {
-                        break;
-                    }
-                    self.epoll
-                        .changed
-                        .wait_timeout(state, left)
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .0
-                }
-            };
+        let Door { world, index } = &self.epoll;
+        let mut state = lock(&world.state);
+        let until = timeout.and_then(|timeout| state.now.checked_add(timeout));
+        state.epolls[*index].shard = Shard::Waiting(until);
+        world.changed.notify_all();
+        while !state.epolls[*index].wait_is_over(until, state.now) {
+            state = world
+                .changed
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
         }
-        state.notified = false;
-        let fetched = state.reported.len().min(self.batch_max);
+        let epoll = &mut state.epolls[*index];
+        epoll.shard = Shard::Running;
+        epoll.notified = false;
+        let fetched = epoll.reported.len().min(self.batch_max);
         self.batch.clear();
-        self.batch.extend(state.reported.drain(..fetched));
+        self.batch.extend(epoll.reported.drain(..fetched));
         Ok(())
     }
 
@@ -141,37 +256,43 @@ impl Driver {
     }
 }
 
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.epoll.with(|epoll| epoll.shard = Shard::Gone);
+    }
+}
+
 impl Ctl for Registry {
     fn add(&self, fd: RawFd, token: Token, interest: Interest) -> io::Result<()> {
-        let mut state = lock(&self.0.state);
-        if state.registered.contains_key(&fd) {
-            return Err(rustix::io::Errno::EXIST.into());
-        }
-        state.registered.insert(fd, (token, interest));
-        Ok(())
+        self.0.with(|epoll| {
+            if epoll.registered.contains_key(&fd) {
+                return Err(rustix::io::Errno::EXIST.into());
+            }
+            epoll.registered.insert(fd, (token, interest));
+            Ok(())
+        })
     }
 
     fn modify(&self, fd: RawFd, token: Token, interest: Interest) -> io::Result<()> {
-        match lock(&self.0.state).registered.get_mut(&fd) {
+        self.0.with(|epoll| match epoll.registered.get_mut(&fd) {
             Some(registered) => {
                 *registered = (token, interest);
                 Ok(())
             }
             None => Err(rustix::io::Errno::NOENT.into()),
-        }
+        })
     }
 
     fn delete(&self, fd: RawFd) -> io::Result<()> {
-        match lock(&self.0.state).registered.remove(&fd) {
+        self.0.with(|epoll| match epoll.registered.remove(&fd) {
             Some(_) => Ok(()),
             None => Err(rustix::io::Errno::NOENT.into()),
-        }
+        })
     }
 }
 
 impl Notify for Notifier {
     fn notify(&self) {
-        lock(&self.0.state).notified = true;
-        self.0.changed.notify_all();
+        self.0.with(|epoll| epoll.notified = true);
     }
 }

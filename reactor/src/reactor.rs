@@ -24,6 +24,7 @@ use crate::shard::parker::Parker;
 use crate::shard::{self, Settings, Shard, ShardId, ShardRef, ShardShared, current};
 use crate::shutdown::{Lifecycle, ShutdownError};
 use crate::sys::{self, CpuMask};
+use crate::time::Clock;
 
 /// How long polls that still run at the deadline of a shutdown get: DESIGN fixes one second.
 const GRACE: Duration = Duration::from_secs(1);
@@ -181,15 +182,18 @@ impl Reactor {
     pub(crate) fn start(builder: &Builder, shards: usize, allowed: &[usize]) -> io::Result<Self> {
         let (pins, warnings) = plan_pins(&builder.pinning, allowed, shards);
         let lifecycle = Arc::new(Lifecycle::default());
+        let clock = Clock::start();
         let mut parts = Vec::with_capacity(shards);
         for index in 0..shards {
-            let (driver, registry, notifier) = Driver::new(builder.settings.events_per_poll)?;
+            let (driver, registry, notifier) =
+                Driver::new(builder.settings.events_per_poll, &clock)?;
             let parker = Arc::new(Parker::new(notifier));
             let io = ShardIo::new(index, registry, Arc::clone(&parker));
             let (shared, commands) = ShardShared::new(
                 ShardId::from_index(index),
                 io,
                 parker,
+                clock.clone(),
                 Arc::clone(&lifecycle),
             );
             parts.push((driver, shared, commands));
@@ -207,7 +211,6 @@ impl Reactor {
         };
         let blocking = BlockingPool::new(settings, Arc::clone(&lifecycle));
         let handle = Handle::new(all, builder.placement, lifecycle, blocking);
-        let epoch = Instant::now();
         // Dropped on an error below, it stops and joins what was started.
         let mut reactor = Self {
             handle,
@@ -222,7 +225,6 @@ impl Reactor {
                 commands,
                 handle: reactor.handle.clone(),
                 settings: builder.settings,
-                epoch,
                 cpu,
                 mask,
                 on_start: builder.on_thread_start.clone(),
@@ -319,7 +321,6 @@ struct Start {
     commands: Receiver<Command>,
     handle: Handle,
     settings: Settings,
-    epoch: Instant,
     cpu: Option<usize>,
     /// The mask to begin with: the builder's own thread may be pinned.
     mask: Option<CpuMask>,
@@ -349,7 +350,6 @@ impl Start {
             self.handle,
             self.commands,
             self.settings,
-            self.epoch,
         ));
         current::set(Rc::clone(&shard));
         let started = match self

@@ -1,4 +1,4 @@
-//! Sleeps and timeouts, on shards and off them.
+//! Sleeps, timeouts and intervals, on shards and off them. Under a clock that stands still: `src/sim/`.
 
 mod support;
 
@@ -7,7 +7,10 @@ use std::pin::Pin;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use reactor::time::{sleep, sleep_until, timeout};
+use reactor::time::{
+    Elapsed, Interval, MissedTickBehavior, Sleep, Timeout, coarse_now, interval, sleep,
+    sleep_until, timeout,
+};
 use support::{DEADLINE, eventually, reactor, total};
 
 const SHORT: Duration = Duration::from_millis(15);
@@ -147,4 +150,85 @@ fn many_timers_fire_in_their_order() {
         );
     });
     reactor.block_on(task).unwrap();
+}
+
+/// What INTEROP.md asks of timers that other stacks keep in their own types.
+const _: () = {
+    const fn anywhere<T: Send + Sync + Unpin + 'static>() {}
+    anywhere::<Sleep>();
+    anywhere::<Interval>();
+    anywhere::<Timeout<Sleep>>();
+    anywhere::<Elapsed>();
+    anywhere::<MissedTickBehavior>();
+};
+
+/// Whatever polls it: the timer is kept by a shard, and its waker is the executor's.
+async fn timers_keep_their_time() {
+    let start = Instant::now();
+    let mut interval = interval(SHORT);
+    let first = interval.tick().await;
+    for n in 1..=3 {
+        assert_eq!(interval.tick().await, first + n * SHORT);
+        assert!(start.elapsed() >= n * SHORT);
+    }
+    assert!(timeout(SHORT, sleep(LONG)).await.is_err());
+    assert!(timeout(LONG, sleep(SHORT)).await.is_ok());
+    let mut wait = sleep(LONG);
+    assert!(timeout(SHORT, &mut wait).await.is_err());
+    assert!(!wait.is_elapsed());
+    Pin::new(&mut wait).reset(Instant::now() + SHORT);
+    wait.await;
+    // Moved from one thread to another, as a work-stealing executor does.
+    let mut wait = sleep(SHORT + SHORT);
+    assert!(timeout(Duration::from_millis(1), &mut wait).await.is_err());
+    let deadline = wait.deadline();
+    let handle = reactor::Handle::current();
+    let moved = thread::spawn(move || handle.block_on(wait));
+    // A blocking join would stop the shard that keeps the timer, where this runs on one.
+    while !moved.is_finished() {
+        sleep(Duration::from_millis(1)).await;
+    }
+    moved.join().unwrap();
+    assert!(Instant::now() >= deadline);
+    assert!(coarse_now() <= Instant::now());
+}
+
+#[test]
+fn timers_work_on_a_shard_on_a_bare_thread_and_in_a_foreign_executor() {
+    let reactor = reactor(2);
+    reactor.block_on(timers_keep_their_time());
+    let on_shard = reactor.handle().spawn(timers_keep_their_time());
+    let foreign = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .build()
+        .unwrap();
+    let handle = reactor.handle().clone();
+    let tasks: Vec<_> = (0..8)
+        .map(|_| {
+            let handle = handle.clone();
+            // The reactor is current where a timer is made; where it is polled does not matter.
+            let made = move || {
+                let _current = handle.enter();
+                (
+                    sleep(SHORT),
+                    interval(SHORT),
+                    timeout(SHORT, pending::<()>()),
+                )
+            };
+            foreign.spawn(async move {
+                let (sleep, mut interval, timeout) = made();
+                sleep.await;
+                let first = interval.tick().await;
+                assert_eq!(interval.tick().await, first + SHORT);
+                assert!(timeout.await.is_err());
+            })
+        })
+        .collect();
+    for task in tasks {
+        foreign.block_on(task).unwrap();
+    }
+    reactor.block_on(on_shard).unwrap();
+    eventually("no timer is left", || {
+        total(reactor.handle(), |shard| shard.timers) == 0
+    });
 }

@@ -13,6 +13,7 @@ use crate::driver::{Driver, OsEvent};
 use crate::io::{Dispatched, ShardIo, classify_slow};
 use crate::registration::{Direction, Registration};
 use crate::shard::parker::Parker;
+use crate::time::Clock;
 use crate::{Interest, Ready, is_shutdown_error};
 
 const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
@@ -27,7 +28,7 @@ struct Rig {
 
 impl Rig {
     fn new() -> Self {
-        let (driver, registry, notifier) = Driver::new(64).unwrap();
+        let (driver, registry, notifier) = Driver::new(64, &Clock::start()).unwrap();
         let parker = Arc::new(Parker::new(notifier));
         let io = ShardIo::new(0, registry, Arc::clone(&parker));
         Self { driver, io, parker }

@@ -17,7 +17,6 @@ use std::cell::RefCell;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::task::Waker;
-use std::time::Instant;
 
 use crossbeam_channel::Receiver;
 use crossbeam_utils::CachePadded;
@@ -31,7 +30,7 @@ use crate::shard::parker::Parker;
 use crate::shutdown::Lifecycle;
 use crate::sync::{AtomicBool, Ordering};
 use crate::task::{Runnable, Schedule, TaskRef};
-use crate::time::{RemoteTimers, ShardTimers};
+use crate::time::{Clock, RemoteTimers, ShardTimers};
 
 pub(crate) use turn::run;
 
@@ -91,6 +90,8 @@ pub(crate) type ShardRef = Arc<ShardShared>;
 #[derive(Debug)]
 pub(crate) struct ShardShared {
     pub(crate) id: ShardId,
+    /// The reactor's.
+    pub(crate) clock: Clock,
     pub(crate) io: Arc<ShardIo>,
     /// Written by other threads.
     pub(crate) inbox: CachePadded<Inbox>,
@@ -117,11 +118,13 @@ impl ShardShared {
         id: ShardId,
         io: Arc<ShardIo>,
         parker: Arc<Parker>,
+        clock: Clock,
         lifecycle: Arc<Lifecycle>,
     ) -> (ShardRef, Receiver<Command>) {
         let (inbox, commands) = Inbox::new(parker);
         let shared = Self {
             id,
+            clock,
             io,
             inbox: CachePadded::new(inbox),
             counters: CachePadded::default(),
@@ -274,13 +277,13 @@ impl Shard {
         handle: Handle,
         commands: Receiver<Command>,
         settings: Settings,
-        epoch: Instant,
     ) -> Self {
+        let timers = ShardTimers::new(shared.clock.epoch());
         Self {
             shared,
             handle,
             commands,
-            timers: RefCell::new(ShardTimers::new(epoch)),
+            timers: RefCell::new(timers),
             expired: RefCell::default(),
             settings,
         }

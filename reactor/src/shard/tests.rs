@@ -15,7 +15,7 @@ use crate::shard::parker::Parker;
 use crate::shard::{Settings, Shard, ShardId, ShardRef, ShardShared, current};
 use crate::shutdown::Lifecycle;
 use crate::task::spawn_here;
-use crate::time::sleep_until;
+use crate::time::{Clock, sleep_until};
 use crate::{budget, spawn_local, yield_now};
 
 const SETTINGS: Settings = Settings {
@@ -27,12 +27,19 @@ const SETTINGS: Settings = Settings {
 /// Makes the calling thread a shard that nobody drives, for the length of `test`.
 fn on_a_shard(test: impl FnOnce(&Shard, Instant) + Send + 'static) {
     let body = move || {
-        let (_driver, registry, notifier) = Driver::new(SETTINGS.events_per_poll).unwrap();
+        let clock = Clock::start();
+        let epoch = clock.epoch();
+        let (_driver, registry, notifier) = Driver::new(SETTINGS.events_per_poll, &clock).unwrap();
         let parker = Arc::new(Parker::new(notifier));
         let io = ShardIo::new(0, registry, Arc::clone(&parker));
         let lifecycle = Arc::new(Lifecycle::default());
-        let (shared, commands) =
-            ShardShared::new(ShardId::from_index(0), io, parker, Arc::clone(&lifecycle));
+        let (shared, commands) = ShardShared::new(
+            ShardId::from_index(0),
+            io,
+            parker,
+            clock,
+            Arc::clone(&lifecycle),
+        );
         let pool = PoolSettings {
             threads_max: 1,
             keep_alive: Duration::ZERO,
@@ -45,8 +52,7 @@ fn on_a_shard(test: impl FnOnce(&Shard, Instant) + Send + 'static) {
             Arc::clone(&lifecycle),
             BlockingPool::new(pool, lifecycle),
         );
-        let epoch = Instant::now();
-        let shard = Rc::new(Shard::new(shared, handle, commands, SETTINGS, epoch));
+        let shard = Rc::new(Shard::new(shared, handle, commands, SETTINGS));
         current::set(Rc::clone(&shard));
         test(&shard, epoch);
     };

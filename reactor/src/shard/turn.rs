@@ -16,17 +16,18 @@ use crate::shard::inbox::Command;
 use crate::shard::{Settings, Shard, current};
 use crate::sync::{Ordering, fence};
 use crate::task::JoinError;
+use crate::time::clock;
 
 /// Runs a shard on the calling thread until it is told to stop; then drops every task that is left, here.
 pub(crate) fn run(shard: &Rc<Shard>, driver: &mut Driver) -> io::Result<()> {
     let outcome = loop {
-        let timeout = shard.prepare_wait(Instant::now);
+        let timeout = shard.prepare_wait(|| shard.shared.clock.now());
         let waited = driver.wait(timeout);
         shard.shared.inbox.parker().awake();
         if let Err(error) = waited {
             break Err(error);
         }
-        shard.turn(driver.events(), Instant::now);
+        shard.turn(driver.events(), || shard.shared.clock.now());
         if shard.shared.is_stopping() {
             break Ok(());
         }
@@ -62,6 +63,7 @@ impl Shard {
         now: impl FnOnce() -> Instant,
     ) {
         self.shared.counters.turns.add_own(1);
+        clock::forget_turn();
         self.publish(events);
         self.fire_timers(now);
         self.take_inbox();
@@ -97,7 +99,8 @@ impl Shard {
         }
         // The wakers leave the store first: a waker may arm or drop timers.
         let mut expired = self.expired.take();
-        self.timers.borrow_mut().advance(now(), &mut expired);
+        let now = clock::turn_time(now);
+        self.timers.borrow_mut().advance(now, &mut expired);
         for waker in expired.drain(..) {
             self.wake_caught(waker);
         }

@@ -1,12 +1,25 @@
 //! Sleeps, deadlines and timeouts, on the timer store of a shard.
 //!
-//! Timers have a grain of one millisecond: a wait ends at the first turn of its shard after its deadline, never before it. A wait
-//! that is polled on a shard is armed in that shard's own store, with no lock, no system call and, once the store has grown, no
-//! allocation. A wait that is polled anywhere else asks a shard of its reactor to wake it (`remote.rs`), which costs an allocation
-//! and a message.
+//! A wait that is polled on a shard is armed in that shard's own store, with no lock, no system call and, once the store has grown,
+//! no allocation. A wait that is polled anywhere else asks a shard of its reactor to wake it (`remote.rs`), which costs an
+//! allocation and a message. Moving the deadline of either later, as an idle timeout does on every request, is one store.
+//!
+//! # Rounding
+//!
+//! Timers have a grain of one millisecond, counted from the reactor's start, and a deadline is rounded up to it: a wait never ends
+//! before its deadline, and is due less than a millisecond after it. It ends at the first turn of its shard from then on. A shard
+//! that sleeps is woken for it by the system, whose own grain may add another millisecond; a shard that is busy ends the turn under
+//! way first. Waits of one shard that are due together end in the order of their milliseconds.
+//!
+//! Time stands still during a turn for whoever asks [`coarse_now`], which is how a busy server counts deadlines without reading
+//! the clock for each.
+//!
+//! # Shutdown
 //!
 //! A sleep whose reactor shuts down ends at that moment, early, since nobody would be there to end it later.
 
+pub(crate) mod clock;
+mod interval;
 mod remote;
 mod sleep;
 mod timeout;
@@ -15,8 +28,10 @@ mod wheel;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
+pub(crate) use clock::Clock;
+pub use interval::{Interval, MissedTickBehavior, interval, interval_at};
 pub(crate) use remote::{RemoteTimer, RemoteTimers};
-pub use sleep::{Sleep, sleep, sleep_until};
+pub use sleep::{Sleep, coarse_now, sleep, sleep_until};
 pub use timeout::{Elapsed, Timeout, timeout, timeout_at};
 pub(crate) use wheel::TimerKey;
 use wheel::Wheel;
@@ -53,8 +68,8 @@ impl ShardTimers {
     /// How long the shard may sleep. The clock is read only where a timer is armed.
     pub(crate) fn until_next(&self, now: impl FnOnce() -> Instant) -> Option<Duration> {
         let next = self.wheel.next_expiry_ms()?;
-        let now_ms = millis_floor(now().saturating_duration_since(self.epoch));
-        Some(Duration::from_millis(next.saturating_sub(now_ms)))
+        let due = self.epoch.checked_add(Duration::from_millis(next));
+        Some(due.map_or(Duration::MAX, |due| due.saturating_duration_since(now())))
     }
 
     /// The first whole millisecond at or after the deadline, so that no timer fires early.

@@ -10,7 +10,7 @@ use crate::budget;
 use crate::handle::Handle;
 use crate::shard::inbox::Command;
 use crate::shard::{Shard, ShardRef, current};
-use crate::time::{RemoteTimer, TimerKey};
+use crate::time::{RemoteTimer, TimerKey, clock};
 
 /// What counts as "never" where a deadline is too far off for the clock to name: about thirty years.
 const FAR_FUTURE: Duration = Duration::from_secs(86_400 * 365 * 30);
@@ -38,8 +38,9 @@ const FAR_FUTURE: Duration = Duration::from_secs(86_400 * 365 * 30);
 /// ```
 #[track_caller]
 pub fn sleep(duration: Duration) -> Sleep {
-    let now = Instant::now();
-    sleep_until(now.checked_add(duration).unwrap_or(now + FAR_FUTURE))
+    let home = home();
+    let deadline = after(home.clock.now(), duration);
+    Sleep::new(home, deadline)
 }
 
 /// Waits until a point in time. Otherwise as [`sleep`].
@@ -53,36 +54,82 @@ pub fn sleep(duration: Duration) -> Sleep {
 /// Dropping it disarms the timer.
 #[track_caller]
 pub fn sleep_until(deadline: Instant) -> Sleep {
+    Sleep::new(home(), deadline)
+}
+
+/// The shard that will keep a timer which is made here.
+#[track_caller]
+fn home() -> ShardRef {
     let home = current::with(|shard| shard.map(|shard| ShardRef::clone(shard.shared_ref())));
-    let home = match home {
+    match home {
         Some(home) => home,
         None => Handle::current().any_shard(),
-    };
-    Sleep {
-        deadline,
-        home,
-        armed: Armed::No,
     }
+}
+
+/// A point in time so much later, or a far one where the clock cannot name it.
+pub(super) fn after(start: Instant, duration: Duration) -> Instant {
+    start
+        .checked_add(duration)
+        .unwrap_or_else(|| start + FAR_FUTURE)
+}
+
+/// The time as the current shard's turn saw it: never later than the clock, and at most one turn old.
+///
+/// The first caller of a turn reads the clock, where the turn has not done so for its timers, and the others get what it saw. So a
+/// server that moves an idle timeout with every request reads the clock once per turn and not once per request. A deadline counted
+/// from it comes early by as much as the turn has lasted. Off a shard it is the clock itself.
+///
+/// # Examples
+///
+/// ```
+/// use std::{pin::Pin, time::Duration};
+/// use reactor::time;
+///
+/// # let reactor = reactor::Reactor::builder().shards(1).build()?;
+/// # let task = reactor.handle().spawn(async {
+/// const LIMIT: Duration = Duration::from_secs(30);
+/// let mut idle = time::sleep(LIMIT);
+/// // Bytes have moved:
+/// Pin::new(&mut idle).reset(time::coarse_now() + LIMIT);
+/// # });
+/// # reactor.block_on(task)?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[inline]
+pub fn coarse_now() -> Instant {
+    clock::known_turn_time().unwrap_or_else(read_clock)
+}
+
+#[cold]
+fn read_clock() -> Instant {
+    current::with(|shard| match shard {
+        Some(shard) => clock::turn_time(|| shard.shared().clock.now()),
+        None => Instant::now(),
+    })
 }
 
 /// A wait for a deadline, from [`sleep`] or [`sleep_until`].
 ///
 /// `Unpin`, so that it can be kept in a struct and [`reset`](Self::reset): that is how an idle timeout is re-armed on every request
-/// at the cost of a few instructions.
+/// at the cost of a few instructions. `Send` and `Sync`: it may be made, polled, reset and dropped on different threads, of which
+/// the shard that polls it keeps its timer.
 #[must_use = "a sleep does nothing unless it is awaited"]
 pub struct Sleep {
     deadline: Instant,
     /// The shard that keeps the timer.
     home: ShardRef,
     armed: Armed,
+    /// Whether the deadline was moved to an earlier one, which may have passed though the timer has not fired.
+    moved_up: bool,
 }
 
 /// Where the timer is.
 enum Armed {
     No,
-    /// In the store of `home`, put there by `home` itself. It may have fired since.
+    /// In the store of `home`, put there by `home` itself, under this deadline or an earlier one. It may have fired since.
     AtHome(TimerKey),
-    /// `home` was asked by another thread to keep it.
+    /// `home` was asked by another thread to keep it, under this deadline or an earlier one.
     Remotely {
         timer: Arc<RemoteTimer>,
         /// Where `home` has it listed.
@@ -91,6 +138,15 @@ enum Armed {
 }
 
 impl Sleep {
+    fn new(home: ShardRef, deadline: Instant) -> Self {
+        Self {
+            deadline,
+            home,
+            armed: Armed::No,
+            moved_up: false,
+        }
+    }
+
     /// When the wait ends.
     pub fn deadline(&self) -> Instant {
         self.deadline
@@ -98,15 +154,32 @@ impl Sleep {
 
     /// Whether the deadline has passed, by the clock of now.
     pub fn is_elapsed(&self) -> bool {
-        Instant::now() >= self.deadline
+        self.now() >= self.deadline
+    }
+
+    /// What the clock that the wait goes by says.
+    pub(super) fn now(&self) -> Instant {
+        self.home.clock.now()
     }
 
     /// Moves the deadline, also of a wait that ended.
     ///
-    /// On the shard that keeps the timer this is O(1), without a lock, a system call or an allocation; a later deadline is one store.
-    /// A task that waits is woken by the new deadline without being polled in between.
+    /// A later deadline is one store, on any thread: the timer stays armed for the earlier one, at which the task is woken, polls,
+    /// and is armed again for the rest, once however often the deadline was moved meanwhile. An earlier deadline is O(1) and
+    /// without a lock, a system call or an allocation on the shard that keeps the timer; from elsewhere it is a message to it. A task
+    /// that waits need not be polled for either to hold.
     pub fn reset(mut self: Pin<&mut Self>, deadline: Instant) {
+        let earlier = deadline < self.deadline;
         self.deadline = deadline;
+        if earlier {
+            self.moved_up = true;
+            self.rearm();
+        }
+    }
+
+    /// Has an armed timer fire at the new deadline, which is earlier than the last one.
+    fn rearm(&mut self) {
+        let deadline = self.deadline;
         match &self.armed {
             Armed::No => {}
             Armed::AtHome(key) => {
@@ -248,6 +321,10 @@ impl Sleep {
     /// As `poll`, also for a task that has used its budget up.
     pub(super) fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let this = self;
+        if std::mem::take(&mut this.moved_up) && this.is_elapsed() {
+            // With no timer armed, what follows looks at the clock itself.
+            this.disarm();
+        }
         let polled = current::with(|shard| match shard {
             Some(shard) => {
                 // The shard that polls it keeps it, in its own store.

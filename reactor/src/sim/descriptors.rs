@@ -1,40 +1,18 @@
-//! A whole reactor on the simulated driver: descriptors that do not exist, and events at the test's word.
+//! Descriptors that do not exist, and events at the test's word.
 
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use crate::driver::report;
+use crate::sim::{DEADLINE, Simulated, clock, reactor, register};
 use crate::time::timeout;
-use crate::{Interest, Pinning, Placement, Reactor, Ready, Registration, is_shutdown_error};
-
-const DEADLINE: Duration = Duration::from_secs(20);
-
-/// A number that nothing here has open; nothing asks the system about it either.
-struct Simulated(RawFd);
-
-impl AsRawFd for Simulated {
-    fn as_raw_fd(&self) -> RawFd {
-        100_000 + self.0
-    }
-}
-
-fn reactor() -> Reactor {
-    Reactor::builder()
-        .shards(2)
-        .pinning(Pinning::None)
-        .build()
-        .unwrap()
-}
-
-fn register(reactor: &Reactor, fd: &Simulated) -> Registration {
-    let both = Interest::READABLE | Interest::WRITABLE;
-    Registration::new(reactor.handle(), Placement::Hash, fd, both, Ready::EMPTY).unwrap()
-}
+use crate::{Interest, Placement, Ready, Registration, is_shutdown_error};
 
 #[test]
 fn events_reach_the_tasks_that_wait_for_them() {
-    let reactor = reactor();
+    let reactor = reactor(2);
     let (woken, wakes) = channel();
     let fds: Vec<_> = (0..100).map(Simulated).collect();
     let tasks: Vec<_> = fds
@@ -71,7 +49,7 @@ fn events_reach_the_tasks_that_wait_for_them() {
 
 #[test]
 fn one_descriptor_registered_twice_is_refused_and_registers_again_after() {
-    let reactor = reactor();
+    let reactor = reactor(2);
     let fd = Simulated(1_000);
     let first = register(&reactor, &fd);
     let both = Interest::READABLE;
@@ -86,17 +64,18 @@ fn one_descriptor_registered_twice_is_refused_and_registers_again_after() {
 
 #[test]
 fn a_wait_ends_with_its_reactor() {
-    let reactor = reactor();
+    let reactor = reactor(2);
     let fd = Simulated(2_000);
     let registration = register(&reactor, &fd);
+    let registration = Arc::new(registration);
     let handle = reactor.handle().clone();
-    let early = handle.block_on(async {
-        timeout(
-            Duration::from_millis(5),
-            registration.ready(Interest::READABLE),
-        )
-        .await
+    let waits = Arc::clone(&registration);
+    let early = handle.spawn(async move {
+        let event = waits.ready(Interest::READABLE);
+        timeout(Duration::from_millis(5), event).await.map(drop)
     });
+    clock(&reactor).advance(Duration::from_millis(5));
+    let early = handle.block_on(early).unwrap();
     assert!(early.is_err(), "nothing was reported");
     drop(reactor);
     let error = handle

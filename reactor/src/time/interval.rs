@@ -1,0 +1,198 @@
+//! [`Interval`]: ticks at a steady rate, on one [`Sleep`] that is set anew for each.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use crate::time::sleep::{Sleep, after, sleep, sleep_until};
+
+/// A tick that comes this much late was not missed: what a turn or the grain of a timer costs shifts no schedule. As tokio's.
+const SLACK: Duration = Duration::from_millis(5);
+
+/// Ticks at once, and then once per `period`. Same as tokio's.
+///
+/// Ticks are due at the start and at whole periods after it. What happens to those that were not awaited in time is for
+/// [`Interval::set_missed_tick_behavior`] to say; by default all of them are made up for. An interval is no timer store entry
+/// between its ticks: it is armed by being polled.
+///
+/// # Panics
+///
+/// Panics where `period` is zero, and off a shard where there is no current reactor: see [`Handle::enter`](crate::Handle::enter).
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+///
+/// let reactor = reactor::Reactor::builder().shards(1).build()?;
+/// reactor.block_on(async {
+///     let mut interval = reactor::time::interval(Duration::from_millis(2));
+///     let first = interval.tick().await; // at once
+///     let second = interval.tick().await;
+///     assert_eq!(second - first, Duration::from_millis(2));
+/// });
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[track_caller]
+pub fn interval(period: Duration) -> Interval {
+    Interval::new(period, || sleep(Duration::ZERO))
+}
+
+/// Ticks at `start`, and then once per `period`. Otherwise as [`interval`].
+///
+/// # Panics
+///
+/// Panics where `period` is zero, and off a shard where there is no current reactor: see [`Handle::enter`](crate::Handle::enter).
+#[track_caller]
+pub fn interval_at(start: Instant, period: Duration) -> Interval {
+    Interval::new(period, || sleep_until(start))
+}
+
+/// What an [`Interval`] does about ticks that were due, more than 5 ms ago, before anybody awaited them. Same as tokio's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum MissedTickBehavior {
+    /// Ticks as fast as it is asked until it has caught up: every tick that was due comes, and the schedule stays.
+    ///
+    /// ```text
+    /// due:     1   2   3   4   5   6
+    /// awaited: 1   2           3 4 5 6     (the task was busy after the second)
+    /// ```
+    #[default]
+    Burst,
+    /// Counts the period from the late tick: none comes closer to another than a period, and the schedule moves.
+    ///
+    /// ```text
+    /// due:     1   2   3   4   5   6
+    /// awaited: 1   2         3   4   5
+    /// ```
+    Delay,
+    /// Leaves out the ticks that were missed and goes on with the next one that is due: the schedule stays.
+    ///
+    /// ```text
+    /// due:     1   2   3   4   5   6
+    /// awaited: 1   2         3 4   5
+    /// ```
+    Skip,
+}
+
+impl MissedTickBehavior {
+    /// When to tick after the tick that was due at `due` came at `now`, too late.
+    fn next(self, due: Instant, now: Instant, period: Duration) -> Instant {
+        match self {
+            Self::Burst => after(due, period),
+            Self::Delay => after(now, period),
+            Self::Skip => {
+                let into_period = remainder(now.saturating_duration_since(due), period);
+                after(now, period - into_period)
+            }
+        }
+    }
+}
+
+/// What is left of `duration` after whole periods.
+fn remainder(duration: Duration, period: Duration) -> Duration {
+    if duration < period {
+        return duration;
+    }
+    let nanos = duration.as_nanos() % period.as_nanos();
+    // The clock has not run for the 584 years that this would take.
+    u64::try_from(nanos).map_or(Duration::ZERO, Duration::from_nanos)
+}
+
+/// Ticks at a steady rate, from [`interval`] or [`interval_at`].
+#[must_use = "an interval does nothing unless its ticks are awaited"]
+pub struct Interval {
+    /// Its deadline is the next tick.
+    next: Sleep,
+    period: Duration,
+    missed: MissedTickBehavior,
+}
+
+impl Interval {
+    #[track_caller]
+    fn new(period: Duration, first: impl FnOnce() -> Sleep) -> Self {
+        assert!(
+            !period.is_zero(),
+            "the period of an interval must be more than zero"
+        );
+        Self {
+            next: first(),
+            period,
+            missed: MissedTickBehavior::default(),
+        }
+    }
+
+    /// Waits for the next tick, and returns when it was due.
+    ///
+    /// # Cancel safety
+    ///
+    /// A tick that was not returned is not lost: the next call waits for it, or has it at once.
+    pub async fn tick(&mut self) -> Instant {
+        poll_fn(|cx| self.poll_tick(cx)).await
+    }
+
+    /// Polls for the next tick, and returns when it was due. Where it is not, the task is woken then.
+    pub fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<Instant> {
+        ready!(Pin::new(&mut self.next).poll(cx));
+        let due = self.next.deadline();
+        let now = self.next.now();
+        let next = if now.saturating_duration_since(due) > SLACK {
+            self.missed.next(due, now, self.period)
+        } else {
+            after(due, self.period)
+        };
+        self.move_next(next);
+        Poll::Ready(due)
+    }
+
+    /// Starts over: the next tick is a period from now.
+    pub fn reset(&mut self) {
+        self.reset_after(self.period);
+    }
+
+    /// Starts over: the next tick is due now.
+    pub fn reset_immediately(&mut self) {
+        self.reset_after(Duration::ZERO);
+    }
+
+    /// Starts over: the next tick is so much from now.
+    pub fn reset_after(&mut self, wait: Duration) {
+        self.move_next(after(self.next.now(), wait));
+    }
+
+    /// Starts over: the next tick is at that time, which may have passed.
+    pub fn reset_at(&mut self, deadline: Instant) {
+        self.move_next(deadline);
+    }
+
+    fn move_next(&mut self, deadline: Instant) {
+        Pin::new(&mut self.next).reset(deadline);
+    }
+
+    /// The time between ticks.
+    pub fn period(&self) -> Duration {
+        self.period
+    }
+
+    /// What it does about ticks that were missed.
+    pub fn missed_tick_behavior(&self) -> MissedTickBehavior {
+        self.missed
+    }
+
+    /// Says what to do about ticks that were missed.
+    pub fn set_missed_tick_behavior(&mut self, behavior: MissedTickBehavior) {
+        self.missed = behavior;
+    }
+}
+
+impl fmt::Debug for Interval {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Interval")
+            .field("next", &self.next.deadline())
+            .field("period", &self.period)
+            .field("missed_tick_behavior", &self.missed)
+            .finish()
+    }
+}
