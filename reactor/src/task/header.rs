@@ -1,5 +1,5 @@
-//! The memory of a task: one allocation that holds the state word, the link for queues, the join waker and the future or
-//! its output.
+//! The head of a task's memory, which is one allocation: the state word, the link for queues, the join waker. The future or its output
+//! lies behind it (`cell.rs`).
 //!
 //! [`TaskRef`] is a counted reference that forgets the future's type; it is `Send`, because all it can do from another thread is
 //! count, wake and cancel. The future itself is touched by [`Runnable::run`] and [`TaskRef::end`] alone, which the shard
@@ -7,18 +7,16 @@
 
 #![expect(
     unsafe_code,
-    reason = "one allocation for header and future, reached through a vtable"
+    reason = "counted references, and a vtable to what lies behind the header"
 )]
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
 use std::ptr::NonNull;
 use std::task::{Context, Poll, Waker};
 
-use crate::panics::{caught, drop_payload};
-use crate::sync::{AtomicPtr, AtomicU32, Mutex, UnsafeCell};
+use crate::panics::caught;
+use crate::sync::{AtomicPtr, AtomicU32, Mutex};
 use crate::task::join::JoinError;
 use crate::task::state::{Output, Paused, Start, State, Wake};
 use crate::task::waker;
@@ -66,36 +64,39 @@ pub(crate) struct Header<S: 'static> {
     join_waker: Mutex<Option<Waker>>,
 }
 
-/// The header and what follows it in memory.
-#[repr(C)]
-struct Cell<F: Future, S: 'static> {
-    header: Header<S>,
-    stage: UnsafeCell<Stage<F>>,
-}
+/// References a new task starts with: the list of live tasks, the first run, the join handle.
+const INITIAL_REFS: usize = 3;
 
-enum Stage<F: Future> {
-    Future(F),
-    Output(Result<F::Output, JoinError>),
-    /// The future is dropped, and the output taken or dropped.
-    Empty,
+impl<S> Header<S> {
+    /// The head of a task with three references, queued for the first time.
+    pub(super) fn new(vtable: &'static Vtable<S>, scheduler: S) -> Self {
+        Self {
+            state: State::new(INITIAL_REFS),
+            vtable,
+            next: AtomicPtr::new(std::ptr::null_mut()),
+            scheduler,
+            live_index: AtomicU32::new(0),
+            join_waker: Mutex::new(None),
+        }
+    }
 }
 
 /// The operations that need the future's type. All are given a header that is the head of a `Cell<F, S>`.
-struct Vtable<S: 'static> {
+pub(super) struct Vtable<S: 'static> {
     /// Polls the future. 1. On the task's shard thread. 2. The state is RUNNING, by this caller.
-    poll: unsafe fn(NonNull<Header<S>>, &mut Context<'_>) -> Polled,
+    pub(super) poll: unsafe fn(NonNull<Header<S>>, &mut Context<'_>) -> Polled,
     /// Drops the future and stores an error as the output. The same demands, or the shard is shutting down and runs nothing.
-    cancel: unsafe fn(NonNull<Header<S>>, JoinError) -> Polled,
+    pub(super) cancel: unsafe fn(NonNull<Header<S>>, JoinError) -> Polled,
     /// Moves the output to the pointer, which is to a `Poll<Result<F::Output, JoinError>>`. The caller owns the output.
-    take_output: unsafe fn(NonNull<Header<S>>, *mut ()),
+    pub(super) take_output: unsafe fn(NonNull<Header<S>>, *mut ()),
     /// Drops the output; returns how many panics that took. The caller owns the output.
-    drop_output: unsafe fn(NonNull<Header<S>>) -> u32,
+    pub(super) drop_output: unsafe fn(NonNull<Header<S>>) -> u32,
     /// Frees the memory. The caller gave back the last reference.
-    dealloc: unsafe fn(NonNull<Header<S>>),
+    pub(super) dealloc: unsafe fn(NonNull<Header<S>>),
 }
 
 /// What a poll came to.
-enum Polled {
+pub(super) enum Polled {
     Pending,
     /// The output is stored and the future dropped; so many panics were caught.
     Done {
@@ -124,43 +125,11 @@ impl<S: Schedule> fmt::Debug for TaskRef<S> {
     }
 }
 
-/// References a new task starts with: the list of live tasks, the first run, the join handle.
-const INITIAL_REFS: usize = 3;
-
 /// A new task's three references.
-pub(crate) struct NewTask<S: Schedule> {
+pub(super) struct NewTask<S: Schedule> {
     pub(crate) live: TaskRef<S>,
     pub(crate) first_run: Runnable<S>,
     pub(crate) join: TaskRef<S>,
-}
-
-/// Puts a future into a task of its own.
-///
-/// # Safety
-///
-/// `F` may be moved to and dropped on the scheduler's home thread: it is `Send`, or the calling thread is that home.
-pub(super) unsafe fn allocate<F: Future, S: Schedule>(future: F, scheduler: S) -> NewTask<S> {
-    let cell = Box::new(Cell {
-        header: Header {
-            state: State::new(INITIAL_REFS),
-            vtable: Cell::<F, S>::VTABLE,
-            next: AtomicPtr::new(std::ptr::null_mut()),
-            scheduler,
-            live_index: AtomicU32::new(0),
-            join_waker: Mutex::new(None),
-        },
-        stage: UnsafeCell::new(Stage::Future(future)),
-    });
-    let header = NonNull::from(Box::leak(cell)).cast();
-    let reference = || TaskRef {
-        header,
-        _owns: PhantomData,
-    };
-    NewTask {
-        live: reference(),
-        first_run: Runnable(reference()),
-        join: reference(),
-    }
 }
 
 impl<S: Schedule> TaskRef<S> {
@@ -225,7 +194,7 @@ impl<S: Schedule> TaskRef<S> {
 
     /// # Safety
     ///
-    /// The pointer comes from `into_raw`, and is turned back once.
+    /// The pointer comes from `into_raw`, and is turned back once; or the task is new, and this is one of its first references.
     pub(super) unsafe fn from_raw(header: NonNull<Header<S>>) -> Self {
         Self {
             header,
@@ -407,112 +376,5 @@ impl<S: Schedule> Runnable<S> {
             }
             Paused::Requeue => Some(self),
         }
-    }
-}
-
-impl<F: Future, S: Schedule> Cell<F, S> {
-    const VTABLE: &'static Vtable<S> = &Vtable {
-        poll: Self::poll,
-        cancel: Self::cancel,
-        take_output: Self::take_output,
-        drop_output: Self::drop_output,
-        dealloc: Self::dealloc,
-    };
-
-    /// # Safety
-    ///
-    /// The header is the head of a live `Cell<F, S>`.
-    unsafe fn stage<'a>(header: NonNull<Header<S>>) -> &'a UnsafeCell<Stage<F>> {
-        // SAFETY: by the demand; `repr(C)` puts the header first. Only shared references to a Cell are ever made.
-        unsafe { &header.cast::<Self>().as_ref().stage }
-    }
-
-    unsafe fn poll(header: NonNull<Header<S>>, cx: &mut Context<'_>) -> Polled {
-        // SAFETY: the vtable belongs to this type.
-        let stage = unsafe { Self::stage(header) };
-        let poll = |stage: *mut Stage<F>| {
-            // SAFETY: RUNNING keeps everybody else away from the stage.
-            let Stage::Future(future) = (unsafe { &mut *stage }) else {
-                unreachable!("a task is polled before it completes")
-            };
-            // SAFETY: the future stays in the task's memory until `store` drops it there.
-            unsafe { Pin::new_unchecked(future) }.poll(cx)
-        };
-        match catch_unwind(AssertUnwindSafe(|| stage.with_mut(poll))) {
-            Ok(Poll::Pending) => Polled::Pending,
-            // SAFETY: as for this function.
-            Ok(Poll::Ready(output)) => unsafe { Self::store(stage, Ok(output), 0) },
-            // SAFETY: as for this function.
-            Err(payload) => unsafe { Self::store(stage, Err(JoinError::panicked(payload)), 1) },
-        }
-    }
-
-    unsafe fn cancel(header: NonNull<Header<S>>, error: JoinError) -> Polled {
-        // SAFETY: the vtable belongs to this type.
-        let stage = unsafe { Self::stage(header) };
-        // SAFETY: by the vtable's demand.
-        unsafe { Self::store(stage, Err(error), 0) }
-    }
-
-    /// Drops the future in place and puts the output there. A panic of the drop takes the place of a good output.
-    ///
-    /// # Safety
-    ///
-    /// The caller may touch the stage, on a thread where the future may be dropped.
-    unsafe fn store(
-        stage: &UnsafeCell<Stage<F>>,
-        output: Result<F::Output, JoinError>,
-        panics: u32,
-    ) -> Polled {
-        let dropped = catch_unwind(AssertUnwindSafe(|| {
-            stage.with_mut(|stage| {
-                // SAFETY: by the demand. An assignment drops the future where it lies, as its pinning asks, and writes the new
-                // value also when that drop unwinds.
-                unsafe { *stage = Stage::Empty };
-            });
-        }));
-        let (output, more_panics) = match dropped {
-            Ok(()) => (output, 0),
-            Err(payload) if output.is_ok() => {
-                let (_, panics) = caught(|| drop(output));
-                (Err(JoinError::panicked(payload)), 1 + panics)
-            }
-            Err(payload) => {
-                drop_payload(payload);
-                (output, 1)
-            }
-        };
-        // SAFETY: by the demand; what is overwritten is `Empty`.
-        stage.with_mut(|stage| unsafe { *stage = Stage::Output(output) });
-        Polled::Done {
-            panics: panics + more_panics,
-        }
-    }
-
-    unsafe fn take_output(header: NonNull<Header<S>>, target: *mut ()) {
-        // SAFETY: the vtable belongs to this type.
-        let stage = unsafe { Self::stage(header) };
-        // SAFETY: the caller owns the output.
-        let taken = stage.with_mut(|stage| unsafe { std::mem::replace(&mut *stage, Stage::Empty) });
-        let Stage::Output(output) = taken else {
-            unreachable!("an output is taken once, after the task completed")
-        };
-        // SAFETY: the target is a valid place of this type, by the vtable's demand.
-        unsafe { *target.cast() = Poll::Ready(output) };
-    }
-
-    unsafe fn drop_output(header: NonNull<Header<S>>) -> u32 {
-        // SAFETY: the vtable belongs to this type.
-        let stage = unsafe { Self::stage(header) };
-        // SAFETY: the caller owns the output.
-        let output =
-            stage.with_mut(|stage| unsafe { std::mem::replace(&mut *stage, Stage::Empty) });
-        caught(|| drop(output)).1
-    }
-
-    unsafe fn dealloc(header: NonNull<Header<S>>) {
-        // SAFETY: the memory came from a `Box<Cell<F, S>>` and this was the last reference. The stage holds no future (the list
-        // of live tasks keeps a reference until the task completed) and no output (the handle or the completer dropped it).
-        drop(unsafe { Box::from_raw(header.cast::<Self>().as_ptr()) });
     }
 }

@@ -5,6 +5,7 @@
 //! allocates), a panic in a future's drop is an error and not an abort, and the wake of a task on its own shard is one atomic
 //! operation and a push. `shard` decides where and when a task runs; this module never looks at a clock or a descriptor.
 
+mod cell;
 mod header;
 mod join;
 mod queue;

@@ -8,7 +8,8 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use crate::task::header::{NewTask, Runnable, Schedule, TaskRef, allocate};
+use crate::task::cell::allocate;
+use crate::task::header::{NewTask, Runnable, Schedule, TaskRef};
 
 /// Both halves of a new task: what waits for it, and what its shard has to queue. Where the shard refused it, there is nothing to
 /// queue, and the join half ends with an error at once.
