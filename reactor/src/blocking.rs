@@ -18,14 +18,23 @@ use std::thread;
 use std::time::Duration;
 
 use crate::handle::Handle;
+use crate::hooks::{Hooks, TaskPanic};
 use crate::metrics::{BlockingMetrics, Counter};
+use crate::shard::ShardId;
 use crate::shutdown::Lifecycle;
 use crate::sys::CpuMask;
-use crate::task::{JoinError, JoinHandle, Runnable, Schedule, TaskRef, spawn_send};
+use crate::task::{
+    JoinError, JoinHandle, Runnable, Schedule, SpawnSite, TaskId, TaskRef, spawn_job,
+};
 
 thread_local! {
-    /// The job that the calling thread runs, to be compared and nothing else.
-    static RUNS: Cell<*const JobScheduler> = const { Cell::new(ptr::null()) };
+    /// The job that the calling thread runs, by its scheduler's address (to be compared and nothing else) and its id.
+    static RUNS: Cell<Option<(*const JobScheduler, TaskId)>> = const { Cell::new(None) };
+}
+
+/// The job that the calling thread runs, if it runs one.
+pub(crate) fn current_job() -> Option<TaskId> {
+    RUNS.get().map(|(_, job)| job)
 }
 
 /// The builder's settings of the pool.
@@ -36,6 +45,7 @@ pub(crate) struct PoolSettings {
     pub(crate) thread_name: String,
     /// The mask of the thread that built the reactor, from before it was pinned if it is.
     pub(crate) mask: Option<CpuMask>,
+    pub(crate) hooks: Hooks,
 }
 
 /// A reactor's threads for blocking work.
@@ -78,7 +88,12 @@ impl BlockingPool {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn spawn<F, T>(self: &Arc<Self>, handle: &Handle, f: F) -> JoinHandle<T>
+    pub(crate) fn spawn<F, T>(
+        self: &Arc<Self>,
+        handle: &Handle,
+        f: F,
+        at: SpawnSite,
+    ) -> JoinHandle<T>
     where
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
@@ -87,7 +102,7 @@ impl BlockingPool {
             f: Some(f),
             handle: handle.clone(),
         };
-        let spawned = spawn_send(job, JobScheduler(Arc::clone(self)));
+        let spawned = spawn_job::<F, _, _>(job, JobScheduler(Arc::clone(self)), at);
         if let Some(job) = spawned.first_run {
             self.push(job);
         }
@@ -98,7 +113,7 @@ impl BlockingPool {
         let mut state = self.lock();
         if state.closed {
             drop(state);
-            return end_unrun(&job, JoinError::shutdown());
+            return end_unrun(&job, JoinError::shutdown(job.task().id()));
         }
         state.queue.push_back(job);
         // Each idle thread takes one job before it looks again, so a longer queue needs another thread.
@@ -127,7 +142,10 @@ impl BlockingPool {
         drop(state);
         let error = Arc::new(error);
         for job in stranded {
-            end_unrun(&job, JoinError::no_thread(Arc::clone(&error)));
+            end_unrun(
+                &job,
+                JoinError::no_thread(job.task().id(), Arc::clone(&error)),
+            );
         }
     }
 
@@ -169,7 +187,7 @@ impl BlockingPool {
         drop(state);
         self.changed.notify_all();
         for job in unrun {
-            end_unrun(&job, JoinError::shutdown());
+            end_unrun(&job, JoinError::shutdown(job.task().id()));
         }
     }
 
@@ -193,9 +211,9 @@ impl BlockingPool {
 
 /// Makes the calling thread a job's home, for as long as `f` takes.
 fn at_home<R>(job: &TaskRef<JobScheduler>, f: impl FnOnce() -> R) -> R {
-    RUNS.set(ptr::from_ref(job.scheduler()));
+    RUNS.set(Some((ptr::from_ref(job.scheduler()), job.id())));
     let result = f();
-    RUNS.set(ptr::null());
+    RUNS.set(None);
     result
 }
 
@@ -237,7 +255,8 @@ pub(crate) struct JobScheduler(Arc<BlockingPool>);
 // runnable (of which there is one) out of the queue, for as long as it runs or ends it.
 unsafe impl Schedule for JobScheduler {
     fn is_home(&self) -> bool {
-        ptr::eq(RUNS.get(), self)
+        RUNS.get()
+            .is_some_and(|(scheduler, _)| ptr::eq(scheduler, self))
     }
 
     fn adopt(&self, task: TaskRef<Self>) -> Result<(), TaskRef<Self>> {
@@ -255,10 +274,7 @@ unsafe impl Schedule for JobScheduler {
         unreachable!("a job is queued from its spawn to its one poll, so that no wake queues it")
     }
 
-    fn completed(&self, _: &TaskRef<Self>, panics: u32) {
-        if panics != 0 {
-            self.panicked(panics);
-        }
+    fn completed(&self, _: &TaskRef<Self>) {
         // A refused job ends on its spawner's thread, and was never adopted.
         if !self.is_home() {
             return;
@@ -272,8 +288,17 @@ unsafe impl Schedule for JobScheduler {
         }
     }
 
-    fn panicked(&self, panics: u32) {
-        self.0.panics.add_shared(u64::from(panics));
+    fn task_panicked(&self, panic: &TaskPanic<'_>) {
+        self.0.panics.add_shared(1);
+        self.0.settings.hooks.task_panicked(panic);
+    }
+
+    fn waker_panicked(&self) {
+        self.0.panics.add_shared(1);
+    }
+
+    fn shard(&self) -> Option<ShardId> {
+        None
     }
 
     fn abandoned(&self) -> bool {

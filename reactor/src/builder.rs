@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::context;
 use crate::handle::Handle;
+use crate::hooks::{Hooks, TaskPanic};
 use crate::placement::{Pinning, Placement};
 use crate::reactor::Reactor;
 use crate::shard::{Settings, ShardId};
@@ -44,6 +45,7 @@ pub struct Builder {
     pub(crate) thread_stack_size: Option<usize>,
     pub(crate) on_thread_start: Option<ThreadHook>,
     pub(crate) on_thread_stop: Option<ThreadHook>,
+    pub(crate) hooks: Hooks,
     pub(crate) blocking_threads_max: usize,
     pub(crate) blocking_keep_alive: Duration,
     pub(crate) settings: Settings,
@@ -59,6 +61,7 @@ impl Builder {
             thread_stack_size: None,
             on_thread_start: None,
             on_thread_stop: None,
+            hooks: Hooks::default(),
             blocking_threads_max: 512,
             blocking_keep_alive: Duration::from_secs(10),
             settings: Settings {
@@ -108,6 +111,32 @@ impl Builder {
     /// Called on each shard thread after its last task was dropped.
     pub fn on_thread_stop(mut self, hook: impl Fn(ShardId) + Send + Sync + 'static) -> Self {
         self.on_thread_stop = Some(Arc::new(hook));
+        self
+    }
+
+    /// Called with each panic of a task or of a blocking job, for a log: in a poll, in the drop of its future, in the drop of an output that
+    /// nobody wanted. It is caught, and counted in the metrics, with or without a hook.
+    ///
+    /// The hook runs where the panic was caught: on the task's shard, which it should not hold up, or on the thread that dropped the handle
+    /// of a task whose output panics. Its own panic is caught, and harms nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (sender, reports) = std::sync::mpsc::channel();
+    /// let reactor = reactor::Reactor::builder()
+    ///     .shards(1)
+    ///     .on_task_panic(move |panic| {
+    ///         let _ = sender.send(format!("{}: {:?}", panic.task(), panic.message()));
+    ///     })
+    ///     .build()?;
+    /// drop(reactor.handle().spawn(async { panic!("no such row") }));
+    /// let report = reports.recv().unwrap();
+    /// assert!(report.contains("on shard 0") && report.contains("no such row"), "{report}");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn on_task_panic(mut self, hook: impl Fn(&TaskPanic<'_>) + Send + Sync + 'static) -> Self {
+        self.hooks.on_task_panic = Some(Arc::new(hook));
         self
     }
 

@@ -15,7 +15,7 @@ use crate::shard::inbox::Command;
 use crate::shard::{ShardId, ShardRef, current};
 use crate::shutdown::{Lifecycle, ShutdownRequested};
 use crate::sync::{AtomicUsize, Ordering};
-use crate::task::{JoinHandle, Spawned, TaskRef, spawn_here, spawn_made, spawn_send};
+use crate::task::{JoinHandle, SpawnSite, Spawned, TaskRef, spawn_here, spawn_made, spawn_send};
 use crate::{block_on, sys};
 
 /// What [`Handle::current`] says where there is no reactor.
@@ -134,6 +134,7 @@ impl Handle {
     /// assert_eq!(reactor.block_on(sum)?, 2);
     /// # Ok::<(), std::io::Error>(())
     /// ```
+    #[track_caller]
     pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
     where
         F: Future<Output: Send> + Send + 'static,
@@ -142,7 +143,7 @@ impl Handle {
             Some(shard) => shard,
             None => self.any_shard(),
         };
-        JoinHandle::new(start(spawn_send(future, shard)))
+        JoinHandle::new(start(spawn_send(future, shard, SpawnSite::here())))
     }
 
     /// Has a shard call a closure and run the future it returns, which need not be `Send`.
@@ -174,18 +175,30 @@ impl Handle {
         M: FnOnce() -> F + Send + 'static,
         F: Future<Output: Send> + 'static,
     {
-        JoinHandle::new(start(spawn_made(make, ShardRef::clone(self.shard(shard)))))
+        self.spawn_made(shard, make, SpawnSite::here())
+    }
+
+    #[track_caller]
+    fn spawn_made<M, F>(&self, shard: ShardId, make: M, at: SpawnSite) -> JoinHandle<F::Output>
+    where
+        M: FnOnce() -> F + Send + 'static,
+        F: Future<Output: Send> + 'static,
+    {
+        let shard = ShardRef::clone(self.shard(shard));
+        JoinHandle::new(start(spawn_made(make, shard, at)))
     }
 
     /// As [`spawn_on`](Self::spawn_on), on every shard. The handles are in the shards' order.
+    #[track_caller]
     pub fn on_all_shards<M, F>(&self, make: M) -> Vec<JoinHandle<F::Output>>
     where
         M: Fn(ShardId) -> F + Clone + Send + 'static,
         F: Future<Output: Send> + 'static,
     {
+        let at = SpawnSite::here();
         let spawn = |shard| {
             let make = make.clone();
-            self.spawn_on(shard, move || make(shard))
+            self.spawn_made(shard, move || make(shard), at)
         };
         self.shards().map(spawn).collect()
     }
@@ -202,12 +215,13 @@ impl Handle {
     /// assert_eq!(reactor.block_on(sum)?, 500_000_500_000);
     /// # Ok::<(), std::io::Error>(())
     /// ```
+    #[track_caller]
     pub fn spawn_blocking<F, T>(&self, f: F) -> JoinHandle<T>
     where
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        self.shared.blocking.spawn(self, f)
+        self.shared.blocking.spawn(self, f, SpawnSite::here())
     }
 
     /// A snapshot of every shard's counters.
@@ -374,7 +388,7 @@ where
             "spawn_local is for tasks on a shard: from elsewhere use `Handle::spawn_on`, or `Handle::spawn` for a Send future"
         );
     };
-    JoinHandle::new(start(spawn_here(future, shard)))
+    JoinHandle::new(start(spawn_here(future, shard, SpawnSite::here())))
 }
 
 /// Gives the calling thread back the CPU mask that the process had before the first shard was pinned.

@@ -22,6 +22,7 @@ impl Counter {
     }
 
     /// Sets a gauge that only the calling thread ever writes.
+    #[inline]
     pub(crate) fn set_own(&self, value: u64) {
         self.0.store(value, Relaxed);
     }
@@ -47,6 +48,8 @@ pub(crate) struct ShardCounters {
     pub(crate) stale_events: Counter,
     pub(crate) polls: Counter,
     pub(crate) tasks_completed: Counter,
+    /// The id of the task that is polled now, or 0.
+    pub(crate) polling: Counter,
 }
 
 /// A look at every shard's counters, from [`Handle::metrics`](crate::Handle::metrics).

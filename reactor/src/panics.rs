@@ -22,6 +22,14 @@ pub(crate) fn caught<R>(f: impl FnOnce() -> R) -> (Option<R>, u32) {
     }
 }
 
+/// What a panic said, where it said something.
+pub(crate) fn message(payload: &(dyn Any + Send)) -> Option<&str> {
+    payload
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+}
+
 /// Drops what a panic carried. What is left after a few panics in its drop is leaked: there is nobody to report it to.
 #[cold]
 pub(crate) fn drop_payload(mut payload: Payload) {

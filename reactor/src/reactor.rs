@@ -195,6 +195,7 @@ impl Reactor {
                 parker,
                 clock.clone(),
                 Arc::clone(&lifecycle),
+                builder.hooks.clone(),
             );
             parts.push((driver, shared, commands));
         }
@@ -208,6 +209,7 @@ impl Reactor {
             keep_alive: builder.blocking_keep_alive,
             thread_name: builder.thread_name.clone(),
             mask,
+            hooks: builder.hooks.clone(),
         };
         let blocking = BlockingPool::new(settings, Arc::clone(&lifecycle));
         let handle = Handle::new(all, builder.placement, lifecycle, blocking);

@@ -9,8 +9,10 @@ use std::task::{Context, Poll, Waker};
 use loom::sync::{Arc, Notify};
 use loom::thread;
 
+use crate::hooks::TaskPanic;
+use crate::shard::ShardId;
 use crate::sync::{AtomicBool, Mutex, Ordering};
-use crate::task::{RawJoin, RemoteQueue, Runnable, Schedule, TaskRef, spawn_send};
+use crate::task::{RawJoin, RemoteQueue, Runnable, Schedule, SpawnSite, TaskRef, spawn_send};
 
 /// A shard in small: one queue for all wakes, and one thread that runs what is in it.
 struct ModelShard {
@@ -39,14 +41,21 @@ unsafe impl Schedule for ModelRef {
         shard.pushed.notify();
     }
 
-    fn completed(&self, _: &TaskRef<Self>, panics: u32) {
-        assert_eq!(panics, 0);
+    fn completed(&self, _: &TaskRef<Self>) {
         let live = self.live.lock().take();
         drop(live);
     }
 
-    fn panicked(&self, _: u32) {
-        panic!("no model panics");
+    fn task_panicked(&self, _: &TaskPanic<'_>) {
+        unreachable!("no model panics");
+    }
+
+    fn waker_panicked(&self) {
+        unreachable!("no model panics");
+    }
+
+    fn shard(&self) -> Option<ShardId> {
+        None
     }
 
     fn abandoned(&self) -> bool {
@@ -87,7 +96,7 @@ fn spawn<F>(shard: &ModelRef, future: F) -> RawJoin<F::Output, ModelRef>
 where
     F: Future<Output: Send> + Send + 'static,
 {
-    let spawned = spawn_send(future, StdArc::clone(shard));
+    let spawned = spawn_send(future, StdArc::clone(shard), SpawnSite::here());
     shard
         .queue
         .push(spawned.first_run.expect("the model's shard takes it"));

@@ -22,6 +22,7 @@ use crossbeam_channel::Receiver;
 use crossbeam_utils::CachePadded;
 
 use crate::handle::Handle;
+use crate::hooks::{Hooks, TaskPanic};
 use crate::io::ShardIo;
 use crate::metrics::{Counter, ShardCounters, ShardMetrics};
 use crate::shard::inbox::{Command, Inbox};
@@ -111,6 +112,7 @@ pub(crate) struct ShardShared {
     /// The CPU the thread is pinned to; set when it starts.
     pub(crate) cpu: OnceLock<Option<usize>>,
     pub(crate) lifecycle: Arc<Lifecycle>,
+    hooks: Hooks,
 }
 
 impl ShardShared {
@@ -120,6 +122,7 @@ impl ShardShared {
         parker: Arc<Parker>,
         clock: Clock,
         lifecycle: Arc<Lifecycle>,
+        hooks: Hooks,
     ) -> (ShardRef, Receiver<Command>) {
         let (inbox, commands) = Inbox::new(parker);
         let shared = Self {
@@ -137,6 +140,7 @@ impl ShardShared {
             abandoned: AtomicBool::new(false),
             cpu: OnceLock::new(),
             lifecycle,
+            hooks,
         };
         (Arc::new(shared), commands)
     }
@@ -174,9 +178,9 @@ impl ShardShared {
         // ORDERING [abandon], partner [abandon-look]: a handle that stores its waker before this is woken below, one that does so
         // after it sees the flag; the join waker's lock orders the two.
         self.abandoned.store(true, Ordering::Release);
-        let tasks: u32 = self.live.all().iter().map(TaskRef::wake_join).sum();
-        let timers = self.remote_timers.wake_all();
-        self.panics.add_shared(u64::from(tasks + timers));
+        self.live.all().iter().for_each(TaskRef::wake_join);
+        let panics = self.remote_timers.wake_all();
+        self.panics.add_shared(u64::from(panics));
     }
 
     /// A snapshot of what the shard counts.
@@ -220,13 +224,10 @@ unsafe impl Schedule for ShardRef {
         }
     }
 
-    fn completed(&self, task: &TaskRef<Self>, panics: u32) {
+    fn completed(&self, task: &TaskRef<Self>) {
         // A refused task ends on its spawner's thread, and was never this shard's.
         if self.is_home() {
             self.counters.tasks_completed.add_own(1);
-        }
-        if panics != 0 {
-            self.panicked(panics);
         }
         if self.live.remove(task) == Remaining::None {
             self.lifecycle.is_idle();
@@ -234,8 +235,18 @@ unsafe impl Schedule for ShardRef {
     }
 
     #[cold]
-    fn panicked(&self, panics: u32) {
-        self.panics.add_shared(u64::from(panics));
+    fn task_panicked(&self, panic: &TaskPanic<'_>) {
+        self.panics.add_shared(1);
+        self.hooks.task_panicked(panic);
+    }
+
+    #[cold]
+    fn waker_panicked(&self) {
+        self.panics.add_shared(1);
+    }
+
+    fn shard(&self) -> Option<ShardId> {
+        Some(self.id)
     }
 
     fn abandoned(&self) -> bool {

@@ -9,12 +9,13 @@ use std::time::{Duration, Instant};
 use crate::blocking::{BlockingPool, PoolSettings};
 use crate::driver::Driver;
 use crate::handle::Handle;
+use crate::hooks::Hooks;
 use crate::io::ShardIo;
 use crate::placement::Placement;
 use crate::shard::parker::Parker;
 use crate::shard::{Settings, Shard, ShardId, ShardRef, ShardShared, current};
 use crate::shutdown::Lifecycle;
-use crate::task::spawn_here;
+use crate::task::{SpawnSite, spawn_here};
 use crate::time::{Clock, sleep_until};
 use crate::{budget, spawn_local, yield_now};
 
@@ -39,12 +40,14 @@ fn on_a_shard(test: impl FnOnce(&Shard, Instant) + Send + 'static) {
             parker,
             clock,
             Arc::clone(&lifecycle),
+            Hooks::default(),
         );
         let pool = PoolSettings {
             threads_max: 1,
             keep_alive: Duration::ZERO,
             thread_name: "test".to_owned(),
             mask: None,
+            hooks: Hooks::default(),
         };
         let handle = Handle::new(
             Box::new([ShardRef::clone(&shared)]),
@@ -244,7 +247,11 @@ fn a_wake_that_arrives_after_the_end_leaves_nothing_behind() {
             std::future::pending::<()>().await;
         };
         // What another thread holds that has set SCHEDULED, and has not pushed yet.
-        let spawned = spawn_here(future, ShardRef::clone(shard.shared_ref()));
+        let spawned = spawn_here(
+            future,
+            ShardRef::clone(shard.shared_ref()),
+            SpawnSite::here(),
+        );
         let in_flight = spawned.first_run.unwrap();
         drop(crate::JoinHandle::<()>::new(spawned.join));
         shard.end();

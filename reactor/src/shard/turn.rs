@@ -137,26 +137,31 @@ impl Shard {
             task_budget,
             ..
         } = self.settings;
+        let counters = &self.shared.counters;
+        let polls_before = counters.polls.get();
         let mut polls = 0;
         while polls < event_interval {
             let Some(task) = current::pop() else {
                 break;
             };
             polls += 1;
+            // Both before the poll: a look from outside has to tell one poll from the next (`stall.rs`).
+            counters.polling.set_own(task.task().id().to_bits());
+            counters.polls.set_own(polls_before + u64::from(polls));
             budget::begin(task_budget);
             if let Some(task) = task.run() {
                 self.push_local(task);
             }
         }
+        counters.polling.set_own(0);
         budget::end();
-        self.shared.counters.polls.add_own(u64::from(polls));
     }
 
     /// Ends the shard: refuses new tasks, then drops every future here, whatever they do in their drops.
     pub(super) fn end(&self) {
         self.shared.live.close();
         while let Some(task) = self.shared.live.any() {
-            task.end(JoinError::shutdown());
+            task.end(JoinError::shutdown(task.id()));
         }
         self.shared.inbox.close();
         self.shared.ended.store(true, Ordering::Relaxed);

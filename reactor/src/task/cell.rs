@@ -6,15 +6,20 @@
     reason = "the future lies behind a header that does not know its type"
 )]
 
+use std::any::type_name;
+use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::ptr::NonNull;
 use std::task::{Context, Poll};
 
-use crate::panics::{caught, drop_payload};
+use crate::hooks::PanicPlace;
+use crate::panics::{Payload, drop_payload};
 use crate::sync::UnsafeCell;
 use crate::task::header::{Header, NewTask, Polled, Runnable, Schedule, TaskRef, Vtable};
 use crate::task::join::JoinError;
+use crate::task::meta::TaskId;
+use crate::task::site::SpawnSite;
 
 /// The header and what follows it in memory.
 #[repr(C)]
@@ -30,14 +35,18 @@ enum Stage<F: Future> {
     Empty,
 }
 
-/// Puts a future into a task of its own.
+/// Puts a future into a task of its own, which reports call after the type `Name`.
 ///
 /// # Safety
 ///
 /// `F` may be moved to and dropped on the scheduler's home thread: it is `Send`, or the calling thread is that home.
-pub(super) unsafe fn allocate<F: Future, S: Schedule>(future: F, scheduler: S) -> NewTask<S> {
+pub(super) unsafe fn allocate<Name, F: Future, S: Schedule>(
+    future: F,
+    scheduler: S,
+    spawned_at: SpawnSite,
+) -> NewTask<S> {
     let cell = Box::new(Cell {
-        header: Header::new(Cell::<F, S>::VTABLE, scheduler),
+        header: Header::new(Named::<Name, F, S>::VTABLE, scheduler, spawned_at),
         stage: UnsafeCell::new(Stage::Future(future)),
     });
     let header = NonNull::from(Box::leak(cell)).cast();
@@ -50,15 +59,41 @@ pub(super) unsafe fn allocate<F: Future, S: Schedule>(future: F, scheduler: S) -
     }
 }
 
-impl<F: Future, S: Schedule> Cell<F, S> {
-    const VTABLE: &'static Vtable<S> = &Vtable {
-        poll: Self::poll,
-        cancel: Self::cancel,
-        take_output: Self::take_output,
-        drop_output: Self::drop_output,
-        dealloc: Self::dealloc,
-    };
+/// Runs code of the future's or the output's author. Its panic is reported before it is given back.
+#[inline]
+fn guarded<S: Schedule, R>(
+    header: NonNull<Header<S>>,
+    place: PanicPlace,
+    f: impl FnOnce() -> R,
+) -> Result<R, Payload> {
+    catch_unwind(AssertUnwindSafe(f)).inspect_err(|payload| {
+        // SAFETY: whoever calls the vtable has a reference to the task.
+        unsafe { header.as_ref() }.report(place, payload);
+    })
+}
 
+/// Drops an output that nobody wants.
+fn drop_guarded<S: Schedule>(header: NonNull<Header<S>>, output: impl Sized) {
+    if let Err(payload) = guarded(header, PanicPlace::OutputDrop, || drop(output)) {
+        drop_payload(payload);
+    }
+}
+
+/// The vtable of a `Cell<F, S>` whose task is called after `Name`.
+struct Named<Name, F, S>(PhantomData<(Name, F, S)>);
+
+impl<Name, F: Future, S: Schedule> Named<Name, F, S> {
+    const VTABLE: &'static Vtable<S> = &Vtable {
+        poll: Cell::<F, S>::poll,
+        cancel: Cell::<F, S>::cancel,
+        take_output: Cell::<F, S>::take_output,
+        drop_output: Cell::<F, S>::drop_output,
+        dealloc: Cell::<F, S>::dealloc,
+        future: type_name::<Name>,
+    };
+}
+
+impl<F: Future, S: Schedule> Cell<F, S> {
     /// # Safety
     ///
     /// The header is the head of a live `Cell<F, S>`.
@@ -78,55 +113,49 @@ impl<F: Future, S: Schedule> Cell<F, S> {
             // SAFETY: the future stays in the task's memory until `store` drops it there.
             unsafe { Pin::new_unchecked(future) }.poll(cx)
         };
-        match catch_unwind(AssertUnwindSafe(|| stage.with_mut(poll))) {
-            Ok(Poll::Pending) => Polled::Pending,
-            // SAFETY: as for this function.
-            Ok(Poll::Ready(output)) => unsafe { Self::store(stage, Ok(output), 0) },
-            // SAFETY: as for this function.
-            Err(payload) => unsafe { Self::store(stage, Err(JoinError::panicked(payload)), 1) },
-        }
+        let output = match guarded(header, PanicPlace::Poll, || stage.with_mut(poll)) {
+            Ok(Poll::Pending) => return Polled::Pending,
+            Ok(Poll::Ready(output)) => Ok(output),
+            Err(payload) => Err(JoinError::panicked(TaskId::of(header), payload)),
+        };
+        // SAFETY: as for this function.
+        unsafe { Self::store(header, output) }
     }
 
     unsafe fn cancel(header: NonNull<Header<S>>, error: JoinError) -> Polled {
-        // SAFETY: the vtable belongs to this type.
-        let stage = unsafe { Self::stage(header) };
         // SAFETY: by the vtable's demand.
-        unsafe { Self::store(stage, Err(error), 0) }
+        unsafe { Self::store(header, Err(error)) }
     }
 
     /// Drops the future in place and puts the output there. A panic of the drop takes the place of a good output.
     ///
     /// # Safety
     ///
-    /// The caller may touch the stage, on a thread where the future may be dropped.
-    unsafe fn store(
-        stage: &UnsafeCell<Stage<F>>,
-        output: Result<F::Output, JoinError>,
-        panics: u32,
-    ) -> Polled {
-        let dropped = catch_unwind(AssertUnwindSafe(|| {
+    /// The header is the head of a live `Cell<F, S>`, whose stage the caller may touch, on a thread where the future may be dropped.
+    unsafe fn store(header: NonNull<Header<S>>, output: Result<F::Output, JoinError>) -> Polled {
+        // SAFETY: by the demand.
+        let stage = unsafe { Self::stage(header) };
+        let dropped = guarded(header, PanicPlace::FutureDrop, || {
             stage.with_mut(|stage| {
                 // SAFETY: by the demand. An assignment drops the future where it lies, as its pinning asks, and writes the new
                 // value also when that drop unwinds.
                 unsafe { *stage = Stage::Empty };
             });
-        }));
-        let (output, more_panics) = match dropped {
-            Ok(()) => (output, 0),
-            Err(payload) if output.is_ok() => {
-                let (_, panics) = caught(|| drop(output));
-                (Err(JoinError::panicked(payload)), 1 + panics)
+        });
+        let output = match (dropped, output) {
+            (Ok(()), output) => output,
+            (Err(payload), Ok(output)) => {
+                drop_guarded(header, output);
+                Err(JoinError::panicked(TaskId::of(header), payload))
             }
-            Err(payload) => {
+            (Err(payload), Err(error)) => {
                 drop_payload(payload);
-                (output, 1)
+                Err(error)
             }
         };
         // SAFETY: by the demand; what is overwritten is `Empty`.
         stage.with_mut(|stage| unsafe { *stage = Stage::Output(output) });
-        Polled::Done {
-            panics: panics + more_panics,
-        }
+        Polled::Done
     }
 
     unsafe fn take_output(header: NonNull<Header<S>>, target: *mut ()) {
@@ -141,13 +170,13 @@ impl<F: Future, S: Schedule> Cell<F, S> {
         unsafe { *target.cast() = Poll::Ready(output) };
     }
 
-    unsafe fn drop_output(header: NonNull<Header<S>>) -> u32 {
+    unsafe fn drop_output(header: NonNull<Header<S>>) {
         // SAFETY: the vtable belongs to this type.
         let stage = unsafe { Self::stage(header) };
         // SAFETY: the caller owns the output.
         let output =
             stage.with_mut(|stage| unsafe { std::mem::replace(&mut *stage, Stage::Empty) });
-        caught(|| drop(output)).1
+        drop_guarded(header, output);
     }
 
     unsafe fn dealloc(header: NonNull<Header<S>>) {
@@ -156,3 +185,7 @@ impl<F: Future, S: Schedule> Cell<F, S> {
         drop(unsafe { Box::from_raw(header.cast::<Self>().as_ptr()) });
     }
 }
+
+// A header is counted by the ten thousand: ARCHITECTURE.md says this number.
+#[cfg(not(reactor_loom))]
+const _: () = assert!(size_of::<Header<crate::shard::ShardRef>>() == 64);

@@ -15,9 +15,13 @@ use std::marker::PhantomData;
 use std::ptr::NonNull;
 use std::task::{Context, Poll, Waker};
 
-use crate::panics::caught;
+use crate::hooks::{PanicPlace, TaskPanic};
+use crate::panics::{Payload, caught};
+use crate::shard::ShardId;
 use crate::sync::{AtomicPtr, AtomicU32, Mutex};
 use crate::task::join::JoinError;
+use crate::task::meta::{TaskId, TaskMeta};
+use crate::task::site::SpawnSite;
 use crate::task::state::{Output, Paused, Start, State, Wake};
 use crate::task::waker;
 
@@ -39,12 +43,18 @@ pub(crate) unsafe trait Schedule: Sized + Send + Sync + 'static {
     /// There is no `self`: once the task is in another thread's queue it may end and be freed, and its scheduler with it.
     fn schedule(task: Runnable<Self>);
 
-    /// The task's future is gone; `panics` counts what was caught on the way. Called before the output is announced, at home, or
-    /// on the spawner's thread for a task that was refused.
-    fn completed(&self, task: &TaskRef<Self>, panics: u32);
+    /// The task's future is gone. Called before the output is announced, at home, or on the spawner's thread for a task that was
+    /// refused.
+    fn completed(&self, task: &TaskRef<Self>);
 
-    /// So many panics were caught in waking who waits for a task, or in dropping an output that nobody wants.
-    fn panicked(&self, panics: u32);
+    /// A panic of a task was caught: on the task's home, on the thread of a handle that drops an output, or on that of a refused spawn.
+    fn task_panicked(&self, panic: &TaskPanic<'_>);
+
+    /// Waking who waits for a task panicked.
+    fn waker_panicked(&self);
+
+    /// The shard that runs the tasks, if it is one.
+    fn shard(&self) -> Option<ShardId>;
 
     /// Whether the shard was given up with its tasks (it was stuck in a poll when the reactor shut down).
     fn abandoned(&self) -> bool;
@@ -60,6 +70,7 @@ pub(crate) struct Header<S: 'static> {
     pub(super) scheduler: S,
     /// The task's index in its shard's list of live tasks. Written under that list's lock.
     live_index: AtomicU32,
+    spawned_at: SpawnSite,
     /// Who waits for the output. Taken out before it is woken or dropped.
     join_waker: Mutex<Option<Waker>>,
 }
@@ -69,15 +80,41 @@ const INITIAL_REFS: usize = 3;
 
 impl<S> Header<S> {
     /// The head of a task with three references, queued for the first time.
-    pub(super) fn new(vtable: &'static Vtable<S>, scheduler: S) -> Self {
+    pub(super) fn new(vtable: &'static Vtable<S>, scheduler: S, spawned_at: SpawnSite) -> Self {
         Self {
             state: State::new(INITIAL_REFS),
             vtable,
             next: AtomicPtr::new(std::ptr::null_mut()),
             scheduler,
             live_index: AtomicU32::new(0),
+            spawned_at,
             join_waker: Mutex::new(None),
         }
+    }
+}
+
+impl<S: Schedule> Header<S> {
+    fn id(&self) -> TaskId {
+        TaskId::of(NonNull::from(self))
+    }
+
+    fn meta(&self) -> TaskMeta {
+        TaskMeta {
+            id: self.id(),
+            shard: self.scheduler.shard(),
+            future: (self.vtable.future)(),
+            spawned_at: self.spawned_at.location(),
+        }
+    }
+
+    /// Tells the scheduler of a panic that was caught.
+    #[cold]
+    pub(super) fn report(&self, place: PanicPlace, payload: &Payload) {
+        self.scheduler.task_panicked(&TaskPanic {
+            task: self.meta(),
+            place,
+            payload: &**payload,
+        });
     }
 }
 
@@ -89,19 +126,20 @@ pub(super) struct Vtable<S: 'static> {
     pub(super) cancel: unsafe fn(NonNull<Header<S>>, JoinError) -> Polled,
     /// Moves the output to the pointer, which is to a `Poll<Result<F::Output, JoinError>>`. The caller owns the output.
     pub(super) take_output: unsafe fn(NonNull<Header<S>>, *mut ()),
-    /// Drops the output; returns how many panics that took. The caller owns the output.
-    pub(super) drop_output: unsafe fn(NonNull<Header<S>>) -> u32,
+    /// Drops the output. The caller owns it.
+    pub(super) drop_output: unsafe fn(NonNull<Header<S>>),
     /// Frees the memory. The caller gave back the last reference.
     pub(super) dealloc: unsafe fn(NonNull<Header<S>>),
+    /// What the task is called after in reports.
+    pub(super) future: fn() -> &'static str,
 }
 
 /// What a poll came to.
+#[derive(PartialEq, Eq)]
 pub(super) enum Polled {
     Pending,
-    /// The output is stored and the future dropped; so many panics were caught.
-    Done {
-        panics: u32,
-    },
+    /// The output is stored and the future dropped.
+    Done,
 }
 
 /// One counted reference to a task.
@@ -149,6 +187,11 @@ impl<S: Schedule> TaskRef<S> {
     #[inline]
     pub(crate) fn scheduler(&self) -> &S {
         &self.header().scheduler
+    }
+
+    #[inline]
+    pub(crate) fn id(&self) -> TaskId {
+        TaskId::of(self.header)
     }
 
     /// Whether both refer to one task.
@@ -225,7 +268,7 @@ impl<S: Schedule> TaskRef<S> {
     /// The task was allocated by the calling thread just now, was not adopted, and nobody else has seen it.
     pub(super) unsafe fn refuse(&self) {
         // SAFETY: nobody polls it, and the future was this thread's a moment ago.
-        unsafe { self.end_with(JoinError::shutdown()) };
+        unsafe { self.end_with(JoinError::shutdown(self.id())) };
     }
 
     /// # Safety
@@ -233,31 +276,28 @@ impl<S: Schedule> TaskRef<S> {
     /// The future is there, may be dropped on this thread, and no poll of it is under way.
     unsafe fn end_with(&self, error: JoinError) {
         // SAFETY: by the demand.
-        let polled = unsafe { (self.header().vtable.cancel)(self.header, error) };
-        self.finish(polled);
+        unsafe { (self.header().vtable.cancel)(self.header, error) };
+        self.finish();
     }
 
     /// Announces a stored output and wakes who waits for it. The task leaves the counts first, so that whoever learns of its end
     /// finds them without it.
-    fn finish(&self, polled: Polled) {
-        let Polled::Done { panics } = polled else {
-            unreachable!("only a task that is done is finished")
-        };
-        self.scheduler().completed(self, panics);
-        let late = match self.header().state.complete() {
+    fn finish(&self) {
+        self.scheduler().completed(self);
+        match self.header().state.complete() {
             Output::ForHandle => self.wake_join(),
             // SAFETY: the state word says that no handle owns the output, so this side does.
             Output::Unwanted => unsafe { (self.header().vtable.drop_output)(self.header) },
-        };
-        if late != 0 {
-            self.scheduler().panicked(late);
         }
     }
 
-    /// Wakes whoever waits for the output. Returns how many panics that took.
-    pub(crate) fn wake_join(&self) -> u32 {
+    /// Wakes whoever waits for the output.
+    pub(crate) fn wake_join(&self) {
         let waiting = self.join_waker().lock().take();
-        caught(|| waiting.map(Waker::wake)).1
+        let (_, panics) = caught(|| waiting.map(Waker::wake));
+        if panics != 0 {
+            self.scheduler().waker_panicked();
+        }
     }
 
     pub(super) fn is_completed(&self) -> bool {
@@ -293,10 +333,7 @@ impl<S: Schedule> TaskRef<S> {
     pub(super) unsafe fn detach(&self) {
         if self.header().state.detach() == Output::ForHandle {
             // SAFETY: the state word says that the task completed while the handle was there, so the output is the handle's.
-            let panics = unsafe { (self.header().vtable.drop_output)(self.header) };
-            if panics != 0 {
-                self.scheduler().panicked(panics);
-            }
+            unsafe { (self.header().vtable.drop_output)(self.header) };
         }
         self.forget_join();
     }
@@ -361,11 +398,11 @@ impl<S: Schedule> Runnable<S> {
             }
             // SAFETY: as above.
             Start::Cancel => unsafe {
-                (header.vtable.cancel)(self.0.header, JoinError::cancelled())
+                (header.vtable.cancel)(self.0.header, JoinError::cancelled(self.0.id()))
             },
         };
-        if matches!(polled, Polled::Done { .. }) {
-            self.0.finish(polled);
+        if polled == Polled::Done {
+            self.0.finish();
             return None;
         }
         match header.state.pause() {

@@ -20,9 +20,10 @@ use std::task::{Context, Poll, ready};
 
 use crate::blocking::JobScheduler;
 use crate::budget;
-use crate::panics::Payload;
+use crate::panics::{Payload, message};
 use crate::shard::ShardRef;
 use crate::task::header::{Schedule, TaskRef};
+use crate::task::meta::TaskId;
 
 /// Waits for a task to end and takes its output.
 ///
@@ -89,6 +90,14 @@ impl<T> JoinHandle<T> {
                 Of::Task(raw) => Of::Task(TaskRef::clone(raw.task())),
                 Of::Job(raw) => Of::Job(TaskRef::clone(raw.task())),
             },
+        }
+    }
+
+    /// The task's id, which also its [`JoinError`] and the hooks of the builder name.
+    pub fn id(&self) -> TaskId {
+        match &self.of {
+            Of::Task(raw) => raw.task().id(),
+            Of::Job(raw) => raw.task().id(),
         }
     }
 
@@ -183,7 +192,7 @@ impl<T, S: Schedule> RawJoin<T, S> {
             // SAFETY: (1) this is the join handle, the task has completed, and `taken` was false. (2) `new` was told so.
             Poll::Ready(unsafe { self.task.take_output() })
         } else {
-            Poll::Ready(Err(JoinError::shutdown()))
+            Poll::Ready(Err(JoinError::shutdown(self.task.id())))
         }
     }
 }
@@ -216,6 +225,14 @@ impl AbortHandle {
         }
     }
 
+    /// The task's id: see [`JoinHandle::id`].
+    pub fn id(&self) -> TaskId {
+        match &self.of {
+            Of::Task(task) => task.id(),
+            Of::Job(job) => job.id(),
+        }
+    }
+
     /// Whether the task has ended.
     pub fn is_finished(&self) -> bool {
         match &self.of {
@@ -235,6 +252,7 @@ impl fmt::Debug for AbortHandle {
 
 /// Why a task gave no output.
 pub struct JoinError {
+    task: TaskId,
     cause: Cause,
 }
 
@@ -253,38 +271,37 @@ struct Panic(Payload);
 unsafe impl Sync for Panic {}
 
 impl Panic {
-    /// What the panic said, where it said something.
     fn message(&self) -> Option<&str> {
-        let Self(payload) = self;
-        payload
-            .downcast_ref::<&str>()
-            .copied()
-            .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+        message(&*self.0)
     }
 }
 
 impl JoinError {
-    pub(crate) fn cancelled() -> Self {
+    pub(crate) fn cancelled(task: TaskId) -> Self {
         Self {
+            task,
             cause: Cause::Cancelled,
         }
     }
 
-    pub(crate) fn shutdown() -> Self {
+    pub(crate) fn shutdown(task: TaskId) -> Self {
         Self {
+            task,
             cause: Cause::Shutdown,
         }
     }
 
     /// For a job of `spawn_blocking` that no thread could be started for.
-    pub(crate) fn no_thread(error: Arc<io::Error>) -> Self {
+    pub(crate) fn no_thread(job: TaskId, error: Arc<io::Error>) -> Self {
         Self {
+            task: job,
             cause: Cause::NoThread(error),
         }
     }
 
-    pub(crate) fn panicked(payload: Payload) -> Self {
+    pub(crate) fn panicked(task: TaskId, payload: Payload) -> Self {
         Self {
+            task,
             cause: Cause::Panicked(Panic(payload)),
         }
     }
@@ -323,8 +340,13 @@ impl JoinError {
     pub fn try_into_panic(self) -> Result<Box<dyn Any + Send>, Self> {
         match self.cause {
             Cause::Panicked(Panic(payload)) => Ok(payload),
-            cause => Err(Self { cause }),
+            cause => Err(Self { cause, ..self }),
         }
+    }
+
+    /// The task that gave no output.
+    pub fn id(&self) -> TaskId {
+        self.task
     }
 }
 

@@ -8,7 +8,9 @@
 mod cell;
 mod header;
 mod join;
+mod meta;
 mod queue;
+mod site;
 mod spawn;
 mod state;
 mod waker;
@@ -17,5 +19,7 @@ pub(crate) use header::{Runnable, Schedule, TaskRef};
 #[cfg(all(test, reactor_loom))]
 pub(crate) use join::RawJoin;
 pub use join::{AbortHandle, JoinError, JoinHandle};
+pub use meta::{TaskId, TaskMeta};
 pub(crate) use queue::{LocalQueue, RemoteQueue};
-pub(crate) use spawn::{Spawned, spawn_here, spawn_made, spawn_send};
+pub(crate) use site::SpawnSite;
+pub(crate) use spawn::{Spawned, spawn_here, spawn_job, spawn_made, spawn_send};

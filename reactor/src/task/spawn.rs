@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 
 use crate::task::cell::allocate;
 use crate::task::header::{NewTask, Runnable, Schedule, TaskRef};
+use crate::task::site::SpawnSite;
 
 /// Both halves of a new task: what waits for it, and what its shard has to queue. Where the shard refused it, there is nothing to
 /// queue, and the join half ends with an error at once.
@@ -19,17 +20,27 @@ pub(crate) struct Spawned<S: Schedule> {
 }
 
 /// A future that may run anywhere.
-pub(crate) fn spawn_send<F, S>(future: F, scheduler: S) -> Spawned<S>
+pub(crate) fn spawn_send<F, S>(future: F, scheduler: S, at: SpawnSite) -> Spawned<S>
 where
     F: Future<Output: Send> + Send + 'static,
     S: Schedule,
 {
     // SAFETY: the future is Send.
-    unsafe { spawn(future, scheduler) }
+    unsafe { spawn::<F, F, S>(future, scheduler, at) }
+}
+
+/// A future that may run anywhere, called after the closure in it.
+pub(crate) fn spawn_job<Closure, F, S>(job: F, scheduler: S, at: SpawnSite) -> Spawned<S>
+where
+    F: Future<Output: Send> + Send + 'static,
+    S: Schedule,
+{
+    // SAFETY: the future is Send.
+    unsafe { spawn::<Closure, F, S>(job, scheduler, at) }
 }
 
 /// A future that stays on the calling thread, which is the scheduler's home.
-pub(crate) fn spawn_here<F, S>(future: F, scheduler: S) -> Spawned<S>
+pub(crate) fn spawn_here<F, S>(future: F, scheduler: S, at: SpawnSite) -> Spawned<S>
 where
     F: Future + 'static,
     S: Schedule,
@@ -39,24 +50,24 @@ where
         "a future that is not Send is spawned on the shard that runs it"
     );
     // SAFETY: asserted above.
-    unsafe { spawn(future, scheduler) }
+    unsafe { spawn::<F, F, S>(future, scheduler, at) }
 }
 
 /// A future that is made, polled and dropped on the scheduler's home, by a closure that may travel there.
-pub(crate) fn spawn_made<M, F, S>(make: M, scheduler: S) -> Spawned<S>
+pub(crate) fn spawn_made<M, F, S>(make: M, scheduler: S, at: SpawnSite) -> Spawned<S>
 where
     M: FnOnce() -> F + Send + 'static,
     F: Future<Output: Send> + 'static,
     S: Schedule,
 {
     // SAFETY: until its first poll, which is at home, `Made` holds the closure alone, and that is Send.
-    unsafe { spawn(Made::Closure(Some(make)), scheduler) }
+    unsafe { spawn::<F, _, S>(Made::Closure(Some(make)), scheduler, at) }
 }
 
 /// # Safety
 ///
 /// As for `allocate`.
-unsafe fn spawn<F, S>(future: F, scheduler: S) -> Spawned<S>
+unsafe fn spawn<Name, F, S>(future: F, scheduler: S, at: SpawnSite) -> Spawned<S>
 where
     F: Future + 'static,
     S: Schedule,
@@ -66,7 +77,7 @@ where
         live,
         first_run,
         join,
-    } = unsafe { allocate(future, scheduler) };
+    } = unsafe { allocate::<Name, F, S>(future, scheduler, at) };
     match join.scheduler().adopt(live) {
         Ok(()) => Spawned {
             join,

@@ -1,0 +1,85 @@
+//! What a [`Builder`](crate::Builder)'s hooks are told, and how they are called: their panics harm nothing.
+
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::panics::{caught, message};
+use crate::task::TaskMeta;
+
+/// Called with each panic of a task.
+pub(crate) type PanicHook = Arc<dyn Fn(&TaskPanic<'_>) + Send + Sync>;
+
+/// The hooks that are called while a reactor runs.
+#[derive(Clone, Default)]
+pub(crate) struct Hooks {
+    pub(crate) on_task_panic: Option<PanicHook>,
+}
+
+impl Hooks {
+    #[cold]
+    pub(crate) fn task_panicked(&self, panic: &TaskPanic<'_>) {
+        if let Some(hook) = &self.on_task_panic {
+            caught(|| hook(panic));
+        }
+    }
+}
+
+impl fmt::Debug for Hooks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hooks")
+            .field("on_task_panic", &self.on_task_panic.is_some())
+            .finish()
+    }
+}
+
+/// What of a task panicked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum PanicPlace {
+    /// A poll of its future, or the closure of a blocking job. Its handle gives the panic as an error.
+    Poll,
+    /// The drop of its future, after it completed or was cancelled. Its handle gives the panic as an error, unless it has another one.
+    FutureDrop,
+    /// The drop of its output, which nobody wanted. This is the only place that hears of it.
+    OutputDrop,
+}
+
+/// A panic of a task, as [`Builder::on_task_panic`](crate::Builder::on_task_panic) is told of it.
+pub struct TaskPanic<'a> {
+    pub(crate) task: TaskMeta,
+    pub(crate) place: PanicPlace,
+    pub(crate) payload: &'a (dyn Any + Send),
+}
+
+impl TaskPanic<'_> {
+    /// Whose panic it is.
+    pub fn task(&self) -> &TaskMeta {
+        &self.task
+    }
+
+    /// What panicked.
+    pub fn place(&self) -> PanicPlace {
+        self.place
+    }
+
+    /// What the panic said, where it said something: the text of `panic!`.
+    pub fn message(&self) -> Option<&str> {
+        message(self.payload)
+    }
+
+    /// What the panic carries.
+    pub fn payload(&self) -> &(dyn Any + Send) {
+        self.payload
+    }
+}
+
+impl fmt::Debug for TaskPanic<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TaskPanic")
+            .field("task", &self.task)
+            .field("place", &self.place)
+            .field("message", &self.message())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,106 @@
+//! What tells one task from others: for handles, for hooks, and for the people who read their reports.
+
+use std::fmt;
+use std::num::NonZeroU64;
+use std::panic::Location;
+use std::ptr::NonNull;
+
+use crate::blocking;
+use crate::shard::{Shard, ShardId, current};
+
+/// Names a task among those that there are at the same time: once a task has ended and its handles are gone, another may get the same.
+/// As tokio's `task::Id`.
+///
+/// # Examples
+///
+/// ```
+/// let reactor = reactor::Reactor::builder().shards(1).build()?;
+/// let task = reactor.handle().spawn(async { reactor::TaskId::current() });
+/// let id = task.id();
+/// assert_eq!(reactor.block_on(task)?, Some(id));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TaskId(NonZeroU64);
+
+impl TaskId {
+    /// Of the task whose memory is there.
+    #[inline]
+    pub(super) fn of<T>(task: NonNull<T>) -> Self {
+        Self(NonZeroU64::try_from(task.addr()).expect("64-bit targets only"))
+    }
+
+    /// The task that the calling thread polls now, or the blocking job that it runs.
+    pub fn current() -> Option<Self> {
+        let polled =
+            |shard: Option<&Shard>| Self::from_bits(shard?.shared().counters.polling.get());
+        current::with(polled).or_else(blocking::current_job)
+    }
+
+    pub(crate) fn from_bits(bits: u64) -> Option<Self> {
+        NonZeroU64::new(bits).map(Self)
+    }
+
+    #[inline]
+    pub(crate) fn to_bits(self) -> u64 {
+        self.0.get()
+    }
+}
+
+impl fmt::Display for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:x}", self.0)
+    }
+}
+
+impl fmt::Debug for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TaskId({self})")
+    }
+}
+
+/// What is known of a task, for the hooks of a [`Builder`](crate::Builder). As tokio's `TaskMeta`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TaskMeta {
+    pub(crate) id: TaskId,
+    pub(crate) shard: Option<ShardId>,
+    pub(crate) future: &'static str,
+    pub(crate) spawned_at: Option<&'static Location<'static>>,
+}
+
+impl TaskMeta {
+    /// The task's id.
+    pub fn id(&self) -> TaskId {
+        self.id
+    }
+
+    /// The shard it runs on; `None` for a job of [`spawn_blocking`](crate::spawn_blocking).
+    pub fn shard(&self) -> Option<ShardId> {
+        self.shard
+    }
+
+    /// The type of its future (or of its closure, for a blocking job) as the compiler writes it: for an async block the function that it
+    /// is in. Meant for people: the form may change with the compiler.
+    pub fn future(&self) -> &'static str {
+        self.future
+    }
+
+    /// The line that spawned it. Not known where the program is loaded in parts that are far from each other in memory.
+    pub fn spawned_at(&self) -> Option<&'static Location<'static>> {
+        self.spawned_at
+    }
+}
+
+impl fmt::Display for TaskMeta {
+    /// For example `task 5581a0 of app::serve::{{closure}}, spawned at src/main.rs:12:9, on shard 3`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "task {} of {}", self.id, self.future)?;
+        if let Some(location) = self.spawned_at {
+            write!(f, ", spawned at {location}")?;
+        }
+        if let Some(shard) = self.shard {
+            write!(f, ", on shard {shard}")?;
+        }
+        Ok(())
+    }
+}
