@@ -16,6 +16,8 @@ fn source_of(module: &str) -> Option<String> {
         format!("tests/parity/cases/{module}.rs"),
         format!("tests/{module}.rs"),
         format!("tests/kinds/{module}.rs"),
+        format!("tests/net/{module}.rs"),
+        format!("tests/net/cases/{module}.rs"),
         format!("src/{module}/tests.rs"),
     ];
     homes

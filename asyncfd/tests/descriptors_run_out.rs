@@ -14,7 +14,7 @@ const EMFILE: i32 = 24;
 #[test]
 fn accept_returns_the_error_and_the_connection_still_waits() {
     run_off_shard(|| async {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let _client = std::net::TcpStream::connect(address).unwrap();
         listener

@@ -10,6 +10,7 @@ mod common;
 
 use std::io::{self, IoSlice, IoSliceMut, Write};
 use std::mem::MaybeUninit;
+use std::net::Ipv4Addr;
 use std::os::fd::AsFd;
 use std::pin::pin;
 
@@ -273,7 +274,7 @@ fn a_vectored_write_goes_by_what_the_kernel_was_given() {
 #[test]
 fn accepting_one_does_not_clear() {
     run(|| async {
-        let listener = TcpListener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let _clients: Vec<_> = (0..4)
             .map(|_| std::net::TcpStream::connect(address).unwrap())

@@ -77,7 +77,7 @@ fn ten_thousand_short_connections_leave_nothing_behind() {
     let before = (open_descriptors(), registrations_and_tasks(&handle));
 
     common::within_deadline(&reactor, async {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let server = handle.spawn(serve(listener));
         let clients: Vec<_> = (0..CLIENTS)

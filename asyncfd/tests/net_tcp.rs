@@ -9,7 +9,7 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use asyncfd::net::{TcpListener, TcpStream};
+use asyncfd::net::{TcpListener, TcpSocket, TcpStream};
 use asyncfd::{Interest, Ready};
 use reactor::{Handle, Placement, Reactor, ShardId};
 use socket2::{Domain, Socket, Type};
@@ -31,8 +31,13 @@ fn deserted() -> (Socket, SocketAddr) {
     (socket, address)
 }
 
+/// A socket that was set up with socket2.
+fn configured(socket: Socket) -> TcpSocket {
+    TcpSocket::try_from(OwnedFd::from(socket)).unwrap()
+}
+
 async fn connected() -> (TcpStream, TcpStream) {
-    let listener = TcpListener::bind(loopback()).unwrap();
+    let listener = TcpListener::bind(loopback()).await.unwrap();
     let client = TcpStream::connect(listener.local_addr().unwrap())
         .await
         .unwrap();
@@ -118,13 +123,13 @@ fn connecting_where_nobody_listens_is_refused() {
 #[test]
 fn connecting_from_a_bound_socket_keeps_its_address() {
     run(|| async {
-        let listener = TcpListener::bind(loopback()).unwrap();
+        let listener = TcpListener::bind(loopback()).await.unwrap();
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         socket
             .bind(&SocketAddr::from(([127, 0, 0, 2], 0)).into())
             .unwrap();
         let address = listener.local_addr().unwrap();
-        let client = TcpStream::connect_from(socket, address).await.unwrap();
+        let client = configured(socket).connect(address).await.unwrap();
         let (_server, peer) = listener.accept().await.unwrap();
         assert_eq!(peer.ip(), Ipv4Addr::new(127, 0, 0, 2));
         assert_eq!(client.local_addr().unwrap(), peer);
@@ -134,7 +139,7 @@ fn connecting_from_a_bound_socket_keeps_its_address() {
 
         let (_socket, address) = deserted();
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        let error = TcpStream::connect_from(socket, address).await.unwrap_err();
+        let error = configured(socket).connect(address).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
     });
 }
@@ -184,7 +189,7 @@ fn giving_a_connect_up_closes_its_socket() {
 fn an_accepted_stream_is_tried_before_its_first_event() {
     // On the shard, so that no turn of its loop comes between.
     run_on_shard(|| async {
-        let listener = TcpListener::bind(loopback()).unwrap();
+        let listener = TcpListener::bind(loopback()).await.unwrap();
         let mut client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         client.write_all(b"abc").unwrap();
         let (server, _) = listener.accept().await.unwrap();
@@ -211,7 +216,7 @@ fn an_accepted_stream_is_tried_before_its_first_event() {
 #[test]
 fn an_early_guess_costs_one_try_and_no_more() {
     run_on_shard(|| async {
-        let listener = TcpListener::bind(loopback()).unwrap();
+        let listener = TcpListener::bind(loopback()).await.unwrap();
         let client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (server, _) = listener.accept().await.unwrap();
         // Nothing was sent: the guess is wrong, and the wait that follows is a true one.
@@ -232,7 +237,7 @@ fn an_early_guess_costs_one_try_and_no_more() {
 #[test]
 fn what_accept_std_returns_is_non_blocking_closed_on_exec_and_not_registered() {
     run(|| async {
-        let listener = TcpListener::bind(loopback()).unwrap();
+        let listener = TcpListener::bind(loopback()).await.unwrap();
         let _client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let before = Handle::current().metrics().shards[0].registrations;
         let (server, _) = listener.accept_std().await.unwrap();
@@ -250,7 +255,7 @@ fn sockets_register_on_the_shard_where_they_are_made() {
     for shard in reactor.handle().shards() {
         let task = reactor.handle().spawn_on(shard, move || async move {
             assert_eq!(ShardId::current(), Some(shard));
-            let listener = TcpListener::bind(loopback()).unwrap();
+            let listener = TcpListener::bind(loopback()).await.unwrap();
             assert_eq!(listener.shard(), shard);
             for _ in 0..8 {
                 let client = TcpStream::connect(listener.local_addr().unwrap())
@@ -285,7 +290,7 @@ fn off_the_shards_the_reactor_places_them() {
     let _entered = reactor.enter();
     // All alive at once, so that their numbers differ and a hash would spread them.
     let sockets: Vec<_> = (0..16)
-        .map(|_| TcpListener::bind(loopback()).unwrap())
+        .map(|_| TcpListener::from_std(std::net::TcpListener::bind(loopback()).unwrap()).unwrap())
         .collect();
     assert!(sockets.iter().all(|socket| socket.shard() == last));
 }
@@ -300,7 +305,8 @@ fn without_a_reactor_the_constructors_panic_and_blame_their_caller() {
     let listener = std::net::TcpListener::bind(loopback()).unwrap();
     let stream = || tcp_pair().0;
     let fd = || OwnedFd::from(tcp_pair().0);
-    this(panic_of(|| TcpListener::bind(loopback())), line!());
+    let socket = TcpSocket::new_v4().unwrap();
+    this(panic_of(|| socket.listen(1)), line!());
     this(panic_of(|| TcpListener::from_std(listener)), line!());
     this(panic_of(|| TcpStream::from_std(stream())), line!());
     this(panic_of(|| TcpStream::from_accepted(stream())), line!());
@@ -429,7 +435,7 @@ fn it_converts_from_and_to_other_types() {
         server.write_all(b"abc").unwrap();
         assert_eq!(client.read(&mut [0; 8]).await.unwrap(), 3);
 
-        let listener = TcpListener::bind(loopback()).unwrap();
+        let listener = TcpListener::bind(loopback()).await.unwrap();
         let address = listener.local_addr().unwrap();
         let listener = TcpListener::try_from(OwnedFd::from(listener)).unwrap();
         let listener = TcpListener::from_std(listener.into_std().unwrap()).unwrap();

@@ -4,31 +4,12 @@ mod common;
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::path::PathBuf;
 
 use asyncfd::net::{UnixListener, UnixStream};
 use reactor::Handle;
 
 use common::support::pair;
-use common::{run, run_on_shard};
-
-/// A path of its own for each test, whose socket goes away with it.
-struct SocketPath(PathBuf);
-
-impl SocketPath {
-    fn new(name: &str) -> Self {
-        let file = format!("asyncfd-{name}-{}", std::process::id());
-        let path = std::env::temp_dir().join(file);
-        let _ = std::fs::remove_file(&path);
-        Self(path)
-    }
-}
-
-impl Drop for SocketPath {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
+use common::{SocketPath, run, run_on_shard};
 
 #[test]
 fn connect_accept_and_echo() {

@@ -7,10 +7,11 @@
 use std::future::{Future, poll_fn};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::task::{Poll, ready};
 
 use asyncfd::AsyncFd;
-use asyncfd::net::TcpStream;
+use asyncfd::net::{TcpSocket, TcpStream};
 use reactor::{Handle, Placement};
 use socket2::Socket;
 
@@ -52,13 +53,19 @@ fn produce(
     })
 }
 
+/// Connects a socket that is set up, and registers it on the current shard.
+async fn connect(socket: Socket, target: SocketAddr) -> io::Result<TcpStream> {
+    let socket = TcpSocket::try_from(OwnedFd::from(socket))?;
+    socket.connect(target).await
+}
+
 /// `asyncfd::net::TcpStream`, which knows from a short transfer that a socket is drained.
 #[derive(Debug)]
 pub(crate) struct Helpers(TcpStream);
 
 impl Transport for Helpers {
     async fn connect(socket: Socket, target: SocketAddr) -> io::Result<Self> {
-        TcpStream::connect_from(socket, target).await.map(Self)
+        connect(socket, target).await.map(Self)
     }
 
     fn read(&self, scratch: &Scratch) -> impl Future<Output = io::Result<usize>> {
@@ -97,7 +104,7 @@ async fn connect_bare(
     socket: Socket,
     target: SocketAddr,
 ) -> io::Result<AsyncFd<std::net::TcpStream>> {
-    let stream = TcpStream::connect_from(socket, target).await?.into_std()?;
+    let stream = connect(socket, target).await?.into_std()?;
     Ok(AsyncFd::new_on(
         &Handle::current(),
         Placement::Current,

@@ -8,35 +8,83 @@
 //! | readiness is cleared after | for |
 //! |---|---|
 //! | a transfer of `0 < n < len` bytes | TCP reads and writes, Unix-stream writes |
-//! | EAGAIN only | `peek`, `accept`, Unix-stream reads (a message that carries descriptors ends a read early) |
+//! | EAGAIN only | datagrams, `peek`, `accept`, Unix-stream reads (a message that carries descriptors ends a read early) |
 //!
 //! Urgent data and kernel TLS end TCP reads early too; see [`TcpStream::set_short_read_drains`].
 //!
 //! A socket registers on the current shard when there is one, so that the task that made it and the
 //! socket share a thread; elsewhere by the current reactor's placement. What
-//! [`accept`](TcpListener::accept) returns is tried before its first event.
+//! [`accept`](TcpListener::accept) returns is tried before its first event, and what was just made is
+//! ready for sending.
 //!
-//! The [`AsyncFd`] inside is reachable through `as_async_fd`, and `into_std` leads
-//! back.
+//! # Options
+//!
+//! The commonest have methods. All others are reached from outside: every type here has
+//! [`AsFd`], which is what socket2's `SockRef` asks for, and a socket that has to be set up before
+//! it is bound, connected or listens comes in through `from_std`, or as an [`OwnedFd`]. No type of
+//! socket2 is part of this interface, so any version of it will do.
+//!
+//! ```
+//! use std::net::{Ipv4Addr, SocketAddr};
+//! use std::time::Duration;
+//!
+//! use asyncfd::net::{TcpListener, TcpStream, UdpSocket};
+//! use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
+//!
+//! # fn main() -> std::io::Result<()> {
+//! let reactor = reactor::Reactor::builder().shards(1).build()?;
+//! reactor.block_on(async {
+//!     // On a socket that is in use:
+//!     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+//!     let stream = TcpStream::connect(listener.local_addr()?).await?;
+//!     let keepalive = TcpKeepalive::new().with_time(Duration::from_secs(60));
+//!     SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
+//!
+//!     // Before it is bound:
+//!     let socket = Socket::new(Domain::IPV4, Type::DGRAM, None)?;
+//!     socket.set_reuse_address(true)?;
+//!     socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
+//!     let udp = UdpSocket::from_std(socket.into())?;
+//!     udp.send_to(b"hello", udp.local_addr()?).await?;
+//!     Ok(())
+//! })
+//! # }
+//! ```
+//!
+//! [`TcpSocket`] is the same for TCP without socket2.
+//!
+//! # What is inside
+//!
+//! The [`AsyncFd`] is reachable through `as_async_fd`, and `into_std` leads back. System calls of
+//! your own go through `try_io` and `async_io`.
 
 #![forbid(unsafe_code)]
 
+mod datagram;
+mod listener;
 mod operations;
+mod resolve;
+mod socket;
 mod split;
 mod stream;
 mod sys;
 pub mod tcp;
+mod udp;
 pub mod unix;
 
 use std::io;
+#[cfg(doc)]
+use std::os::fd::OwnedFd;
 use std::os::fd::{AsFd, AsRawFd};
 
 use reactor::{Handle, Interest, Placement, Ready, ShardId};
 
 use crate::{AsyncFd, nonblocking};
 
-pub use tcp::{TcpListener, TcpStream};
-pub use unix::{UnixListener, UnixStream};
+pub use resolve::ToSocketAddrs;
+pub use tcp::{TcpListener, TcpSocket, TcpStream};
+pub use udp::UdpSocket;
+pub use unix::{UnixDatagram, UnixListener, UnixStream};
 
 /// Registers a socket where the module's documentation says, with the readiness that is assumed at
 /// birth.

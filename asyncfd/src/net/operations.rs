@@ -1,19 +1,57 @@
 //! What the sockets do, as operations for the loops of `io.rs`: each with its system call and its
 //! draining rule.
 //!
-//! Tested in `tests/draining.rs`.
+//! [`Receive`] and [`Transmit`] and their vectored forms move bytes of a stream, and may take a
+//! short transfer for the last one. Everything else (datagrams, `peek`, `accept`) is a closure
+//! for [`Input`] or [`Output`], where only EAGAIN is proof. Tested in `tests/draining.rs` and
+//! `tests/draining_datagrams.rs`.
 
 #![forbid(unsafe_code)]
 
 use std::io::{self, IoSlice, IoSliceMut};
-use std::net::SocketAddr;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use reactor::{Direction, Interest, Registration};
 
 use super::sys;
 use crate::AsyncFd;
 use crate::io::{Operation, ShortTransfer};
+
+/// How bytes get into an object and out of it: as on a stream socket, unless it says otherwise.
+pub(super) trait Transport: AsRawFd + AsFd {
+    #[inline]
+    fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        sys::recv(self, buffer)
+    }
+
+    #[inline]
+    fn transmit(&self, bytes: &[u8]) -> io::Result<usize> {
+        sys::send(self, bytes)
+    }
+
+    fn transmit_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        sys::send_vectored(self, slices)
+    }
+}
+
+impl Transport for std::net::TcpStream {}
+
+impl Transport for std::os::unix::net::UnixStream {}
+
+/// An end of a pipe.
+impl Transport for OwnedFd {
+    fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        sys::read(self, buffer)
+    }
+
+    fn transmit(&self, bytes: &[u8]) -> io::Result<usize> {
+        sys::write(self, bytes)
+    }
+
+    fn transmit_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        sys::write_vectored(self, slices)
+    }
+}
 
 /// The head of an [`Operation`]: in which direction it goes.
 macro_rules! direction {
@@ -42,13 +80,13 @@ pub(super) struct Receive<'a, 'b, T: AsRawFd> {
     pub(super) short: ShortTransfer,
 }
 
-impl<T: AsRawFd + AsFd> Operation for Receive<'_, '_, T> {
+impl<T: Transport> Operation for Receive<'_, '_, T> {
     type Output = usize;
     direction!(read);
 
     #[inline]
     fn call(&mut self) -> io::Result<usize> {
-        sys::recv(self.fd.get_ref(), self.buffer)
+        self.fd.get_ref().receive(self.buffer)
     }
 
     #[inline]
@@ -64,7 +102,7 @@ pub(super) struct ReceiveVectored<'a, 'b, 'c, T: AsRawFd> {
     pub(super) short: ShortTransfer,
 }
 
-impl<T: AsRawFd + AsFd> Operation for ReceiveVectored<'_, '_, '_, T> {
+impl<T: Transport> Operation for ReceiveVectored<'_, '_, '_, T> {
     type Output = usize;
     direction!(read);
 
@@ -77,34 +115,19 @@ impl<T: AsRawFd + AsFd> Operation for ReceiveVectored<'_, '_, '_, T> {
     }
 }
 
-/// Reads and takes nothing off, so that however little it returns, all of it is still there.
-pub(super) struct Peek<'a, 'b, T: AsRawFd> {
-    pub(super) fd: &'a AsyncFd<T>,
-    pub(super) buffer: &'b mut [u8],
-}
-
-impl<T: AsRawFd + AsFd> Operation for Peek<'_, '_, T> {
-    type Output = usize;
-    direction!(read);
-
-    fn call(&mut self) -> io::Result<usize> {
-        sys::peek(self.fd.get_ref(), self.buffer)
-    }
-}
-
-/// Writes what there is room for. Both kinds of stream take less only when their buffer is full.
+/// Writes what there is room for. Streams and pipes take less only when their buffer is full.
 pub(super) struct Transmit<'a, 'b, T: AsRawFd> {
     pub(super) fd: &'a AsyncFd<T>,
     pub(super) bytes: &'b [u8],
 }
 
-impl<T: AsRawFd + AsFd> Operation for Transmit<'_, '_, T> {
+impl<T: Transport> Operation for Transmit<'_, '_, T> {
     type Output = usize;
     direction!(write);
 
     #[inline]
     fn call(&mut self) -> io::Result<usize> {
-        sys::send(self.fd.get_ref(), self.bytes)
+        self.fd.get_ref().transmit(self.bytes)
     }
 
     #[inline]
@@ -119,12 +142,12 @@ pub(super) struct TransmitVectored<'a, 'b, 'c, T: AsRawFd> {
     pub(super) slices: &'b [IoSlice<'c>],
 }
 
-impl<T: AsRawFd + AsFd> Operation for TransmitVectored<'_, '_, '_, T> {
+impl<T: Transport> Operation for TransmitVectored<'_, '_, '_, T> {
     type Output = usize;
     direction!(write);
 
     fn call(&mut self) -> io::Result<usize> {
-        sys::send_vectored(self.fd.get_ref(), self.slices)
+        self.fd.get_ref().transmit_vectored(self.slices)
     }
 
     fn drains(&self, &n: &usize) -> bool {
@@ -132,31 +155,18 @@ impl<T: AsRawFd + AsFd> Operation for TransmitVectored<'_, '_, '_, T> {
     }
 }
 
-/// Takes a connection from a listener. One taken says nothing about others.
-pub(super) struct AcceptTcp<'a>(pub(super) &'a AsyncFd<std::net::TcpListener>);
+/// Whatever reads and proves nothing by what it returns: one message or connection taken says
+/// nothing about others, and what was peeked at is all still there.
+pub(super) struct Input<'a, T: AsRawFd, F>(&'a AsyncFd<T>, F);
 
-impl Operation for AcceptTcp<'_> {
-    type Output = (std::net::TcpStream, SocketAddr);
-    const INTEREST: Interest = Interest::READABLE;
-    const DIRECTION: Direction = Direction::Read;
-
-    fn registration(&self) -> &Registration {
-        self.0.registration()
-    }
-
-    fn call(&mut self) -> io::Result<Self::Output> {
-        sys::accept_tcp(self.0.get_ref())
+impl<'a, T: AsRawFd, R, F: FnMut(&T) -> io::Result<R>> Input<'a, T, F> {
+    pub(super) fn new(fd: &'a AsyncFd<T>, call: F) -> Self {
+        Self(fd, call)
     }
 }
 
-/// As [`AcceptTcp`].
-pub(super) struct AcceptUnix<'a>(pub(super) &'a AsyncFd<std::os::unix::net::UnixListener>);
-
-impl Operation for AcceptUnix<'_> {
-    type Output = (
-        std::os::unix::net::UnixStream,
-        std::os::unix::net::SocketAddr,
-    );
+impl<T: AsRawFd, R, F: FnMut(&T) -> io::Result<R>> Operation for Input<'_, T, F> {
+    type Output = R;
     const INTEREST: Interest = Interest::READABLE;
     const DIRECTION: Direction = Direction::Read;
 
@@ -164,7 +174,30 @@ impl Operation for AcceptUnix<'_> {
         self.0.registration()
     }
 
-    fn call(&mut self) -> io::Result<Self::Output> {
-        sys::accept_unix(self.0.get_ref())
+    fn call(&mut self) -> io::Result<R> {
+        (self.1)(self.0.get_ref())
+    }
+}
+
+/// As [`Input`], in the other direction.
+pub(super) struct Output<'a, T: AsRawFd, F>(&'a AsyncFd<T>, F);
+
+impl<'a, T: AsRawFd, R, F: FnMut(&T) -> io::Result<R>> Output<'a, T, F> {
+    pub(super) fn new(fd: &'a AsyncFd<T>, call: F) -> Self {
+        Self(fd, call)
+    }
+}
+
+impl<T: AsRawFd, R, F: FnMut(&T) -> io::Result<R>> Operation for Output<'_, T, F> {
+    type Output = R;
+    const INTEREST: Interest = Interest::WRITABLE;
+    const DIRECTION: Direction = Direction::Write;
+
+    fn registration(&self) -> &Registration {
+        self.0.registration()
+    }
+
+    fn call(&mut self) -> io::Result<R> {
+        (self.1)(self.0.get_ref())
     }
 }

@@ -1,13 +1,13 @@
-//! What `TcpStream` and `UnixStream` have in common: reading, writing and waiting, over `io.rs`.
+//! Bytes in and out of `TcpStream`, `UnixStream` and the ends of a pipe, over `io.rs`.
 //!
-//! A macro rather than a generic type, so that each type shows plain methods in its documentation.
-//! The type that uses it has a field `fd: AsyncFd<_>` and a method `short_read`, which says what a
-//! short read proves on it.
+//! Macros, as in `socket.rs`. What is read takes a method `short_read`, which says what a short read
+//! proves on that type; a short write proves the same on all of them.
 
 #![forbid(unsafe_code)]
 
-macro_rules! stream_io {
-    ($stream:ident, $std:ty) => {
+/// Reading.
+macro_rules! read_io {
+    ($stream:ident) => {
         impl $stream {
             /// Reads into `buffer` once something can be read; 0 is the end of the stream.
             ///
@@ -15,7 +15,7 @@ macro_rules! stream_io {
             ///
             /// # Errors
             ///
-            /// Those of recv(2) other than EAGAIN, and the shutdown error.
+            /// Those of reading other than EAGAIN, and the shutdown error.
             ///
             /// # Cancel safety
             ///
@@ -88,7 +88,7 @@ macro_rules! stream_io {
             ///
             /// # Wakeups
             ///
-            /// When pending, the task of `cx` is woken once the stream is readable. One task at a
+            /// When pending, the task of `cx` is woken once this is readable. One task at a
             /// time: the newest waker replaces the one before.
             #[inline]
             pub fn poll_read(
@@ -106,27 +106,42 @@ macro_rules! stream_io {
                 )
             }
 
-            /// Reads into `buffer` without taking the bytes off the stream.
+            /// As [`read_vectored`](Self::read_vectored), for code that implements `poll` by hand.
             ///
             /// # Errors
             ///
             /// As [`read`](Self::read).
             ///
-            /// # Cancel safety
+            /// # Wakeups
             ///
-            /// Nothing is lost in any case.
-            pub fn peek(&self, buffer: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
-                crate::io::wait(Peek {
-                    fd: &self.fd,
-                    buffer,
-                })
+            /// As [`poll_read`](Self::poll_read).
+            pub fn poll_read_vectored(
+                &self,
+                cx: &mut Context<'_>,
+                buffers: &mut [IoSliceMut<'_>],
+            ) -> Poll<io::Result<usize>> {
+                crate::io::poll(
+                    ReceiveVectored {
+                        fd: &self.fd,
+                        buffers,
+                        short: self.short_read(),
+                    },
+                    cx,
+                )
             }
+        }
+    };
+}
 
+/// Writing.
+macro_rules! write_io {
+    ($stream:ident) => {
+        impl $stream {
             /// Writes from `bytes` once something can be written, and returns how many were taken.
             ///
             /// # Errors
             ///
-            /// Those of send(2) other than EAGAIN, and the shutdown error. No signal is raised.
+            /// Those of writing other than EAGAIN, and the shutdown error.
             ///
             /// # Cancel safety
             ///
@@ -215,7 +230,7 @@ macro_rules! stream_io {
             ///
             /// # Wakeups
             ///
-            /// When pending, the task of `cx` is woken once the stream is writable. One task at a
+            /// When pending, the task of `cx` is woken once this is writable. One task at a
             /// time: the newest waker replaces the one before.
             #[inline]
             pub fn poll_write(
@@ -255,51 +270,78 @@ macro_rules! stream_io {
                     cx,
                 )
             }
+        }
+    };
+}
 
-            /// Waits until the stream is readable or its read side is closed.
+/// Looking at what can be read.
+macro_rules! peek_io {
+    ($socket:ident) => {
+        impl $socket {
+            /// Reads into `buffer` without taking anything off, so that the next read finds the
+            /// same.
             ///
             /// # Errors
             ///
-            /// The shutdown error.
+            /// Those of recv(2) other than EAGAIN, and the shutdown error.
             ///
             /// # Cancel safety
             ///
-            /// Dropping the wait removes it; readiness that was seen stays cached.
-            #[inline]
-            pub async fn readable(&self) -> io::Result<()> {
-                self.fd.registration().ready(Interest::READABLE).await?;
-                Ok(())
+            /// Nothing is lost in any case.
+            pub fn peek(&self, buffer: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
+                crate::io::wait(Input::new(&self.fd, move |socket| {
+                    sys::peek(socket, buffer)
+                }))
             }
 
-            /// Waits until the stream is writable or its write side is closed.
+            /// As [`peek`](Self::peek), without waiting.
             ///
             /// # Errors
             ///
-            /// The shutdown error.
-            ///
-            /// # Cancel safety
-            ///
-            /// Dropping the wait removes it; readiness that was seen stays cached.
-            #[inline]
-            pub async fn writable(&self) -> io::Result<()> {
-                self.fd.registration().ready(Interest::WRITABLE).await?;
-                Ok(())
+            /// [`WouldBlock`](io::ErrorKind::WouldBlock) where [`peek`](Self::peek) would wait;
+            /// others as there.
+            pub fn try_peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
+                crate::io::attempt(Input::new(&self.fd, move |socket| {
+                    sys::peek(socket, buffer)
+                }))
             }
 
-            /// Waits for any of the states in `interest`, and returns which were seen (possibly
-            /// none).
+            /// As [`peek`](Self::peek), for code that implements `poll` by hand.
             ///
             /// # Errors
             ///
-            /// The shutdown error.
+            /// As [`peek`](Self::peek).
             ///
-            /// # Cancel safety
+            /// # Wakeups
             ///
-            /// Dropping the wait removes it; readiness that was seen stays cached.
-            pub async fn ready(&self, interest: Interest) -> io::Result<Ready> {
-                Ok(self.fd.registration().ready(interest).await?.ready())
+            /// When pending, the task of `cx` is woken once this is readable. One task at a time:
+            /// the newest waker replaces the one before.
+            pub fn poll_peek(
+                &self,
+                cx: &mut Context<'_>,
+                buffer: &mut [u8],
+            ) -> Poll<io::Result<usize>> {
+                crate::io::poll(
+                    Input::new(&self.fd, move |socket| sys::peek(socket, buffer)),
+                    cx,
+                )
             }
+        }
+    };
+}
 
+/// All that a connection of two directions does.
+macro_rules! stream_io {
+    ($stream:ident, $std:ty) => {
+        read_io!($stream);
+        write_io!($stream);
+        peek_io!($stream);
+        waits_for!(readable, $stream, poll_read_ready);
+        waits_for!(writable, $stream, poll_write_ready);
+        own_operations!($stream);
+        socket_traits!($stream, $std);
+
+        impl $stream {
             /// Waits until the peer has hung up or shut down a direction, without reading; see
             /// [`AsyncFd::closed`].
             ///
@@ -314,40 +356,6 @@ macro_rules! stream_io {
                 self.fd.closed().await
             }
 
-            /// Polls for readiness to read, through the slot that [`poll_read`](Self::poll_read)
-            /// uses too.
-            ///
-            /// # Errors
-            ///
-            /// The shutdown error.
-            ///
-            /// # Wakeups
-            ///
-            /// As [`poll_read`](Self::poll_read).
-            pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                self.fd
-                    .registration()
-                    .poll_ready(cx, Direction::Read)
-                    .map_ok(drop)
-            }
-
-            /// Polls for readiness to write, through the slot that [`poll_write`](Self::poll_write)
-            /// uses too.
-            ///
-            /// # Errors
-            ///
-            /// The shutdown error.
-            ///
-            /// # Wakeups
-            ///
-            /// As [`poll_write`](Self::poll_write).
-            pub fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                self.fd
-                    .registration()
-                    .poll_ready(cx, Direction::Write)
-                    .map_ok(drop)
-            }
-
             /// Shuts down the reading side, the writing side, or both.
             ///
             /// # Errors
@@ -355,38 +363,6 @@ macro_rules! stream_io {
             /// Those of shutdown(2).
             pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
                 self.fd.get_ref().shutdown(how)
-            }
-
-            /// Takes the error that the system keeps for this socket, if there is one.
-            ///
-            /// # Errors
-            ///
-            /// Those of getsockopt(2).
-            pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-                self.fd.get_ref().take_error()
-            }
-
-            /// Returns the shard whose thread polls this socket.
-            pub fn shard(&self) -> ShardId {
-                self.fd.shard()
-            }
-
-            /// Returns the [`AsyncFd`] inside, for guards and for operations that are not offered
-            /// here.
-            ///
-            /// Readiness is shared with it.
-            pub fn as_async_fd(&self) -> &AsyncFd<$std> {
-                &self.fd
-            }
-
-            /// Ends the registration and returns the socket of the standard library, still in
-            /// non-blocking mode.
-            ///
-            /// # Errors
-            ///
-            /// None today.
-            pub fn into_std(self) -> io::Result<$std> {
-                Ok(self.fd.into_inner())
             }
 
             /// Borrows the two directions, for two parts of one task.
@@ -408,59 +384,7 @@ macro_rules! stream_io {
                 )
             }
         }
-
-        socket_traits!($stream, $std);
     };
 }
 
-/// The conversions and traits that every socket type has.
-macro_rules! socket_traits {
-    ($socket:ident, $std:ty) => {
-        impl AsFd for $socket {
-            fn as_fd(&self) -> BorrowedFd<'_> {
-                self.fd.get_ref().as_fd()
-            }
-        }
-
-        impl AsRawFd for $socket {
-            fn as_raw_fd(&self) -> RawFd {
-                self.fd.as_raw_fd()
-            }
-        }
-
-        impl fmt::Debug for $socket {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Debug::fmt(self.fd.get_ref(), f)
-            }
-        }
-
-        /// Ends the registration; the descriptor stays open.
-        impl From<$socket> for OwnedFd {
-            fn from(socket: $socket) -> Self {
-                socket.fd.into_inner().into()
-            }
-        }
-
-        /// Registers the descriptor, as `from_std` does.
-        impl TryFrom<OwnedFd> for $socket {
-            type Error = io::Error;
-
-            #[track_caller]
-            fn try_from(fd: OwnedFd) -> io::Result<Self> {
-                Self::from_std(fd.into())
-            }
-        }
-
-        /// As `from_std`.
-        impl TryFrom<$std> for $socket {
-            type Error = io::Error;
-
-            #[track_caller]
-            fn try_from(socket: $std) -> io::Result<Self> {
-                Self::from_std(socket)
-            }
-        }
-    };
-}
-
-pub(crate) use {socket_traits, stream_io};
+pub(crate) use {peek_io, read_io, stream_io, write_io};

@@ -55,6 +55,22 @@ pub(crate) fn recv_vectored(fd: impl AsFd, buffers: &mut [IoSliceMut<'_>]) -> io
     Ok(rustix::io::readv(fd, &mut buffers[..given])?)
 }
 
+/// For what is no socket.
+pub(crate) fn read(fd: impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
+    Ok(rustix::io::read(fd, buffer)?)
+}
+
+/// As [`read`]. Writing to a pipe that nobody reads raises SIGPIPE, which Rust's runtime ignores.
+pub(crate) fn write(fd: impl AsFd, bytes: &[u8]) -> io::Result<usize> {
+    Ok(rustix::io::write(fd, bytes)?)
+}
+
+/// As [`write`].
+pub(crate) fn write_vectored(fd: impl AsFd, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    let given = slices.len().min(SLICES_MAX);
+    Ok(rustix::io::writev(fd, &slices[..given])?)
+}
+
 /// sendmsg(2), because writev(2) has no flags and so may raise SIGPIPE.
 pub(crate) fn send_vectored(fd: impl AsFd, slices: &[IoSlice<'_>]) -> io::Result<usize> {
     let given = slices.len().min(SLICES_MAX);
@@ -113,7 +129,9 @@ fn accepted<T>(result: rustix::io::Result<T>) -> io::Result<T> {
 }
 
 /// Takes a connection from a listener, non-blocking and closed on exec.
-pub(crate) fn accept_tcp(fd: impl AsFd) -> io::Result<(std::net::TcpStream, SocketAddr)> {
+pub(crate) fn accept_tcp(
+    fd: &std::net::TcpListener,
+) -> io::Result<(std::net::TcpStream, SocketAddr)> {
     #[cfg(not(target_vendor = "apple"))]
     let (socket, address) = accepted(rustix::net::acceptfrom_with(fd, ACCEPT_FLAGS))?;
     #[cfg(target_vendor = "apple")]
@@ -130,7 +148,9 @@ pub(crate) fn accept_tcp(fd: impl AsFd) -> io::Result<(std::net::TcpStream, Sock
 /// The peer's name takes a call of its own: a peer may choose a path that fills its address to the
 /// last byte, and only the standard library's reading of addresses, which begins with a call, is
 /// prepared for that.
-pub(crate) fn accept_unix(fd: impl AsFd) -> io::Result<(std::os::unix::net::UnixStream, UnixAddr)> {
+pub(crate) fn accept_unix(
+    fd: &std::os::unix::net::UnixListener,
+) -> io::Result<(std::os::unix::net::UnixStream, UnixAddr)> {
     #[cfg(not(target_vendor = "apple"))]
     let socket = accepted(rustix::net::accept_with(fd, ACCEPT_FLAGS))?;
     #[cfg(target_vendor = "apple")]

@@ -6,11 +6,13 @@
 #[path = "../parity/support.rs"]
 pub(crate) mod support;
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io::Write;
 use std::os::fd::AsRawFd;
 use std::panic::resume_unwind;
+use std::path::PathBuf;
 use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 
 use asyncfd::{AsyncFd, Interest, Ready};
@@ -72,5 +74,42 @@ pub(crate) fn cached<T: AsRawFd>(fd: &AsyncFd<T>, interest: Interest) -> Ready {
     match Probe::new().poll(pin!(fd.ready(interest))) {
         Poll::Ready(guard) => guard.unwrap().ready(),
         Poll::Pending => Ready::EMPTY,
+    }
+}
+
+/// Lets two futures run side by side until both have ended.
+pub(crate) async fn both(a: impl Future<Output = ()>, b: impl Future<Output = ()>) {
+    let (mut a, mut b) = (pin!(a), pin!(b));
+    let (mut a_ended, mut b_ended) = (false, false);
+    poll_fn(|cx| {
+        a_ended = a_ended || a.as_mut().poll(cx).is_ready();
+        b_ended = b_ended || b.as_mut().poll(cx).is_ready();
+        if a_ended && b_ended {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    })
+    .await;
+}
+
+/// A path of its own for one run of a test, whose socket or FIFO goes away with it.
+pub(crate) struct SocketPath(pub(crate) PathBuf);
+
+impl SocketPath {
+    pub(crate) fn new(name: &str) -> Self {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let file = format!("asyncfd-{name}-{}-{number}", std::process::id());
+        let path = std::env::temp_dir().join(file);
+        // Left by a process of the same number that was killed.
+        let _ = std::fs::remove_file(&path);
+        Self(path)
+    }
+}
+
+impl Drop for SocketPath {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
     }
 }

@@ -4,16 +4,19 @@
 
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::{fmt, io};
 
+use futures_core::Stream;
 use reactor::{Interest, Ready, ShardId};
-use socket2::{Domain, Protocol};
 
-use super::TcpStream;
+use super::{TcpSocket, TcpStream};
 use crate::AsyncFd;
-use crate::net::operations::AcceptTcp;
-use crate::net::stream::socket_traits;
+use crate::net::listener::listener_io;
+use crate::net::operations::Input;
+use crate::net::resolve::{self, ToSocketAddrs};
+use crate::net::socket::{descriptor_traits, socket_options, socket_traits};
 use crate::net::{attach, sys};
 
 /// Accepts TCP connections.
@@ -21,12 +24,14 @@ use crate::net::{attach, sys};
 /// # Examples
 ///
 /// ```
+/// use std::net::Ipv4Addr;
+///
 /// use asyncfd::net::{TcpListener, TcpStream};
 ///
 /// # fn main() -> std::io::Result<()> {
 /// let reactor = reactor::Reactor::builder().shards(1).build()?;
 /// reactor.block_on(async {
-///     let listener = TcpListener::bind("127.0.0.1:0".parse().expect("an address"))?;
+///     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
 ///     let client = TcpStream::connect(listener.local_addr()?).await?;
 ///     let (server, _) = listener.accept().await?;
 ///     client.write_all(b"hello").await?;
@@ -41,10 +46,12 @@ pub struct TcpListener {
 }
 
 impl TcpListener {
-    /// Makes a socket, binds it to `address` and listens, with SO_REUSEADDR and room for 4,096
-    /// waiting connections (or as many as the system allows).
+    /// Makes a socket, binds it to `address` (the first that works, where there are several) and
+    /// listens, with SO_REUSEADDR and room for 4,096 waiting connections (or as many as the system
+    /// allows).
     ///
-    /// For other options set up a [`std::net::TcpListener`] and use [`from_std`](Self::from_std).
+    /// For other options set up a [`TcpSocket`], or a [`std::net::TcpListener`] for
+    /// [`from_std`](Self::from_std).
     ///
     /// # Errors
     ///
@@ -53,135 +60,31 @@ impl TcpListener {
     /// # Panics
     ///
     /// When there is no current reactor.
-    #[track_caller]
-    pub fn bind(address: SocketAddr) -> io::Result<Self> {
-        let socket = sys::stream_socket(Domain::for_address(address), Some(Protocol::TCP))?;
-        socket.set_reuse_address(true)?;
-        socket.bind(&address.into())?;
-        socket.listen(sys::BACKLOG)?;
-        Self::attach(OwnedFd::from(socket).into())
-    }
-
-    /// Registers a listener that was made elsewhere, and sets it to non-blocking mode.
     ///
-    /// # Errors
+    /// # Cancel safety
     ///
-    /// Those of registering.
-    ///
-    /// # Panics
-    ///
-    /// When there is no current reactor.
-    #[track_caller]
-    pub fn from_std(listener: std::net::TcpListener) -> io::Result<Self> {
-        listener.set_nonblocking(true)?;
-        Self::attach(listener)
-    }
-
-    #[track_caller]
-    fn attach(listener: std::net::TcpListener) -> io::Result<Self> {
-        Ok(Self {
-            fd: attach(listener, Interest::READABLE, Ready::EMPTY)?,
+    /// Dropping the future leaves nothing behind.
+    pub async fn bind(address: impl ToSocketAddrs) -> io::Result<Self> {
+        resolve::each(address, async |address| {
+            let socket = TcpSocket::for_address(address)?;
+            socket.set_reuseaddr(true)?;
+            socket.bind(address)?;
+            socket.listen(sys::BACKLOG.unsigned_abs())
         })
-    }
-
-    /// Waits for a connection and registers it where this runs: on the current shard when there is
-    /// one.
-    ///
-    /// The stream is ready at birth, so its first read is tried without waiting for an event.
-    /// Connections that were gone before they could be taken are skipped.
-    ///
-    /// # Errors
-    ///
-    /// Those of accept(2) other than EAGAIN, EINTR and ECONNABORTED; those of registering; the
-    /// shutdown error. After EMFILE or ENFILE the connection still waits and the readiness is still
-    /// cached, so the next call fails at once while descriptors are short: back off in between.
-    ///
-    /// # Panics
-    ///
-    /// When there is no current reactor.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future takes no connection.
-    pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        let (stream, peer) = self.accept_std().await?;
-        Ok((TcpStream::from_accepted(stream)?, peer))
-    }
-
-    /// Waits for a connection and returns it in non-blocking mode and not registered, so that it
-    /// can be registered on another shard.
-    ///
-    /// # Errors
-    ///
-    /// As [`accept`](Self::accept).
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future takes no connection.
-    pub fn accept_std(
-        &self,
-    ) -> impl Future<Output = io::Result<(std::net::TcpStream, SocketAddr)>> {
-        crate::io::wait(AcceptTcp(&self.fd))
-    }
-
-    /// As [`accept_std`](Self::accept_std), without waiting: takes what is there, for accepting in
-    /// batches.
-    ///
-    /// # Errors
-    ///
-    /// [`WouldBlock`](io::ErrorKind::WouldBlock) when no connection is known to wait; others as
-    /// [`accept`](Self::accept).
-    pub fn try_accept_std(&self) -> io::Result<(std::net::TcpStream, SocketAddr)> {
-        crate::io::attempt(AcceptTcp(&self.fd))
-    }
-
-    /// As [`accept`](Self::accept), for code that implements `poll` by hand.
-    ///
-    /// # Errors
-    ///
-    /// As [`accept`](Self::accept).
-    ///
-    /// # Panics
-    ///
-    /// When there is no current reactor.
-    ///
-    /// # Wakeups
-    ///
-    /// When pending, the task of `cx` is woken once a connection waits. One task at a time: the
-    /// newest waker replaces the one before.
-    pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
-        let (stream, peer) = ready!(crate::io::poll(AcceptTcp(&self.fd), cx))?;
-        Poll::Ready(TcpStream::from_accepted(stream).map(|stream| (stream, peer)))
-    }
-
-    /// Returns the address this listener is bound to.
-    ///
-    /// # Errors
-    ///
-    /// Those of getsockname(2).
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.fd.get_ref().local_addr()
-    }
-
-    /// Returns the shard whose thread polls this socket.
-    pub fn shard(&self) -> ShardId {
-        self.fd.shard()
-    }
-
-    /// Returns the [`AsyncFd`] inside. Readiness is shared with it.
-    pub fn as_async_fd(&self) -> &AsyncFd<std::net::TcpListener> {
-        &self.fd
-    }
-
-    /// Ends the registration and returns the socket of the standard library, still in non-blocking
-    /// mode.
-    ///
-    /// # Errors
-    ///
-    /// None today.
-    pub fn into_std(self) -> io::Result<std::net::TcpListener> {
-        Ok(self.fd.into_inner())
+        .await
     }
 }
 
-socket_traits!(TcpListener, std::net::TcpListener);
+listener_io!(
+    TcpListener,
+    std::net::TcpListener,
+    TcpStream,
+    std::net::TcpStream,
+    SocketAddr,
+    sys::accept_tcp
+);
+
+socket_options!(TcpListener, |this| this.fd.get_ref(), {
+    /// Returns IP_TTL: how many hops a packet may take.
+    ttl, set_ttl: u32 = ttl, set_ttl;
+});

@@ -1,8 +1,9 @@
-//! TCP: the listener, the stream, and the stream's halves.
+//! TCP: the listener, the stream, the stream's halves, and the socket before it is either.
 
 #![forbid(unsafe_code)]
 
 mod listener;
+mod socket;
 mod stream;
 
 use std::fmt;
@@ -13,7 +14,8 @@ use std::task::{Context, Poll};
 
 use super::split::{half_io, split_halves};
 
-pub use listener::TcpListener;
+pub use listener::{Incoming, TcpListener};
+pub use socket::TcpSocket;
 pub use stream::TcpStream;
 
 split_halves!(TcpStream);

@@ -10,14 +10,18 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use reactor::{Direction, Interest, Ready, ShardId};
-use socket2::{Domain, Protocol, SockRef, Socket};
+use reactor::{Interest, Ready, ShardId};
+use socket2::SockRef;
 
-use super::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
+use super::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, TcpSocket, WriteHalf};
 use crate::AsyncFd;
 use crate::io::ShortTransfer;
-use crate::net::operations::{Peek, Receive, ReceiveVectored, Transmit, TransmitVectored};
-use crate::net::stream::{socket_traits, stream_io};
+use crate::net::operations::{Input, Receive, ReceiveVectored, Transmit, TransmitVectored};
+use crate::net::resolve::{self, ToSocketAddrs};
+use crate::net::socket::{
+    descriptor_traits, own_operations, socket_options, socket_traits, waits_for,
+};
+use crate::net::stream::{peek_io, read_io, stream_io, write_io};
 use crate::net::{READ_WRITE, attach, ready_at_birth, sys};
 
 /// A TCP connection.
@@ -30,12 +34,14 @@ pub struct TcpStream {
 }
 
 impl TcpStream {
-    /// Connects to `address`.
+    /// Connects to `address`: to the first that answers, where there are several.
+    ///
+    /// For options that have to be set before, set up a [`TcpSocket`].
     ///
     /// # Errors
     ///
-    /// Those of socket(2), of connecting (such as ECONNREFUSED) and of registering; the shutdown
-    /// error.
+    /// Those of socket(2), of connecting (ECONNREFUSED, ETIMEDOUT) and of registering; the shutdown
+    /// error. Of several addresses, what came of the last.
     ///
     /// # Panics
     ///
@@ -44,33 +50,18 @@ impl TcpStream {
     /// # Cancel safety
     ///
     /// Dropping the future closes the socket, which gives the attempt up.
-    pub async fn connect(address: SocketAddr) -> io::Result<Self> {
-        let socket = sys::stream_socket(Domain::for_address(address), Some(Protocol::TCP))?;
-        Self::finish_connect(socket, address).await
+    pub async fn connect(address: impl ToSocketAddrs) -> io::Result<Self> {
+        resolve::each(address, async |address| {
+            TcpSocket::for_address(address)?.connect(address).await
+        })
+        .await
     }
 
-    /// Connects a socket that was made and configured elsewhere, for instance bound to a source
-    /// address.
-    ///
-    /// The socket is set to non-blocking mode.
-    ///
-    /// # Errors
-    ///
-    /// As [`connect`](Self::connect).
-    ///
-    /// # Panics
-    ///
-    /// When there is no current reactor.
-    ///
-    /// # Cancel safety
-    ///
-    /// As [`connect`](Self::connect).
-    pub async fn connect_from(socket: Socket, address: SocketAddr) -> io::Result<Self> {
-        socket.set_nonblocking(true)?;
-        Self::finish_connect(socket, address).await
-    }
-
-    async fn finish_connect(socket: Socket, address: SocketAddr) -> io::Result<Self> {
+    /// Connects a socket that is set up.
+    pub(super) async fn connect_from(
+        socket: socket2::Socket,
+        address: SocketAddr,
+    ) -> io::Result<Self> {
         // connect(2) comes first: a socket registered before it is reported as hung up.
         let connected = sys::start_connect(&socket, &address.into())?;
         let initial = if connected {
@@ -190,59 +181,35 @@ impl TcpStream {
         self.fd.get_ref().local_addr()
     }
 
-    /// Returns TCP_NODELAY.
-    ///
-    /// # Errors
-    ///
-    /// Those of getsockopt(2).
-    pub fn nodelay(&self) -> io::Result<bool> {
-        self.fd.get_ref().nodelay()
-    }
-
-    /// Sets TCP_NODELAY: small writes go out at once.
+    /// Has closing send a reset, and drop what was not sent yet.
     ///
     /// # Errors
     ///
     /// Those of setsockopt(2).
-    pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
-        self.fd.get_ref().set_nodelay(nodelay)
-    }
-
-    /// Returns SO_LINGER.
-    ///
-    /// # Errors
-    ///
-    /// Those of getsockopt(2).
-    pub fn linger(&self) -> io::Result<Option<Duration>> {
-        SockRef::from(self).linger()
-    }
-
-    /// Sets SO_LINGER; `Some(Duration::ZERO)` makes closing send a reset.
-    ///
-    /// # Errors
-    ///
-    /// Those of setsockopt(2).
-    pub fn set_linger(&self, linger: Option<Duration>) -> io::Result<()> {
-        SockRef::from(self).set_linger(linger)
-    }
-
-    /// Returns IP_TTL.
-    ///
-    /// # Errors
-    ///
-    /// Those of getsockopt(2).
-    pub fn ttl(&self) -> io::Result<u32> {
-        self.fd.get_ref().ttl()
-    }
-
-    /// Sets IP_TTL.
-    ///
-    /// # Errors
-    ///
-    /// Those of setsockopt(2).
-    pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
-        self.fd.get_ref().set_ttl(ttl)
+    pub fn set_zero_linger(&self) -> io::Result<()> {
+        self.set_linger(Some(Duration::ZERO))
     }
 }
+
+socket_options!(TcpStream, |this| this.fd.get_ref(), {
+    /// Returns TCP_NODELAY: whether small writes go out at once.
+    nodelay, set_nodelay: bool = nodelay, set_nodelay;
+    /// Returns IP_TTL: how many hops a packet may take.
+    ttl, set_ttl: u32 = ttl, set_ttl;
+});
+
+socket_options!(TcpStream, |this| SockRef::from(this), {
+    /// Returns SO_LINGER: how long the system waits, after closing, for what was not sent yet.
+    ///
+    /// With any wait but none and zero, closing blocks the shard; zero sends a reset.
+    linger, set_linger: Option<Duration> = linger, set_linger;
+});
+
+#[cfg(target_os = "linux")]
+socket_options!(TcpStream, |this| SockRef::from(this), {
+    /// Returns TCP_QUICKACK: whether what comes in is acknowledged at once. The system changes it
+    /// back by itself.
+    quickack, set_quickack: bool = tcp_quickack, set_tcp_quickack;
+});
 
 stream_io!(TcpStream, std::net::TcpStream);

@@ -1,7 +1,8 @@
-//! Unix sockets: the listener, the stream, and the stream's halves.
+//! Unix sockets: the listener, the stream, the stream's halves, and the socket for messages.
 
 #![forbid(unsafe_code)]
 
+mod datagram;
 mod listener;
 mod stream;
 
@@ -13,7 +14,8 @@ use std::task::{Context, Poll};
 
 use super::split::{half_io, split_halves};
 
-pub use listener::UnixListener;
+pub use datagram::UnixDatagram;
+pub use listener::{Incoming, UnixListener};
 pub use stream::UnixStream;
 
 split_halves!(UnixStream);

@@ -11,14 +11,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use reactor::{Direction, Interest, Ready, ShardId};
+use reactor::{Interest, Ready, ShardId};
 use socket2::{Domain, SockAddr};
 
 use super::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
 use crate::AsyncFd;
 use crate::io::ShortTransfer;
-use crate::net::operations::{Peek, Receive, ReceiveVectored, Transmit, TransmitVectored};
-use crate::net::stream::{socket_traits, stream_io};
+use crate::net::operations::{Input, Receive, ReceiveVectored, Transmit, TransmitVectored};
+use crate::net::socket::{descriptor_traits, own_operations, socket_traits, waits_for};
+use crate::net::stream::{peek_io, read_io, stream_io, write_io};
 use crate::net::{READ_WRITE, attach, ready_at_birth, sys};
 
 /// A connection between two processes, or two parts of one.

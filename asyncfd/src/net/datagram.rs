@@ -1,0 +1,203 @@
+//! Messages in and out of `UdpSocket` and `UnixDatagram`, over `io.rs`.
+//!
+//! Macros, as in `socket.rs`. One message says nothing about the next, neither its length nor that
+//! it came: everything here clears on EAGAIN only.
+
+#![forbid(unsafe_code)]
+
+/// All that the two kinds have in common. Names of `$address` are what messages come from.
+macro_rules! datagram_io {
+    ($socket:ident, $std:ty, $address:ty) => {
+        impl $socket {
+            /// Registers a socket that was made elsewhere, and sets it to non-blocking mode.
+            ///
+            /// # Errors
+            ///
+            /// Those of registering.
+            ///
+            /// # Panics
+            ///
+            /// When there is no current reactor.
+            #[track_caller]
+            pub fn from_std(socket: $std) -> io::Result<Self> {
+                socket.set_nonblocking(true)?;
+                Self::attach(socket, Ready::EMPTY)
+            }
+
+            #[track_caller]
+            fn attach(socket: $std, initial: Ready) -> io::Result<Self> {
+                Ok(Self {
+                    fd: attach(socket, READ_WRITE, initial)?,
+                })
+            }
+
+            /// Sends a message to the peer this socket is connected to, and returns its length.
+            ///
+            /// # Errors
+            ///
+            /// Those of send(2) other than EAGAIN, and the shutdown error. Among them may be one
+            /// that an earlier message met on its way, such as ECONNREFUSED.
+            ///
+            /// # Cancel safety
+            ///
+            /// Dropping the future sends nothing.
+            pub fn send(&self, message: &[u8]) -> impl Future<Output = io::Result<usize>> {
+                crate::io::wait(Output::new(&self.fd, move |socket| {
+                    sys::send(socket, message)
+                }))
+            }
+
+            /// As [`send`](Self::send), without waiting.
+            ///
+            /// # Errors
+            ///
+            /// [`WouldBlock`](io::ErrorKind::WouldBlock) where [`send`](Self::send) would wait;
+            /// others as there.
+            pub fn try_send(&self, message: &[u8]) -> io::Result<usize> {
+                crate::io::attempt(Output::new(&self.fd, move |socket| {
+                    sys::send(socket, message)
+                }))
+            }
+
+            /// As [`send`](Self::send), for code that implements `poll` by hand.
+            ///
+            /// # Errors
+            ///
+            /// As [`send`](Self::send).
+            ///
+            /// # Wakeups
+            ///
+            /// As [`poll_send_ready`](Self::poll_send_ready).
+            pub fn poll_send(
+                &self,
+                cx: &mut Context<'_>,
+                message: &[u8],
+            ) -> Poll<io::Result<usize>> {
+                crate::io::poll(
+                    Output::new(&self.fd, move |socket| sys::send(socket, message)),
+                    cx,
+                )
+            }
+
+            /// Receives a message into `buffer`, and returns its length, which may be 0.
+            ///
+            /// What a buffer is too short for is lost. A connected socket receives from its peer
+            /// only.
+            ///
+            /// # Errors
+            ///
+            /// Those of recv(2) other than EAGAIN, and the shutdown error. Among them may be one
+            /// that an earlier message met on its way, such as ECONNREFUSED.
+            ///
+            /// # Cancel safety
+            ///
+            /// Dropping the future receives nothing.
+            pub fn recv(&self, buffer: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
+                crate::io::wait(Input::new(&self.fd, move |socket| {
+                    sys::recv(socket, buffer)
+                }))
+            }
+
+            /// As [`recv`](Self::recv), without waiting.
+            ///
+            /// # Errors
+            ///
+            /// [`WouldBlock`](io::ErrorKind::WouldBlock) where [`recv`](Self::recv) would wait;
+            /// others as there.
+            pub fn try_recv(&self, buffer: &mut [u8]) -> io::Result<usize> {
+                crate::io::attempt(Input::new(&self.fd, move |socket| {
+                    sys::recv(socket, buffer)
+                }))
+            }
+
+            /// As [`recv`](Self::recv), for code that implements `poll` by hand.
+            ///
+            /// # Errors
+            ///
+            /// As [`recv`](Self::recv).
+            ///
+            /// # Wakeups
+            ///
+            /// As [`poll_recv_ready`](Self::poll_recv_ready).
+            pub fn poll_recv(
+                &self,
+                cx: &mut Context<'_>,
+                buffer: &mut [u8],
+            ) -> Poll<io::Result<usize>> {
+                crate::io::poll(
+                    Input::new(&self.fd, move |socket| sys::recv(socket, buffer)),
+                    cx,
+                )
+            }
+
+            /// As [`recv`](Self::recv), and returns also who sent the message.
+            ///
+            /// # Errors
+            ///
+            /// As [`recv`](Self::recv).
+            ///
+            /// # Cancel safety
+            ///
+            /// Dropping the future receives nothing.
+            pub fn recv_from(
+                &self,
+                buffer: &mut [u8],
+            ) -> impl Future<Output = io::Result<(usize, $address)>> {
+                crate::io::wait(Input::new(&self.fd, move |socket| socket.recv_from(buffer)))
+            }
+
+            /// As [`recv_from`](Self::recv_from), without waiting.
+            ///
+            /// # Errors
+            ///
+            /// As [`try_recv`](Self::try_recv).
+            pub fn try_recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, $address)> {
+                crate::io::attempt(Input::new(&self.fd, move |socket| socket.recv_from(buffer)))
+            }
+
+            /// As [`recv_from`](Self::recv_from), for code that implements `poll` by hand.
+            ///
+            /// # Errors
+            ///
+            /// As [`recv`](Self::recv).
+            ///
+            /// # Wakeups
+            ///
+            /// As [`poll_recv_ready`](Self::poll_recv_ready).
+            pub fn poll_recv_from(
+                &self,
+                cx: &mut Context<'_>,
+                buffer: &mut [u8],
+            ) -> Poll<io::Result<(usize, $address)>> {
+                let receive = Input::new(&self.fd, move |socket| socket.recv_from(buffer));
+                crate::io::poll(receive, cx)
+            }
+
+            /// Returns the address this socket is bound to.
+            ///
+            /// # Errors
+            ///
+            /// Those of getsockname(2).
+            pub fn local_addr(&self) -> io::Result<$address> {
+                self.fd.get_ref().local_addr()
+            }
+
+            /// Returns the address this socket is connected to.
+            ///
+            /// # Errors
+            ///
+            /// Those of getpeername(2), such as ENOTCONN.
+            pub fn peer_addr(&self) -> io::Result<$address> {
+                self.fd.get_ref().peer_addr()
+            }
+        }
+
+        peek_io!($socket);
+        waits_for!(readable, $socket, poll_recv_ready);
+        waits_for!(writable, $socket, poll_send_ready);
+        own_operations!($socket);
+        socket_traits!($socket, $std);
+    };
+}
+
+pub(crate) use datagram_io;

@@ -1,0 +1,246 @@
+//! [`TcpSocket`].
+
+#![forbid(unsafe_code)]
+
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::time::Duration;
+use std::{fmt, io};
+
+use socket2::{Domain, Protocol, Socket};
+
+use super::{TcpListener, TcpStream};
+use crate::net::socket::socket_options;
+use crate::net::sys;
+
+/// A TCP socket that is neither connected nor listens yet, for options that have to be set before.
+///
+/// It is not registered, so it needs no reactor; [`connect`](Self::connect) and
+/// [`listen`](Self::listen) register. Options without a method here are reached through
+/// [`AsFd`], for instance with socket2's `SockRef::from(&socket)`; a socket that was made
+/// elsewhere comes in by way of [`OwnedFd`].
+///
+/// Same as tokio's type of the name.
+///
+/// # Examples
+///
+/// ```
+/// use std::net::{Ipv4Addr, SocketAddr};
+///
+/// use asyncfd::net::TcpSocket;
+/// use socket2::SockRef;
+///
+/// # fn main() -> std::io::Result<()> {
+/// let reactor = reactor::Reactor::builder().shards(1).build()?;
+/// reactor.block_on(async {
+///     let socket = TcpSocket::new_v4()?;
+///     socket.set_reuseport(true)?;
+///     SockRef::from(&socket).set_only_v6(false).unwrap_err(); // not an option of IPv4
+///     SockRef::from(&socket).set_recv_buffer_size(65_536)?;
+///     socket.bind((Ipv4Addr::LOCALHOST, 0).into())?;
+///     let listener = socket.listen(128)?;
+///
+///     let socket = TcpSocket::new_v4()?;
+///     socket.bind(SocketAddr::from(([127, 0, 0, 2], 0)))?;
+///     let client = socket.connect(listener.local_addr()?).await?;
+///     assert_eq!(listener.accept().await?.1, client.local_addr()?);
+///     Ok(())
+/// })
+/// # }
+/// ```
+pub struct TcpSocket {
+    socket: Socket,
+}
+
+impl TcpSocket {
+    /// Makes a socket for IPv4.
+    ///
+    /// # Errors
+    ///
+    /// Those of socket(2).
+    pub fn new_v4() -> io::Result<Self> {
+        Self::new(Domain::IPV4)
+    }
+
+    /// Makes a socket for IPv6.
+    ///
+    /// # Errors
+    ///
+    /// Those of socket(2).
+    pub fn new_v6() -> io::Result<Self> {
+        Self::new(Domain::IPV6)
+    }
+
+    /// Makes a socket of the family that `address` has.
+    pub(super) fn for_address(address: SocketAddr) -> io::Result<Self> {
+        Self::new(Domain::for_address(address))
+    }
+
+    fn new(domain: Domain) -> io::Result<Self> {
+        let socket = sys::stream_socket(domain, Some(Protocol::TCP))?;
+        Ok(Self { socket })
+    }
+
+    /// Takes over a socket that was made elsewhere and is not connected yet, and sets it to
+    /// non-blocking mode.
+    ///
+    /// # Panics
+    ///
+    /// When the system refuses that mode, which it does of no socket.
+    pub fn from_std_stream(stream: std::net::TcpStream) -> Self {
+        Self::try_from(OwnedFd::from(stream)).expect("a socket can be set to non-blocking mode")
+    }
+
+    /// Binds to `address`, with any port where that of the address is 0.
+    ///
+    /// # Errors
+    ///
+    /// Those of bind(2).
+    pub fn bind(&self, address: SocketAddr) -> io::Result<()> {
+        self.socket.bind(&address.into())
+    }
+
+    /// Connects, and registers the stream.
+    ///
+    /// # Errors
+    ///
+    /// Those of connecting (ECONNREFUSED, ETIMEDOUT) and of registering; the shutdown error.
+    ///
+    /// # Panics
+    ///
+    /// When there is no current reactor.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes the socket, which gives the attempt up.
+    pub async fn connect(self, address: SocketAddr) -> io::Result<TcpStream> {
+        TcpStream::connect_from(self.socket, address).await
+    }
+
+    /// Listens, with room for `backlog` waiting connections (or as many as the system allows), and
+    /// registers the listener.
+    ///
+    /// # Errors
+    ///
+    /// Those of listen(2) and of registering.
+    ///
+    /// # Panics
+    ///
+    /// When there is no current reactor.
+    #[track_caller]
+    pub fn listen(self, backlog: u32) -> io::Result<TcpListener> {
+        self.socket
+            .listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+        TcpListener::attach(OwnedFd::from(self.socket).into())
+    }
+
+    /// Returns the address this socket is bound to.
+    ///
+    /// # Errors
+    ///
+    /// Those of getsockname(2).
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        let address = self.socket.local_addr()?;
+        address
+            .as_socket()
+            .ok_or_else(|| io::ErrorKind::InvalidInput.into())
+    }
+
+    /// Takes the error that the system keeps for this socket, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// Those of getsockopt(2).
+    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
+        self.socket.take_error()
+    }
+
+    /// Has closing send a reset, and drop what was not sent yet.
+    ///
+    /// # Errors
+    ///
+    /// Those of setsockopt(2).
+    pub fn set_zero_linger(&self) -> io::Result<()> {
+        self.socket.set_linger(Some(Duration::ZERO))
+    }
+}
+
+socket_options!(TcpSocket, |this| this.socket, {
+    /// Returns SO_REUSEADDR: whether an address may be bound again while connections of before
+    /// linger on it.
+    reuseaddr, set_reuseaddr: bool = reuse_address, set_reuse_address;
+    /// Returns SO_REUSEPORT: whether several sockets may listen on one address, and share what
+    /// comes.
+    reuseport, set_reuseport: bool = reuse_port, set_reuse_port;
+    /// Returns SO_KEEPALIVE: whether an idle connection is probed.
+    keepalive, set_keepalive: bool = keepalive, set_keepalive;
+    /// Returns TCP_NODELAY: whether small writes go out at once.
+    nodelay, set_nodelay: bool = tcp_nodelay, set_tcp_nodelay;
+    /// Returns SO_LINGER: how long the system waits, after closing, for what was not sent yet.
+    linger, set_linger: Option<Duration> = linger, set_linger;
+});
+
+socket_options!(TcpSocket, |this| BufferSizes(&this.socket), {
+    /// Returns SO_SNDBUF in bytes. Linux returns twice what was set.
+    send_buffer_size, set_send_buffer_size: u32 = send, set_send;
+    /// Returns SO_RCVBUF in bytes. Linux returns twice what was set. The window that a peer may
+    /// fill goes by what this is when the connection is made.
+    recv_buffer_size, set_recv_buffer_size: u32 = recv, set_recv;
+});
+
+/// The two sizes as the system has them, and as tokio's names do: in 32 bits.
+struct BufferSizes<'a>(&'a Socket);
+
+impl BufferSizes<'_> {
+    fn send(&self) -> io::Result<u32> {
+        Ok(u32::try_from(self.0.send_buffer_size()?).unwrap_or(u32::MAX))
+    }
+
+    fn set_send(&self, size: u32) -> io::Result<()> {
+        self.0.set_send_buffer_size(size as usize)
+    }
+
+    fn recv(&self) -> io::Result<u32> {
+        Ok(u32::try_from(self.0.recv_buffer_size()?).unwrap_or(u32::MAX))
+    }
+
+    fn set_recv(&self, size: u32) -> io::Result<()> {
+        self.0.set_recv_buffer_size(size as usize)
+    }
+}
+
+impl AsFd for TcpSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl AsRawFd for TcpSocket {
+    fn as_raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
+    }
+}
+
+impl fmt::Debug for TcpSocket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("TcpSocket").field(&self.as_raw_fd()).finish()
+    }
+}
+
+impl From<TcpSocket> for OwnedFd {
+    fn from(socket: TcpSocket) -> Self {
+        socket.socket.into()
+    }
+}
+
+/// Sets the socket to non-blocking mode. It must be a TCP socket that is not connected yet, which is
+/// not checked.
+impl TryFrom<OwnedFd> for TcpSocket {
+    type Error = io::Error;
+
+    fn try_from(fd: OwnedFd) -> io::Result<Self> {
+        let socket = Socket::from(fd);
+        socket.set_nonblocking(true)?;
+        Ok(Self { socket })
+    }
+}

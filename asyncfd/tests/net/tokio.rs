@@ -1,0 +1,31 @@
+//! tokio's side: a runtime with one worker, which drives its epoll in the background.
+
+pub(crate) mod side {
+    use std::future::Future;
+
+    pub(crate) use ::tokio::io::Interest;
+    pub(crate) use ::tokio::net::{UdpSocket, UnixDatagram};
+
+    use crate::common::support::DEADLINE;
+
+    /// Runs a case with a runtime around it.
+    pub(crate) fn run<F, Fut>(case: F)
+    where
+        F: FnOnce() -> Fut + Send + Clone + 'static,
+        Fut: Future<Output = ()> + 'static,
+    {
+        let runtime = ::tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime
+            .block_on(async { ::tokio::time::timeout(DEADLINE, case()).await })
+            .expect("the case did not end in time");
+    }
+}
+
+#[path = "cases/udp.rs"]
+mod udp;
+#[path = "cases/unix_datagram.rs"]
+mod unix_datagram;
