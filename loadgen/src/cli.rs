@@ -5,22 +5,29 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::args::{Cli, Command, CompareArgs, Format};
-use crate::{compare, embedded, output, run};
+use crate::run::Refusal;
+use crate::{calibrate, compare, embedded, output, run};
 
 /// Runs the program. clap ends the process on arguments it cannot read, with code 2, and after `--help`.
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    let command = std::env::args().collect();
     match cli.command {
+        Some(Command::Calibrate(args)) => ended(calibrate::run(&args, command)),
         Some(Command::Compare(args)) => compare_files(&args),
         Some(Command::EmbeddedServer(args)) => match embedded::serve(&args) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&format!("embedded server: {error}"), 1),
         },
-        None => match run::run(&cli.run, std::env::args().collect()) {
-            Ok(code) => ExitCode::from(code),
-            Err(refusal) => fail(&refusal.message, refusal.exit_code),
-        },
+        None => ended(run::run(&cli.run, command)),
+    }
+}
+
+fn ended(how: Result<u8, Refusal>) -> ExitCode {
+    match how {
+        Ok(code) => ExitCode::from(code),
+        Err(refusal) => fail(&refusal.message, refusal.exit_code),
     }
 }
 

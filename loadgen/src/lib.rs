@@ -26,12 +26,13 @@
 //! | [`exchange`], [`payload`], [`schedule`] | the conversation without I/O, verifiable bytes, intended send times |
 //! | [`clock`], [`histogram`], `tally`, `slices`, `series`, [`failure`] | time, latencies, counters, the time series, errors by kind |
 //! | [`server_side`], [`embedded`] | CPU time and memory of a process; the server in a child process |
-//! | [`slo`] | thresholds on a report |
+//! | [`slo`], [`calibrate`] | thresholds on a report; the generator against a server with known delays |
 //! | [`report`], [`compare`], [`stats`] | results, rendered; two contenders; the statistics |
 //! | [`output`] | the files of `-o` |
 #![forbid(unsafe_code)]
 
 pub mod args;
+pub mod calibrate;
 pub mod cli;
 pub mod clock;
 pub mod compare;

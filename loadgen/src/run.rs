@@ -38,7 +38,7 @@ pub fn run(args: &RunArgs, command: Vec<String>) -> Result<u8, Refusal> {
     args.check().map_err(Refusal::arguments)?;
     let files = Files::create(&args.outputs).map_err(Refusal::run)?;
     let mut session = Session::begin(args, command)?;
-    let mut report = session.measure(args)?;
+    let mut report = session.measure(args)?.report;
     if let Some(wrong) = session.end() {
         report.outcome.fail(wrong);
     }

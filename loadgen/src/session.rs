@@ -5,7 +5,7 @@
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::{Arc, mpsc};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use reactor::{Pinning, Reactor};
 use server_demo::limits::raise_nofile;
@@ -44,6 +44,14 @@ pub(crate) struct Session {
     /// Signals, and what the shards of the run in hand say.
     sender: mpsc::Sender<Event>,
     events: mpsc::Receiver<Event>,
+}
+
+/// What came of a run.
+#[derive(Debug)]
+pub(crate) struct Measured {
+    pub(crate) report: Report,
+    /// When requests began: in an open loop, the first intended time.
+    pub(crate) began: Option<Instant>,
 }
 
 impl Session {
@@ -87,7 +95,7 @@ impl Session {
     ///
     /// # Errors
     /// The run could not begin.
-    pub(crate) fn measure(&mut self, args: &RunArgs) -> Result<Report, Refusal> {
+    pub(crate) fn measure(&mut self, args: &RunArgs) -> Result<Measured, Refusal> {
         let started = unix_now();
         let server = match self.server_pid {
             Some(pid) => Some(
@@ -134,7 +142,8 @@ impl Session {
         if let Err(error) = reactor.shutdown(SHUTDOWN_MAX) {
             eprintln!("loadgen: {error}");
         }
-        Ok(report)
+        let began = seen.timeline.map(|timeline| clock.instant(timeline.start));
+        Ok(Measured { report, began })
     }
 
     /// Ends the embedded server; says what was wrong with its end.

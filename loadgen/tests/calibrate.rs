@@ -1,0 +1,60 @@
+//! `loadgen calibrate` through the real program.
+//!
+//! Whether it passes depends on how busy the machine is. What holds on any machine: the generator sees each request at least as
+//! long as the server held it, the exit code is the verdict, and a stall shows in the open loop and hides in the closed one.
+
+mod common;
+
+use std::time::Duration;
+
+use common::run;
+use loadgen::calibrate::{Calibration, Case, Quantile};
+
+fn quantile<'a>(case: &'a Case, series: &str, name: &str) -> &'a Quantile {
+    let series = case.series.iter().find(|one| one.name == series);
+    let quantiles = &series.expect("measured").quantiles;
+    quantiles
+        .iter()
+        .find(|one| one.name == name)
+        .expect("named")
+}
+
+#[test]
+fn the_record_of_the_server_is_never_above_what_was_measured() {
+    let run = run("calibrate --quick --format json");
+    let calibration: Calibration = serde_json::from_str(&run.stdout).expect("JSON");
+    assert_eq!(run.code, Some(i32::from(!calibration.passed)));
+    assert_eq!(
+        calibration.passed,
+        calibration.cases.iter().all(|case| case.passed)
+    );
+    assert!(run.took < Duration::from_secs(45), "{:?}", run.took);
+    assert_eq!(calibration.cases.len(), 6);
+    for case in &calibration.cases {
+        assert_eq!(
+            case.series.len(),
+            if case.open { 2 } else { 1 },
+            "{}",
+            case.name
+        );
+        for quantile in case.series.iter().flat_map(|one| &one.quantiles) {
+            assert_eq!(quantile.rounds.len(), 3);
+            for pair in &quantile.rounds {
+                assert!(pair.server_ns >= 10_000_000, "{}: {pair:?}", case.name);
+                // Less only by what the histogram rounds.
+                assert!(pair.difference() > -0.002, "{}: {quantile:?}", case.name);
+            }
+        }
+    }
+    let stalled = |open: bool| {
+        let of = |case: &&Case| case.open == open && case.name.contains("stall");
+        calibration.cases.iter().find(of).expect("a case")
+    };
+    // The stall of 150 ms is a quarter of the round: in the open loop a tenth of all requests wait for 90 ms or more.
+    for pair in &quantile(stalled(true), "corrected", "p90").rounds {
+        assert!(pair.server_ns > 60_000_000, "{pair:?}");
+    }
+    let mut closed: Vec<_> = quantile(stalled(false), "raw", "p90").rounds.clone();
+    closed.sort_by_key(|pair| pair.measured_ns);
+    assert!(closed[0].measured_ns < 60_000_000, "{closed:?}");
+}
