@@ -5,13 +5,16 @@
 //! Tests: `args/tests.rs`.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use server_demo::units::{parse_count, parse_cpus, parse_duration, parse_size};
+use server_demo::units::{parse_count, parse_cpus, parse_duration};
 
 use crate::output::Kind;
+use crate::protocol::escape::unescape;
 use crate::schedule::Arrivals;
+use crate::sizes::Sizes;
 use crate::slo::Slo;
 
 /// Connections where `-c` is absent.
@@ -22,8 +25,8 @@ pub const DURATION_DEFAULT: Duration = Duration::from_secs(10);
 pub const WARMUP_DEFAULT: Duration = Duration::from_secs(1);
 /// Intervals below this one hold too few answers, and cost too much.
 pub const INTERVAL_MIN: Duration = Duration::from_millis(10);
-/// Payloads above this size are a mistake.
-pub const SIZE_MAX: usize = 64 << 20;
+/// Bytes of an echo request where `--size` is absent.
+pub const SIZE_DEFAULT: usize = 64;
 
 /// A load generator for TCP services with very many connections.
 ///
@@ -64,7 +67,7 @@ pub enum Command {
 /// The arguments of a run.
 #[derive(Args, Debug, Clone)]
 pub struct RunArgs {
-    /// Server to load, as HOST:PORT; without it, an embedded echo server in a child process
+    /// Server to load, as HOST:PORT, unix:PATH or http://HOST[:PORT]/PATH; without it, an embedded echo server in a child process
     #[arg(value_name = "TARGET")]
     pub target: Option<String>,
 
@@ -96,17 +99,42 @@ pub struct RunArgs {
     #[arg(short = 'P', long, value_name = "COUNT", default_value = "1", value_parser = pipeline, conflicts_with = "rate")]
     pub pipeline: u32,
 
-    /// Payload of a request, in bytes
-    #[arg(long, value_name = "BYTES", default_value = "64", value_parser = size)]
-    pub size: usize,
+    /// Payload of an echo request, in bytes: one size, or sizes with weights, such as 64:90,16k:10 [default: 64]
+    #[arg(long, value_name = "BYTES")]
+    pub size: Option<Sizes>,
+
+    /// What is said to the server [default: echo; http where TARGET is http://, raw with --send]
+    #[arg(long, value_enum)]
+    pub protocol: Option<ProtocolName>,
+
+    /// HTTP: what is asked for by GET [default: the path of TARGET, or /]
+    #[arg(long, value_name = "PATH", value_parser = http_path)]
+    pub path: Option<String>,
+
+    /// Raw: the bytes of each request, with the escapes \r \n \t \0 \\ \xHH [default: none]
+    #[arg(long, value_name = "BYTES", value_parser = raw_bytes, requires = "expect", allow_hyphen_values = true)]
+    pub send: Option<Arc<[u8]>>,
+
+    /// Raw: the bytes that answer each request, with the same escapes [default: none]
+    #[arg(long, value_name = "BYTES", value_parser = raw_bytes, requires = "send", allow_hyphen_values = true)]
+    pub expect: Option<Arc<[u8]>>,
 
     /// Connections that send; the others are served once and then stay idle [default: all]
     #[arg(long, value_name = "COUNT", value_parser = connections)]
     pub active: Option<u32>,
 
-    /// Connections opened per second in total [default: as fast as they are served]
+    /// Connections opened per second in total, those that replace others included [default: as fast as they are served]
     #[arg(long, value_name = "PER-SECOND", value_parser = positive_count)]
     pub connect_rate: Option<u64>,
+
+    /// Requests after which a connection is closed, from this end, and another takes its place [default: no limit]
+    #[arg(long, value_name = "COUNT", value_parser = positive_count)]
+    pub requests_per_conn: Option<u64>,
+
+    /// Time after which a connection is closed, from this end, and another takes its place; the first ones go spread over this
+    /// time [default: the whole run]
+    #[arg(long, value_name = "TIME", value_parser = positive_duration)]
+    pub lifetime: Option<Duration>,
 
     /// Time in which a connection must be made, and after which a server that owes an answer counts as silent
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = positive_duration)]
@@ -232,6 +260,17 @@ impl IoSurface {
     }
 }
 
+/// What is said to a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ProtocolName {
+    /// Bytes that are unique, which the server sends back
+    Echo,
+    /// GET over HTTP/1.1, on connections that stay open
+    Http,
+    /// The bytes of --send, answered by those of --expect
+    Raw,
+}
+
 /// How a report is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
@@ -269,6 +308,7 @@ impl RunArgs {
     /// # Errors
     /// A sentence that names the flags.
     pub fn check(&self) -> Result<(), String> {
+        self.protocol()?;
         let connections = self.connections.unwrap_or(CONNECTIONS_DEFAULT);
         if self.threads > connections {
             return Err(format!(
@@ -291,6 +331,61 @@ impl RunArgs {
             Kind::of(output, &Kind::OF_RUN)?;
         }
         Ok(())
+    }
+
+    /// What is said to the server: as told, or as the target or `--send` make plain.
+    ///
+    /// # Errors
+    /// A sentence that names the flags that contradict it.
+    pub fn protocol(&self) -> Result<ProtocolName, String> {
+        let is_url = (self.target.as_deref()).is_some_and(|target| target.starts_with("http://"));
+        let protocol = match self.protocol {
+            Some(named) => named,
+            None if self.send.is_some() => ProtocolName::Raw,
+            None if is_url => ProtocolName::Http,
+            None => ProtocolName::Echo,
+        };
+        let (is_http, is_raw) = (
+            protocol == ProtocolName::Http,
+            protocol == ProtocolName::Raw,
+        );
+        let is_echo = protocol == ProtocolName::Echo;
+        let wrong = [
+            (
+                is_url && !is_http,
+                "an http:// target is spoken to with --protocol http",
+            ),
+            (
+                self.path.is_some() && !is_http,
+                "--path is for --protocol http",
+            ),
+            (
+                self.send.is_some() && !is_raw,
+                "--send and --expect are for --protocol raw",
+            ),
+            (
+                self.send.is_none() && is_raw,
+                "--protocol raw needs --send and --expect",
+            ),
+            (
+                self.size.is_some() && !is_echo,
+                "--size is for --protocol echo",
+            ),
+            (
+                self.target.is_none() && !is_echo,
+                "the embedded server only echoes: name a TARGET",
+            ),
+        ];
+        match wrong.into_iter().find(|(wrong, _)| *wrong) {
+            Some((_, words)) => Err(words.to_owned()),
+            None => Ok(protocol),
+        }
+    }
+
+    /// The sizes of echo requests, with their default filled in.
+    #[must_use]
+    pub fn size(&self) -> Sizes {
+        self.size.clone().unwrap_or_else(|| SIZE_DEFAULT.into())
     }
 
     /// The discarded start, with its default filled in.
@@ -341,11 +436,18 @@ fn rate(text: &str) -> Result<u64, String> {
     bounded(text, 1..=1_000_000_000)
 }
 
-fn size(text: &str) -> Result<usize, String> {
-    let size = parse_size(text).map_err(|error| error.to_string())?;
-    match usize::try_from(size) {
-        Ok(size) if (1..=SIZE_MAX).contains(&size) => Ok(size),
-        _ => Err(format!("{size} bytes is not between 1 and {SIZE_MAX}")),
+fn raw_bytes(text: &str) -> Result<Arc<[u8]>, String> {
+    unescape(text).map(Arc::from)
+}
+
+fn http_path(text: &str) -> Result<String, String> {
+    if text.starts_with('/') && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        Ok(text.to_owned())
+    } else {
+        Err(
+            "a path begins with / and has neither spaces nor bytes outside ASCII (write %20)"
+                .to_owned(),
+        )
     }
 }
 

@@ -344,7 +344,9 @@ fn warnings(a: &Contender, b: &Contender) -> Vec<String> {
             settings.size,
             settings.rate,
         );
-        (shape, settings.verify, settings.io)
+        let said = (settings.protocol.clone(), settings.size_mix.clone());
+        let churn = (settings.requests_per_conn, settings.lifetime_s);
+        (shape, said, churn, settings.verify, settings.io)
     };
     let mut loads = a.rounds.iter().chain(&b.rounds).map(load);
     if let Some(first) = loads.next()

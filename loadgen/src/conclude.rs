@@ -7,6 +7,7 @@ use crate::conduct::{Costs, Seen};
 use crate::control::ShardResult;
 use crate::failure::Errors;
 use crate::plan::{Amount, Pace, Plan};
+use crate::protocol::Speech;
 use crate::report::units::{count, duration, metric, plural};
 use crate::report::{
     Connections, Distribution, ErrorCount, FORMAT, Generator, Latency, Machine, Outcome, Report,
@@ -83,6 +84,9 @@ pub(crate) fn conclude(plan: &Plan, context: Context, seen: &Seen) -> Report {
             peak_live: seen.peak_live,
             served: total.served,
             active: plan.active,
+            established: total.established,
+            retired: total.retired,
+            closed_by_server: total.left,
             ramp_s: seconds(seen.ramp),
             connect_latency: Distribution::from(&tally.connect),
         },
@@ -135,6 +139,9 @@ struct Total {
     errors: Errors,
     connected: u32,
     served: u32,
+    established: u64,
+    retired: u64,
+    left: u64,
     /// Of the busiest thread.
     busy: f64,
     /// Of the one that waited most.
@@ -149,6 +156,9 @@ impl Total {
             errors: Errors::default(),
             connected: 0,
             served: 0,
+            established: 0,
+            retired: 0,
+            left: 0,
             busy: 0.0,
             waited: 0.0,
         };
@@ -157,6 +167,9 @@ impl Total {
             errors,
             connected,
             served,
+            established,
+            retired,
+            left,
             busy,
             waited,
         } in &seen.results
@@ -165,6 +178,9 @@ impl Total {
             total.errors.merge(errors);
             total.connected += connected;
             total.served += served;
+            total.established += established;
+            total.retired += retired;
+            total.left += left;
             total.busy = total.busy.max(*busy);
             total.waited = total.waited.max(*waited);
         }
@@ -185,6 +201,14 @@ fn elapsed(plan: &Plan, seen: &Seen, tally: &Tally) -> Nanos {
     until.saturating_sub(timeline.from)
 }
 
+/// The sizes of requests, where there are several.
+fn size_mix(plan: &Plan) -> Option<String> {
+    match &plan.speech {
+        Speech::Echo { sizes, .. } if sizes.only().is_none() => Some(sizes.to_string()),
+        _ => None,
+    }
+}
+
 fn settings(plan: &Plan, pin: &Pin) -> Settings {
     let (rate, arrivals, pipeline) = match plan.pace {
         Pace::Closed { pipeline } => (None, None, u32::try_from(pipeline).unwrap_or(u32::MAX)),
@@ -203,12 +227,16 @@ fn settings(plan: &Plan, pin: &Pin) -> Settings {
         rate,
         arrivals,
         pipeline,
-        size: plan.size,
+        protocol: plan.speech.name().to_owned(),
+        size: plan.speech.mean_size(),
+        size_mix: size_mix(plan),
         connect_rate: plan.connect_rate,
+        requests_per_conn: plan.requests_per_conn,
+        lifetime_s: plan.lifetime.map(seconds),
         timeout_s: seconds(plan.timeout),
         warmup_s: seconds(plan.warmup),
         io: plan.io,
-        verify: plan.verify,
+        verify: plan.speech.verifies(),
         pin: match pin {
             Pin::None => "none".to_owned(),
             Pin::Auto => "auto".to_owned(),
@@ -336,12 +364,13 @@ fn judge(
     let outcome = &mut report.outcome;
     let messages = &mut outcome.messages;
     for (kind, how_often, first) in errors.into_iter().flat_map(Errors::iter) {
-        let of = count(plan.connections.into());
-        messages.push(format!(
-            "{}: {kind}: {} of {of} connections ({first})",
-            plan.target,
-            count(how_often)
-        ));
+        let whom = if kind.is_of_request() {
+            plural(how_often, "request")
+        } else {
+            let of = count(plan.connections.into());
+            format!("{} of {of} connections", count(how_often))
+        };
+        messages.push(format!("{}: {kind}: {whom} ({first})", plan.target));
     }
     if seen.lost > 0 {
         messages.push(format!(

@@ -1,42 +1,48 @@
-//! One connection of the load: connect, be served once, then converse until told to end.
+//! One connection of the load: connect, converse, and end: when told to, when it has carried its share, or when it fails.
 //!
-//! A task per connection, generic over the I/O surface. On the way of a request it allocates nothing and reads the clock once
-//! per wake: the moment an answer is read is the moment the next request of a closed loop is sent. When the system takes no
-//! more bytes the connection reads while it waits to write, so two ends that both wait to write cannot lock each other up.
-//! Tests: every integration test.
+//! A task per connection, generic over the I/O surface and the protocol. The first connection of a [`Link`] is served once and
+//! then waits for the run to begin; those that take its place later send at once. On the way of a request it allocates
+//! nothing and reads the clock once per wake: the moment an answer is read is the moment the next request of a closed loop is
+//! sent. When the system takes no more bytes the connection reads while it waits to write, so two ends that both wait to
+//! write cannot lock each other up. Tests: every integration test.
 
 use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
+use std::time::Duration;
+
+use reactor::time::sleep;
 
 use crate::clock::Nanos;
 use crate::exchange::{Exchange, Stamp};
 use crate::failure::{ErrorKind, Failure};
 use crate::link::{Link, Order};
-use crate::payload::Payload;
 use crate::plan::Pace;
+use crate::protocol::{Protocol, Verdict};
+use crate::report::units::{duration, plural};
 use crate::scratch::Scratch;
 use crate::shard::{Shard, plan};
-use crate::tally::Lost;
 use crate::transport::Transport;
 
 /// How often connecting is tried from another source when a port is missing.
 const ATTEMPTS: u32 = 16;
+/// Until a Unix socket whose queue is full is tried again: the system has nothing to wait for.
+const FULL_QUEUE_PAUSE: Duration = Duration::from_millis(1);
 
 /// The task of a connection. Reports through the shard.
-pub(crate) async fn run<T: Transport>(shard: Rc<Shard>, link: Rc<Link>) {
-    let payload = Payload::new(shard.plan.seed, link.id, shard.plan.size);
+pub(crate) async fn run<T: Transport, P: Protocol>(shard: Rc<Shard>, link: Rc<Link>) {
     let pipeline = match shard.plan.pace {
         Pace::Closed { pipeline } if link.active => pipeline,
         _ => 1,
     };
-    let exchange = Exchange::new(payload, shard.plan.verify, pipeline);
+    let protocol = P::new(&shard.plan.speech, shard.plan.seed, link.number());
     let mut conversation = Conversation {
         shard,
         link,
-        exchange,
+        exchange: Exchange::new(protocol, pipeline),
+        opening: true,
         connected: false,
         settled: false,
     };
@@ -45,12 +51,25 @@ pub(crate) async fn run<T: Transport>(shard: Rc<Shard>, link: Rc<Link>) {
 }
 
 /// Everything a connection must account for when it ends, in whatever way.
-struct Conversation {
+struct Conversation<P: Protocol> {
     shard: Rc<Shard>,
     link: Rc<Link>,
-    exchange: Exchange,
+    exchange: Exchange<P>,
+    /// Whether it still counts among those that are being opened.
+    opening: bool,
     connected: bool,
     settled: bool,
+}
+
+/// How a connection ends that does not fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// With the run.
+    Over,
+    /// By its plan; another one takes its place.
+    Retired,
+    /// By the server, which owed nothing; another one takes its place.
+    Left,
 }
 
 /// What ended a wait.
@@ -60,29 +79,20 @@ enum Woken {
     Told,
 }
 
-impl Conversation {
-    /// Connects and converses until the run is over (`Ok`) or the connection fails.
-    async fn hold<T: Transport>(&mut self) -> Result<(), Failure> {
+impl<P: Protocol> Conversation<P> {
+    /// Connects and converses until the connection ends or fails.
+    async fn hold<T: Transport>(&mut self) -> Result<End, Failure> {
         let Some(transport) = self.connect::<T>().await? else {
-            return Ok(());
+            return Ok(End::Over);
         };
         let (shard, link) = (Rc::clone(&self.shard), Rc::clone(&self.link));
         let mut now = shard.clock.now();
-        // The first request shows that the server has accepted the connection: until then it may only be queued.
-        shard.due.set(shard.due.get() + 1);
-        plan(
-            &link,
-            &mut self.exchange,
-            Stamp {
-                intended: now,
-                sent: now,
-            },
-        );
+        self.begin(now);
         loop {
             match link.order() {
                 Order::GoOn => {}
                 Order::TimedOut => return Err(self.silence(now)),
-                Order::GiveUp | Order::Abort => return Ok(()),
+                Order::GiveUp | Order::Abort => return Ok(End::Over),
             }
             let woken = if self.exchange.has_output() {
                 write_or_read(&transport, &shard, &link, &self.exchange).await
@@ -97,10 +107,13 @@ impl Conversation {
                 }
             };
             match woken.map_err(|error| self.broken(&error))? {
-                Woken::Read(0) => return Err(self.end_of_stream()),
+                Woken::Read(0) => return self.end_of_stream(),
                 Woken::Read(bytes) => {
                     now = shard.clock.now();
                     self.receive(bytes, now)?;
+                    if self.exchange.is_over() {
+                        return Ok(End::Left);
+                    }
                 }
                 Woken::Told => now = shard.clock.now(),
                 Woken::Wrote(bytes) => {
@@ -113,7 +126,30 @@ impl Conversation {
             }
             if !self.exchange.has_output() && link.served.get() {
                 shard.plan_requests(&link, &mut self.exchange, now);
+                if self.exchange.due() == 0 && link.is_spent(self.exchange.planned()) {
+                    return Ok(End::Retired);
+                }
             }
+        }
+    }
+
+    /// Says the first thing.
+    fn begin(&mut self, now: Nanos) {
+        let (shard, link) = (&*self.shard, &*self.link);
+        link.owed_since.set(0);
+        if link.served.get() {
+            self.opening = false;
+            shard.opened();
+            shard.plan_again(link, &mut self.exchange);
+            shard.plan_requests(link, &mut self.exchange, now);
+        } else {
+            // It shows that the server has accepted the connection: until then it may only be queued.
+            shard.due.set(shard.due.get() + 1);
+            let stamp = Stamp {
+                intended: now,
+                sent: now,
+            };
+            plan(link, &mut self.exchange, stamp);
         }
     }
 
@@ -124,47 +160,53 @@ impl Conversation {
         link.owed_since.set(began);
         let mut attempt = 0;
         loop {
-            let socket = match shard.sources.socket(link.id, attempt) {
+            let socket = match shard.sources.socket(link.number(), attempt) {
                 Ok(socket) => socket,
                 Err(error) => return Err(Failure::from(error)),
             };
-            let mut connecting = pin!(T::connect(socket, shard.plan.target));
-            let connected = loop {
-                match (
-                    link.news.unless_told(connecting.as_mut()).await,
-                    link.order(),
-                ) {
-                    (Some(connected), _) => break connected,
-                    (None, Order::GoOn) => {}
-                    (None, Order::GiveUp | Order::Abort) => return Ok(None),
-                    (None, Order::TimedOut) => {
-                        let waited = crate::report::units::duration(shard.plan.timeout);
-                        return Err(Failure::new(
-                            ErrorKind::ConnectTimeout,
-                            format!("not connected after {waited}"),
-                        ));
-                    }
-                }
+            let connecting = pin!(T::connect(socket, &shard.plan.target));
+            let Some(connected) = self.unless_ordered(connecting).await? else {
+                return Ok(None);
             };
             match connected {
                 Ok(transport) => {
-                    let took = shard.clock.now().saturating_sub(began);
-                    shard.tally.borrow_mut().connect.record(took);
                     self.connected = true;
-                    shard.connected.set(shard.connected.get() + 1);
-                    shard.live.set(shard.live.get() + 1);
-                    shard
-                        .live_active
-                        .set(shard.live_active.get() + u32::from(link.active));
+                    shard.connected(&link, began);
                     return Ok(Some(transport));
                 }
                 // The ports of one source can run out while others have thousands.
                 Err(error)
                     if ErrorKind::of(&error) == ErrorKind::Ports && attempt + 1 < ATTEMPTS =>
                 {
-                    attempt += 1
+                    attempt += 1;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let pause = pin!(sleep(FULL_QUEUE_PAUSE));
+                    if self.unless_ordered(pause).await?.is_none() {
+                        return Ok(None);
+                    }
                 }
                 Err(error) => return Err(Failure::from(error)),
+            }
+        }
+    }
+
+    /// Waits for a part of connecting; `None` when the run is over before.
+    async fn unless_ordered<F: Future>(
+        &self,
+        mut future: Pin<&mut F>,
+    ) -> Result<Option<F::Output>, Failure> {
+        let link = &self.link;
+        loop {
+            match (link.news.unless_told(future.as_mut()).await, link.order()) {
+                (Some(output), _) => return Ok(Some(output)),
+                (None, Order::GoOn) => {}
+                (None, Order::GiveUp | Order::Abort) => return Ok(None),
+                (None, Order::TimedOut) => {
+                    let waited = duration(self.shard.plan.timeout);
+                    let detail = format!("not connected after {waited}");
+                    return Err(Failure::new(ErrorKind::ConnectTimeout, detail));
+                }
             }
         }
     }
@@ -178,45 +220,65 @@ impl Conversation {
             let tally = &mut *shard.tally.borrow_mut();
             tally.read(bytes, now);
             shard.incoming.lend(|buffer| {
-                self.exchange.received(&buffer[..bytes], |stamp| {
+                self.exchange.received(&buffer[..bytes], |stamp, verdict| {
                     answers += 1;
                     tally.answer(stamp, now);
+                    if let Some(status) = verdict.refused {
+                        shard.refused(link, status);
+                    }
                 })
             })
         };
+        self.answered(answers, now);
+        right.map_err(|wrong| Failure::new(ErrorKind::WrongAnswer, wrong.to_string()))
+    }
+
+    /// Notes that this many requests were answered.
+    #[inline]
+    fn answered(&mut self, answers: u64, now: Nanos) {
+        let (shard, link) = (&*self.shard, &*self.link);
         shard.due.set(shard.due.get() - answers);
         if answers > 0 && !link.served.get() {
+            self.opening = false;
             shard.first_answer(link);
         }
         link.owed_since
             .set(if self.exchange.due() > 0 { now } else { 0 });
-        right.map_err(|wrong| Failure::new(ErrorKind::WrongAnswer, wrong.to_string()))
+    }
+
+    /// The server sends no more: right where that ends an answer, or where nothing was due.
+    fn end_of_stream(&mut self) -> Result<End, Failure> {
+        if let Some((stamp, Verdict { refused, .. })) = self.exchange.end_of_stream() {
+            let now = self.shard.clock.now();
+            self.shard.tally.borrow_mut().answer(stamp, now);
+            if let Some(status) = refused {
+                self.shard.refused(&self.link, status);
+            }
+            self.answered(1, now);
+            return Ok(End::Left);
+        }
+        if P::PEER_MAY_CLOSE && self.exchange.due() == 0 {
+            return Ok(End::Left);
+        }
+        let detail = format!("end of stream {}", self.progress());
+        Err(Failure::new(ErrorKind::Closed, detail))
     }
 
     fn progress(&self) -> String {
-        let answered = crate::report::units::plural(self.exchange.answered(), "answer");
+        let answered = plural(self.exchange.answered(), "answer");
         match self.exchange.due() {
             0 => format!("after {answered}, while idle"),
             due => format!(
                 "after {answered}, with {} in flight",
-                crate::report::units::plural(due as u64, "request")
+                plural(due as u64, "request")
             ),
         }
     }
 
     fn silence(&self, now: Nanos) -> Failure {
-        let waited = crate::report::units::duration(now.saturating_sub(self.link.owed_since.get()));
-        Failure::new(
-            ErrorKind::Silent,
-            format!("nothing came for {waited} {}", self.progress()),
-        )
-    }
-
-    fn end_of_stream(&self) -> Failure {
-        Failure::new(
-            ErrorKind::Closed,
-            format!("end of stream {}", self.progress()),
-        )
+        let waited = duration(now.saturating_sub(self.link.owed_since.get()));
+        let detail = format!("nothing came for {waited} {}", self.progress());
+        Failure::new(ErrorKind::Silent, detail)
     }
 
     fn broken(&self, error: &io::Error) -> Failure {
@@ -229,44 +291,36 @@ impl Conversation {
     }
 
     /// Accounts for the end of the connection.
-    fn settle(&mut self, result: Result<(), Failure>) {
+    fn settle(&mut self, result: Result<End, Failure>) {
         self.settled = true;
-        let (shard, link) = (&*self.shard, &*self.link);
-        let now = shard.clock.now();
-        link.ended.set(true);
+        let (shard, link) = (&*self.shard, &self.link);
         link.owed_since.set(0);
         if self.connected {
             shard.live.set(shard.live.get() - 1);
-            shard
-                .live_active
-                .set(shard.live_active.get() - u32::from(link.active));
         }
-        let lost = if link.order() == Order::Abort {
-            Lost::Interrupted
-        } else {
-            Lost::Unanswered
+        if self.opening {
+            shard.opened();
+        }
+        let end = match result {
+            Ok(end) => end,
+            Err(failure) => {
+                shard.failed(link, &failure);
+                End::Over
+            }
         };
-        let mut tally = shard.tally.borrow_mut();
-        let unsent = std::iter::from_fn(|| link.take_assigned()).map(|intended| Stamp {
-            intended,
-            sent: now,
-        });
-        for stamp in self.exchange.take_due().chain(unsent) {
-            shard.due.set(shard.due.get() - 1);
-            tally.lose(stamp, now, lost);
-        }
-        drop(tally);
-        if let Err(failure) = result {
-            shard.failed(link, &failure);
-        }
-        if !link.served.get() {
-            shard.opening.set(shard.opening.get() - 1);
-            shard.ramp_news.tell();
-        }
+        let counter = match end {
+            End::Over => return shard.end(link, self.exchange.take_due()),
+            End::Retired => &shard.retired,
+            End::Left => &shard.left,
+        };
+        counter.set(counter.get() + 1);
+        // What the server left unanswered is asked again on the next connection.
+        link.hand_back(self.exchange.take_due());
+        shard.replace(link);
     }
 }
 
-impl Drop for Conversation {
+impl<P: Protocol> Drop for Conversation<P> {
     fn drop(&mut self) {
         if !self.settled {
             let reason = "its task panicked, or was dropped before its end";
@@ -276,11 +330,11 @@ impl Drop for Conversation {
 }
 
 /// Writes what is planned; where the socket is full, reads meanwhile.
-async fn write_or_read<T: Transport>(
+async fn write_or_read<T: Transport, P: Protocol>(
     transport: &T,
     shard: &Shard,
     link: &Link,
-    exchange: &Exchange,
+    exchange: &Exchange<P>,
 ) -> io::Result<Woken> {
     let (outgoing, incoming): (&Scratch, &Scratch) = (&shard.outgoing, &shard.incoming);
     let mut write = pin!(transport.write(outgoing, |buffer| exchange.fill(buffer)));

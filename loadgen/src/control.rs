@@ -61,6 +61,12 @@ pub(crate) struct ShardResult {
     pub(crate) errors: Errors,
     pub(crate) connected: u32,
     pub(crate) served: u32,
+    /// Connections made, those that replace others included.
+    pub(crate) established: u64,
+    /// Connections that ended by their plan and were replaced.
+    pub(crate) retired: u64,
+    /// Connections that the server ended, owing nothing, and that were replaced.
+    pub(crate) left: u64,
     /// Share of the measured time that the thread was on a CPU.
     pub(crate) busy: f64,
     /// Share of the measured time that it was ready to run and had none.

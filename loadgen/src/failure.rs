@@ -1,6 +1,6 @@
 //! What can go wrong with a connection, told apart by kind, counted, and put in words.
 //!
-//! A [`Failure`] ends one connection. [`Errors`] counts failures by kind and keeps the first of each as an example; it is
+//! A [`Failure`] ends one connection, or is an answer by which a server refuses one request. [`Errors`] counts failures by kind and keeps the first of each as an example; it is
 //! plain data of one thread, merged at the end. Nothing here prints. Tests: `failure/tests.rs`.
 
 use std::fmt;
@@ -28,6 +28,12 @@ pub enum ErrorKind {
     Silent,
     /// An answer had other bytes than the request, or came unasked.
     WrongAnswer,
+    /// The server redirected the request.
+    Redirected,
+    /// The server blamed the request.
+    BadRequest,
+    /// The server failed.
+    ServerError,
     /// Any other error of a system call.
     Io,
     /// A bug of this program.
@@ -36,7 +42,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// All kinds, in order.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 14] = [
         Self::Refused,
         Self::Unreachable,
         Self::ConnectTimeout,
@@ -46,6 +52,9 @@ impl ErrorKind {
         Self::Closed,
         Self::Silent,
         Self::WrongAnswer,
+        Self::Redirected,
+        Self::BadRequest,
+        Self::ServerError,
         Self::Io,
         Self::Internal,
     ];
@@ -63,6 +72,9 @@ impl ErrorKind {
             Self::Closed => "closed",
             Self::Silent => "silent",
             Self::WrongAnswer => "wrong-answer",
+            Self::Redirected => "http-3xx",
+            Self::BadRequest => "http-4xx",
+            Self::ServerError => "http-5xx",
             Self::Io => "io",
             Self::Internal => "internal",
         }
@@ -81,8 +93,31 @@ impl ErrorKind {
             Self::Closed => "connection closed early by the server",
             Self::Silent => "no answer in time",
             Self::WrongAnswer => "wrong answer",
+            Self::Redirected => "answered with a redirection (HTTP 3xx)",
+            Self::BadRequest => "answered with a client error (HTTP 4xx)",
+            Self::ServerError => "answered with a server error (HTTP 5xx)",
             Self::Io => "input or output failed",
             Self::Internal => "a bug in loadgen",
+        }
+    }
+
+    /// Whether it is one request that failed, on a connection that goes on.
+    #[must_use]
+    pub fn is_of_request(self) -> bool {
+        matches!(
+            self,
+            Self::Redirected | Self::BadRequest | Self::ServerError
+        )
+    }
+
+    /// The kind of an HTTP status outside 2xx.
+    #[must_use]
+    pub fn of_status(status: u16) -> Self {
+        match status {
+            300..=399 => Self::Redirected,
+            400..=499 => Self::BadRequest,
+            // An unknown class counts as this one (RFC 9110, section 15).
+            _ => Self::ServerError,
         }
     }
 
@@ -167,7 +202,7 @@ pub struct Errors {
 
 impl Errors {
     /// Counts a failure of connection number `connection`.
-    pub fn record(&mut self, connection: u32, failure: &Failure) {
+    pub fn record(&mut self, connection: u64, failure: &Failure) {
         let (count, first) = &mut self.kinds[failure.kind.index()];
         *count += 1;
         if first.is_none() {
@@ -183,6 +218,13 @@ impl Errors {
                 mine.1.clone_from(&theirs.1);
             }
         }
+    }
+
+    /// Connections that failed.
+    #[must_use]
+    pub fn connections(&self) -> u64 {
+        let failed = self.iter().filter(|(kind, ..)| !kind.is_of_request());
+        failed.map(|(_, count, _)| count).sum()
     }
 
     /// Failures of all kinds.

@@ -7,7 +7,7 @@
 //!  run       arguments, limits,
 //!            target, reactor
 //!  conduct   spawns a supervisor ─▶ supervise   a tick every 10 ms: commands, silence, end
-//!            waits for events    ◀─   ramp        opens connections, each served once
+//!            waits for events    ◀─   ramp        opens connections, each served once; replaces those that end
 //!            Go                  ─▶   dispatch    open loop: hands out scheduled requests
 //!            CPU and memory at        connection  a task each: Transport + Exchange
 //!            both ends of the         tally       counters and histograms, plain fields
@@ -19,11 +19,11 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`args`], [`cli`], [`run`], `session` | the command line, and a run from there to the exit code |
+//! | [`args`], [`cli`], [`run`], `session`, `target` | the command line, and a run from there to the exit code |
 //! | `plan`, `control`, `conduct`, `conclude` | a run as data; how the threads speak; the main thread; the verdict |
-//! | `shard`, `supervise`, `ramp`, `dispatch`, `connection`, `link`, `news` | what runs on a shard |
+//! | `shard`, `supervise`, `ramp`, `churn`, `dispatch`, `connection`, `link`, `news` | what runs on a shard |
 //! | `transport`, `scratch`, [`sources`] | the three I/O surfaces, shared buffers, source addresses |
-//! | [`exchange`], [`payload`], [`schedule`] | the conversation without I/O, verifiable bytes, intended send times |
+//! | [`exchange`], [`protocol`], [`payload`], [`sizes`], [`schedule`] | the conversation without I/O, what is said in it, verifiable bytes and how many, intended send times |
 //! | [`clock`], [`histogram`], `tally`, `slices`, `series`, [`failure`] | time, latencies, counters, the time series, errors by kind |
 //! | [`server_side`], [`embedded`] | CPU time and memory of a process; the server in a child process |
 //! | [`slo`], [`calibrate`] | thresholds on a report; the generator against a server with known delays |
@@ -33,6 +33,7 @@
 
 pub mod args;
 pub mod calibrate;
+mod churn;
 pub mod cli;
 pub mod clock;
 pub mod compare;
@@ -52,6 +53,7 @@ pub mod output;
 pub mod payload;
 mod plan;
 mod progress;
+pub mod protocol;
 mod ramp;
 pub mod report;
 pub mod run;
@@ -62,10 +64,12 @@ pub mod server_side;
 mod session;
 mod shard;
 mod signals;
+pub mod sizes;
 mod slices;
 pub mod slo;
 pub mod sources;
 pub mod stats;
 mod supervise;
 mod tally;
+mod target;
 mod transport;

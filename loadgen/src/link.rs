@@ -1,12 +1,14 @@
 //! What the rest of a shard sees of one connection, and how it speaks to it.
 //!
-//! The connection's task owns the socket and the conversation. The dispatcher hands it requests, the supervisor gives it
-//! orders, and both do so through its [`Link`]: plain cells of one thread. Tests: at the end of this file.
+//! A task owns the socket and the conversation. The dispatcher hands it requests, the supervisor gives it orders, and both do
+//! so through its [`Link`]: plain cells of one thread. The link stays when a connection ends by its plan and another takes its
+//! place, with a number of its own. Tests: at the end of this file.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 
 use crate::clock::Nanos;
+use crate::exchange::Stamp;
 use crate::news::News;
 
 /// What a connection is to do.
@@ -22,36 +24,79 @@ pub(crate) enum Order {
     Abort,
 }
 
-/// One connection, as seen by its shard.
+/// One place in the run that a connection holds, as seen by its shard.
 #[derive(Debug)]
 pub(crate) struct Link {
-    pub(crate) id: u32,
+    /// The number of the connection that holds it now; those of a run are numbered from zero as they are opened.
+    number: Cell<u64>,
     /// Whether it sends after its first request.
     pub(crate) active: bool,
     pub(crate) news: News,
     order: Cell<Order>,
+    /// Requests this connection carries at most.
+    limit: Cell<u64>,
     /// Intended times of requests that the dispatcher assigned and the task has not taken.
     assigned: RefCell<VecDeque<Nanos>>,
     /// Since when the server has owed something without sending anything; zero while it owes nothing.
     pub(crate) owed_since: Cell<Nanos>,
-    /// Whether its first answer came.
+    /// When this connection was made.
+    pub(crate) connected_at: Cell<Nanos>,
+    /// Whether a connection was ever made.
+    pub(crate) joined: Cell<bool>,
+    /// Whether the first answer came.
     pub(crate) served: Cell<bool>,
-    /// Whether its task has ended.
+    /// Whether a connection ended and its successor is not made yet.
+    pub(crate) away: Cell<bool>,
+    /// Whether no connection holds it any more, nor will.
     pub(crate) ended: Cell<bool>,
 }
 
 impl Link {
-    pub(crate) fn new(id: u32, active: bool) -> Self {
+    pub(crate) fn new(active: bool) -> Self {
         Self {
-            id,
+            number: Cell::new(0),
             active,
             news: News::default(),
             order: Cell::new(Order::GoOn),
+            limit: Cell::new(u64::MAX),
             assigned: RefCell::new(VecDeque::new()),
             owed_since: Cell::new(0),
+            connected_at: Cell::new(0),
+            joined: Cell::new(false),
             served: Cell::new(false),
+            away: Cell::new(false),
             ended: Cell::new(false),
         }
+    }
+
+    /// A connection takes the place: its number, and the requests it carries at most.
+    pub(crate) fn take_place(&self, number: u64, limit: u64) {
+        self.number.set(number);
+        self.limit.set(limit);
+    }
+
+    /// The number of the connection.
+    #[inline]
+    pub(crate) fn number(&self) -> u64 {
+        self.number.get()
+    }
+
+    /// Requests the connection may still carry, when it was given `planned`.
+    #[inline]
+    pub(crate) fn room(&self, planned: u64) -> u64 {
+        self.limit.get().saturating_sub(planned)
+    }
+
+    /// Whether the connection carries no request beyond the `planned` ones.
+    #[inline]
+    pub(crate) fn is_spent(&self, planned: u64) -> bool {
+        planned >= self.limit.get()
+    }
+
+    /// Has the connection end when what it was given is answered.
+    pub(crate) fn retire(&self) {
+        self.limit.set(0);
+        self.news.tell();
     }
 
     #[inline]
@@ -80,6 +125,14 @@ impl Link {
         self.assigned.borrow_mut().pop_front()
     }
 
+    /// Takes back requests of a connection that ended, for the one after it. They come before what was assigned since.
+    pub(crate) fn hand_back(&self, unanswered: impl Iterator<Item = Stamp>) {
+        let mut assigned = self.assigned.borrow_mut();
+        let since = assigned.len();
+        assigned.extend(unanswered.map(|stamp| stamp.intended));
+        assigned.rotate_left(since);
+    }
+
     #[inline]
     pub(crate) fn has_assigned(&self) -> bool {
         !self.assigned.borrow().is_empty()
@@ -92,7 +145,7 @@ mod tests {
 
     #[test]
     fn requests_are_taken_in_order() {
-        let link = Link::new(1, true);
+        let link = Link::new(true);
         link.assign(5);
         link.assign(6);
         let taken = [
@@ -106,9 +159,36 @@ mod tests {
 
     #[test]
     fn the_first_order_stands() {
-        let link = Link::new(1, true);
+        let link = Link::new(true);
         link.give(Order::Abort);
         link.give(Order::TimedOut);
         assert_eq!(link.order(), Order::Abort);
+    }
+
+    #[test]
+    fn what_is_handed_back_comes_first() {
+        let link = Link::new(true);
+        link.assign(7);
+        let stamp = |at| Stamp {
+            intended: at,
+            sent: at,
+        };
+        link.hand_back([5, 6].map(stamp).into_iter());
+        let taken: Vec<_> = std::iter::from_fn(|| link.take_assigned()).collect();
+        assert_eq!(taken, [5, 6, 7]);
+    }
+
+    #[test]
+    fn a_connection_is_spent_by_requests_or_by_order() {
+        let link = Link::new(true);
+        link.take_place(3, 10);
+        assert_eq!(
+            (link.room(8), link.is_spent(9), link.is_spent(10)),
+            (2, false, true)
+        );
+        link.retire();
+        assert_eq!((link.room(8), link.is_spent(8)), (0, true));
+        link.take_place(4, 10);
+        assert_eq!((link.number(), link.is_spent(0)), (4, false));
     }
 }

@@ -5,7 +5,10 @@
 //! lost or gained bytes, are caught because a word that belongs elsewhere differs. Word `i` of request `s` is
 //! `key + s * PER_REQUEST + i * PER_WORD` modulo 2^64 with odd multipliers: one addition per eight bytes, and neighbours in
 //! either direction differ in their lowest byte already, so requests of a single byte are covered too. The key is the mixed
-//! connection number. Tests: `payload/tests.rs`.
+//! connection number. How long a request is, where sizes are mixed, is drawn from key and number in the same way. Tests:
+//! `payload/tests.rs`.
+
+use crate::sizes::Sizes;
 
 /// Odd, so that request numbers closer than 2^64 give different words (the golden ratio's fraction).
 const PER_REQUEST: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -13,30 +16,34 @@ const PER_REQUEST: u64 = 0x9e37_79b9_7f4a_7c15;
 const PER_WORD: u64 = 0xd1b5_4a32_d192_ed03;
 
 /// The payloads of one connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Payload {
     key: u64,
+    /// What every request has; zero where sizes are mixed.
     size: usize,
+    mixed: Option<Sizes>,
 }
 
 impl Payload {
-    /// Payloads of `size` bytes for connection number `connection` of the run with this `seed`.
-    ///
-    /// # Panics
-    /// `size` is zero.
+    /// Payloads of these sizes for connection number `connection` of the run with this `seed`.
     #[must_use]
-    pub fn new(seed: u64, connection: u32, size: usize) -> Self {
-        assert!(size > 0, "a request has at least one byte");
+    pub fn new(seed: u64, connection: u64, sizes: &Sizes) -> Self {
+        let only = sizes.only();
         Self {
-            key: mix(seed ^ mix(u64::from(connection) + 1)),
-            size,
+            key: mix(seed ^ mix(connection + 1)),
+            size: only.unwrap_or(0),
+            mixed: only.is_none().then(|| sizes.clone()),
         }
     }
 
-    /// Bytes in each request.
+    /// Bytes of `request`.
     #[must_use]
-    pub fn size(&self) -> usize {
-        self.size
+    #[inline]
+    pub fn size(&self, request: u64) -> usize {
+        match &self.mixed {
+            None => self.size,
+            Some(mixed) => mixed.draw(mix(self.word(request, 0))),
+        }
     }
 
     fn word(&self, request: u64, index: u64) -> u64 {
@@ -54,7 +61,7 @@ impl Payload {
     /// Writes the bytes of `request` from position `at` into all of `out`, which may end before the request does.
     #[inline]
     pub fn fill(&self, request: u64, at: usize, out: &mut [u8]) {
-        debug_assert!(at + out.len() <= self.size);
+        debug_assert!(at + out.len() <= self.size(request));
         let (head, rest) = out.split_at_mut(head_len(at, out.len()));
         for (byte, at) in head.iter_mut().zip(at..) {
             *byte = self.byte(request, at);
@@ -76,7 +83,7 @@ impl Payload {
     /// That position.
     #[inline]
     pub fn verify(&self, request: u64, at: usize, bytes: &[u8]) -> Result<(), usize> {
-        debug_assert!(at + bytes.len() <= self.size);
+        debug_assert!(at + bytes.len() <= self.size(request));
         let (head, rest) = bytes.split_at(head_len(at, bytes.len()));
         let mut wrong = 0;
         for (&byte, at) in head.iter().zip(at..) {

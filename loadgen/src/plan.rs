@@ -1,14 +1,14 @@
 //! A run as every thread sees it: checked, with defaults filled in, and divided.
 //!
-//! Made once by `run.rs` from the command line and what the machine allows; read by all shards. Connections are numbered from
-//! zero; number `i` belongs to shard `i` modulo the number of shards, and the first `active` of them send. Tests: at the end
-//! of this file.
-
-use std::net::SocketAddr;
+//! Made from the command line and what the machine allows; read by all shards. The first connections are numbered from zero;
+//! number `i` belongs to shard `i` modulo the number of shards, and the first `active` of them send. Tests: at the end of this
+//! file.
 
 use crate::args::IoSurface;
 use crate::clock::Nanos;
+use crate::protocol::Speech;
 use crate::schedule::{Arrivals, Share};
+use crate::sources::Address;
 
 /// What decides when a request is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +40,7 @@ pub(crate) enum Amount {
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
     /// Where to connect.
-    pub(crate) target: SocketAddr,
+    pub(crate) target: Address,
     /// Connections in total.
     pub(crate) connections: u32,
     /// Connections that send.
@@ -55,16 +55,18 @@ pub(crate) struct Plan {
     pub(crate) warmup: Nanos,
     /// Length of an interval of the time series.
     pub(crate) interval: Nanos,
-    /// Bytes per request.
-    pub(crate) size: usize,
-    /// Whether answers are compared.
-    pub(crate) verify: bool,
+    /// What is said.
+    pub(crate) speech: Speech,
     /// How connections do I/O.
     pub(crate) io: IoSurface,
     /// How long the server may owe something.
     pub(crate) timeout: Nanos,
     /// Connections opened per second in total.
     pub(crate) connect_rate: Option<u64>,
+    /// Requests after which a connection is replaced.
+    pub(crate) requests_per_conn: Option<u64>,
+    /// Time after which a connection is replaced.
+    pub(crate) lifetime: Option<Nanos>,
     /// What payloads, arrivals and sources derive from.
     pub(crate) seed: u64,
 }
@@ -112,9 +114,16 @@ impl Plan {
 pub(crate) mod tests {
     use super::*;
 
+    pub(crate) fn echo(size: usize) -> Speech {
+        Speech::Echo {
+            sizes: size.into(),
+            verify: true,
+        }
+    }
+
     pub(crate) fn plan(connections: u32, active: u32, threads: u32) -> Plan {
         Plan {
-            target: "127.0.0.1:7".parse().expect("an address"),
+            target: Address::Tcp("127.0.0.1:7".parse().expect("an address")),
             connections,
             active,
             threads,
@@ -122,11 +131,12 @@ pub(crate) mod tests {
             amount: Amount::Time(1),
             warmup: 0,
             interval: crate::series::INTERVAL_DEFAULT,
-            size: 64,
-            verify: true,
+            speech: echo(64),
             io: IoSurface::Helpers,
             timeout: 1,
             connect_rate: None,
+            requests_per_conn: None,
+            lifetime: None,
             seed: 1,
         }
     }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::args::IoSurface;
 use crate::clock::{Nanos, seconds};
-use crate::failure::Errors;
+use crate::failure::{ErrorKind, Errors};
 use crate::histogram::Recorder;
 use crate::schedule::Arrivals;
 use crate::slo::Verdict;
@@ -68,7 +68,7 @@ pub struct Report {
     pub generator: Generator,
     /// What it cost the server, where that is known.
     pub server: Option<Server>,
-    /// Failed connections by kind; empty when all went well.
+    /// Failed connections and refused requests by kind; empty when all went well.
     pub errors: Vec<ErrorCount>,
     /// What became of the thresholds asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -116,10 +116,22 @@ pub struct Settings {
     pub arrivals: Option<Arrivals>,
     /// Requests in flight per connection of a closed loop.
     pub pipeline: u32,
-    /// Bytes per request.
+    /// What was said: `echo`, `http` or `raw`.
+    #[serde(default = "echo")]
+    pub protocol: String,
+    /// Bytes per request, on average where sizes were mixed.
     pub size: usize,
+    /// Sizes with their weights, where there were several.
+    #[serde(default)]
+    pub size_mix: Option<String>,
     /// Connections opened per second, where limited.
     pub connect_rate: Option<u64>,
+    /// Requests after which a connection was replaced.
+    #[serde(default)]
+    pub requests_per_conn: Option<u64>,
+    /// Seconds after which a connection was replaced.
+    #[serde(default)]
+    pub lifetime_s: Option<f64>,
     /// Seconds of silence that end a connection.
     pub timeout_s: f64,
     /// Seconds thrown away at the start.
@@ -130,6 +142,11 @@ pub struct Settings {
     pub verify: bool,
     /// CPUs of the threads: `none`, `auto` or a list.
     pub pin: String,
+}
+
+/// What was said before there was a choice.
+fn echo() -> String {
+    "echo".to_owned()
 }
 
 /// How a run ended.
@@ -163,19 +180,28 @@ pub struct Outcome {
     pub generator_was_bottleneck: bool,
 }
 
-/// Connections of a run.
+/// Connections of a run. A connection that is replaced when it ends holds one place with its successors.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Connections {
     /// Asked for.
     pub requested: u32,
-    /// Established.
+    /// Places for which one was established.
     pub connected: u32,
     /// The most that were open at once.
     pub peak_live: u32,
-    /// Served at least once, with a verified answer.
+    /// Places served at least once, with a verified answer.
     pub served: u32,
     /// Of those, how many were to send during the run.
     pub active: u32,
+    /// Established in all, those that replaced others included.
+    #[serde(default)]
+    pub established: u64,
+    /// Closed from this end when they had carried their requests or lived their time.
+    #[serde(default)]
+    pub retired: u64,
+    /// Closed by the server when it owed nothing, and replaced: the end of an HTTP connection.
+    #[serde(default)]
+    pub closed_by_server: u64,
     /// Seconds from the first connect to the last connection served.
     pub ramp_s: f64,
     /// Time that connecting took.
@@ -309,7 +335,7 @@ pub struct ErrorCount {
     pub kind: String,
     /// A few words.
     pub description: String,
-    /// How many connections.
+    /// How many connections, or requests.
     pub count: u64,
     /// The first of them.
     pub first: String,
@@ -406,13 +432,20 @@ impl ErrorCount {
     /// One entry per kind that occurred.
     #[must_use]
     pub fn list(errors: &Errors) -> Vec<Self> {
-        let entry = |(kind, count, first): (crate::failure::ErrorKind, u64, &str)| Self {
+        let entry = |(kind, count, first): (ErrorKind, u64, &str)| Self {
             kind: kind.name().to_owned(),
             description: kind.describe().to_owned(),
             count,
             first: first.to_owned(),
         };
         errors.iter().map(entry).collect()
+    }
+
+    /// Whether it counts requests, on connections that went on.
+    #[must_use]
+    pub fn is_of_request(&self) -> bool {
+        let mut kinds = ErrorKind::ALL.into_iter();
+        kinds.any(|kind| kind.is_of_request() && kind.name() == self.kind)
     }
 }
 

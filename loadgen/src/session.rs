@@ -3,14 +3,13 @@
 //! `run.rs` makes one [`Session`] for the command line and measures once, or once per step of a sweep. Tests: every integration
 //! test.
 
-use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use reactor::{Pinning, Reactor};
 use server_demo::limits::raise_nofile;
 
-use crate::args::{CONNECTIONS_DEFAULT, DURATION_DEFAULT, Pin, RunArgs, Switch};
+use crate::args::{CONNECTIONS_DEFAULT, DURATION_DEFAULT, Pin, RunArgs};
 use crate::clock::{Clock, nanos};
 use crate::conclude::{Context, conclude};
 use crate::conduct::{Probes, conduct};
@@ -19,10 +18,13 @@ use crate::embedded::{self, Embedded};
 use crate::payload::mix;
 use crate::plan::{Amount, Pace, Plan};
 use crate::progress::Progress;
+use crate::protocol::Speech;
 use crate::report::{Report, Target};
 use crate::run::Refusal;
 use crate::server_side::Probe;
 use crate::signals;
+use crate::sources::Address;
+use crate::target;
 
 /// Descriptors a process of ours needs besides its connections: standard streams, pipes, and per thread an epoll, an eventfd
 /// and a listener, with room to spare.
@@ -38,7 +40,8 @@ pub(crate) struct Session {
     connections: u32,
     /// Remarks from before the runs.
     notes: Vec<String>,
-    address: SocketAddr,
+    address: Address,
+    speech: Speech,
     embedded: Option<Embedded>,
     server_pid: Option<i32>,
     /// Signals, and what the shards of the run in hand say.
@@ -60,18 +63,19 @@ impl Session {
     /// # Errors
     /// No run can begin.
     pub(crate) fn begin(args: &RunArgs, command: Vec<String>) -> Result<Self, Refusal> {
+        let (address, speech) = target::resolve(args)?;
         let (connections, note) = connections(args)?;
         // Signals are taken from before the child starts, so that it never outlives an interrupted parent.
         let (sender, events) = mpsc::channel();
         signals::forward(sender.clone())
             .map_err(|error| Refusal::run(format!("signals: {error}")))?;
         let mut embedded = None;
-        let address = match &args.target {
-            Some(target) => resolve(target)?,
+        let address = match address {
+            Some(address) => address,
             None => {
                 let server = Embedded::start(embedded::shards(), args.io)
                     .map_err(|error| Refusal::run(format!("embedded server: {error}")))?;
-                let address = server.address();
+                let address = Address::Tcp(server.address());
                 embedded = Some(server);
                 address
             }
@@ -84,6 +88,7 @@ impl Session {
             connections,
             notes: note.into_iter().collect(),
             address,
+            speech,
             embedded,
             server_pid,
             sender,
@@ -105,7 +110,7 @@ impl Session {
             ),
             None => None,
         };
-        let plan = Arc::new(plan(args, self.address, self.connections, nanos(started)));
+        let plan = Arc::new(self.plan(args, nanos(started)));
         let reactor = reactor(args)?;
         let probes = Probes {
             server,
@@ -144,6 +149,38 @@ impl Session {
         }
         let began = seen.timeline.map(|timeline| clock.instant(timeline.start));
         Ok(Measured { report, began })
+    }
+
+    /// The run that begins now.
+    fn plan(&self, args: &RunArgs, started: u64) -> Plan {
+        Plan {
+            target: self.address.clone(),
+            connections: self.connections,
+            active: args.active.unwrap_or(self.connections),
+            threads: args.threads,
+            pace: match args.rate {
+                Some(rate) => Pace::Open {
+                    rate,
+                    arrivals: args.arrivals,
+                },
+                None => Pace::Closed {
+                    pipeline: args.pipeline as usize,
+                },
+            },
+            amount: match args.requests {
+                Some(requests) => Amount::Requests(requests),
+                None => Amount::Time(nanos(args.duration.unwrap_or(DURATION_DEFAULT))),
+            },
+            warmup: nanos(args.warmup()),
+            interval: nanos(args.interval),
+            speech: self.speech.clone(),
+            io: args.io,
+            timeout: nanos(args.timeout),
+            connect_rate: args.connect_rate,
+            requests_per_conn: args.requests_per_conn,
+            lifetime: args.lifetime.map(nanos),
+            seed: mix(started ^ u64::from(std::process::id())),
+        }
     }
 
     /// Ends the embedded server; says what was wrong with its end.
@@ -224,55 +261,5 @@ fn connections(args: &RunArgs) -> Result<(u32, Option<String>), Refusal> {
             Ok((possible, Some(note)))
         }
         _ => Ok((wanted, None)),
-    }
-}
-
-/// The first address of HOST:PORT.
-fn resolve(target: &str) -> Result<SocketAddr, Refusal> {
-    if let Ok(address) = target.parse() {
-        return Ok(address);
-    }
-    match target.rsplit_once(':').map(|(_, port)| port.parse::<u16>()) {
-        Some(Ok(_)) => {}
-        _ => {
-            return Err(Refusal::arguments(format!(
-                "{target:?} is not HOST:PORT (an IPv6 host stands in brackets)"
-            )));
-        }
-    }
-    let found = target
-        .to_socket_addrs()
-        .map_err(|error| Refusal::run(format!("{target}: {error}")))?
-        .next();
-    found.ok_or_else(|| Refusal::run(format!("{target}: the name has no address")))
-}
-
-fn plan(args: &RunArgs, target: SocketAddr, connections: u32, started: u64) -> Plan {
-    Plan {
-        target,
-        connections,
-        active: args.active.unwrap_or(connections),
-        threads: args.threads,
-        pace: match args.rate {
-            Some(rate) => Pace::Open {
-                rate,
-                arrivals: args.arrivals,
-            },
-            None => Pace::Closed {
-                pipeline: args.pipeline as usize,
-            },
-        },
-        amount: match args.requests {
-            Some(requests) => Amount::Requests(requests),
-            None => Amount::Time(nanos(args.duration.unwrap_or(DURATION_DEFAULT))),
-        },
-        warmup: nanos(args.warmup()),
-        interval: nanos(args.interval),
-        size: args.size,
-        verify: args.verify == Switch::On,
-        io: args.io,
-        timeout: nanos(args.timeout),
-        connect_rate: args.connect_rate,
-        seed: mix(started ^ u64::from(std::process::id())),
     }
 }

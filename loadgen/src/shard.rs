@@ -5,23 +5,29 @@
 //! Tests: at the end of this file, and every integration test.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use asyncfd::net::{TcpStream, UnixStream};
 use reactor::spawn_local;
 
 use crate::args::IoSurface;
+use crate::churn::{self, Life, Lives};
 use crate::clock::{Clock, Nanos};
 use crate::connection;
 use crate::control::Timeline;
 use crate::exchange::{Exchange, Stamp};
-use crate::failure::{Errors, Failure};
+use crate::failure::{ErrorKind, Errors, Failure};
 use crate::link::{Link, Order};
 use crate::news::News;
 use crate::plan::{Amount, Pace, Plan};
+use crate::protocol::echo::Echo;
+use crate::protocol::fixed::Fixed;
+use crate::protocol::{Protocol, Speech};
 use crate::scratch::{SCRATCH_BYTES, Scratch};
-use crate::sources::Sources;
-use crate::tally::{Tally, Window};
+use crate::sources::{Address, Sources};
+use crate::tally::{Lost, Tally, Window};
 use crate::transport::{Guards, Helpers, Polling};
 
 /// The state of one thread.
@@ -35,16 +41,34 @@ pub(crate) struct Shard {
     pub(crate) outgoing: Scratch,
     pub(crate) tally: RefCell<Tally>,
     pub(crate) errors: RefCell<Errors>,
-    /// Every connection opened so far.
+    /// Every place that a connection holds or held.
     pub(crate) links: RefCell<Vec<Rc<Link>>>,
-    /// Wakes the ramp: a connection was served or failed, or the run is over.
+    /// Places whose connection ended by its plan, and waits to be replaced.
+    away: RefCell<VecDeque<Rc<Link>>>,
+    /// When connections are to go; empty where they live as long as the run.
+    pub(crate) lives: RefCell<Lives>,
+    /// Wakes the door: a connection passed it, failed or is to be replaced, or the run is over.
     pub(crate) ramp_news: News,
-    /// Connections that are not served yet.
+    /// Connections that stand in the door.
     pub(crate) opening: Cell<u32>,
+    /// Connections begun so far.
+    begun_connections: Cell<u64>,
+    /// Places that a connection was made for.
     pub(crate) connected: Cell<u32>,
+    /// Places that were served.
     pub(crate) served: Cell<u32>,
+    /// Connections that are open.
     pub(crate) live: Cell<u32>,
-    pub(crate) live_active: Cell<u32>,
+    /// Places of those that send, connected at least once and not ended.
+    pub(crate) active_places: Cell<u32>,
+    /// Connections made.
+    pub(crate) established: Cell<u64>,
+    /// Connections that ended by their plan.
+    pub(crate) retired: Cell<u64>,
+    /// Connections that the server ended, owing nothing.
+    pub(crate) left: Cell<u64>,
+    /// Whether every connection of the ramp was served.
+    pub(crate) ramped: Cell<bool>,
     /// Whether no further connection is to be opened.
     pub(crate) ramp_stopped: Cell<bool>,
     /// Requests handed to connections and not answered.
@@ -71,18 +95,25 @@ impl Shard {
         Self {
             index,
             clock,
-            sources: Sources::new(plan.target, plan.seed),
+            sources: Sources::new(&plan.target, plan.seed),
             incoming: Scratch::new(),
             outgoing: Scratch::new(),
             tally: RefCell::new(Tally::new(plan.is_open(), by_request)),
             errors: RefCell::default(),
             links: RefCell::default(),
+            away: RefCell::default(),
+            lives: RefCell::default(),
             ramp_news: News::default(),
             opening: Cell::new(0),
+            begun_connections: Cell::new(0),
             connected: Cell::new(0),
             served: Cell::new(0),
             live: Cell::new(0),
-            live_active: Cell::new(0),
+            active_places: Cell::new(0),
+            established: Cell::new(0),
+            retired: Cell::new(0),
+            left: Cell::new(0),
+            ramped: Cell::new(false),
             ramp_stopped: Cell::new(false),
             due: Cell::new(0),
             was_cut: Cell::new(false),
@@ -91,22 +122,135 @@ impl Shard {
             end: Cell::new(0),
             remaining: Cell::new(plan.requests_of(index)),
             dispatched: Cell::new(false),
-            batch: (SCRATCH_BYTES / plan.size).max(1),
+            batch: (SCRATCH_BYTES / plan.speech.mean_size()).max(1),
             plan,
         }
     }
 
-    /// Opens connection number `id` as a task of this shard.
-    pub(crate) fn open(self: &Rc<Self>, id: u32) {
-        let link = Rc::new(Link::new(id, self.plan.is_active(id)));
+    /// Opens a connection for a new place, as a task of this shard.
+    pub(crate) fn open(self: &Rc<Self>, link: Rc<Link>) {
         self.links.borrow_mut().push(Rc::clone(&link));
+        self.connect(link);
+    }
+
+    /// Opens a connection for the place that has waited longest for one, unless the run ended meanwhile.
+    pub(crate) fn open_again(self: &Rc<Self>) {
+        let link = self.away.borrow_mut().pop_front();
+        if let Some(link) = link {
+            self.connect(link);
+        }
+    }
+
+    fn connect(self: &Rc<Self>, link: Rc<Link>) {
+        let nth = self.begun_connections.get();
+        self.begun_connections.set(nth + 1);
+        let number = u64::from(self.index) + nth * u64::from(self.plan.threads);
+        link.take_place(number, self.plan.requests_per_conn.unwrap_or(u64::MAX));
         self.opening.set(self.opening.get() + 1);
+        match &self.plan.speech {
+            Speech::Echo { .. } => self.spawn::<Echo>(link),
+            Speech::Fixed { .. } => self.spawn::<Fixed>(link),
+        }
+    }
+
+    fn spawn<P: Protocol>(self: &Rc<Self>, link: Rc<Link>) {
         let shard = Rc::clone(self);
         // The task reports through the shard, also when it panics: nobody waits for it.
-        match self.plan.io {
-            IoSurface::Helpers => drop(spawn_local(connection::run::<Helpers>(shard, link))),
-            IoSurface::Guards => drop(spawn_local(connection::run::<Guards>(shard, link))),
-            IoSurface::Poll => drop(spawn_local(connection::run::<Polling>(shard, link))),
+        match (self.plan.io, &self.plan.target) {
+            (IoSurface::Helpers, Address::Tcp(_)) => drop(spawn_local(connection::run::<
+                Helpers<TcpStream>,
+                P,
+            >(shard, link))),
+            (IoSurface::Helpers, Address::Unix(_)) => drop(spawn_local(connection::run::<
+                Helpers<UnixStream>,
+                P,
+            >(shard, link))),
+            (IoSurface::Guards, _) => drop(spawn_local(connection::run::<Guards, P>(shard, link))),
+            (IoSurface::Poll, _) => drop(spawn_local(connection::run::<Polling, P>(shard, link))),
+        }
+    }
+
+    /// Counts a connection that was just made, after connecting since `began`.
+    pub(crate) fn connected(&self, link: &Rc<Link>, began: Nanos) {
+        let now = self.clock.now();
+        self.tally
+            .borrow_mut()
+            .connect
+            .record(now.saturating_sub(began));
+        self.established.set(self.established.get() + 1);
+        self.live.set(self.live.get() + 1);
+        link.connected_at.set(now);
+        link.away.set(false);
+        if !link.joined.replace(true) {
+            self.connected.set(self.connected.get() + 1);
+            let active = u32::from(link.active);
+            self.active_places.set(self.active_places.get() + active);
+        }
+        // Before the run begins nobody's life is counted: those of the ramp are spread then.
+        if let Some(lifetime) = self.plan.lifetime
+            && self.begun.get()
+        {
+            let life = Life::new(link, now.saturating_add(lifetime));
+            self.lives.borrow_mut().push_back(life);
+        }
+    }
+
+    /// Lets the next connection into the door.
+    pub(crate) fn opened(&self) {
+        self.opening.set(self.opening.get() - 1);
+        self.ramp_news.tell();
+    }
+
+    /// Has the door open another connection for a place.
+    pub(crate) fn replace(&self, link: &Rc<Link>) {
+        if link.order() == Order::GoOn {
+            link.away.set(true);
+            self.away.borrow_mut().push_back(Rc::clone(link));
+            self.ramp_news.tell();
+        } else {
+            self.end(link, std::iter::empty());
+        }
+    }
+
+    /// The place that has waited longest for another connection.
+    pub(crate) fn next_away(&self) -> Option<Rc<Link>> {
+        self.away.borrow().front().map(Rc::clone)
+    }
+
+    /// Whether a place has nothing to do in what is left of the run.
+    pub(crate) fn needs_no_more(&self, link: &Link) -> bool {
+        self.begun.get() && self.none_begins_from(self.clock.now()) && !link.has_assigned()
+    }
+
+    /// Gives up the place that has waited longest.
+    pub(crate) fn end_away(&self) {
+        let link = self.away.borrow_mut().pop_front();
+        if let Some(link) = link {
+            self.end(&link, std::iter::empty());
+        }
+    }
+
+    /// Accounts for the end of a place, with the requests that were sent and not answered.
+    pub(crate) fn end(&self, link: &Link, unanswered: impl Iterator<Item = Stamp>) {
+        let now = self.clock.now();
+        link.ended.set(true);
+        if link.joined.get() {
+            let active = u32::from(link.active);
+            self.active_places.set(self.active_places.get() - active);
+        }
+        let lost = if link.order() == Order::Abort {
+            Lost::Interrupted
+        } else {
+            Lost::Unanswered
+        };
+        let mut tally = self.tally.borrow_mut();
+        let unsent = std::iter::from_fn(|| link.take_assigned()).map(|intended| Stamp {
+            intended,
+            sent: now,
+        });
+        for stamp in unanswered.chain(unsent) {
+            self.due.set(self.due.get() - 1);
+            tally.lose(stamp, now, lost);
         }
     }
 
@@ -126,6 +270,10 @@ impl Shard {
             .begin(timeline.from, self.plan.interval);
         self.from.set(timeline.from);
         self.end.set(timeline.until);
+        if let Some(lifetime) = self.plan.lifetime {
+            *self.lives.borrow_mut() =
+                churn::spread(&self.links.borrow(), timeline.start, lifetime);
+        }
         if !self.plan.is_open() {
             for link in self.links.borrow().iter().filter(|link| link.active) {
                 link.news.tell();
@@ -143,10 +291,13 @@ impl Shard {
         window.until = window.until.min(now);
     }
 
-    /// Gives every connection an order.
+    /// Gives every connection an order, and ends the places that have none.
     pub(crate) fn order_all(&self, order: Order) {
         for link in self.links.borrow().iter() {
             link.give(order);
+        }
+        while self.next_away().is_some() {
+            self.end_away();
         }
     }
 
@@ -182,14 +333,19 @@ impl Shard {
 
     /// Plans the requests this connection should send now.
     #[inline]
-    pub(crate) fn plan_requests(&self, link: &Link, exchange: &mut Exchange, now: Nanos) {
+    pub(crate) fn plan_requests<P: Protocol>(
+        &self,
+        link: &Link,
+        exchange: &mut Exchange<P>,
+        now: Nanos,
+    ) {
         match self.plan.pace {
             Pace::Closed { pipeline } => {
                 if !link.active {
                     return;
                 }
                 for _ in exchange.due()..pipeline.min(exchange.due() + self.batch) {
-                    if !self.may_begin(now) {
+                    if link.is_spent(exchange.planned()) || !self.may_begin(now) {
                         return;
                     }
                     self.due.set(self.due.get() + 1);
@@ -204,7 +360,8 @@ impl Shard {
                 }
             }
             Pace::Open { .. } => {
-                for _ in 0..self.batch {
+                let room = link.room(exchange.planned());
+                for _ in 0..room.min(self.batch as u64) {
                     let Some(intended) = link.take_assigned() else {
                         return;
                     };
@@ -212,16 +369,29 @@ impl Shard {
                         intended,
                         sent: now,
                     };
-                    self.tally.borrow_mut().lag(stamp);
+                    // Where the connection was not there yet, it is not the generator that was late.
+                    if intended >= link.connected_at.get() {
+                        self.tally.borrow_mut().lag(stamp);
+                    }
                     plan(link, exchange, stamp);
                 }
             }
         }
     }
 
+    /// Plans what the connection before this one was asked and did not answer. An open loop takes it with what was assigned.
+    pub(crate) fn plan_again<P: Protocol>(&self, link: &Link, exchange: &mut Exchange<P>) {
+        if !self.plan.is_open() {
+            while let Some(at) = link.take_assigned() {
+                let (intended, sent) = (at, at);
+                plan(link, exchange, Stamp { intended, sent });
+            }
+        }
+    }
+
     /// Whether this connection, having written everything, has more to send before it reads.
     #[inline]
-    pub(crate) fn has_more(&self, link: &Link, exchange: &Exchange) -> bool {
+    pub(crate) fn has_more<P: Protocol>(&self, link: &Link, exchange: &Exchange<P>) -> bool {
         match self.plan.pace {
             Pace::Closed { pipeline } => {
                 exchange.due() < pipeline && self.begun.get() && link.active
@@ -232,10 +402,17 @@ impl Shard {
 
     /// Counts a failed connection. During the ramp it stops the ramp: a run is never silently smaller than asked for.
     pub(crate) fn failed(&self, link: &Link, failure: &Failure) {
-        self.errors.borrow_mut().record(link.id, failure);
+        self.errors.borrow_mut().record(link.number(), failure);
         if !self.begun.get() {
             self.ramp_stopped.set(true);
         }
+    }
+
+    /// Counts an answer that says the server did not do what was asked.
+    #[cold]
+    pub(crate) fn refused(&self, link: &Link, status: u16) {
+        let failure = Failure::new(ErrorKind::of_status(status), format!("status {status}"));
+        self.errors.borrow_mut().record(link.number(), &failure);
     }
 
     /// Notes that a connection got its first answer.
@@ -243,14 +420,13 @@ impl Shard {
     pub(crate) fn first_answer(&self, link: &Link) {
         link.served.set(true);
         self.served.set(self.served.get() + 1);
-        self.opening.set(self.opening.get() - 1);
-        self.ramp_news.tell();
+        self.opened();
     }
 }
 
 /// Adds a request to the conversation; from now on the server owes an answer.
 #[inline]
-pub(crate) fn plan(link: &Link, exchange: &mut Exchange, stamp: Stamp) {
+pub(crate) fn plan<P: Protocol>(link: &Link, exchange: &mut Exchange<P>, stamp: Stamp) {
     if exchange.due() == 0 {
         link.owed_since.set(stamp.sent);
     }
@@ -272,8 +448,8 @@ mod tests {
         Shard::new(0, Arc::new(plan), Clock::start())
     }
 
-    fn exchange() -> Exchange {
-        Exchange::new(Payload::new(1, 0, 64), true, 1)
+    fn exchange(size: usize) -> Exchange<Echo> {
+        Exchange::new(Echo::of(Payload::new(1, 0, &size.into()), true), 1)
     }
 
     const TIMELINE: Timeline = Timeline {
@@ -309,12 +485,12 @@ mod tests {
     #[test]
     fn a_closed_loop_keeps_its_pipeline_full() {
         let shard = shard(Amount::Time(1), Pace::Closed { pipeline: 3 });
-        let (link, mut exchange) = (Link::new(0, true), exchange());
+        let (link, mut exchange) = (Link::new(true), exchange(64));
         shard.begin(TIMELINE);
         shard.plan_requests(&link, &mut exchange, 250);
         assert_eq!((exchange.due(), shard.due.get()), (3, 3));
         assert!(!shard.has_more(&link, &exchange));
-        shard.plan_requests(&Link::new(1, false), &mut exchange, 250);
+        shard.plan_requests(&Link::new(false), &mut exchange, 250);
         assert_eq!(exchange.due(), 3, "an idle connection sends nothing");
     }
 
@@ -327,7 +503,7 @@ mod tests {
                 arrivals: crate::schedule::Arrivals::Fixed,
             },
         );
-        let (link, mut exchange) = (Link::new(0, true), exchange());
+        let (link, mut exchange) = (Link::new(true), exchange(64));
         shard.begin(TIMELINE);
         for at in [210, 220, 230] {
             link.assign(at);
@@ -352,12 +528,10 @@ mod tests {
     #[test]
     fn large_requests_are_planned_one_buffer_at_a_time() {
         let mut plan = test_plan(1, 1, 1);
-        (plan.size, plan.pace) = (SCRATCH_BYTES / 2, Pace::Closed { pipeline: 10 });
+        plan.speech = crate::plan::tests::echo(SCRATCH_BYTES / 2);
+        plan.pace = Pace::Closed { pipeline: 10 };
         let shard = Shard::new(0, Arc::new(plan), Clock::start());
-        let (link, mut exchange) = (
-            Link::new(0, true),
-            Exchange::new(Payload::new(1, 0, SCRATCH_BYTES / 2), true, 1),
-        );
+        let (link, mut exchange) = (Link::new(true), exchange(SCRATCH_BYTES / 2));
         shard.begin(TIMELINE);
         shard.plan_requests(&link, &mut exchange, 250);
         assert_eq!(exchange.due(), 2);
@@ -367,8 +541,8 @@ mod tests {
     #[test]
     fn a_failure_during_the_ramp_stops_it() {
         let shard = shard(Amount::Time(1), Pace::Closed { pipeline: 1 });
-        let failure = Failure::new(crate::failure::ErrorKind::Refused, "no");
-        shard.failed(&Link::new(0, true), &failure);
+        let failure = Failure::new(ErrorKind::Refused, "no");
+        shard.failed(&Link::new(true), &failure);
         assert!(shard.ramp_stopped.get());
     }
 }

@@ -11,13 +11,14 @@ use std::time::Duration;
 use reactor::spawn_local;
 use reactor::time::{sleep, sleep_until};
 
+use crate::churn::end_lifetimes;
 use crate::clock::{Clock, Nanos, nanos};
 use crate::control::{Command, Control, Event, Live, ShardResult, Timeline};
 use crate::cpu::ThreadCpu;
 use crate::dispatch::dispatch;
 use crate::link::Order;
 use crate::plan::Plan;
-use crate::ramp::ramp;
+use crate::ramp::keep_open;
 use crate::shard::Shard;
 use crate::tally::Tally;
 
@@ -101,11 +102,11 @@ impl Supervisor {
     }
 
     async fn run(mut self) {
-        let ramping = spawn_local(ramp(Rc::clone(&self.shard)));
+        let door = spawn_local(keep_open(Rc::clone(&self.shard)));
         loop {
             sleep(TICK).await;
             let now = self.shard.clock.now();
-            if self.phase == Phase::Ramping && ramping.is_finished() {
+            if self.phase == Phase::Ramping && (self.shard.ramped.get() || door.is_finished()) {
                 self.ramped(now);
             }
             match self.control.command() {
@@ -120,14 +121,14 @@ impl Supervisor {
             self.finish_when_quiet(now);
             self.publish(now);
         }
-        ramping.abort();
+        door.abort();
         self.close().await;
     }
 
     fn ramped(&mut self, now: Nanos) {
         self.phase = Phase::Ready;
         self.publish(now);
-        let failed = self.shard.errors.borrow().total() > 0;
+        let failed = self.shard.errors.borrow().connections() > 0;
         self.report.say(Event::Ramped { failed });
     }
 
@@ -182,7 +183,7 @@ impl Supervisor {
             return;
         }
         let shard = &self.shard;
-        if shard.live_active.get() == 0 && self.shard.plan.sending_share(shard.index).is_some() {
+        if shard.active_places.get() == 0 && self.shard.plan.sending_share(shard.index).is_some() {
             // Whoever was to send is gone: what was assigned to them has been accounted for.
             return self.finish(now);
         }
@@ -239,6 +240,9 @@ impl Supervisor {
             errors: shard.errors.borrow().clone(),
             connected: shard.connected.get(),
             served: shard.served.get(),
+            established: shard.established.get(),
+            retired: shard.retired.get(),
+            left: shard.left.get(),
             busy,
             waited,
         };
@@ -258,6 +262,9 @@ impl Supervisor {
 async fn start(shard: Rc<Shard>, timeline: Timeline) {
     sleep_until(shard.clock.instant(timeline.start)).await;
     shard.begin(timeline);
+    if let Some(lifetime) = shard.plan.lifetime {
+        drop(spawn_local(end_lifetimes(Rc::clone(&shard), lifetime)));
+    }
     dispatch(&shard, timeline).await;
 }
 

@@ -1,26 +1,26 @@
 //! A connected socket, seen through one of the three surfaces of `asyncfd`.
 //!
 //! The same conversation runs over each, so that all of them meet heavy concurrency at this end too. Waiting holds no buffer
-//! (see `scratch.rs`). Called by `connection.rs` alone; knows nothing of payloads, time-outs or counters. Tests: every test
-//! in `tests/surfaces.rs` runs on each.
+//! (see `scratch.rs`). Called by the tasks of connections alone; knows nothing of payloads, time-outs or counters. Tests:
+//! `every_surface_and_loop_is_served` in `tests/embedded.rs` runs on each, `tests/protocols.rs` over Unix sockets too.
 
 use std::future::{Future, poll_fn};
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::task::{Poll, ready};
+use std::task::{Context, Poll, ready};
 
-use asyncfd::AsyncFd;
-use asyncfd::net::{TcpSocket, TcpStream};
+use asyncfd::net::{TcpSocket, TcpStream, UnixStream};
+use asyncfd::{AsyncFd, AsyncFdReadyGuard, Interest};
 use reactor::{Handle, Placement};
 use socket2::Socket;
 
 use crate::scratch::Scratch;
+use crate::sources::Address;
 
 /// What a connection needs of its socket. One task owns it.
 pub(crate) trait Transport: Sized + 'static {
     /// Connects, and registers on the current shard.
-    fn connect(socket: Socket, target: SocketAddr) -> impl Future<Output = io::Result<Self>>;
+    fn connect(socket: Socket, target: &Address) -> impl Future<Output = io::Result<Self>>;
 
     /// Waits until bytes can be read and reads them to the front of `scratch`; 0 is the end of what the peer sends.
     fn read(&self, scratch: &Scratch) -> impl Future<Output = io::Result<usize>>;
@@ -42,30 +42,82 @@ fn again(error: &io::Error) -> bool {
 
 /// Runs `write` on the bytes that `fill` produces.
 #[inline]
-fn produce(
+fn produce<R>(
     scratch: &Scratch,
     fill: impl Fn(&mut [u8]) -> usize,
-    write: impl FnOnce(&[u8]) -> io::Result<usize>,
-) -> io::Result<usize> {
+    write: impl FnOnce(&[u8]) -> R,
+) -> R {
     scratch.lend(|buffer| {
         let filled = fill(buffer);
         write(&buffer[..filled])
     })
 }
 
-/// Connects a socket that is set up, and registers it on the current shard.
-async fn connect(socket: Socket, target: SocketAddr) -> io::Result<TcpStream> {
-    let socket = TcpSocket::try_from(OwnedFd::from(socket))?;
-    socket.connect(target).await
+/// The sockets of `asyncfd::net`, which have these methods in common, and no trait for them.
+pub(crate) trait Stream: Sized + 'static {
+    fn connect(socket: Socket, target: &Address) -> impl Future<Output = io::Result<Self>>;
+    fn into_socket(self) -> io::Result<Socket>;
+    fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+    fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+    fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize>;
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize>;
 }
 
-/// `asyncfd::net::TcpStream`, which knows from a short transfer that a socket is drained.
-#[derive(Debug)]
-pub(crate) struct Helpers(TcpStream);
+macro_rules! stream {
+    ($stream:ident, |$socket:ident, $target:ident| $connect:expr) => {
+        impl Stream for $stream {
+            async fn connect($socket: Socket, $target: &Address) -> io::Result<Self> {
+                $connect
+            }
 
-impl Transport for Helpers {
-    async fn connect(socket: Socket, target: SocketAddr) -> io::Result<Self> {
-        connect(socket, target).await.map(Self)
+            fn into_socket(self) -> io::Result<Socket> {
+                Ok(self.into_std()?.into())
+            }
+
+            #[inline]
+            fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                self.poll_read_ready(cx)
+            }
+
+            #[inline]
+            fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                self.poll_write_ready(cx)
+            }
+
+            #[inline]
+            fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+                self.try_read(buffer)
+            }
+
+            #[inline]
+            fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+                self.try_write(bytes)
+            }
+        }
+    };
+}
+
+stream!(TcpStream, |socket, target| match target {
+    Address::Tcp(address) => {
+        TcpSocket::try_from(OwnedFd::from(socket))?
+            .connect(*address)
+            .await
+    }
+    Address::Unix(_) => unreachable!("the caller chose the stream by its target"),
+});
+stream!(UnixStream, |socket, target| {
+    // It is connected at once, or not at all.
+    socket.connect(&target.to_sock_addr()?)?;
+    Self::from_std(socket.into())
+});
+
+/// A socket of `asyncfd::net`, which knows from a short transfer that it is drained.
+#[derive(Debug)]
+pub(crate) struct Helpers<S>(S);
+
+impl<S: Stream> Transport for Helpers<S> {
+    async fn connect(socket: Socket, target: &Address) -> io::Result<Self> {
+        S::connect(socket, target).await.map(Self)
     }
 
     fn read(&self, scratch: &Scratch) -> impl Future<Output = io::Result<usize>> {
@@ -100,36 +152,51 @@ impl Transport for Helpers {
 }
 
 /// Registers a connected socket bare, for the two surfaces that are `AsyncFd` itself.
-async fn connect_bare(
-    socket: Socket,
-    target: SocketAddr,
-) -> io::Result<AsyncFd<std::net::TcpStream>> {
-    let stream = connect(socket, target).await?.into_std()?;
+async fn connect_bare(socket: Socket, target: &Address) -> io::Result<AsyncFd<Socket>> {
+    let socket = match target {
+        Address::Tcp(_) => <TcpStream as Stream>::connect(socket, target)
+            .await?
+            .into_socket()?,
+        Address::Unix(_) => <UnixStream as Stream>::connect(socket, target)
+            .await?
+            .into_socket()?,
+    };
     Ok(AsyncFd::new_on(
         &Handle::current(),
         Placement::Current,
-        stream,
+        socket,
     )?)
 }
 
 /// The loop of `AsyncFd`'s documentation: await a guard, try, and let `WouldBlock` clear it.
 #[derive(Debug)]
-pub(crate) struct Guards(AsyncFd<std::net::TcpStream>);
+pub(crate) struct Guards(AsyncFd<Socket>);
 
-impl Transport for Guards {
-    async fn connect(socket: Socket, target: SocketAddr) -> io::Result<Self> {
-        connect_bare(socket, target).await.map(Self)
-    }
-
-    async fn read(&self, scratch: &Scratch) -> io::Result<usize> {
+impl Guards {
+    async fn transfer(
+        &self,
+        interest: Interest,
+        mut call: impl FnMut(&Socket) -> io::Result<usize>,
+    ) -> io::Result<usize> {
         loop {
-            let mut guard = self.0.readable().await?;
-            match guard.try_io(|socket| scratch.lend(|buffer| socket.get_ref().read(buffer))) {
+            let mut guard = self.0.ready(interest).await?;
+            match guard.try_io(|socket| call(socket.get_ref())) {
                 Ok(Err(error)) if error.kind() == ErrorKind::Interrupted => {}
                 Ok(result) => return result,
                 Err(_would_block) => {}
             }
         }
+    }
+}
+
+impl Transport for Guards {
+    async fn connect(socket: Socket, target: &Address) -> io::Result<Self> {
+        connect_bare(socket, target).await.map(Self)
+    }
+
+    async fn read(&self, scratch: &Scratch) -> io::Result<usize> {
+        let read = |mut socket: &Socket| scratch.lend(|buffer| socket.read(buffer));
+        self.transfer(Interest::READABLE, read).await
     }
 
     async fn write(
@@ -137,50 +204,67 @@ impl Transport for Guards {
         scratch: &Scratch,
         fill: impl Fn(&mut [u8]) -> usize,
     ) -> io::Result<usize> {
-        loop {
-            let mut guard = self.0.writable().await?;
-            match guard
-                .try_io(|socket| produce(scratch, &fill, |bytes| socket.get_ref().write(bytes)))
-            {
-                Ok(Err(error)) if error.kind() == ErrorKind::Interrupted => {}
-                Ok(result) => return result,
-                Err(_would_block) => {}
-            }
-        }
+        let write = |mut socket: &Socket| produce(scratch, &fill, |bytes| socket.write(bytes));
+        self.transfer(Interest::WRITABLE, write).await
     }
 }
 
 /// `AsyncFd` as a hand-written future uses it: `poll_*_ready`, and a guard cleared by the caller where a short transfer of a
 /// TCP socket shows that nothing is left.
 #[derive(Debug)]
-pub(crate) struct Polling(AsyncFd<std::net::TcpStream>);
+pub(crate) struct Polling {
+    socket: AsyncFd<Socket>,
+    short_drains: bool,
+}
+
+/// Bytes that a call moved, and those it could have.
+struct Transfer {
+    moved: usize,
+    offered: usize,
+}
+
+impl Polling {
+    /// One try under a guard; nothing where it is to be made again.
+    fn attempt(
+        &self,
+        mut guard: AsyncFdReadyGuard<'_, Socket>,
+        call: impl FnOnce(&Socket) -> io::Result<Transfer>,
+    ) -> Option<io::Result<usize>> {
+        match guard.try_io(|socket| call(socket.get_ref())) {
+            Ok(Ok(Transfer { moved, offered })) => {
+                if self.short_drains && 0 < moved && moved < offered {
+                    guard.clear_ready();
+                }
+                Some(Ok(moved))
+            }
+            Ok(Err(error)) if error.kind() == ErrorKind::Interrupted => None,
+            Ok(Err(error)) => Some(Err(error)),
+            Err(_would_block) => None,
+        }
+    }
+}
 
 impl Transport for Polling {
-    async fn connect(socket: Socket, target: SocketAddr) -> io::Result<Self> {
-        connect_bare(socket, target).await.map(Self)
+    async fn connect(socket: Socket, target: &Address) -> io::Result<Self> {
+        Ok(Self {
+            socket: connect_bare(socket, target).await?,
+            short_drains: matches!(target, Address::Tcp(_)),
+        })
     }
 
     fn read(&self, scratch: &Scratch) -> impl Future<Output = io::Result<usize>> {
-        poll_fn(|cx| {
+        let read = |mut socket: &Socket| {
+            scratch.lend(|buffer| {
+                let offered = buffer.len();
+                let moved = socket.read(buffer)?;
+                Ok(Transfer { moved, offered })
+            })
+        };
+        poll_fn(move |cx| {
             loop {
-                let mut guard = ready!(self.0.poll_read_ready(cx))?;
-                let mut room = 0;
-                let result = guard.try_io(|socket| {
-                    scratch.lend(|buffer| {
-                        room = buffer.len();
-                        socket.get_ref().read(buffer)
-                    })
-                });
-                match result {
-                    Ok(Ok(read)) => {
-                        if 0 < read && read < room {
-                            guard.clear_ready();
-                        }
-                        return Poll::Ready(Ok(read));
-                    }
-                    Ok(Err(error)) if error.kind() == ErrorKind::Interrupted => {}
-                    Ok(result) => return Poll::Ready(result),
-                    Err(_would_block) => {}
+                let guard = ready!(self.socket.poll_read_ready(cx))?;
+                if let Some(result) = self.attempt(guard, read) {
+                    return Poll::Ready(result);
                 }
             }
         })
@@ -191,26 +275,20 @@ impl Transport for Polling {
         scratch: &Scratch,
         fill: impl Fn(&mut [u8]) -> usize,
     ) -> impl Future<Output = io::Result<usize>> {
+        let write = move |mut socket: &Socket| {
+            produce(scratch, &fill, |bytes| {
+                let moved = socket.write(bytes)?;
+                Ok(Transfer {
+                    moved,
+                    offered: bytes.len(),
+                })
+            })
+        };
         poll_fn(move |cx| {
             loop {
-                let mut guard = ready!(self.0.poll_write_ready(cx))?;
-                let mut offered = 0;
-                let result = guard.try_io(|socket| {
-                    produce(scratch, &fill, |bytes| {
-                        offered = bytes.len();
-                        socket.get_ref().write(bytes)
-                    })
-                });
-                match result {
-                    Ok(Ok(written)) => {
-                        if 0 < written && written < offered {
-                            guard.clear_ready();
-                        }
-                        return Poll::Ready(Ok(written));
-                    }
-                    Ok(Err(error)) if error.kind() == ErrorKind::Interrupted => {}
-                    Ok(result) => return Poll::Ready(result),
-                    Err(_would_block) => {}
+                let guard = ready!(self.socket.poll_write_ready(cx))?;
+                if let Some(result) = self.attempt(guard, &write) {
+                    return Poll::Ready(result);
                 }
             }
         })

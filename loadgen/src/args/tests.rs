@@ -27,8 +27,8 @@ fn without_arguments_the_defaults_hold() {
     let args = run("");
     assert_eq!(args.target, None);
     assert_eq!(
-        (args.connections, args.threads, args.pipeline, args.size),
-        (None, 1, 1, 64)
+        (args.connections, args.threads, args.pipeline, args.size()),
+        (None, 1, 1, 64.into())
     );
     assert_eq!(
         (args.duration, args.requests, args.rate),
@@ -58,8 +58,8 @@ fn units_are_understood() {
         )
     );
     assert_eq!(
-        (args.rate, args.arrivals, args.size),
-        (Some(200_000), Arrivals::Poisson, 4_096)
+        (args.rate, args.arrivals, args.size()),
+        (Some(200_000), Arrivals::Poisson, 4_096.into())
     );
 }
 
@@ -153,8 +153,14 @@ fn every_flag_shows_its_default() {
         if ["--requests", "--rate", "--output", "--slo"].contains(&name.as_str()) {
             continue;
         }
-        let at = help
-            .find(&name)
+        let begins_entry = |&(at, _): &(usize, &str)| {
+            let line = help[..at].rsplit('\n').next().expect("a line");
+            line.trim_start().is_empty()
+                || line.trim_start().starts_with('-') && line.ends_with(", ")
+        };
+        let (at, _) = help
+            .match_indices(&format!("{name} "))
+            .find(begins_entry)
             .unwrap_or_else(|| panic!("{name} is not in the help"));
         let entry = help[at..].split("\n  -").next().expect("the first part");
         let entry = entry.split("\n      --").next().expect("the first part");

@@ -44,6 +44,9 @@ fn result(open: bool, answers: u64) -> ShardResult {
         errors: Errors::default(),
         connected: 2,
         served: 2,
+        established: 2,
+        retired: 0,
+        left: 0,
         busy: 0.5,
         waited: 0.0,
     }

@@ -1,4 +1,7 @@
 use super::*;
+use crate::payload::Payload;
+use crate::protocol::LooksLike;
+use crate::protocol::echo::Echo;
 
 const SIZE: usize = 24;
 
@@ -9,9 +12,15 @@ fn stamp(at: Nanos) -> Stamp {
     }
 }
 
+/// A conversation of the echo protocol in which nothing was said yet.
+fn echo(size: usize, verify: bool, pipeline: usize) -> Exchange<Echo> {
+    let payload = Payload::new(11, 3, &size.into());
+    Exchange::new(Echo::of(payload, verify), pipeline)
+}
+
 /// An exchange that sent `requests` requests, and the bytes that went out.
-fn sent(size: usize, requests: u64) -> (Exchange, Vec<u8>) {
-    let mut exchange = Exchange::new(Payload::new(11, 3, size), true, 1);
+fn sent(size: usize, requests: u64) -> (Exchange<Echo>, Vec<u8>) {
+    let mut exchange = echo(size, true, 1);
     for request in 0..requests {
         exchange.plan(stamp(request * 10));
     }
@@ -23,10 +32,10 @@ fn sent(size: usize, requests: u64) -> (Exchange, Vec<u8>) {
     (exchange, bytes)
 }
 
-fn answers(exchange: &mut Exchange, bytes: &[u8]) -> Result<Vec<Stamp>, Wrong> {
+fn answers(exchange: &mut Exchange<Echo>, bytes: &[u8]) -> Result<Vec<Stamp>, Wrong> {
     let mut stamps = Vec::new();
     exchange
-        .received(bytes, |stamp| stamps.push(stamp))
+        .received(bytes, |stamp, _| stamps.push(stamp))
         .map(|()| stamps)
 }
 
@@ -34,7 +43,7 @@ fn answers(exchange: &mut Exchange, bytes: &[u8]) -> Result<Vec<Stamp>, Wrong> {
 fn any_cut_of_the_streams_gives_the_same_answers() {
     for chunk in 1..=5 * SIZE {
         let (_, whole) = sent(SIZE, 5);
-        let mut exchange = Exchange::new(Payload::new(11, 3, SIZE), true, 5);
+        let mut exchange = echo(SIZE, true, 5);
         (0..5).for_each(|request| exchange.plan(stamp(request * 10)));
         let mut out = vec![0; chunk];
         let mut stream = Vec::new();
@@ -136,7 +145,7 @@ fn more_than_was_sent_is_unasked() {
 
 #[test]
 fn an_echo_ahead_of_what_was_sent_is_unasked() {
-    let mut exchange = Exchange::new(Payload::new(11, 3, SIZE), true, 1);
+    let mut exchange = echo(SIZE, true, 1);
     exchange.plan(stamp(1));
     let mut bytes = [0; SIZE];
     exchange.fill(&mut bytes);
@@ -149,7 +158,7 @@ fn an_echo_ahead_of_what_was_sent_is_unasked() {
 
 #[test]
 fn without_verification_only_the_count_matters() {
-    let mut exchange = Exchange::new(Payload::new(11, 3, SIZE), false, 1);
+    let mut exchange = echo(SIZE, false, 1);
     exchange.plan(stamp(1));
     exchange.wrote(SIZE);
     assert_eq!(answers(&mut exchange, &[0; SIZE]), Ok(vec![stamp(1)]));
@@ -167,4 +176,26 @@ fn requests_never_answered_are_handed_over() {
         exchange.take_due().collect::<Vec<_>>(),
         [stamp(10), stamp(20)]
     );
+}
+
+#[test]
+fn requests_of_mixed_sizes_are_echoed_in_any_pieces() {
+    let sizes = "1:1,8:2,100:1".parse().expect("sizes");
+    for chunk in [1, 3, 64, 1_000] {
+        let payload = Payload::new(11, 3, &sizes);
+        let total: usize = (0..50).map(|request| payload.size(request)).sum();
+        let mut exchange = Exchange::new(Echo::of(payload, true), 1);
+        (0..50).for_each(|request| exchange.plan(stamp(request)));
+        let mut out = vec![0; chunk];
+        let (mut sent, mut answered) = (0, 0);
+        while exchange.has_output() {
+            let filled = exchange.fill(&mut out);
+            exchange.wrote(filled);
+            sent += filled;
+            exchange
+                .received(&out[..filled], |_, _| answered += 1)
+                .expect("an honest echo");
+        }
+        assert_eq!((sent, answered, exchange.due()), (total, 50, 0));
+    }
 }

@@ -1,14 +1,14 @@
 use super::*;
 
 fn request(payload: &Payload, number: u64) -> Vec<u8> {
-    let mut bytes = vec![0; payload.size()];
+    let mut bytes = vec![0; payload.size(number)];
     payload.fill(number, 0, &mut bytes);
     bytes
 }
 
 #[test]
 fn any_split_of_a_request_gives_the_same_bytes() {
-    let payload = Payload::new(1, 2, 37);
+    let payload = Payload::new(1, 2, &37_usize.into());
     let whole = request(&payload, 9);
     for from in 0..=37 {
         for to in from..=37 {
@@ -25,7 +25,7 @@ fn any_split_of_a_request_gives_the_same_bytes() {
 
 #[test]
 fn every_flipped_bit_is_found_where_it_is() {
-    let payload = Payload::new(7, 0, 29);
+    let payload = Payload::new(7, 0, &29_usize.into());
     let good = request(&payload, 3);
     for at in 0..good.len() {
         for bit in 0..8 {
@@ -41,8 +41,8 @@ fn every_flipped_bit_is_found_where_it_is() {
 
 #[test]
 fn a_reply_to_another_request_differs() {
-    for size in [1, 2, 8, 13, 64] {
-        let payload = Payload::new(42, 1, size);
+    for size in [1_usize, 2, 8, 13, 64] {
+        let payload = Payload::new(42, 1, &size.into());
         for number in 0..200_u64 {
             let reply = request(&payload, number);
             assert!(
@@ -55,11 +55,11 @@ fn a_reply_to_another_request_differs() {
 
 #[test]
 fn a_reply_to_another_connection_differs() {
-    let size = 16;
+    let size = 16_usize;
     for connection in 0..500 {
-        let reply = request(&Payload::new(42, connection, size), 5);
+        let reply = request(&Payload::new(42, connection, &size.into()), 5);
         assert!(
-            Payload::new(42, connection + 1, size)
+            Payload::new(42, connection + 1, &size.into())
                 .verify(5, 0, &reply)
                 .is_err()
         );
@@ -68,7 +68,7 @@ fn a_reply_to_another_connection_differs() {
 
 #[test]
 fn a_lost_byte_is_found_within_the_request() {
-    let payload = Payload::new(42, 1, 64);
+    let payload = Payload::new(42, 1, &64_usize.into());
     let whole = request(&payload, 0);
     for lost in 0..48 {
         let mut shorter = whole.clone();
@@ -87,8 +87,8 @@ fn a_lost_byte_is_found_within_the_request() {
 #[test]
 fn another_seed_gives_other_bytes() {
     assert_ne!(
-        request(&Payload::new(1, 0, 8), 0),
-        request(&Payload::new(2, 0, 8), 0)
+        request(&Payload::new(1, 0, &8_usize.into()), 0),
+        request(&Payload::new(2, 0, &8_usize.into()), 0)
     );
 }
 
@@ -102,4 +102,18 @@ fn random_units_stay_in_range_and_average_a_half() {
         sum += unit;
     }
     assert!((sum / 10_000.0 - 0.5).abs() < 0.02);
+}
+
+#[test]
+fn mixed_sizes_belong_to_request_and_connection() {
+    let sizes = "8:1,24:1,100:2".parse().expect("sizes");
+    let payload = Payload::new(5, 1, &sizes);
+    let drawn = |payload: &Payload| -> Vec<_> { (0..200).map(|n| payload.size(n)).collect() };
+    assert_eq!(drawn(&payload), drawn(&Payload::new(5, 1, &sizes)));
+    assert_ne!(drawn(&payload), drawn(&Payload::new(5, 2, &sizes)));
+    assert_ne!(drawn(&payload), drawn(&Payload::new(6, 1, &sizes)));
+    for number in 0..200 {
+        let bytes = request(&payload, number);
+        assert_eq!(payload.verify(number, 0, &bytes), Ok(()));
+    }
 }

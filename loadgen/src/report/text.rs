@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use super::units::{bytes, count, duration, duration_f64, metric, plural};
-use super::{Distribution, Report, Status};
+use super::{Distribution, ErrorCount, Report, Status};
 use crate::histogram::Recorder;
 
 /// Columns of the bars.
@@ -78,17 +78,21 @@ fn header(report: &Report, out: &mut String) {
             plural(settings.pipeline.into(), "request")
         ),
     };
+    let what = match &settings.size_mix {
+        Some(mix) => format!("{mix} bytes"),
+        None => format!("{} each", plural(settings.size as u64, "byte")),
+    };
+    let what = match settings.protocol.as_str() {
+        "echo" => what,
+        protocol => format!("{protocol}, {what}"),
+    };
     let verified = if settings.verify {
         "verified"
     } else {
         "not verified"
     };
     let io = format!("{:?}", settings.io).to_lowercase();
-    line!(
-        out,
-        "  {pace}, {} each, {verified}, io {io}",
-        plural(settings.size as u64, "byte")
-    );
+    line!(out, "  {pace}, {what}, {verified}, io {io}");
     for note in &report.outcome.notes {
         line!(out, "  Note: {note}");
     }
@@ -243,6 +247,16 @@ fn connections(report: &Report, out: &mut String) {
             duration(connect.max_ns)
         );
     }
+    let replaced = connections.retired + connections.closed_by_server;
+    if replaced > 0 {
+        line!(
+            out,
+            "    churn: {} connections in all, {} closed by plan, {} closed by the server",
+            count(connections.established),
+            count(connections.retired),
+            count(connections.closed_by_server)
+        );
+    }
     let requests = &report.requests;
     if let (Some(_), Some(lag)) = (report.settings.rate, &report.latency.schedule_lag) {
         line!(
@@ -318,8 +332,26 @@ fn errors(report: &Report, out: &mut String) {
     if report.errors.is_empty() {
         return;
     }
-    let total = report.errors.iter().map(|error| error.count).sum();
-    line!(out, "  Errors: {} failed", plural(total, "connection"));
+    let total = |of_request: bool| -> u64 {
+        let of_them = |error: &&ErrorCount| error.is_of_request() == of_request;
+        report
+            .errors
+            .iter()
+            .filter(of_them)
+            .map(|error| error.count)
+            .sum()
+    };
+    let (connections, requests) = (total(false), total(true));
+    let failed = match (connections, requests) {
+        (_, 0) => plural(connections, "connection"),
+        (0, _) => plural(requests, "request"),
+        _ => format!(
+            "{} and {}",
+            plural(connections, "connection"),
+            plural(requests, "request")
+        ),
+    };
+    line!(out, "  Errors: {failed} failed");
     for error in &report.errors {
         line!(
             out,

@@ -3,15 +3,15 @@ use std::net::TcpListener;
 
 use super::*;
 
-fn target(address: &str) -> SocketAddr {
-    address.parse().expect("an address")
+fn target(address: &str) -> Address {
+    Address::Tcp(address.parse().expect("an address"))
 }
 
 #[cfg(target_os = "linux")]
 #[test]
 fn loopback_sources_move_and_stay_in_the_network() {
-    for seed in [0, 1, u64::from(LOOPBACK_SOURCES) - 1, u64::MAX] {
-        let sources = Sources::new(target("127.0.0.1:80"), seed);
+    for seed in [0, 1, LOOPBACK_SOURCES - 1, u64::MAX] {
+        let sources = Sources::new(&target("127.0.0.1:80"), seed);
         let mut seen = HashSet::new();
         for connection in (0..1_000_000).step_by(500) {
             let source = sources.source(connection, 0).expect("loopback rotates");
@@ -30,14 +30,18 @@ fn loopback_sources_move_and_stay_in_the_network() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_further_attempt_comes_from_elsewhere() {
-    let sources = Sources::new(target("127.0.0.1:80"), 5);
+    let sources = Sources::new(&target("127.0.0.1:80"), 5);
     assert_ne!(sources.source(0, 0), sources.source(0, 1));
 }
 
 #[test]
 fn other_targets_leave_it_to_the_system() {
     for other in ["192.0.2.1:80", "[::1]:80"] {
-        assert_eq!(Sources::new(target(other), 5).source(0, 0), None, "{other}");
+        assert_eq!(
+            Sources::new(&target(other), 5).source(0, 0),
+            None,
+            "{other}"
+        );
     }
 }
 
@@ -45,7 +49,7 @@ fn other_targets_leave_it_to_the_system() {
 fn a_socket_connects_from_its_source() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("bound");
-    let sources = Sources::new(address, 77);
+    let sources = Sources::new(&Address::Tcp(address), 77);
     let socket = sources.socket(3, 0).expect("a socket");
     socket.set_nonblocking(false).expect("a socket");
     socket.connect(&address.into()).expect("it listens");
@@ -62,7 +66,7 @@ fn nothing_listening_never_meets_itself() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("bound");
     drop(listener);
-    let sources = Sources::new(address, 0);
+    let sources = Sources::new(&Address::Tcp(address), 0);
     for connection in 0..50 {
         let socket = sources.socket(connection, 0).expect("a socket");
         socket.set_nonblocking(false).expect("a socket");

@@ -1,0 +1,156 @@
+//! One request, repeated: as it is, with known bytes that answer it, or HTTP.
+//!
+//! Tests: at the end of this file; those of HTTP are in `http/tests.rs`.
+
+use std::sync::Arc;
+
+use super::http::Http;
+use super::{Answers, Protocol, Sent, Speech, Taken, Verdict, Wrong};
+
+/// One connection on which a request is repeated.
+#[derive(Debug)]
+pub struct Fixed {
+    request: Arc<[u8]>,
+    answer: Answer,
+}
+
+#[derive(Debug)]
+enum Answer {
+    Http(Http),
+    Bytes {
+        expected: Arc<[u8]>,
+        verify: bool,
+        /// Position in the oldest answer that is not complete.
+        at: usize,
+    },
+}
+
+impl Protocol for Fixed {
+    /// HTTP says when a connection is over. What answers with known bytes has no word for it; but a server that closes
+    /// after each exchange, as many do, owes nothing then.
+    const PEER_MAY_CLOSE: bool = true;
+
+    fn new(speech: &Speech, _seed: u64, _connection: u64) -> Self {
+        let Speech::Fixed { request, answer } = speech else {
+            panic!("{} is not a fixed request", speech.name())
+        };
+        Self {
+            request: Arc::clone(request),
+            answer: match answer {
+                Answers::Http => Answer::Http(Http::default()),
+                Answers::Bytes { expected, verify } => Answer::Bytes {
+                    expected: Arc::clone(expected),
+                    verify: *verify,
+                    at: 0,
+                },
+            },
+        }
+    }
+
+    fn size(&self, _request: u64) -> usize {
+        self.request.len()
+    }
+
+    fn fill(&self, _request: u64, at: usize, out: &mut [u8]) {
+        out.copy_from_slice(&self.request[at..at + out.len()]);
+    }
+
+    fn take(&mut self, request: u64, sent: Sent, bytes: &[u8]) -> Result<Taken, Wrong> {
+        if sent != Sent::Whole {
+            return Err(Wrong::Unasked { bytes: bytes.len() });
+        }
+        match &mut self.answer {
+            Answer::Http(http) => http
+                .take(bytes)
+                .map_err(|why| Wrong::Malformed { request, why }),
+            Answer::Bytes {
+                expected,
+                verify,
+                at,
+            } => {
+                let rest = &expected[*at..];
+                let now = &bytes[..rest.len().min(bytes.len())];
+                if *verify && let Some(wrong) = now.iter().zip(rest).position(|(a, b)| a != b) {
+                    return Err(Wrong::Byte {
+                        request,
+                        at: *at + wrong,
+                        expected: rest[wrong],
+                        got: now[wrong],
+                        looks_like: None,
+                    });
+                }
+                *at += now.len();
+                let complete = *at == expected.len();
+                if complete {
+                    *at = 0;
+                }
+                Ok(Taken {
+                    bytes: now.len(),
+                    answer: complete.then_some(Verdict::GOOD),
+                })
+            }
+        }
+    }
+
+    fn end_of_stream(&mut self) -> Option<Verdict> {
+        match &mut self.answer {
+            Answer::Http(http) => http.end_of_stream(),
+            Answer::Bytes { .. } => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ping(verify: bool) -> Fixed {
+        let speech = Speech::Fixed {
+            request: Arc::from(*b"PING\r\n"),
+            answer: Answers::Bytes {
+                expected: Arc::from(*b"+PONG\r\n"),
+                verify,
+            },
+        };
+        Fixed::new(&speech, 0, 0)
+    }
+
+    fn take(fixed: &mut Fixed, bytes: &[u8]) -> Result<(usize, bool), Wrong> {
+        let taken = fixed.take(3, Sent::Whole, bytes)?;
+        Ok((taken.bytes, taken.answer.is_some()))
+    }
+
+    #[test]
+    fn known_bytes_are_taken_in_any_pieces() {
+        let mut fixed = ping(true);
+        assert_eq!(take(&mut fixed, b"+PONG\r\n+PONG"), Ok((7, true)));
+        assert_eq!(take(&mut fixed, b"+PONG"), Ok((5, false)));
+        assert_eq!(take(&mut fixed, b"\r\n"), Ok((2, true)));
+        let mut part = [0; 3];
+        fixed.fill(9, 2, &mut part);
+        assert_eq!((&part, fixed.size(9)), (b"NG\r", 6));
+    }
+
+    #[test]
+    fn a_byte_that_differs_is_named_unless_only_counted() {
+        let mut fixed = ping(true);
+        assert_eq!(take(&mut fixed, b"+P"), Ok((2, false)));
+        assert_eq!(
+            take(&mut fixed, b"INK\r\n"),
+            Err(Wrong::Byte {
+                request: 3,
+                at: 2,
+                expected: b'O',
+                got: b'I',
+                looks_like: None
+            })
+        );
+        assert_eq!(take(&mut ping(false), b"-ERR..."), Ok((7, true)));
+    }
+
+    #[test]
+    fn nothing_answers_a_request_that_is_not_out() {
+        let answer = ping(true).take(0, Sent::Part(5), b"+PONG\r\n");
+        assert_eq!(answer, Err(Wrong::Unasked { bytes: 7 }));
+    }
+}

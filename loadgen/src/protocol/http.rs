@@ -1,0 +1,256 @@
+//! HTTP/1.1 as a client that only asks: where each response ends, what its status is, and whether the connection goes on.
+//!
+//! Heads are read by `httparse`; bodies are skipped by length, by chunks, or until the end of the stream (RFC 9112, section
+//! 6.3). A response that arrives whole is never copied; only a head that comes in pieces is kept until it is complete.
+//! Tests: `http/tests.rs`.
+
+use super::{Taken, Verdict};
+
+/// A head longer than this is an attack, or no HTTP.
+const HEAD_MAX: usize = 64 * 1024;
+/// Header fields of one response.
+const FIELDS_MAX: usize = 128;
+
+/// Reads the responses of one connection.
+#[derive(Debug, Default)]
+pub struct Http {
+    state: State,
+    /// The part of a head that has come, where it did not come whole.
+    head: Vec<u8>,
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+enum State {
+    #[default]
+    Head,
+    /// A body of which this many bytes are missing, more than zero.
+    Length(u64, Verdict),
+    Chunked(Chunk, Verdict),
+    /// A body that ends with the stream.
+    Stream(Verdict),
+}
+
+/// Where in a chunked body the next byte is.
+#[derive(Debug, Clone, Copy)]
+enum Chunk {
+    /// In the hexadecimal size, of which this much and this many digits have come.
+    Size(u64, u32),
+    /// After it, in what may follow on its line.
+    Extension(u64),
+    /// In the data, of which this many bytes are missing.
+    Data(u64),
+    /// In the line end after the data.
+    DataEnd,
+    /// In a line after the last chunk; whether it is empty so far.
+    Trailer(bool),
+}
+
+/// What the head says of the response.
+struct Head {
+    len: usize,
+    status: u16,
+    keeps_open: bool,
+    body: Body,
+}
+
+enum Body {
+    Length(u64),
+    Chunked,
+    Stream,
+}
+
+impl Http {
+    /// Takes the next bytes; see [`Protocol::take`](super::Protocol::take).
+    ///
+    /// # Errors
+    /// What makes them no response.
+    pub fn take(&mut self, bytes: &[u8]) -> Result<Taken, &'static str> {
+        match self.state {
+            State::Head => self.take_head(bytes),
+            State::Length(left, verdict) => {
+                let used = usize::try_from(left).map_or(bytes.len(), |left| left.min(bytes.len()));
+                let left = left - used as u64;
+                self.state = State::Length(left, verdict);
+                Ok(self.taken(used, (left == 0).then_some(verdict)))
+            }
+            State::Chunked(chunk, verdict) => {
+                let (used, next) = chunk.take(bytes)?;
+                if let Some(next) = next {
+                    self.state = State::Chunked(next, verdict);
+                }
+                Ok(self.taken(used, next.is_none().then_some(verdict)))
+            }
+            State::Stream(_) => Ok(self.taken(bytes.len(), None)),
+        }
+    }
+
+    /// The stream has ended: completes the response whose body ends that way.
+    pub fn end_of_stream(&mut self) -> Option<Verdict> {
+        match self.state {
+            State::Stream(verdict) => {
+                self.state = State::Head;
+                Some(verdict)
+            }
+            _ => None,
+        }
+    }
+
+    fn taken(&mut self, bytes: usize, answer: Option<Verdict>) -> Taken {
+        if answer.is_some() {
+            self.state = State::Head;
+        }
+        Taken { bytes, answer }
+    }
+
+    fn take_head(&mut self, bytes: &[u8]) -> Result<Taken, &'static str> {
+        let before = self.head.len();
+        let parsed = if before == 0 {
+            parse_head(bytes)?
+        } else {
+            self.head.extend_from_slice(bytes);
+            parse_head(&self.head)?
+        };
+        let Some(head) = parsed else {
+            if before == 0 {
+                self.head.extend_from_slice(bytes);
+            }
+            if self.head.len() > HEAD_MAX {
+                return Err("the head of the response is longer than 64 KiB");
+            }
+            return Ok(self.taken(bytes.len(), None));
+        };
+        // Heads in pieces are rare: the memory goes back.
+        self.head = Vec::new();
+        let used = head.len - before;
+        match head.status {
+            101 => return Err("the server switched to another protocol"),
+            // An interim response; the final one follows.
+            100..=199 => return Ok(self.taken(used, None)),
+            _ => {}
+        }
+        let mut verdict = Verdict {
+            refused: (!(200..300).contains(&head.status)).then_some(head.status),
+            last: !head.keeps_open,
+        };
+        let answer = match head.body {
+            _ if matches!(head.status, 204 | 304) => Some(verdict),
+            Body::Length(0) => Some(verdict),
+            Body::Length(length) => {
+                self.state = State::Length(length, verdict);
+                None
+            }
+            Body::Chunked => {
+                self.state = State::Chunked(Chunk::Size(0, 0), verdict);
+                None
+            }
+            Body::Stream => {
+                verdict.last = true;
+                self.state = State::Stream(verdict);
+                None
+            }
+        };
+        Ok(self.taken(used, answer))
+    }
+}
+
+/// Reads a head; `None` where it is not complete.
+fn parse_head(bytes: &[u8]) -> Result<Option<Head>, &'static str> {
+    let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
+    let mut response = httparse::Response::new(&mut fields);
+    let len = match response.parse(bytes) {
+        Ok(httparse::Status::Complete(len)) => len,
+        Ok(httparse::Status::Partial) => return Ok(None),
+        Err(httparse::Error::TooManyHeaders) => return Err("the response has over 128 fields"),
+        Err(_) => return Err("this is no response of HTTP/1.1"),
+    };
+    // Since 1.1 a connection stays open unless somebody says otherwise; before, the reverse.
+    let mut keeps_open = response.version == Some(1);
+    let mut length = None;
+    let mut coding: Option<&[u8]> = None;
+    for field in response.headers.iter() {
+        if field.name.eq_ignore_ascii_case("content-length") {
+            let this = parse_length(field.value).ok_or("the content length is not a number")?;
+            if length.is_some_and(|length| length != this) {
+                return Err("the response has two content lengths");
+            }
+            length = Some(this);
+        } else if field.name.eq_ignore_ascii_case("transfer-encoding") {
+            coding = field.value.split(|&byte| byte == b',').next_back();
+        } else if field.name.eq_ignore_ascii_case("connection") {
+            for option in field.value.split(|&byte| byte == b',') {
+                match option.trim_ascii() {
+                    close if close.eq_ignore_ascii_case(b"close") => keeps_open = false,
+                    keep if keep.eq_ignore_ascii_case(b"keep-alive") => keeps_open = true,
+                    _ => {}
+                }
+            }
+        }
+    }
+    let body = match (coding, length) {
+        (Some(last), _) if last.trim_ascii().eq_ignore_ascii_case(b"chunked") => Body::Chunked,
+        (None, Some(length)) => Body::Length(length),
+        _ => Body::Stream,
+    };
+    Ok(Some(Head {
+        len,
+        status: response.code.unwrap_or(0),
+        keeps_open,
+        body,
+    }))
+}
+
+fn parse_length(value: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(value.trim_ascii()).ok()?;
+    // `parse` alone would take a sign.
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    digits.then(|| text.parse().ok()).flatten()
+}
+
+impl Chunk {
+    /// Goes through `bytes`: how many were used, and where the next one is; `None` at the end of the body.
+    fn take(mut self, bytes: &[u8]) -> Result<(usize, Option<Self>), &'static str> {
+        let mut at = 0;
+        while at < bytes.len() {
+            let byte = bytes[at];
+            if let Self::Data(left) = self {
+                let rest = bytes.len() - at;
+                let skip = usize::try_from(left).map_or(rest, |left| left.min(rest));
+                at += skip;
+                self = match left - skip as u64 {
+                    0 => Self::DataEnd,
+                    left => Self::Data(left),
+                };
+                continue;
+            }
+            at += 1;
+            self = match (self, byte) {
+                (Self::Size(size, digits), b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => {
+                    if digits == 16 {
+                        return Err("a chunk's size is no number of 64 bits");
+                    }
+                    let digit = char::from(byte).to_digit(16).expect("it is one");
+                    Self::Size(size << 4 | u64::from(digit), digits + 1)
+                }
+                (Self::Size(_, 0), _) => return Err("a chunk's size is missing"),
+                (Self::Size(size, _) | Self::Extension(size), b'\n') => match size {
+                    0 => Self::Trailer(true),
+                    size => Self::Data(size),
+                },
+                (Self::Size(size, _), b'\r' | b';' | b' ' | b'\t') => Self::Extension(size),
+                (Self::Size(..), _) => return Err("a chunk's size is not hexadecimal"),
+                (Self::Extension(size), _) => Self::Extension(size),
+                (Self::DataEnd, b'\r') => Self::DataEnd,
+                (Self::DataEnd, b'\n') => Self::Size(0, 0),
+                (Self::DataEnd, _) => return Err("a chunk is longer than its size"),
+                (Self::Trailer(true), b'\n') => return Ok((at, None)),
+                (Self::Trailer(empty), b'\r') => Self::Trailer(empty),
+                (Self::Trailer(_), byte) => Self::Trailer(byte == b'\n'),
+                (Self::Data(_), _) => unreachable!("skipped above"),
+            };
+        }
+        Ok((at, Some(self)))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,178 @@
+//! Connections that are replaced: after a number of requests, after a time, and at what rate.
+
+mod common;
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+
+use common::{echo_all, run, serve, wait_until};
+
+/// What an echo server saw of its connections.
+#[derive(Default)]
+struct Witness {
+    peers: Mutex<Vec<SocketAddr>>,
+    ended: AtomicUsize,
+    /// Connections whose end was no orderly one.
+    broken: AtomicUsize,
+}
+
+fn witnessed() -> (SocketAddr, Arc<Witness>) {
+    let witness = Arc::new(Witness::default());
+    let seen = Arc::clone(&witness);
+    let server = serve(move |_, mut stream| {
+        let peer = stream.peer_addr()?;
+        seen.peers.lock().expect("no panic").push(peer);
+        let result = echo_all(&mut stream);
+        seen.broken.fetch_add(usize::from(result.is_err()), Relaxed);
+        seen.ended.fetch_add(1, Relaxed);
+        result
+    });
+    (server, witness)
+}
+
+impl Witness {
+    /// Asserts that so many connections came since the last call, and went in order.
+    fn expect(&self, established: u64, load: &str) {
+        let came = || self.peers.lock().expect("no panic").len();
+        wait_until("all connections, and their end", || {
+            came() as u64 >= established && self.ended.load(Relaxed) == came()
+        });
+        let came = came();
+        let peers: HashSet<_> = self.peers.lock().expect("no panic").drain(..).collect();
+        assert_eq!(came as u64, established, "{load}");
+        assert_eq!(peers.len(), came, "every connection has a port of its own");
+        self.ended.store(0, Relaxed);
+        assert_eq!(self.broken.load(Relaxed), 0, "each ends in order");
+    }
+}
+
+#[test]
+fn a_connection_carries_its_requests_and_no_more() {
+    let (server, witness) = witnessed();
+    // One request before the run is on the first connection of each place.
+    for (load, connections) in [
+        ("-c 1 -n 99 --requests-per-conn 10", 10),
+        ("-c 1 -n 100 --requests-per-conn 10", 11),
+        ("-c 1 -n 50 --requests-per-conn 1", 51),
+        ("-c 1 -n 99 --requests-per-conn 10 -P 4", 10),
+        ("-c 1 -n 99 --requests-per-conn 10 -R 10k", 10),
+    ] {
+        let report = run(&format!("{server} {load} --format json"))
+            .expect_code(0)
+            .report();
+        let counted = &report.connections;
+        assert_eq!(counted.established, connections, "{load}");
+        witness.expect(counted.established, load);
+        assert_eq!(counted.connect_latency.count, connections, "{load}");
+        assert_eq!(
+            (counted.requested, counted.connected, counted.served),
+            (1, 1, 1)
+        );
+        // The last one ends with the run, unless that was its last request too.
+        assert!(
+            counted.retired == connections || counted.retired == connections - 1,
+            "{load}: {counted:?}"
+        );
+        assert_eq!(
+            report.requests.answered,
+            report.settings.requests.expect("-n")
+        );
+        assert_eq!(report.latency.headline().count, report.requests.answered);
+    }
+}
+
+#[test]
+fn counts_are_exact_over_threads_loops_and_surfaces() {
+    let (server, witness) = witnessed();
+    for load in [
+        "-t 2 -n 3000",
+        "-t 2 -n 3000 -R 30k --io poll",
+        "-n 3000 -P 3 --io guards",
+        "-n 3000 --active 5",
+    ] {
+        let args = format!("{server} -c 20 --requests-per-conn 7 {load} --format json");
+        let report = run(&args).expect_code(0).report();
+        let counted = &report.connections;
+        witness.expect(counted.established, load);
+        assert_eq!(counted.connect_latency.count, counted.established);
+        // 3,020 requests, seven on each connection but those that the end cut short.
+        assert!(
+            (432..=460).contains(&counted.established),
+            "{load}: {counted:?}"
+        );
+        assert!(counted.peak_live <= 20);
+        assert_eq!((counted.connected, counted.served), (20, 20));
+        let requests = &report.requests;
+        assert_eq!(
+            (requests.launched, requests.answered, requests.unanswered),
+            (3_000, 3_000, 0),
+            "{load}"
+        );
+    }
+}
+
+#[test]
+fn connections_live_as_long_as_asked() {
+    let (server, witness) = witnessed();
+    for load in ["-R 2k", "", "--active 2 -P 2"] {
+        let args = format!("{server} -c 20 --lifetime 200ms -d 1 --warmup 0 {load} --format json");
+        let report = run(&args).expect_code(0).report();
+        let counted = &report.connections;
+        witness.expect(counted.established, load);
+        // Each place has five lives in the second, the first of them cut short by its share.
+        assert!(
+            (80..=140).contains(&counted.established),
+            "{load}: {counted:?}"
+        );
+        assert!(report.requests.answered > 0 && report.requests.unanswered == 0);
+        assert!(report.errors.is_empty());
+    }
+}
+
+#[test]
+fn replacements_keep_to_the_connect_rate() {
+    let (server, witness) = witnessed();
+    let args = format!(
+        "{server} -c 5 --requests-per-conn 1 --connect-rate 50 -d 1 --warmup 0 --format json"
+    );
+    let report = run(&args).expect_code(0).report();
+    let established = report.connections.established;
+    witness.expect(established, &args);
+    // One every 20 ms, from the first connect to the end of the run; thousands without the limit.
+    assert!((20..=80).contains(&established), "{established}");
+    // Each carried one request.
+    assert!(report.requests.answered <= established);
+}
+
+#[test]
+fn a_server_that_is_gone_fails_the_connections_that_come_back() {
+    let server = {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        std::thread::spawn(move || {
+            let streams: Vec<_> = (0..3)
+                .map(|_| listener.accept().expect("a client").0)
+                .collect();
+            // Nobody is let in after these.
+            drop(listener);
+            for mut stream in streams {
+                std::thread::spawn(move || echo_all(&mut stream));
+            }
+        });
+        address
+    };
+    let run = run(&format!(
+        "{server} -c 3 --requests-per-conn 20 -d 30 --format json"
+    ))
+    .expect_code(1)
+    .expect_message("connection refused: 3 of 3 connections");
+    let report = run.report();
+    assert_eq!(report.errors[0].kind, "refused");
+    assert!(
+        run.took < std::time::Duration::from_secs(10),
+        "{:?}",
+        run.took
+    );
+}
