@@ -50,6 +50,7 @@ pub(crate) struct ShardCounters {
     pub(crate) tasks_completed: Counter,
     /// The id of the task that is polled now, or 0.
     pub(crate) polling: Counter,
+    pub(crate) queued_turns_max: Counter,
 }
 
 /// A look at every shard's counters, from [`Handle::metrics`](crate::Handle::metrics).
@@ -116,6 +117,10 @@ pub struct ShardMetrics {
     pub stale_events: u64,
     /// Polls of tasks.
     pub polls: u64,
+    /// The most turns that a task of this shard ever waited from its wake to its poll; 0 if each was polled in the turn that woke
+    /// it. A turn polls [`event_interval`](crate::Builder::event_interval) tasks, oldest first, so a task waits one turn for
+    /// every so many that were woken before it, however busy these are.
+    pub queued_turns_max: u64,
     /// Tasks that ended, by completing, panicking or being cancelled.
     pub tasks_completed: u64,
     /// Panics caught in tasks: in a poll, in the drop of a future, in the drop of an output; and in wakers the shard woke.

@@ -107,7 +107,7 @@ impl fmt::Debug for Server {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Summary {
-    /// The counters of each shard. Polls and remote wakes are those of the time before the shutdown began.
+    /// The counters of each shard. What the reactor counts is of the time before the shutdown began.
     pub stats: Stats,
     /// Set where a shard did not end, with its name.
     pub stuck: Option<ShutdownError>,
@@ -196,6 +196,7 @@ impl Server {
         };
         for (shard, measured) in stats.shards.iter_mut().zip(self.handle.metrics().shards) {
             shard.polls = measured.polls;
+            shard.queued_turns_max = measured.queued_turns_max;
             shard.remote_wakes = measured.remote_wakes_sent;
             shard.cpu = measured.cpu;
         }
@@ -220,6 +221,7 @@ impl Server {
         };
         for (shard, before) in stats.shards.iter_mut().zip(before.shards) {
             shard.polls = before.polls;
+            shard.queued_turns_max = before.queued_turns_max;
             shard.remote_wakes = before.remote_wakes;
             shard.cpu = before.cpu;
         }

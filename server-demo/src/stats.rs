@@ -65,6 +65,7 @@ impl Counters {
             accept_pauses: self.accept_pauses.load(Relaxed),
             handed_on: self.handed_on.load(Relaxed),
             polls: 0,
+            queued_turns_max: 0,
             remote_wakes: 0,
             cpu: None,
         }
@@ -100,6 +101,9 @@ pub struct ShardStats {
     pub handed_on: u64,
     /// Task polls, as the reactor counts them.
     pub polls: u64,
+    /// The most turns that a task waited between its wake and its poll, as the reactor counts them. In the sum over shards
+    /// it is the greatest of them.
+    pub queued_turns_max: u64,
     /// Wakes sent to this shard by other threads, as the reactor counts them. A server in steady echo sends none.
     pub remote_wakes: u64,
     /// The CPU this shard is pinned to.
@@ -133,6 +137,7 @@ impl Stats {
                 accept_pauses: sum.accept_pauses + shard.accept_pauses,
                 handed_on: sum.handed_on + shard.handed_on,
                 polls: sum.polls + shard.polls,
+                queued_turns_max: sum.queued_turns_max.max(shard.queued_turns_max),
                 remote_wakes: sum.remote_wakes + shard.remote_wakes,
                 cpu: None,
             })
@@ -143,7 +148,7 @@ impl Stats {
 impl fmt::Display for Stats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         type Count = fn(&ShardStats) -> u64;
-        const COLUMNS: [(&str, usize, Count); 12] = [
+        const COLUMNS: [(&str, usize, Count); 13] = [
             ("accepted", 10, |s| s.accepted),
             ("closed", 10, |s| s.closed),
             ("live", 8, |s| s.live),
@@ -155,6 +160,7 @@ impl fmt::Display for Stats {
             ("cut off", 8, |s| s.cut_off),
             ("handed on", 9, |s| s.handed_on),
             ("polls", 12, |s| s.polls),
+            ("turns waited", 12, |s| s.queued_turns_max),
             ("remote wakes", 12, |s| s.remote_wakes),
         ];
         write!(f, "{:>5} {:>4}", "shard", "cpu")?;

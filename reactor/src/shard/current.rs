@@ -92,3 +92,9 @@ pub(super) fn pop() -> Option<Runnable<ShardRef>> {
 pub(super) fn is_idle() -> bool {
     HOME.with(|home| home.queue.is_empty())
 }
+
+/// How many tasks were ever queued on the calling thread's shard.
+#[inline]
+pub(super) fn queued() -> u64 {
+    HOME.with(|home| home.queue.pushed())
+}

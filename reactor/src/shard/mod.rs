@@ -4,6 +4,7 @@
 //! reached through [`current`]. `turn.rs` has the loop. What the thread writes while it works shares no cache line with what others
 //! write (`inbox`).
 
+mod backlog;
 pub(crate) mod current;
 pub(crate) mod inbox;
 pub(crate) mod live;
@@ -25,6 +26,7 @@ use crate::handle::Handle;
 use crate::hooks::{Hooks, TaskPanic};
 use crate::io::ShardIo;
 use crate::metrics::{Counter, ShardCounters, ShardMetrics};
+use crate::shard::backlog::Backlog;
 use crate::shard::inbox::{Command, Inbox};
 use crate::shard::live::{LiveTasks, Remaining};
 use crate::shard::parker::Parker;
@@ -194,6 +196,7 @@ impl ShardShared {
             events: self.counters.events.get(),
             stale_events: self.counters.stale_events.get(),
             polls: self.counters.polls.get(),
+            queued_turns_max: self.counters.queued_turns_max.get(),
             tasks_completed: self.counters.tasks_completed.get(),
             panics: self.panics.get() + self.io.waker_panics(),
             remote_wakes_sent: self.inbox.wakes_sent.get(),
@@ -271,6 +274,8 @@ pub(crate) struct Shard {
     timers: RefCell<ShardTimers>,
     /// Wakers of expired timers, on their way out of the store. Kept for its memory.
     expired: RefCell<Vec<Waker>>,
+    /// Borrowed by the turn.
+    backlog: RefCell<Backlog>,
     settings: Settings,
 }
 
@@ -296,6 +301,7 @@ impl Shard {
             commands,
             timers: RefCell::new(timers),
             expired: RefCell::default(),
+            backlog: RefCell::default(),
             settings,
         }
     }

@@ -110,6 +110,43 @@ fn a_turn_polls_no_more_than_the_event_interval() {
 }
 
 #[test]
+fn a_task_that_is_always_ready_holds_others_up_by_its_place_in_the_queue_alone() {
+    fn wait_of(quiet: u32, greedy: u32) -> u64 {
+        let (tell, told) = std::sync::mpsc::channel();
+        on_a_shard(move |shard, epoch| {
+            for _ in 0..greedy {
+                drop(spawn_local(async {
+                    loop {
+                        yield_now().await;
+                    }
+                }));
+            }
+            turn(shard, epoch);
+            // All woken in one turn, behind the greedy ones.
+            drop(spawn_local(async move {
+                for _ in 0..quiet {
+                    drop(spawn_local(async {}));
+                }
+            }));
+            for _ in 0..100 {
+                turn(shard, epoch);
+            }
+            let left = shard.shared.live.len();
+            assert_eq!(left, greedy as usize, "the quiet ones were polled");
+            tell.send(shard.shared.counters.queued_turns_max.get())
+                .unwrap();
+            shard.end();
+        });
+        told.recv().unwrap()
+    }
+    // Four polls a turn. The last in the queue is the greedy one itself, which was polled in the turn that woke the others.
+    assert_eq!(wait_of(2, 1), 1);
+    assert_eq!(wait_of(10, 1), 3);
+    assert_eq!(wait_of(41, 1), 11);
+    assert_eq!(wait_of(41, 2), 11);
+}
+
+#[test]
 fn a_wait_does_not_block_while_something_is_left_to_run() {
     on_a_shard(|shard, epoch| {
         assert_eq!(shard.prepare_wait(Instant::now), None);

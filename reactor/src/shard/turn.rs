@@ -139,6 +139,11 @@ impl Shard {
         } = self.settings;
         let counters = &self.shared.counters;
         let polls_before = counters.polls.get();
+        let turn = counters.turns.get();
+        let waited = self.backlog.borrow().waited(turn);
+        if waited > counters.queued_turns_max.get() {
+            counters.queued_turns_max.set_own(waited);
+        }
         let mut polls = 0;
         while polls < event_interval {
             let Some(task) = current::pop() else {
@@ -155,6 +160,8 @@ impl Shard {
         }
         counters.polling.set_own(0);
         budget::end();
+        let (polled, queued) = (counters.polls.get(), current::queued());
+        self.backlog.borrow_mut().end_turn(turn, polled, queued);
     }
 
     /// Ends the shard: refuses new tasks, then drops every future here, whatever they do in their drops.

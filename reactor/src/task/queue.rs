@@ -21,6 +21,8 @@ pub(crate) struct LocalQueue<S: Schedule> {
     head: Cell<*mut Header<S>>,
     /// The newest entry; means nothing while `head` is null.
     tail: Cell<*mut Header<S>>,
+    /// How many were ever pushed.
+    pushed: Cell<u64>,
 }
 
 impl<S: Schedule> LocalQueue<S> {
@@ -28,7 +30,14 @@ impl<S: Schedule> LocalQueue<S> {
         Self {
             head: Cell::new(ptr::null_mut()),
             tail: Cell::new(ptr::null_mut()),
+            pushed: Cell::new(0),
         }
+    }
+
+    /// How many tasks were ever pushed.
+    #[inline]
+    pub(crate) fn pushed(&self) -> u64 {
+        self.pushed.get()
     }
 
     #[inline]
@@ -39,6 +48,7 @@ impl<S: Schedule> LocalQueue<S> {
     /// Puts a task at the end.
     #[inline]
     pub(crate) fn push(&self, task: Runnable<S>) {
+        self.pushed.set(self.pushed.get() + 1);
         let node = task.0.into_raw();
         // SAFETY: the reference that became `node` is this queue's now, so the header lives.
         let next = &unsafe { node.as_ref() }.next;

@@ -158,6 +158,12 @@ impl Demo {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
+    /// Whether a stop signal has taken effect.
+    pub fn is_stopped(&self) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
+        stat.rsplit_once(") ").unwrap().1.starts_with('T')
+    }
+
     /// Waits for its end.
     pub fn wait(&mut self) -> ExitStatus {
         let mut status = None;
