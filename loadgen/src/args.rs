@@ -16,6 +16,7 @@ use crate::protocol::escape::unescape;
 use crate::schedule::Arrivals;
 use crate::sizes::Sizes;
 use crate::slo::Slo;
+use crate::sweep::Steps;
 
 /// Connections where `-c` is absent.
 pub const CONNECTIONS_DEFAULT: u32 = 4_000;
@@ -27,6 +28,8 @@ pub const WARMUP_DEFAULT: Duration = Duration::from_secs(1);
 pub const INTERVAL_MIN: Duration = Duration::from_millis(10);
 /// Bytes of an echo request where `--size` is absent.
 pub const SIZE_DEFAULT: usize = 64;
+/// Rates above this are a mistake.
+pub const RATE_MAX: u64 = 1_000_000_000;
 
 /// A load generator for TCP services with very many connections.
 ///
@@ -88,15 +91,20 @@ pub struct RunArgs {
     pub requests: Option<u64>,
 
     /// Open loop: requests per second in total, whether or not answers come; without it, closed loop
-    #[arg(short = 'R', long, value_name = "PER-SECOND", value_parser = rate)]
+    #[arg(short = 'R', long, value_name = "PER-SECOND", value_parser = rate, group = "open")]
     pub rate: Option<u64>,
 
+    /// Open loop at one rate after another, FROM..TO:STEP or FROM..TO*FACTOR (10k..200k:10k, 1k..100k*2), until --slo is missed
+    /// twice (without it: kept>=99%); names the knee. Each step takes -d [default: 3s] after --warmup [default: 500ms]
+    #[arg(long, value_name = "RATES", value_parser = str::parse::<Steps>, group = "open", conflicts_with = "requests")]
+    pub sweep: Option<Steps>,
+
     /// Spacing of the intended send times of an open loop
-    #[arg(long, value_enum, default_value = "fixed", requires = "rate")]
+    #[arg(long, value_enum, default_value = "fixed", requires = "open")]
     pub arrivals: Arrivals,
 
     /// Closed loop: requests in flight per connection
-    #[arg(short = 'P', long, value_name = "COUNT", default_value = "1", value_parser = pipeline, conflicts_with = "rate")]
+    #[arg(short = 'P', long, value_name = "COUNT", default_value = "1", value_parser = pipeline, conflicts_with = "open")]
     pub pipeline: u32,
 
     /// Payload of an echo request, in bytes: one size, or sizes with weights, such as 64:90,16k:10 [default: 64]
@@ -328,7 +336,11 @@ impl RunArgs {
             return Err(format!("--pin names {cpus} CPUs for -t {threads} threads"));
         }
         for output in &self.outputs {
-            Kind::of(output, &Kind::OF_RUN)?;
+            let allowed = match self.sweep {
+                Some(_) => &Kind::OF_SWEEP[..],
+                None => &Kind::OF_RUN,
+            };
+            Kind::of(output, allowed)?;
         }
         Ok(())
     }
@@ -433,7 +445,7 @@ fn positive_count(text: &str) -> Result<u64, String> {
 }
 
 fn rate(text: &str) -> Result<u64, String> {
-    bounded(text, 1..=1_000_000_000)
+    bounded(text, 1..=RATE_MAX)
 }
 
 fn raw_bytes(text: &str) -> Result<Arc<[u8]>, String> {

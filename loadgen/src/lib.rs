@@ -26,7 +26,7 @@
 //! | [`exchange`], [`protocol`], [`payload`], [`sizes`], [`schedule`] | the conversation without I/O, what is said in it, verifiable bytes and how many, intended send times |
 //! | [`clock`], [`histogram`], `tally`, `slices`, `series`, [`failure`] | time, latencies, counters, the time series, errors by kind |
 //! | [`server_side`], [`embedded`] | CPU time and memory of a process; the server in a child process |
-//! | [`slo`], [`calibrate`] | thresholds on a report; the generator against a server with known delays |
+//! | [`slo`], [`sweep`], [`calibrate`] | thresholds on a report; the rate at which one breaks; the generator against a server with known delays |
 //! | [`report`], [`compare`], [`stats`] | results, rendered; two contenders; the statistics |
 //! | [`output`] | the files of `-o` |
 #![forbid(unsafe_code)]
@@ -70,6 +70,7 @@ pub mod slo;
 pub mod sources;
 pub mod stats;
 mod supervise;
+pub mod sweep;
 mod tally;
 mod target;
 mod transport;

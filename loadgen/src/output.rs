@@ -56,6 +56,8 @@ impl Kind {
 
     /// What a run can be written as.
     pub const OF_RUN: [Self; 4] = [Self::Json, Self::Csv, Self::Hgrm, Self::Hlog];
+    /// What a sweep can be written as.
+    pub const OF_SWEEP: [Self; 2] = [Self::Json, Self::Csv];
 }
 
 /// Files that are about to be written. Dropping them leaves everything as it was.

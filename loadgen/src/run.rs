@@ -2,8 +2,9 @@
 
 use crate::args::{Format, RunArgs};
 use crate::output::{self, Files, Kind};
-use crate::report::text;
+use crate::report::{Outcome, text};
 use crate::session::Session;
+use crate::sweep::{self, Sweep};
 
 /// Why no run took place: what to say, and the exit code.
 #[derive(Debug)]
@@ -38,26 +39,69 @@ pub fn run(args: &RunArgs, command: Vec<String>) -> Result<u8, Refusal> {
     args.check().map_err(Refusal::arguments)?;
     let files = Files::create(&args.outputs).map_err(Refusal::run)?;
     let mut session = Session::begin(args, command)?;
+    if let Some(steps) = &args.sweep {
+        let sweep = sweep::run(args, steps, session)?;
+        let render = |kind| match kind {
+            Kind::Csv => sweep::csv(&sweep).into_bytes(),
+            _ => json(&sweep),
+        };
+        let text = match args.format {
+            Format::Text => sweep::text(&sweep).into_bytes(),
+            Format::Json => json(&sweep),
+            Format::Csv => render(Kind::Csv),
+        };
+        return Ok(finish(
+            sweep.exit_code,
+            &sweep.messages,
+            &text,
+            files,
+            render,
+        ));
+    }
     let mut report = session.measure(args)?.report;
     if let Some(wrong) = session.end() {
         report.outcome.fail(wrong);
-    }
-    let mut exit_code = report.outcome.exit_code;
-    for message in &report.outcome.messages {
-        eprintln!("loadgen: {message}");
     }
     let text = match args.format {
         Format::Text => text::render(&report).into_bytes(),
         Format::Json => output::render(&report, Kind::Json),
         Format::Csv => output::render(&report, Kind::Csv),
     };
-    let mut failed = files.write(|kind| output::render(&report, kind));
-    if let Err(error) = output::print(&text) {
+    let Outcome {
+        exit_code,
+        messages,
+        ..
+    } = &report.outcome;
+    Ok(finish(*exit_code, messages, &text, files, |kind| {
+        output::render(&report, kind)
+    }))
+}
+
+/// Says what went wrong, writes the files and prints. Returns the exit code.
+fn finish(
+    mut exit_code: u8,
+    messages: &[String],
+    text: &[u8],
+    files: Files,
+    render: impl Fn(Kind) -> Vec<u8>,
+) -> u8 {
+    for message in messages {
+        eprintln!("loadgen: {message}");
+    }
+    let mut failed = files.write(render);
+    if let Err(error) = output::print(text) {
         failed.push(format!("standard output: {error}"));
     }
     for message in &failed {
         eprintln!("loadgen: {message}");
         exit_code = exit_code.max(1);
     }
-    Ok(exit_code)
+    exit_code
+}
+
+/// One line, as for a run.
+fn json(sweep: &Sweep) -> Vec<u8> {
+    let mut line = serde_json::to_vec(sweep).expect("plain data becomes JSON");
+    line.push(b'\n');
+    line
 }

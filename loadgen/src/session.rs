@@ -126,16 +126,11 @@ impl Session {
             probes,
             Progress::new(args.quiet),
         );
-        let shards = self.embedded.as_ref().map(|_| embedded::shards());
         let context = Context {
             command: self.command.clone(),
             started_unix_ms: u64::try_from(started.as_millis()).unwrap_or(0),
             clock_unix_ms: u64::try_from(clock_unix.as_millis()).unwrap_or(0),
-            target: Target {
-                address: self.address.to_string(),
-                embedded: shards.is_some(),
-                shards,
-            },
+            target: self.target(),
             pin: args.pin.clone(),
             slo: args.slo.clone(),
             notes: self.notes.clone(),
@@ -180,6 +175,21 @@ impl Session {
             requests_per_conn: args.requests_per_conn,
             lifetime: args.lifetime.map(nanos),
             seed: mix(started ^ u64::from(std::process::id())),
+        }
+    }
+
+    /// The command line.
+    pub(crate) fn command(&self) -> &[String] {
+        &self.command
+    }
+
+    /// What is loaded.
+    pub(crate) fn target(&self) -> Target {
+        let shards = self.embedded.as_ref().map(|_| embedded::shards());
+        Target {
+            address: self.address.to_string(),
+            embedded: shards.is_some(),
+            shards,
         }
     }
 
