@@ -27,6 +27,7 @@ pub mod end;
 pub mod listen;
 pub mod pin;
 pub mod scratch;
+pub mod sockets;
 pub mod threads;
 pub mod tokio_echo;
 

@@ -1,14 +1,14 @@
 //! Echo server: a bare epoll loop, the least that any reactor could do.
 //!
 //! One loop per thread, each with its own listener. A connection is its socket and, while the peer
-//! does not read, the bytes that wait for it. The sockets are std's, so the system calls are the same
-//! `recv` and `send` as everyone's.
+//! does not read, the bytes that wait for it. The system calls are the same `recv` and `send` as
+//! everyone's.
 //!
 //! `--trigger edge` (the default) registers as mio does, edge triggered: a short read means drained.
 //! `--trigger level` is simpler and costs the kernel one more look at each socket per turn.
 #![forbid(unsafe_code)]
 
-use std::io::{self, Read, Write};
+use std::io;
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use std::time::Duration;
 use benches::args::ServerArgs;
 use benches::end::End;
 use benches::scratch::SCRATCH_BYTES;
-use benches::{EVENTS_MAX, listen, threads};
+use benches::{EVENTS_MAX, listen, sockets, threads};
 use clap::{Parser, ValueEnum};
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, EventData, EventFlags};
@@ -186,7 +186,7 @@ impl Connection {
         // After a FIN that came with the data there is no other edge: read on to the end.
         let last = flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR);
         loop {
-            let n = match self.stream.read(scratch) {
+            let n = match sockets::receive(&self.stream, scratch) {
                 Ok(0) => return Ok(Outcome::Closed),
                 Ok(n) => n,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -194,7 +194,7 @@ impl Connection {
                 }
                 Err(error) => return Err(error),
             };
-            let sent = match self.stream.write(&scratch[..n]) {
+            let sent = match sockets::send(&self.stream, &scratch[..n]) {
                 Ok(sent) => sent,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
                 Err(error) => return Err(error),
@@ -212,7 +212,7 @@ impl Connection {
     /// Writes what waits. While there is any, nothing is read, so a peer that does not read holds
     /// one scratch buffer's worth of memory at most.
     fn flush(&mut self) -> io::Result<Outcome> {
-        match self.stream.write(&self.rest) {
+        match sockets::send(&self.stream, &self.rest) {
             Ok(sent) => {
                 self.rest.drain(..sent);
             }

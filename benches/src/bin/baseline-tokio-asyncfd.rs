@@ -6,7 +6,7 @@
 #![forbid(unsafe_code)]
 
 use std::future::{Future, poll_fn};
-use std::io::{self, Read, Write};
+use std::io;
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::pin::pin;
@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use benches::args::ServerArgs;
 use benches::end::End;
-use benches::{listen, scratch, threads};
+use benches::{listen, scratch, sockets, threads};
 use clap::Parser;
 use tokio::io::unix::AsyncFd;
 
@@ -70,7 +70,7 @@ async fn accept(listener: TcpListener) -> io::Result<()> {
 async fn serve(socket: AsyncFd<TcpStream>) -> io::Result<()> {
     loop {
         let mut guard = socket.readable().await?;
-        let n = match guard.try_io(|fd| scratch::with(|buffer| fd.get_ref().read(buffer))) {
+        let n = match guard.try_io(|fd| scratch::with(|buffer| sockets::receive(fd, buffer))) {
             Ok(Ok(0)) => return Ok(()),
             Ok(read) => read?,
             Err(_would_block) => continue,
@@ -97,14 +97,14 @@ async fn write_now(socket: &AsyncFd<TcpStream>, n: usize) -> io::Result<usize> {
         return Ok(0);
     };
     guard?
-        .try_io(|fd| scratch::with(|buffer| fd.get_ref().write(&buffer[..n])))
+        .try_io(|fd| scratch::with(|buffer| sockets::send(fd, &buffer[..n])))
         .unwrap_or(Ok(0))
 }
 
 async fn write_all(socket: &AsyncFd<TcpStream>, mut rest: &[u8]) -> io::Result<()> {
     while !rest.is_empty() {
         let mut guard = socket.writable().await?;
-        match guard.try_io(|fd| fd.get_ref().write(rest)) {
+        match guard.try_io(|fd| sockets::send(fd, rest)) {
             Ok(written) => rest = &rest[written?..],
             Err(_would_block) => {}
         }
