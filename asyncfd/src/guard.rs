@@ -96,7 +96,7 @@ fn clear_matching(registration: &Registration, event: &mut ReadyEvent, ready: Re
 
 /// Sorts the result of a closure: `WouldBlock` clears what the guard saw, everything else passes
 /// through.
-#[inline]
+#[inline(always)]
 fn settle<R>(
     registration: &Registration,
     event: &mut ReadyEvent,
@@ -104,26 +104,37 @@ fn settle<R>(
 ) -> Result<io::Result<R>, TryIoError> {
     match result {
         Ok(value) => Ok(Ok(value)),
-        Err(error) => settle_error(registration, event, error).map(Err),
+        // The system's own is the usual one, which every other message of a textbook loop ends
+        // with. So it is told by its number, and cleared in place.
+        Err(error) if error.raw_os_error() == Some(EAGAIN) => {
+            blocked(registration, event, &error);
+            Err(TryIoError::new())
+        }
+        Err(error) => settle_other(registration, event, error).map(Err),
+    }
+}
+
+const EAGAIN: i32 = rustix::io::Errno::AGAIN.raw_os_error();
+
+#[inline]
+fn blocked(registration: &Registration, event: &mut ReadyEvent, error: &io::Error) {
+    let seen = take(event);
+    if !seen.ready().is_empty() {
+        registration.clear_blocked(seen, error);
     }
 }
 
 /// Out of line, so that a closure that succeeds costs its caller a compare.
 #[inline(never)]
-fn settle_error(
+fn settle_other(
     registration: &Registration,
     event: &mut ReadyEvent,
     error: io::Error,
 ) -> Result<io::Error, TryIoError> {
-    // The system's own, which is the usual one, is told by its number alone.
-    let is_systems = error.raw_os_error() == Some(rustix::io::Errno::AGAIN.raw_os_error());
-    if !is_systems && error.kind() != io::ErrorKind::WouldBlock {
+    if error.kind() != io::ErrorKind::WouldBlock {
         return Ok(error);
     }
-    let seen = take(event);
-    if !seen.ready().is_empty() {
-        registration.clear_blocked(seen, &error);
-    }
+    blocked(registration, event, &error);
     Err(TryIoError::new())
 }
 

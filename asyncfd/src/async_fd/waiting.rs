@@ -144,9 +144,14 @@ impl<T: AsRawFd> AsyncFd<T> {
         &self,
         interest: Interest,
     ) -> impl Future<Output = io::Result<AsyncFdReadyGuard<'_, T>>> {
+        self.guarded(self.registration.ready(interest))
+    }
+
+    #[inline]
+    fn guarded<W>(&self, wait: W) -> Waiting<'_, T, W> {
         Waiting {
             async_fd: self,
-            wait: self.registration.ready(interest),
+            wait,
             pinned: PhantomPinned,
         }
     }
@@ -179,7 +184,7 @@ impl<T: AsRawFd> AsyncFd<T> {
     /// Dropping the wait removes it; readiness that was seen stays cached.
     #[inline]
     pub fn readable(&self) -> impl Future<Output = io::Result<AsyncFdReadyGuard<'_, T>>> {
-        self.ready(Interest::READABLE)
+        self.guarded(self.registration.readable())
     }
 
     /// As [`readable`](Self::readable), with a guard that gives exclusive access. Same as tokio.
@@ -206,7 +211,7 @@ impl<T: AsRawFd> AsyncFd<T> {
     /// Dropping the wait removes it; readiness that was seen stays cached.
     #[inline]
     pub fn writable(&self) -> impl Future<Output = io::Result<AsyncFdReadyGuard<'_, T>>> {
-        self.ready(Interest::WRITABLE)
+        self.guarded(self.registration.writable())
     }
 
     /// As [`writable`](Self::writable), with a guard that gives exclusive access. Same as tokio.

@@ -163,6 +163,42 @@ fn publish_vs_new_waker() {
     });
 }
 
+/// A task that waits looks again and again, and waits anew once it was told, while its event comes in. It sees the event that
+/// it was told of, and the place that it gave up without the lock is as good as new.
+#[test]
+fn publish_vs_told() {
+    loom::model(|| {
+        let ready = readiness(Ready::EMPTY);
+        let id: WaiterId = ready.wait(Ready::READABLE, Waker::noop()).unwrap();
+        let publisher = {
+            let ready = Arc::clone(&ready);
+            thread::spawn(move || ready.publish(Ready::READABLE))
+        };
+        let waiter = {
+            let ready = Arc::clone(&ready);
+            thread::spawn(move || {
+                let Poll::Ready(seen) = ready.poll_wait(id, Waker::noop()) else {
+                    return Err(id);
+                };
+                assert!(seen.ready().is_readable(), "told of an event unseen");
+                ready.clear(seen);
+                let (task, waker) = Task::new();
+                let again = ready.wait(Ready::READABLE, &waker);
+                Ok((again.expect("the one event was cleared"), task))
+            })
+        };
+        publisher.join().unwrap();
+        match waiter.join().unwrap() {
+            Err(id) => assert!(ready.poll_wait(id, Waker::noop()).is_ready()),
+            Ok((id, task)) => {
+                ready.publish(Ready::READABLE);
+                assert!(task.was_woken(), "the next waiter of the place sleeps");
+                assert!(ready.poll_wait(id, Waker::noop()).is_ready());
+            }
+        }
+    });
+}
+
 /// A clear, an event and the shard's end, in any order. The end is not undone.
 #[test]
 fn clear_vs_shutdown() {

@@ -38,13 +38,13 @@ impl ReadinessCell {
         Snapshot::from_bits(self.word.load(order))
     }
 
-    /// Adds what an event carried. Called by the shard that polls the descriptor, and returns the word after it.
+    /// Adds what an event carried. Called by the shard that polls the descriptor.
     #[inline]
-    pub(crate) fn publish(&self, event: Ready) -> Snapshot {
+    pub(crate) fn publish(&self, event: Ready) {
         if crate::sync::mutant("publish_overwrites") {
             let after = self.load().published(event);
             self.word.store(after.to_bits(), Ordering::Relaxed);
-            return after;
+            return;
         }
         // ORDERING [ready-publish], partner [ready-look].
         // The event was fetched before it is published, so whoever sees it and then reads the descriptor, does so after
@@ -54,7 +54,16 @@ impl ReadinessCell {
         } else {
             Ordering::Release
         };
-        self.update(order, |word| word.published(event)).1
+        // Not `update`: a tick always moves, so there is always something to write.
+        let mut word = self.word.load(Ordering::Relaxed);
+        while let Err(now) = self.word.compare_exchange_weak(
+            word,
+            Snapshot::from_bits(word).published(event).to_bits(),
+            order,
+            Ordering::Relaxed,
+        ) {
+            word = now;
+        }
     }
 
     /// Removes `states` in those directions that had no event since `seen`; returns the words before and after.

@@ -12,6 +12,7 @@ use slab::Slab;
 
 use crate::Ready;
 use crate::panics::caught;
+use crate::readiness::place::{InPlace, Places};
 
 /// Which of the two poll places.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,16 +40,17 @@ const WRITE_SIDE: Ready = Ready::from_interest(crate::Interest::WRITABLE);
 pub(crate) struct WaiterId(NonZeroU32);
 
 /// Async waiters kept in the list itself.
-const IN_PLACE: usize = 2;
+pub(super) const IN_PLACE: usize = 2;
+
+/// The poll places, which come before those.
+const SIDES: usize = 2;
 
 /// How many wakers leave the slab at a time.
 pub(crate) const BATCH: usize = 8;
 
-#[derive(Debug, Default)]
+/// A waiter in the slab.
+#[derive(Debug)]
 enum Entry {
-    /// No waiter is here.
-    #[default]
-    Vacant,
     /// A waiter that is to be told of any state in the mask.
     Waiting { waker: Waker, mask: Ready },
     /// A waiter that was told. It completes when it looks, whatever became of the readiness.
@@ -57,33 +59,19 @@ enum Entry {
 
 impl Entry {
     /// Turns a waiter for any of `ready` into a notified one and hands out its waker.
-    #[inline]
     fn notify(&mut self, ready: Ready) -> Option<Waker> {
         match self {
             Self::Waiting { mask, .. } if mask.intersects(ready) => {
-                match mem::replace(self, Self::Notified) {
-                    Self::Waiting { waker, .. } => Some(waker),
-                    Self::Vacant | Self::Notified => None,
-                }
+                mem::replace(self, Self::Notified).into_waker()
             }
             _ => None,
-        }
-    }
-
-    #[inline]
-    fn look(&self, waker: &Waker) -> Found {
-        match self {
-            Self::Waiting { waker: current, .. } if current.will_wake(waker) => Found::Current,
-            Self::Waiting { .. } => Found::Outdated,
-            Self::Notified => Found::Notified,
-            Self::Vacant => unreachable!("a waiter keeps its place until it gives it up"),
         }
     }
 
     fn into_waker(self) -> Option<Waker> {
         match self {
             Self::Waiting { waker, .. } => Some(waker),
-            Self::Vacant | Self::Notified => None,
+            Self::Notified => None,
         }
     }
 }
@@ -98,68 +86,105 @@ pub(crate) enum Found {
     Outdated,
 }
 
-#[derive(Debug, Default)]
+impl Found {
+    fn waiting(current: &Waker, asking: &Waker) -> Self {
+        if current.will_wake(asking) {
+            Self::Current
+        } else {
+            Self::Outdated
+        }
+    }
+}
+
+#[derive(Debug)]
 pub(crate) struct WaiterList {
-    /// How many wakers there are in all the places below.
-    waiting: u32,
-    read: Option<Waker>,
-    write: Option<Waker>,
-    in_place: [Entry; IN_PLACE],
+    /// Where there is a waker: one bit for each of `wakers`, and [`FURTHER`].
+    armed: u8,
+    /// What the async waiters in place are to be told of.
+    masks: [Ready; IN_PLACE],
+    /// The two poll places, then the async waiters in place.
+    wakers: [Option<Waker>; SIDES + IN_PLACE],
+    /// How many wakers there are in the slab.
+    further: u32,
     /// Kept once allocated, until the slot is freed, so that many waiters do not allocate at every wait.
     more: Option<Box<Slab<Entry>>>,
 }
 
+/// The bit of `armed` that says that the slab has a waker.
+const FURTHER: u8 = 1 << (SIDES + IN_PLACE);
+
 impl WaiterList {
+    pub(super) fn new() -> Self {
+        Self {
+            armed: 0,
+            masks: [Ready::EMPTY; IN_PLACE],
+            wakers: [const { None }; SIDES + IN_PLACE],
+            further: 0,
+            more: None,
+        }
+    }
+
     /// Drops everybody's waker. Each is foreign code: one that panics keeps none of the others; returns how many did.
     pub(crate) fn drop_caught(self) -> u32 {
-        let sides = [self.read, self.write];
-        let entries = self.in_place.into_iter().chain(
-            self.more
-                .into_iter()
-                .flat_map(|more| *more)
-                .map(|(_, entry)| entry),
-        );
-        let wakers = sides
+        let further = self
+            .more
             .into_iter()
-            .chain(entries.map(Entry::into_waker))
-            .flatten();
+            .flat_map(|more| *more)
+            .filter_map(|(_, entry)| entry.into_waker());
+        let wakers = self.wakers.into_iter().flatten().chain(further);
         wakers.map(|waker| caught(|| drop(waker)).1).sum()
     }
 
     /// Takes the waker of somebody who waits for any of `ready`, outside the slab.
-    #[inline]
-    pub(crate) fn take_one(&mut self, ready: Ready) -> Option<Waker> {
-        let [first, second] = &mut self.in_place;
-        let waker = if self.read.is_some() && ready.intersects(READ_SIDE) {
-            self.read.take()
-        } else if let Some(waker) = first.notify(ready) {
-            Some(waker)
-        } else if self.write.is_some() && ready.intersects(WRITE_SIDE) {
-            self.write.take()
+    ///
+    /// Place by place, each known to the compiler: scanning the bits costs 12 instructions more.
+    #[inline(always)]
+    pub(super) fn take_one(&mut self, ready: Ready, places: &Places) -> Option<Waker> {
+        if self.waits_at(0) && READ_SIDE.intersects(ready) {
+            self.take_at(0)
+        } else if self.waits_at(2) && self.masks[0].intersects(ready) {
+            places.tell(InPlace::FIRST);
+            self.take_at(2)
+        } else if self.waits_at(1) && WRITE_SIDE.intersects(ready) {
+            self.take_at(1)
+        } else if self.waits_at(3) && self.masks[1].intersects(ready) {
+            places.tell(InPlace::SECOND);
+            self.take_at(3)
         } else {
-            second.notify(ready)
-        };
-        if waker.is_some() {
-            self.waiting -= 1;
+            None
         }
-        waker
+    }
+
+    #[inline(always)]
+    fn waits_at(&self, index: usize) -> bool {
+        self.armed & (1 << index) != 0
+    }
+
+    #[inline(always)]
+    fn take_at(&mut self, index: usize) -> Option<Waker> {
+        self.armed &= !(1 << index);
+        self.wakers[index].take()
     }
 
     /// Whether nobody waits, for whatever it may be.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn is_empty(&self) -> bool {
-        self.waiting == 0
+        self.armed == 0
     }
 
     /// Takes the wakers of everybody outside the slab who waits for any of `ready`.
-    pub(crate) fn take_first(&mut self, ready: Ready) -> [Option<Waker>; 2 + IN_PLACE] {
-        std::array::from_fn(|_| self.take_one(ready))
+    pub(super) fn take_first(
+        &mut self,
+        ready: Ready,
+        places: &Places,
+    ) -> [Option<Waker>; SIDES + IN_PLACE] {
+        std::array::from_fn(|_| self.take_one(ready, places))
     }
 
-    /// Where the slab ends. Zero: there is nobody in it.
+    /// Where the slab ends. Zero: nobody in it waits.
     pub(crate) fn more_until(&self) -> usize {
         match &self.more {
-            Some(more) if !more.is_empty() => more.capacity(),
+            Some(more) if self.further > 0 => more.capacity(),
             _ => 0,
         }
     }
@@ -175,22 +200,13 @@ impl WaiterList {
         until: usize,
     ) -> [Option<Waker>; BATCH] {
         let mut wakers = [const { None }; BATCH];
-        let Some(more) = &mut self.more else {
-            *from = until;
-            return wakers;
-        };
         let mut free = wakers.iter_mut();
-        while *from < until {
-            if let Some(waker) = more.get_mut(*from).and_then(|entry| entry.notify(ready)) {
-                let Some(place) = free.next() else {
-                    unreachable!("the loop ends when the last place is filled")
-                };
+        while *from < until && free.len() > 0 {
+            let entry = self.more.as_mut().and_then(|more| more.get_mut(*from));
+            if let Some(waker) = entry.and_then(|entry| entry.notify(ready)) {
+                self.count_further(-1);
+                let place = free.next().expect("the loop ends when the last is filled");
                 *place = Some(waker);
-                self.waiting -= 1;
-                if free.len() == 0 {
-                    *from += 1;
-                    break;
-                }
             }
             *from += 1;
         }
@@ -198,101 +214,131 @@ impl WaiterList {
     }
 
     /// Adds a waiter for any of `mask`.
-    pub(crate) fn insert(&mut self, mask: Ready, waker: Waker) -> WaiterId {
-        let entry = Entry::Waiting { waker, mask };
-        self.waiting += 1;
-        for (index, place) in self.in_place.iter_mut().enumerate() {
-            if matches!(place, Entry::Vacant) {
-                *place = entry;
-                return WaiterId::new(index);
-            }
+    #[inline(always)]
+    pub(super) fn insert(&mut self, mask: Ready, waker: Waker, places: &Places) -> WaiterId {
+        if places.take(InPlace::FIRST) {
+            self.fill(InPlace::FIRST, mask, waker)
+        } else {
+            self.insert_next_slow(mask, waker, places)
         }
-        WaiterId::new(IN_PLACE + self.more.get_or_insert_default().insert(entry))
+    }
+
+    #[inline(always)]
+    fn fill(&mut self, place: InPlace, mask: Ready, waker: Waker) -> WaiterId {
+        let index = SIDES + place.index();
+        self.masks[place.index()] = mask;
+        self.armed |= 1 << index;
+        let older = self.wakers[index].replace(waker);
+        debug_assert!(older.is_none(), "a vacant place has no waker");
+        // Not dropped, which would be to ask once more whether it is there.
+        mem::forget(older);
+        WaiterId::new(place.index())
+    }
+
+    #[inline(never)]
+    fn insert_next_slow(&mut self, mask: Ready, waker: Waker, places: &Places) -> WaiterId {
+        if places.take(InPlace::SECOND) {
+            return self.fill(InPlace::SECOND, mask, waker);
+        }
+        self.count_further(1);
+        let more = self.more.get_or_insert_default();
+        WaiterId::new(IN_PLACE + more.insert(Entry::Waiting { waker, mask }))
     }
 
     /// Looks after a waiter. One that was notified has given its place up then; it had no waker left.
-    #[inline]
-    pub(crate) fn look(&mut self, id: WaiterId, waker: &Waker) -> Found {
-        let index = id.index();
-        match self.in_place.get_mut(index) {
-            Some(place) => {
-                let found = place.look(waker);
-                if found == Found::Notified {
-                    *place = Entry::Vacant;
-                }
-                found
+    pub(super) fn look(&mut self, id: WaiterId, waker: &Waker, places: &Places) -> Found {
+        let Some(place) = id.in_place() else {
+            return self.look_further(id.index() - IN_PLACE, waker);
+        };
+        match &self.wakers[SIDES + place.index()] {
+            Some(current) => Found::waiting(current, waker),
+            None => {
+                places.give_up(place);
+                Found::Notified
             }
-            None => self.look_further(index - IN_PLACE, waker),
         }
     }
 
-    #[cold]
     fn look_further(&mut self, index: usize, waker: &Waker) -> Found {
         let more = self.more.as_mut().expect("a waiter's slab stays");
-        let found = more[index].look(waker);
-        if found == Found::Notified {
-            more.remove(index);
+        match &more[index] {
+            Entry::Waiting { waker: current, .. } => Found::waiting(current, waker),
+            Entry::Notified => {
+                more.remove(index);
+                Found::Notified
+            }
         }
-        found
     }
 
     /// Exchanges a waiter's waker and hands the older out, or the given one where the waiter was notified meanwhile.
     pub(crate) fn exchange(&mut self, id: WaiterId, new: Waker) -> Result<Waker, Waker> {
-        match self.entry_mut(id) {
-            Entry::Waiting { waker, .. } => Ok(mem::replace(waker, new)),
-            Entry::Notified | Entry::Vacant => Err(new),
+        let current = match id.in_place() {
+            Some(place) => self.wakers[SIDES + place.index()].as_mut(),
+            None => match self.entry_mut(id) {
+                Some(Entry::Waiting { waker, .. }) => Some(waker),
+                Some(Entry::Notified) | None => None,
+            },
+        };
+        match current {
+            Some(waker) => Ok(mem::replace(waker, new)),
+            None => Err(new),
         }
     }
 
     /// Takes a waiter out and hands out its waker, if it still had one.
-    pub(crate) fn remove(&mut self, id: WaiterId) -> Option<Waker> {
-        let index = id.index();
-        let entry = match self.in_place.get_mut(index) {
-            Some(place) => mem::take(place),
-            None => self
-                .more
-                .as_mut()
-                .and_then(|more| more.try_remove(index - IN_PLACE))?,
+    pub(super) fn remove(&mut self, id: WaiterId, places: &Places) -> Option<Waker> {
+        let Some(place) = id.in_place() else {
+            let more = self.more.as_mut()?;
+            let waker = more.try_remove(id.index() - IN_PLACE)?.into_waker();
+            if waker.is_some() {
+                self.count_further(-1);
+            }
+            return waker;
         };
-        let waker = entry.into_waker();
-        if waker.is_some() {
-            self.waiting -= 1;
-        }
+        let index = SIDES + place.index();
+        self.armed &= !(1 << index);
+        let waker = self.wakers[index].take();
+        places.give_up(place);
         waker
     }
 
     /// Leaves a waker in a poll place and hands out the older one.
+    #[inline(always)]
     pub(crate) fn set_side(&mut self, side: Side, waker: Waker) -> Option<Waker> {
-        let older = match side {
-            Side::Read => self.read.replace(waker),
-            Side::Write => self.write.replace(waker),
-        };
-        if older.is_none() {
-            self.waiting += 1;
-        }
-        older
+        let index = side as usize;
+        self.armed |= 1 << index;
+        self.wakers[index].replace(waker)
     }
 
-    fn entry_mut(&mut self, id: WaiterId) -> &mut Entry {
-        let index = id.index();
-        match self.in_place.get_mut(index) {
-            Some(place) => place,
-            None => self
-                .more
-                .as_mut()
-                .and_then(|more| more.get_mut(index - IN_PLACE))
-                .expect("a waiter keeps its place until it gives it up"),
+    fn entry_mut(&mut self, id: WaiterId) -> Option<&mut Entry> {
+        self.more.as_mut()?.get_mut(id.index() - IN_PLACE)
+    }
+
+    fn count_further(&mut self, change: i32) {
+        self.further = self.further.wrapping_add_signed(change);
+        if self.further == 0 {
+            self.armed &= !FURTHER;
+        } else {
+            self.armed |= FURTHER;
         }
     }
 }
 
 impl WaiterId {
+    #[inline(always)]
     fn new(index: usize) -> Self {
         let number = u32::try_from(index + 1).ok().and_then(NonZeroU32::new);
         Self(number.expect("memory ends before 2^32 - 1 waiters of one descriptor"))
     }
 
+    #[inline(always)]
     fn index(self) -> usize {
         self.0.get() as usize - 1
+    }
+
+    /// The place of a waiter that is in the list itself.
+    #[inline(always)]
+    pub(super) fn in_place(self) -> Option<InPlace> {
+        InPlace::new(self.index())
     }
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod cell;
 pub(crate) mod list;
+mod place;
 pub(crate) mod snapshot;
 #[cfg(all(test, not(reactor_loom)))]
 mod tests;
@@ -107,7 +108,17 @@ impl Readiness {
     }
 
     /// Looks after a wait that [`Readiness::wait`] began. After `Ready` the wait is over and its id means nothing.
+    #[inline(always)]
     pub(crate) fn poll_wait(&self, id: WaiterId, waker: &Waker) -> Poll<Snapshot> {
+        // A task is polled because its waiter was told, nearly always: that much without the lock.
+        if self.waiters.was_told(id) {
+            return Poll::Ready(self.cell.load());
+        }
+        self.poll_wait_slow(id, waker)
+    }
+
+    #[inline(never)]
+    fn poll_wait_slow(&self, id: WaiterId, waker: &Waker) -> Poll<Snapshot> {
         match self.waiters.poll_wait(id, waker) {
             Poll::Ready(()) => Poll::Ready(self.cell.load()),
             Poll::Pending => Poll::Pending,

@@ -10,18 +10,22 @@ use std::task::{Poll, Waker};
 use crate::Ready;
 use crate::panics::caught;
 use crate::readiness::list::{Found, Side, WaiterId, WaiterList};
+use crate::readiness::place::{InPlace, Places};
 use crate::readiness::{ReadinessCell, Snapshot};
 use crate::sync::Mutex;
 
 #[derive(Debug)]
 pub(crate) struct Waiters {
     list: Mutex<WaiterList>,
+    /// Beside the lock, for a waiter that was told to find out without it.
+    places: Places,
 }
 
 impl Waiters {
     pub(crate) fn new() -> Self {
         Self {
-            list: Mutex::new(WaiterList::default()),
+            list: Mutex::new(WaiterList::new()),
+            places: Places::new(),
         }
     }
 
@@ -31,8 +35,11 @@ impl Waiters {
     /// only where there is anybody else at all.
     #[inline(always)]
     pub(crate) fn wake(&self, ready: Ready) -> u32 {
+        if crate::sync::mutant("told_before_taken") {
+            self.places.tell(InPlace::FIRST);
+        }
         let mut list = self.list.lock();
-        let first = list.take_one(ready);
+        let first = list.take_one(ready, &self.places);
         let was_alone = list.is_empty();
         drop(list);
         let panics = first.map_or(0, wake_caught);
@@ -47,7 +54,7 @@ impl Waiters {
     fn wake_others_slow(&self, ready: Ready) -> u32 {
         let (others, more_until) = {
             let mut list = self.list.lock();
-            (list.take_first(ready), list.more_until())
+            (list.take_first(ready, &self.places), list.more_until())
         };
         let mut panics = 0;
         for waker in others.into_iter().flatten() {
@@ -80,13 +87,26 @@ impl Waiters {
             drop(waker);
             return Err(seen);
         }
-        Ok(list.insert(mask, waker))
+        Ok(list.insert(mask, waker, &self.places))
+    }
+
+    /// See [`Readiness::was_told`](super::Readiness::was_told).
+    #[inline(always)]
+    pub(crate) fn was_told(&self, id: WaiterId) -> bool {
+        let Some(place) = id.in_place() else {
+            return false;
+        };
+        let told = self.places.was_told(place);
+        if told {
+            self.places.give_up(place);
+        }
+        told
     }
 
     /// See [`Readiness::poll_wait`](super::Readiness::poll_wait).
     pub(crate) fn poll_wait(&self, id: WaiterId, waker: &Waker) -> Poll<()> {
         let mut list = self.list.lock();
-        match list.look(id, waker) {
+        match list.look(id, waker, &self.places) {
             Found::Current => return Poll::Pending,
             Found::Notified => return Poll::Ready(()),
             Found::Outdated => drop(list),
@@ -103,7 +123,7 @@ impl Waiters {
                 // Notified between the two looks. The place is given up last: should the waker panic as it is dropped,
                 // the waiter still has its place to give up.
                 drop(unused);
-                self.list.lock().remove(id);
+                self.list.lock().remove(id, &self.places);
                 Poll::Ready(())
             }
         }
@@ -111,7 +131,7 @@ impl Waiters {
 
     /// See [`Readiness::end_wait`](super::Readiness::end_wait).
     pub(crate) fn end_wait(&self, id: WaiterId) {
-        let waker = self.list.lock().remove(id);
+        let waker = self.list.lock().remove(id, &self.places);
         drop(waker);
     }
 
@@ -140,7 +160,9 @@ impl Waiters {
     /// Empties the list. The caller drops what was in it, holding nothing.
     #[must_use]
     pub(crate) fn take_all(&self) -> WaiterList {
-        mem::take(&mut *self.list.lock())
+        let mut list = self.list.lock();
+        self.places.reset();
+        mem::replace(&mut list, WaiterList::new())
     }
 }
 

@@ -82,6 +82,40 @@ fn places_are_used_again() {
 }
 
 #[test]
+fn a_waiter_that_was_told_keeps_its_place_until_it_looks() {
+    let ready = Readiness::new();
+    let wait = || ready.wait(Ready::READABLE, Waker::noop()).unwrap();
+    let told = [wait(), wait(), wait()];
+    ready.publish(Ready::READABLE);
+    ready.clear(ready.load());
+    let later = [wait(), wait(), wait()];
+    for id in told {
+        assert!(!later.contains(&id));
+        assert!(ready.poll_wait(id, Waker::noop()).is_ready());
+    }
+    for id in later {
+        assert!(ready.poll_wait(id, Waker::noop()).is_pending());
+        ready.end_wait(id);
+    }
+    assert_eq!(wait(), told[0], "a place that was given up is free again");
+}
+
+#[test]
+fn a_slot_that_is_emptied_has_every_place_free() {
+    let ready = Readiness::new();
+    let ids = [(); 3].map(|()| ready.wait(Ready::READABLE, Waker::noop()).unwrap());
+    ready.publish(Ready::READABLE);
+    ready.clear(ready.load());
+    // As leaked waits leave them: one told, one waiting.
+    assert!(ready.poll_wait(ids[0], Waker::noop()).is_ready());
+    let waiting = ready.wait(Ready::WRITABLE, Waker::noop()).unwrap();
+    assert_eq!(ready.take_waiters().drop_caught(), 0);
+    for id in [waiting, ids[1]] {
+        assert_eq!(id, ready.wait(Ready::READABLE, Waker::noop()).unwrap());
+    }
+}
+
+#[test]
 fn a_wait_that_need_not_wait_does_not() {
     let ready = Readiness::new();
     ready.publish(Ready::WRITABLE);
