@@ -11,6 +11,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use server_demo::units::{parse_count, parse_cpus, parse_duration};
 
+use crate::bad_client::{BadKind, BadShare};
 use crate::output::Kind;
 use crate::protocol::escape::unescape;
 use crate::schedule::Arrivals;
@@ -143,6 +144,12 @@ pub struct RunArgs {
     /// time [default: the whole run]
     #[arg(long, value_name = "TIME", value_parser = positive_duration)]
     pub lifetime: Option<Duration>,
+
+    /// Part of the connections that misbehave, as KIND:SHARE with a share such as 5% or 0.05; repeatable, or a list with commas.
+    /// Kinds: slow-read and slow-write (a byte every 10ms), never-read, half-close, reset. What comes of them is reported
+    /// apart [default: none]
+    #[arg(long, value_name = "KIND:SHARE", value_delimiter = ',')]
+    pub bad_clients: Vec<BadShare>,
 
     /// Time in which a connection must be made, and after which a server that owes an answer counts as silent
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = positive_duration)]
@@ -318,16 +325,24 @@ impl RunArgs {
     pub fn check(&self) -> Result<(), String> {
         self.protocol()?;
         let connections = self.connections.unwrap_or(CONNECTIONS_DEFAULT);
-        if self.threads > connections {
+        let good = self.good(connections)?;
+        if self.threads > good {
             return Err(format!(
-                "-t {} is more threads than the {connections} connections",
+                "-t {} is more threads than the {good} connections",
                 self.threads
             ));
         }
-        if let (Some(active), Some(connections)) = (self.active, self.connections)
-            && active > connections
+        if let (Some(active), Some(_)) = (self.active, self.connections)
+            && active > good
         {
-            return Err(format!("--active {active} is more than -c {connections}"));
+            let less = if good < connections {
+                " less the bad clients"
+            } else {
+                ""
+            };
+            return Err(format!(
+                "--active {active} is more than -c {connections}{less}"
+            ));
         }
         if let Pin::Cpus(cpus) = &self.pin
             && cpus.len() < self.threads as usize
@@ -392,6 +407,37 @@ impl RunArgs {
             Some((_, words)) => Err(words.to_owned()),
             None => Ok(protocol),
         }
+    }
+
+    /// How many clients misbehave in which way, of so many connections.
+    #[must_use]
+    pub fn bad(&self, connections: u32) -> Vec<(BadKind, u32)> {
+        let shares = self.bad_clients.iter();
+        shares
+            .map(|share| (share.kind(), share.of(connections)))
+            .collect()
+    }
+
+    /// How many of so many connections are the load.
+    ///
+    /// # Errors
+    /// None are left by the bad clients, or these are named twice.
+    pub fn good(&self, connections: u32) -> Result<u32, String> {
+        let mut good = connections;
+        let mut seen: Vec<BadKind> = Vec::new();
+        for (kind, clients) in self.bad(connections) {
+            if seen.contains(&kind) {
+                return Err(format!("--bad-clients names {kind} twice"));
+            }
+            seen.push(kind);
+            good = good.saturating_sub(clients);
+        }
+        if good == 0 {
+            return Err(format!(
+                "--bad-clients leaves none of the {connections} connections to measure"
+            ));
+        }
+        Ok(good)
     }
 
     /// The sizes of echo requests, with their default filled in.

@@ -346,7 +346,12 @@ fn warnings(a: &Contender, b: &Contender) -> Vec<String> {
         );
         let said = (settings.protocol.clone(), settings.size_mix.clone());
         let churn = (settings.requests_per_conn, settings.lifetime_s);
-        (shape, said, churn, settings.verify, settings.io)
+        let bad: Vec<_> = round
+            .bad_clients
+            .iter()
+            .map(|bad| (bad.kind.clone(), bad.clients))
+            .collect();
+        (shape, said, churn, bad, settings.verify, settings.io)
     };
     let mut loads = a.rounds.iter().chain(&b.rounds).map(load);
     if let Some(first) = loads.next()

@@ -2,6 +2,7 @@
 //! decides how the run ended. Pure. Tests: `conclude/tests.rs`.
 
 use crate::args::Pin;
+use crate::bad_client::BadTally;
 use crate::clock::{Nanos, seconds};
 use crate::conduct::{Costs, Seen};
 use crate::control::ShardResult;
@@ -10,8 +11,8 @@ use crate::plan::{Amount, Pace, Plan};
 use crate::protocol::Speech;
 use crate::report::units::{count, duration, metric, plural};
 use crate::report::{
-    Connections, Distribution, ErrorCount, FORMAT, Generator, Latency, Machine, Outcome, Report,
-    Requests, Server, Settings, Status, Target, Throughput, VERSION,
+    BadClients, Connections, Distribution, ErrorCount, FORMAT, Generator, Latency, Machine,
+    Outcome, Report, Requests, Server, Settings, Status, Target, Throughput, VERSION,
 };
 use crate::signals::exit_code;
 use crate::slo::Slo;
@@ -114,6 +115,7 @@ pub(crate) fn conclude(plan: &Plan, context: Context, seen: &Seen) -> Report {
         server: context
             .server_pid
             .map(|pid| server(pid, &seen.server, completed, total.connected)),
+        bad_clients: bad_clients(plan, &total),
         errors: ErrorCount::list(&total.errors),
         slo: Vec::new(),
     };
@@ -142,6 +144,7 @@ struct Total {
     established: u64,
     retired: u64,
     left: u64,
+    bad: BadTally,
     /// Of the busiest thread.
     busy: f64,
     /// Of the one that waited most.
@@ -159,6 +162,7 @@ impl Total {
             established: 0,
             retired: 0,
             left: 0,
+            bad: BadTally::default(),
             busy: 0.0,
             waited: 0.0,
         };
@@ -170,6 +174,7 @@ impl Total {
             established,
             retired,
             left,
+            bad,
             busy,
             waited,
         } in &seen.results
@@ -181,6 +186,7 @@ impl Total {
             total.established += established;
             total.retired += retired;
             total.left += left;
+            total.bad.merge(bad);
             total.busy = total.busy.max(*busy);
             total.waited = total.waited.max(*waited);
         }
@@ -199,6 +205,23 @@ fn elapsed(plan: &Plan, seen: &Seen, tally: &Tally) -> Nanos {
         (Amount::Requests(_), _) => tally.last_answer,
     };
     until.saturating_sub(timeline.from)
+}
+
+fn bad_clients(plan: &Plan, total: &Total) -> Vec<BadClients> {
+    let mut tally = total.bad;
+    let kinds = plan.bad.iter().map(|&(kind, clients)| {
+        let counts = tally.of(kind);
+        BadClients {
+            kind: kind.name().to_owned(),
+            clients,
+            connections: counts.connections,
+            refused: counts.refused,
+            requests: counts.requests,
+            answers: counts.answers,
+            cut_by_server: counts.cut,
+        }
+    });
+    kinds.collect()
 }
 
 /// The sizes of requests, where there are several.

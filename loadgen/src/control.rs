@@ -5,6 +5,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::bad_client::BadTally;
 use crate::clock::Nanos;
 use crate::failure::Errors;
 use crate::slices::Slice;
@@ -67,6 +68,8 @@ pub(crate) struct ShardResult {
     pub(crate) retired: u64,
     /// Connections that the server ended, owing nothing, and that were replaced.
     pub(crate) left: u64,
+    /// What came of the bad clients.
+    pub(crate) bad: BadTally,
     /// Share of the measured time that the thread was on a CPU.
     pub(crate) busy: f64,
     /// Share of the measured time that it was ready to run and had none.

@@ -85,6 +85,12 @@ impl<P: Protocol> Exchange<P> {
         self.planned
     }
 
+    /// Requests that went out whole.
+    #[must_use]
+    pub fn sent(&self) -> u64 {
+        self.outgoing.request
+    }
+
     /// Whether planned bytes wait to be written.
     #[must_use]
     #[inline]

@@ -7,6 +7,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 
+use crate::bad_client::BadKind;
 use crate::clock::Nanos;
 use crate::exchange::Stamp;
 use crate::news::News;
@@ -31,6 +32,8 @@ pub(crate) struct Link {
     number: Cell<u64>,
     /// Whether it sends after its first request.
     pub(crate) active: bool,
+    /// How it misbehaves, where it is no part of the load.
+    pub(crate) bad: Option<BadKind>,
     pub(crate) news: News,
     order: Cell<Order>,
     /// Requests this connection carries at most.
@@ -56,6 +59,7 @@ impl Link {
         Self {
             number: Cell::new(0),
             active,
+            bad: None,
             news: News::default(),
             order: Cell::new(Order::GoOn),
             limit: Cell::new(u64::MAX),
@@ -66,6 +70,14 @@ impl Link {
             served: Cell::new(false),
             away: Cell::new(false),
             ended: Cell::new(false),
+        }
+    }
+
+    /// The place of a client that misbehaves.
+    pub(crate) fn bad(kind: BadKind) -> Self {
+        Self {
+            bad: Some(kind),
+            ..Self::new(false)
         }
     }
 

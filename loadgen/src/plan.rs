@@ -5,6 +5,7 @@
 //! file.
 
 use crate::args::IoSurface;
+use crate::bad_client::BadKind;
 use crate::clock::Nanos;
 use crate::protocol::Speech;
 use crate::schedule::{Arrivals, Share};
@@ -41,8 +42,10 @@ pub(crate) enum Amount {
 pub(crate) struct Plan {
     /// Where to connect.
     pub(crate) target: Address,
-    /// Connections in total.
+    /// Connections in total, but for the bad clients.
     pub(crate) connections: u32,
+    /// Clients that misbehave, by their ways.
+    pub(crate) bad: Vec<(BadKind, u32)>,
     /// Connections that send.
     pub(crate) active: u32,
     /// Threads, each a shard.
@@ -75,6 +78,14 @@ impl Plan {
     /// The numbers of the connections of one shard, in order.
     pub(crate) fn connections_of(&self, shard: u32) -> impl Iterator<Item = u32> + use<> {
         (shard..self.connections).step_by(self.threads as usize)
+    }
+
+    /// The bad clients of one shard.
+    pub(crate) fn bad_of(&self, shard: u32) -> impl Iterator<Item = BadKind> {
+        let all = self.bad.iter();
+        all.flat_map(|&(kind, clients)| (0..clients).map(move |_| kind))
+            .skip(shard as usize)
+            .step_by(self.threads as usize)
     }
 
     /// Whether this connection sends after its first request.
@@ -125,6 +136,7 @@ pub(crate) mod tests {
         Plan {
             target: Address::Tcp("127.0.0.1:7".parse().expect("an address")),
             connections,
+            bad: Vec::new(),
             active,
             threads,
             pace: Pace::Closed { pipeline: 1 },
@@ -149,6 +161,15 @@ pub(crate) mod tests {
             .collect();
         all.sort_unstable();
         assert_eq!(all, (0..11).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn every_bad_client_has_one_shard() {
+        let mut plan = plan(1, 1, 2);
+        plan.bad = vec![(BadKind::Reset, 2), (BadKind::SlowRead, 3)];
+        let of: Vec<Vec<_>> = (0..2).map(|shard| plan.bad_of(shard).collect()).collect();
+        let (reset, slow) = (BadKind::Reset, BadKind::SlowRead);
+        assert_eq!(of, [vec![reset, slow, slow], vec![reset, slow]]);
     }
 
     #[test]

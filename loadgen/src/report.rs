@@ -68,6 +68,9 @@ pub struct Report {
     pub generator: Generator,
     /// What it cost the server, where that is known.
     pub server: Option<Server>,
+    /// Clients that misbehaved on purpose, by their ways; in nothing else of this report.
+    #[serde(default)]
+    pub bad_clients: Vec<BadClients>,
     /// Failed connections and refused requests by kind; empty when all went well.
     pub errors: Vec<ErrorCount>,
     /// What became of the thresholds asked for.
@@ -183,7 +186,7 @@ pub struct Outcome {
 /// Connections of a run. A connection that is replaced when it ends holds one place with its successors.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Connections {
-    /// Asked for.
+    /// Asked for, but for the bad clients.
     pub requested: u32,
     /// Places for which one was established.
     pub connected: u32,
@@ -326,6 +329,25 @@ pub struct Server {
     pub resident_peak_bytes: u64,
     /// Growth from before to connected, per connection.
     pub bytes_per_connection: Option<f64>,
+}
+
+/// Clients that misbehaved in one way, from the beginning of the run to its end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BadClients {
+    /// The way, as on the command line.
+    pub kind: String,
+    /// How many clients.
+    pub clients: u32,
+    /// Connections they made, one after the other.
+    pub connections: u64,
+    /// Connections that could not be made.
+    pub refused: u64,
+    /// Requests they sent whole.
+    pub requests: u64,
+    /// Answers they read whole.
+    pub answers: u64,
+    /// Connections that the server ended before they were done.
+    pub cut_by_server: u64,
 }
 
 /// Failures of one kind.

@@ -10,6 +10,7 @@ use reactor::{Pinning, Reactor};
 use server_demo::limits::raise_nofile;
 
 use crate::args::{CONNECTIONS_DEFAULT, DURATION_DEFAULT, Pin, RunArgs};
+use crate::bad_client::BadKind;
 use crate::clock::{Clock, nanos};
 use crate::conclude::{Context, conclude};
 use crate::conduct::{Probes, conduct};
@@ -37,7 +38,9 @@ const SHUTDOWN_MAX: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct Session {
     command: Vec<String>,
+    /// But for the bad clients.
     connections: u32,
+    bad: Vec<(BadKind, u32)>,
     /// Remarks from before the runs.
     notes: Vec<String>,
     address: Address,
@@ -64,7 +67,13 @@ impl Session {
     /// No run can begin.
     pub(crate) fn begin(args: &RunArgs, command: Vec<String>) -> Result<Self, Refusal> {
         let (address, speech) = target::resolve(args)?;
-        let (connections, note) = connections(args)?;
+        let (in_all, note) = connections(args)?;
+        let connections = args.good(in_all).map_err(Refusal::run)?;
+        if connections < args.active.unwrap_or(1).max(args.threads) {
+            return Err(Refusal::run(format!(
+                "the bad clients leave {connections} of {in_all} connections, fewer than --active or -t need"
+            )));
+        }
         // Signals are taken from before the child starts, so that it never outlives an interrupted parent.
         let (sender, events) = mpsc::channel();
         signals::forward(sender.clone())
@@ -86,6 +95,7 @@ impl Session {
         Ok(Self {
             command,
             connections,
+            bad: args.bad(in_all),
             notes: note.into_iter().collect(),
             address,
             speech,
@@ -151,6 +161,7 @@ impl Session {
         Plan {
             target: self.address.clone(),
             connections: self.connections,
+            bad: self.bad.clone(),
             active: args.active.unwrap_or(self.connections),
             threads: args.threads,
             pace: match args.rate {

@@ -13,6 +13,7 @@ use asyncfd::net::{TcpStream, UnixStream};
 use reactor::spawn_local;
 
 use crate::args::IoSurface;
+use crate::bad_client::{self, BadTally};
 use crate::churn::{self, Life, Lives};
 use crate::clock::{Clock, Nanos};
 use crate::connection;
@@ -67,6 +68,8 @@ pub(crate) struct Shard {
     pub(crate) retired: Cell<u64>,
     /// Connections that the server ended, owing nothing.
     pub(crate) left: Cell<u64>,
+    /// What came of the bad clients.
+    pub(crate) bad: RefCell<BadTally>,
     /// Whether every connection of the ramp was served.
     pub(crate) ramped: Cell<bool>,
     /// Whether no further connection is to be opened.
@@ -113,6 +116,7 @@ impl Shard {
             established: Cell::new(0),
             retired: Cell::new(0),
             left: Cell::new(0),
+            bad: RefCell::default(),
             ramped: Cell::new(false),
             ramp_stopped: Cell::new(false),
             due: Cell::new(0),
@@ -155,6 +159,9 @@ impl Shard {
 
     fn spawn<P: Protocol>(self: &Rc<Self>, link: Rc<Link>) {
         let shard = Rc::clone(self);
+        if let Some(kind) = link.bad {
+            return drop(spawn_local(bad_client::run::<P>(shard, link, kind)));
+        }
         // The task reports through the shard, also when it panics: nobody waits for it.
         match (self.plan.io, &self.plan.target) {
             (IoSurface::Helpers, Address::Tcp(_)) => drop(spawn_local(connection::run::<
@@ -273,6 +280,11 @@ impl Shard {
         if let Some(lifetime) = self.plan.lifetime {
             *self.lives.borrow_mut() =
                 churn::spread(&self.links.borrow(), timeline.start, lifetime);
+        }
+        for kind in self.plan.bad_of(self.index) {
+            let link = Rc::new(Link::bad(kind));
+            self.links.borrow_mut().push(Rc::clone(&link));
+            self.replace(&link);
         }
         if !self.plan.is_open() {
             for link in self.links.borrow().iter().filter(|link| link.active) {

@@ -243,6 +243,7 @@ impl Supervisor {
             established: shard.established.get(),
             retired: shard.retired.get(),
             left: shard.left.get(),
+            bad: *shard.bad.borrow(),
             busy,
             waited,
         };

@@ -151,16 +151,21 @@ impl<S: Stream> Transport for Helpers<S> {
     }
 }
 
-/// Registers a connected socket bare, for the two surfaces that are `AsyncFd` itself.
-async fn connect_bare(socket: Socket, target: &Address) -> io::Result<AsyncFd<Socket>> {
-    let socket = match target {
+/// Connects a socket, for whoever does not want it as `asyncfd::net` has it.
+pub(crate) async fn connect_socket(socket: Socket, target: &Address) -> io::Result<Socket> {
+    match target {
         Address::Tcp(_) => <TcpStream as Stream>::connect(socket, target)
             .await?
-            .into_socket()?,
+            .into_socket(),
         Address::Unix(_) => <UnixStream as Stream>::connect(socket, target)
             .await?
-            .into_socket()?,
-    };
+            .into_socket(),
+    }
+}
+
+/// Registers a connected socket bare, for the two surfaces that are `AsyncFd` itself.
+async fn connect_bare(socket: Socket, target: &Address) -> io::Result<AsyncFd<Socket>> {
+    let socket = connect_socket(socket, target).await?;
     Ok(AsyncFd::new_on(
         &Handle::current(),
         Placement::Current,

@@ -47,6 +47,7 @@ fn result(open: bool, answers: u64) -> ShardResult {
         established: 2,
         retired: 0,
         left: 0,
+        bad: BadTally::default(),
         busy: 0.5,
         waited: 0.0,
     }

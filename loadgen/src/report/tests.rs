@@ -93,6 +93,7 @@ pub(crate) fn sample(requests_per_s: f64, latency_us: u64) -> Report {
             requests_per_cpu_s: Some(requests_per_s),
             ..Server::default()
         }),
+        bad_clients: Vec::new(),
         errors: Vec::new(),
         slo: Vec::new(),
     }

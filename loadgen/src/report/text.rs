@@ -25,6 +25,7 @@ pub fn render(report: &Report) -> String {
         }
     }
     connections(report, &mut out);
+    bad_clients(report, &mut out);
     server(report, &mut out);
     generator(report, &mut out);
     errors(report, &mut out);
@@ -282,6 +283,25 @@ fn connections(report: &Report, out: &mut String) {
             out,
             "  In flight when interrupted: {}",
             plural(requests.interrupted, "request")
+        );
+    }
+}
+
+fn bad_clients(report: &Report, out: &mut String) {
+    for bad in &report.bad_clients {
+        let refused = match bad.refused {
+            0 => String::new(),
+            refused => format!(", {} not made", count(refused)),
+        };
+        line!(
+            out,
+            "  Bad clients: {} {}: {} made{refused}, {} sent, {} answered, {} cut by the server",
+            count(bad.clients.into()),
+            bad.kind,
+            plural(bad.connections, "connection"),
+            plural(bad.requests, "request"),
+            count(bad.answers),
+            count(bad.cut_by_server)
         );
     }
 }

@@ -1,0 +1,228 @@
+//! Clients that misbehave: they do what they are named for, the server survives, and the load does not notice.
+
+mod common;
+
+use std::io::{ErrorKind, Read, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use common::{echo_all, run, serve, wait_until};
+use loadgen::report::{BadClients, Report};
+
+const ALL: &str = "slow-read:10%,slow-write:10%,never-read:10%,half-close:10%,reset:10%";
+
+fn of<'a>(report: &'a Report, kind: &str) -> &'a BadClients {
+    let mut found = report.bad_clients.iter().filter(|bad| bad.kind == kind);
+    found
+        .next()
+        .unwrap_or_else(|| panic!("no {kind} in {:?}", report.bad_clients))
+}
+
+#[test]
+fn the_server_survives_all_of_them_and_the_load_is_counted_apart() {
+    for load in [
+        "-n 5000",
+        "-n 5000 -R 20k -t 2",
+        "-d 1 --warmup 0 --size 10k --io poll",
+    ] {
+        let args = format!("-c 40 --bad-clients {ALL} {load} --format json");
+        let report = run(&args).expect_code(0).report();
+        let counted = &report.connections;
+        assert_eq!(
+            (counted.requested, counted.connected, counted.served),
+            (20, 20, 20)
+        );
+        assert_eq!(counted.established, 20, "{load}");
+        if load.starts_with("-n") {
+            assert_eq!(
+                (report.requests.launched, report.requests.answered),
+                (5_000, 5_000)
+            );
+        }
+        assert_eq!(report.latency.headline().count, report.requests.answered);
+        assert_eq!(report.bad_clients.len(), 5);
+        for bad in &report.bad_clients {
+            assert_eq!((bad.clients, bad.refused), (4, 0), "{bad:?}");
+        }
+    }
+}
+
+#[test]
+fn each_does_what_it_is_named_for() {
+    let report = run(&format!(
+        "-c 20 --bad-clients {ALL} -d 1 --warmup 0 --format json"
+    ))
+    .expect_code(0)
+    .report();
+    let slow_read = of(&report, "slow-read");
+    // A byte every 10 ms: two clients read two answers at most in a second, and are in the third.
+    assert!(slow_read.requests > slow_read.answers, "{slow_read:?}");
+    assert!(slow_read.answers <= 4, "{slow_read:?}");
+    let slow_write = of(&report, "slow-write");
+    assert!(
+        slow_write.requests <= 4 && slow_write.answers <= slow_write.requests,
+        "{slow_write:?}"
+    );
+    let never = of(&report, "never-read");
+    assert!(never.requests > 0 && never.answers == 0, "{never:?}");
+    let half = of(&report, "half-close");
+    assert!(
+        half.connections > 2 && half.answers > 0,
+        "one after the other: {half:?}"
+    );
+    assert!(
+        half.connections - half.answers <= 2,
+        "each is answered in whole: {half:?}"
+    );
+    let reset = of(&report, "reset");
+    assert!(reset.connections > 2 && reset.answers == 0, "{reset:?}");
+    for bad in &report.bad_clients {
+        assert_eq!(bad.cut_by_server, 0, "{bad:?}");
+    }
+    let text =
+        run("-c 20 --bad-clients reset:0.05 --bad-clients never-read:5% -n 1000").expect_code(0);
+    assert!(
+        text.stdout.contains("  Bad clients: 1 reset: "),
+        "{}",
+        text.stdout
+    );
+    assert!(
+        text.stdout.contains("  Bad clients: 1 never-read: "),
+        "{}",
+        text.stdout
+    );
+}
+
+#[test]
+fn a_server_sees_resets_and_half_closes_only_from_bad_clients() {
+    let (resets, ends) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (reset_seen, ends_seen) = (Arc::clone(&resets), Arc::clone(&ends));
+    let server = serve(move |_, mut stream| {
+        let result = echo_all(&mut stream);
+        match &result {
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::ConnectionReset | ErrorKind::BrokenPipe
+                ) =>
+            {
+                reset_seen.fetch_add(1, Relaxed);
+            }
+            _ => {
+                ends_seen.fetch_add(1, Relaxed);
+            }
+        }
+        result
+    });
+    let seen = |expected: u64| {
+        wait_until("the end of all connections", || {
+            (resets.load(Relaxed) + ends.load(Relaxed)) as u64 >= expected
+        });
+        (resets.swap(0, Relaxed) as u64, ends.swap(0, Relaxed) as u64)
+    };
+    let report = run(&format!(
+        "{server} -c 10 --bad-clients half-close:20% -d 500ms --warmup 0 --format json"
+    ))
+    .expect_code(0)
+    .report();
+    let half = of(&report, "half-close");
+    assert_eq!(seen(8 + half.connections), (0, 8 + half.connections));
+
+    let report = run(&format!(
+        "{server} -c 10 --bad-clients reset:20% -d 500ms --warmup 0 --format json"
+    ))
+    .expect_code(0)
+    .report();
+    let bad = of(&report, "reset");
+    let (resets, ends) = seen(8 + bad.connections);
+    assert_eq!(resets + ends, 8 + bad.connections);
+    // The end of the run closes the last ones in order.
+    assert!(
+        resets >= bad.connections - 2 && ends >= 8,
+        "{resets} resets, {ends} ends, {bad:?}"
+    );
+}
+
+#[test]
+fn being_cut_off_is_counted_and_is_no_error() {
+    // Whoever sends a lone byte is shown the door.
+    let server = serve(|_, mut stream| {
+        let mut buffer = vec![0; 65_536];
+        loop {
+            match stream.read(&mut buffer)? {
+                0 | 1 => return Ok(()),
+                bytes => stream.write_all(&buffer[..bytes])?,
+            }
+        }
+    });
+    let report = run(&format!(
+        "{server} -c 5 --bad-clients slow-write:20% -d 500ms --warmup 0 --format json"
+    ))
+    .expect_code(0)
+    .report();
+    let bad = of(&report, "slow-write");
+    assert!(bad.cut_by_server > 1 && bad.requests == 0, "{bad:?}");
+    assert!(
+        bad.connections - bad.cut_by_server <= 1,
+        "it comes again: {bad:?}"
+    );
+}
+
+#[test]
+fn wrong_bytes_are_an_error_whoever_gets_them() {
+    let server = serve(|number, mut stream| {
+        if number < 4 {
+            return echo_all(&mut stream);
+        }
+        let mut reply = [0; 64];
+        stream.read_exact(&mut reply)?;
+        reply[3] ^= 1;
+        stream.write_all(&reply)?;
+        echo_all(&mut stream)
+    });
+    run(&format!(
+        "{server} -c 5 --bad-clients half-close:20% -d 500ms --warmup 0"
+    ))
+    .expect_code(1)
+    .expect_message("a half-close client: request 0: byte 3 of the reply is");
+}
+
+#[test]
+fn they_bother_http_and_unix_sockets_in_the_same_way() {
+    let server = serve(|_, mut stream| {
+        let mut head = Vec::new();
+        let mut byte = [0];
+        loop {
+            if stream.read(&mut byte)? == 0 {
+                return Ok(());
+            }
+            head.push(byte[0]);
+            if head.ends_with(b"\r\n\r\n") {
+                head.clear();
+                stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nyes")?;
+            }
+        }
+    });
+    let report = run(&format!(
+        "http://{server} -c 20 --bad-clients {ALL} -d 500ms --warmup 0 --format json"
+    ))
+    .expect_code(0)
+    .report();
+    assert!(of(&report, "half-close").answers > 0 && of(&report, "reset").connections > 1);
+    assert_eq!(report.connections.served, 10);
+}
+
+#[test]
+fn a_load_must_be_left() {
+    for (args, words) in [
+        ("-c 2 --bad-clients reset:50%,never-read:50%", "leaves none"),
+        (
+            "-c 10 --active 10 --bad-clients reset:10%",
+            "less the bad clients",
+        ),
+        ("-c 10 --bad-clients reset:10%,reset:20%", "reset twice"),
+        ("-c 10 --bad-clients reset:10", "5% or 0.05"),
+    ] {
+        run(args).expect_code(2).expect_message(words);
+    }
+}
