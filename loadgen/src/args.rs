@@ -188,8 +188,8 @@ pub struct RunArgs {
     #[arg(long, value_enum, default_value = "text")]
     pub format: Format,
 
-    /// Also write the report to FILE, in the format of its extension: json, csv, hgrm (percentiles) or hlog (histograms of
-    /// the intervals); repeatable
+    /// Also write the report to FILE, in the format of its extension: json, csv, hgrm (percentiles), hlog (histograms of the
+    /// intervals) or html (a page with plots); repeatable
     #[arg(short = 'o', long = "output", value_name = "FILE")]
     pub outputs: Vec<PathBuf>,
 
@@ -228,6 +228,10 @@ pub struct CompareArgs {
     /// What is printed on standard output
     #[arg(long, value_enum, default_value = "text")]
     pub format: Format,
+
+    /// Also write the comparison to FILE, in the format of its extension: json, csv or html (a page with plots); repeatable
+    #[arg(short = 'o', long = "output", value_name = "FILE")]
+    pub outputs: Vec<PathBuf>,
 }
 
 /// The arguments of the hidden server command.

@@ -11,7 +11,10 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::report::{FORMAT, Report, Status, VERSION};
+use crate::args::{CompareArgs, Format};
+use crate::output::{self, Files, Kind};
+use crate::report::{FORMAT, Report, Status, VERSION, html};
+use crate::run::Refusal;
 use crate::stats::{Interval, median, paired_ratio};
 
 /// What the `format` field of a comparison says.
@@ -96,7 +99,9 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    fn describe(self) -> &'static str {
+    /// In words.
+    #[must_use]
+    pub fn describe(self) -> &'static str {
         match self {
             Self::BBetter => "B is better",
             Self::BWorse => "B is worse",
@@ -181,18 +186,41 @@ const METRICS: [Definition; 10] = [
     },
 ];
 
-/// Reads and compares two files.
+/// Compares two files: prints the comparison and writes the files asked for.
 ///
 /// # Errors
-/// A file cannot be read or holds something else than reports, or the two cannot be paired; a sentence names the file.
-pub fn run(a: &Path, b: &Path) -> Result<Comparison, String> {
-    compare(&read(a)?, &read(b)?)
+/// An output has an extension that is not for comparisons (exit code 2) or cannot be written, a file cannot be read or holds
+/// something else than reports, or the two cannot be paired; the message names the file.
+pub fn run(args: &CompareArgs) -> Result<(), Refusal> {
+    for output in &args.outputs {
+        Kind::of(output, &Kind::OF_COMPARISON).map_err(Refusal::arguments)?;
+    }
+    let files = Files::create(&args.outputs).map_err(Refusal::run)?;
+    let (a, b) = (
+        read(&args.a).map_err(Refusal::run)?,
+        read(&args.b).map_err(Refusal::run)?,
+    );
+    let comparison = compare(&a, &b).map_err(Refusal::run)?;
+    let text = match args.format {
+        Format::Text => comparison.render(),
+        Format::Json => comparison.json(),
+        Format::Csv => comparison.csv(),
+    };
+    files
+        .write(|kind| match kind {
+            Kind::Html => html::comparison(&comparison, &a, &b).into_bytes(),
+            Kind::Csv => comparison.csv().into_bytes(),
+            _ => comparison.json().into_bytes(),
+        })
+        .map_err(Refusal::run)?;
+    output::print(text.as_bytes())
+        .map_err(|error| Refusal::run(format!("standard output: {error}")))
 }
 
 /// Reads all rounds of one contender.
 ///
 /// # Errors
-/// As for [`run`].
+/// The file cannot be read or holds something else than reports; a sentence names it.
 pub fn read(path: &Path) -> Result<Contender, String> {
     let file = path.display().to_string();
     let text = fs::read_to_string(path).map_err(|error| format!("{file}: {error}"))?;
@@ -438,4 +466,4 @@ impl Comparison {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
-use crate::report::{Report, csv, hgrm, hlog, json};
+use crate::report::{Report, csv, hgrm, hlog, html, json};
 
 /// What a file holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,15 +24,18 @@ pub enum Kind {
     Hgrm,
     /// The log of interval histograms.
     Hlog,
+    /// A page with plots.
+    Html,
 }
 
 impl Kind {
     /// All of them, with their extensions.
-    const ALL: [(&'static str, Self); 4] = [
+    const ALL: [(&'static str, Self); 5] = [
         ("json", Self::Json),
         ("csv", Self::Csv),
         ("hgrm", Self::Hgrm),
         ("hlog", Self::Hlog),
+        ("html", Self::Html),
     ];
 
     /// What the extension of a path says, where it is among `allowed`.
@@ -55,9 +58,11 @@ impl Kind {
     }
 
     /// What a run can be written as.
-    pub const OF_RUN: [Self; 4] = [Self::Json, Self::Csv, Self::Hgrm, Self::Hlog];
+    pub const OF_RUN: [Self; 5] = [Self::Json, Self::Csv, Self::Hgrm, Self::Hlog, Self::Html];
     /// What a sweep can be written as.
     pub const OF_SWEEP: [Self; 2] = [Self::Json, Self::Csv];
+    /// What a comparison can be written as.
+    pub const OF_COMPARISON: [Self; 3] = [Self::Json, Self::Csv, Self::Html];
 }
 
 /// Files that are about to be written. Dropping them leaves everything as it was.
@@ -80,9 +85,11 @@ impl Files {
         Ok(Self { files })
     }
 
-    /// Writes all of them. Returns a sentence for each that failed.
-    #[must_use]
-    pub fn write(self, content: impl Fn(Kind) -> Vec<u8>) -> Vec<String> {
+    /// Writes all of them, also where one fails.
+    ///
+    /// # Errors
+    /// Some failed; a line for each.
+    pub fn write(self, content: impl Fn(Kind) -> Vec<u8>) -> Result<(), String> {
         let write = |(path, kind, mut file): (PathBuf, Kind, NamedTempFile)| {
             let written = file
                 .write_all(&content(kind))
@@ -91,7 +98,12 @@ impl Files {
                 .err()
                 .map(|error| format!("{}: {error}", path.display()))
         };
-        self.files.into_iter().filter_map(write).collect()
+        let failed: Vec<_> = self.files.into_iter().filter_map(write).collect();
+        if failed.is_empty() {
+            Ok(())
+        } else {
+            Err(failed.join("\n"))
+        }
     }
 }
 
@@ -119,6 +131,7 @@ pub fn render(report: &Report, kind: Kind) -> Vec<u8> {
         Kind::Csv => csv::render(report).into_bytes(),
         Kind::Hgrm => hgrm::render(report).into_bytes(),
         Kind::Hlog => hlog::render(report).into_bytes(),
+        Kind::Html => html::run(report).into_bytes(),
     }
 }
 
@@ -146,9 +159,12 @@ mod tests {
         assert_eq!(of("a/b.c.hlog", &Kind::OF_RUN), Ok(Kind::Hlog));
         for path in ["json", "x.txt", "x.", "x.JSON", ""] {
             let message = of(path, &Kind::OF_RUN).expect_err(path);
-            assert!(message.contains("json, csv, hgrm or hlog"), "{message}");
+            assert!(
+                message.contains("json, csv, hgrm, hlog or html"),
+                "{message}"
+            );
         }
-        assert!(of("a.hlog", &[Kind::Json, Kind::Csv]).is_err());
+        assert!(of("a.hlog", &Kind::OF_COMPARISON).is_err());
     }
 
     #[test]
@@ -166,7 +182,7 @@ mod tests {
 
         let files = Files::create(std::slice::from_ref(&path)).expect("can be made");
         assert_eq!(fs::read_to_string(&path).expect("there"), "before");
-        assert!(files.write(|_| b"after".to_vec()).is_empty());
+        assert_eq!(files.write(|_| b"after".to_vec()), Ok(()));
         assert_eq!(fs::read_to_string(&path).expect("there"), "after");
         assert_eq!(names(), 1);
         let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode();

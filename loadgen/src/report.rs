@@ -17,6 +17,7 @@ use crate::stats::Running;
 pub mod csv;
 pub mod hgrm;
 pub mod hlog;
+pub mod html;
 pub mod json;
 mod series;
 pub mod text;

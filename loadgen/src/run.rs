@@ -88,11 +88,9 @@ fn finish(
     for message in messages {
         eprintln!("loadgen: {message}");
     }
-    let mut failed = files.write(render);
-    if let Err(error) = output::print(text) {
-        failed.push(format!("standard output: {error}"));
-    }
-    for message in &failed {
+    let written = files.write(render);
+    let printed = output::print(text).map_err(|error| format!("standard output: {error}"));
+    for message in [written, printed].into_iter().filter_map(Result::err) {
         eprintln!("loadgen: {message}");
         exit_code = exit_code.max(1);
     }

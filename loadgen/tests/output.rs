@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use common::{echo, run, serve};
 use loadgen::histogram::Recorder;
-use loadgen::report::{Report, csv, hgrm, hlog};
+use loadgen::report::{Report, csv, hgrm, hlog, html};
 
 /// Asserts that the intervals hold exactly what the whole run holds.
 fn assert_series_adds_up(report: &Report) {
@@ -105,7 +105,7 @@ fn a_stall_shows_in_the_interval_in_which_it_ended() {
 fn every_format_is_written_from_the_same_report() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = |extension: &str| folder.path().join(format!("run.{extension}"));
-    let outputs: String = ["json", "csv", "hgrm", "hlog"]
+    let outputs: String = ["json", "csv", "hgrm", "hlog", "html"]
         .iter()
         .map(|extension| format!(" -o {}", path(extension).display()))
         .collect();
@@ -116,9 +116,10 @@ fn every_format_is_written_from_the_same_report() {
     assert_eq!(printed.stdout, read("csv"));
     assert_eq!(read("hgrm"), hgrm::render(&report));
     assert_eq!(read("hlog"), hlog::render(&report));
+    assert_eq!(read("html"), html::run(&report));
     assert_eq!(
         fs::read_dir(folder.path()).expect("ours").count(),
-        4,
+        5,
         "and nothing else"
     );
 }
@@ -135,4 +136,29 @@ fn a_run_that_fails_before_it_begins_leaves_files_as_they_were() {
     .expect_code(1);
     assert_eq!(fs::read_to_string(&path).expect("there"), "before");
     assert_eq!(fs::read_dir(folder.path()).expect("ours").count(), 1);
+}
+
+#[test]
+fn a_comparison_is_printed_and_written() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    for side in ["a.json", "b.json"] {
+        let rounds: String = (0..2)
+            .map(|_| run("-c 2 -n 500 --format json").expect_code(0).stdout)
+            .collect();
+        fs::write(path(side), rounds).expect("ours");
+    }
+    let compare = |outputs: &str| {
+        let (a, b) = (path("a.json"), path("b.json"));
+        run(&format!("compare {a} {b} --format csv {outputs}"))
+    };
+    let (csv, page) = (path("c.csv"), path("c.html"));
+    let printed = compare(&format!("-o {csv} -o {page}")).expect_code(0);
+    assert_eq!(fs::read_to_string(csv).expect("written"), printed.stdout);
+    let page = fs::read_to_string(page).expect("written");
+    assert!(page.contains("2 paired rounds") && page.ends_with("</html>\n"));
+    compare(&format!("-o {}", path("c.hgrm")))
+        .expect_code(2)
+        .expect_message("json, csv or html");
+    compare("-o /no/such/folder/c.json").expect_code(1);
 }

@@ -115,7 +115,7 @@ fn contradictions_are_named() {
         ("-c 10 --active 11", "--active 11"),
         ("-c 2 -t 3", "-t 3"),
         ("-t 2 --pin 1", "--pin"),
-        ("-o report.html", "report.html"),
+        ("-o report.txt", "report.txt"),
         ("-o report", "report"),
     ] {
         let message = run(args).check().expect_err(args);

@@ -1,7 +1,7 @@
 use super::*;
 use crate::report::tests::sample;
 
-fn contender(rates: &[f64]) -> Contender {
+pub(crate) fn contender(rates: &[f64]) -> Contender {
     Contender {
         file: "x.json".to_owned(),
         rounds: rates.iter().map(|&rate| sample(rate, 100)).collect(),

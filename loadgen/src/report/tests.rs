@@ -224,6 +224,24 @@ fn figures_are_readable() {
         [0, 999, 1_000, 1_234_567].map(count)
     );
     assert_eq!(
+        ["0ns", "2us", "1.5ms", "20s"].map(str::to_owned),
+        [0.0, 2e3, 1.5e6, 2e10].map(short_duration)
+    );
+    assert_eq!(
+        ["0", "2.5", "10k", "1.25M"].map(str::to_owned),
+        [0.0, 2.5, 1e4, 1.25e6].map(short_metric)
+    );
+    assert_eq!(
+        [0, 951_782_399_000, 1_709_208_000_000, 4_107_542_400_999].map(utc),
+        [
+            "1970-01-01 00:00:00 UTC",
+            "2000-02-28 23:59:59 UTC",
+            "2024-02-29 12:00:00 UTC",
+            "2100-03-01 00:00:00 UTC"
+        ]
+        .map(str::to_owned)
+    );
+    assert_eq!(
         (plural(1, "thread"), plural(2, "thread")),
         ("1 thread".to_owned(), "2 threads".to_owned())
     );

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use super::units::{bytes, count, duration, duration_f64, metric, plural};
+use super::units::{bytes, count, duration, duration_f64, metric, plural, short_duration};
 use super::{Distribution, ErrorCount, Report, Status};
 use crate::histogram::Recorder;
 
@@ -184,7 +184,11 @@ fn bars(recorder: &Recorder, out: &mut String) {
         let filled = usize::try_from(u128::from(entries) * BAR_WIDTH as u128 / u128::from(most))
             .unwrap_or(BAR_WIDTH);
         let bar = "#".repeat(filled.max(usize::from(entries > 0)));
-        let range = format!("{} - {}", short(from), short(to));
+        let range = format!(
+            "{} - {}",
+            short_duration(as_f64(from)),
+            short_duration(as_f64(to))
+        );
         line!(
             out,
             "    {range:>15} |{bar:<BAR_WIDTH$}| {:>6.2}%",
@@ -214,17 +218,6 @@ fn bins(recorder: &Recorder) -> Vec<(u64, u64, u64)> {
         }
     }
     bins
-}
-
-/// A bound of a bin, which is whole in its unit.
-fn short(ns: u64) -> String {
-    match ns {
-        0 => "0".to_owned(),
-        ns if ns < 1_000 => format!("{ns}ns"),
-        ns if ns < 1_000_000 => format!("{}us", ns / 1_000),
-        ns if ns < 1_000_000_000 => format!("{}ms", ns / 1_000_000),
-        ns => format!("{}s", ns / 1_000_000_000),
-    }
 }
 
 fn connections(report: &Report, out: &mut String) {

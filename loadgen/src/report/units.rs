@@ -21,6 +21,66 @@ pub fn duration_f64(ns: f64) -> String {
     }
 }
 
+/// A duration for the tick of an axis, with no more digits than it has.
+#[must_use]
+pub fn short_duration(ns: f64) -> String {
+    let (unit, worth) = match ns {
+        ns if ns < 1e3 => ("ns", 1.0),
+        ns if ns < 1e6 => ("us", 1e3),
+        ns if ns < 1e9 => ("ms", 1e6),
+        _ => ("s", 1e9),
+    };
+    format!("{}{unit}", short(ns / worth))
+}
+
+/// A rate or a count for the tick of an axis.
+#[must_use]
+pub fn short_metric(value: f64) -> String {
+    match value {
+        value if value < 1e3 => short(value),
+        value if value < 1e6 => format!("{}k", short(value / 1e3)),
+        value => format!("{}M", short(value / 1e6)),
+    }
+}
+
+/// At most three decimals, and none that say nothing.
+fn short(value: f64) -> String {
+    format!("{}", (value * 1e3).round() / 1e3)
+}
+
+/// A moment of the universal calendar, from milliseconds since 1970.
+#[must_use]
+pub fn utc(unix_ms: u64) -> String {
+    let (days, second) = (unix_ms / 86_400_000, unix_ms / 1_000 % 86_400);
+    let mut year = 1_970;
+    let mut left = days;
+    let leap = |year: u64| {
+        year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
+    };
+    loop {
+        let length = if leap(year) { 366 } else { 365 };
+        if left < length {
+            break;
+        }
+        left -= length;
+        year += 1;
+    }
+    let february = if leap(year) { 29 } else { 28 };
+    let mut month = 1;
+    for length in [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] {
+        if left < length {
+            break;
+        }
+        left -= length;
+        month += 1;
+    }
+    let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
+    format!(
+        "{year}-{month:02}-{:02} {hour:02}:{minute:02}:{second:02} UTC",
+        left + 1
+    )
+}
+
 /// A rate or a count, in thousands or millions where large.
 #[must_use]
 pub fn metric(value: f64) -> String {

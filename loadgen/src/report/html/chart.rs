@@ -1,0 +1,392 @@
+//! Plots as SVG that takes its colours from the page, drawn once for wide and once for narrow screens, where text would
+//! otherwise shrink with the picture.
+//!
+//! A figure has a title and a description for those who cannot see it, and a legend outside the picture. Lines differ by their
+//! dashes as well as by their colours.
+
+use std::fmt::Write as _;
+
+use super::axis::Axis;
+use super::page::escape;
+
+/// The two drawings of a figure: class, width, height.
+const SIZES: [(&str, f64, f64); 2] = [("wide", 880.0, 330.0), ("narrow", 380.0, 300.0)];
+/// Room around the plot for labels.
+const LEFT: f64 = 62.0;
+const RIGHT: f64 = 18.0;
+const TOP: f64 = 30.0;
+const BOTTOM: f64 = 44.0;
+/// Width of a character of a label, roughly; and the least space between two labels.
+const CHARACTER: f64 = 7.0;
+const APART: f64 = 8.0;
+
+/// Points, from left to right; where one is missing the line is broken.
+#[derive(Debug, Clone)]
+pub(super) struct Line {
+    pub(super) name: String,
+    pub(super) points: Vec<(f64, Option<f64>)>,
+    /// Whether it is no data but something to compare with.
+    pub(super) reference: bool,
+}
+
+/// A ratio B/A with its interval: a row of [`ratios`].
+#[derive(Debug, Clone)]
+pub struct Ratio {
+    /// Of what.
+    pub name: String,
+    /// The estimate, and the lower and upper end of its interval.
+    pub estimate: [f64; 3],
+    /// What it says.
+    pub tone: Tone,
+}
+
+/// What a ratio says, for its colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tone {
+    /// B is better.
+    Better,
+    /// B is worse.
+    Worse,
+    /// Neither is shown to be.
+    Same,
+}
+
+impl Tone {
+    fn class(self) -> &'static str {
+        match self {
+            Self::Better => "better",
+            Self::Worse => "worse",
+            Self::Same => "same",
+        }
+    }
+}
+
+/// A figure.
+#[derive(Debug)]
+pub(super) struct Chart {
+    /// Unique in the page.
+    pub(super) id: &'static str,
+    pub(super) title: String,
+    /// What it shows, in a sentence or two.
+    pub(super) description: String,
+    pub(super) x: Axis,
+    pub(super) y: Axis,
+    pub(super) lines: Vec<Line>,
+    /// Bars from zero instead of lines.
+    pub(super) bars: bool,
+}
+
+impl Chart {
+    /// The figure with its legend.
+    pub(super) fn render(&self) -> String {
+        let drawings = SIZES.map(|size| self.draw(size)).concat();
+        figure(&self.title, &drawings, &self.legend())
+    }
+
+    fn legend(&self) -> String {
+        if self.lines.len() < 2 {
+            return String::new();
+        }
+        let mut out = "<ul class=\"legend\">".to_owned();
+        for (at, line) in self.lines.iter().enumerate() {
+            put(
+                &mut out,
+                format_args!(
+                    "<li><svg width=\"30\" height=\"10\" aria-hidden=\"true\"><path class=\"{}\" d=\"M1 5H29\"/></svg>{}</li>",
+                    class(at, line.reference),
+                    escape(&line.name)
+                ),
+            );
+        }
+        out + "</ul>"
+    }
+
+    fn draw(&self, (size, width, height): (&str, f64, f64)) -> String {
+        let plane = Plane {
+            width: width - LEFT - RIGHT,
+            height: height - TOP - BOTTOM,
+        };
+        let mut out = svg_open(
+            self.id,
+            size,
+            (width, height),
+            &self.title,
+            &self.description,
+        );
+        plane.axes(&self.x, &self.y, &mut out);
+        for (at, line) in self.lines.iter().enumerate() {
+            let class = class(at, line.reference);
+            let path = if self.bars {
+                plane.bars(&self.x, &self.y, &line.points)
+            } else {
+                plane.path(&self.x, &self.y, &line.points)
+            };
+            let class = if self.bars { "bars" } else { class };
+            put(
+                &mut out,
+                format_args!("<path class=\"{class}\" d=\"{path}\"/>"),
+            );
+        }
+        out + "</svg>"
+    }
+}
+
+/// A figure of ratios with their intervals around a line at one. `id` is unique in the page.
+#[must_use]
+pub fn ratios(id: &str, title: &str, description: &str, rows: &[Ratio]) -> String {
+    const ROW: f64 = 26.0;
+    let ends = rows.iter().flat_map(|row| row.estimate).chain([0.98, 1.02]);
+    let (mut low, mut high) = (1.0_f64, 1.0_f64);
+    for end in ends {
+        (low, high) = (low.min(end), high.max(end));
+    }
+    // As far on one side as on the other where that is not far, so that the eye finds the middle.
+    let reach = high.max(1.0 / low);
+    if reach < 4.0 {
+        (low, high) = (1.0 / reach, reach);
+    }
+    let axis = Axis::between("B/A", low / 1.01, high * 1.01, |ratio| {
+        let text = format!("{ratio:.3}");
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    });
+    let longest = rows.iter().map(|row| row.name.chars().count()).max();
+    #[expect(clippy::cast_precision_loss, reason = "a short text")]
+    let names = (longest.unwrap_or(0) as f64 * CHARACTER * 0.9 + 20.0).min(340.0);
+    let mut drawings = String::new();
+    for (size, width, _) in SIZES {
+        let left = if size == "wide" { names } else { 14.0 };
+        // On a narrow screen a row's name stands above it.
+        let row_height = if size == "wide" { ROW } else { 1.7 * ROW };
+        #[expect(clippy::cast_precision_loss, reason = "few rows")]
+        let height = TOP + rows.len() as f64 * row_height + BOTTOM;
+        let plane_width = width - left - RIGHT;
+        let x = |ratio: f64| left + plane_width * axis.position(ratio);
+        drawings += &svg_open(id, size, (width, height), title, description);
+        let floor = height - BOTTOM;
+        let mut free_from = 0.0;
+        for (value, label) in axis.ticks() {
+            let at = x(value);
+            put(
+                &mut drawings,
+                format_args!("<path class=\"grid\" d=\"M{at:.1} {TOP}V{floor}\"/>"),
+            );
+            if text_fits(&label, at, &mut free_from, width) {
+                put(
+                    &mut drawings,
+                    format_args!(
+                        "<text x=\"{at:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{label}</text>",
+                        floor + 18.0
+                    ),
+                );
+            }
+        }
+        let one = x(1.0);
+        put(
+            &mut drawings,
+            format_args!("<path class=\"one\" d=\"M{one:.1} {TOP}V{floor}\"/>"),
+        );
+        put(
+            &mut drawings,
+            format_args!(
+                "<text class=\"name\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">ratio B/A, log scale</text>",
+                width - RIGHT,
+                height - 6.0
+            ),
+        );
+        let mut top = TOP;
+        for row in rows {
+            let middle = top + row_height - ROW / 2.0;
+            let [estimate, from, to] = row.estimate.map(&x);
+            let name = escape(&row.name);
+            if size == "wide" {
+                put(
+                    &mut drawings,
+                    format_args!(
+                        "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{name}</text>",
+                        left - 12.0,
+                        middle + 4.0
+                    ),
+                );
+            } else {
+                put(
+                    &mut drawings,
+                    format_args!(
+                        "<text x=\"{left:.1}\" y=\"{:.1}\">{name}</text>",
+                        middle - 11.0
+                    ),
+                );
+            }
+            let class = row.tone.class();
+            put(
+                &mut drawings,
+                format_args!(
+                    "<path class=\"interval {class}\" d=\"M{from:.1} {middle:.1}H{to:.1}M{from:.1} {:.1}V{:.1}M{to:.1} {:.1}V{:.1}\"/><circle class=\"{class}\" cx=\"{estimate:.1}\" cy=\"{middle:.1}\" r=\"4.5\"/>",
+                    middle - 5.0,
+                    middle + 5.0,
+                    middle - 5.0,
+                    middle + 5.0
+                ),
+            );
+            top += row_height;
+        }
+        drawings += "</svg>";
+    }
+    let legend = "<ul class=\"legend\"><li><span class=\"dot better\"></span>B is better</li><li><span class=\"dot worse\"></span>B is worse</li><li><span class=\"dot same\"></span>no difference shown</li></ul>";
+    figure(title, &drawings, legend)
+}
+
+/// The area of a drawing between its axes.
+#[derive(Clone, Copy)]
+struct Plane {
+    width: f64,
+    height: f64,
+}
+
+impl Plane {
+    fn x(self, axis: &Axis, value: f64) -> f64 {
+        LEFT + self.width * axis.position(value)
+    }
+
+    fn y(self, axis: &Axis, value: f64) -> f64 {
+        TOP + self.height * (1.0 - axis.position(value))
+    }
+
+    fn axes(self, x: &Axis, y: &Axis, out: &mut String) {
+        let (right, floor) = (LEFT + self.width, TOP + self.height);
+        let mut free_below = f64::INFINITY;
+        for (value, label) in y.ticks() {
+            let at = self.y(y, value);
+            put(
+                out,
+                format_args!("<path class=\"grid\" d=\"M{LEFT} {at:.1}H{right}\"/>"),
+            );
+            if at + 14.0 <= free_below {
+                put(
+                    out,
+                    format_args!(
+                        "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{label}</text>",
+                        LEFT - 8.0,
+                        at + 4.0
+                    ),
+                );
+                free_below = at;
+            }
+        }
+        let mut free_from = 0.0;
+        for (value, label) in x.ticks() {
+            let at = self.x(x, value);
+            put(
+                out,
+                format_args!("<path class=\"grid\" d=\"M{at:.1} {TOP}V{floor}\"/>"),
+            );
+            if text_fits(&label, at, &mut free_from, right + RIGHT) {
+                put(
+                    out,
+                    format_args!(
+                        "<text x=\"{at:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{label}</text>",
+                        floor + 18.0
+                    ),
+                );
+            }
+        }
+        put(
+            out,
+            format_args!("<path class=\"axis\" d=\"M{LEFT} {TOP}V{floor}H{right}\"/>"),
+        );
+        put(
+            out,
+            format_args!("<text class=\"name\" x=\"4\" y=\"14\">{}</text>", y.name),
+        );
+        put(
+            out,
+            format_args!(
+                "<text class=\"name\" x=\"{right}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
+                floor + 38.0,
+                x.name
+            ),
+        );
+    }
+
+    fn path(self, x: &Axis, y: &Axis, points: &[(f64, Option<f64>)]) -> String {
+        let mut path = String::new();
+        let mut pen_down = false;
+        for &(at, value) in points {
+            let Some(value) = value else {
+                pen_down = false;
+                continue;
+            };
+            let step = if pen_down { 'L' } else { 'M' };
+            put(
+                &mut path,
+                format_args!("{step}{:.1} {:.1}", self.x(x, at), self.y(y, value)),
+            );
+            // A point alone, with a gap on both sides, is a dot.
+            if !pen_down {
+                path.push_str("h.1");
+            }
+            pen_down = true;
+        }
+        path
+    }
+
+    fn bars(self, x: &Axis, y: &Axis, points: &[(f64, Option<f64>)]) -> String {
+        let floor = TOP + self.height;
+        let mut path = String::new();
+        for &(at, value) in points {
+            if let Some(value) = value.filter(|value| *value > 0.0) {
+                put(
+                    &mut path,
+                    format_args!("M{:.1} {floor}V{:.1}", self.x(x, at), self.y(y, value)),
+                );
+            }
+        }
+        path
+    }
+}
+
+/// Whether a centred label has room to the right of the last one; it takes that room.
+fn text_fits(label: &str, middle: f64, free_from: &mut f64, end: f64) -> bool {
+    #[expect(clippy::cast_precision_loss, reason = "a short text")]
+    let half = label.chars().count() as f64 * CHARACTER / 2.0;
+    let fits = !label.is_empty() && middle - half >= *free_from && middle + half <= end + 4.0;
+    if fits {
+        *free_from = middle + half + APART;
+    }
+    fits
+}
+
+fn class(at: usize, reference: bool) -> &'static str {
+    match at {
+        _ if reference => "line reference",
+        0 => "line s1",
+        1 => "line s2",
+        _ => "line s3",
+    }
+}
+
+fn svg_open(
+    id: &str,
+    size: &str,
+    (width, height): (f64, f64),
+    title: &str,
+    description: &str,
+) -> String {
+    format!(
+        "<svg class=\"{size}\" viewBox=\"0 0 {width} {height}\" role=\"img\" aria-labelledby=\"{id}-{size}-t {id}-{size}-d\">\
+         <title id=\"{id}-{size}-t\">{}</title><desc id=\"{id}-{size}-d\">{}</desc>",
+        escape(title),
+        escape(description)
+    )
+}
+
+fn figure(title: &str, drawings: &str, legend: &str) -> String {
+    format!(
+        "<figure><figcaption>{}</figcaption>{legend}{drawings}</figure>\n",
+        escape(title)
+    )
+}
+
+fn put(out: &mut String, text: std::fmt::Arguments<'_>) {
+    out.write_fmt(text)
+        .expect("writing to a string does not fail");
+}

@@ -1,0 +1,454 @@
+//! The page of a run.
+
+use super::axis::Axis;
+use super::chart::{Chart, Line};
+use super::page::{Page, Table, cards, details, escape, remarks};
+use super::percentiles;
+use crate::report::units::{
+    bytes, count, duration, duration_f64, metric, plural, short_duration, short_metric, utc,
+};
+use crate::report::{Distribution, Interval, Report, Status};
+
+/// The page.
+#[must_use]
+pub fn run(report: &Report) -> String {
+    let mut page = Page::new(&title(report), &subtitle(report));
+    let outcome = &report.outcome;
+    page.content(&remarks("error", "Failed", &outcome.messages));
+    if outcome.status == Status::Interrupted {
+        let what = "the figures are those of the part that ran".to_owned();
+        page.content(&remarks("warning", "Interrupted", &[what]));
+    }
+    page.content(&remarks("warning", "Warning", &outcome.warnings));
+    page.content(&remarks("note", "Note", &outcome.notes));
+    page.content(&figures(report));
+    page.section("latency", "Latency by percentile", &latency(report));
+    page.section("time", "Over time", &time(report));
+    page.section("errors", "Errors", &errors(report));
+    page.section("run", "The run", &tables(report));
+    page.render()
+}
+
+fn title(report: &Report) -> String {
+    let embedded = if report.target.embedded {
+        " (embedded)"
+    } else {
+        ""
+    };
+    format!("Load on {}{embedded}", report.target.address)
+}
+
+fn subtitle(report: &Report) -> String {
+    let settings = &report.settings;
+    let pace = match settings.rate {
+        Some(rate) => format!("open loop at {} requests/s", count(rate)),
+        None => format!(
+            "closed loop, {} in flight per connection",
+            plural(settings.pipeline.into(), "request")
+        ),
+    };
+    format!(
+        "{}, {pace}, {} each, measured for {:.2} s on {}",
+        plural(settings.connections.into(), "connection"),
+        plural(settings.size as u64, "byte"),
+        report.elapsed_s,
+        utc(report.measured_unix_ms)
+    )
+}
+
+fn figures(report: &Report) -> String {
+    let latency = report.latency.headline();
+    let failed: u64 = report.errors.iter().map(|error| error.count).sum();
+    let whose = if report.latency.corrected.is_some() {
+        "from the intended send"
+    } else {
+        "closed loop"
+    };
+    cards(&[
+        (
+            "Requests per second",
+            metric(report.throughput.requests_per_s),
+            match report.settings.rate {
+                Some(rate) => format!("{} scheduled", count(rate)),
+                None => format!("{} answered", count(report.requests.completed)),
+            },
+        ),
+        (
+            "Latency, median",
+            duration(latency.p50_ns),
+            whose.to_owned(),
+        ),
+        ("Latency, 99%", duration(latency.p99_ns), whose.to_owned()),
+        (
+            "Latency, 99.9%",
+            duration(latency.p99_9_ns),
+            whose.to_owned(),
+        ),
+        (
+            "Latency, largest",
+            duration(latency.max_ns),
+            whose.to_owned(),
+        ),
+        (
+            "Errors",
+            count(failed),
+            format!("{} unanswered", count(report.requests.unanswered)),
+        ),
+    ])
+}
+
+fn latency(report: &Report) -> String {
+    let latency = &report.latency;
+    let recorder = |distribution: &Distribution| distribution.recorder().unwrap_or_default();
+    let raw = recorder(&latency.raw);
+    let corrected = latency.corrected.as_ref().map(recorder);
+    let mut curves = Vec::new();
+    if let Some(corrected) = &corrected {
+        curves.push(("from the intended send (corrected)", corrected));
+    }
+    curves.push(("from the actual send (raw)", &raw));
+    let headline = latency.headline();
+    let description = format!(
+        "Half of the requests were answered within {}, 99% within {}, 99.9% within {}, all within {}.",
+        duration(headline.p50_ns),
+        duration(headline.p99_ns),
+        duration(headline.p99_9_ns),
+        duration(headline.max_ns)
+    );
+    let explained = if latency.corrected.is_some() {
+        "<p>Corrected latency counts from the moment a request was to be sent, so a stall delays all that were due in it. Raw latency counts from the moment it was sent.</p>\n"
+    } else {
+        "<p>In a closed loop a stall delays the very requests that would have measured it, so the tail flatters; <code>-R</code> measures from the intended moment.</p>\n"
+    };
+    let figure = percentiles(
+        "percentiles",
+        "Latency within which a share of the requests was answered",
+        &description,
+        &curves,
+    );
+    figure + explained + &quantile_table(report)
+}
+
+fn quantile_table(report: &Report) -> String {
+    let latency = &report.latency;
+    let mut columns = vec!["share"];
+    let mut shown = Vec::new();
+    if let Some(corrected) = &latency.corrected {
+        columns.push("corrected");
+        shown.push(corrected);
+    }
+    columns.push("raw");
+    shown.push(&latency.raw);
+    if let Some(lag) = &latency.schedule_lag {
+        columns.push("sent late by");
+        shown.push(lag);
+    }
+    columns.push("connecting");
+    shown.push(&report.connections.connect_latency);
+    let mut table = Table::new("Percentiles", &columns);
+    let mut row = |name: &str, value: &dyn Fn(&Distribution) -> String| {
+        let cells: Vec<String> = shown
+            .iter()
+            .map(|distribution| value(distribution))
+            .collect();
+        let cells: Vec<&str> = cells.iter().map(String::as_str).collect();
+        table.row(name, &cells);
+    };
+    row("smallest", &|distribution| duration(distribution.min_ns));
+    for at in 0..shown[0].quantiles().len() {
+        let name = shown[0].quantiles()[at].0;
+        row(name, &|distribution| {
+            duration(distribution.quantiles()[at].1)
+        });
+    }
+    row("mean", &|distribution| duration_f64(distribution.mean_ns));
+    row("standard deviation", &|distribution| {
+        duration_f64(distribution.stdev_ns)
+    });
+    row("count", &|distribution| count(distribution.count));
+    table.render()
+}
+
+fn time(report: &Report) -> String {
+    let series = &report.series;
+    let intervals = &series.intervals;
+    if intervals.is_empty() {
+        return "<p>Nothing was measured.</p>\n".to_owned();
+    }
+    let end = intervals
+        .last()
+        .map_or(0.0, |last| last.start_s + series.interval_s);
+    let x = Axis::until("time since the measured part began", end, seconds);
+    let middle = |interval: &Interval| interval.start_s + series.interval_s / 2.0;
+    let length = short_duration(series.interval_s * 1e9);
+
+    let rates: Vec<_> = intervals
+        .iter()
+        .map(|interval| (middle(interval), interval.requests_per_s))
+        .collect();
+    let known = rates.iter().filter_map(|(_, rate)| *rate);
+    let scheduled = report.settings.rate.map(as_f64);
+    let largest = known.clone().chain(scheduled).fold(0.0, f64::max);
+    let smallest = known.fold(f64::INFINITY, f64::min);
+    let mut lines = vec![Line {
+        name: "answered".to_owned(),
+        points: rates,
+        reference: false,
+    }];
+    if let Some(rate) = scheduled {
+        lines.push(Line {
+            name: "scheduled".to_owned(),
+            points: vec![(0.0, Some(rate)), (report.elapsed_s, Some(rate))],
+            reference: true,
+        });
+    }
+    let mut out = Chart {
+        id: "rate",
+        title: format!("Requests per second, by intervals of {length}"),
+        description: format!(
+            "Between {} and {} requests per second; {} over the whole run.",
+            metric(if smallest.is_finite() { smallest } else { 0.0 }),
+            metric(largest),
+            metric(report.throughput.requests_per_s)
+        ),
+        x,
+        y: Axis::linear("requests/s", largest, short_metric),
+        lines,
+        bars: false,
+    }
+    .render();
+
+    let line = |name: &str, value: fn(&Interval) -> u64| Line {
+        name: name.to_owned(),
+        points: intervals
+            .iter()
+            .map(|interval| {
+                let value = (interval.count > 0).then(|| as_f64(value(interval)));
+                (middle(interval), value)
+            })
+            .collect(),
+        reference: false,
+    };
+    let mut lines = vec![
+        line("median", |interval| interval.p50_ns),
+        line("99%", |interval| interval.p99_ns),
+        line("largest", |interval| interval.max_ns),
+    ];
+    let worst = intervals.iter().max_by_key(|interval| interval.max_ns);
+    let values = lines.iter().flat_map(|line| &line.points);
+    let y = Axis::log(
+        "latency, log scale",
+        values.filter_map(|(_, value)| *value),
+        short_duration,
+    );
+    if report.elapsed_s > 0.0 && end > report.elapsed_s + 0.5 * series.interval_s {
+        lines.push(Line {
+            name: "end of the measured part".to_owned(),
+            points: [f64::MIN_POSITIVE, f64::MAX]
+                .map(|ns| (report.elapsed_s, Some(ns)))
+                .to_vec(),
+            reference: true,
+        });
+    }
+    out += &Chart {
+        id: "latencies",
+        title: format!("Latency, by intervals of {length}"),
+        description: worst.map_or(String::new(), |worst| {
+            format!(
+                "Median, 99% and largest latency over time. The largest of all, {}, came in the interval that began at {:.1} s.",
+                duration(worst.max_ns),
+                worst.start_s
+            )
+        }),
+        x,
+        y,
+        lines,
+        bars: false,
+    }
+    .render();
+    out + &details("The intervals as a table", &interval_table(intervals))
+}
+
+fn interval_table(intervals: &[Interval]) -> String {
+    let columns = [
+        "begins",
+        "requests",
+        "requests/s",
+        "median",
+        "99%",
+        "largest",
+        "errors",
+    ];
+    let mut table = Table::new("Intervals", &columns);
+    for interval in intervals {
+        let latency = |ns: u64| {
+            if interval.count == 0 {
+                "-".to_owned()
+            } else {
+                duration(ns)
+            }
+        };
+        table.row(
+            &format!("{:.2} s", interval.start_s),
+            &[
+                &count(interval.completed),
+                &or_dash(interval.requests_per_s, metric),
+                &latency(interval.p50_ns),
+                &latency(interval.p99_ns),
+                &latency(interval.max_ns),
+                &count(interval.errors),
+            ],
+        );
+    }
+    table.render()
+}
+
+fn errors(report: &Report) -> String {
+    if report.errors.is_empty() {
+        return "<p>No connection failed.</p>\n".to_owned();
+    }
+    let mut out = String::new();
+    let series = &report.series;
+    let bars: Vec<_> = series
+        .intervals
+        .iter()
+        .map(|interval| {
+            (
+                interval.start_s + series.interval_s / 2.0,
+                Some(as_f64(interval.errors)),
+            )
+        })
+        .collect();
+    let most = bars
+        .iter()
+        .filter_map(|(_, errors)| *errors)
+        .fold(0.0, f64::max);
+    if most > 0.0 {
+        let end = as_f64(bars.len() as u64) * series.interval_s;
+        out += &Chart {
+            id: "failures",
+            title: "Failed connections over time".to_owned(),
+            description: format!("At most {most} in an interval."),
+            x: Axis::until("time since the measured part began", end, seconds),
+            y: Axis::linear("connections", most, short_metric),
+            lines: vec![Line {
+                name: "failed".to_owned(),
+                points: bars,
+                reference: false,
+            }],
+            bars: true,
+        }
+        .render();
+    }
+    let mut table = Table::new(
+        "Failed connections by kind",
+        &["kind", "count", "the first"],
+    );
+    for error in &report.errors {
+        table.row(&error.description, &[&count(error.count), &error.first]);
+    }
+    out + &table.render()
+}
+
+fn tables(report: &Report) -> String {
+    let mut out = "<div class=\"columns\">\n".to_owned();
+    let mut put = |caption: &str, rows: Vec<(&str, String)>| {
+        let mut table = Table::new(caption, &[]);
+        for (name, value) in &rows {
+            table.row(name, &[value]);
+        }
+        out += &table.render();
+    };
+    let (requests, connections) = (&report.requests, &report.connections);
+    put(
+        "Requests",
+        vec![
+            ("due", count(requests.scheduled)),
+            ("sent", count(requests.launched)),
+            ("answered", count(requests.answered)),
+            ("unanswered", count(requests.unanswered)),
+            ("per second", metric(report.throughput.requests_per_s)),
+            ("read", bytes(as_f64(requests.bytes_read))),
+            ("read per second", bytes(report.throughput.bytes_read_per_s)),
+        ],
+    );
+    put(
+        "Connections",
+        vec![
+            ("requested", count(connections.requested.into())),
+            ("connected", count(connections.connected.into())),
+            ("live at peak", count(connections.peak_live.into())),
+            ("served at least once", count(connections.served.into())),
+            ("sending", count(connections.active.into())),
+            ("ramp", format!("{:.2} s", connections.ramp_s)),
+        ],
+    );
+    if let Some(server) = &report.server {
+        let us = |us: Option<f64>| or_dash(us, |us| format!("{us:.2} us"));
+        put(
+            "Server",
+            vec![
+                ("CPU per request", us(server.cpu_us_per_request)),
+                ("of which in user space", us(server.cpu_user_us_per_request)),
+                (
+                    "of which in the kernel",
+                    us(server.cpu_system_us_per_request),
+                ),
+                (
+                    "requests per CPU second",
+                    or_dash(server.requests_per_cpu_s, metric),
+                ),
+                (
+                    "memory per connection",
+                    or_dash(server.bytes_per_connection, |each| format!("{each:.0} B")),
+                ),
+                ("memory at peak", bytes(as_f64(server.resident_peak_bytes))),
+            ],
+        );
+    }
+    let generator = &report.generator;
+    put(
+        "Generator",
+        vec![
+            (
+                "CPU per request",
+                format!("{:.2} us", generator.cpu_us_per_request),
+            ),
+            (
+                "busiest thread",
+                format!("{:.0}% of a CPU", generator.busiest_thread * 100.0),
+            ),
+            (
+                "waited for a CPU",
+                format!("{:.3} s", generator.waited_for_cpu_s),
+            ),
+            ("memory", bytes(as_f64(generator.resident_bytes))),
+        ],
+    );
+    let (machine, cpus) = (&report.machine, report.machine.cpus as u64);
+    let command = escape(&report.command.join(" "));
+    out + &format!(
+        "</div>\n<p>Command: <code>{command}</code></p>\n<p>loadgen {} on {} ({}, {}), begun {}.</p>\n",
+        escape(&report.loadgen),
+        escape(&machine.kernel),
+        escape(&machine.architecture),
+        plural(cpus, "CPU"),
+        utc(report.started_unix_ms)
+    )
+}
+
+fn or_dash(value: Option<f64>, shown: impl Fn(f64) -> String) -> String {
+    value.map_or_else(|| "-".to_owned(), shown)
+}
+
+fn seconds(s: f64) -> String {
+    format!("{} s", (s * 1e6).round() / 1e6)
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a report shows at most nine digits"
+)]
+fn as_f64(value: u64) -> f64 {
+    value as f64
+}
