@@ -6,7 +6,12 @@
 
 use std::cell::Cell;
 use std::future::poll_fn;
+use std::pin::Pin;
 use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
+
+use crate::shard::current;
 
 /// What the budget is while no shard polls a task on this thread: so much that charging it, which nothing then resets, never
 /// uses it up. So a charge need not ask where it is.
@@ -39,7 +44,7 @@ pub(crate) fn poll_budget(cx: &mut Context<'_>) -> Poll<()> {
 
 #[cold]
 fn yield_slow(cx: &Context<'_>) -> Poll<()> {
-    cx.waker().wake_by_ref();
+    current::defer(cx.waker());
     Poll::Pending
 }
 
@@ -58,8 +63,8 @@ pub(crate) fn charge() {
 
 /// Lets every other task that is ready run first, then goes on.
 ///
-/// On a shard the task goes to the end of its shard's queue; descriptors and timers are looked at in between as after any
-/// `event_interval` polls. On other executors it wakes itself and is pending once. Same as tokio's.
+/// On a shard the task is woken after the shard has looked at its descriptors and timers, and runs behind the tasks that this made
+/// ready. On other executors it wakes itself and is pending once. Same as tokio's.
 ///
 /// # Cancel safety
 ///
@@ -84,15 +89,15 @@ pub async fn yield_now() {
             return Poll::Ready(());
         }
         yielded = true;
-        cx.waker().wake_by_ref();
-        Poll::Pending
+        yield_slow(cx)
     })
     .await;
 }
 
 /// Charges the task's budget for work that the reactor does not see, and yields where it is used up.
 ///
-/// For loops that are always ready, such as parsing out of a buffer. Off a shard it returns at once. Same as tokio's.
+/// For loops that are always ready, such as parsing out of a buffer. A task that yields goes on as after [`yield_now`]. Off a shard it
+/// returns at once. Same as tokio's.
 ///
 /// # Cancel safety
 ///
@@ -100,4 +105,59 @@ pub async fn yield_now() {
 pub async fn consume_budget() {
     poll_fn(poll_budget).await;
     charge();
+}
+
+/// Lets a future go on without the task's budget: whatever is ready in it is taken, and it never yields for having done much.
+///
+/// For work that must not be interrupted, or that has a bound of its own. A future that is always ready then keeps its whole shard from
+/// running anything else. Off a shard it changes nothing. Same as tokio's.
+///
+/// # Examples
+///
+/// ```
+/// # let reactor = reactor::Reactor::builder().shards(1).build()?;
+/// # reactor.block_on(async {
+/// reactor::unconstrained(async {
+///     for _ in 0..1_000 {
+///         reactor::consume_budget().await;
+///     }
+/// })
+/// .await;
+/// # });
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn unconstrained<F>(future: F) -> Unconstrained<F> {
+    Unconstrained { future }
+}
+
+pin_project! {
+    /// A future that no budget bounds. From [`unconstrained`].
+    ///
+    /// # Cancel safety
+    ///
+    /// That of the future in it.
+    #[derive(Debug)]
+    #[must_use = "a future does nothing unless it is awaited"]
+    pub struct Unconstrained<F> {
+        #[pin]
+        future: F,
+    }
+}
+
+impl<F: Future> Future for Unconstrained<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let _restore = Restore(LEFT.replace(UNLIMITED));
+        self.project().future.poll(cx)
+    }
+}
+
+/// Gives the rest of the task its budget back, also where the future panics and the task catches that.
+struct Restore(i64);
+
+impl Drop for Restore {
+    fn drop(&mut self) {
+        LEFT.set(self.0);
+    }
 }

@@ -83,7 +83,7 @@ mod loom;
 mod sim;
 
 pub use blocking::spawn_blocking;
-pub use budget::{consume_budget, yield_now};
+pub use budget::{Unconstrained, consume_budget, unconstrained, yield_now};
 pub use builder::Builder;
 pub use context::EnterGuard;
 pub use error::is_shutdown_error;

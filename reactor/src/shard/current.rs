@@ -3,6 +3,7 @@
 use std::cell::{Cell, OnceCell};
 use std::ptr;
 use std::rc::Rc;
+use std::task::Waker;
 
 use crate::shard::{Shard, ShardRef, ShardShared};
 use crate::task::{LocalQueue, Runnable};
@@ -86,6 +87,18 @@ pub(super) fn push(task: Runnable<ShardRef>) {
 #[inline]
 pub(super) fn pop() -> Option<Runnable<ShardRef>> {
     HOME.with(|home| home.queue.pop())
+}
+
+/// Wakes a task once the calling thread's shard has looked at the OS again; at once on a thread that is no shard.
+pub(crate) fn defer(waker: &Waker) {
+    let deferred = with(|shard| {
+        let shard = shard?;
+        shard.defer(waker.clone());
+        Some(())
+    });
+    if deferred.is_none() {
+        waker.wake_by_ref();
+    }
 }
 
 /// Whether no task of the calling thread's shard is queued.

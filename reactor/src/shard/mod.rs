@@ -276,6 +276,8 @@ pub(crate) struct Shard {
     expired: RefCell<Vec<Waker>>,
     /// Borrowed by the turn.
     backlog: RefCell<Backlog>,
+    /// Tasks that yielded: woken after the next look at the OS.
+    deferred: RefCell<Vec<Waker>>,
     settings: Settings,
 }
 
@@ -302,6 +304,7 @@ impl Shard {
             timers: RefCell::new(timers),
             expired: RefCell::default(),
             backlog: RefCell::default(),
+            deferred: RefCell::default(),
             settings,
         }
     }
@@ -322,6 +325,11 @@ impl Shard {
 
     pub(crate) fn timers(&self) -> &RefCell<ShardTimers> {
         &self.timers
+    }
+
+    /// Keeps the waker of a task that yields until the shard has looked at the OS.
+    pub(super) fn defer(&self, waker: Waker) {
+        self.deferred.borrow_mut().push(waker);
     }
 
     /// Puts a task at the end of the shard's own queue, which is in [`current`]: a wake has to find it.

@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -86,7 +87,7 @@ fn tasks_run_in_the_order_of_their_wakes() {
                     }
                 }));
             }
-            while !current::is_idle() {
+            while !shard.is_idle() {
                 turn(shard, epoch);
             }
             let expected = [(0, 0), (1, 0), (2, 0), (1, 1), (2, 1), (2, 2)];
@@ -139,11 +140,12 @@ fn a_task_that_is_always_ready_holds_others_up_by_its_place_in_the_queue_alone()
         });
         told.recv().unwrap()
     }
-    // Four polls a turn. The last in the queue is the greedy one itself, which was polled in the turn that woke the others.
-    assert_eq!(wait_of(2, 1), 1);
-    assert_eq!(wait_of(10, 1), 3);
-    assert_eq!(wait_of(41, 1), 11);
-    assert_eq!(wait_of(41, 2), 11);
+    // Four polls a turn, and the turn that queues the quiet ones polls their spawner and the greedy ones besides. After that the greedy ones
+    // are woken, and queued, behind all of them.
+    assert_eq!(wait_of(2, 1), 0);
+    assert_eq!(wait_of(10, 1), 2);
+    assert_eq!(wait_of(41, 1), 10);
+    assert_eq!(wait_of(41, 2), 10);
 }
 
 #[test]
@@ -185,16 +187,16 @@ fn timers_follow_the_time_that_a_turn_is_given() {
                 // The deadline has not passed by the machine's clock, so only the firing tells.
                 std::future::poll_fn(|cx| {
                     assert!(sleep.as_mut().poll(cx).is_pending());
-                    std::task::Poll::Ready(())
+                    Poll::Ready(())
                 })
                 .await;
                 let mut first = true;
                 std::future::poll_fn(move |_| {
                     let _armed = &sleep;
                     if std::mem::take(&mut first) {
-                        std::task::Poll::Pending
+                        Poll::Pending
                     } else {
-                        std::task::Poll::Ready(())
+                        Poll::Ready(())
                     }
                 })
                 .await;
@@ -229,6 +231,87 @@ fn a_turn_without_timers_does_not_ask_for_the_time() {
 }
 
 #[test]
+fn a_task_that_yields_runs_behind_what_the_next_look_at_the_os_finds() {
+    on_a_shard(|shard, epoch| {
+        let ran = Rc::new(RefCell::new(Vec::new()));
+        let task = |name: &'static str, yields: fn() -> Yields| {
+            let ran = Rc::clone(&ran);
+            spawn_local(async move {
+                yields().await;
+                ran.borrow_mut().push(name);
+            })
+        };
+        type Yields = std::pin::Pin<Box<dyn Future<Output = ()>>>;
+        // One budget is spent by whoever uses it up.
+        let spend: fn() -> Yields = || {
+            Box::pin(async {
+                for _ in 0..=SETTINGS.task_budget {
+                    crate::consume_budget().await;
+                }
+            })
+        };
+        drop(task("yielded", || Box::pin(yield_now())));
+        drop(task("spent its budget", spend));
+        // Woken by another thread, which a turn looks for as it looks at the OS.
+        let waker = Arc::new(std::sync::Mutex::new(None::<Waker>));
+        let theirs = Arc::clone(&waker);
+        let again = Rc::clone(&ran);
+        drop(spawn_local(std::future::poll_fn(move |cx| {
+            let first = theirs.lock().unwrap().replace(cx.waker().clone()).is_none();
+            if first {
+                return Poll::Pending;
+            }
+            again.borrow_mut().push("woken");
+            Poll::Ready(())
+        })));
+        turn(shard, epoch);
+        assert_eq!(*ran.borrow(), [""; 0]);
+        assert_eq!(polls(shard), 3, "none of them is polled twice in a turn");
+        assert_eq!(shard.prepare_wait(Instant::now), Some(Duration::ZERO));
+        let woken = waker.lock().unwrap().clone().expect("it was polled");
+        thread::spawn(move || woken.wake()).join().unwrap();
+        turn(shard, epoch);
+        assert_eq!(*ran.borrow(), ["woken", "yielded", "spent its budget"]);
+        assert!(shard.is_idle());
+    });
+}
+
+#[test]
+fn an_unconstrained_future_spends_nothing_of_the_tasks_budget() {
+    on_a_shard(|shard, epoch| {
+        let steps = Rc::new(Cell::new(0));
+        let count = Rc::clone(&steps);
+        drop(spawn_local(async move {
+            crate::consume_budget().await;
+            crate::unconstrained(async {
+                for _ in 0..10 * SETTINGS.task_budget {
+                    crate::consume_budget().await;
+                }
+            })
+            .await;
+            let panics = crate::unconstrained(std::future::poll_fn(|_| -> Poll<()> {
+                panic!("and the budget is there again")
+            }));
+            let mut panics = std::pin::pin!(panics);
+            std::future::poll_fn(|cx| {
+                let polled = std::panic::AssertUnwindSafe(|| panics.as_mut().poll(cx));
+                assert!(std::panic::catch_unwind(polled).is_err());
+                Poll::Ready(())
+            })
+            .await;
+            loop {
+                crate::consume_budget().await;
+                count.set(count.get() + 1);
+            }
+        }));
+        turn(shard, epoch);
+        assert_eq!(steps.get(), SETTINGS.task_budget - 1);
+        turn(shard, epoch);
+        assert_eq!(steps.get(), 2 * SETTINGS.task_budget - 1);
+    });
+}
+
+#[test]
 fn the_budget_is_what_the_settings_say_and_ends_with_the_poll() {
     on_a_shard(|shard, epoch| {
         let charged = Rc::new(Cell::new(0));
@@ -240,13 +323,13 @@ fn the_budget_is_what_the_settings_say_and_ends_with_the_poll() {
             }
         }));
         turn(shard, epoch);
-        assert_eq!(charged.get(), 3 * SETTINGS.event_interval);
+        assert_eq!(charged.get(), SETTINGS.task_budget);
         // Outside of a poll nothing is counted.
         for _ in 0..10 {
             budget::charge();
         }
         turn(shard, epoch);
-        assert_eq!(charged.get(), 6 * SETTINGS.event_interval);
+        assert_eq!(charged.get(), 2 * SETTINGS.task_budget);
         shard.end();
     });
 }
@@ -270,7 +353,7 @@ fn the_end_drops_tasks_that_spawn_and_wake_as_they_go() {
         turn(shard, epoch);
         shard.end();
         assert_eq!(shard.shared.live.len(), 0);
-        assert!(current::is_idle());
+        assert!(shard.is_idle());
     });
 }
 

@@ -41,7 +41,7 @@ impl Shard {
     ///
     /// `now` is asked for only before a sleep with a timer armed: what came due while tasks ran must not wait another time.
     pub(super) fn prepare_wait(&self, now: impl FnOnce() -> Instant) -> Option<Duration> {
-        if !current::is_idle() {
+        if !self.is_idle() {
             return Some(Duration::ZERO);
         }
         let nothing_came =
@@ -55,7 +55,12 @@ impl Shard {
         self.timers.borrow().until_next(now)
     }
 
-    /// One turn: what the OS reported, what is due, what others put in, then tasks. `now` is asked for only where a timer is armed.
+    /// Whether no task is to run, neither now nor after the next look at the OS.
+    pub(super) fn is_idle(&self) -> bool {
+        current::is_idle() && self.deferred.borrow().is_empty()
+    }
+
+    /// One turn: what the OS reported, what is due, what others put in, who yielded, then tasks. `now` is asked for only where a timer is armed.
     #[inline]
     pub(super) fn turn(
         &self,
@@ -67,6 +72,7 @@ impl Shard {
         self.publish(events);
         self.fire_timers(now);
         self.take_inbox();
+        self.wake_deferred();
         self.run_tasks();
         // Between this batch and the next wait nothing fetched can name a slot that is reused from here on.
         self.shared.io.release_quarantine();
@@ -131,6 +137,19 @@ impl Shard {
         }
     }
 
+    fn wake_deferred(&self) {
+        if self.deferred.borrow().is_empty() {
+            return;
+        }
+        // They leave the place first: a waker is foreign code, and may yield in its turn.
+        let mut deferred = self.deferred.take();
+        for waker in deferred.drain(..) {
+            self.wake_caught(waker);
+        }
+        deferred.append(&mut self.deferred.borrow_mut());
+        self.deferred.replace(deferred);
+    }
+
     fn run_tasks(&self) {
         let Settings {
             event_interval,
@@ -175,6 +194,7 @@ impl Shard {
         // ORDERING [ended], partner [park-sender]: a sender that this last look at the inbox misses sees that the shard has ended.
         fence(Ordering::SeqCst);
         self.take_inbox();
+        self.wake_deferred();
         // Runnables of tasks that have ended; their drop frees memory and nothing else.
         while current::pop().is_some() {}
         let mut wakers = Vec::new();
