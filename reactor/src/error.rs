@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::{fmt, io};
 
+use crate::JoinError;
+
 /// What is inside the error that ends a wait on a reactor that has shut down.
 #[derive(Debug)]
 struct Gone;
@@ -24,7 +26,8 @@ pub(crate) fn shutdown_error() -> io::Error {
 /// Whether an error says that the reactor has shut down.
 ///
 /// Every wait on a descriptor, and every attempt to register one, ends in this error once the reactor is gone. It is
-/// recognised inside other `io::Error`s that were made from it too.
+/// recognised inside other `io::Error`s that were made from it too, and so is a [`JoinError`] that
+/// [`is_shutdown`](JoinError::is_shutdown).
 ///
 /// # Examples
 ///
@@ -37,7 +40,8 @@ pub(crate) fn shutdown_error() -> io::Error {
 pub fn is_shutdown_error(error: &io::Error) -> bool {
     let mut cause: Option<&(dyn Error + 'static)> = error.get_ref().map(|inner| inner as _);
     while let Some(inner) = cause {
-        if inner.is::<Gone>() {
+        let of_task = inner.downcast_ref::<JoinError>();
+        if inner.is::<Gone>() || of_task.is_some_and(JoinError::is_shutdown) {
             return true;
         }
         // An `io::Error` around another gives the inner one's source as its own, which skips the inner one itself.
