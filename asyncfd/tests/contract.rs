@@ -19,6 +19,7 @@ fn source_of(module: &str) -> Option<String> {
         format!("tests/net/{module}.rs"),
         format!("tests/net/cases/{module}.rs"),
         format!("src/{module}/tests.rs"),
+        format!("src/net/{module}/tests.rs"),
     ];
     homes
         .iter()

@@ -7,8 +7,8 @@
 //!
 //! | readiness is cleared after | for |
 //! |---|---|
-//! | a transfer of `0 < n < len` bytes | TCP reads and writes, Unix-stream writes |
-//! | EAGAIN only | datagrams, `peek`, `accept`, Unix-stream reads (a message that carries descriptors ends a read early) |
+//! | a transfer of `0 < n < len` bytes | TCP reads and writes, Unix-stream writes, pipe writes |
+//! | EAGAIN only | datagrams, `peek`, `accept`, Unix-stream reads (a message that carries descriptors ends a read early), pipe reads (so does a packet) |
 //!
 //! Urgent data and kernel TLS end TCP reads early too; see [`TcpStream::set_short_read_drains`].
 //!
@@ -16,6 +16,12 @@
 //! socket share a thread; elsewhere by the current reactor's placement. What
 //! [`accept`](TcpListener::accept) returns is tried before its first event, and what was just made is
 //! ready for sending.
+//!
+//! # Names
+//!
+//! What connects or binds takes a [`ToSocketAddrs`]: an address, or a name, which is looked up on a
+//! thread that may block, so that a slow resolver holds no shard up. So do
+//! [`lookup_host`] and [`UdpSocket::send_to`].
 //!
 //! # Options
 //!
@@ -63,6 +69,7 @@
 mod datagram;
 mod listener;
 mod operations;
+pub mod pipe;
 mod resolve;
 mod socket;
 mod split;
@@ -81,7 +88,7 @@ use reactor::{Handle, Interest, Placement, Ready, ShardId};
 
 use crate::{AsyncFd, nonblocking};
 
-pub use resolve::ToSocketAddrs;
+pub use resolve::{ToSocketAddrs, lookup_host};
 pub use tcp::{TcpListener, TcpSocket, TcpStream};
 pub use udp::UdpSocket;
 pub use unix::{UnixDatagram, UnixListener, UnixStream};

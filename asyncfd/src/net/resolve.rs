@@ -1,21 +1,35 @@
 //! Addresses to bind and to connect to: given outright, or as a name that somebody has to look up.
 //!
-//! What is given outright costs nothing and waits for nothing. Used by the constructors of `net`;
-//! tests in `tests/net_names.rs`.
+//! What is given outright costs nothing and waits for nothing. A name goes to the reactor's threads
+//! for blocking work, since getaddrinfo(3) takes seconds at times and has no other form: no shard
+//! ever calls it. Used by the constructors of `net`; tested in `resolve/tests.rs`, with resolvers of
+//! the tests' own, and in `tests/net/cases/names.rs`.
 
 #![forbid(unsafe_code)]
 
-use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::{io, option, vec};
+
+use reactor::{JoinError, JoinHandle};
 
 use sealed::{Given, Target};
+
+#[cfg(test)]
+mod tests;
 
 /// What [`net`](crate::net) takes for an address.
 ///
 /// - [`SocketAddr`], [`SocketAddrV4`], [`SocketAddrV6`]
 /// - an address and a port, such as `(Ipv4Addr::LOCALHOST, 80)`
+/// - text: `"127.0.0.1:80"`, `"[::1]:80"`, `"localhost:80"`, or a host and a port, such as
+///   `("localhost", 80)`
 /// - a slice of [`SocketAddr`], of which the first that works is taken
 /// - a reference to one of these
+///
+/// A name is looked up on a thread of the current reactor's that may block, and its addresses are
+/// tried in turn. Nothing is looked up where an address is written out.
 ///
 /// The trait cannot be implemented elsewhere. Same as tokio's.
 pub trait ToSocketAddrs: Given {}
@@ -35,6 +49,8 @@ mod sealed {
     pub enum Target {
         One(SocketAddr),
         Several(Vec<SocketAddr>),
+        /// To be looked up.
+        Name(String, u16),
     }
 
     pub trait Given {
@@ -75,6 +91,78 @@ impl<T: Given + ?Sized> Given for &T {
     }
 }
 
+/// What is written `host:port`: an address outright, or a name.
+impl Given for str {
+    fn target(&self) -> io::Result<Target> {
+        if let Ok(address) = self.parse() {
+            return Ok(Target::One(address));
+        }
+        let (host, port) = self
+            .rsplit_once(':')
+            .ok_or_else(|| invalid("an address is written host:port"))?;
+        let port = port
+            .parse()
+            .map_err(|_| invalid("the port is no number up to 65535"))?;
+        Ok(Target::Name(host.to_owned(), port))
+    }
+}
+
+impl Given for String {
+    fn target(&self) -> io::Result<Target> {
+        (**self).target()
+    }
+}
+
+impl Given for (&str, u16) {
+    fn target(&self) -> io::Result<Target> {
+        let (host, port) = *self;
+        Ok(match host.parse::<IpAddr>() {
+            Ok(address) => Target::One((address, port).into()),
+            Err(_) => Target::Name(host.to_owned(), port),
+        })
+    }
+}
+
+impl Given for (String, u16) {
+    fn target(&self) -> io::Result<Target> {
+        (&*self.0, self.1).target()
+    }
+}
+
+/// Looks a name up, with the system's resolver and on a thread that may block.
+///
+/// What is an address already is returned as it is. Same as tokio's.
+///
+/// # Errors
+///
+/// [`InvalidInput`](io::ErrorKind::InvalidInput) where what is written is neither an address nor a
+/// name and a port; what the resolver said; the shutdown error.
+///
+/// # Panics
+///
+/// When there is no current reactor and a name is to be looked up.
+///
+/// # Cancel safety
+///
+/// Dropping the future gives the question up, if nobody asks it yet.
+///
+/// # Examples
+///
+/// ```
+/// # fn main() -> std::io::Result<()> {
+/// let reactor = reactor::Reactor::builder().shards(1).build()?;
+/// reactor.block_on(async {
+///     for address in asyncfd::net::lookup_host("localhost:80").await? {
+///         assert!(address.ip().is_loopback() && address.port() == 80);
+///     }
+///     Ok(())
+/// })
+/// # }
+/// ```
+pub async fn lookup_host(host: impl ToSocketAddrs) -> io::Result<impl Iterator<Item = SocketAddr>> {
+    resolve(host.target()?, ask_the_system).await
+}
+
 /// Does something with one address after the other until it works, and returns what came of the
 /// last.
 ///
@@ -85,18 +173,14 @@ pub(super) async fn each<R>(
     address: impl ToSocketAddrs,
     attempt: impl AsyncFn(SocketAddr) -> io::Result<R>,
 ) -> io::Result<R> {
-    let addresses = match address.target()? {
-        Target::One(address) => return attempt(address).await,
-        Target::Several(addresses) => addresses,
-    };
-    let mut failure = no_address();
-    for address in addresses {
+    let mut failure = None;
+    for address in resolve(address.target()?, ask_the_system).await? {
         match attempt(address).await {
             Ok(done) => return Ok(done),
-            Err(error) => failure = error,
+            Err(error) => failure = Some(error),
         }
     }
-    Err(failure)
+    Err(failure.unwrap_or_else(no_address))
 }
 
 /// The first address.
@@ -105,15 +189,69 @@ pub(super) async fn each<R>(
 ///
 /// `InvalidInput` when there is none.
 pub(super) async fn first(address: impl ToSocketAddrs) -> io::Result<SocketAddr> {
-    match address.target()? {
-        Target::One(address) => Ok(address),
-        Target::Several(addresses) => addresses.first().copied().ok_or_else(no_address),
+    let mut addresses = resolve(address.target()?, ask_the_system).await?;
+    addresses.next().ok_or_else(no_address)
+}
+
+/// The addresses of a target. `look_up` is what asks for a name's, on a thread that may block.
+async fn resolve<F>(target: Target, look_up: F) -> io::Result<Addresses>
+where
+    F: FnOnce(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + 'static,
+{
+    Ok(match target {
+        Target::One(address) => Addresses::One(Some(address).into_iter()),
+        Target::Several(addresses) => Addresses::Several(addresses.into_iter()),
+        Target::Name(host, port) => {
+            let job = reactor::spawn_blocking(move || look_up(&host, port));
+            let job = AbortOnDrop(job);
+            Addresses::Several(job.await??.into_iter())
+        }
+    })
+}
+
+fn ask_the_system(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    Ok(std::net::ToSocketAddrs::to_socket_addrs(&(host, port))?.collect())
+}
+
+/// What was found. One address, which is the rule, takes no allocation.
+enum Addresses {
+    One(option::IntoIter<SocketAddr>),
+    Several(vec::IntoIter<SocketAddr>),
+}
+
+impl Iterator for Addresses {
+    type Item = SocketAddr;
+
+    fn next(&mut self) -> Option<SocketAddr> {
+        match self {
+            Self::One(one) => one.next(),
+            Self::Several(several) => several.next(),
+        }
+    }
+}
+
+/// Keeps a question that nobody waits for any more from being asked, if it still stands in the
+/// queue.
+struct AbortOnDrop<T>(JoinHandle<T>);
+
+impl<T> Future for AbortOnDrop<T> {
+    type Output = Result<T, JoinError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(cx)
+    }
+}
+
+impl<T> Drop for AbortOnDrop<T> {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 
 fn no_address() -> io::Error {
-    io::Error::new(
-        io::ErrorKind::InvalidInput,
-        "there is no address among what was given",
-    )
+    invalid("there is no address among what was given")
+}
+
+fn invalid(what: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, what)
 }

@@ -7,9 +7,7 @@
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::SocketAddr;
-use std::os::fd::AsFd;
-#[cfg(target_vendor = "apple")]
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::SocketAddr as UnixAddr;
 
 use rustix::net::{RecvFlags, SendFlags};
@@ -91,6 +89,19 @@ pub(crate) fn given<S: std::ops::Deref<Target = [u8]>>(slices: &[S]) -> usize {
         .fold(0, |sum, slice| sum.saturating_add(slice.len()))
 }
 
+/// A pipe, non-blocking and closed on exec: what is read from, and what is written to.
+pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    #[cfg(not(target_vendor = "apple"))]
+    return Ok(rustix::pipe::pipe_with(
+        rustix::pipe::PipeFlags::NONBLOCK | rustix::pipe::PipeFlags::CLOEXEC,
+    )?);
+    #[cfg(target_vendor = "apple")]
+    {
+        let (reader, writer) = rustix::pipe::pipe()?;
+        Ok((set_flags(reader)?, set_flags(writer)?))
+    }
+}
+
 /// Makes a socket that is non-blocking and closed on exec from birth.
 pub(crate) fn stream_socket(domain: Domain, protocol: Option<Protocol>) -> io::Result<Socket> {
     #[cfg(not(target_vendor = "apple"))]
@@ -168,7 +179,8 @@ pub(crate) fn accept_unix(
 const ACCEPT_FLAGS: rustix::net::SocketFlags =
     rustix::net::SocketFlags::NONBLOCK.union(rustix::net::SocketFlags::CLOEXEC);
 
-/// There is no accept4(2) here, so another thread may fork before this and leak the socket.
+/// There is no accept4(2) here, so another thread may fork before this and leak the
+/// descriptor.
 #[cfg(target_vendor = "apple")]
 fn set_flags(socket: OwnedFd) -> io::Result<OwnedFd> {
     rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;

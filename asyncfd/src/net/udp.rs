@@ -28,15 +28,13 @@ use crate::AsyncFd;
 /// # Examples
 ///
 /// ```
-/// use std::net::Ipv4Addr;
-///
 /// use asyncfd::net::UdpSocket;
 ///
 /// # fn main() -> std::io::Result<()> {
 /// let reactor = reactor::Reactor::builder().shards(1).build()?;
 /// reactor.block_on(async {
-///     let server = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-///     let client = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+///     let server = UdpSocket::bind("127.0.0.1:0").await?;
+///     let client = UdpSocket::bind("127.0.0.1:0").await?;
 ///     client.connect(server.local_addr()?).await?;
 ///     client.send(b"hello").await?;
 ///

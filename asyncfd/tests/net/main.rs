@@ -15,6 +15,8 @@
 mod common;
 
 mod datagrams;
+mod every_type;
 mod incoming;
 mod ours;
+mod pipe_ends;
 mod tokio;

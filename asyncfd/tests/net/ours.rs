@@ -3,9 +3,15 @@
 pub(crate) mod side {
     pub(crate) use crate::common::run;
     pub(crate) use asyncfd::Interest;
-    pub(crate) use asyncfd::net::{UdpSocket, UnixDatagram};
+    pub(crate) use asyncfd::net::{
+        TcpListener, TcpSocket, TcpStream, UdpSocket, UnixDatagram, lookup_host, pipe,
+    };
 }
 
+#[path = "cases/names.rs"]
+mod names;
+#[path = "cases/pipe.rs"]
+mod pipe;
 #[path = "cases/udp.rs"]
 mod udp;
 #[path = "cases/unix_datagram.rs"]

@@ -4,7 +4,10 @@ pub(crate) mod side {
     use std::future::Future;
 
     pub(crate) use ::tokio::io::Interest;
-    pub(crate) use ::tokio::net::{UdpSocket, UnixDatagram};
+    pub(crate) use ::tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    pub(crate) use ::tokio::net::{
+        TcpListener, TcpSocket, TcpStream, UdpSocket, UnixDatagram, lookup_host, unix::pipe,
+    };
 
     use crate::common::support::DEADLINE;
 
@@ -25,6 +28,10 @@ pub(crate) mod side {
     }
 }
 
+#[path = "cases/names.rs"]
+mod names;
+#[path = "cases/pipe.rs"]
+mod pipe;
 #[path = "cases/udp.rs"]
 mod udp;
 #[path = "cases/unix_datagram.rs"]

@@ -24,14 +24,12 @@ use crate::net::{attach, sys};
 /// # Examples
 ///
 /// ```
-/// use std::net::Ipv4Addr;
-///
 /// use asyncfd::net::{TcpListener, TcpStream};
 ///
 /// # fn main() -> std::io::Result<()> {
 /// let reactor = reactor::Reactor::builder().shards(1).build()?;
 /// reactor.block_on(async {
-///     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+///     let listener = TcpListener::bind("127.0.0.1:0").await?;
 ///     let client = TcpStream::connect(listener.local_addr()?).await?;
 ///     let (server, _) = listener.accept().await?;
 ///     client.write_all(b"hello").await?;
@@ -55,7 +53,7 @@ impl TcpListener {
     ///
     /// # Errors
     ///
-    /// Those of socket(2), bind(2), listen(2) and of registering.
+    /// Those of looking a name up, of socket(2), bind(2), listen(2) and of registering.
     ///
     /// # Panics
     ///

@@ -34,14 +34,15 @@ pub struct TcpStream {
 }
 
 impl TcpStream {
-    /// Connects to `address`: to the first that answers, where there are several.
+    /// Connects to `address`: to the first that answers, where there are several, or where it is a
+    /// name with several.
     ///
     /// For options that have to be set before, set up a [`TcpSocket`].
     ///
     /// # Errors
     ///
-    /// Those of socket(2), of connecting (ECONNREFUSED, ETIMEDOUT) and of registering; the shutdown
-    /// error. Of several addresses, what came of the last.
+    /// Those of looking the name up, of socket(2), of connecting (ECONNREFUSED, ETIMEDOUT) and of
+    /// registering; the shutdown error. Of several addresses, what came of the last.
     ///
     /// # Panics
     ///
