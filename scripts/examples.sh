@@ -1,0 +1,265 @@
+#!/usr/bin/env bash
+# Runs each example of asyncfd/examples/ against clients that are not ours: nc, curl and Python. What
+# they get is compared byte for byte, and each server has to end in order at SIGTERM or SIGINT.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+usage() {
+	cat <<'EOT'
+Usage: scripts/examples.sh [--no-build] [EXAMPLE...]
+  EXAMPLE     chat, proxy, udp_echo, unix_service, timeouts, counters; all unless some are named
+  --no-build  use what is built already
+  -h, --help  this text
+Needs nc (of netcat-openbsd), curl and python3. Nothing is waited for longer than 20 seconds.
+EOT
+}
+
+build=yes examples=()
+for argument in "$@"; do
+	case $argument in
+	-h | --help) usage && exit 0 ;;
+	--no-build) build=no ;;
+	chat | proxy | udp_echo | unix_service | timeouts | counters) examples+=("$argument") ;;
+	*) echo "error: no example '$argument'; try --help" >&2 && exit 2 ;;
+	esac
+done
+((${#examples[@]} > 0)) || examples=(chat proxy udp_echo unix_service timeouts counters)
+
+for needed in nc:netcat-openbsd curl:curl python3:python3; do
+	command -v "${needed%:*}" >/dev/null || {
+		echo "error: ${needed%:*} is needed: install the package '${needed#*:}'" >&2
+		exit 1
+	}
+done
+nc -h 2>&1 | grep -q OpenBSD || { echo "error: nc has to be that of the package 'netcat-openbsd'" >&2 && exit 1; }
+
+readonly PATIENCE=20
+scratch=$(mktemp -d)
+pids=()
+
+# Whatever happens, nothing that was started here outlives the script.
+finish() {
+	((${#pids[@]} == 0)) || kill -KILL "${pids[@]}" 2>/dev/null || true
+	rm -rf "$scratch"
+}
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+die() {
+	echo "error: $*" >&2
+	tail -n 20 "$scratch"/*.err >&2 2>/dev/null || true
+	exit 1
+}
+
+# until_true WHAT COMMAND...: waits until the command succeeds.
+until_true() {
+	local what=$1 deadline=$((SECONDS + PATIENCE))
+	shift
+	until "$@"; do
+		((SECONDS < deadline)) || die "waited in vain for $what"
+		sleep 0.02
+	done
+}
+
+# gone PID: whether it has ended.
+gone() {
+	! kill -0 "$1" 2>/dev/null
+}
+
+# same WHAT EXPECTED FILE: the file holds these bytes and no others.
+same() {
+	printf '%b' "$2" | cmp - "$3" >&2 || {
+		echo "expected:" >&2 && printf '%b' "$2" | head -c 300 >&2
+		echo "came:" >&2 && head -c 300 "$3" >&2
+		die "$1"
+	}
+}
+
+# start EXAMPLE ARGUMENTS...: sets server, addr and port once it listens.
+start() {
+	local name=$1
+	shift
+	echo "+ $name $*" >&2
+	: >"$scratch/server.out"
+	"$bin/$name" "$@" >"$scratch/server.out" 2>"$scratch/server.err" </dev/null &
+	server=$!
+	pids+=("$server")
+	until_true "$name to listen" grep -q '^listening on ' "$scratch/server.out"
+	addr=$(sed -n 's/^listening on //p' "$scratch/server.out")
+	port=${addr##*:}
+}
+
+# stop SIGNAL: a server that is asked to end does so with 0, and does not wait for clients that are idle.
+stop() {
+	local status=0 began=$SECONDS
+	kill -s "$1" "$server"
+	until_true "the end after SIG$1" gone "$server"
+	wait "$server" || status=$?
+	((status == 0)) || die "it ended with $status after SIG$1"
+	((SECONDS - began < 4)) || die "it took $((SECONDS - began)) s to end"
+}
+
+# member NAME: joins the chat. What is written to descriptor NAME is said, what is heard is in NAME.out.
+member() {
+	: >"$scratch/$1.err"
+	mkfifo "$scratch/$1"
+	nc -v -N 127.0.0.1 "$port" <"$scratch/$1" >"$scratch/$1.out" 2>"$scratch/$1.err" &
+	pids+=("$!")
+	exec {fd}>"$scratch/$1"
+	until_true "$1 to connect" grep -q succeeded "$scratch/$1.err"
+}
+
+chat() {
+	local ann bob fd
+	start chat 127.0.0.1:0
+	member ann && ann=$fd
+	member bob && bob=$fd
+	until_true "bob's coming" grep -q '^\* 2 came$' "$scratch/ann.out"
+	# A line in two pieces, and two lines in one.
+	printf 'hel' >&"$bob"
+	printf 'lo\nagain\n' >&"$bob"
+	until_true "bob's second line" grep -q '^2: again$' "$scratch/ann.out"
+	echo 'hi bob' >&"$ann"
+	until_true "ann's line" grep -q '^1: hi bob$' "$scratch/bob.out"
+	exec {bob}>&-
+	until_true "bob's leaving" grep -q '^\* 2 left$' "$scratch/ann.out"
+	stop TERM
+	exec {ann}>&-
+	same 'what ann heard' '* 2 came\n2: hello\n2: again\n* 2 left\n' "$scratch/ann.out"
+	same 'what bob heard, none of it his own' '1: hi bob\n' "$scratch/bob.out"
+}
+
+proxy() {
+	local web web_pid file status=0 wanted=()
+	mkdir "$scratch/www"
+	head -c 3000000 /dev/urandom >"$scratch/www/large"
+	echo hello >"$scratch/www/small"
+	: >"$scratch/web.out"
+	python3 -u -m http.server 0 --bind 127.0.0.1 --directory "$scratch/www" >"$scratch/web.out" 2>"$scratch/web.err" &
+	web_pid=$!
+	pids+=("$web_pid")
+	until_true 'the web server' grep -q ' port ' "$scratch/web.out"
+	web=$(sed -n 's/.* port \([0-9]*\).*/\1/p' "$scratch/web.out")
+	start proxy 127.0.0.1:0 "127.0.0.1:$web"
+	for file in {1..20}; do
+		wanted+=(--output "$scratch/large.$file" "http://$addr/large")
+	done
+	curl --no-progress-meter --fail --max-time "$PATIENCE" --parallel --parallel-max 8 "${wanted[@]}" || die "curl failed"
+	for file in {1..20}; do
+		cmp "$scratch/www/large" "$scratch/large.$file" || die "download $file came changed"
+	done
+	# An upstream that is not there costs its own clients their connections, and nobody else's.
+	kill "$web_pid"
+	until_true 'the web server to end' gone "$web_pid"
+	curl --silent --max-time "$PATIENCE" "http://$addr/small" >/dev/null || status=$?
+	((status != 0 && status != 28)) || die "curl ended with $status and no upstream"
+	gone "$server" && die "the proxy ended with its upstream"
+	stop INT
+	# An end of the stream is passed on by itself: this server answers only once it has seen it.
+	: >"$scratch/end.out"
+	python3 -u - >"$scratch/end.out" 2>"$scratch/end.err" <<'EOT' &
+import socket
+listener = socket.create_server(("127.0.0.1", 0))
+print("port", listener.getsockname()[1])
+client, _ = listener.accept()
+client.sendall(b"".join(iter(lambda: client.recv(4096), b""))[::-1])
+EOT
+	pids+=("$!")
+	until_true 'the upstream' grep -q '^port ' "$scratch/end.out"
+	start proxy 127.0.0.1:0 "127.0.0.1:$(sed -n 's/^port //p' "$scratch/end.out")"
+	printf 'olleh' | timeout "$PATIENCE" nc -N 127.0.0.1 "$port" >"$scratch/answer" || die "no answer to a closed half"
+	same 'what nc got' 'hello' "$scratch/answer"
+	stop TERM
+}
+
+udp_echo() {
+	start udp_echo 127.0.0.1:0
+	timeout "$PATIENCE" python3 - "$port" <<'EOT' || die "datagrams came back changed, or not at all"
+import os, socket, sys
+server = ("127.0.0.1", int(sys.argv[1]))
+clients = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(3)]
+for round in range(50):
+    sent = [os.urandom(size) for size in (0, 1, 1472, 9000 + round, 60000)]
+    for client in clients:
+        client.settimeout(5)
+        for message in sent:
+            client.sendto(message, server)
+            came, peer = client.recvfrom(65536)
+            assert (came, peer) == (message, server), (len(message), len(came), peer)
+EOT
+	stop TERM
+}
+
+unix_service() {
+	local path=$scratch/service.sock
+	start unix_service "$path"
+	printf 'ping\nwhat\nping\n' | timeout "$PATIENCE" nc -N -U "$path" >"$scratch/answer"
+	same 'what nc got' 'pong\ncommands: ping, uptime, stats\npong\n' "$scratch/answer"
+	timeout "$PATIENCE" python3 - "$path" <<'EOT' || die "the service answered otherwise"
+import re, socket, sys
+with socket.socket(socket.AF_UNIX) as client:
+    client.settimeout(5)
+    client.connect(sys.argv[1])
+    lines = client.makefile("rb")
+    for piece in (b"pi", b"ng\nupt", b"ime\nstats\n"):
+        client.sendall(piece)
+    assert lines.readline() == b"pong\n"
+    assert re.fullmatch(rb"\d+ s\n", lines.readline())
+    assert re.fullmatch(rb"shard 0: \d+ descriptors, \d+ tasks, \d+ polls\n", lines.readline())
+    client.sendall(b"x" * 64)
+    assert lines.readline() == b"", "a line without end ends the connection"
+EOT
+	# One that was killed leaves its socket behind, which the next one takes over; one that ends in order does not.
+	kill -KILL "$server"
+	wait "$server" 2>/dev/null || true
+	[[ -S $path ]] || die "nothing was left behind to be taken over"
+	start unix_service "$path"
+	printf 'ping\n' | timeout "$PATIENCE" nc -N -U "$path" >"$scratch/answer"
+	same 'what nc got' 'pong\n' "$scratch/answer"
+	stop INT
+	[[ ! -e $path ]] || die "the socket is still there"
+}
+
+timeouts() {
+	local began
+	start timeouts 127.0.0.1:0 300
+	began=$(date +%s%N)
+	printf 'hello\n' | timeout "$PATIENCE" nc 127.0.0.1 "$port" >"$scratch/answer"
+	(($(date +%s%N) - began >= 300000000)) || die "the connection ended before its time"
+	same 'what the idle client got' 'hello\ntimeout\n' "$scratch/answer"
+	# One that keeps sending is served for longer than the timeout.
+	for line in {1..8}; do
+		echo "$line"
+		sleep 0.1
+	done | timeout "$PATIENCE" nc -N 127.0.0.1 "$port" >"$scratch/answer"
+	same 'what the busy client got' '1\n2\n3\n4\n5\n6\n7\n8\n' "$scratch/answer"
+	stop TERM
+}
+
+counters() {
+	local client clients=()
+	start counters 127.0.0.1:0
+	for client in {1..30}; do
+		printf 'incr\nincr\nincr\nincr\nincr\n' |
+			timeout "$PATIENCE" nc -N 127.0.0.1 "$port" >"$scratch/answer.$client" &
+		clients+=("$!")
+	done
+	wait "${clients[@]}"
+	for client in {1..30}; do
+		(($(wc -l <"$scratch/answer.$client") == 5)) || die "client $client got no five answers"
+	done
+	printf 'total\n' | timeout "$PATIENCE" nc -N 127.0.0.1 "$port" >"$scratch/answer"
+	same 'the sum over all shards' '150\n' "$scratch/answer"
+	stop INT
+}
+
+if [[ $build == yes ]]; then
+	echo "+ cargo build --locked --package shard-asyncfd --examples" >&2
+	cargo build --locked --package shard-asyncfd --examples
+fi
+bin=${CARGO_TARGET_DIR:-target}/debug/examples
+for example in "${examples[@]}"; do
+	"$example"
+done
+echo "examples: ${examples[*]} served their clients and ended in order"
