@@ -6,7 +6,7 @@
 //! Held still: the baton is the same code for all, without any I/O. `same thread` has both tasks on
 //! one shard, or one current-thread runtime. `other thread` has them on two shards, or two
 //! current-thread runtimes, pinned to two CPUs where there are two: each hand-over then wakes a
-//! sleeping thread. tokio's multi-thread runtime stands beside it as the usual way to have two threads, but its
+//! sleeping thread, unless it busy polls (it never sleeps then, and takes its whole CPU). tokio's multi-thread runtime stands beside it as the usual way to have two threads, but its
 //! scheduler is free to run both tasks on one worker, and mostly does.
 //!
 //! Noise looks like this: on the same thread a few percent. On another thread the kernel's wake-up
@@ -23,7 +23,8 @@ use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use support::{TokioThread, cpus, criterion, on_shard, reactor, run_on, shard};
+use reactor::Reactor;
+use support::{TokioThread, cpus, criterion, on_shard, reactor, run_on, shard, started};
 
 /// Says whose turn it is, and keeps the waker of whoever waits for it.
 struct Baton {
@@ -107,17 +108,25 @@ fn same_thread(c: &mut Criterion) {
 fn other_thread(c: &mut Criterion) {
     let mut group = c.benchmark_group("wake_other_thread");
 
-    let reactor = reactor(2);
-    group.bench_function("here", |b| {
-        b.iter_custom(|rounds| {
-            let baton = Baton::new();
-            let second = Arc::clone(&baton);
-            let handle = reactor.handle();
-            drop(handle.spawn_on(shard(handle, 1), move || second.play(1, rounds)));
-            on_shard(&reactor, move || baton.play(0, rounds))
+    for (name, busy_poll) in [
+        ("here", Duration::ZERO),
+        ("here, busy polling", Duration::from_micros(200)),
+    ] {
+        let reactor = started(Reactor::builder().shards(2).busy_poll(busy_poll));
+        group.bench_function(name, |b| {
+            b.iter_custom(|rounds| {
+                let baton = Baton::new();
+                let second = Arc::clone(&baton);
+                let handle = reactor.handle();
+                drop(handle.spawn_on(shard(handle, 1), move || second.play(1, rounds)));
+                on_shard(&reactor, move || baton.play(0, rounds))
+            });
         });
-    });
-    drop(reactor);
+        let metrics = reactor.handle().metrics();
+        let notifies = metrics.total(|shard| shard.notifies);
+        let wakes = metrics.total(|shard| shard.remote_wakes_sent);
+        eprintln!("{name}: {notifies} eventfd writes for {wakes} wakes by the other shard");
+    }
 
     let threads = cpus(2)
         .into_iter()

@@ -68,6 +68,7 @@ impl Builder {
                 events_per_poll: 1024,
                 event_interval: 61,
                 task_budget: 128,
+                busy_poll: Duration::ZERO,
             },
         }
     }
@@ -169,6 +170,33 @@ impl Builder {
     /// Must not be 0.
     pub fn task_budget(mut self, units: u32) -> Self {
         self.settings.task_budget = units;
+        self
+    }
+
+    /// How long a shard without work goes on looking at the OS before it sleeps. Default: zero, so that it sleeps at once.
+    ///
+    /// A message that comes within that time is served without the kernel's waking of a thread (some microseconds, more where the CPU went to sleep
+    /// as well), and a wake or spawn from another thread makes no system call. The price is the CPU: a shard whose traffic has no gap as
+    /// long as this takes all of it. So it pays where each shard has a CPU of its own, latency matters more than power, and
+    /// messages come somewhat more often than once in this time; 50 to 200 microseconds are usual. It does harm where shards share CPUs with each
+    /// other or with anybody else, or live under a CPU quota. [`ShardMetrics::spins`](crate::ShardMetrics::spins) against
+    /// [`waits`](crate::ShardMetrics::waits) tells how it goes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let reactor = reactor::Reactor::builder()
+    ///     .shards(1)
+    ///     .busy_poll(Duration::from_micros(50))
+    ///     .build()?;
+    /// reactor.block_on(reactor.handle().spawn(async {}))?;
+    /// assert!(reactor.handle().metrics().total(|shard| shard.spins) > 0);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn busy_poll(mut self, time: Duration) -> Self {
+        self.settings.busy_poll = time;
         self
     }
 

@@ -44,6 +44,7 @@ impl Counter {
 pub(crate) struct ShardCounters {
     pub(crate) turns: Counter,
     pub(crate) waits: Counter,
+    pub(crate) spins: Counter,
     pub(crate) events: Counter,
     pub(crate) stale_events: Counter,
     pub(crate) polls: Counter,
@@ -111,6 +112,8 @@ pub struct ShardMetrics {
     pub turns: u64,
     /// Turns that may have slept in the kernel, because nothing was left to run.
     pub waits: u64,
+    /// Turns that looked at the OS rather than sleep, because of [`Builder::busy_poll`](crate::Builder::busy_poll).
+    pub spins: u64,
     /// Readiness events published.
     pub events: u64,
     /// Events dropped because their registration was gone.

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use benches::pin::{Pin, pin_current};
 use criterion::Criterion;
-use reactor::{Handle, Pinning, Reactor, ShardId};
+use reactor::{Builder, Handle, Pinning, Reactor, ShardId};
 
 /// Enough for intervals of a few percent on a quiet machine, in about a minute per bench.
 pub(crate) fn criterion() -> Criterion {
@@ -33,8 +33,12 @@ pub(crate) fn cpus(threads: usize) -> Vec<Option<usize>> {
 
 /// A reactor of `shards` shards, each on its own CPU as far as there are any.
 pub(crate) fn reactor(shards: usize) -> Reactor {
-    let reactor = Reactor::builder()
-        .shards(shards)
+    started(Reactor::builder().shards(shards))
+}
+
+/// Builds it, with each shard pinned.
+pub(crate) fn started(builder: Builder) -> Reactor {
+    let reactor = builder
         .pinning(Pinning::Auto)
         .build()
         .expect("a reactor starts");

@@ -9,6 +9,7 @@ pub(crate) mod current;
 pub(crate) mod inbox;
 pub(crate) mod live;
 pub(crate) mod parker;
+mod spin;
 mod turn;
 
 #[cfg(test)]
@@ -18,6 +19,7 @@ use std::cell::RefCell;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::task::Waker;
+use std::time::Duration;
 
 use crossbeam_channel::Receiver;
 use crossbeam_utils::CachePadded;
@@ -30,6 +32,7 @@ use crate::shard::backlog::Backlog;
 use crate::shard::inbox::{Command, Inbox};
 use crate::shard::live::{LiveTasks, Remaining};
 use crate::shard::parker::Parker;
+use crate::shard::spin::Spin;
 use crate::shutdown::Lifecycle;
 use crate::sync::{AtomicBool, Ordering};
 use crate::task::{Runnable, Schedule, TaskRef};
@@ -193,6 +196,7 @@ impl ShardShared {
             tasks: self.live.len() as u64,
             turns: self.counters.turns.get(),
             waits: self.counters.waits.get(),
+            spins: self.counters.spins.get(),
             events: self.counters.events.get(),
             stale_events: self.counters.stale_events.get(),
             polls: self.counters.polls.get(),
@@ -278,6 +282,7 @@ pub(crate) struct Shard {
     backlog: RefCell<Backlog>,
     /// Tasks that yielded: woken after the next look at the OS.
     deferred: RefCell<Vec<Waker>>,
+    spin: Spin,
     settings: Settings,
 }
 
@@ -287,6 +292,7 @@ pub(crate) struct Settings {
     pub(crate) events_per_poll: usize,
     pub(crate) event_interval: u32,
     pub(crate) task_budget: u32,
+    pub(crate) busy_poll: Duration,
 }
 
 impl Shard {
@@ -305,6 +311,7 @@ impl Shard {
             expired: RefCell::default(),
             backlog: RefCell::default(),
             deferred: RefCell::default(),
+            spin: Spin::new(settings.busy_poll),
             settings,
         }
     }

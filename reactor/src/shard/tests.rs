@@ -13,7 +13,7 @@ use crate::handle::Handle;
 use crate::hooks::Hooks;
 use crate::io::ShardIo;
 use crate::placement::Placement;
-use crate::shard::parker::Parker;
+use crate::shard::parker::{Parker, Unpark};
 use crate::shard::{Settings, Shard, ShardId, ShardRef, ShardShared, current};
 use crate::shutdown::Lifecycle;
 use crate::task::{SpawnSite, spawn_here};
@@ -24,14 +24,19 @@ const SETTINGS: Settings = Settings {
     events_per_poll: 16,
     event_interval: 4,
     task_budget: 3,
+    busy_poll: Duration::ZERO,
 };
 
 /// Makes the calling thread a shard that nobody drives, for the length of `test`.
 fn on_a_shard(test: impl FnOnce(&Shard, Instant) + Send + 'static) {
+    on_a_shard_with(SETTINGS, test);
+}
+
+fn on_a_shard_with(settings: Settings, test: impl FnOnce(&Shard, Instant) + Send + 'static) {
     let body = move || {
         let clock = Clock::start();
         let epoch = clock.epoch();
-        let (_driver, registry, notifier) = Driver::new(SETTINGS.events_per_poll, &clock).unwrap();
+        let (_driver, registry, notifier) = Driver::new(settings.events_per_poll, &clock).unwrap();
         let parker = Arc::new(Parker::new(notifier));
         let io = ShardIo::new(0, registry, Arc::clone(&parker));
         let lifecycle = Arc::new(Lifecycle::default());
@@ -56,7 +61,7 @@ fn on_a_shard(test: impl FnOnce(&Shard, Instant) + Send + 'static) {
             Arc::clone(&lifecycle),
             BlockingPool::new(pool, lifecycle),
         );
-        let shard = Rc::new(Shard::new(shared, handle, commands, SETTINGS));
+        let shard = Rc::new(Shard::new(shared, handle, commands, settings));
         current::set(Rc::clone(&shard));
         test(&shard, epoch);
     };
@@ -169,6 +174,54 @@ fn a_wait_does_not_block_while_something_is_left_to_run() {
             shard.prepare_wait(Instant::now),
             Some(Duration::ZERO),
             "a stop is not slept over"
+        );
+    });
+}
+
+#[test]
+fn a_shard_that_spins_sleeps_after_so_much_time_without_work_and_until_then_costs_nobody_an_eventfd()
+ {
+    const BUDGET: Duration = Duration::from_micros(50);
+    let settings = Settings {
+        busy_poll: BUDGET,
+        ..SETTINGS
+    };
+    on_a_shard_with(settings, |shard, epoch| {
+        let parker = shard.shared.inbox.parker();
+        let counted = || {
+            let counters = &shard.shared.counters;
+            (counters.spins.get(), counters.waits.get())
+        };
+        let mut start = epoch;
+        for round in 0..3 {
+            // Work, after which the time begins anew.
+            drop(spawn_local(async {}));
+            turn(shard, start);
+            let (spins, waits) = counted();
+            for part in 0..4 {
+                let now = start + BUDGET / 4 * part;
+                assert_eq!(shard.prepare_wait(|| now), Some(Duration::ZERO));
+                assert_eq!(parker.unpark(), Unpark::Coalesced);
+                parker.awake();
+                turn(shard, now);
+            }
+            assert_eq!(counted(), (spins + 4, waits), "round {round}");
+            assert_eq!(shard.prepare_wait(|| start + BUDGET), None);
+            assert_eq!(parker.unpark(), Unpark::Notified);
+            parker.awake();
+            turn(shard, start + BUDGET);
+            // Nothing was done since: it sleeps at once.
+            assert_eq!(shard.prepare_wait(|| start + BUDGET), None);
+            parker.awake();
+            assert_eq!(counted(), (spins + 4, waits + 2), "round {round}");
+            start += 2 * BUDGET;
+        }
+        shard.shared.stop();
+        turn(shard, start);
+        assert_eq!(
+            shard.prepare_wait(|| start),
+            Some(Duration::ZERO),
+            "stopped"
         );
     });
 }

@@ -39,9 +39,16 @@ pub(crate) fn run(shard: &Rc<Shard>, driver: &mut Driver) -> io::Result<()> {
 impl Shard {
     /// Decides how long the driver may wait: not at all while something is left to run, else until the next timer or event.
     ///
-    /// `now` is asked for only before a sleep with a timer armed: what came due while tasks ran must not wait another time.
-    pub(super) fn prepare_wait(&self, now: impl FnOnce() -> Instant) -> Option<Duration> {
+    /// `now` is asked for only before a sleep with a timer armed (what came due while tasks ran must not wait another time) and where
+    /// the shard spins.
+    pub(super) fn prepare_wait(&self, now: impl Fn() -> Instant) -> Option<Duration> {
         if !self.is_idle() {
+            return Some(Duration::ZERO);
+        }
+        let counters = &self.shared.counters;
+        let done = counters.polls.get().wrapping_add(counters.events.get());
+        if self.spin.goes_on(done, &now) {
+            counters.spins.add_own(1);
             return Some(Duration::ZERO);
         }
         let nothing_came =
@@ -51,7 +58,7 @@ impl Shard {
         if !nothing_came {
             return Some(Duration::ZERO);
         }
-        self.shared.counters.waits.add_own(1);
+        counters.waits.add_own(1);
         self.timers.borrow().until_next(now)
     }
 
