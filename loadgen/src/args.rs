@@ -63,6 +63,12 @@ pub enum Command {
     Calibrate(CalibrateArgs),
     /// Compare two contenders: the ratio B/A of each metric with its 95% confidence interval
     Compare(CompareArgs),
+    /// Print completions for a shell, or with `man` the manual page
+    Completions {
+        /// For what
+        #[arg(value_enum)]
+        what: CompletionsFor,
+    },
     /// The embedded echo server of a run; ends when its standard input closes.
     #[command(name = crate::embedded::SUBCOMMAND, hide = true)]
     EmbeddedServer(EmbeddedArgs),
@@ -193,6 +199,11 @@ pub struct RunArgs {
     #[arg(short = 'o', long = "output", value_name = "FILE")]
     pub outputs: Vec<PathBuf>,
 
+    /// TOML file with any of these flags as keys (connections = 9000, slo = "p99<5ms", target = "HOST:PORT"); what is on the command
+    /// line wins
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
     /// Show no progress
     #[arg(short = 'q', long)]
     pub quiet: bool,
@@ -299,6 +310,23 @@ pub enum Format {
     Json,
     /// For spreadsheets: the figures and the time series as a table
     Csv,
+}
+
+/// What `completions` prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CompletionsFor {
+    /// source <(loadgen completions bash)
+    Bash,
+    /// eval (loadgen completions elvish | slurp)
+    Elvish,
+    /// loadgen completions fish | source
+    Fish,
+    /// loadgen completions powershell | Out-String | Invoke-Expression
+    Powershell,
+    /// source <(loadgen completions zsh)
+    Zsh,
+    /// loadgen completions man | man -l -
+    Man,
 }
 
 /// How a result is printed that has no columns.

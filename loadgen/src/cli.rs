@@ -2,20 +2,25 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
-use crate::args::{Cli, Command};
+use crate::args::Command;
 use crate::run::Refusal;
-use crate::{calibrate, compare, embedded, run};
+use crate::{calibrate, compare, completions, config, embedded, output, run};
 
 /// Runs the program. clap ends the process on arguments it cannot read, with code 2, and after `--help`.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match config::parse() {
+        Ok(cli) => cli,
+        Err(refusal) => return ended(Err(refusal)),
+    };
     let command = std::env::args().collect();
     match cli.command {
         Some(Command::Calibrate(args)) => ended(calibrate::run(&args, command)),
         Some(Command::Compare(args)) => ended(compare::run(&args).map(|()| 0)),
+        Some(Command::Completions { what }) => match output::print(&completions::render(what)) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&format!("standard output: {error}"), 1),
+        },
         Some(Command::EmbeddedServer(args)) => match embedded::serve(&args) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&format!("embedded server: {error}"), 1),

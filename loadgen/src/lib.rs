@@ -19,7 +19,7 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`args`], [`cli`], [`run`], `session`, `target` | the command line, and a run from there to the exit code |
+//! | [`args`], `config`, [`completions`], [`cli`], [`run`], `session`, `target` | the command line, and a run from there to the exit code |
 //! | `plan`, `control`, `conduct`, `conclude` | a run as data; how the threads speak; the main thread; the verdict |
 //! | `shard`, `supervise`, `ramp`, `churn`, `dispatch`, `connection`, [`bad_client`], `link`, `news` | what runs on a shard |
 //! | `transport`, `scratch`, [`sources`] | the three I/O surfaces, shared buffers, source addresses |
@@ -38,8 +38,10 @@ mod churn;
 pub mod cli;
 pub mod clock;
 pub mod compare;
+pub mod completions;
 mod conclude;
 mod conduct;
+mod config;
 mod connection;
 mod control;
 mod cpu;

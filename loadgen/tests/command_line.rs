@@ -144,3 +144,49 @@ fn two_files_of_rounds_compare() {
         fs::remove_file(file).expect("ours");
     }
 }
+
+/// Runs a checker that this machine may not have.
+fn check(program: &str, args: &[&str]) -> Option<std::process::Output> {
+    match std::process::Command::new(program).args(args).output() {
+        Ok(output) => Some(output),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => panic!("{program}: {error}"),
+    }
+}
+
+#[test]
+fn completions_and_manual_are_what_their_readers_take() {
+    for (what, program, args) in [
+        ("bash", "bash", &["-n"][..]),
+        ("zsh", "zsh", &["-n"]),
+        ("fish", "fish", &["--no-execute"]),
+        ("man", "man", &["--warnings", "-E", "UTF-8", "-l", "-Tutf8"]),
+    ] {
+        let text = run(&format!("completions {what}")).expect_code(0).stdout;
+        let file = scratch_file(&format!("completions-{what}"));
+        fs::write(&file, text).expect("a file");
+        let path = file.to_str().expect("text");
+        if let Some(output) = check(program, &[args, &[path]].concat()) {
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(output.status.success() && said.is_empty(), "{what}: {said}");
+            let read = String::from_utf8_lossy(&output.stdout).into_owned();
+            // Bold is a letter struck twice.
+            let plain: String = read
+                .split('\u{8}')
+                .map(|part| {
+                    let mut part = part.chars();
+                    part.next_back();
+                    part.as_str()
+                })
+                .collect();
+            assert!(
+                what != "man" || plain.contains("loadgen compare"),
+                "{plain}"
+            );
+        }
+        fs::remove_file(file).expect("ours");
+    }
+    run("completions tcsh")
+        .expect_code(2)
+        .expect_message("[possible values: bash");
+}
