@@ -6,6 +6,7 @@
 # one generator thread on another; every round runs every contender once, each in a fresh process,
 # so that what the machine does meanwhile meets all of them (A B C … A B C …). Ratios are those of
 # 'loadgen compare': pseudomedians over the paired rounds, with a 95% interval of signed ranks.
+# The scenario 'base' has all contenders; the others vary one factor of it, with fewer.
 # Noise looks like this: other work on the machine, most of all on the two CPUs. It widens the
 # intervals, and one wider than ±5% is called inconclusive: run more rounds on a quieter machine.
 # CPU per echo holds even where the generator was the bottleneck; echoes per second then do not.
@@ -15,28 +16,58 @@ cd "$(dirname "$0")/.."
 usage() {
 	cat <<'EOF'
 Usage: scripts/bench.sh [options] [-- LOADGEN OPTIONS...]
-  --quick            few short rounds: ends within two minutes once built
-  --only LIST        contenders, comma separated (default: all)
-  --rounds N         rounds of each contender (default: 20)
-  --duration D       measured time of a round (default: 3s)
+  --quick            the scenario 'base' alone, in few short rounds: ends within two minutes once built
+  --scenarios LIST   which scenarios, comma separated, 'base' first (default: all of them, under 60 minutes)
+  --only LIST        contenders of 'base', comma separated (default: all)
+  --others LIST      contenders of the other scenarios (default: bare-epoll,tokio-mt,tokio-ct,demo-helpers)
+  --rounds N         rounds of each contender in 'base' (default: 20)
+  --other-rounds N   ... and in the others (default: 8)
+  --duration D       measured time of a round (default: 2s)
   --warmup D         start of a round that is thrown away (default: 500ms)
-  --connections N    connections, all active (default: 64)
+  --connections N    connections of 'base', all active (default: 64)
   --memory A,B       connections of the two memory runs, 'none' for no such runs (default: 1000,19000)
+  --markdown FILE    write the page that BENCHMARKS.md is
   --server-cpu N     CPU of the server (default: the first one this process may use)
   --load-cpu N       CPU of the generator (default: the second)
   --no-build         use what is built already
   -h, --help         this text
-What follows -- goes to every loadgen run, for instance -- --size 1k -P 8.
-A table goes to the terminal. target/bench/ gets bench.json, all rounds of a contender as NAME.json
-(as 'loadgen compare A.json B.json' takes them), and table.txt.
+Scenarios:
+  base          64 connections, 64 bytes, closed loop, one server thread
+  size-1k       messages of 1 KiB
+  size-16k      messages of 16 KiB
+  conns-1       one connection
+  conns-1000    1,000 connections
+  conns-19000   19,000 connections, all active
+  active-64     19,000 connections, 64 active
+  active-1900   19,000 connections, 10% active
+  rate-30       open loop at 30% of what the slowest contender of 'base' did
+  rate-60       ... at 60%
+  rate-80       ... at 80%
+  churn         connect, one echo, close: an echo is a connection there
+  threads-2     two server threads on both CPUs, which the generator shares
+What follows -- goes to every loadgen run, for instance -- --pipeline 8.
+Tables go to the terminal. target/bench/ gets bench.json, SCENARIO/NAME.json with all rounds of a contender (as
+'loadgen compare A.json B.json' takes them), and table.txt.
 EOF
 }
 
+readonly ALL=(
+	base size-1k size-16k conns-1 conns-1000 conns-19000 active-64 active-1900 rate-30 rate-60 rate-80 churn threads-2
+)
+
+# joined WORDS...: them, with commas between.
+joined() {
+	local IFS=,
+	echo "$*"
+}
+
 original_command="scripts/bench.sh${*:+ $*}"
-quick=no only='' rounds='' duration='' warmup='' connections=64 memory='' server_cpu='' load_cpu='' build=yes
+quick=no only='' others=bare-epoll,tokio-mt,tokio-ct,demo-helpers rounds='' other_rounds=8 duration='' warmup=''
+connections=64 memory='' markdown='' server_cpu='' load_cpu='' build=yes scenarios=''
 while (($# > 0)); do
 	case $1 in
-	--only | --rounds | --duration | --warmup | --connections | --memory | --server-cpu | --load-cpu)
+	--scenarios | --only | --others | --rounds | --other-rounds | --duration | --warmup | --connections | --memory | \
+		--markdown | --server-cpu | --load-cpu)
 		(($# > 1)) || { echo "error: $1 needs a value" >&2 && exit 2; }
 		name=${1#--}
 		printf -v "${name//-/_}" '%s' "$2"
@@ -51,16 +82,27 @@ while (($# > 0)); do
 done
 load_options=("$@")
 if [[ $quick == yes ]]; then
-	: "${rounds:=12}" "${duration:=700ms}" "${warmup:=200ms}" "${memory:=1000,6000}"
+	: "${rounds:=12}" "${duration:=700ms}" "${warmup:=200ms}" "${memory:=1000,6000}" "${scenarios:=base}"
 else
-	: "${rounds:=20}" "${duration:=3s}" "${warmup:=500ms}" "${memory:=1000,19000}"
+	: "${rounds:=20}" "${duration:=2s}" "${warmup:=500ms}" "${memory:=1000,19000}" "${scenarios:=$(joined "${ALL[@]}")}"
 fi
-if ! [[ $rounds =~ ^[1-9][0-9]*$ && $memory =~ ^(none|[0-9]+,[0-9]+)$ ]]; then
-	echo "error: --rounds takes a number, --memory two numbers or 'none'" >&2 && exit 2
+if ! [[ $rounds$other_rounds =~ ^[1-9][0-9]*$ && $memory =~ ^(none|[0-9]+,[0-9]+)$ ]]; then
+	echo "error: --rounds and --other-rounds take a number, --memory two numbers or 'none'" >&2 && exit 2
+fi
+IFS=, read -ra chosen <<<"$scenarios"
+for scenario in "${chosen[@]}"; do
+	if [[ " ${ALL[*]} " != *" $scenario "* ]]; then
+		echo "error: no scenario '$scenario'; there are: ${ALL[*]}" >&2 && exit 2
+	fi
+done
+if [[ ${chosen[0]:-} != base ]]; then
+	echo "error: the first scenario is 'base', which the others vary" >&2 && exit 2
 fi
 
 # shellcheck source=scripts/contenders.bash
 source scripts/contenders.bash
+select_contenders "$others"
+other_contenders=("${SELECTED[@]}")
 select_contenders "$only"
 need taskset util-linux
 
@@ -80,61 +122,105 @@ pick_cpus
 build_contenders "$build"
 
 out=$(target_dir)/bench
+rm -rf "$out"
 mkdir -p "$out"
-for name in "${CONTENDERS[@]}"; do
-	rm -f "$out/$name.json" "$out/$name.memory.json"
-done
+begun=$SECONDS
 
 # load FILE OPTIONS...: loads the running server and appends the report to FILE.
 load() {
 	local file=$1
 	shift
-	taskset -c "$load_cpu" "$LOADGEN" "$SERVER_ADDR" --server-pid "$(server_process)" --quiet \
+	"${GENERATOR[@]}" "$LOADGEN" "$SERVER_ADDR" --server-pid "$(server_process)" --quiet \
 		--format json "$@" "${load_options[@]}" >>"$file" || {
 		cat "$SCRATCH/server.err" >&2
 		die "loadgen failed against ${COMMAND[*]}"
 	}
 }
 
-# measure_memory NAME: two fresh servers, two numbers of connections, each served once.
+# measure_memory: of each contender two fresh servers, two numbers of connections, each served once.
 measure_memory() {
 	local count
-	for count in ${memory/,/ }; do
-		start_server "$1" "$server_cpu" taskset -c "$server_cpu"
-		load "$out/$1.memory.json" -c "$count" --active 1 -n 1 --warmup 0 --timeout 30
-		await_quiet
-		stop_server "$1"
+	echo "memory per connection: ${memory/,/ and } connections" >&2
+	for name in "${SELECTED[@]}"; do
+		for count in ${memory/,/ }; do
+			start_server "$name" "$SERVER_CPUS" taskset -c "$SERVER_CPUS"
+			load "$out/base/$name.memory.json" -c "$count" --active 1 -n 1 --warmup 0 --timeout 30
+			await_quiet
+			stop_server "$name"
+		done
 	done
 }
 
-begun=$SECONDS
-if [[ $memory != none ]]; then
-	echo "memory per connection: ${memory/,/ and } connections" >&2
-	for name in "${SELECTED[@]}"; do
-		measure_memory "$name"
+# report OPTIONS...: what was measured so far.
+report() {
+	"$BIN/bench-report" --dir "$out" --contenders "$(joined "${CONTENDERS[@]}")" --commit "$(commit)" \
+		--command "$original_command" "$@"
+}
+
+# saturation PERCENT: so much of the requests per second that the slowest contender of 'base' did.
+saturation() {
+	report --scenario base=base >/dev/null
+	awk -v percent="$1" '
+		/"requests_per_s": / { gsub(/[^0-9.]/, "", $2); if (!n++ || $2 < least) least = $2 }
+		END { printf "%d\n", least * percent / 100 }
+	' "$out/bench.json"
+}
+
+# turns ROUNDS OPTIONS...: each contender once a round, with these options of loadgen.
+turns() {
+	local count=$1 round round_begun slowest=0
+	shift
+	for ((round = 1; round <= count; round++)); do
+		round_begun=$SECONDS
+		# A slow machine gets fewer rounds of --quick, all of them whole, rather than more than two minutes.
+		if [[ $quick == yes ]] && ((round > 2 && SECONDS - begun + slowest > 110)); then
+			echo "two minutes are nearly over: $((round - 1)) rounds it is" >&2
+			break
+		fi
+		echo "$scenario: round $round of $count" >&2
+		for name in "${SELECTED[@]}"; do
+			start_server "$name" "$SERVER_CPUS" taskset -c "$SERVER_CPUS"
+			load "$out/$scenario/$name.json" -d "$duration" --warmup "$warmup" "$@"
+			stop_server "$name"
+		done
+		((SECONDS - round_begun <= slowest)) || slowest=$((SECONDS - round_begun))
 	done
-fi
-# A slow machine gets fewer rounds of --quick, all of them whole, rather than more than two minutes.
-slowest=0
-for ((round = 1; round <= rounds; round++)); do
-	round_begun=$SECONDS
-	if [[ $quick == yes ]] && ((round > 2 && SECONDS - begun + slowest > 110)); then
-		echo "two minutes are nearly over: $((round - 1)) rounds it is" >&2
-		break
-	fi
-	echo "round $round of $rounds" >&2
-	for name in "${SELECTED[@]}"; do
-		start_server "$name" "$server_cpu" taskset -c "$server_cpu"
-		load "$out/$name.json" -c "$connections" -d "$duration" --warmup "$warmup"
-		stop_server "$name"
-	done
-	((SECONDS - round_begun <= slowest)) || slowest=$((SECONDS - round_begun))
+}
+
+titles=()
+for scenario in "${chosen[@]}"; do
+	mkdir -p "$out/$scenario"
+	SERVER_THREADS=1 SERVER_CPUS=$server_cpu GENERATOR=(taskset -c "$load_cpu")
+	options=(-c "$connections") count=$other_rounds
+	[[ $scenario == base ]] || SELECTED=("${other_contenders[@]}")
+	case $scenario in
+	base)
+		title="$connections connections, 64 bytes, closed loop, one server thread" count=$rounds
+		[[ $memory == none ]] || measure_memory
+		;;
+	size-1k) title='Messages of 1 KiB' options+=(--size 1k) ;;
+	size-16k) title='Messages of 16 KiB' options+=(--size 16k) ;;
+	conns-1) title='One connection' options=(-c 1) ;;
+	conns-1000) title='1,000 connections' options=(-c 1000) ;;
+	conns-19000) title='19,000 connections, all active' options=(-c 19000 --timeout 30s) ;;
+	active-64) title='19,000 connections, 64 active' options=(-c 19000 --active 64 --timeout 30s) ;;
+	active-1900) title='19,000 connections, 10% active' options=(-c 19000 --active 1900 --timeout 30s) ;;
+	rate-*)
+		rate=$(saturation "${scenario#rate-}")
+		title="Open loop, ${scenario#rate-}% of saturation: $rate requests per second" options+=(--rate "$rate")
+		;;
+	churn) title='Connect, one echo, close' options+=(--requests-per-conn 1) ;;
+	threads-2)
+		title='Two server threads on both CPUs, which the generator shares'
+		# shellcheck disable=SC2034 # contenders.bash reads it
+		SERVER_THREADS=2
+		SERVER_CPUS=$server_cpu,$load_cpu GENERATOR=(env)
+		;;
+	esac
+	titles+=(--scenario "$scenario=$title")
+	turns "$count" "${options[@]}"
 done
 
-selected=$(
-	IFS=,
-	echo "${SELECTED[*]}"
-)
-"$BIN/bench-report" --dir "$out" --contenders "$selected" --commit "$(commit)" \
-	--command "$original_command" | tee "$out/table.txt"
-echo "JSON: $out/bench.json; rounds: $out/*.json; $((SECONDS - begun)) s"
+[[ -z $markdown ]] || titles+=(--markdown "$markdown")
+report "${titles[@]}" | tee "$out/table.txt"
+echo "JSON: $out/bench.json; rounds: $out/*/*.json; $((SECONDS - begun)) s"

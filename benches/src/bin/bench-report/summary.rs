@@ -1,68 +1,12 @@
-//! From rounds to medians, ratios and verdicts.
+//! Everything that is reported: what `bench.json` holds.
 
 use std::fs;
-use std::path::Path;
 
-use loadgen::compare::{self, Contender};
-use loadgen::report::{Report, Settings};
-use loadgen::stats::median;
 use serde::Serialize;
 
-/// An interval that reaches further than this to either side of its ratio says too little.
-pub(crate) const WIDEST: f64 = 0.05;
+use crate::scenario::{Ratio, Scenario, Verdict};
 
-/// A generator that waits for its CPU for more of the time than this shares it with other work.
-const BUSY: f64 = 0.02;
-
-/// What everything is compared with, and what the project's own servers are compared with besides.
-const BARE: &str = "bare-epoll";
-const OTHERS: &str = "tokio-";
-const OURS: &str = "demo-";
-
-/// All that was measured of one contender.
-#[derive(Debug)]
-pub(crate) struct Run {
-    name: String,
-    rounds: Contender,
-    /// Two runs with few and with many connections, where memory was measured.
-    memory: Option<[Report; 2]>,
-}
-
-impl Run {
-    /// Reads a contender's files.
-    pub(crate) fn read(dir: &Path, name: &str) -> Result<Self, String> {
-        let rounds = compare::read(&dir.join(format!("{name}.json")))?;
-        let path = dir.join(format!("{name}.memory.json"));
-        let memory = if path.exists() {
-            let runs = compare::read(&path)?.rounds;
-            let runs = <[Report; 2]>::try_from(runs)
-                .map_err(|runs| format!("{}: {} runs, not 2", path.display(), runs.len()))?;
-            Some(runs)
-        } else {
-            None
-        };
-        Ok(Self {
-            name: name.to_owned(),
-            rounds,
-            memory,
-        })
-    }
-
-    #[cfg(test)]
-    pub(crate) fn new(name: &str, rounds: Vec<Report>, memory: Option<[Report; 2]>) -> Self {
-        let rounds = Contender {
-            file: format!("{name}.json"),
-            rounds,
-        };
-        Self {
-            name: name.to_owned(),
-            rounds,
-            memory,
-        }
-    }
-}
-
-/// Everything that is reported: what `bench.json` holds.
+/// All scenarios of a run of `scripts/bench.sh`, and where they were run.
 #[derive(Debug, Serialize)]
 pub(crate) struct Summary {
     pub(crate) format: &'static str,
@@ -72,265 +16,43 @@ pub(crate) struct Summary {
     pub(crate) cpu: String,
     pub(crate) kernel: String,
     pub(crate) cpus: usize,
-    pub(crate) rounds: usize,
-    pub(crate) settings: Settings,
-    pub(crate) contenders: Vec<Medians>,
-    pub(crate) ratios: Vec<Ratio>,
-    pub(crate) warnings: Vec<String>,
-}
-
-/// Medians over a contender's rounds.
-#[derive(Debug, Serialize)]
-pub(crate) struct Medians {
-    pub(crate) name: String,
-    pub(crate) requests_per_s: f64,
-    pub(crate) p50_us: f64,
-    pub(crate) p90_us: f64,
-    pub(crate) p99_us: f64,
-    pub(crate) p99_9_us: f64,
-    pub(crate) p99_99_us: f64,
-    pub(crate) cpu_us_per_request: Option<f64>,
-    pub(crate) cpu_user_us_per_request: Option<f64>,
-    pub(crate) cpu_system_us_per_request: Option<f64>,
-    /// Share of the measured time that the server was on its CPU.
-    pub(crate) server_busy: Option<f64>,
-    /// Growth of the resident memory per connection, from the two memory runs.
-    pub(crate) bytes_per_connection: Option<f64>,
-    /// Rounds in which the generator may have been the bottleneck.
-    pub(crate) rounds_generator_bound: usize,
-}
-
-/// One contender against another.
-#[derive(Debug, Serialize)]
-pub(crate) struct Ratio {
-    pub(crate) contender: String,
-    pub(crate) base: String,
-    /// As in `loadgen compare`.
-    pub(crate) metric: &'static str,
-    pub(crate) ratio: f64,
-    pub(crate) low: f64,
-    pub(crate) high: f64,
-    pub(crate) verdict: Verdict,
-}
-
-/// What an interval says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Verdict {
-    Better,
-    Worse,
-    /// The interval is narrow and contains 1.
-    NoDifferenceShown,
-    /// The interval is too wide to say how large a difference is, or that there is none.
-    Inconclusive,
-}
-
-impl Verdict {
-    fn of(ratio: f64, low: f64, high: f64, higher_is_better: bool) -> Self {
-        if high / ratio - 1.0 > WIDEST || 1.0 - low / ratio > WIDEST {
-            Self::Inconclusive
-        } else if low <= 1.0 && 1.0 <= high {
-            Self::NoDifferenceShown
-        } else if (ratio > 1.0) == higher_is_better {
-            Self::Better
-        } else {
-            Self::Worse
-        }
-    }
+    /// In the order they were run; the first is what the others vary.
+    pub(crate) scenarios: Vec<Scenario>,
 }
 
 impl Summary {
-    /// Computes it all.
-    pub(crate) fn new(commit: &str, command: &str, mut runs: Vec<Run>) -> Result<Self, String> {
-        let warnings = leave_out_silent_rounds(&mut runs);
-        let runs = runs.as_slice();
-        let first = runs
-            .first()
-            .and_then(|run| run.rounds.rounds.first())
-            .ok_or("there is no round in which every contender answered")?;
-        let mut summary = Self {
+    /// Adds what is known of the machine.
+    ///
+    /// # Errors
+    /// There is no scenario.
+    pub(crate) fn new(
+        commit: &str,
+        command: &str,
+        scenarios: Vec<Scenario>,
+    ) -> Result<Self, String> {
+        let machine = &scenarios.first().ok_or("there is no scenario")?.machine;
+        Ok(Self {
             format: "bench",
-            version: 1,
+            version: 2,
             commit: commit.to_owned(),
             command: command.to_owned(),
             cpu: cpu_model(),
-            kernel: format!("{} {}", first.machine.kernel, first.machine.architecture),
+            kernel: format!("{} {}", machine.kernel, machine.architecture),
             cpus: std::thread::available_parallelism().map_or(1, usize::from),
-            rounds: runs[0].rounds.rounds.len(),
-            settings: first.settings.clone(),
-            contenders: runs.iter().map(medians).collect(),
-            ratios: Vec::new(),
-            warnings,
-        };
-        for base in runs {
-            for run in runs {
-                if compared(&run.name, &base.name) {
-                    summary.compare(base, run)?;
-                }
-            }
-        }
-        summary.warn_about_generator();
-        summary.warn_about_rounds(runs);
-        Ok(summary)
-    }
-
-    /// Adds the ratios of `run` to `base`.
-    fn compare(&mut self, base: &Run, run: &Run) -> Result<(), String> {
-        let comparison = compare::compare(&base.rounds, &run.rounds)?;
-        for warning in comparison.warnings {
-            // Said once below, for all.
-            if !warning.contains("bottleneck") && !self.warnings.contains(&warning) {
-                self.warnings.push(warning);
-            }
-        }
-        for metric in comparison.metrics {
-            if let (Some(ratio), Some(low), Some(high)) = (metric.ratio, metric.low, metric.high) {
-                self.ratios.push(Ratio {
-                    contender: run.name.clone(),
-                    base: base.name.clone(),
-                    metric: metric.name,
-                    ratio,
-                    low,
-                    high,
-                    verdict: Verdict::of(ratio, low, high, metric.better == "higher"),
-                });
-            }
-        }
-        Ok(())
-    }
-
-    fn warn_about_generator(&mut self) {
-        let bound: Vec<String> = self
-            .contenders
-            .iter()
-            .filter(|contender| contender.rounds_generator_bound > 0)
-            .map(|contender| format!("{} ({})", contender.name, contender.rounds_generator_bound))
-            .collect();
-        if !bound.is_empty() {
-            self.warnings.push(format!(
-                "the generator was the bottleneck in rounds of {}: there, requests per second and latency are \
-                 what the generator can do; CPU per echo is still the server's",
-                bound.join(", ")
-            ));
-        }
-    }
-
-    /// Rounds that say little: without an echo, or with a generator that other work kept off its CPU.
-    fn warn_about_rounds(&mut self, runs: &[Run]) {
-        for run in runs {
-            let rounds = &run.rounds.rounds;
-            let empty = rounds
-                .iter()
-                .filter(|round| round.requests.completed == 0)
-                .count();
-            if empty > 0 {
-                self.warnings.push(format!(
-                    "{}: {empty} rounds without a single echo; it has no CPU per echo, and no ratios of it",
-                    run.name
-                ));
-            }
-        }
-        let waited = runs
-            .iter()
-            .flat_map(|run| &run.rounds.rounds)
-            .map(|round| round.generator.waited_for_cpu_s / round.elapsed_s)
-            .collect::<Vec<_>>();
-        if let Some(share) = median(&waited).filter(|share| *share > BUSY) {
-            self.warnings.push(format!(
-                "the machine was busy: in half of the rounds other work kept the generator off its CPU for {:.0}% \
-                 of the time or more",
-                share * 100.0
-            ));
-        }
-    }
-
-    /// The ratio of one pair in one metric.
-    pub(crate) fn ratio(&self, contender: &str, base: &str, metric: &str) -> Option<&Ratio> {
-        self.ratios.iter().find(|ratio| {
-            ratio.contender == contender && ratio.base == base && ratio.metric == metric
+            scenarios,
         })
     }
-}
 
-/// Takes out the rounds in which a contender answered nothing at all, as happens where other work
-/// keeps it off its CPU: the whole round, since rounds are compared in pairs. Says which.
-fn leave_out_silent_rounds(runs: &mut [Run]) -> Vec<String> {
-    let mut silent: Vec<(usize, String)> = Vec::new();
-    for run in &*runs {
-        for (index, round) in run.rounds.rounds.iter().enumerate() {
-            if round.requests.completed == 0 {
-                silent.push((index, run.name.clone()));
-            }
-        }
-    }
-    for run in runs {
-        let mut index = 0;
-        run.rounds.rounds.retain(|_| {
-            index += 1;
-            silent.iter().all(|(left_out, _)| *left_out != index - 1)
-        });
-    }
-    silent
-        .into_iter()
-        .map(|(index, name)| {
-            format!(
-                "round {} is left out: {name} had not a single echo in it",
-                index + 1
-            )
+    /// The ratios of the project's servers to tokio's that do not show an advantage, scenario by scenario.
+    pub(crate) fn not_ahead(&self) -> impl Iterator<Item = (&Scenario, &Ratio)> {
+        self.scenarios.iter().flat_map(|scenario| {
+            let shown = |ratio: &&Ratio| {
+                ratio.is_against_tokio() && ratio.is_headline() && ratio.verdict != Verdict::Better
+            };
+            let ratios = scenario.ratios.iter().filter(shown);
+            ratios.map(move |ratio| (scenario, ratio))
         })
-        .collect()
-}
-
-/// Everything against the bare loop; the project's own servers against every tokio server too.
-fn compared(name: &str, base: &str) -> bool {
-    (base == BARE && name != BARE) || (base.starts_with(OTHERS) && name.starts_with(OURS))
-}
-
-fn medians(run: &Run) -> Medians {
-    let rounds = &run.rounds.rounds;
-    let all = |value: &dyn Fn(&Report) -> Option<f64>| {
-        median(&rounds.iter().map(value).collect::<Option<Vec<_>>>()?)
-    };
-    let latency = |ns: &dyn Fn(&Report) -> u64| {
-        all(&|round| Some(micros(ns(round)))).expect("a contender has rounds")
-    };
-    Medians {
-        name: run.name.clone(),
-        requests_per_s: all(&|round| Some(round.throughput.requests_per_s)).unwrap_or(0.0),
-        p50_us: latency(&|round| round.latency.headline().p50_ns),
-        p90_us: latency(&|round| round.latency.headline().p90_ns),
-        p99_us: latency(&|round| round.latency.headline().p99_ns),
-        p99_9_us: latency(&|round| round.latency.headline().p99_9_ns),
-        p99_99_us: latency(&|round| round.latency.headline().p99_99_ns),
-        cpu_us_per_request: all(&|round| round.server.as_ref()?.cpu_us_per_request),
-        cpu_user_us_per_request: all(&|round| round.server.as_ref()?.cpu_user_us_per_request),
-        cpu_system_us_per_request: all(&|round| round.server.as_ref()?.cpu_system_us_per_request),
-        server_busy: all(&|round| {
-            let server = round.server.as_ref()?;
-            Some((server.cpu_user_s + server.cpu_system_s) / round.elapsed_s)
-        }),
-        bytes_per_connection: run.memory.as_ref().and_then(memory_slope),
-        rounds_generator_bound: rounds
-            .iter()
-            .filter(|round| round.outcome.generator_was_bottleneck)
-            .count(),
     }
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "latencies are far below 2^53 ns"
-)]
-fn micros(ns: u64) -> f64 {
-    ns as f64 / 1e3
-}
-
-/// Bytes per connection between the two runs; start-up and the first pages of every pool cancel out.
-#[expect(clippy::cast_precision_loss, reason = "memory is far below 2^53 bytes")]
-fn memory_slope([few, many]: &[Report; 2]) -> Option<f64> {
-    let connections = f64::from(many.connections.connected) - f64::from(few.connections.connected);
-    let resident = |report: &Report| Some(report.server.as_ref()?.resident_connected_bytes as f64);
-    (connections > 0.0).then_some((resident(many)? - resident(few)?) / connections)
 }
 
 fn cpu_model() -> String {

@@ -3,8 +3,10 @@
 use loadgen::report::Report;
 use serde_json::json;
 
-use crate::summary::{Run, Summary, Verdict};
-use crate::text::render;
+use crate::markdown;
+use crate::scenario::{Run, Scenario, Verdict};
+use crate::summary::Summary;
+use crate::text;
 
 /// A round as the load generator writes it, with the figures that matter here.
 fn round(requests_per_s: f64, cpu_us: f64, bound: bool) -> Report {
@@ -64,11 +66,19 @@ fn run(name: &str, cpu_us: f64, spread: f64) -> Run {
     Run::new(name, rounds.into(), None)
 }
 
-fn summary(runs: Vec<Run>) -> Summary {
-    Summary::new("abc", "bench.sh", runs).expect("the rounds can be paired")
+fn scenario(runs: Vec<Run>) -> Scenario {
+    Scenario::new("base", "a load", runs).expect("the rounds can be paired")
 }
 
-fn verdict(summary: &Summary, contender: &str, base: &str) -> Verdict {
+fn whole(scenarios: Vec<Scenario>) -> Summary {
+    Summary::new("abc", "bench.sh", scenarios).expect("there are scenarios")
+}
+
+fn render(scenario: Scenario) -> String {
+    text::render(&whole(vec![scenario]))
+}
+
+fn verdict(summary: &Scenario, contender: &str, base: &str) -> Verdict {
     summary
         .ratio(contender, base, "server_cpu_us_per_request")
         .expect("they were compared")
@@ -79,7 +89,7 @@ fn verdict(summary: &Summary, contender: &str, base: &str) -> Verdict {
 fn every_contender_meets_the_bare_loop_and_ours_meet_tokio() {
     let names = ["bare-epoll", "tokio-mt", "tokio-ct", "demo-helpers"];
     let runs = names.map(|name| run(name, 5.0, 0.0));
-    let summary = summary(runs.into());
+    let summary = scenario(runs.into());
     let mut pairs: Vec<_> = summary
         .ratios
         .iter()
@@ -105,7 +115,7 @@ fn a_narrow_interval_has_a_verdict_and_a_wide_one_has_none() {
         run("demo-poll", 5.0, 0.001),
         run("demo-helpers", 4.0, 0.001),
     ];
-    let summary = summary(runs.into());
+    let summary = scenario(runs.into());
     assert_eq!(verdict(&summary, "tokio-ct", "bare-epoll"), Verdict::Worse);
     assert_eq!(
         verdict(&summary, "tokio-mt", "bare-epoll"),
@@ -125,7 +135,7 @@ fn a_narrow_interval_has_a_verdict_and_a_wide_one_has_none() {
         .unwrap();
     assert_eq!(ratio.verdict, Verdict::Better);
     assert!((ratio.ratio - 1.5).abs() < 0.01, "{ratio:?}");
-    let text = render(&summary);
+    let text = render(summary);
     assert!(text.contains("inconclusive: wider than ±5%"), "{text}");
     assert!(text.contains("20.0% better"), "{text}");
 }
@@ -133,13 +143,13 @@ fn a_narrow_interval_has_a_verdict_and_a_wide_one_has_none() {
 #[test]
 fn a_generator_that_was_the_bottleneck_is_named() {
     let bare = || run("bare-epoll", 5.0, 0.0);
-    assert!(summary(vec![bare()]).warnings.is_empty());
+    assert!(scenario(vec![bare()]).warnings.is_empty());
     let rounds = vec![
         round(1e5, 5.0, false),
         round(1e5, 5.0, true),
         round(1e5, 5.0, true),
     ];
-    let text = render(&summary(vec![bare(), Run::new("tokio-mt", rounds, None)]));
+    let text = render(scenario(vec![bare(), Run::new("tokio-mt", rounds, None)]));
     assert!(
         text.contains("the generator was the bottleneck in rounds of tokio-mt (2)"),
         "{text}"
@@ -153,7 +163,7 @@ fn a_round_in_which_someone_was_silent_is_left_out_for_all() {
     let server = silent.server.as_mut().unwrap();
     (server.cpu_us_per_request, server.requests_per_cpu_s) = (None, None);
     let good = |cpu_us| round(1e5, cpu_us, false);
-    let summary = summary(vec![
+    let summary = scenario(vec![
         Run::new("bare-epoll", vec![good(4.0), good(1.0), good(4.0)], None),
         Run::new("demo-helpers", vec![good(8.0), silent, good(8.0)], None),
     ]);
@@ -162,7 +172,7 @@ fn a_round_in_which_someone_was_silent_is_left_out_for_all() {
         .ratio("demo-helpers", "bare-epoll", "server_cpu_us_per_request")
         .unwrap();
     assert!((ratio.ratio - 2.0).abs() < 1e-9, "{ratio:?}");
-    let text = render(&summary);
+    let text = render(summary);
     assert!(text.contains("round 2 is left out: demo-helpers"), "{text}");
 }
 
@@ -170,7 +180,7 @@ fn a_round_in_which_someone_was_silent_is_left_out_for_all() {
 fn a_busy_machine_is_named() {
     let mut waiting = round(1e5, 5.0, false);
     waiting.generator.waited_for_cpu_s = 1.0;
-    let text = render(&summary(vec![Run::new("bare-epoll", vec![waiting], None)]));
+    let text = render(scenario(vec![Run::new("bare-epoll", vec![waiting], None)]));
     assert!(
         text.contains("kept the generator off its CPU for 50%"),
         "{text}"
@@ -190,7 +200,7 @@ fn memory_is_the_slope_between_the_two_runs() {
         vec![round(1.0, 1.0, false)],
         Some([few, many]),
     )];
-    let bytes = summary(runs.into()).contenders[0]
+    let bytes = scenario(runs.into()).contenders[0]
         .bytes_per_connection
         .unwrap();
     assert!((bytes - 400.0).abs() < 1e-6, "{bytes}");
@@ -203,7 +213,7 @@ fn medians_are_over_rounds() {
         round(30.0, 9.0, false),
         round(20.0, 3.0, false),
     ];
-    let summary = summary(vec![Run::new("bare-epoll", rounds, None)]);
+    let summary = scenario(vec![Run::new("bare-epoll", rounds, None)]);
     let row = &summary.contenders[0];
     assert_eq!(
         (row.requests_per_s, row.cpu_us_per_request),
@@ -213,4 +223,28 @@ fn medians_are_over_rounds() {
         (row.p50_us, row.p99_99_us, row.server_busy),
         (5.0, 10.0, Some(0.75))
     );
+}
+
+#[test]
+fn the_page_names_the_rows_that_are_not_ahead_and_no_others() {
+    let runs = |helpers: f64| {
+        scenario(vec![
+            run("bare-epoll", 5.0, 0.0),
+            run("tokio-ct", 6.0, 0.001),
+            run("demo-helpers", helpers, 0.001),
+        ])
+    };
+    let summary = whole(vec![runs(5.0), runs(7.0)]);
+    let behind: Vec<_> = summary
+        .not_ahead()
+        .filter(|(_, ratio)| ratio.metric == "requests_per_server_cpu_s")
+        .map(|(_, ratio)| (ratio.contender.as_str(), ratio.verdict))
+        .collect();
+    assert_eq!(behind, [("demo-helpers", Verdict::Worse)]);
+    let page = markdown::render(&summary);
+    let (_, listed) = page.split_once("not ahead").expect("it has that part");
+    let (listed, tables) = listed.split_once("## a load").expect("then come the tables");
+    assert!(listed.contains("14.3% worse"), "{listed}");
+    assert!(!listed.contains("20.0% better"), "{listed}");
+    assert!(tables.contains("20.0% better"), "{tables}");
 }

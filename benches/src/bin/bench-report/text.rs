@@ -2,31 +2,48 @@
 
 use std::fmt::Write as _;
 
-use crate::summary::{Ratio, Summary, Verdict, WIDEST};
+use crate::scenario::{Ratio, Scenario, Verdict, WIDEST};
+use crate::summary::Summary;
 
 /// Renders it, with a line end after each line.
 pub(crate) fn render(summary: &Summary) -> String {
     let mut out = String::new();
     head(summary, &mut out);
-    contenders(summary, &mut out);
+    for scenario in &summary.scenarios {
+        self::scenario(scenario, &mut out);
+    }
+    out
+}
+
+fn scenario(scenario: &Scenario, out: &mut String) {
+    line(out, "");
+    line(out, &format!("== {}: {}", scenario.name, scenario.title));
+    let (settings, rounds) = (&scenario.settings, scenario.rounds);
+    line(
+        out,
+        &format!(
+            "{rounds} rounds of each, in turns; {} connections of which {} send, {} bytes; medians of the rounds",
+            settings.connections, settings.active, settings.size
+        ),
+    );
+    contenders(scenario, out);
     ratios(
-        summary,
-        &mut out,
+        scenario,
+        out,
         "Against the bare loop (CPU per echo: lower is better)",
         "server_cpu_us_per_request",
         |base| base == "bare-epoll",
     );
     ratios(
-        summary,
-        &mut out,
+        scenario,
+        out,
         "Against tokio (echoes per CPU second of the server: higher is better)",
         "requests_per_server_cpu_s",
         |base| base.starts_with("tokio-"),
     );
-    for warning in &summary.warnings {
-        line(&mut out, &format!("Warning: {warning}"));
+    for warning in &scenario.warnings {
+        line(out, &format!("Warning: {warning}"));
     }
-    out
 }
 
 fn line(out: &mut String, text: &str) {
@@ -34,7 +51,6 @@ fn line(out: &mut String, text: &str) {
 }
 
 fn head(summary: &Summary, out: &mut String) {
-    let settings = &summary.settings;
     line(
         out,
         &format!("commit {}, {}", summary.commit, summary.command),
@@ -43,16 +59,9 @@ fn head(summary: &Summary, out: &mut String) {
         out,
         &format!("{} x {}, {}", summary.cpus, summary.cpu, summary.kernel),
     );
-    line(
-        out,
-        &format!(
-            "{} rounds of each, in turns; {} connections, {} bytes, {} in flight each; medians of the rounds",
-            summary.rounds, settings.connections, settings.size, settings.pipeline
-        ),
-    );
 }
 
-fn contenders(summary: &Summary, out: &mut String) {
+fn contenders(scenario: &Scenario, out: &mut String) {
     line(out, "");
     line(
         out,
@@ -90,7 +99,7 @@ fn contenders(summary: &Summary, out: &mut String) {
             "B/conn"
         ),
     );
-    for row in &summary.contenders {
+    for row in &scenario.contenders {
         let optional = |value: Option<f64>, digits: usize| {
             value.map_or_else(|| "-".to_owned(), |value| format!("{value:.digits$}"))
         };
@@ -118,13 +127,13 @@ fn contenders(summary: &Summary, out: &mut String) {
 }
 
 fn ratios(
-    summary: &Summary,
+    scenario: &Scenario,
     out: &mut String,
     title: &str,
     metric: &str,
     of_base: impl Fn(&str) -> bool,
 ) {
-    let rows: Vec<&Ratio> = summary
+    let rows: Vec<&Ratio> = scenario
         .ratios
         .iter()
         .filter(|ratio| ratio.metric == metric && of_base(&ratio.base))
@@ -137,7 +146,7 @@ fn ratios(
     for row in rows {
         let pair = format!("{} / {}", row.contender, row.base);
         // The same pair's throughput, which says little where the generator was the bottleneck.
-        let throughput = summary.ratio(&row.contender, &row.base, "requests_per_s");
+        let throughput = scenario.ratio(&row.contender, &row.base, "requests_per_s");
         let throughput = throughput.map_or_else(String::new, |ratio| {
             let doubt = match ratio.verdict {
                 Verdict::Inconclusive => " inconclusive",
@@ -156,11 +165,11 @@ fn ratios(
     }
 }
 
-fn interval(ratio: &Ratio) -> String {
+pub(crate) fn interval(ratio: &Ratio) -> String {
     format!("{:.3} [{:.3}, {:.3}]", ratio.ratio, ratio.low, ratio.high)
 }
 
-fn verdict(ratio: &Ratio) -> String {
+pub(crate) fn verdict(ratio: &Ratio) -> String {
     let percent = (ratio.ratio - 1.0).abs() * 100.0;
     match ratio.verdict {
         Verdict::Better => format!("{percent:.1}% better"),
