@@ -46,7 +46,7 @@ Scenarios:
   churn         connect, one echo, close: an echo is a connection there
   threads-2     two server threads on both CPUs, which the generator shares
 What follows -- goes to every loadgen run, for instance -- --pipeline 8.
-Tables go to the terminal. target/bench/ gets bench.json, SCENARIO/NAME.json with all rounds of a contender (as
+Tables go to the terminal. target/bench/ gets bench.json, bench.html, SCENARIO/NAME.json with all rounds of a contender (as
 'loadgen compare A.json B.json' takes them), and table.txt.
 EOF
 }
@@ -223,4 +223,4 @@ done
 
 [[ -z $markdown ]] || titles+=(--markdown "$markdown")
 report "${titles[@]}" | tee "$out/table.txt"
-echo "JSON: $out/bench.json; rounds: $out/*/*.json; $((SECONDS - begun)) s"
+echo "page: $out/bench.html; JSON: $out/bench.json; rounds: $out/*/*.json; $((SECONDS - begun)) s"

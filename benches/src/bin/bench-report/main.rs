@@ -2,8 +2,8 @@
 //!
 //! Reads what the load generator wrote for each scenario: in a folder of the scenario's, `NAME.json` with all rounds of a contender
 //! in order and, where memory was measured, `NAME.memory.json` with two runs that differ in their number of connections. The ratios
-//! and their intervals are those of `loadgen compare`, by the same code. `scenario.rs` and `summary.rs` compute, `text.rs` and
-//! `markdown.rs` render; nothing here measures. Tests: `tests.rs`.
+//! and their intervals are those of `loadgen compare`, by the same code. `scenario.rs` and `summary.rs` compute, `text.rs`,
+//! `markdown.rs` and `html.rs` render; nothing here measures. Tests: `tests.rs`.
 #![forbid(unsafe_code)]
 
 use std::fs;
@@ -12,6 +12,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+mod html;
 mod markdown;
 mod scenario;
 mod summary;
@@ -25,7 +26,7 @@ use summary::Summary;
 /// Summarises the rounds that scripts/bench.sh has run.
 #[derive(Parser)]
 struct Args {
-    /// Folder with a folder for each scenario; bench.json is written there
+    /// Folder with a folder for each scenario; bench.json and bench.html are written there
     #[arg(long, value_name = "FOLDER")]
     dir: PathBuf,
 
@@ -87,6 +88,7 @@ fn run(args: &Args) -> Result<String, String> {
     let summary = Summary::new(&args.commit, &args.command, scenarios)?;
     let json = serde_json::to_string_pretty(&summary).map_err(|error| error.to_string())?;
     write(&args.dir.join("bench.json"), &(json + "\n"))?;
+    write(&args.dir.join("bench.html"), &html::render(&summary))?;
     if let Some(file) = &args.markdown {
         write(file, &markdown::render(&summary))?;
     }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use loadgen::compare::{self, Contender};
+use loadgen::histogram::Recorder;
 use loadgen::report::{Machine, Report, Settings};
 use loadgen::stats::median;
 use serde::Serialize;
@@ -105,6 +106,9 @@ pub(crate) struct Medians {
     pub(crate) bytes_per_connection: Option<f64>,
     /// Rounds in which the generator may have been the bottleneck.
     pub(crate) rounds_generator_bound: usize,
+    /// The latencies of all rounds together.
+    #[serde(skip)]
+    pub(crate) latency: Recorder,
 }
 
 /// One contender against another.
@@ -166,7 +170,9 @@ impl Scenario {
         let first = runs
             .first()
             .and_then(|run| run.rounds.rounds.first())
-            .ok_or_else(|| format!("{name}: there is no round in which every contender answered"))?;
+            .ok_or_else(|| {
+                format!("{name}: there is no round in which every contender answered")
+            })?;
         let mut scenario = Self {
             name: name.to_owned(),
             title: title.to_owned(),
@@ -329,7 +335,16 @@ fn medians(run: &Run) -> Medians {
             .iter()
             .filter(|round| round.outcome.generator_was_bottleneck)
             .count(),
+        latency: all_latencies(rounds),
     }
+}
+
+fn all_latencies(rounds: &[Report]) -> Recorder {
+    let mut all = Recorder::new();
+    for round in rounds {
+        all.merge(&round.latency.headline().recorder().unwrap_or_default());
+    }
+    all
 }
 
 #[expect(

@@ -3,10 +3,10 @@
 use loadgen::report::Report;
 use serde_json::json;
 
-use crate::markdown;
 use crate::scenario::{Run, Scenario, Verdict};
 use crate::summary::Summary;
 use crate::text;
+use crate::{html, markdown};
 
 /// A round as the load generator writes it, with the figures that matter here.
 fn round(requests_per_s: f64, cpu_us: f64, bound: bool) -> Report {
@@ -243,8 +243,19 @@ fn the_page_names_the_rows_that_are_not_ahead_and_no_others() {
     assert_eq!(behind, [("demo-helpers", Verdict::Worse)]);
     let page = markdown::render(&summary);
     let (_, listed) = page.split_once("not ahead").expect("it has that part");
-    let (listed, tables) = listed.split_once("## a load").expect("then come the tables");
+    let (listed, tables) = listed
+        .split_once("## a load")
+        .expect("then come the tables");
     assert!(listed.contains("14.3% worse"), "{listed}");
     assert!(!listed.contains("20.0% better"), "{listed}");
     assert!(tables.contains("20.0% better"), "{tables}");
+    let page = html::render(&summary);
+    for part in [
+        "against-tokio-ct",
+        "20.0% better",
+        "14.3% worse",
+        "Medians of 3 rounds",
+    ] {
+        assert!(page.contains(part), "{part} is missing from the page");
+    }
 }
