@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use reactor::Pinning;
-use server_demo::shutdown::Signals;
+use server_demo::shutdown::{Request, Signals};
 use server_demo::units::{UnitError, parse_count, parse_duration};
 use server_demo::{AcceptPolicy, Config, IoSurface, Server, limits, parse_pinning};
 
@@ -31,7 +31,8 @@ enum Command {
     /// Sends back what it receives, byte for byte.
     ///
     /// Prints `listening on ADDR` once it does. SIGINT and SIGTERM end it: it stops accepting, lets connections finish,
-    /// and prints a summary per shard; a second signal ends it at once. Durations are ns, us, ms, s, m or h, a bare
+    /// and prints a summary per shard; a second signal ends it at once. SIGUSR1 prints the same summary of what was so far.
+    /// Durations are ns, us, ms, s, m or h, a bare
     /// number is seconds; counts take k and m.
     Echo(Echo),
 }
@@ -123,7 +124,14 @@ fn echo(flags: Echo) -> io::Result<ExitCode> {
     // Whoever started this may have closed the other end; that is no reason not to serve.
     let _ = writeln!(io::stdout(), "listening on {}", server.local_addr());
 
-    let signal = server.handle().block_on(signals.wait())?;
+    let signal = loop {
+        match server.handle().block_on(signals.wait())? {
+            Request::End(signal) => break signal,
+            _ => {
+                let _ = write!(io::stdout(), "{}", server.stats());
+            }
+        }
+    };
     let live = server.stats().total().live;
     say(format_args!(
         "{signal}: no longer accepting; {live} connections may take {:?} to finish",

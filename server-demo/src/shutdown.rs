@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use asyncfd::net::UnixStream;
 use reactor::Handle;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::low_level::pipe;
 
 /// During a drain, a connection on which nothing comes for this long is taken to be between two requests.
 pub(crate) const QUIET: Duration = Duration::from_millis(100);
@@ -31,19 +32,29 @@ impl fmt::Display for Signal {
     }
 }
 
-/// The process's SIGINT and SIGTERM, caught.
+/// What a signal asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Request {
+    /// SIGUSR1: the counters so far.
+    Report,
+    /// SIGINT or SIGTERM: the end.
+    End(Signal),
+}
+
+/// The process's SIGINT, SIGTERM and SIGUSR1, caught.
 ///
-/// The first of them is reported by [`Self::wait`]; a second one ends the process at once, with the exit code that
-/// shells expect (128 and its number), for someone who does not want to wait for the drain.
+/// They are reported by [`Self::wait`]. Once one of the first two has come, a second one ends the process at once, with the
+/// exit code that shells expect (128 and its number), for someone who does not want to wait for the drain.
 #[derive(Debug)]
 pub struct Signals {
     woken: UnixStream,
-    /// The last signal that came. Written by the handler before it writes to the pair.
-    which: Arc<AtomicUsize>,
+    /// The last signal that asked for the end, or 0. Written by the handler before it writes to the pair.
+    end: Arc<AtomicUsize>,
 }
 
 impl Signals {
-    /// Catches the two signals from now on, for the life of the process.
+    /// Catches the signals from now on, for the life of the process.
     ///
     /// # Errors
     /// The system refused the socket pair, the registration, or a handler.
@@ -53,7 +64,7 @@ impl Signals {
         let _context = handle.enter();
         let woken = UnixStream::from_std(woken)?;
         let came = Arc::new(AtomicBool::new(false));
-        let which = Arc::new(AtomicUsize::new(0));
+        let end = Arc::new(AtomicUsize::new(0));
         for signal in [SIGINT, SIGTERM] {
             // Handlers run in the order in which they are registered: the first signal finds `came` unset and sets it.
             signal_hook::flag::register_conditional_shutdown(
@@ -63,25 +74,30 @@ impl Signals {
             )?;
             signal_hook::flag::register(signal, Arc::clone(&came))?;
             let number = usize::try_from(signal).expect("signals are numbered from 1");
-            signal_hook::flag::register_usize(signal, Arc::clone(&which), number)?;
-            signal_hook::low_level::pipe::register(signal, waker.try_clone()?)?;
+            signal_hook::flag::register_usize(signal, Arc::clone(&end), number)?;
         }
-        Ok(Self { woken, which })
+        for signal in [SIGINT, SIGTERM, SIGUSR1] {
+            pipe::register(signal, waker.try_clone()?)?;
+        }
+        Ok(Self { woken, end })
     }
 
-    /// Waits for one of the signals.
+    /// Waits for one of the signals. A request for the end goes before all others.
     ///
     /// # Errors
     /// The reactor shut down.
     ///
     /// # Cancel safety
     /// A signal that comes while nobody waits is not lost: the next wait ends at once.
-    pub async fn wait(&self) -> io::Result<Signal> {
+    pub async fn wait(&self) -> io::Result<Request> {
         let mut byte = [0];
         self.woken.read(&mut byte).await?;
-        let number = self.which.load(SeqCst);
-        Ok(Signal(
-            i32::try_from(number).expect("set to the number of a signal"),
-        ))
+        Ok(match self.end.load(SeqCst) {
+            0 => Request::Report,
+            number => {
+                let number = i32::try_from(number).expect("set to the number of a signal");
+                Request::End(Signal(number))
+            }
+        })
     }
 }

@@ -118,3 +118,20 @@ fn a_server_can_start_again_where_one_just_ended() {
     assert_eq!(second.addr(), addr);
     round_trip(&mut connect(addr), 0, 0, 10);
 }
+
+#[test]
+fn sigusr1_prints_the_counters_and_ends_nothing() {
+    let mut demo = Demo::start(&["--listen", "127.0.0.1:0", "--shards", "2"]);
+    let mut stream = connect(demo.addr());
+    for round in 1..=3 {
+        round_trip(&mut stream, 0, round, 100);
+        demo.signal(Signal::USR1);
+        let report = demo.lines_of_stdout(4);
+        assert!(report[0].contains("live"), "{report:?}");
+        let sums: Vec<&str> = report[3].split_whitespace().collect();
+        // The name, no CPU, accepted, closed, live.
+        assert_eq!(sums[..5], ["all", "-", "1", "0", "1"], "round {round}");
+    }
+    demo.signal(Signal::TERM);
+    assert_eq!(demo.wait().code(), Some(0));
+}

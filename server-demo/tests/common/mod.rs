@@ -177,6 +177,12 @@ impl Demo {
         status.unwrap()
     }
 
+    /// Waits for so many more lines on standard output.
+    pub fn lines_of_stdout(&self, lines: usize) -> Vec<String> {
+        let line = |_| self.stdout.recv_timeout(DEADLINE).expect("another line");
+        (0..lines).map(line).collect()
+    }
+
     /// All of what is left on standard output once it has ended.
     pub fn rest_of_stdout(&self) -> String {
         self.stdout.iter().collect::<Vec<_>>().join("\n")
