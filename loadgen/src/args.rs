@@ -69,6 +69,8 @@ pub enum Command {
         #[arg(value_enum)]
         what: CompletionsFor,
     },
+    /// Add the reports of several processes that loaded one server at the same time
+    Merge(MergeArgs),
     /// The embedded echo server of a run; ends when its standard input closes.
     #[command(name = crate::embedded::SUBCOMMAND, hide = true)]
     EmbeddedServer(EmbeddedArgs),
@@ -241,6 +243,22 @@ pub struct CompareArgs {
     pub format: Format,
 
     /// Also write the comparison to FILE, in the format of its extension: json, csv or html (a page with plots); repeatable
+    #[arg(short = 'o', long = "output", value_name = "FILE")]
+    pub outputs: Vec<PathBuf>,
+}
+
+/// The arguments of `merge`.
+#[derive(Args, Debug, Clone)]
+pub struct MergeArgs {
+    /// JSON reports of runs with the same load, one or several per file
+    #[arg(value_name = "FILE.json", required = true)]
+    pub files: Vec<PathBuf>,
+
+    /// What is printed on standard output
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Format,
+
+    /// Also write the sum to FILE, in the format of its extension: json, csv, hgrm, hlog or html; repeatable
     #[arg(short = 'o', long = "output", value_name = "FILE")]
     pub outputs: Vec<PathBuf>,
 }

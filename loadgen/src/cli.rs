@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use crate::args::Command;
 use crate::run::Refusal;
-use crate::{calibrate, compare, completions, config, embedded, output, run};
+use crate::{calibrate, compare, completions, config, embedded, merge, output, run};
 
 /// Runs the program. clap ends the process on arguments it cannot read, with code 2, and after `--help`.
 #[must_use]
@@ -21,6 +21,7 @@ pub fn main() -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&format!("standard output: {error}"), 1),
         },
+        Some(Command::Merge(args)) => ended(merge::run(&args, command)),
         Some(Command::EmbeddedServer(args)) => match embedded::serve(&args) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&format!("embedded server: {error}"), 1),

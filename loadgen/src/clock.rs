@@ -44,6 +44,17 @@ pub fn nanos(duration: Duration) -> Nanos {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
+/// Seconds of a report in nanoseconds; zero for what is no time.
+#[must_use]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a cast from a float saturates"
+)]
+pub fn nanos_f64(seconds: f64) -> Nanos {
+    (seconds * 1e9).round() as Nanos
+}
+
 /// Nanoseconds as seconds, for reports.
 #[must_use]
 #[expect(

@@ -5,15 +5,13 @@
 //! command line calls [`run`]. Tests: `compare/tests.rs`.
 
 use std::fmt::Write as _;
-use std::fs;
 use std::path::Path;
 
 use serde::Serialize;
-use serde_json::Value;
 
 use crate::args::{CompareArgs, Format};
 use crate::output::{self, Files, Kind};
-use crate::report::{FORMAT, Report, Status, VERSION, html};
+use crate::report::{self, Report, Status, html};
 use crate::run::Refusal;
 use crate::stats::{Interval, median, paired_ratio};
 
@@ -222,48 +220,10 @@ pub fn run(args: &CompareArgs) -> Result<(), Refusal> {
 /// # Errors
 /// The file cannot be read or holds something else than reports; a sentence names it.
 pub fn read(path: &Path) -> Result<Contender, String> {
-    let file = path.display().to_string();
-    let text = fs::read_to_string(path).map_err(|error| format!("{file}: {error}"))?;
-    let rounds = parse(&text).map_err(|problem| format!("{file}: {problem}"))?;
-    Ok(Contender { file, rounds })
-}
-
-/// The reports in a text: one after another, in arrays, or both.
-fn parse(text: &str) -> Result<Vec<Report>, String> {
-    let mut rounds = Vec::new();
-    for value in serde_json::Deserializer::from_str(text).into_iter::<Value>() {
-        match value.map_err(|error| format!("not JSON: {error}"))? {
-            Value::Array(reports) => {
-                for report in reports {
-                    rounds.push(report_of(report, rounds.len())?);
-                }
-            }
-            report => rounds.push(report_of(report, rounds.len())?),
-        }
-    }
-    if rounds.is_empty() {
-        Err("holds no report".to_owned())
-    } else {
-        Ok(rounds)
-    }
-}
-
-fn report_of(value: Value, at: usize) -> Result<Report, String> {
-    let round = at + 1;
-    match value.get("format").and_then(Value::as_str) {
-        Some(FORMAT) => {}
-        Some(other) => return Err(format!("round {round} is a {other:?}, not a {FORMAT:?}")),
-        None => return Err(format!("round {round} is not a report of loadgen")),
-    }
-    match value.get("version").and_then(Value::as_u64) {
-        Some(version) if version == u64::from(VERSION) => {}
-        version => {
-            return Err(format!(
-                "round {round} has schema version {version:?}; this program reads {VERSION}"
-            ));
-        }
-    }
-    serde_json::from_value(value).map_err(|error| format!("round {round}: {error}"))
+    Ok(Contender {
+        file: path.display().to_string(),
+        rounds: report::read(path)?,
+    })
 }
 
 /// Compares two contenders round by round.

@@ -416,7 +416,7 @@ fn judge(
 }
 
 /// Holds the report against its thresholds. A run that failed or was interrupted keeps that exit code.
-fn gate(slo: &Slo, report: &mut Report) {
+pub(crate) fn gate(slo: &Slo, report: &mut Report) {
     report.slo = slo.judge(report);
     let missed = report.slo.iter().filter(|verdict| !verdict.met);
     let missed: Vec<_> = missed.map(|verdict| format!("--slo: {verdict}")).collect();

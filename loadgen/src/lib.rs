@@ -27,7 +27,7 @@
 //! | [`clock`], [`histogram`], `tally`, `slices`, `series`, [`failure`] | time, latencies, counters, the time series, errors by kind |
 //! | [`server_side`], [`embedded`] | CPU time and memory of a process; the server in a child process |
 //! | [`slo`], [`sweep`], [`calibrate`] | thresholds on a report; the rate at which one breaks; the generator against a server with known delays |
-//! | [`report`], [`compare`], [`stats`] | results, rendered; two contenders; the statistics |
+//! | [`report`], [`compare`], [`merge`], [`stats`] | results, rendered; two contenders; several processes; the statistics |
 //! | [`output`] | the files of `-o` |
 #![forbid(unsafe_code)]
 
@@ -51,6 +51,7 @@ pub mod exchange;
 pub mod failure;
 pub mod histogram;
 mod link;
+pub mod merge;
 mod news;
 pub mod output;
 pub mod payload;

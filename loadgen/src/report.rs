@@ -19,10 +19,12 @@ pub mod hgrm;
 pub mod hlog;
 pub mod html;
 pub mod json;
+pub(crate) mod read;
 mod series;
 pub mod text;
 pub mod units;
 
+pub use read::read;
 pub use series::{Interval, TimeSeries};
 
 /// What the `format` field of a run's report says.

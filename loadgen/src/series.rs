@@ -98,6 +98,11 @@ impl Series {
         }
     }
 
+    /// The slice that holds this moment.
+    pub(crate) fn index_at(&self, since_begin: Nanos) -> u64 {
+        since_begin / self.base
+    }
+
     /// Adds what a thread saw.
     pub(crate) fn add(&mut self, slice: Slice) {
         while slice.index / self.factor >= POINTS_MAX as u64 {

@@ -162,3 +162,49 @@ fn a_comparison_is_printed_and_written() {
         .expect_message("json, csv or html");
     compare("-o /no/such/folder/c.json").expect_code(1);
 }
+
+#[test]
+fn two_processes_are_merged_into_one_report() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let server = serve(|_, mut stream| common::echo_all(&mut stream));
+    let load = format!("{server} -d 300ms --warmup 0 -R 2k -q -o");
+    let both: Vec<_> = ["a.json", "b.json"]
+        .map(|name| common::start(&format!("{load} {} -c 3", path(name))))
+        .into_iter()
+        .map(common::Running::finish)
+        .collect();
+    assert!(both.iter().all(|run| run.code == Some(0)), "{both:#?}");
+    let (a, b) = (path("a.json"), path("b.json"));
+    let read = |path: &str| -> Report {
+        serde_json::from_str(&fs::read_to_string(path).expect("written")).expect("a report")
+    };
+    let sum = run(&format!(
+        "merge {a} {b} --format json -o {}",
+        path("m.hlog")
+    ))
+    .expect_code(0)
+    .report();
+    assert_series_adds_up(&sum);
+    let parts = [read(&a), read(&b)];
+    let completed: u64 = parts.iter().map(|part| part.requests.completed).sum();
+    assert_eq!(sum.requests.completed, completed);
+    assert_eq!(
+        (sum.settings.rate, sum.connections.served),
+        (Some(4_000), 6)
+    );
+    assert_eq!(
+        fs::read_to_string(path("m.hlog")).expect("written"),
+        hlog::render(&sum)
+    );
+
+    run(&format!(
+        "{server} -d 300ms --warmup 0 -R 2k --size 65 -c 3 -q -o {b}"
+    ))
+    .expect_code(0);
+    run(&format!("merge {a} {b}"))
+        .expect_code(1)
+        .expect_message("--size is 65 there and 64 here");
+    run(&format!("merge {a} -o {}", path("m.txt"))).expect_code(2);
+    run("merge").expect_code(2);
+}

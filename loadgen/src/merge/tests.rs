@@ -1,0 +1,209 @@
+use super::*;
+use crate::report::tests::sample;
+
+/// A part that began `offset_ms` after the first one, with one latency in each of four intervals of a second.
+fn part(offset_ms: u64, latency: Nanos) -> Report {
+    let mut report = sample(25.0, 100);
+    (report.measured_unix_ms, report.elapsed_s) = (1_000_000 + offset_ms, 4.0);
+    report.settings.duration_s = Some(4.0);
+    let mut all = Recorder::new();
+    report.series.intervals = (0..4)
+        .map(|at: u32| {
+            let mut one = Recorder::new();
+            one.record(latency);
+            all.merge(&one);
+            Interval::new(f64::from(at), 1.0, 25, 0, &one)
+        })
+        .collect();
+    report.latency.raw = Distribution::from(&all);
+    report
+}
+
+fn named(parts: Vec<Report>) -> Vec<(String, Report)> {
+    let name = |(at, part)| (format!("{at}.json"), part);
+    parts.into_iter().enumerate().map(name).collect()
+}
+
+fn merged(parts: Vec<Report>) -> Report {
+    merge(&named(parts), vec!["merge".to_owned()]).expect("they can be added")
+}
+
+#[test]
+fn one_report_stays_what_it_is() {
+    let mut alone = part(0, 5_000);
+    let mut same = merged(vec![alone.clone()]);
+    alone.command = vec!["merge".to_owned()];
+    alone.loadgen = same.loadgen.clone();
+    alone.outcome.notes = std::mem::take(&mut same.outcome.notes);
+    same.outcome.notes = alone.outcome.notes.clone();
+    // Rates between intervals are counted anew from the series.
+    alone.throughput = same.throughput.clone();
+    alone.server = same.server.clone();
+    assert_eq!(
+        serde_json::to_value(&same).expect("JSON"),
+        serde_json::to_value(&alone).expect("JSON")
+    );
+}
+
+#[test]
+fn counts_and_histograms_are_added() {
+    let (mut a, mut b) = (part(0, 1_000), part(0, 9_000));
+    (a.settings.rate, b.settings.rate) = (Some(10), Some(20));
+    a.latency.corrected = Some(a.latency.raw.clone());
+    b.latency.corrected = Some(b.latency.raw.clone());
+    let sum = merged(vec![a, b]);
+    assert_eq!(
+        (sum.requests.completed, sum.connections.connected),
+        (200, 8_000)
+    );
+    assert_eq!((sum.settings.rate, sum.settings.threads), (Some(30), 2));
+    for distribution in [&sum.latency.raw, sum.latency.headline()] {
+        assert_eq!((distribution.count, distribution.min_ns), (8, 1_000));
+        assert!(distribution.max_ns >= 9_000);
+    }
+    let counts: Vec<_> = sum
+        .series
+        .intervals
+        .iter()
+        .map(|interval| (interval.completed, interval.count))
+        .collect();
+    assert_eq!(counts, [(50, 2); 4]);
+    assert!((sum.throughput.requests_per_s - 50.0).abs() < 1e-9);
+}
+
+#[test]
+fn parts_are_laid_over_each_other_by_the_clock() {
+    let sum = merged(vec![part(2_100, 9_000), part(0, 1_000)]);
+    assert_eq!(sum.measured_unix_ms, 1_000_000);
+    assert!((sum.elapsed_s - 6.1).abs() < 1e-9);
+    let shape: Vec<_> = sum
+        .series
+        .intervals
+        .iter()
+        .map(|interval| (interval.count, interval.max_ns > 5_000))
+        .collect();
+    assert_eq!(
+        shape,
+        [
+            (1, false),
+            (1, false),
+            (2, true),
+            (2, true),
+            (1, true),
+            (1, true)
+        ]
+    );
+    assert!(
+        sum.outcome.warnings[0].contains("1.90 s of 6.10 s in common"),
+        "{:?}",
+        sum.outcome.warnings
+    );
+}
+
+#[test]
+fn coarser_intervals_decide() {
+    let mut fine = part(0, 1_000);
+    fine.series.interval_s = 0.5;
+    for interval in &mut fine.series.intervals {
+        interval.start_s /= 2.0;
+    }
+    let sum = merged(vec![fine, part(0, 2_000)]);
+    assert!((sum.series.interval_s - 1.0).abs() < 1e-9);
+    let counts: Vec<_> = sum
+        .series
+        .intervals
+        .iter()
+        .map(|interval| interval.count)
+        .collect();
+    assert_eq!(counts, [3, 3, 1, 1]);
+}
+
+#[test]
+fn another_load_is_refused_by_name() {
+    let refuse = |change: fn(&mut Report)| {
+        let mut other = part(0, 1);
+        change(&mut other);
+        merge(&named(vec![part(0, 1), other]), Vec::new()).expect_err("another load")
+    };
+    let message = refuse(|other| other.target.address = "10.0.0.1:80".to_owned());
+    assert!(
+        message.contains(
+            "1.json cannot be added to 0.json: the target is 10.0.0.1:80 there and 127.0.0.1:7 here"
+        ),
+        "{message}"
+    );
+    assert!(refuse(|other| other.settings.size = 65).contains("--size is 65 there and 64 here"));
+    assert!(
+        refuse(|other| other.settings.rate = Some(1))
+            .contains("the loop is open there and closed here")
+    );
+    assert!(
+        refuse(|other| other.settings.duration_s = None).contains("--duration is not set there")
+    );
+    let message = refuse(|other| other.latency.raw.histogram_base64 = "!".to_owned());
+    assert!(message.starts_with("1.json: "), "{message}");
+    assert!(merge(&[], Vec::new()).is_err());
+}
+
+#[test]
+fn the_server_is_not_counted_twice() {
+    let looked = |user: f64| {
+        let mut report = part(0, 1);
+        let server = report.server.as_mut().expect("sample");
+        (server.cpu_user_s, server.cpu_system_s) = (user, 1.0);
+        (
+            server.resident_before_bytes,
+            server.resident_connected_bytes,
+        ) = (1_000, 9_000);
+        report
+    };
+    let server = merged(vec![looked(1.0), looked(1.5)])
+        .server
+        .expect("looked at");
+    assert!((server.cpu_us_per_request.expect("known") - 2.5e6 / 200.0).abs() < 1e-6);
+    assert_eq!(server.bytes_per_connection, Some(1.0));
+    let mut other = looked(1.0);
+    other.server.as_mut().expect("sample").pid = 99;
+    let sum = merged(vec![looked(1.0), other]);
+    assert!(sum.outcome.warnings[0].contains("different processes"));
+}
+
+#[test]
+fn the_sum_is_as_bad_as_its_worst_part_and_thresholds_are_judged_again() {
+    let mut failed = part(0, 1_000);
+    (failed.outcome.status, failed.outcome.exit_code) = (Status::Failed, 1);
+    failed.outcome.messages = vec!["reset".to_owned(), "--slo: rate".to_owned()];
+    let errors = ErrorCount {
+        kind: "reset".to_owned(),
+        description: "connection reset".to_owned(),
+        count: 2,
+        first: "connection 1".to_owned(),
+    };
+    failed.errors = vec![errors.clone()];
+    let mut other = part(0, 1_000);
+    other.errors = vec![errors];
+    let sum = merged(vec![other, failed]);
+    assert_eq!(
+        (sum.outcome.status, sum.outcome.exit_code),
+        (Status::Failed, 1)
+    );
+    assert_eq!(sum.outcome.messages, ["1.json: reset"]);
+    assert_eq!((sum.errors.len(), sum.errors[0].count), (1, 4));
+
+    // Each of them alone misses the rate; together they have it, and a latency that is too long.
+    let gated = || {
+        let mut report = part(0, 6_000_000);
+        let slo: Slo = "rate>30,p99<5ms".parse().expect("thresholds");
+        gate(&slo, &mut report);
+        assert_eq!(report.outcome.status, Status::Missed);
+        report
+    };
+    let sum = merged(vec![gated(), gated()]);
+    let met: Vec<_> = sum
+        .slo
+        .iter()
+        .map(|verdict| (verdict.threshold.as_str(), verdict.met))
+        .collect();
+    assert_eq!(met, [("p99<5ms", false), ("rate>30", true)]);
+    assert_eq!((sum.outcome.exit_code, sum.outcome.messages.len()), (3, 1));
+}
