@@ -1,7 +1,8 @@
 //! The open loop: hands each scheduled request to a connection when its time comes, whatever the answers do.
 //!
 //! Connections take turns. The reactor's timers have a grain of one millisecond, which is too coarse for a schedule: the last
-//! stretch before a send is spun, with a yield between looks so that answers are taken meanwhile.
+//! stretch before a send is spun, with a yield between looks so that answers are taken meanwhile. Tests: `dispatch/tests.rs`, which
+//! run the whole measuring core on a clock of their own.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -30,46 +31,64 @@ pub(crate) async fn dispatch(shard: &Shard, timeline: Timeline) {
 }
 
 async fn run(shard: &Shard, timeline: Timeline) {
-    let plan = &shard.plan;
-    let (Pace::Open { rate, arrivals }, Some(share)) = (plan.pace, plan.sending_share(shard.index))
-    else {
+    let Some(mut dispatcher) = Dispatcher::new(shard, timeline) else {
         return;
     };
-    let mut schedule = Schedule::new(arrivals, rate, share, timeline.start, plan.seed);
-    let mut turns: Vec<Rc<Link>> = shard
-        .links
-        .borrow()
-        .iter()
-        .filter(|link| link.active)
-        .map(Rc::clone)
-        .collect();
-    let mut turn = 0;
-    loop {
-        let now = shard.clock.now();
+    while let Some(next) = dispatcher.hand_out(shard, shard.clock.now()) {
+        match next.saturating_sub(shard.clock.now()) {
+            near if near <= SLEEP_SLACK => yield_now().await,
+            far => sleep(Duration::from_nanos((far - SLEEP_SLACK).min(SLEEP_MAX))).await,
+        }
+    }
+}
+
+/// The shard's share of the schedule, and whose turn it is. Reads no clock.
+struct Dispatcher {
+    schedule: Schedule,
+    turns: Vec<Rc<Link>>,
+    turn: usize,
+}
+
+impl Dispatcher {
+    /// `None` where there is no schedule, or no part of it for this shard.
+    fn new(shard: &Shard, timeline: Timeline) -> Option<Self> {
+        let plan = &shard.plan;
+        let (Pace::Open { rate, arrivals }, Some(share)) =
+            (plan.pace, plan.sending_share(shard.index))
+        else {
+            return None;
+        };
+        let links = shard.links.borrow();
+        Some(Self {
+            schedule: Schedule::new(arrivals, rate, share, timeline.start, plan.seed),
+            turns: links
+                .iter()
+                .filter(|link| link.active)
+                .map(Rc::clone)
+                .collect(),
+            turn: 0,
+        })
+    }
+
+    /// Hands out what is due by now, and says when more is; `None` when nothing will be.
+    fn hand_out(&mut self, shard: &Shard, now: Nanos) -> Option<Nanos> {
         for _ in 0..BURST_MAX {
-            let intended = schedule.peek();
+            let intended = self.schedule.peek();
             if intended > now {
                 break;
             }
             if !shard.may_begin(intended) {
-                return;
+                return None;
             }
-            let Some(link) = next_alive(&mut turns, &mut turn) else {
-                return;
-            };
-            schedule.take();
+            let link = next_alive(&mut self.turns, &mut self.turn)?;
+            self.schedule.take();
             let tally = &mut *shard.tally.borrow_mut();
             tally.scheduled += u64::from(tally.window.contains(intended));
             shard.due.set(shard.due.get() + 1);
             link.assign(intended);
         }
-        if shard.none_begins_from(schedule.peek()) {
-            return;
-        }
-        match schedule.peek().saturating_sub(shard.clock.now()) {
-            near if near <= SLEEP_SLACK => yield_now().await,
-            far => sleep(Duration::from_nanos((far - SLEEP_SLACK).min(SLEEP_MAX))).await,
-        }
+        let next = self.schedule.peek();
+        (!shard.none_begins_from(next)).then_some(next)
     }
 }
 
@@ -99,3 +118,6 @@ fn next_alive<'a>(turns: &'a mut Vec<Rc<Link>>, turn: &mut usize) -> Option<&'a 
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
