@@ -11,6 +11,7 @@ use crate::hooks::{Hooks, TaskPanic};
 use crate::placement::{Pinning, Placement};
 use crate::reactor::Reactor;
 use crate::shard::{Settings, ShardId};
+use crate::stall::{Stall, StallHook};
 use crate::sys;
 
 /// More than this many events never come at once: it is the kernel's own default limit of descriptors a process
@@ -46,6 +47,8 @@ pub struct Builder {
     pub(crate) on_thread_start: Option<ThreadHook>,
     pub(crate) on_thread_stop: Option<ThreadHook>,
     pub(crate) hooks: Hooks,
+    pub(crate) stall_threshold: Option<Duration>,
+    pub(crate) on_stall: Option<StallHook>,
     pub(crate) blocking_threads_max: usize,
     pub(crate) blocking_keep_alive: Duration,
     pub(crate) settings: Settings,
@@ -62,6 +65,8 @@ impl Builder {
             on_thread_start: None,
             on_thread_stop: None,
             hooks: Hooks::default(),
+            stall_threshold: None,
+            on_stall: None,
             blocking_threads_max: 512,
             blocking_keep_alive: Duration::from_secs(10),
             settings: Settings {
@@ -138,6 +143,36 @@ impl Builder {
     /// ```
     pub fn on_task_panic(mut self, hook: impl Fn(&TaskPanic<'_>) + Send + Sync + 'static) -> Self {
         self.hooks.on_task_panic = Some(Arc::new(hook));
+        self
+    }
+
+    /// Looks for polls that last longer than this, and so keep their shard from everything else. Default: off. Must not be 0.
+    ///
+    /// A thread of the reactor looks at the shards four times in that time, which is why it is off by default: it wakes though all of them
+    /// sleep. The shards themselves pay nothing more for it. What it finds it counts in [`ShardMetrics::stalls`](crate::ShardMetrics::stalls)
+    /// and tells [`on_stall`](Self::on_stall). The time is that of the wall: on a machine with more to run than CPUs, a shard that is not
+    /// given one is found as well. 100 milliseconds find what users notice.
+    pub fn detect_stalls(mut self, threshold: Duration) -> Self {
+        self.stall_threshold = Some(threshold);
+        self
+    }
+
+    /// Called with each stall that [`detect_stalls`](Self::detect_stalls) finds: once while it lasts, and once when it is over. It runs on the
+    /// thread that looks, so the shard may be stuck for good. Its panic is caught, and harms nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let reactor = reactor::Reactor::builder()
+    ///     .detect_stalls(Duration::from_millis(100))
+    ///     .on_stall(|stall| eprintln!("{stall}"))
+    ///     .build()?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn on_stall(mut self, hook: impl Fn(&Stall) + Send + Sync + 'static) -> Self {
+        self.on_stall = Some(Arc::new(hook));
         self
     }
 
@@ -225,6 +260,10 @@ impl Builder {
             settings.task_budget as usize,
             u32::MAX as usize - 1,
         )?;
+        if self.stall_threshold == Some(Duration::ZERO) {
+            let message = "the threshold of detect_stalls must not be zero";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
         check(
             "max_blocking_threads",
             self.blocking_threads_max,

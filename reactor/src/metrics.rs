@@ -128,6 +128,8 @@ pub struct ShardMetrics {
     pub tasks_completed: u64,
     /// Panics caught in tasks: in a poll, in the drop of a future, in the drop of an output; and in wakers the shard woke.
     pub panics: u64,
+    /// Polls that lasted longer than [`Builder::detect_stalls`](crate::Builder::detect_stalls) allows; 0 where it was not asked for.
+    pub stalls: u64,
     /// Wakes of this shard's tasks by other threads.
     pub remote_wakes_sent: u64,
     /// Tasks that other threads spawned onto this shard.

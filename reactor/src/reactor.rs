@@ -23,6 +23,7 @@ use crate::shard::inbox::Command;
 use crate::shard::parker::Parker;
 use crate::shard::{self, Settings, Shard, ShardId, ShardRef, ShardShared, current};
 use crate::shutdown::{Lifecycle, ShutdownError};
+use crate::stall::Watch;
 use crate::sys::{self, CpuMask};
 use crate::time::Clock;
 
@@ -47,6 +48,8 @@ const GRACE: Duration = Duration::from_secs(1);
 pub struct Reactor {
     handle: Handle,
     threads: Vec<thread::JoinHandle<()>>,
+    /// What looks for stalls, where that was asked for. It ends last.
+    watch: Option<Watch>,
     warnings: Vec<String>,
 }
 
@@ -115,6 +118,7 @@ impl Reactor {
         self.stop();
         if own_shard {
             self.threads.clear();
+            self.detach_watch();
             return Ok(());
         }
         let lifecycle = Arc::clone(self.handle.lifecycle());
@@ -167,8 +171,17 @@ impl Reactor {
         let forked = self.handle.all_shards()[0].io.is_forked();
         if forked {
             self.threads.drain(..).for_each(std::mem::forget);
+            // Its channel's lock may be held by a thread that is not there.
+            std::mem::forget(self.watch.take());
         }
         forked
+    }
+
+    /// On one of the reactor's own shards: a hook that is called now may be waiting for it.
+    fn detach_watch(&mut self) {
+        if let Some(watch) = self.watch.take() {
+            watch.detach();
+        }
     }
 
     fn is_on_own_shard(&self) -> bool {
@@ -217,6 +230,7 @@ impl Reactor {
         let mut reactor = Self {
             handle,
             threads: Vec::with_capacity(shards),
+            watch: None,
             warnings,
         };
         let (report, reports) = mpsc::channel();
@@ -270,6 +284,12 @@ impl Reactor {
                 "{silent} shard threads ended before their first turn"
             )));
         }
+        if let Some(threshold) = builder.stall_threshold {
+            let name = format!("{}-stalls", builder.thread_name);
+            let shards = reactor.handle.all_shards().to_vec();
+            let hook = builder.on_stall.clone();
+            reactor.watch = Some(Watch::start(name, mask, threshold, hook, shards)?);
+        }
         Ok(reactor)
     }
 }
@@ -285,6 +305,7 @@ impl Drop for Reactor {
         self.handle.lifecycle().announce();
         self.stop();
         if self.is_on_own_shard() {
+            self.detach_watch();
             return;
         }
         let mut panic = None;

@@ -5,7 +5,7 @@ use slab::Slab;
 
 use crate::shard::ShardRef;
 use crate::sync::{Mutex, Ordering};
-use crate::task::TaskRef;
+use crate::task::{TaskId, TaskRef};
 
 /// Tasks enter it from any thread and leave it on their shard.
 #[derive(Debug)]
@@ -94,6 +94,13 @@ impl LiveTasks {
             list.first += 1;
         }
         None
+    }
+
+    /// The live task of this id, if there is one. It looks at all of them, for a report.
+    pub(crate) fn find(&self, id: TaskId) -> Option<TaskRef<ShardRef>> {
+        let list = self.0.lock();
+        let (_, task) = list.tasks.iter().find(|(_, task)| task.id() == id)?;
+        Some(TaskRef::clone(task))
     }
 
     /// How many tasks ever came in, where none is left.

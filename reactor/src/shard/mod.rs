@@ -105,6 +105,8 @@ pub(crate) struct ShardShared {
     pub(crate) counters: CachePadded<ShardCounters>,
     pub(crate) live: LiveTasks,
     pub(crate) panics: Counter,
+    /// Written by the thread that looks for stalls.
+    pub(crate) stalls: Counter,
     pub(crate) timers_armed: Counter,
     /// Timers for waits on other threads.
     pub(crate) remote_timers: RemoteTimers,
@@ -138,6 +140,7 @@ impl ShardShared {
             counters: CachePadded::default(),
             live: LiveTasks::new(),
             panics: Counter::new(),
+            stalls: Counter::new(),
             timers_armed: Counter::new(),
             remote_timers: RemoteTimers::new(),
             stop: AtomicBool::new(false),
@@ -203,6 +206,7 @@ impl ShardShared {
             queued_turns_max: self.counters.queued_turns_max.get(),
             tasks_completed: self.counters.tasks_completed.get(),
             panics: self.panics.get() + self.io.waker_panics(),
+            stalls: self.stalls.get(),
             remote_wakes_sent: self.inbox.wakes_sent.get(),
             remote_wakes_coalesced: self.inbox.wakes_coalesced.get(),
             remote_spawns: self.inbox.spawns.get(),

@@ -194,6 +194,11 @@ impl<S: Schedule> TaskRef<S> {
         TaskId::of(self.header)
     }
 
+    /// What is known of the task, for reports.
+    pub(crate) fn meta(&self) -> TaskMeta {
+        self.header().meta()
+    }
+
     /// Whether both refer to one task.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         self.header == other.header
