@@ -271,17 +271,22 @@ impl Registration {
         cx: &mut Context<'_>,
         direction: Direction,
     ) -> Poll<io::Result<ReadyEvent>> {
+        match direction {
+            Direction::Read => self.poll_side::<{ Side::READ }>(cx),
+            Direction::Write => self.poll_side::<{ Side::WRITE }>(cx),
+        }
+    }
+
+    #[inline(always)]
+    fn poll_side<const SIDE: usize>(&self, cx: &mut Context<'_>) -> Poll<io::Result<ReadyEvent>> {
         ready!(budget::poll_budget(cx));
-        let side = match direction {
-            Direction::Read => Side::Read,
-            Direction::Write => Side::Write,
-        };
+        let mask = const { Side::mask(SIDE) };
         let mut seen = self.readiness().load();
-        if !seen.ends_wait(side.mask()) {
-            seen = ready!(self.readiness().poll_side(side, cx.waker()));
+        if !seen.ends_wait(mask) {
+            seen = ready!(self.readiness().poll_side::<SIDE>(cx.waker()));
         }
         budget::charge();
-        Poll::Ready(ReadyEvent::new(seen, side.mask()))
+        Poll::Ready(ReadyEvent::new(seen, mask))
     }
 
     /// What there is of `interest` now, which may be nothing. Never waits, and counts against no budget.
@@ -509,14 +514,14 @@ struct WriteSide;
 impl Mask for ReadSide {
     #[inline(always)]
     fn states(self) -> Ready {
-        const { Side::Read.mask() }
+        const { Side::mask(Side::READ) }
     }
 }
 
 impl Mask for WriteSide {
     #[inline(always)]
     fn states(self) -> Ready {
-        const { Side::Write.mask() }
+        const { Side::mask(Side::WRITE) }
     }
 }
 
@@ -548,13 +553,7 @@ impl<M: Mask> Future for Wait<'_, M> {
                 if seen.ends_wait(mask) {
                     seen
                 } else {
-                    match begin(readiness, mask, cx) {
-                        Err(seen) => seen,
-                        Ok(id) => {
-                            this.id = Some(id);
-                            return Poll::Pending;
-                        }
-                    }
+                    ready!(begin(readiness, this.mask, cx, &mut this.id))
                 }
             }
             Some(id) => {
@@ -569,9 +568,22 @@ impl<M: Mask> Future for Wait<'_, M> {
 }
 
 /// What a wait does that has to wait: out of line, so that one that need not is a few instructions in its caller.
+///
+/// It returns in registers, and the id, which is needed where it waits, through `id`.
 #[inline(never)]
-fn begin(readiness: &Readiness, mask: Ready, cx: &Context<'_>) -> Result<WaiterId, Snapshot> {
-    readiness.wait(mask, cx.waker())
+fn begin<M: Mask>(
+    readiness: &Readiness,
+    mask: M,
+    cx: &Context<'_>,
+    id: &mut Option<WaiterId>,
+) -> Poll<Snapshot> {
+    match readiness.wait(mask.states(), cx.waker()) {
+        Ok(begun) => {
+            *id = Some(begun);
+            Poll::Pending
+        }
+        Err(seen) => Poll::Ready(seen),
+    }
 }
 
 impl<M> Drop for Wait<'_, M> {

@@ -7,9 +7,9 @@
 //! Echo needs no framing: bytes are answered in the order in which they come. Tests: `connection/tests.rs`, and
 //! `tests/echo.rs`, `tests/limits.rs`, `tests/drain.rs` of this package.
 
+use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::io;
-use std::mem;
 use std::net::{Shutdown, TcpStream as StdTcpStream};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -196,21 +196,21 @@ impl Halt {
 }
 
 /// What an echo loop minds beside its socket: the shard's buffer and counters, the idle timeout, a drain.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Watch<'a> {
     local: &'a Local,
-    idle: &'a mut Idle,
+    idle: &'a Idle,
 }
 
-impl Watch<'_> {
+impl<'a> Watch<'a> {
     #[inline]
-    pub(crate) fn scratch(&self) -> &Scratch {
+    pub(crate) fn scratch(self) -> &'a Scratch {
         &self.local.scratch
     }
 
     /// Polled when there is nothing to read.
     #[inline]
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Halt> {
+    pub(crate) fn poll(self, cx: &mut Context<'_>) -> Poll<Halt> {
         match self.local.drain() {
             Some(drain) => Poll::Ready(Halt::Drain(drain)),
             None => self
@@ -222,7 +222,7 @@ impl Watch<'_> {
 
     /// Takes the result of a write that was to send `len` bytes of the scratch buffer; `None` if it sent all.
     #[inline]
-    pub(crate) fn answered(&mut self, sent: io::Result<usize>, len: usize) -> Option<Halt> {
+    pub(crate) fn answered(self, sent: io::Result<usize>, len: usize) -> Option<Halt> {
         let sent = match sent {
             Ok(sent) => sent,
             Err(error) if try_again(&error) => 0,
@@ -234,7 +234,7 @@ impl Watch<'_> {
 
     /// Notes that bytes were sent.
     #[inline]
-    fn sent(&mut self, bytes: usize) {
+    fn sent(self, bytes: usize) {
         self.local.counters().add_bytes(bytes as u64);
         self.idle.touch(&self.local.shared);
     }
@@ -243,7 +243,7 @@ impl Watch<'_> {
 impl<S: Surface> Connection<S> {
     /// Runs the surface's echo loop.
     fn echo(&mut self) -> impl Future<Output = Halt> {
-        let (local, idle) = (&*self.place.local, &mut self.idle);
+        let (local, idle) = (&*self.place.local, &self.idle);
         self.socket.echo(Watch { local, idle })
     }
 
@@ -271,7 +271,7 @@ impl<S: Surface> Connection<S> {
         let mut done = 0;
         while done < rest.len() {
             let sent = {
-                let (idle, shared) = (&mut self.idle, &*self.place.local.shared);
+                let (idle, shared) = (&self.idle, &*self.place.local.shared);
                 let mut write = pin!(self.socket.write(&rest[done..]));
                 poll_fn(|cx| {
                     if let Poll::Ready(sent) = write.as_mut().poll(cx) {
@@ -299,7 +299,7 @@ impl<S: Surface> Connection<S> {
             done += sent;
             Watch {
                 local: &self.place.local,
-                idle: &mut self.idle,
+                idle: &self.idle,
             }
             .sent(sent);
         }
@@ -350,40 +350,41 @@ impl<S: Surface> Connection<S> {
 #[derive(Debug)]
 struct Idle(Option<Box<IdleTimer>>);
 
+/// In cells: an echo loop notes bytes, while what runs the loop minds the time.
 #[derive(Debug)]
 struct IdleTimer {
-    sleep: Sleep,
+    sleep: RefCell<Sleep>,
     /// When a byte last moved, as [`Shared::age_ns`]: half the size of an `Instant`.
-    touched_ns: u64,
+    touched_ns: Cell<u64>,
     /// Whether the sleep was polled, and whether a byte has moved since.
-    armed: bool,
-    moved: bool,
+    armed: Cell<bool>,
+    moved: Cell<bool>,
 }
 
 impl Idle {
     fn new(shared: &Shared) -> Self {
         Self(shared.idle_timeout.map(|limit| {
             Box::new(IdleTimer {
-                sleep: time::sleep(limit),
-                touched_ns: shared.age_ns(),
-                armed: false,
-                moved: false,
+                sleep: RefCell::new(time::sleep(limit)),
+                touched_ns: Cell::new(shared.age_ns()),
+                armed: Cell::new(false),
+                moved: Cell::new(false),
             })
         }))
     }
 
     #[inline]
-    fn touch(&mut self, shared: &Shared) {
-        if let Some(timer) = &mut self.0 {
-            timer.touched_ns = shared.age_ns();
-            timer.moved = true;
+    fn touch(&self, shared: &Shared) {
+        if let Some(timer) = &self.0 {
+            timer.touched_ns.set(shared.age_ns());
+            timer.moved.set(true);
         }
     }
 
     /// Ready when no byte has moved for as long as is allowed.
     #[inline]
-    fn poll(&mut self, cx: &mut Context<'_>, shared: &Shared) -> Poll<()> {
-        match (&mut self.0, shared.idle_timeout) {
+    fn poll(&self, cx: &mut Context<'_>, shared: &Shared) -> Poll<()> {
+        match (&self.0, shared.idle_timeout) {
             (Some(timer), Some(limit)) => timer.poll(cx, shared.started, limit),
             _ => Poll::Pending,
         }
@@ -391,22 +392,24 @@ impl Idle {
 }
 
 impl IdleTimer {
-    fn poll(&mut self, cx: &mut Context<'_>, started: Instant, limit: Duration) -> Poll<()> {
-        let touched = started + Duration::from_nanos(self.touched_ns);
+    fn poll(&self, cx: &mut Context<'_>, started: Instant, limit: Duration) -> Poll<()> {
+        let touched = started + Duration::from_nanos(self.touched_ns.get());
+        let mut sleep = self.sleep.borrow_mut();
+        let mut sleep = Pin::new(&mut *sleep);
         // The timer was armed by this task, and cannot have fired before its deadline; timers of this shard do not
         // fire while one of its tasks runs. So it is armed still, and what follows, 85 instructions, can be left out.
-        if mem::take(&mut self.moved) && self.armed && touched < self.sleep.deadline() {
+        if self.moved.take() && self.armed.get() && touched < sleep.deadline() {
             return Poll::Pending;
         }
-        self.armed = true;
-        ready!(Pin::new(&mut self.sleep).poll(cx));
+        self.armed.set(true);
+        ready!(sleep.as_mut().poll(cx));
         let due = touched.checked_add(limit);
         let Some(due) = due.filter(|due| *due > Instant::now()) else {
             return Poll::Ready(());
         };
-        Pin::new(&mut self.sleep).reset(due);
+        sleep.as_mut().reset(due);
         // Ready again at once only when the reactor has ended, and the connection with it.
-        Pin::new(&mut self.sleep).poll(cx)
+        sleep.poll(cx)
     }
 }
 

@@ -8,12 +8,14 @@
 use std::future::{Future, poll_fn};
 use std::io::{self, ErrorKind};
 use std::net::TcpStream as StdTcpStream;
-use std::pin::pin;
+use std::os::fd::AsFd;
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use asyncfd::AsyncFd;
 use asyncfd::net::TcpStream;
-use reactor::{Handle, Placement};
+use pin_project_lite::pin_project;
+use reactor::{Handle, Interest, Placement};
 use rustix::net::{RecvFlags, SendFlags};
 use socket2::SockRef;
 
@@ -48,15 +50,21 @@ pub(crate) fn try_again(error: &io::Error) -> bool {
 /// recv(2), as a direct system call: the C library's wrapper is a cancellation point, which in a process with several
 /// threads is 60 instructions a call, for this server and every other that reads through the standard library.
 #[inline(always)]
-fn receive(socket: &AsyncFd<StdTcpStream>, buffer: &mut [u8]) -> io::Result<usize> {
-    let (len, _) = rustix::net::recv(socket, buffer, RecvFlags::empty())?;
+fn receive(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
+    let (len, _) = rustix::net::recv(socket, buffer, RecvFlags::empty()).map_err(failed)?;
     Ok(len)
 }
 
 /// send(2), likewise.
 #[inline(always)]
-fn send(socket: &AsyncFd<StdTcpStream>, bytes: &[u8]) -> io::Result<usize> {
-    Ok(rustix::net::send(socket, bytes, SendFlags::NOSIGNAL)?)
+fn send(socket: impl AsFd, bytes: &[u8]) -> io::Result<usize> {
+    rustix::net::send(socket, bytes, SendFlags::NOSIGNAL).map_err(failed)
+}
+
+/// Out of line, or the compiler makes the error before it looks whether there is one.
+#[cold]
+fn failed(error: rustix::io::Errno) -> io::Error {
+    error.into()
 }
 
 /// `asyncfd::net::TcpStream`: after a short transfer it knows that the socket is drained and asks the kernel no more.
@@ -81,7 +89,7 @@ impl Surface for Helpers {
         TcpStream::from_accepted(stream).map(Self)
     }
 
-    fn echo(&mut self, mut watch: Watch<'_>) -> impl Future<Output = Halt> {
+    fn echo(&mut self, watch: Watch<'_>) -> impl Future<Output = Halt> {
         poll_fn(move |cx| {
             loop {
                 let len = match self.poll_read(cx, watch.scratch()) {
@@ -115,6 +123,55 @@ impl Surface for Helpers {
 #[derive(Debug)]
 pub(crate) struct Guards(AsyncFd<StdTcpStream>);
 
+impl Guards {
+    async fn echo_on(&self, watch: Watch<'_>) -> Halt {
+        loop {
+            let mut guard = match self.0.readable().await {
+                Ok(guard) => guard,
+                Err(error) => return Halt::failed(error),
+            };
+            let scratch = watch.scratch();
+            let len = match guard.try_io(|socket| scratch.fill(|buffer| receive(socket, buffer))) {
+                Ok(Ok(0)) => return Halt::FINISHED,
+                Ok(Ok(len)) => len,
+                Ok(Err(error)) if error.kind() == ErrorKind::Interrupted => continue,
+                Ok(Err(error)) => return Halt::failed(error),
+                Err(_would_block) => continue,
+            };
+            // Nearly always the socket takes the answer at once. Where it does not, the rest waits for a guard, in a buffer
+            // of its own.
+            let sent = self.0.try_io(Interest::WRITABLE, |socket| {
+                scratch.with(len, |bytes| send(socket, bytes))
+            });
+            if let Some(halt) = watch.answered(sent, len) {
+                return halt;
+            }
+        }
+    }
+}
+
+pin_project! {
+    /// An echo loop, and what ends it while it waits.
+    struct Watched<'a, F> {
+        #[pin]
+        echo: F,
+        watch: Watch<'a>,
+    }
+}
+
+impl<F: Future<Output = Halt>> Future for Watched<'_, F> {
+    type Output = Halt;
+
+    #[inline(always)]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Halt> {
+        let this = self.project();
+        match this.echo.poll(cx) {
+            Poll::Ready(halt) => Poll::Ready(halt),
+            Poll::Pending => this.watch.poll(cx),
+        }
+    }
+}
+
 impl Surface for Guards {
     fn open(stream: StdTcpStream) -> io::Result<Self> {
         Ok(Self(AsyncFd::new_on(
@@ -124,43 +181,10 @@ impl Surface for Guards {
         )?))
     }
 
-    async fn echo(&mut self, mut watch: Watch<'_>) -> Halt {
-        loop {
-            let mut readable = pin!(self.0.readable());
-            let guard = poll_fn(|cx| match readable.as_mut().poll(cx) {
-                Poll::Ready(guard) => Poll::Ready(guard.map_err(Halt::failed)),
-                Poll::Pending => watch.poll(cx).map(Err),
-            });
-            let mut guard = match guard.await {
-                Ok(guard) => guard,
-                Err(halt) => return halt,
-            };
-            let read = |socket: &AsyncFd<StdTcpStream>| {
-                watch.scratch().fill(|buffer| receive(socket, buffer))
-            };
-            let len = match guard.try_io(read) {
-                Ok(Ok(0)) => return Halt::FINISHED,
-                Ok(Ok(len)) => len,
-                Ok(Err(error)) if error.kind() == ErrorKind::Interrupted => continue,
-                Ok(Err(error)) => return Halt::failed(error),
-                Err(_would_block) => continue,
-            };
-            // One look: a guard if there is one now, else the rest waits in a buffer of its own.
-            let mut writable = pin!(self.0.writable());
-            let guard = poll_fn(|cx| match writable.as_mut().poll(cx) {
-                Poll::Ready(guard) => Poll::Ready(Some(guard)),
-                Poll::Pending => Poll::Ready(None),
-            });
-            let sent = match guard.await {
-                None => Ok(0),
-                Some(Err(error)) => Err(error),
-                Some(Ok(mut guard)) => guard
-                    .try_io(|socket| watch.scratch().with(len, |bytes| send(socket, bytes)))
-                    .unwrap_or(Ok(0)),
-            };
-            if let Some(halt) = watch.answered(sent, len) {
-                return halt;
-            }
+    fn echo(&mut self, watch: Watch<'_>) -> impl Future<Output = Halt> {
+        Watched {
+            echo: self.echo_on(watch),
+            watch,
         }
     }
 
@@ -250,7 +274,7 @@ impl Surface for Polling {
         )?))
     }
 
-    fn echo(&mut self, mut watch: Watch<'_>) -> impl Future<Output = Halt> {
+    fn echo(&mut self, watch: Watch<'_>) -> impl Future<Output = Halt> {
         poll_fn(move |cx| {
             loop {
                 let len = match self.poll_read(cx, watch.scratch()) {

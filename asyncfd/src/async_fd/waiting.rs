@@ -303,6 +303,7 @@ impl<T: AsRawFd> AsyncFd<T> {
     /// [`WouldBlock`](io::ErrorKind::WouldBlock), without a call of the closure, when nothing is
     /// cached; those of the closure, where `WouldBlock` also clears the readiness; the shutdown
     /// error.
+    #[inline]
     pub fn try_io<R>(
         &self,
         interest: Interest,
@@ -316,6 +317,7 @@ impl<T: AsRawFd> AsyncFd<T> {
     /// # Errors
     ///
     /// As [`try_io`](Self::try_io).
+    #[inline]
     pub fn try_io_mut<R>(
         &mut self,
         interest: Interest,

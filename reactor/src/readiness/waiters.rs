@@ -71,6 +71,7 @@ impl Waiters {
     }
 
     /// See [`Readiness::wait`](super::Readiness::wait).
+    #[inline(always)]
     pub(crate) fn wait(
         &self,
         cell: &ReadinessCell,
@@ -136,22 +137,23 @@ impl Waiters {
     }
 
     /// See [`Readiness::poll_side`](super::Readiness::poll_side).
-    pub(crate) fn poll_side(
+    #[inline(always)]
+    pub(crate) fn poll_side<const SIDE: usize>(
         &self,
         cell: &ReadinessCell,
-        side: Side,
         waker: &Waker,
     ) -> Poll<Snapshot> {
         let waker = waker.clone();
         let mut list = self.list.lock();
         // As in `wait`.
         let seen = cell.load();
-        if seen.ends_wait(side.mask()) && !crate::sync::mutant("wait_skips_recheck") {
+        if seen.ends_wait(const { Side::mask(SIDE) }) && !crate::sync::mutant("wait_skips_recheck")
+        {
             drop(list);
             drop(waker);
             return Poll::Ready(seen);
         }
-        let older = list.set_side(side, waker);
+        let older = list.set_side::<SIDE>(waker);
         drop(list);
         drop(older);
         Poll::Pending

@@ -164,7 +164,6 @@ impl Shard {
             ..
         } = self.settings;
         let counters = &self.shared.counters;
-        let polls_before = counters.polls.get();
         let turn = counters.turns.get();
         let waited = self.backlog.borrow().waited(turn);
         if waited > counters.queued_turns_max.get() {
@@ -178,7 +177,7 @@ impl Shard {
             polls += 1;
             // Both before the poll: a look from outside has to tell one poll from the next (`stall.rs`).
             counters.polling.set_own(task.task().id().to_bits());
-            counters.polls.set_own(polls_before + u64::from(polls));
+            counters.polls.add_own(1);
             budget::begin(task_budget);
             if let Some(task) = task.run() {
                 self.push_local(task);

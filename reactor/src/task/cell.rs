@@ -113,13 +113,27 @@ impl<F: Future, S: Schedule> Cell<F, S> {
             // SAFETY: the future stays in the task's memory until `store` drops it there.
             unsafe { Pin::new_unchecked(future) }.poll(cx)
         };
-        let output = match guarded(header, PanicPlace::Poll, || stage.with_mut(poll)) {
-            Ok(Poll::Pending) => return Polled::Pending,
-            Ok(Poll::Ready(output)) => Ok(output),
-            Err(payload) => Err(JoinError::panicked(TaskId::of(header), payload)),
-        };
-        // SAFETY: as for this function.
-        unsafe { Self::store(header, output) }
+        match guarded(header, PanicPlace::Poll, || stage.with_mut(poll)) {
+            Ok(Poll::Pending) => Polled::Pending,
+            // SAFETY: as for this function.
+            Ok(Poll::Ready(output)) => unsafe { Self::store(header, Ok(output)) },
+            // SAFETY: as for this function.
+            Err(payload) => unsafe { Self::store_panic(header, payload) },
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As for `store`.
+    #[cold]
+    unsafe fn store_panic(header: NonNull<Header<S>>, payload: Payload) -> Polled {
+        // SAFETY: by the demand.
+        unsafe {
+            Self::store(
+                header,
+                Err(JoinError::panicked(TaskId::of(header), payload)),
+            )
+        }
     }
 
     unsafe fn cancel(header: NonNull<Header<S>>, error: JoinError) -> Polled {
@@ -132,6 +146,7 @@ impl<F: Future, S: Schedule> Cell<F, S> {
     /// # Safety
     ///
     /// The header is the head of a live `Cell<F, S>`, whose stage the caller may touch, on a thread where the future may be dropped.
+    #[inline(never)]
     unsafe fn store(header: NonNull<Header<S>>, output: Result<F::Output, JoinError>) -> Polled {
         // SAFETY: by the demand.
         let stage = unsafe { Self::stage(header) };

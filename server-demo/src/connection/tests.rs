@@ -86,7 +86,7 @@ fn idle_after(test: impl AsyncFnOnce(&mut Idle, &Shared, Duration) + Send + 'sta
         let shared = Shared::new(&config, vec![shard]);
         let mut idle = Idle::new(&shared);
         test(&mut idle, &shared, limit).await;
-        let touched = Duration::from_nanos(idle.0.as_ref().unwrap().touched_ns);
+        let touched = Duration::from_nanos(idle.0.as_ref().unwrap().touched_ns.get());
         let passes = poll_fn(|cx| idle.poll(cx, &shared));
         // A timer that is not armed is found out when the timeout looks a last time.
         let passed = time::timeout(Duration::from_secs(5), passes).await;

@@ -122,11 +122,11 @@ fn a_wait_that_need_not_wait_does_not() {
     let (task, waker) = Task::new();
     let seen = ready.wait(Ready::WRITABLE, &waker).unwrap_err();
     assert_eq!(seen.ready(), Ready::WRITABLE);
-    let Poll::Ready(seen) = ready.poll_side(Side::Write, &waker) else {
+    let Poll::Ready(seen) = ready.poll_side::<{ Side::WRITE }>(&waker) else {
         panic!("it is writable")
     };
     assert_eq!(seen.ready(), Ready::WRITABLE);
-    assert!(ready.poll_side(Side::Read, &waker).is_pending());
+    assert!(ready.poll_side::<{ Side::READ }>(&waker).is_pending());
     drop(waker);
     drop(ready);
     assert!(!kept(&task));
@@ -164,29 +164,22 @@ fn the_newest_waker_of_a_waiter_is_the_one_that_counts() {
 #[test]
 fn the_poll_places_are_independent_and_hold_the_newest() {
     let ready = Readiness::new();
-    let tasks: Vec<_> = [Side::Read, Side::Read, Side::Write]
-        .map(|side| {
-            let (task, waker) = Task::new();
-            assert!(ready.poll_side(side, &waker).is_pending());
-            task
-        })
-        .into();
+    let tasks = [(); 3].map(|()| Task::new());
+    let [(_, older), (_, read), (_, write)] = &tasks;
+    assert!(ready.poll_side::<{ Side::READ }>(older).is_pending());
+    assert!(ready.poll_side::<{ Side::READ }>(read).is_pending());
+    assert!(ready.poll_side::<{ Side::WRITE }>(write).is_pending());
+    let tasks = tasks.map(|(task, _waker)| task);
     assert!(!kept(&tasks[0]), "the older waker is dropped");
     let id = ready.wait(Ready::READABLE, Waker::noop()).unwrap();
     ready.publish(Ready::READ_CLOSED);
-    assert_eq!(
-        tasks.iter().map(|task| task.wakes()).collect::<Vec<_>>(),
-        [0, 1, 0]
-    );
+    assert_eq!(tasks.each_ref().map(|task| task.wakes()), [0, 1, 0]);
     assert!(
         ready.poll_wait(id, Waker::noop()).is_pending(),
         "it does not wait for a close"
     );
     ready.publish(Ready::WRITABLE);
-    assert_eq!(
-        tasks.iter().map(|task| task.wakes()).collect::<Vec<_>>(),
-        [0, 1, 1]
-    );
+    assert_eq!(tasks.each_ref().map(|task| task.wakes()), [0, 1, 1]);
 }
 
 #[test]
@@ -200,8 +193,8 @@ fn shutdown_ends_every_wait_and_stays() {
         Ready::CLOSED,
     ]
     .map(|mask| ready.wait(mask, &waker).unwrap());
-    assert!(ready.poll_side(Side::Read, &waker).is_pending());
-    assert!(ready.poll_side(Side::Write, &waker).is_pending());
+    assert!(ready.poll_side::<{ Side::READ }>(&waker).is_pending());
+    assert!(ready.poll_side::<{ Side::WRITE }>(&waker).is_pending());
     assert_eq!(ready.close(), 0);
     assert_eq!(task.wakes(), 6);
     for id in ids {
@@ -228,7 +221,7 @@ fn leftover_waiters_are_taken_out_with_their_wakers() {
     for _ in 0..5 {
         ready.wait(Ready::READABLE, &waker).unwrap();
     }
-    assert!(ready.poll_side(Side::Read, &waker).is_pending());
+    assert!(ready.poll_side::<{ Side::READ }>(&waker).is_pending());
     drop(waker);
     drop(ready.take_waiters());
     assert!(!kept(&task));
@@ -281,7 +274,7 @@ fn a_waker_that_panics_does_not_keep_the_others_from_being_woken() {
         ready.wait(Ready::READABLE, &bad).unwrap();
         ready.wait(Ready::READABLE, &good).unwrap();
     }
-    assert!(ready.poll_side(Side::Read, &bad).is_pending());
+    assert!(ready.poll_side::<{ Side::READ }>(&bad).is_pending());
     let panics = ready.publish(Ready::READABLE);
     assert_eq!(panics, u32::try_from(2 * BATCH + 1).unwrap());
     assert_eq!(task.wakes(), u32::try_from(2 * BATCH).unwrap());
@@ -311,7 +304,7 @@ impl Drop for Returns {
     fn drop(&mut self) {
         if let Some(ready) = self.ready.upgrade() {
             ready.clear(ready.load());
-            let _ = ready.poll_side(Side::Write, Waker::noop());
+            let _ = ready.poll_side::<{ Side::WRITE }>(Waker::noop());
         }
     }
 }
@@ -338,8 +331,16 @@ fn a_waker_may_come_back_to_the_descriptor_it_was_woken_for() {
     drop(ready.take_waiters());
     let last = Arc::strong_count(&task);
     assert_eq!(last, 1, "a waker is kept somewhere");
-    assert!(ready.poll_side(Side::Read, &Waker::from(task)).is_pending());
+    assert!(
+        ready
+            .poll_side::<{ Side::READ }>(&Waker::from(task))
+            .is_pending()
+    );
     // The last reference goes with the waiters, and its drop comes back to the descriptor.
     drop(ready.take_waiters());
-    assert!(ready.poll_side(Side::Write, Waker::noop()).is_pending());
+    assert!(
+        ready
+            .poll_side::<{ Side::WRITE }>(Waker::noop())
+            .is_pending()
+    );
 }
