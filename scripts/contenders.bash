@@ -7,7 +7,7 @@
 # shellcheck disable=SC2034 # read by the scripts that source this file
 readonly CONTENDERS=(
 	bare-epoll
-	tokio-mt tokio-ct demo-helpers demo-poll
+	tokio-mt tokio-ct demo-helpers demo-idle demo-poll
 	tokio-asyncfd demo-guards
 )
 
@@ -83,6 +83,8 @@ contender_command() {
 	local threads=${SERVER_THREADS:-1}
 	local common=(--listen 127.0.0.1:0 --pin "$2")
 	case $1 in
+	# The helpers again, with a timer on every connection that each request re-arms.
+	demo-idle) COMMAND=("$BIN/server-demo" echo --shards "$threads" --io helpers --idle-timeout 60s --accept reuseport) ;;
 	demo-*) COMMAND=("$BIN/server-demo" echo --shards "$threads" --io "${1#demo-}" --accept reuseport) ;;
 	bare-epoll) COMMAND=("$BIN/baseline-epoll" --threads "$threads") ;;
 	*) COMMAND=("$BIN/baseline-$1" --threads "$threads") ;;

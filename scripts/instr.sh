@@ -16,6 +16,7 @@ Usage: scripts/instr.sh [options]
   --only LIST        contenders, comma separated (default: all)
   --count LIST       instructions, syscalls or both (default: instructions,syscalls)
   --connections N    connections that are all active (default: 64)
+  --idle N           connections beside them that were served once and send nothing more (default: 0)
   --size BYTES       message size (default: 64)
   --requests A,B     the two numbers of requests for callgrind (default: 20000,60000)
   --strace-requests A,B  the same for strace (default: 5000,25000)
@@ -26,12 +27,12 @@ target/instr/: 'callgrind_annotate target/instr/demo-helpers.callgrind' shows wh
 EOF
 }
 
-only='' count=instructions,syscalls connections=64 size=64
+only='' count=instructions,syscalls connections=64 idle=0 size=64
 requests=20000,60000 strace_requests=5000,25000 build=yes
 original_command="scripts/instr.sh $*"
 while (($# > 0)); do
 	case $1 in
-	--only | --count | --connections | --size | --requests | --strace-requests)
+	--only | --count | --connections | --idle | --size | --requests | --strace-requests)
 		(($# > 1)) || { echo "error: $1 needs a value" >&2 && exit 2; }
 		name=${1#--}
 		printf -v "${name//-/_}" '%s' "$2"
@@ -65,7 +66,7 @@ readonly BEHIND=(chrt --idle 0 taskset -c "$SERVER_CPU")
 
 # drive N: exactly N echoes with the running server.
 drive() {
-	taskset -c "$SERVER_CPU" "$BIN/lockstep" "$SERVER_ADDR" --connections "$connections" --size "$size" \
+	taskset -c "$SERVER_CPU" "$BIN/lockstep" "$SERVER_ADDR" --connections "$connections" --idle "$idle" --size "$size" \
 		--requests "$1" || {
 		cat "$SCRATCH/server.err" >&2
 		die "the client failed against ${COMMAND[*]}"
@@ -130,11 +131,11 @@ done
 
 (
 	IFS=,
-	printf '{"machine":%s,"connections":%d,"size":%d,"requests":[%s],"strace_requests":[%s],"rows":[%s]}\n' \
-		"$(machine_json "$original_command")" "$connections" "$size" "$requests" "$strace_requests" \
+	printf '{"machine":%s,"connections":%d,"idle":%d,"size":%d,"requests":[%s],"strace_requests":[%s],"rows":[%s]}\n' \
+		"$(machine_json "$original_command")" "$connections" "$idle" "$size" "$requests" "$strace_requests" \
 		"${rows[*]}"
 ) >"$out/instr.json"
 echo
-echo "Per echo: user-space instructions and system calls, $connections connections, $size bytes"
+echo "Per echo: user-space instructions and system calls, $connections connections ($idle more are idle), $size bytes"
 cat "$SCRATCH/table"
 echo "JSON: $out/instr.json; profiles: $out/*.callgrind"

@@ -30,12 +30,14 @@ fn serve(listener: TcpListener, connections: usize, change: fn(&mut [u8])) -> us
         .sum()
 }
 
-fn lockstep(addr: SocketAddr) -> Output {
+fn lockstep(addr: SocketAddr, idle: usize) -> Output {
     Command::new(env!("CARGO_BIN_EXE_lockstep"))
         .arg(addr.to_string())
         .args([
             "--connections",
             "3",
+            "--idle",
+            &idle.to_string(),
             "--requests",
             "1000",
             "--size",
@@ -47,24 +49,24 @@ fn lockstep(addr: SocketAddr) -> Output {
         .unwrap()
 }
 
-fn run(change: fn(&mut [u8])) -> (usize, Output) {
+fn run(idle: usize, change: fn(&mut [u8])) -> (usize, Output) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap();
-    let server = thread::spawn(move || serve(listener, 3, change));
-    let output = lockstep(addr);
+    let server = thread::spawn(move || serve(listener, 3 + idle, change));
+    let output = lockstep(addr, idle);
     (server.join().unwrap(), output)
 }
 
 #[test]
 fn it_sends_exactly_what_it_was_asked_for() {
-    let (bytes, output) = run(|_| {});
+    let (bytes, output) = run(2, |_| {});
     assert!(output.status.success(), "{output:?}");
-    assert_eq!(bytes, 1000 * 50);
+    assert_eq!(bytes, (1000 + 2) * 50, "idle connections are served once");
 }
 
 #[test]
 fn an_answer_that_differs_is_an_error() {
-    let (_, output) = run(|bytes| bytes[0] ^= 1);
+    let (_, output) = run(0, |bytes| bytes[0] ^= 1);
     assert_eq!(output.status.code(), Some(1));
     assert!(
         String::from_utf8_lossy(&output.stderr).contains("echo 0 differs"),

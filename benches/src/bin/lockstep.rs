@@ -14,6 +14,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use benches::listen::raise_descriptor_limit;
 use clap::Parser;
 
 /// Exchanges an exact number of echoes with a server, in lock step over all connections.
@@ -26,7 +27,11 @@ struct Args {
     #[arg(long, value_name = "N", default_value = "64")]
     connections: NonZeroUsize,
 
-    /// Echoes in total
+    /// More connections, which are served once each before the others begin, and then stay idle
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    idle: usize,
+
+    /// Echoes in total, those of the idle connections not counted
     #[arg(long, value_name = "N")]
     requests: u64,
 
@@ -41,11 +46,21 @@ struct Args {
 
 fn main() -> io::Result<()> {
     let args = Args::parse();
-    let mut streams = (0..args.connections.get())
-        .map(|_| connect(args.addr, Duration::from_secs(args.timeout)))
-        .collect::<io::Result<Vec<_>>>()?;
+    raise_descriptor_limit();
+    let connect = || connect(args.addr, Duration::from_secs(args.timeout));
     let mut message = vec![0; args.size.get()];
     let mut answer = message.clone();
+    let mut idle = Vec::with_capacity(args.idle);
+    for _ in 0..args.idle {
+        let mut stream = connect()?;
+        stream.write_all(&message)?;
+        stream.read_exact(&mut answer)?;
+        check(&answer, &message, 0)?;
+        idle.push(stream);
+    }
+    let mut streams = (0..args.connections.get())
+        .map(|_| connect())
+        .collect::<io::Result<Vec<_>>>()?;
     let mut sent = 0;
     while sent < args.requests {
         let first = sent;
@@ -59,11 +74,7 @@ fn main() -> io::Result<()> {
         for (number, stream) in (first..sent).zip(&mut streams) {
             stamp(&mut message, number);
             stream.read_exact(&mut answer)?;
-            if answer != message {
-                return Err(io::Error::other(format!(
-                    "echo {number} differs from what was sent"
-                )));
-            }
+            check(&answer, &message, number)?;
         }
     }
     Ok(())
@@ -75,6 +86,14 @@ fn connect(addr: SocketAddr, timeout: Duration) -> io::Result<TcpStream> {
     stream.set_read_timeout(Some(timeout))?;
     stream.set_write_timeout(Some(timeout))?;
     Ok(stream)
+}
+
+fn check(answer: &[u8], message: &[u8], number: u64) -> io::Result<()> {
+    if answer == message {
+        return Ok(());
+    }
+    let problem = format!("echo {number} differs from what was sent");
+    Err(io::Error::other(problem))
 }
 
 /// Makes the message one that no other message equals.
