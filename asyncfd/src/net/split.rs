@@ -5,187 +5,95 @@
 
 #![forbid(unsafe_code)]
 
-/// The methods of one half. `$stream` reaches the stream from `&self`.
+/// Methods of a half that are the stream's. `$stream` reaches the stream from `&self`; each method has
+/// a first line of its own, and its sections refer to the stream's.
+macro_rules! delegate {
+    ($half:ty, $type:ident, |$this:ident| $stream:expr, {$(
+        $(#[$doc:meta])+
+        $kind:ident $name:ident($($argument:ident: $of:ty),*) -> $output:ty;
+    )+}) => {
+        impl $half {$(
+            $(#[$doc])+
+            ///
+            /// # Errors
+            ///
+            #[doc = concat!("As [`", stringify!($type), "::", stringify!($name), "`].")]
+            #[doc = delegate!(section $kind)]
+            pub fn $name(&self, $($argument: $of),*) -> delegate!(output $kind $output) {
+                let $this = self;
+                $stream.$name($($argument),*)
+            }
+        )+}
+    };
+    (section waits) => { "\n# Cancel safety\n\nAs there." };
+    (section polls) => { "\n# Wakeups\n\nAs there." };
+    (section tries) => { "" };
+    (output waits $output:ty) => { impl Future<Output = io::Result<$output>> };
+    (output polls $output:ty) => { Poll<io::Result<$output>> };
+    (output tries $output:ty) => { io::Result<$output> };
+}
+
+/// What one half offers, and the way to the whole stream.
 macro_rules! half_io {
-    (read, $half:ty, $type:ident, |$this:ident| $stream:expr) => {
-        impl $half {
-            /// Reads into `buffer` once something can be read; see the stream's `read`.
-            ///
-            /// # Errors
-            ///
-            /// As the stream's `read`.
-            ///
-            /// # Cancel safety
-            ///
-            /// Dropping the future reads nothing.
-            pub fn read(&self, buffer: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
-                let $this = self;
-                $stream.read(buffer)
-            }
-
+    (read, $half:ty, $type:ident, $address:ty, |$this:ident| $stream:expr) => {
+        delegate!($half, $type, |$this| $stream, {
+            /// Reads into `buffer` once something can be read; 0 is the end of the stream.
+            waits read(buffer: &mut [u8]) -> usize;
             /// As [`read`](Self::read), into several buffers.
-            ///
-            /// # Errors
-            ///
-            /// As the stream's `read`.
-            ///
-            /// # Cancel safety
-            ///
-            /// Dropping the future reads nothing.
-            pub fn read_vectored(
-                &self,
-                buffers: &mut [IoSliceMut<'_>],
-            ) -> impl Future<Output = io::Result<usize>> {
-                let $this = self;
-                $stream.read_vectored(buffers)
-            }
-
-            /// Reads if the descriptor was reported ready, without waiting.
-            ///
-            /// # Errors
-            ///
-            /// As the stream's `try_read`.
-            pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-                let $this = self;
-                $stream.try_read(buffer)
-            }
-
-            /// As [`read`](Self::read), for code that implements `poll` by hand; see the stream's
-            /// `poll_read`.
-            ///
-            /// # Errors
-            ///
-            /// As the stream's `read`.
-            pub fn poll_read(
-                &self,
-                cx: &mut Context<'_>,
-                buffer: &mut [u8],
-            ) -> Poll<io::Result<usize>> {
-                let $this = self;
-                $stream.poll_read(cx, buffer)
-            }
-
+            waits read_vectored(buffers: &mut [IoSliceMut<'_>]) -> usize;
+            /// As [`read`](Self::read), without waiting.
+            tries try_read(buffer: &mut [u8]) -> usize;
+            /// As [`read_vectored`](Self::read_vectored), without waiting.
+            tries try_read_vectored(buffers: &mut [IoSliceMut<'_>]) -> usize;
+            /// As [`read`](Self::read), for code that implements `poll` by hand.
+            polls poll_read(cx: &mut Context<'_>, buffer: &mut [u8]) -> usize;
             /// Reads without taking the bytes off the stream.
-            ///
-            /// # Errors
-            ///
-            /// As the stream's `read`.
-            ///
-            /// # Cancel safety
-            ///
-            /// Nothing is lost in any case.
-            pub fn peek(&self, buffer: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
-                let $this = self;
-                $stream.peek(buffer)
-            }
-
+            waits peek(buffer: &mut [u8]) -> usize;
+            /// As [`peek`](Self::peek), without waiting.
+            tries try_peek(buffer: &mut [u8]) -> usize;
+            /// As [`peek`](Self::peek), for code that implements `poll` by hand.
+            polls poll_peek(cx: &mut Context<'_>, buffer: &mut [u8]) -> usize;
             /// Waits until the stream is readable or its read side is closed.
-            ///
-            /// # Errors
-            ///
-            /// The shutdown error.
-            ///
-            /// # Cancel safety
-            ///
-            /// Dropping the wait removes it; readiness that was seen stays cached.
-            pub fn readable(&self) -> impl Future<Output = io::Result<()>> {
-                let $this = self;
-                $stream.readable()
-            }
-        }
-
-        half_io!(common, $half, $type, |$this| $stream);
+            waits readable() -> ();
+            /// As [`readable`](Self::readable), for code that implements `poll` by hand.
+            polls poll_read_ready(cx: &mut Context<'_>) -> ();
+        });
+        half_io!(common, $half, $type, $address, |$this| $stream);
     };
-    (write, $half:ty, $type:ident, |$this:ident| $stream:expr) => {
-        impl $half {
-            /// Writes from `bytes` once something can be written; see the stream's `write`.
-            ///
-            /// # Errors
-            ///
-            /// As the stream's `write`.
-            ///
-            /// # Cancel safety
-            ///
-            /// Dropping the future writes nothing.
-            pub fn write(&self, bytes: &[u8]) -> impl Future<Output = io::Result<usize>> {
-                let $this = self;
-                $stream.write(bytes)
-            }
-
+    (write, $half:ty, $type:ident, $address:ty, |$this:ident| $stream:expr) => {
+        delegate!($half, $type, |$this| $stream, {
+            /// Writes from `bytes` once something can be written, and returns how many were taken.
+            waits write(bytes: &[u8]) -> usize;
             /// As [`write`](Self::write), from several slices.
-            ///
-            /// # Errors
-            ///
-            /// As the stream's `write`.
-            ///
-            /// # Cancel safety
-            ///
-            /// Dropping the future writes nothing.
-            pub fn write_vectored(
-                &self,
-                slices: &[IoSlice<'_>],
-            ) -> impl Future<Output = io::Result<usize>> {
-                let $this = self;
-                $stream.write_vectored(slices)
-            }
-
+            waits write_vectored(slices: &[IoSlice<'_>]) -> usize;
             /// Writes all of `bytes`.
-            ///
-            /// # Errors
-            ///
-            /// As the stream's `write_all`.
-            ///
-            /// # Cancel safety
-            ///
-            /// Not cancel safe: dropping the future loses how much was written.
-            pub fn write_all(&self, bytes: &[u8]) -> impl Future<Output = io::Result<()>> {
-                let $this = self;
-                $stream.write_all(bytes)
-            }
-
-            /// Writes if the descriptor was reported ready, without waiting.
-            ///
-            /// # Errors
-            ///
-            /// As the stream's `try_write`.
-            pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-                let $this = self;
-                $stream.try_write(bytes)
-            }
-
-            /// As [`write`](Self::write), for code that implements `poll` by hand; see the stream's
-            /// `poll_write`.
-            ///
-            /// # Errors
-            ///
-            /// As the stream's `write`.
-            pub fn poll_write(
-                &self,
-                cx: &mut Context<'_>,
-                bytes: &[u8],
-            ) -> Poll<io::Result<usize>> {
-                let $this = self;
-                $stream.poll_write(cx, bytes)
-            }
-
+            waits write_all(bytes: &[u8]) -> ();
+            /// As [`write`](Self::write), without waiting.
+            tries try_write(bytes: &[u8]) -> usize;
+            /// As [`write_vectored`](Self::write_vectored), without waiting.
+            tries try_write_vectored(slices: &[IoSlice<'_>]) -> usize;
+            /// As [`write`](Self::write), for code that implements `poll` by hand.
+            polls poll_write(cx: &mut Context<'_>, bytes: &[u8]) -> usize;
+            /// As [`write_vectored`](Self::write_vectored), for code that implements `poll` by hand.
+            polls poll_write_vectored(cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> usize;
             /// Waits until the stream is writable or its write side is closed.
-            ///
-            /// # Errors
-            ///
-            /// The shutdown error.
-            ///
-            /// # Cancel safety
-            ///
-            /// Dropping the wait removes it; readiness that was seen stays cached.
-            pub fn writable(&self) -> impl Future<Output = io::Result<()>> {
-                let $this = self;
-                $stream.writable()
-            }
-        }
-
-        half_io!(common, $half, $type, |$this| $stream);
+            waits writable() -> ();
+            /// As [`writable`](Self::writable), for code that implements `poll` by hand.
+            polls poll_write_ready(cx: &mut Context<'_>) -> ();
+        });
+        half_io!(common, $half, $type, $address, |$this| $stream);
     };
-    (common, $half:ty, $type:ident, |$this:ident| $stream:expr) => {
+    (common, $half:ty, $type:ident, $address:ty, |$this:ident| $stream:expr) => {
+        delegate!($half, $type, |$this| $stream, {
+            /// Waits for any of the states in `interest`, and returns which were seen (possibly
+            /// none).
+            waits ready(interest: Interest) -> Ready;
+            /// Returns the address of the peer.
+            tries peer_addr() -> $address;
+            /// Returns the address of this end.
+            tries local_addr() -> $address;
+        });
+
         /// The whole stream, for everything that is no business of one direction.
         impl AsRef<$type> for $half {
             fn as_ref(&self) -> &$type {
@@ -197,7 +105,7 @@ macro_rules! half_io {
 }
 
 macro_rules! split_halves {
-    ($stream:ident) => {
+    ($stream:ident, $address:ty) => {
         /// The reading direction of a stream, borrowed from it by `split`.
         #[derive(Debug)]
         pub struct ReadHalf<'a>(pub(super) &'a $stream);
@@ -219,10 +127,11 @@ macro_rules! split_halves {
             pub(super) shutdown_on_drop: bool,
         }
 
-        half_io!(read, ReadHalf<'_>, $stream, |this| this.0);
-        half_io!(write, WriteHalf<'_>, $stream, |this| this.0);
-        half_io!(read, OwnedReadHalf, $stream, |this| &*this.0);
-        half_io!(write, OwnedWriteHalf, $stream, |this| &*this.stream);
+        half_io!(read, ReadHalf<'_>, $stream, $address, |this| this.0);
+        half_io!(write, WriteHalf<'_>, $stream, $address, |this| this.0);
+        half_io!(read, OwnedReadHalf, $stream, $address, |this| &*this.0);
+        half_io!(write, OwnedWriteHalf, $stream, $address, |this| &*this
+            .stream);
 
         impl OwnedReadHalf {
             /// Puts the stream together again.
@@ -287,4 +196,4 @@ macro_rules! split_halves {
     };
 }
 
-pub(crate) use {half_io, split_halves};
+pub(crate) use {delegate, half_io, split_halves};

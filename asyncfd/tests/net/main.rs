@@ -19,4 +19,5 @@ mod every_type;
 mod incoming;
 mod ours;
 mod pipe_ends;
+mod tcp_ends;
 mod tokio;

@@ -32,6 +32,8 @@ pub(crate) mod side {
 mod names;
 #[path = "cases/pipe.rs"]
 mod pipe;
+#[path = "cases/tcp.rs"]
+mod tcp;
 #[path = "cases/udp.rs"]
 mod udp;
 #[path = "cases/unix_datagram.rs"]

@@ -8,14 +8,16 @@ mod stream;
 
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut};
-use std::net::Shutdown;
+use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::split::{half_io, split_halves};
+use reactor::{Interest, Ready};
+
+use super::split::{delegate, half_io, split_halves};
 
 pub use listener::{Incoming, TcpListener};
 pub use socket::TcpSocket;
 pub use stream::TcpStream;
 
-split_halves!(TcpStream);
+split_halves!(TcpStream, SocketAddr);

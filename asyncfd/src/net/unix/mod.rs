@@ -9,13 +9,16 @@ mod stream;
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::Shutdown;
+use std::os::unix::net::SocketAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::split::{half_io, split_halves};
+use reactor::{Interest, Ready};
+
+use super::split::{delegate, half_io, split_halves};
 
 pub use datagram::UnixDatagram;
 pub use listener::{Incoming, UnixListener};
 pub use stream::UnixStream;
 
-split_halves!(UnixStream);
+split_halves!(UnixStream, SocketAddr);
