@@ -8,7 +8,9 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{DEADLINE, Demo, config, connect, eventually, is_closed, payload, round_trip, start};
+use common::{
+    DEADLINE, Demo, column, config, connect, eventually, is_closed, payload, round_trip, start,
+};
 use rustix::process::Signal;
 use server_demo::{AcceptPolicy, Config, IoSurface};
 use socket2::{Domain, Socket, Type};
@@ -55,12 +57,21 @@ fn connect_with_small_window(addr: SocketAddr) -> TcpStream {
     socket.into()
 }
 
+/// More than the server can send while nothing is read (4 MiB, the end of net.ipv4.tcp_wmem), and little enough for the rest to
+/// fit into the buffers on the way to it: whoever has sent this much and reads nothing is owed all of it, and the server
+/// cannot go on.
+const OWED: usize = 5 << 20;
+
+/// A client that is owed bytes, which it never reads.
+fn connect_stuck(addr: SocketAddr) -> TcpStream {
+    let mut stream = connect_with_small_window(addr);
+    stream.write_all(&payload(3, 3, OWED)).unwrap();
+    stream
+}
+
 #[test]
 fn a_drain_sends_a_slow_reader_all_it_is_owed() {
-    // More than the server can send while nothing is read (4 MiB, the end of net.ipv4.tcp_wmem), and little enough for the
-    // rest to fit into the buffers on the way to it: the client has sent everything before the drain begins, so all of
-    // it is owed.
-    const LEN: usize = 5 << 20;
+    const LEN: usize = OWED;
     for io in IoSurface::ALL {
         let server = start(Config { io, ..config() });
         let sent = payload(5, 5, LEN);
@@ -181,13 +192,7 @@ fn sigterm_during_traffic_cuts_no_reply_and_exits_0() {
 fn a_drain_ends_at_its_deadline() {
     for io in IoSurface::ALL {
         let server = start(Config { io, ..config() });
-        let stream = connect(server.local_addr());
-        stream.set_nonblocking(true).unwrap();
-        let chunk = payload(3, 3, 64 * 1024);
-        // A peer that is owed bytes and never reads them.
-        assert!(eventually(|| {
-            matches!((&stream).write(&chunk), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock)
-        }));
+        let _stuck = connect_stuck(server.local_addr());
         let began = Instant::now();
         let end = server.shutdown(Duration::from_millis(300));
         let took = began.elapsed();
@@ -240,6 +245,36 @@ fn a_drain_of_no_time_closes_at_once() {
 }
 
 #[test]
+fn sigterm_sends_what_is_owed_cuts_off_the_stuck_refuses_the_new_and_exits_0() {
+    const DRAIN: Duration = Duration::from_secs(3);
+    let mut demo = Demo::start(&["--listen", "127.0.0.1:0", "--shards", "2", "--drain", "3s"]);
+    let addr = demo.addr();
+    let _stuck = connect_stuck(addr);
+    let sent = payload(4, 4, OWED);
+    let mut slow = connect_with_small_window(addr);
+    slow.write_all(&sent).unwrap();
+
+    let began = Instant::now();
+    demo.signal(Signal::TERM);
+    assert!(demo.says("SIGTERM: no longer accepting; 2 connections"));
+    // One who still came in between is served, and has left.
+    assert!(eventually(|| TcpStream::connect(addr).is_err()));
+    assert!(began.elapsed() < DRAIN, "refused before the drain is over");
+    let mut came = Vec::new();
+    slow.read_to_end(&mut came)
+        .expect("an end in order, and not a reset");
+    assert!(came == sent, "{} of {OWED} bytes came back", came.len());
+    drop(slow);
+
+    let status = demo.wait();
+    let took = began.elapsed();
+    assert_eq!(status.code(), Some(0));
+    assert!(took >= DRAIN && took < DRAIN + DEADLINE / 4, "{took:?}");
+    let summary = demo.rest_of_stdout();
+    assert_eq!(column(&summary, "cut off"), 1, "{summary}");
+}
+
+#[test]
 fn sigint_without_a_connection_exits_0() {
     let mut demo = Demo::start(&["--listen", "127.0.0.1:0", "--shards", "1"]);
     demo.addr();
@@ -255,12 +290,7 @@ fn sigint_without_a_connection_exits_0() {
 #[test]
 fn a_second_signal_ends_a_drain_that_hangs() {
     let mut demo = Demo::start(&["--listen", "127.0.0.1:0", "--shards", "1", "--drain", "1h"]);
-    let stream = connect(demo.addr());
-    stream.set_nonblocking(true).unwrap();
-    let chunk = payload(3, 3, 64 * 1024);
-    assert!(eventually(|| {
-        matches!((&stream).write(&chunk), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock)
-    }));
+    let _stuck = connect_stuck(demo.addr());
     demo.signal(Signal::TERM);
     assert!(demo.says("SIGTERM: no longer accepting"));
     demo.signal(Signal::TERM);

@@ -9,7 +9,7 @@ use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::thread;
 
-use common::{Demo, connect, eventually, payload};
+use common::{Demo, column, connect, eventually, payload};
 use rustix::process::Signal;
 use server_demo::IoSurface;
 
@@ -72,12 +72,4 @@ fn beside_a_flood_a_ready_connection_waits_for_its_place_in_the_queue_and_no_lon
         // All were ready at once, and the last of them waited for all others but those of its own turn.
         assert!(waited >= QUIET as u64 / EVENT_INTERVAL, "{io}: {summary}");
     }
-}
-
-/// The sum in a column of the summary, found by the heading, whose right end its numbers share.
-fn column(summary: &str, heading: &str) -> u64 {
-    let mut lines = summary.lines();
-    let end = lines.next().unwrap().find(heading).unwrap() + heading.len();
-    let sums = lines.next_back().unwrap();
-    sums[..end].split(' ').next_back().unwrap().parse().unwrap()
 }

@@ -241,6 +241,14 @@ impl Drop for Demo {
     }
 }
 
+/// The sum in a column of the summary, found by the heading, whose right end its numbers share.
+pub fn column(summary: &str, heading: &str) -> u64 {
+    let mut lines = summary.lines();
+    let end = lines.next().unwrap().find(heading).unwrap() + heading.len();
+    let sums = lines.next_back().unwrap();
+    sums[..end].split(' ').next_back().unwrap().parse().unwrap()
+}
+
 /// Reads lines on a thread, so that a test can wait for one with a deadline and the program never blocks on its output.
 fn lines(source: impl Read + Send + 'static) -> Receiver<String> {
     let (sender, receiver) = channel();
