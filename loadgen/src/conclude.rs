@@ -289,6 +289,9 @@ fn generator(costs: &Costs, total: &Total, completed: u64) -> Generator {
         busiest_thread: total.busy,
         waited_for_cpu_s: seconds(cpu.waited),
         resident_bytes: costs.resident_peak,
+        resident_before_bytes: costs.resident_before,
+        resident_connected_bytes: costs.resident_connected,
+        bytes_per_connection: costs.bytes_per_connection(total.connected),
     }
 }
 
@@ -297,7 +300,6 @@ fn generator(costs: &Costs, total: &Total, completed: u64) -> Generator {
     reason = "a report shows at most nine digits"
 )]
 fn server(pid: i32, costs: &Costs, completed: u64, connected: u32) -> Server {
-    let grown = costs.resident_connected.checked_sub(costs.resident_before);
     let cpu = costs.cpu.filter(|cpu| cpu.total() > 0);
     Server {
         pid,
@@ -311,9 +313,7 @@ fn server(pid: i32, costs: &Costs, completed: u64, connected: u32) -> Server {
         resident_before_bytes: costs.resident_before,
         resident_connected_bytes: costs.resident_connected,
         resident_peak_bytes: costs.resident_peak,
-        bytes_per_connection: grown
-            .filter(|_| connected > 0)
-            .map(|grown| grown as f64 / f64::from(connected)),
+        bytes_per_connection: costs.bytes_per_connection(connected),
     }
 }
 
@@ -393,7 +393,10 @@ fn judge(
             let of = count(plan.connections.into());
             format!("{} of {of} connections", count(how_often))
         };
-        messages.push(format!("{}: {kind}: {whom} ({first})", plan.target));
+        let advice = kind
+            .advice()
+            .map_or(String::new(), |advice| format!(": {advice}"));
+        messages.push(format!("{}: {kind}: {whom} ({first}){advice}", plan.target));
     }
     if seen.lost > 0 {
         messages.push(format!(

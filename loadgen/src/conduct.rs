@@ -78,6 +78,17 @@ impl Costs {
         }
     }
 
+    /// Memory that the connections took, each.
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a report shows at most nine digits"
+    )]
+    pub(crate) fn bytes_per_connection(&self, connections: u32) -> Option<f64> {
+        // Zero stands for a look that failed, or that never took place.
+        let grown = self.resident_connected.checked_sub(self.resident_before)?;
+        (self.resident_before > 0 && connections > 0).then(|| grown as f64 / f64::from(connections))
+    }
+
     fn cpu_begins(&mut self, probe: &Probe) {
         match probe.cpu() {
             Ok(reading) => self.before = Some(reading),
@@ -163,9 +174,7 @@ struct Conductor<'a> {
 
 impl Conductor<'_> {
     fn look_before(&mut self) {
-        if let Some(probe) = &self.probes.server {
-            self.seen.server.resident_before = self.seen.server.memory(probe);
-        }
+        self.for_each_probe(|costs, probe| costs.resident_before = costs.memory(probe));
     }
 
     /// Waits until every connection is open and served.
@@ -186,9 +195,7 @@ impl Conductor<'_> {
 
     /// From the first request of the run to the last answer.
     fn load(&mut self) {
-        if let Some(probe) = &self.probes.server {
-            self.seen.server.resident_connected = self.seen.server.memory(probe);
-        }
+        self.for_each_probe(|costs, probe| costs.resident_connected = costs.memory(probe));
         let start = self.clock.now() + nanos(LEAD);
         let from = start + self.plan.warmup;
         let until = match self.plan.amount {

@@ -101,6 +101,34 @@ impl ErrorKind {
         }
     }
 
+    /// What whoever runs the load can do about it; `None` where only the particulars tell.
+    #[must_use]
+    pub fn advice(self) -> Option<&'static str> {
+        match self {
+            Self::Refused => Some("start the server, or check its address"),
+            Self::Unreachable => Some("check the address and the route to it"),
+            Self::ConnectTimeout => {
+                Some("check the address and what filters the way to it, or raise --timeout")
+            }
+            Self::Descriptors => Some("raise the limit (ulimit -n), or lower -c"),
+            Self::Ports => Some(
+                "widen net.ipv4.ip_local_port_range, or open fewer connections in a minute (-c, --lifetime, --requests-per-conn)",
+            ),
+            Self::Reset => Some("see what the server says about it"),
+            Self::Closed => Some(
+                "check that the server speaks this protocol (--protocol), and how long it lets connections be idle",
+            ),
+            Self::Silent => {
+                Some("check that the server speaks this protocol (--protocol), or raise --timeout")
+            }
+            Self::WrongAnswer => Some("check that the server speaks this protocol (--protocol)"),
+            Self::Redirected => Some("name the final address"),
+            Self::BadRequest => Some("check the path (--path)"),
+            Self::ServerError => Some("see what the server says about it, or lower the load"),
+            Self::Io | Self::Internal => None,
+        }
+    }
+
     /// Whether it is one request that failed, on a connection that goes on.
     #[must_use]
     pub fn is_of_request(self) -> bool {

@@ -303,8 +303,17 @@ pub struct Generator {
     pub busiest_thread: f64,
     /// Seconds its threads were ready to run and had no CPU.
     pub waited_for_cpu_s: f64,
-    /// Resident memory at the end, in bytes.
+    /// The most resident memory seen, in bytes.
     pub resident_bytes: u64,
+    /// Resident memory before the first connection, in bytes.
+    #[serde(default)]
+    pub resident_before_bytes: u64,
+    /// Resident memory with all connections open and served once.
+    #[serde(default)]
+    pub resident_connected_bytes: u64,
+    /// Growth from before to connected, per connection.
+    #[serde(default)]
+    pub bytes_per_connection: Option<f64>,
 }
 
 /// What the run cost the server.

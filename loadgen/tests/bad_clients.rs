@@ -50,17 +50,17 @@ fn the_server_survives_all_of_them_and_the_load_is_counted_apart() {
 #[test]
 fn each_does_what_it_is_named_for() {
     let report = run(&format!(
-        "-c 20 --bad-clients {ALL} -d 1 --warmup 0 --format json"
+        "-c 20 --bad-clients {ALL} -R 100 -d 1500ms --warmup 0 --format json"
     ))
     .expect_code(0)
     .report();
     let slow_read = of(&report, "slow-read");
-    // A byte every 10 ms: two clients read two answers at most in a second, and are in the third.
+    // A byte every 10 ms: two clients read five answers at most in a second and a half.
     assert!(slow_read.requests > slow_read.answers, "{slow_read:?}");
-    assert!(slow_read.answers <= 4, "{slow_read:?}");
+    assert!(slow_read.answers <= 6, "{slow_read:?}");
     let slow_write = of(&report, "slow-write");
     assert!(
-        slow_write.requests <= 4 && slow_write.answers <= slow_write.requests,
+        slow_write.requests <= 6 && slow_write.answers <= slow_write.requests,
         "{slow_write:?}"
     );
     let never = of(&report, "never-read");
@@ -121,7 +121,7 @@ fn a_server_sees_resets_and_half_closes_only_from_bad_clients() {
         (resets.swap(0, Relaxed) as u64, ends.swap(0, Relaxed) as u64)
     };
     let report = run(&format!(
-        "{server} -c 10 --bad-clients half-close:20% -d 500ms --warmup 0 --format json"
+        "{server} -c 10 --bad-clients half-close:20% -R 100 -d 1 --warmup 0 --format json"
     ))
     .expect_code(0)
     .report();
@@ -129,7 +129,7 @@ fn a_server_sees_resets_and_half_closes_only_from_bad_clients() {
     assert_eq!(seen(8 + half.connections), (0, 8 + half.connections));
 
     let report = run(&format!(
-        "{server} -c 10 --bad-clients reset:20% -d 500ms --warmup 0 --format json"
+        "{server} -c 10 --bad-clients reset:20% -R 100 -d 1 --warmup 0 --format json"
     ))
     .expect_code(0)
     .report();
@@ -156,7 +156,7 @@ fn being_cut_off_is_counted_and_is_no_error() {
         }
     });
     let report = run(&format!(
-        "{server} -c 5 --bad-clients slow-write:20% -d 500ms --warmup 0 --format json"
+        "{server} -c 5 --bad-clients slow-write:20% -R 100 -d 2 --warmup 0 --format json"
     ))
     .expect_code(0)
     .report();
@@ -181,7 +181,7 @@ fn wrong_bytes_are_an_error_whoever_gets_them() {
         echo_all(&mut stream)
     });
     run(&format!(
-        "{server} -c 5 --bad-clients half-close:20% -d 500ms --warmup 0"
+        "{server} -c 5 --bad-clients half-close:20% -R 100 -d 1 --warmup 0"
     ))
     .expect_code(1)
     .expect_message("a half-close client: request 0: byte 3 of the reply is");
@@ -204,7 +204,7 @@ fn they_bother_http_and_unix_sockets_in_the_same_way() {
         }
     });
     let report = run(&format!(
-        "http://{server} -c 20 --bad-clients {ALL} -d 500ms --warmup 0 --format json"
+        "http://{server} -c 20 --bad-clients {ALL} -R 100 -d 1500ms --warmup 0 --format json"
     ))
     .expect_code(0)
     .report();

@@ -47,6 +47,12 @@ fn bad_arguments_end_with_two() {
         ("-c none", "none"),
         ("-c 5 --active 6", "--active 6"),
         ("nowhere", "HOST:PORT"),
+        ("https://127.0.0.1/", "TLS is not spoken"),
+        ("127.0.0.1:9 --protocol raw", "needs --send and --expect"),
+        ("127.0.0.1:9 --path /", "--path is for --protocol http"),
+        ("--protocol http", "name a TARGET"),
+        ("127.0.0.1:9 --send \\q --expect x", "\\q is not one of"),
+        ("--size 64,128", "has no weight"),
         ("127.0.0.1:99999", "HOST:PORT"),
         ("-o report.txt", "json, csv, hgrm"),
     ] {
@@ -57,7 +63,10 @@ fn bad_arguments_end_with_two() {
 #[test]
 fn what_the_machine_does_not_have_ends_with_one() {
     for (args, words) in [
-        ("no-such-host.invalid:80 -c 1", "no-such-host.invalid:80: "),
+        (
+            "no-such-host.invalid:80 -c 1",
+            "check the name, or give an address",
+        ),
         (
             "127.0.0.1:9 -c 1 --server-pid 2147483647",
             "no such process",

@@ -238,6 +238,77 @@ mod signals {
     }
 }
 
+/// Ports as a machine has them that other programs have used up.
+#[cfg(target_os = "linux")]
+#[test]
+fn too_few_ports_are_named_with_what_helps() {
+    let isolated = |script: &str| {
+        let mut shell = std::process::Command::new("unshare");
+        shell.args(["--net", "--map-root-user", "sh", "-c", script]);
+        shell
+    };
+    let prepare = "ip link set lo up && echo 40000 40009 >/proc/sys/net/ipv4/ip_local_port_range";
+    if !isolated(prepare)
+        .status()
+        .is_ok_and(|status| status.success())
+    {
+        eprintln!("not seen: this needs unshare(1), ip(8) and the right to a network of one's own");
+        return;
+    }
+    let program = command("-c 1000 -d 30 --format json");
+    let mut limited = isolated(&format!("{prepare} && exec \"$0\" \"$@\""));
+    limited.arg(program.get_program()).args(program.get_args());
+    let run = start_command(limited)
+        .finish()
+        .expect_code(1)
+        .expect_message("no local port left: ")
+        .expect_message("widen net.ipv4.ip_local_port_range");
+    let report = run.report();
+    let kinds: Vec<_> = report
+        .errors
+        .iter()
+        .map(|error| error.kind.as_str())
+        .collect();
+    assert_eq!(kinds, ["ports"]);
+    // Sixteen sources were tried, with ten ports each.
+    assert!(
+        (100..=160).contains(&report.connections.connected),
+        "{:?}",
+        report.connections
+    );
+    assert!(
+        run.took < std::time::Duration::from_secs(30),
+        "{:?}",
+        run.took
+    );
+}
+
+#[test]
+fn a_server_process_that_goes_away_meanwhile_is_a_warning() {
+    let mut other = std::process::Command::new("sleep")
+        .arg("1000")
+        .spawn()
+        .expect("sleep is there");
+    let running = start(&format!(
+        "-c 5 -d 2 --warmup 0 --server-pid {} --format json",
+        other.id()
+    ));
+    // With its connections open, the program has looked at the process.
+    let descriptors = format!("/proc/{}/fd", running.pid());
+    wait_until("the load", || {
+        fs::read_dir(&descriptors).is_ok_and(|open| open.count() > 15)
+    });
+    other.kill().expect("ours");
+    other.wait().expect("ours");
+    let report = running.finish().expect_code(0).report();
+    let warnings = report.outcome.warnings.join("\n");
+    assert!(
+        warnings.contains("could not be looked at: no such process"),
+        "{warnings}"
+    );
+    assert!(report.requests.answered > 0);
+}
+
 #[cfg(unix)]
 mod limits {
     use super::*;

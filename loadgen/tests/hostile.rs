@@ -227,7 +227,8 @@ fn nothing_that_listens_is_refused() {
     assert_eq!(only_error(&report).0, "refused");
     assert_eq!(report.connections.connected, 0);
     assert!(run.took < Duration::from_secs(10), "{:?}", run.took);
-    run.expect_message(&format!("{server}: connection refused: "));
+    run.expect_message(&format!("{server}: connection refused: "))
+        .expect_message("start the server, or check its address");
 }
 
 #[test]
@@ -289,4 +290,75 @@ fn late_answers_are_measured_and_are_no_error() {
     let latency = run.report().latency.raw;
     assert!(latency.min_ns >= 100_000_000, "{latency:?}");
     assert_eq!(latency.count, 10);
+}
+
+#[test]
+fn a_server_that_never_reads_is_given_up() {
+    const LARGE: usize = 1 << 20;
+    let server = serve(|_, mut stream| {
+        echo(&mut stream, LARGE)?;
+        // Held open, and not read.
+        thread::sleep(Duration::from_secs(60));
+        drop(stream);
+        Ok(())
+    });
+    // What the system takes is sent, and more is waiting.
+    for load in ["-P 64", "-R 100"] {
+        let args = format!("{server} -c 2 --size {LARGE} {load} --timeout 1 -d 30 --format json");
+        let run = run(&args).expect_code(1);
+        let report = run.report();
+        assert_eq!(only_error(&report), ("silent", 2), "{load}");
+        assert_eq!(report.connections.served, 2);
+        assert!(run.took < Duration::from_secs(20), "{:?}", run.took);
+    }
+}
+
+#[test]
+fn http_that_ends_early_or_stalls_is_told_apart() {
+    for (ends, kind) in [(true, "closed"), (false, "silent")] {
+        let server = serve(move |_, mut stream| {
+            stream.read_exact(&mut [0; 20])?;
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nfive!")?;
+            if ends {
+                stream.shutdown(Shutdown::Write)?;
+            }
+            stream.read_to_end(&mut Vec::new()).map(|_| ())
+        });
+        let run = run(&format!(
+            "http://{server} -c 2 --timeout 1 -d 30 --format json"
+        ))
+        .expect_code(1)
+        .expect_message("check that the server speaks this protocol (--protocol)");
+        // The one that failed first ends the ramp; the other fails as well, or is not asked any more.
+        assert_eq!(only_error(&run.report()).0, kind);
+        assert!(run.took < Duration::from_secs(15), "{:?}", run.took);
+    }
+}
+
+#[test]
+fn a_unix_socket_whose_queue_stays_full_is_given_up() {
+    let path = std::env::temp_dir().join(format!("loadgen-{}-full.sock", std::process::id()));
+    let listener = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None);
+    let listener = listener.expect("a socket");
+    let address = socket2::SockAddr::unix(&path).expect("short enough");
+    listener.bind(&address).expect("a free path");
+    listener.listen(1).expect("bound");
+    let run = run(&format!(
+        "unix:{} -c 20 --timeout 1 -d 30 --format json",
+        path.display()
+    ))
+    .expect_code(1);
+    std::fs::remove_file(&path).expect("ours");
+    let report = run.report();
+    let count = |kind: &str| -> u64 {
+        let of = report.errors.iter().filter(|error| error.kind == kind);
+        of.map(|error| error.count).sum()
+    };
+    // A queue of one takes two; nobody accepts those, and the others find no room.
+    assert!(count("connect-timeout") > 0, "{:?}", report.errors);
+    assert_eq!(
+        count("connect-timeout") + count("silent"),
+        report.errors.iter().map(|error| error.count).sum::<u64>()
+    );
+    assert!(run.took < Duration::from_secs(15), "{:?}", run.took);
 }

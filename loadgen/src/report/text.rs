@@ -313,9 +313,7 @@ fn server(report: &Report, out: &mut String) {
             metric(per_second)
         );
     }
-    let each = server.bytes_per_connection.map_or(String::new(), |each| {
-        format!("{each:.0} bytes per connection; ")
-    });
+    let each = per_connection(server.bytes_per_connection);
     line!(
         out,
         "  Server memory: {each}resident {} before, {} connected, {} at peak",
@@ -325,14 +323,27 @@ fn server(report: &Report, out: &mut String) {
     );
 }
 
+fn per_connection(each: Option<f64>) -> String {
+    each.map_or(String::new(), |each| {
+        format!("{each:.0} bytes per connection; ")
+    })
+}
+
 fn generator(report: &Report, out: &mut String) {
     let generator = &report.generator;
     if report.requests.completed > 0 {
         line!(
             out,
-            "  Generator: {:.2}us CPU per request, busiest thread {:.0}% of a CPU, {} resident",
+            "  Generator: {:.2}us CPU per request, busiest thread {:.0}% of a CPU",
             generator.cpu_us_per_request,
-            generator.busiest_thread * 100.0,
+            generator.busiest_thread * 100.0
+        );
+        let each = per_connection(generator.bytes_per_connection);
+        line!(
+            out,
+            "  Generator memory: {each}resident {} before, {} connected, {} at peak",
+            bytes(as_f64(generator.resident_before_bytes)),
+            bytes(as_f64(generator.resident_connected_bytes)),
             bytes(as_f64(generator.resident_bytes))
         );
     }
