@@ -28,11 +28,12 @@ impl News {
     }
 
     /// Waits for `future`, or until the task is told something (`None`).
-    pub(crate) async fn unless_told<F: Future>(
+    #[inline]
+    pub(crate) fn unless_told<F: Future>(
         &self,
         mut future: Pin<&mut F>,
-    ) -> Option<F::Output> {
-        poll_fn(|cx| {
+    ) -> impl Future<Output = Option<F::Output>> {
+        poll_fn(move |cx| {
             if self.told.take() {
                 return Poll::Ready(None);
             }
@@ -51,7 +52,6 @@ impl News {
             drop(replaced);
             Poll::Pending
         })
-        .await
     }
 
     /// Waits until the task is told something.

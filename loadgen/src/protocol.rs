@@ -103,8 +103,8 @@ pub trait Protocol: fmt::Debug + Sized + 'static {
     /// end of its answer.
     ///
     /// # Errors
-    /// What is wrong with them. The conversation cannot go on.
-    fn take(&mut self, request: u64, sent: Sent, bytes: &[u8]) -> Result<Taken, Wrong>;
+    /// What is wrong with them, in a box: the result of what goes well fits a register. The conversation cannot go on.
+    fn take(&mut self, request: u64, sent: Sent, bytes: &[u8]) -> Result<Taken, Box<Wrong>>;
 
     /// The peer sends no more: whether that completes an answer.
     fn end_of_stream(&mut self) -> Option<Verdict>;
@@ -182,6 +182,14 @@ pub enum LooksLike {
     ReplyTo(u64),
     /// The right reply, with this many bytes missing before it.
     Shifted(usize),
+}
+
+impl Wrong {
+    /// These bytes came unasked.
+    #[cold]
+    pub(crate) fn unasked(bytes: &[u8]) -> Box<Self> {
+        Box::new(Self::Unasked { bytes: bytes.len() })
+    }
 }
 
 impl fmt::Display for Wrong {

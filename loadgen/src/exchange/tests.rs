@@ -37,6 +37,7 @@ fn answers(exchange: &mut Exchange<Echo>, bytes: &[u8]) -> Result<Vec<Stamp>, Wr
     exchange
         .received(bytes, |stamp, _| stamps.push(stamp))
         .map(|()| stamps)
+        .map_err(|wrong| *wrong)
 }
 
 #[test]

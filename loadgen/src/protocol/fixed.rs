@@ -55,14 +55,14 @@ impl Protocol for Fixed {
         out.copy_from_slice(&self.request[at..at + out.len()]);
     }
 
-    fn take(&mut self, request: u64, sent: Sent, bytes: &[u8]) -> Result<Taken, Wrong> {
+    fn take(&mut self, request: u64, sent: Sent, bytes: &[u8]) -> Result<Taken, Box<Wrong>> {
         if sent != Sent::Whole {
-            return Err(Wrong::Unasked { bytes: bytes.len() });
+            return Err(Wrong::unasked(bytes));
         }
         match &mut self.answer {
             Answer::Http(http) => http
                 .take(bytes)
-                .map_err(|why| Wrong::Malformed { request, why }),
+                .map_err(|why| Box::new(Wrong::Malformed { request, why })),
             Answer::Bytes {
                 expected,
                 verify,
@@ -71,13 +71,13 @@ impl Protocol for Fixed {
                 let rest = &expected[*at..];
                 let now = &bytes[..rest.len().min(bytes.len())];
                 if *verify && let Some(wrong) = now.iter().zip(rest).position(|(a, b)| a != b) {
-                    return Err(Wrong::Byte {
+                    return Err(Box::new(Wrong::Byte {
                         request,
                         at: *at + wrong,
                         expected: rest[wrong],
                         got: now[wrong],
                         looks_like: None,
-                    });
+                    }));
                 }
                 *at += now.len();
                 let complete = *at == expected.len();
@@ -116,7 +116,7 @@ mod tests {
     }
 
     fn take(fixed: &mut Fixed, bytes: &[u8]) -> Result<(usize, bool), Wrong> {
-        let taken = fixed.take(3, Sent::Whole, bytes)?;
+        let taken = fixed.take(3, Sent::Whole, bytes).map_err(|wrong| *wrong)?;
         Ok((taken.bytes, taken.answer.is_some()))
     }
 
@@ -151,6 +151,6 @@ mod tests {
     #[test]
     fn nothing_answers_a_request_that_is_not_out() {
         let answer = ping(true).take(0, Sent::Part(5), b"+PONG\r\n");
-        assert_eq!(answer, Err(Wrong::Unasked { bytes: 7 }));
+        assert_eq!(answer, Err(Box::new(Wrong::Unasked { bytes: 7 })));
     }
 }
