@@ -79,14 +79,8 @@ impl Costs {
     }
 
     /// Memory that the connections took, each.
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "a report shows at most nine digits"
-    )]
     pub(crate) fn bytes_per_connection(&self, connections: u32) -> Option<f64> {
-        // Zero stands for a look that failed, or that never took place.
-        let grown = self.resident_connected.checked_sub(self.resident_before)?;
-        (self.resident_before > 0 && connections > 0).then(|| grown as f64 / f64::from(connections))
+        bytes_per_connection(self.resident_before, self.resident_connected, connections)
     }
 
     fn cpu_begins(&mut self, probe: &Probe) {
@@ -103,6 +97,16 @@ impl Costs {
             (Err(error), _) => self.error = Some(error.to_string()),
         }
     }
+}
+
+/// Memory that connections took, each, between two looks; one that is zero failed, or never took place.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a report shows at most nine digits"
+)]
+pub(crate) fn bytes_per_connection(before: u64, connected: u64, connections: u32) -> Option<f64> {
+    let grown = connected.checked_sub(before)?;
+    (before > 0 && connections > 0).then(|| grown as f64 / f64::from(connections))
 }
 
 /// Runs a plan to its end, whatever that is.

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use crate::args::{Format, MergeArgs};
 use crate::clock::{Nanos, nanos_f64};
 use crate::conclude::gate;
+use crate::conduct::bytes_per_connection;
 use crate::histogram::Recorder;
 use crate::output::{self, Files, Kind};
 use crate::report::{
@@ -293,16 +294,22 @@ fn generator(reports: &[&Report], completed: u64) -> Generator {
     };
     let (user, system) = (sum(|part| part.cpu_user_s), sum(|part| part.cpu_system_s));
     let busiest = reports.iter().map(|report| report.generator.busiest_thread);
+    let bytes = |of: fn(&Generator) -> u64| -> u64 {
+        reports.iter().map(|report| of(&report.generator)).sum()
+    };
+    let before = bytes(|part| part.resident_before_bytes);
+    let connected = bytes(|part| part.resident_connected_bytes);
+    let connections = reports.iter().map(|report| report.connections.connected);
     Generator {
         cpu_user_s: user,
         cpu_system_s: system,
         cpu_us_per_request: per_request(user + system, completed).unwrap_or(0.0),
         busiest_thread: busiest.fold(0.0, f64::max),
         waited_for_cpu_s: sum(|part| part.waited_for_cpu_s),
-        resident_bytes: reports
-            .iter()
-            .map(|report| report.generator.resident_bytes)
-            .sum(),
+        resident_bytes: bytes(|part| part.resident_bytes),
+        resident_before_bytes: before,
+        resident_connected_bytes: connected,
+        bytes_per_connection: bytes_per_connection(before, connected, connections.sum()),
     }
 }
 
@@ -325,9 +332,9 @@ fn server(reports: &[&Report], completed: u64) -> Option<Server> {
         .iter()
         .map(|part| part.resident_connected_bytes)
         .max()?;
-    let connections: u64 = reports
+    let connections = reports
         .iter()
-        .map(|report| u64::from(report.connections.connected))
+        .map(|report| report.connections.connected)
         .sum();
     let known = |per: Option<f64>| per.filter(|_| cpu > 0.0);
     Some(Server {
@@ -341,10 +348,7 @@ fn server(reports: &[&Report], completed: u64) -> Option<Server> {
         resident_before_bytes: before,
         resident_connected_bytes: connected,
         resident_peak_bytes: seen.iter().map(|part| part.resident_peak_bytes).max()?,
-        bytes_per_connection: connected
-            .checked_sub(before)
-            .filter(|_| connections > 0)
-            .map(|grown| grown as f64 / connections as f64),
+        bytes_per_connection: bytes_per_connection(before, connected, connections),
     })
 }
 
