@@ -22,7 +22,7 @@ use crate::hooks::{Hooks, TaskPanic};
 use crate::metrics::{BlockingMetrics, Counter};
 use crate::shard::ShardId;
 use crate::shutdown::Lifecycle;
-use crate::sys::CpuMask;
+use crate::sys::{CpuMask, Process};
 use crate::task::{
     JoinError, JoinHandle, Runnable, Schedule, SpawnSite, TaskId, TaskRef, spawn_job,
 };
@@ -57,6 +57,7 @@ pub(crate) struct BlockingPool {
     settings: PoolSettings,
     panics: Counter,
     lifecycle: Arc<Lifecycle>,
+    process: Process,
 }
 
 #[derive(Debug, Default)]
@@ -81,6 +82,7 @@ impl BlockingPool {
             settings,
             panics: Counter::new(),
             lifecycle,
+            process: Process::current(),
         })
     }
 
@@ -295,6 +297,10 @@ unsafe impl Schedule for JobScheduler {
 
     fn waker_panicked(&self) {
         self.0.panics.add_shared(1);
+    }
+
+    fn is_forked(&self) -> bool {
+        !self.0.process.is_current()
     }
 
     fn shard(&self) -> Option<ShardId> {

@@ -54,6 +54,10 @@ unsafe impl Schedule for ModelRef {
         unreachable!("no model panics");
     }
 
+    fn is_forked(&self) -> bool {
+        false
+    }
+
     fn shard(&self) -> Option<ShardId> {
         None
     }

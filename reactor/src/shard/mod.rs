@@ -256,6 +256,10 @@ unsafe impl Schedule for ShardRef {
         self.panics.add_shared(1);
     }
 
+    fn is_forked(&self) -> bool {
+        self.io.is_forked()
+    }
+
     fn shard(&self) -> Option<ShardId> {
         Some(self.id)
     }

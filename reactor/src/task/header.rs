@@ -53,6 +53,9 @@ pub(crate) unsafe trait Schedule: Sized + Send + Sync + 'static {
     /// Waking who waits for a task panicked.
     fn waker_panicked(&self);
 
+    /// Whether this process was forked off the one that made the scheduler.
+    fn is_forked(&self) -> bool;
+
     /// The shard that runs the tasks, if it is one.
     fn shard(&self) -> Option<ShardId>;
 
@@ -350,6 +353,10 @@ impl<S: Schedule> TaskRef<S> {
     }
 
     fn forget_join(&self) {
+        if self.scheduler().is_forked() {
+            // A thread that is not there may hold the lock.
+            return;
+        }
         let waiting = self.join_waker().lock().take();
         caught(|| drop(waiting));
     }

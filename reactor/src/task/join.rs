@@ -48,12 +48,12 @@ use crate::task::meta::TaskId;
 /// ```
 #[must_use = "dropping the handle detaches the task; write `drop(handle)` where that is meant"]
 pub struct JoinHandle<T> {
-    of: Of<RawJoin<T, ShardRef>, RawJoin<T, JobScheduler>>,
+    pub(super) of: Of<RawJoin<T, ShardRef>, RawJoin<T, JobScheduler>>,
 }
 
 /// What a handle is for: a task of a shard, or a job that may block.
 #[derive(Clone)]
-enum Of<Task, Job> {
+pub(super) enum Of<Task, Job> {
     Task(Task),
     Job(Job),
 }
@@ -134,6 +134,7 @@ impl<T> Future for JoinHandle<T> {
 impl<T> fmt::Debug for JoinHandle<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("JoinHandle")
+            .field("id", &self.id())
             .field("is_finished", &self.is_finished())
             .finish_non_exhaustive()
     }
@@ -245,6 +246,7 @@ impl AbortHandle {
 impl fmt::Debug for AbortHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AbortHandle")
+            .field("id", &self.id())
             .field("is_finished", &self.is_finished())
             .finish_non_exhaustive()
     }

@@ -15,6 +15,9 @@ mod spawn;
 mod state;
 mod waker;
 
+#[cfg(all(test, not(reactor_loom)))]
+mod tests;
+
 pub(crate) use header::{Runnable, Schedule, TaskRef};
 #[cfg(all(test, reactor_loom))]
 pub(crate) use join::RawJoin;

@@ -1,0 +1,55 @@
+//! What only a test inside can arrange: a lock that is held while the process forks.
+#![expect(unsafe_code, reason = "fork(2)")]
+
+use std::sync::mpsc::channel;
+
+use super::join::Of;
+use crate::{JoinHandle, Pinning, Reactor};
+
+/// Forks, and has the child drop the handle. A drop that hangs ends by a signal.
+fn drop_in_a_child<T>(handle: JoinHandle<T>) {
+    // SAFETY: the child drops its copy of the handle, which is what is tested, and leaves with _exit.
+    let child = unsafe { libc::fork() };
+    assert!(child >= 0);
+    if child == 0 {
+        // SAFETY: it touches no memory.
+        unsafe { libc::alarm(10) };
+        drop(handle);
+        // SAFETY: ends the child without running anything of the parent's.
+        unsafe { libc::_exit(0) };
+    }
+    // Its drop here would wait for the lock that the test holds.
+    std::mem::forget(handle);
+    let mut status = 0;
+    // SAFETY: waits for the child made above; `status` is alive for the call.
+    let ended = unsafe { libc::waitpid(child, &raw mut status, 0) };
+    assert_eq!(ended, child);
+    assert!(
+        libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0,
+        "status {status}"
+    );
+}
+
+#[test]
+fn a_handle_dropped_in_a_forked_child_takes_no_lock() {
+    let reactor = Reactor::builder()
+        .shards(1)
+        .pinning(Pinning::None)
+        .build()
+        .unwrap();
+    let (go, gate) = channel::<()>();
+    let (other_go, other_gate) = channel::<()>();
+    let task = reactor.handle().spawn(async move { gate.recv() });
+    let job = reactor.handle().spawn_blocking(move || other_gate.recv());
+    for handle in [task, job] {
+        let (shard, pool) = match &handle.of {
+            Of::Task(raw) => (Some(raw.task().clone()), None),
+            Of::Job(raw) => (None, Some(raw.task().clone())),
+        };
+        // The parent's threads may be anywhere when it forks: here, one of them holds the lock for good in the child.
+        let _held = shard.as_ref().map(|task| task.join_waker().lock());
+        let _also = pool.as_ref().map(|job| job.join_waker().lock());
+        drop_in_a_child(handle);
+    }
+    drop((go, other_go));
+}
