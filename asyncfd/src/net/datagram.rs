@@ -1,4 +1,4 @@
-//! Messages in and out of `UdpSocket` and `UnixDatagram`, over `io.rs`.
+//! Messages in and out of `UdpSocket` and `UnixDatagram`, through the loops of `io.rs`.
 //!
 //! Macros, as in `socket.rs`. One message says nothing about the next, neither its length nor that
 //! it came: everything here clears on EAGAIN only.
@@ -30,7 +30,9 @@ macro_rules! datagram_io {
                     fd: attach(socket, READ_WRITE, initial)?,
                 })
             }
+        }
 
+        three_forms!($socket, |this| {
             /// Sends a message to the peer this socket is connected to, and returns its length.
             ///
             /// # Errors
@@ -41,44 +43,8 @@ macro_rules! datagram_io {
             /// # Cancel safety
             ///
             /// Dropping the future sends nothing.
-            pub fn send(&self, message: &[u8]) -> impl Future<Output = io::Result<usize>> {
-                crate::io::wait(Output::new(&self.fd, move |socket| {
-                    sys::send(socket, message)
-                }))
-            }
-
-            /// As [`send`](Self::send), without waiting.
-            ///
-            /// # Errors
-            ///
-            /// [`WouldBlock`](io::ErrorKind::WouldBlock) where [`send`](Self::send) would wait;
-            /// others as there.
-            pub fn try_send(&self, message: &[u8]) -> io::Result<usize> {
-                crate::io::attempt(Output::new(&self.fd, move |socket| {
-                    sys::send(socket, message)
-                }))
-            }
-
-            /// As [`send`](Self::send), for code that implements `poll` by hand.
-            ///
-            /// # Errors
-            ///
-            /// As [`send`](Self::send).
-            ///
-            /// # Wakeups
-            ///
-            /// As [`poll_send_ready`](Self::poll_send_ready).
-            pub fn poll_send(
-                &self,
-                cx: &mut Context<'_>,
-                message: &[u8],
-            ) -> Poll<io::Result<usize>> {
-                crate::io::poll(
-                    Output::new(&self.fd, move |socket| sys::send(socket, message)),
-                    cx,
-                )
-            }
-
+            send, try_send, poll_send(message: &[u8]) -> usize =
+                Output::new(&this.fd, move |socket| sys::send(socket, message));
             /// Receives a message into `buffer`, and returns its length, which may be 0.
             ///
             /// What a buffer is too short for is lost. A connected socket receives from its peer
@@ -92,44 +58,8 @@ macro_rules! datagram_io {
             /// # Cancel safety
             ///
             /// Dropping the future receives nothing.
-            pub fn recv(&self, buffer: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
-                crate::io::wait(Input::new(&self.fd, move |socket| {
-                    sys::recv(socket, buffer)
-                }))
-            }
-
-            /// As [`recv`](Self::recv), without waiting.
-            ///
-            /// # Errors
-            ///
-            /// [`WouldBlock`](io::ErrorKind::WouldBlock) where [`recv`](Self::recv) would wait;
-            /// others as there.
-            pub fn try_recv(&self, buffer: &mut [u8]) -> io::Result<usize> {
-                crate::io::attempt(Input::new(&self.fd, move |socket| {
-                    sys::recv(socket, buffer)
-                }))
-            }
-
-            /// As [`recv`](Self::recv), for code that implements `poll` by hand.
-            ///
-            /// # Errors
-            ///
-            /// As [`recv`](Self::recv).
-            ///
-            /// # Wakeups
-            ///
-            /// As [`poll_recv_ready`](Self::poll_recv_ready).
-            pub fn poll_recv(
-                &self,
-                cx: &mut Context<'_>,
-                buffer: &mut [u8],
-            ) -> Poll<io::Result<usize>> {
-                crate::io::poll(
-                    Input::new(&self.fd, move |socket| sys::recv(socket, buffer)),
-                    cx,
-                )
-            }
-
+            recv, try_recv, poll_recv(buffer: &mut [u8]) -> usize =
+                Input::new(&this.fd, move |socket| sys::recv(socket, buffer));
             /// As [`recv`](Self::recv), and returns also who sent the message.
             ///
             /// # Errors
@@ -139,40 +69,11 @@ macro_rules! datagram_io {
             /// # Cancel safety
             ///
             /// Dropping the future receives nothing.
-            pub fn recv_from(
-                &self,
-                buffer: &mut [u8],
-            ) -> impl Future<Output = io::Result<(usize, $address)>> {
-                crate::io::wait(Input::new(&self.fd, move |socket| socket.recv_from(buffer)))
-            }
+            recv_from, try_recv_from, poll_recv_from(buffer: &mut [u8]) -> (usize, $address) =
+                Input::new(&this.fd, move |socket| socket.recv_from(buffer));
+        });
 
-            /// As [`recv_from`](Self::recv_from), without waiting.
-            ///
-            /// # Errors
-            ///
-            /// As [`try_recv`](Self::try_recv).
-            pub fn try_recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, $address)> {
-                crate::io::attempt(Input::new(&self.fd, move |socket| socket.recv_from(buffer)))
-            }
-
-            /// As [`recv_from`](Self::recv_from), for code that implements `poll` by hand.
-            ///
-            /// # Errors
-            ///
-            /// As [`recv`](Self::recv).
-            ///
-            /// # Wakeups
-            ///
-            /// As [`poll_recv_ready`](Self::poll_recv_ready).
-            pub fn poll_recv_from(
-                &self,
-                cx: &mut Context<'_>,
-                buffer: &mut [u8],
-            ) -> Poll<io::Result<(usize, $address)>> {
-                let receive = Input::new(&self.fd, move |socket| socket.recv_from(buffer));
-                crate::io::poll(receive, cx)
-            }
-
+        impl $socket {
             /// Returns the address this socket is bound to.
             ///
             /// # Errors

@@ -55,31 +55,6 @@ macro_rules! listener_io {
                 Ok(($stream::from_accepted(stream)?, peer))
             }
 
-            /// Waits for a connection and returns it in non-blocking mode and not registered, so
-            /// that it can be registered on another shard.
-            ///
-            /// # Errors
-            ///
-            /// As [`accept`](Self::accept).
-            ///
-            /// # Cancel safety
-            ///
-            /// Dropping the future takes no connection.
-            pub fn accept_std(&self) -> impl Future<Output = io::Result<($std_stream, $address)>> {
-                crate::io::wait(Input::new(&self.fd, $accept))
-            }
-
-            /// As [`accept_std`](Self::accept_std), without waiting: takes what is there, for
-            /// accepting in batches.
-            ///
-            /// # Errors
-            ///
-            /// [`WouldBlock`](io::ErrorKind::WouldBlock) when no connection is known to wait;
-            /// others as [`accept`](Self::accept).
-            pub fn try_accept_std(&self) -> io::Result<($std_stream, $address)> {
-                crate::io::attempt(Input::new(&self.fd, $accept))
-            }
-
             /// As [`accept`](Self::accept), for code that implements `poll` by hand.
             ///
             /// # Errors
@@ -98,7 +73,7 @@ macro_rules! listener_io {
                 &self,
                 cx: &mut Context<'_>,
             ) -> Poll<io::Result<($stream, $address)>> {
-                let (stream, peer) = ready!(crate::io::poll(Input::new(&self.fd, $accept), cx))?;
+                let (stream, peer) = ready!(self.poll_accept_std(cx))?;
                 Poll::Ready($stream::from_accepted(stream).map(|stream| (stream, peer)))
             }
 
@@ -117,6 +92,24 @@ macro_rules! listener_io {
                 self.fd.get_ref().local_addr()
             }
         }
+
+        three_forms!($listener, |this| {
+            /// Waits for a connection and returns it in non-blocking mode and not registered, so
+            /// that it can be registered on another shard.
+            ///
+            /// [`try_accept_std`](Self::try_accept_std) takes what is there, for accepting in
+            /// batches.
+            ///
+            /// # Errors
+            ///
+            /// As [`accept`](Self::accept).
+            ///
+            /// # Cancel safety
+            ///
+            /// Dropping the future takes no connection.
+            accept_std, try_accept_std, poll_accept_std() -> ($std_stream, $address) =
+                Input::new(&this.fd, $accept);
+        });
 
         socket_traits!($listener, $std);
 

@@ -67,6 +67,7 @@
 #![forbid(unsafe_code)]
 
 mod datagram;
+mod forms;
 mod listener;
 mod operations;
 pub mod pipe;

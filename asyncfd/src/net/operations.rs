@@ -4,7 +4,7 @@
 //! [`Receive`] and [`Transmit`] and their vectored forms move bytes of a stream, and may take a
 //! short transfer for the last one. Everything else (datagrams, `peek`, `accept`) is a closure
 //! for [`Input`] or [`Output`], where only EAGAIN is proof. Tested in `tests/draining.rs` and
-//! `tests/draining_datagrams.rs`.
+//! `tests/net`.
 
 #![forbid(unsafe_code)]
 

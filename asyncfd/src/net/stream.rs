@@ -1,4 +1,4 @@
-//! Bytes in and out of `TcpStream`, `UnixStream` and the ends of a pipe, over `io.rs`.
+//! Bytes in and out of `TcpStream`, `UnixStream` and the ends of a pipe.
 //!
 //! Macros, as in `socket.rs`. What is read takes a method `short_read`, which says what a short read
 //! proves on that type; a short write proves the same on all of them.
@@ -8,10 +8,12 @@
 /// Reading.
 macro_rules! read_io {
     ($stream:ident) => {
-        impl $stream {
+        three_forms!($stream, |this| {
             /// Reads into `buffer` once something can be read; 0 is the end of the stream.
             ///
-            /// Nothing is asked of the system until the descriptor was reported ready.
+            /// Nothing is asked of the system until the descriptor was reported ready. With
+            /// [`readable`](Self::readable), [`try_read`](Self::try_read) lets a server wait without
+            /// holding a buffer.
             ///
             /// # Errors
             ///
@@ -20,15 +22,11 @@ macro_rules! read_io {
             /// # Cancel safety
             ///
             /// Dropping the future reads nothing.
-            #[inline]
-            pub fn read(&self, buffer: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
-                crate::io::wait(Receive {
-                    fd: &self.fd,
-                    buffer,
-                    short: self.short_read(),
-                })
-            }
-
+            read, try_read, poll_read(buffer: &mut [u8]) -> usize = Receive {
+                fd: &this.fd,
+                buffer,
+                short: this.short_read(),
+            };
             /// As [`read`](Self::read), into several buffers, of which the system takes 1,024 in
             /// one call.
             ///
@@ -39,104 +37,20 @@ macro_rules! read_io {
             /// # Cancel safety
             ///
             /// Dropping the future reads nothing.
-            pub fn read_vectored(
-                &self,
-                buffers: &mut [IoSliceMut<'_>],
-            ) -> impl Future<Output = io::Result<usize>> {
-                crate::io::wait(ReceiveVectored {
-                    fd: &self.fd,
+            read_vectored, try_read_vectored, poll_read_vectored(buffers: &mut [IoSliceMut<'_>]) -> usize =
+                ReceiveVectored {
+                    fd: &this.fd,
                     buffers,
-                    short: self.short_read(),
-                })
-            }
-
-            /// Reads if the descriptor was reported ready, without waiting.
-            ///
-            /// With [`readable`](Self::readable) it lets a server wait without holding a buffer.
-            ///
-            /// # Errors
-            ///
-            /// [`WouldBlock`](io::ErrorKind::WouldBlock) where [`read`](Self::read) would wait;
-            /// others as there.
-            #[inline]
-            pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-                crate::io::attempt(Receive {
-                    fd: &self.fd,
-                    buffer,
-                    short: self.short_read(),
-                })
-            }
-
-            /// As [`try_read`](Self::try_read), into several buffers.
-            ///
-            /// # Errors
-            ///
-            /// As [`try_read`](Self::try_read).
-            pub fn try_read_vectored(&self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-                crate::io::attempt(ReceiveVectored {
-                    fd: &self.fd,
-                    buffers,
-                    short: self.short_read(),
-                })
-            }
-
-            /// As [`read`](Self::read), for code that implements `poll` by hand.
-            ///
-            /// # Errors
-            ///
-            /// As [`read`](Self::read).
-            ///
-            /// # Wakeups
-            ///
-            /// When pending, the task of `cx` is woken once this is readable. One task at a
-            /// time: the newest waker replaces the one before.
-            #[inline]
-            pub fn poll_read(
-                &self,
-                cx: &mut Context<'_>,
-                buffer: &mut [u8],
-            ) -> Poll<io::Result<usize>> {
-                crate::io::poll(
-                    Receive {
-                        fd: &self.fd,
-                        buffer,
-                        short: self.short_read(),
-                    },
-                    cx,
-                )
-            }
-
-            /// As [`read_vectored`](Self::read_vectored), for code that implements `poll` by hand.
-            ///
-            /// # Errors
-            ///
-            /// As [`read`](Self::read).
-            ///
-            /// # Wakeups
-            ///
-            /// As [`poll_read`](Self::poll_read).
-            pub fn poll_read_vectored(
-                &self,
-                cx: &mut Context<'_>,
-                buffers: &mut [IoSliceMut<'_>],
-            ) -> Poll<io::Result<usize>> {
-                crate::io::poll(
-                    ReceiveVectored {
-                        fd: &self.fd,
-                        buffers,
-                        short: self.short_read(),
-                    },
-                    cx,
-                )
-            }
-        }
+                    short: this.short_read(),
+                };
+        });
     };
 }
 
 /// Writing.
 macro_rules! write_io {
     ($stream:ident) => {
-        impl $stream {
+        three_forms!($stream, |this| {
             /// Writes from `bytes` once something can be written, and returns how many were taken.
             ///
             /// # Errors
@@ -146,14 +60,10 @@ macro_rules! write_io {
             /// # Cancel safety
             ///
             /// Dropping the future writes nothing.
-            #[inline]
-            pub fn write(&self, bytes: &[u8]) -> impl Future<Output = io::Result<usize>> {
-                crate::io::wait(Transmit {
-                    fd: &self.fd,
-                    bytes,
-                })
-            }
-
+            write, try_write, poll_write(bytes: &[u8]) -> usize = Transmit {
+                fd: &this.fd,
+                bytes,
+            };
             /// As [`write`](Self::write), from several slices, of which the system takes 1,024 in
             /// one call.
             ///
@@ -164,16 +74,14 @@ macro_rules! write_io {
             /// # Cancel safety
             ///
             /// Dropping the future writes nothing.
-            pub fn write_vectored(
-                &self,
-                slices: &[IoSlice<'_>],
-            ) -> impl Future<Output = io::Result<usize>> {
-                crate::io::wait(TransmitVectored {
-                    fd: &self.fd,
+            write_vectored, try_write_vectored, poll_write_vectored(slices: &[IoSlice<'_>]) -> usize =
+                TransmitVectored {
+                    fd: &this.fd,
                     slices,
-                })
-            }
+                };
+        });
 
+        impl $stream {
             /// Writes all of `bytes`.
             ///
             /// # Errors
@@ -195,81 +103,6 @@ macro_rules! write_io {
                 }
                 Ok(())
             }
-
-            /// Writes if the descriptor was reported ready, without waiting.
-            ///
-            /// # Errors
-            ///
-            /// [`WouldBlock`](io::ErrorKind::WouldBlock) where [`write`](Self::write) would wait;
-            /// others as there.
-            #[inline]
-            pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-                crate::io::attempt(Transmit {
-                    fd: &self.fd,
-                    bytes,
-                })
-            }
-
-            /// As [`try_write`](Self::try_write), from several slices.
-            ///
-            /// # Errors
-            ///
-            /// As [`try_write`](Self::try_write).
-            pub fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-                crate::io::attempt(TransmitVectored {
-                    fd: &self.fd,
-                    slices,
-                })
-            }
-
-            /// As [`write`](Self::write), for code that implements `poll` by hand.
-            ///
-            /// # Errors
-            ///
-            /// As [`write`](Self::write).
-            ///
-            /// # Wakeups
-            ///
-            /// When pending, the task of `cx` is woken once this is writable. One task at a
-            /// time: the newest waker replaces the one before.
-            #[inline]
-            pub fn poll_write(
-                &self,
-                cx: &mut Context<'_>,
-                bytes: &[u8],
-            ) -> Poll<io::Result<usize>> {
-                crate::io::poll(
-                    Transmit {
-                        fd: &self.fd,
-                        bytes,
-                    },
-                    cx,
-                )
-            }
-
-            /// As [`write_vectored`](Self::write_vectored), for code that implements `poll` by
-            /// hand.
-            ///
-            /// # Errors
-            ///
-            /// As [`write`](Self::write).
-            ///
-            /// # Wakeups
-            ///
-            /// As [`poll_write`](Self::poll_write).
-            pub fn poll_write_vectored(
-                &self,
-                cx: &mut Context<'_>,
-                slices: &[IoSlice<'_>],
-            ) -> Poll<io::Result<usize>> {
-                crate::io::poll(
-                    TransmitVectored {
-                        fd: &self.fd,
-                        slices,
-                    },
-                    cx,
-                )
-            }
         }
     };
 }
@@ -277,7 +110,7 @@ macro_rules! write_io {
 /// Looking at what can be read.
 macro_rules! peek_io {
     ($socket:ident) => {
-        impl $socket {
+        three_forms!($socket, |this| {
             /// Reads into `buffer` without taking anything off, so that the next read finds the
             /// same.
             ///
@@ -288,51 +121,15 @@ macro_rules! peek_io {
             /// # Cancel safety
             ///
             /// Nothing is lost in any case.
-            pub fn peek(&self, buffer: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
-                crate::io::wait(Input::new(&self.fd, move |socket| {
-                    sys::peek(socket, buffer)
-                }))
-            }
-
-            /// As [`peek`](Self::peek), without waiting.
-            ///
-            /// # Errors
-            ///
-            /// [`WouldBlock`](io::ErrorKind::WouldBlock) where [`peek`](Self::peek) would wait;
-            /// others as there.
-            pub fn try_peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
-                crate::io::attempt(Input::new(&self.fd, move |socket| {
-                    sys::peek(socket, buffer)
-                }))
-            }
-
-            /// As [`peek`](Self::peek), for code that implements `poll` by hand.
-            ///
-            /// # Errors
-            ///
-            /// As [`peek`](Self::peek).
-            ///
-            /// # Wakeups
-            ///
-            /// When pending, the task of `cx` is woken once this is readable. One task at a time:
-            /// the newest waker replaces the one before.
-            pub fn poll_peek(
-                &self,
-                cx: &mut Context<'_>,
-                buffer: &mut [u8],
-            ) -> Poll<io::Result<usize>> {
-                crate::io::poll(
-                    Input::new(&self.fd, move |socket| sys::peek(socket, buffer)),
-                    cx,
-                )
-            }
-        }
+            peek, try_peek, poll_peek(buffer: &mut [u8]) -> usize =
+                Input::new(&this.fd, move |socket| sys::peek(socket, buffer));
+        });
     };
 }
 
 /// All that a connection of two directions does.
 macro_rules! stream_io {
-    ($stream:ident, $std:ty) => {
+    ($stream:ident, $std:ty, $address:ty) => {
         read_io!($stream);
         write_io!($stream);
         peek_io!($stream);
@@ -342,6 +139,103 @@ macro_rules! stream_io {
         socket_traits!($stream, $std);
 
         impl $stream {
+            /// Registers a connected socket that was made elsewhere, and sets it to non-blocking
+            /// mode.
+            ///
+            /// # Errors
+            ///
+            /// Those of registering.
+            ///
+            /// # Panics
+            ///
+            /// When there is no current reactor.
+            #[track_caller]
+            pub fn from_std(stream: $std) -> io::Result<Self> {
+                stream.set_nonblocking(true)?;
+                Self::attach(stream, Ready::EMPTY)
+            }
+
+            /// Registers a socket that a listener's `accept_std` returned, ready at birth: its first
+            /// read and write are tried before its first event.
+            ///
+            /// The socket must be in non-blocking mode; the mode is not set again, which saves a
+            /// system call per connection.
+            ///
+            /// # Errors
+            ///
+            /// Those of registering.
+            ///
+            /// # Panics
+            ///
+            /// When there is no current reactor.
+            #[track_caller]
+            pub fn from_accepted(stream: $std) -> io::Result<Self> {
+                Self::attach(stream, ready_at_birth())
+            }
+
+            /// Connects a socket that is set up.
+            pub(super) async fn connect_from(
+                socket: socket2::Socket,
+                address: &socket2::SockAddr,
+            ) -> io::Result<Self> {
+                // connect(2) comes first: a socket registered before it is reported as hung up.
+                let connected = sys::start_connect(&socket, address)?;
+                let initial = if connected {
+                    Ready::WRITABLE
+                } else {
+                    Ready::EMPTY
+                };
+                let stream = Self::attach(OwnedFd::from(socket).into(), initial)?;
+                if !connected {
+                    stream.connected().await?;
+                }
+                Ok(stream)
+            }
+
+            /// Waits for a connect(2) under way to end.
+            async fn connected(&self) -> io::Result<()> {
+                let registration = self.fd.registration();
+                loop {
+                    let event = registration.ready(Interest::WRITABLE).await?;
+                    if event.ready().is_empty() {
+                        continue;
+                    }
+                    if let Some(error) = self.fd.get_ref().take_error()? {
+                        return Err(error);
+                    }
+                    // Writable may be said too early (something on the error queue), which leaves
+                    // no error and no peer.
+                    match self.fd.get_ref().peer_addr() {
+                        Ok(_) => return Ok(()),
+                        Err(error)
+                            if error.kind() == io::ErrorKind::NotConnected
+                                && !event.ready().is_write_closed() =>
+                        {
+                            registration.clear(event);
+                        }
+                        Err(error) => return Err(error),
+                    }
+                }
+            }
+
+            /// Returns the address of the peer.
+            ///
+            /// # Errors
+            ///
+            /// Those of getpeername(2).
+            pub fn peer_addr(&self) -> io::Result<$address> {
+                self.fd.get_ref().peer_addr()
+            }
+
+            /// Returns the address of this end.
+            ///
+            /// # Errors
+            ///
+            /// Those of getsockname(2).
+            pub fn local_addr(&self) -> io::Result<$address> {
+                self.fd.get_ref().local_addr()
+            }
+
             /// Waits until the peer has hung up or shut down a direction, without reading; see
             /// [`AsyncFd::closed`].
             ///

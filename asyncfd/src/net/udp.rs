@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 use reactor::{Interest, Ready, ShardId};
 
 use super::datagram::datagram_io;
+use super::forms::three_forms;
 use super::operations::{Input, Output};
 use super::resolve::{self, ToSocketAddrs};
 use super::socket::{descriptor_traits, own_operations, socket_options, socket_traits, waits_for};
@@ -149,49 +150,6 @@ impl UdpSocket {
         crate::io::poll(send, cx)
     }
 
-    /// As [`recv_from`](Self::recv_from), and leaves the message where it is.
-    ///
-    /// # Errors
-    ///
-    /// As [`recv_from`](Self::recv_from).
-    ///
-    /// # Cancel safety
-    ///
-    /// Nothing is lost in any case.
-    pub fn peek_from(
-        &self,
-        buffer: &mut [u8],
-    ) -> impl Future<Output = io::Result<(usize, SocketAddr)>> {
-        crate::io::wait(Input::new(&self.fd, move |socket| socket.peek_from(buffer)))
-    }
-
-    /// As [`peek_from`](Self::peek_from), without waiting.
-    ///
-    /// # Errors
-    ///
-    /// As [`try_recv_from`](Self::try_recv_from).
-    pub fn try_peek_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        crate::io::attempt(Input::new(&self.fd, move |socket| socket.peek_from(buffer)))
-    }
-
-    /// As [`peek_from`](Self::peek_from), for code that implements `poll` by hand.
-    ///
-    /// # Errors
-    ///
-    /// As [`recv_from`](Self::recv_from).
-    ///
-    /// # Wakeups
-    ///
-    /// As [`poll_recv_ready`](Self::poll_recv_ready).
-    pub fn poll_peek_from(
-        &self,
-        cx: &mut Context<'_>,
-        buffer: &mut [u8],
-    ) -> Poll<io::Result<(usize, SocketAddr)>> {
-        let peek = Input::new(&self.fd, |socket| socket.peek_from(buffer));
-        crate::io::poll(peek, cx)
-    }
-
     /// Joins a multicast group on the interface with the given address (the system's choice, where
     /// that is 0.0.0.0).
     ///
@@ -242,6 +200,20 @@ socket_options!(UdpSocket, |this| this.fd.get_ref(), {
     multicast_ttl_v4, set_multicast_ttl_v4: u32 = multicast_ttl_v4, set_multicast_ttl_v4;
     /// Returns IPV6_MULTICAST_LOOP: whether this host hears the messages it sends to a group.
     multicast_loop_v6, set_multicast_loop_v6: bool = multicast_loop_v6, set_multicast_loop_v6;
+});
+
+three_forms!(UdpSocket, |this| {
+    /// As [`recv_from`](Self::recv_from), and leaves the message where it is.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv_from`](Self::recv_from).
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost in any case.
+    peek_from, try_peek_from, poll_peek_from(buffer: &mut [u8]) -> (usize, SocketAddr) =
+        Input::new(&this.fd, move |socket| socket.peek_from(buffer));
 });
 
 datagram_io!(UdpSocket, std::net::UdpSocket, SocketAddr);

@@ -16,6 +16,7 @@ use std::task::{Context, Poll};
 use reactor::{Interest, Ready, ShardId};
 use rustix::fs::{FileType, OFlags};
 
+use super::forms::three_forms;
 use super::operations::{Receive, ReceiveVectored, Transmit, TransmitVectored};
 use super::socket::{descriptor_traits, own_operations, waits_for};
 use super::stream::{read_io, write_io};

@@ -13,6 +13,7 @@ use reactor::{Interest, Ready, ShardId};
 
 use super::{TcpSocket, TcpStream};
 use crate::AsyncFd;
+use crate::net::forms::three_forms;
 use crate::net::listener::listener_io;
 use crate::net::operations::Input;
 use crate::net::resolve::{self, ToSocketAddrs};

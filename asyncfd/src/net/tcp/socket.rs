@@ -114,7 +114,7 @@ impl TcpSocket {
     ///
     /// Dropping the future closes the socket, which gives the attempt up.
     pub async fn connect(self, address: SocketAddr) -> io::Result<TcpStream> {
-        TcpStream::connect_from(self.socket, address).await
+        TcpStream::connect_from(self.socket, &address.into()).await
     }
 
     /// Listens, with room for `backlog` waiting connections (or as many as the system allows), and

@@ -16,6 +16,7 @@ use socket2::SockRef;
 use super::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, TcpSocket, WriteHalf};
 use crate::AsyncFd;
 use crate::io::ShortTransfer;
+use crate::net::forms::three_forms;
 use crate::net::operations::{Input, Receive, ReceiveVectored, Transmit, TransmitVectored};
 use crate::net::resolve::{self, ToSocketAddrs};
 use crate::net::socket::{
@@ -58,84 +59,6 @@ impl TcpStream {
         .await
     }
 
-    /// Connects a socket that is set up.
-    pub(super) async fn connect_from(
-        socket: socket2::Socket,
-        address: SocketAddr,
-    ) -> io::Result<Self> {
-        // connect(2) comes first: a socket registered before it is reported as hung up.
-        let connected = sys::start_connect(&socket, &address.into())?;
-        let initial = if connected {
-            Ready::WRITABLE
-        } else {
-            Ready::EMPTY
-        };
-        let stream = Self::attach(OwnedFd::from(socket).into(), initial)?;
-        if !connected {
-            stream.connected().await?;
-        }
-        Ok(stream)
-    }
-
-    /// Waits for a connect(2) under way to end.
-    async fn connected(&self) -> io::Result<()> {
-        let registration = self.fd.registration();
-        loop {
-            let event = registration.ready(Interest::WRITABLE).await?;
-            if event.ready().is_empty() {
-                continue;
-            }
-            if let Some(error) = self.fd.get_ref().take_error()? {
-                return Err(error);
-            }
-            // Writable may be said too early (something on the error queue), which leaves no error
-            // and no peer.
-            match self.fd.get_ref().peer_addr() {
-                Ok(_) => return Ok(()),
-                Err(error)
-                    if error.kind() == io::ErrorKind::NotConnected
-                        && !event.ready().is_write_closed() =>
-                {
-                    registration.clear(event);
-                }
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    /// Registers a connected socket that was made elsewhere, and sets it to non-blocking mode.
-    ///
-    /// # Errors
-    ///
-    /// Those of registering.
-    ///
-    /// # Panics
-    ///
-    /// When there is no current reactor.
-    #[track_caller]
-    pub fn from_std(stream: std::net::TcpStream) -> io::Result<Self> {
-        stream.set_nonblocking(true)?;
-        Self::attach(stream, Ready::EMPTY)
-    }
-
-    /// Registers a socket that [`accept_std`](super::TcpListener::accept_std) returned, ready at
-    /// birth: its first read and write are tried before its first event.
-    ///
-    /// The socket must be in non-blocking mode; the mode is not set again, which saves a system
-    /// call per connection.
-    ///
-    /// # Errors
-    ///
-    /// Those of registering.
-    ///
-    /// # Panics
-    ///
-    /// When there is no current reactor.
-    #[track_caller]
-    pub fn from_accepted(stream: std::net::TcpStream) -> io::Result<Self> {
-        Self::attach(stream, ready_at_birth())
-    }
-
     #[track_caller]
     fn attach(stream: std::net::TcpStream, initial: Ready) -> io::Result<Self> {
         let fd = attach(stream, READ_WRITE, initial)?;
@@ -162,24 +85,6 @@ impl TcpStream {
         } else {
             ShortTransfer::SaysNothing
         };
-    }
-
-    /// Returns the address of the peer.
-    ///
-    /// # Errors
-    ///
-    /// Those of getpeername(2).
-    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.fd.get_ref().peer_addr()
-    }
-
-    /// Returns the address of this end.
-    ///
-    /// # Errors
-    ///
-    /// Those of getsockname(2).
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.fd.get_ref().local_addr()
     }
 
     /// Has closing send a reset, and drop what was not sent yet.
@@ -213,4 +118,4 @@ socket_options!(TcpStream, |this| SockRef::from(this), {
     quickack, set_quickack: bool = tcp_quickack, set_tcp_quickack;
 });
 
-stream_io!(TcpStream, std::net::TcpStream);
+stream_io!(TcpStream, std::net::TcpStream, SocketAddr);

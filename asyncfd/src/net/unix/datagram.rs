@@ -14,6 +14,7 @@ use reactor::{Interest, Ready, ShardId};
 
 use crate::AsyncFd;
 use crate::net::datagram::datagram_io;
+use crate::net::forms::three_forms;
 use crate::net::operations::{Input, Output};
 use crate::net::socket::{descriptor_traits, own_operations, socket_traits, waits_for};
 use crate::net::stream::peek_io;

@@ -15,6 +15,7 @@ use socket2::{Domain, SockAddr};
 
 use super::UnixStream;
 use crate::AsyncFd;
+use crate::net::forms::three_forms;
 use crate::net::listener::listener_io;
 use crate::net::operations::Input;
 use crate::net::socket::{descriptor_traits, socket_traits};

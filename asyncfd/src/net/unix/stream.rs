@@ -17,6 +17,7 @@ use socket2::{Domain, SockAddr};
 use super::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
 use crate::AsyncFd;
 use crate::io::ShortTransfer;
+use crate::net::forms::three_forms;
 use crate::net::operations::{Input, Receive, ReceiveVectored, Transmit, TransmitVectored};
 use crate::net::socket::{descriptor_traits, own_operations, socket_traits, waits_for};
 use crate::net::stream::{peek_io, read_io, stream_io, write_io};
@@ -51,21 +52,7 @@ impl UnixStream {
     /// It never waits on today's systems.
     pub async fn connect(path: impl AsRef<Path>) -> io::Result<Self> {
         let socket = sys::stream_socket(Domain::UNIX, None)?;
-        // connect(2) comes first: a socket registered before it is reported as hung up.
-        let connected = sys::start_connect(&socket, &SockAddr::unix(path)?)?;
-        let initial = if connected {
-            Ready::WRITABLE
-        } else {
-            Ready::EMPTY
-        };
-        let stream = Self::attach(OwnedFd::from(socket).into(), initial)?;
-        if !connected {
-            stream.writable().await?;
-            if let Some(error) = stream.take_error()? {
-                return Err(error);
-            }
-        }
-        Ok(stream)
+        Self::connect_from(socket, &SockAddr::unix(path)?).await
     }
 
     /// Makes two streams that are connected with each other, ready at birth for writing.
@@ -88,39 +75,6 @@ impl UnixStream {
         ))
     }
 
-    /// Registers a connected socket that was made elsewhere, and sets it to non-blocking mode.
-    ///
-    /// # Errors
-    ///
-    /// Those of registering.
-    ///
-    /// # Panics
-    ///
-    /// When there is no current reactor.
-    #[track_caller]
-    pub fn from_std(stream: std::os::unix::net::UnixStream) -> io::Result<Self> {
-        stream.set_nonblocking(true)?;
-        Self::attach(stream, Ready::EMPTY)
-    }
-
-    /// Registers a socket that [`accept_std`](super::UnixListener::accept_std) returned, ready at
-    /// birth: its first read and write are tried before its first event.
-    ///
-    /// The socket must be in non-blocking mode; the mode is not set again, which saves a system
-    /// call per connection.
-    ///
-    /// # Errors
-    ///
-    /// Those of registering.
-    ///
-    /// # Panics
-    ///
-    /// When there is no current reactor.
-    #[track_caller]
-    pub fn from_accepted(stream: std::os::unix::net::UnixStream) -> io::Result<Self> {
-        Self::attach(stream, ready_at_birth())
-    }
-
     #[track_caller]
     fn attach(stream: std::os::unix::net::UnixStream, initial: Ready) -> io::Result<Self> {
         Ok(Self {
@@ -131,24 +85,6 @@ impl UnixStream {
     fn short_read(&self) -> ShortTransfer {
         ShortTransfer::SaysNothing
     }
-
-    /// Returns the address of the peer.
-    ///
-    /// # Errors
-    ///
-    /// Those of getpeername(2).
-    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.fd.get_ref().peer_addr()
-    }
-
-    /// Returns the address of this end.
-    ///
-    /// # Errors
-    ///
-    /// Those of getsockname(2).
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.fd.get_ref().local_addr()
-    }
 }
 
-stream_io!(UnixStream, std::os::unix::net::UnixStream);
+stream_io!(UnixStream, std::os::unix::net::UnixStream, SocketAddr);
