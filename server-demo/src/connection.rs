@@ -7,14 +7,14 @@
 //! Echo needs no framing: bytes are answered in the order in which they come. Tests: `connection/tests.rs`, and
 //! `tests/echo.rs`, `tests/limits.rs`, `tests/drain.rs` of this package.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{Shutdown, TcpStream as StdTcpStream};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use reactor::is_shutdown_error;
@@ -209,19 +209,16 @@ impl<'a> Watch<'a> {
     }
 
     /// Polled when there is nothing to read.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn poll(self, cx: &mut Context<'_>) -> Poll<Halt> {
         match self.local.drain() {
             Some(drain) => Poll::Ready(Halt::Drain(drain)),
-            None => self
-                .idle
-                .poll(cx, &self.local.shared)
-                .map(|()| Halt::Ended(Ending::Idle)),
+            None => self.idle.poll(cx).map(|()| Halt::Ended(Ending::Idle)),
         }
     }
 
     /// Takes the result of a write that was to send `len` bytes of the scratch buffer; `None` if it sent all.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn answered(self, sent: io::Result<usize>, len: usize) -> Option<Halt> {
         let sent = match sent {
             Ok(sent) => sent,
@@ -233,7 +230,7 @@ impl<'a> Watch<'a> {
     }
 
     /// Notes that bytes were sent.
-    #[inline]
+    #[inline(always)]
     fn sent(self, bytes: usize) {
         self.local.counters().add_bytes(bytes as u64);
         self.idle.touch(&self.local.shared);
@@ -271,13 +268,13 @@ impl<S: Surface> Connection<S> {
         let mut done = 0;
         while done < rest.len() {
             let sent = {
-                let (idle, shared) = (&self.idle, &*self.place.local.shared);
+                let idle = &self.idle;
                 let mut write = pin!(self.socket.write(&rest[done..]));
                 poll_fn(|cx| {
                     if let Poll::Ready(sent) = write.as_mut().poll(cx) {
                         return Poll::Ready(sent.map_err(Ending::of));
                     }
-                    if idle.poll(cx, shared).is_ready() {
+                    if idle.poll(cx).is_ready() {
                         return Poll::Ready(Err(Ending::Idle));
                     }
                     match &mut allowed {
@@ -343,73 +340,36 @@ impl<S: Surface> Connection<S> {
     }
 }
 
-/// The idle timeout of a connection. Moving bytes only notes the time; the timer finds out when it fires that it has
-/// to be set again, so that a busy connection touches the timer store once per timeout and not once per message.
+/// The idle timeout of a connection: a timer that every byte moves. It counts from the time of the turn, so that a byte
+/// costs no look at the clock; a deadline that moves later is stored and no more.
 ///
-/// In a box, since most servers have none.
+/// In a box, since most servers have none, and in a cell: an echo loop notes bytes, while what runs the loop minds the time.
 #[derive(Debug)]
-struct Idle(Option<Box<IdleTimer>>);
-
-/// In cells: an echo loop notes bytes, while what runs the loop minds the time.
-#[derive(Debug)]
-struct IdleTimer {
-    sleep: RefCell<Sleep>,
-    /// When a byte last moved, as [`Shared::age_ns`]: half the size of an `Instant`.
-    touched_ns: Cell<u64>,
-    /// Whether the sleep was polled, and whether a byte has moved since.
-    armed: Cell<bool>,
-    moved: Cell<bool>,
-}
+struct Idle(Option<Box<RefCell<Sleep>>>);
 
 impl Idle {
     fn new(shared: &Shared) -> Self {
-        Self(shared.idle_timeout.map(|limit| {
-            Box::new(IdleTimer {
-                sleep: RefCell::new(time::sleep(limit)),
-                touched_ns: Cell::new(shared.age_ns()),
-                armed: Cell::new(false),
-                moved: Cell::new(false),
-            })
-        }))
+        let limit = shared.idle_timeout;
+        Self(limit.map(|limit| Box::new(RefCell::new(time::sleep(limit)))))
     }
 
-    #[inline]
+    #[inline(always)]
     fn touch(&self, shared: &Shared) {
-        if let Some(timer) = &self.0 {
-            timer.touched_ns.set(shared.age_ns());
-            timer.moved.set(true);
+        if let (Some(timer), Some(limit)) = (&self.0, shared.idle_timeout) {
+            // A limit that ends after all time needs no moving.
+            if let Some(due) = time::coarse_now().checked_add(limit) {
+                Pin::new(&mut *timer.borrow_mut()).reset(due);
+            }
         }
     }
 
     /// Ready when no byte has moved for as long as is allowed.
-    #[inline]
-    fn poll(&self, cx: &mut Context<'_>, shared: &Shared) -> Poll<()> {
-        match (&self.0, shared.idle_timeout) {
-            (Some(timer), Some(limit)) => timer.poll(cx, shared.started, limit),
-            _ => Poll::Pending,
+    #[inline(always)]
+    fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match &self.0 {
+            Some(timer) => Pin::new(&mut *timer.borrow_mut()).poll(cx),
+            None => Poll::Pending,
         }
-    }
-}
-
-impl IdleTimer {
-    fn poll(&self, cx: &mut Context<'_>, started: Instant, limit: Duration) -> Poll<()> {
-        let touched = started + Duration::from_nanos(self.touched_ns.get());
-        let mut sleep = self.sleep.borrow_mut();
-        let mut sleep = Pin::new(&mut *sleep);
-        // The timer was armed by this task, and cannot have fired before its deadline; timers of this shard do not
-        // fire while one of its tasks runs. So it is armed still, and what follows, 85 instructions, can be left out.
-        if self.moved.take() && self.armed.get() && touched < sleep.deadline() {
-            return Poll::Pending;
-        }
-        self.armed.set(true);
-        ready!(sleep.as_mut().poll(cx));
-        let due = touched.checked_add(limit);
-        let Some(due) = due.filter(|due| *due > Instant::now()) else {
-            return Poll::Ready(());
-        };
-        sleep.as_mut().reset(due);
-        // Ready again at once only when the reactor has ended, and the connection with it.
-        sleep.poll(cx)
     }
 }
 

@@ -8,7 +8,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener as StdTcpListener};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use asyncfd::net::TcpListener;
 use reactor::{Handle, JoinHandle, Reactor, ShardId, ShutdownError, spawn_local};
@@ -27,7 +27,6 @@ pub(crate) struct Shared {
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) write_timeout: Option<Duration>,
     pub(crate) notice: fn(&str),
-    pub(crate) started: Instant,
     pub(crate) shards: Vec<ShardId>,
     /// In the order of `shards`.
     pub(crate) counters: Vec<Counters>,
@@ -48,7 +47,6 @@ impl Shared {
             idle_timeout: config.idle_timeout,
             write_timeout: config.write_timeout,
             notice: config.notice,
-            started: Instant::now(),
             counters: shards.iter().map(|_| Counters::default()).collect(),
             shards,
             open_max: config.max_connections.unwrap_or(usize::MAX),
@@ -75,12 +73,6 @@ impl Shared {
     pub(crate) fn close_one(&self, shard: usize) {
         Counters::bump(&self.counters[shard].closed);
         self.open.fetch_sub(1, Relaxed);
-    }
-
-    /// Nanoseconds since the server started; enough for centuries.
-    pub(crate) fn age_ns(&self) -> u64 {
-        let age = self.started.elapsed();
-        age.as_secs() * 1_000_000_000 + u64::from(age.subsec_nanos())
     }
 }
 

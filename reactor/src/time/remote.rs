@@ -22,6 +22,8 @@ struct State {
     waker: Option<Waker>,
     /// Where it is in the shard's store. The shard alone uses it.
     key: Option<TimerKey>,
+    /// Where it is listed; set when it is.
+    place: usize,
 }
 
 /// The timers that a shard keeps for other threads, so that they can be told where the shard is given up.
@@ -33,13 +35,15 @@ impl RemoteTimers {
         Self(Mutex::new(Slab::new()))
     }
 
-    /// Lists a timer; returns its place.
-    pub(crate) fn list(&self, timer: &Arc<RemoteTimer>) -> usize {
-        self.0.lock().insert(Arc::clone(timer))
+    /// Lists a timer, once.
+    pub(crate) fn list(&self, timer: &Arc<RemoteTimer>) {
+        let place = self.0.lock().insert(Arc::clone(timer));
+        timer.0.lock().place = place;
     }
 
-    /// Takes a timer out of the list.
-    pub(crate) fn unlist(&self, place: usize) {
+    /// Takes a listed timer out.
+    pub(crate) fn unlist(&self, timer: &RemoteTimer) {
+        let place = timer.0.lock().place;
         let timer = self.0.lock().remove(place);
         drop(timer);
     }
@@ -65,6 +69,7 @@ impl RemoteTimer {
             deadline,
             waker: Some(waker),
             key: None,
+            place: usize::MAX,
         })))
     }
 

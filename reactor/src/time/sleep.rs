@@ -124,17 +124,16 @@ pub struct Sleep {
     moved_up: bool,
 }
 
+// With its entry in the store, of which doubling leaves a part unused, a million of them take less than 100 bytes each.
+const _: () = assert!(size_of::<Sleep>() <= 48);
+
 /// Where the timer is.
 enum Armed {
     No,
     /// In the store of `home`, put there by `home` itself, under this deadline or an earlier one. It may have fired since.
     AtHome(TimerKey),
     /// `home` was asked by another thread to keep it, under this deadline or an earlier one.
-    Remotely {
-        timer: Arc<RemoteTimer>,
-        /// Where `home` has it listed.
-        place: usize,
-    },
+    Remotely(Arc<RemoteTimer>),
 }
 
 impl Sleep {
@@ -168,17 +167,19 @@ impl Sleep {
     /// and is armed again for the rest, once however often the deadline was moved meanwhile. An earlier deadline is O(1) and
     /// without a lock, a system call or an allocation on the shard that keeps the timer; from elsewhere it is a message to it. A task
     /// that waits need not be polled for either to hold.
+    #[inline]
     pub fn reset(mut self: Pin<&mut Self>, deadline: Instant) {
         let earlier = deadline < self.deadline;
         self.deadline = deadline;
         if earlier {
-            self.moved_up = true;
-            self.rearm();
+            self.move_up();
         }
     }
 
     /// Has an armed timer fire at the new deadline, which is earlier than the last one.
-    fn rearm(&mut self) {
+    #[cold]
+    fn move_up(&mut self) {
+        self.moved_up = true;
         let deadline = self.deadline;
         match &self.armed {
             Armed::No => {}
@@ -193,7 +194,7 @@ impl Sleep {
                     None => self.home.inbox.send(Command::Reset(*key, deadline)),
                 }
             }
-            Armed::Remotely { timer, .. } => {
+            Armed::Remotely(timer) => {
                 timer.reset(deadline);
                 self.home.inbox.send(Command::Timer(Arc::clone(timer)));
             }
@@ -208,21 +209,37 @@ impl Sleep {
                     self.home.inbox.send(Command::Disarm(key));
                 }
             }
-            Armed::Remotely { timer, place } => {
+            Armed::Remotely(timer) => {
                 timer.cancel();
-                self.home.remote_timers.unlist(place);
+                self.home.remote_timers.unlist(&timer);
                 self.home.inbox.send(Command::Timer(timer));
             }
         }
     }
 
+    /// Whether a timer that has not fired will wake this task, so that there is nothing to do.
+    #[inline(always)]
+    fn is_armed_for(&self, cx: &Context<'_>) -> bool {
+        let Armed::AtHome(key) = self.armed else {
+            return false;
+        };
+        let waits = |shard: &Shard| {
+            let timers = shard.timers().borrow();
+            let waker = timers.wheel.waker(key);
+            waker.is_some_and(|waker| waker.will_wake(cx.waker()))
+        };
+        !self.moved_up && on_shard(&self.home, waits) == Some(true)
+    }
+
     fn poll_on(&mut self, shard: &Shard, cx: &mut Context<'_>) -> Poll<()> {
         if let Armed::AtHome(key) = self.armed {
-            match shard.refresh(key, cx) {
-                // It has not fired, so the deadline has not passed by the turn's clock.
-                Refreshed::Waiting => return Poll::Pending,
-                Refreshed::Gone => self.armed = Armed::No,
+            let waker = cx.waker().clone();
+            let replaced = shard.timers().borrow_mut().wheel.replace_waker(key, waker);
+            // It has not fired, so the deadline has not passed by the turn's clock. The waker is dropped with the store let go.
+            if replaced.is_ok() {
+                return Poll::Pending;
             }
+            self.armed = Armed::No;
         }
         if self.is_elapsed() || self.home.keeps_no_timers() {
             return Poll::Ready(());
@@ -241,18 +258,15 @@ impl Sleep {
         if self.is_elapsed() || self.home.keeps_no_timers() {
             return Poll::Ready(());
         }
-        if let Armed::Remotely { timer, .. } = &self.armed {
+        if let Armed::Remotely(timer) = &self.armed {
             if timer.wait(cx) {
                 return Poll::Pending;
             }
         }
         self.disarm();
         let timer = RemoteTimer::new(self.deadline, cx.waker().clone());
-        let place = self.home.remote_timers.list(&timer);
-        self.armed = Armed::Remotely {
-            timer: Arc::clone(&timer),
-            place,
-        };
+        self.home.remote_timers.list(&timer);
+        self.armed = Armed::Remotely(Arc::clone(&timer));
         self.home.inbox.send(Command::Timer(timer));
         // The look after the put: a shard that had ended by then never saw it.
         if self.home.keeps_no_timers() {
@@ -264,6 +278,7 @@ impl Sleep {
 }
 
 /// Calls `f` with `home`'s shard where the calling thread is that shard.
+#[inline]
 fn on_shard<R>(home: &ShardRef, f: impl FnOnce(&Shard) -> R) -> Option<R> {
     current::with(|shard| {
         shard
@@ -272,34 +287,7 @@ fn on_shard<R>(home: &ShardRef, f: impl FnOnce(&Shard) -> R) -> Option<R> {
     })
 }
 
-/// What `Shard::refresh` found.
-enum Refreshed {
-    Waiting,
-    Gone,
-}
-
 impl Shard {
-    /// Makes sure that an armed timer wakes this task.
-    fn refresh(&self, key: TimerKey, cx: &mut Context<'_>) -> Refreshed {
-        let wakes_this_task = self
-            .timers()
-            .borrow()
-            .wheel
-            .waker(key)
-            .map(|waker| waker.will_wake(cx.waker()));
-        match wakes_this_task {
-            None => Refreshed::Gone,
-            Some(true) => Refreshed::Waiting,
-            Some(false) => {
-                let waker = cx.waker().clone();
-                let replaced = self.timers().borrow_mut().wheel.replace_waker(key, waker);
-                // Dropped here, with the store let go.
-                drop(replaced);
-                Refreshed::Waiting
-            }
-        }
-    }
-
     /// Takes a timer out of the store, if it has not fired.
     pub(crate) fn disarm(&self, key: TimerKey) {
         let waker = self.timers().borrow_mut().remove(key);
@@ -311,15 +299,28 @@ impl Shard {
 impl Future for Sleep {
     type Output = ();
 
+    #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        // The way of an idle timeout, once for each request: no budget is asked for where nothing is given.
+        if self.is_armed_for(cx) {
+            return Poll::Pending;
+        }
         ready!(budget::poll_budget(cx));
-        self.poll_deadline(cx)
+        self.poll_slow(cx)
     }
 }
 
 impl Sleep {
     /// As `poll`, also for a task that has used its budget up.
     pub(super) fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.is_armed_for(cx) {
+            return Poll::Pending;
+        }
+        self.poll_slow(cx)
+    }
+
+    #[inline(never)]
+    fn poll_slow(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let this = self;
         if std::mem::take(&mut this.moved_up) && this.is_elapsed() {
             // With no timer armed, what follows looks at the clock itself.
@@ -329,7 +330,7 @@ impl Sleep {
             Some(shard) => {
                 // The shard that polls it keeps it, in its own store.
                 let is_home = Arc::ptr_eq(shard.shared_ref(), &this.home);
-                if !is_home || matches!(this.armed, Armed::Remotely { .. }) {
+                if !is_home || matches!(this.armed, Armed::Remotely(_)) {
                     this.disarm();
                     this.home = ShardRef::clone(shard.shared_ref());
                 }

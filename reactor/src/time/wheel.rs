@@ -139,6 +139,7 @@ impl Wheel {
     }
 
     /// The waker of an armed timer, to compare with a new one before cloning that.
+    #[inline]
     pub(crate) fn waker(&self, key: TimerKey) -> Option<&Waker> {
         let entry = self.entries.get(key.index as usize)?;
         entry
