@@ -214,6 +214,17 @@ three_forms!(UdpSocket, |this| {
     /// Nothing is lost in any case.
     peek_from, try_peek_from, poll_peek_from(buffer: &mut [u8]) -> (usize, SocketAddr) =
         Input::new(&this.fd, move |socket| socket.peek_from(buffer));
+    /// Waits for a message, leaves it where it is, and returns who sent it.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv_from`](Self::recv_from).
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost in any case.
+    peek_sender, try_peek_sender, poll_peek_sender() -> SocketAddr =
+        Input::new(&this.fd, |socket| Ok(socket.peek_from(&mut [])?.1));
 });
 
 datagram_io!(UdpSocket, std::net::UdpSocket, SocketAddr);

@@ -98,10 +98,13 @@ fn peeking_leaves_the_message() {
             assert_eq!(b.try_peek(&mut buffer).unwrap(), 4);
             assert_eq!(b.peek_from(&mut buffer).await.unwrap(), (4, from));
             assert_eq!(b.try_peek_from(&mut buffer).unwrap(), (4, from));
+            assert_eq!(b.peek_sender().await.unwrap(), from);
+            assert_eq!(b.try_peek_sender().unwrap(), from);
         }
         assert_eq!(b.recv(&mut buffer).await.unwrap(), 4);
         would_block(b.try_peek(&mut buffer));
         would_block(b.try_peek_from(&mut buffer));
+        would_block(b.try_peek_sender());
     });
 }
 
