@@ -1,18 +1,19 @@
-//! A TCP proxy: each connection is passed on to one upstream address.
+//! A TCP proxy: each connection is passed on to one upstream.
 //!
 //! ```console
-//! $ cargo run --example proxy -- 127.0.0.1:7001 127.0.0.1:8000
+//! $ cargo run --example proxy -- 127.0.0.1:7001 localhost:8000
 //! ```
 //!
 //! One task accepts; the shards serve. The two sockets of a connection and the two tasks that copy between them are on one
-//! shard, so that no event crosses threads. An end of the stream is passed on by itself, as HTTP clients and `nc -N` need.
+//! shard, so that no event crosses threads. A name is looked up on a thread of its own, anew for each connection. An end of the stream is passed on by itself, as HTTP clients and `nc -N` need.
 
 mod ending;
 
 use std::error::Error;
 use std::io;
-use std::net::{SocketAddr, TcpListener as StdTcpListener, TcpStream as StdTcpStream};
+use std::net::{TcpListener as StdTcpListener, TcpStream as StdTcpStream};
 use std::os::fd::AsRawFd;
+use std::sync::Arc;
 
 use asyncfd::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use asyncfd::net::{TcpListener, TcpStream};
@@ -32,7 +33,7 @@ async fn copy(from: OwnedReadHalf, to: OwnedWriteHalf) -> io::Result<()> {
     }
 }
 
-async fn serve(client: StdTcpStream, upstream: SocketAddr) -> io::Result<()> {
+async fn serve(client: StdTcpStream, upstream: &str) -> io::Result<()> {
     let client = TcpStream::from_accepted(client)?;
     let server = TcpStream::connect(upstream).await?;
     client.set_nodelay(true)?;
@@ -46,7 +47,7 @@ async fn serve(client: StdTcpStream, upstream: SocketAddr) -> io::Result<()> {
     answered
 }
 
-async fn accept(listener: StdTcpListener, upstream: SocketAddr) -> io::Result<()> {
+async fn accept(listener: StdTcpListener, upstream: Arc<str>) -> io::Result<()> {
     let listener = TcpListener::from_std(listener)?;
     let handle = Handle::current();
     let mut serving = Serving::new();
@@ -59,8 +60,9 @@ async fn accept(listener: StdTcpListener, upstream: SocketAddr) -> io::Result<()
             }
         };
         let shard = handle.shard_for(client.as_raw_fd());
+        let upstream = Arc::clone(&upstream);
         drop(handle.spawn_on(shard, move || async move {
-            if let Err(error) = serve(client, upstream).await {
+            if let Err(error) = serve(client, &upstream).await {
                 eprintln!("{peer}: {error}");
             }
         }));
@@ -73,7 +75,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (Some(address), Some(upstream)) = (arguments.next(), arguments.next()) else {
         return Err("usage: proxy LISTEN UPSTREAM".into());
     };
-    let upstream = upstream.parse()?;
+    let upstream = Arc::from(upstream);
     let listener = StdTcpListener::bind(address)?;
     let reactor = Reactor::new()?;
     let handle = reactor.handle().clone();

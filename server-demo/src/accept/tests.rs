@@ -1,6 +1,15 @@
-//! Which errors of accept(2) pause it, and for how long.
+//! Which errors of accept(2) pause it, and for how long; and how many connections are taken in a row.
+
+use std::net::TcpStream as StdTcpStream;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use reactor::{Reactor, spawn_local};
+use socket2::{Domain, Socket, Type};
 
 use super::*;
+use crate::Config;
+use crate::server::Shared;
 
 fn os(errno: Errno) -> io::Error {
     errno.into()
@@ -53,4 +62,39 @@ fn the_operator_is_told_once_and_not_at_every_pause() {
         pause.over();
     }
     assert_eq!(TOLD.load(SeqCst), 1);
+}
+
+#[test]
+fn a_crowd_that_waits_is_let_in_by_batches_between_which_others_have_their_turn() {
+    const CROWD: u64 = 300;
+    let reactor = Reactor::builder().shards(1).build().unwrap();
+    let handle = reactor.handle().clone();
+    let shard = handle.shards().next().unwrap();
+    let task = handle.clone().spawn_on(shard, move || async move {
+        let shared = Arc::new(Shared::new(&Config::default(), vec![shard]));
+        Local::install(Arc::clone(&shared), shard);
+        let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        let any: std::net::SocketAddr = "127.0.0.1:0".parse().unwrap();
+        listener.bind(&any.into()).unwrap();
+        listener.listen(BACKLOG).unwrap();
+        let addr = listener.local_addr().unwrap().as_socket().unwrap();
+        let crowd: Vec<StdTcpStream> = (0..CROWD)
+            .map(|_| StdTcpStream::connect(addr).unwrap())
+            .collect();
+        drop(spawn_local(run(
+            TcpListener::from_std(listener.into()).unwrap(),
+            handle,
+        )));
+        // What this task finds each time it has its turn.
+        let (mut accepted, mut most) = (0, 0);
+        while accepted < CROWD {
+            yield_now().await;
+            let now = shared.counters[0].accepted.load(Relaxed);
+            most = most.max(now - accepted);
+            accepted = now;
+        }
+        drop(crowd);
+        most
+    });
+    assert_eq!(reactor.block_on(task).unwrap(), BATCH as u64);
 }
