@@ -129,6 +129,36 @@ chat() {
 	exec {ann}>&-
 	same 'what ann heard' '* 2 came\n2: hello\n2: again\n* 2 left\n' "$scratch/ann.out"
 	same 'what bob heard, none of it his own' '1: hi bob\n' "$scratch/bob.out"
+	start chat 127.0.0.1:0
+	timeout "$PATIENCE" python3 - "$port" <<'EOT' || die "a member who does not read stays, or takes others along"
+import socket, sys
+def member(room):
+    member = socket.socket()
+    member.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
+    member.connect(("127.0.0.1", int(sys.argv[1])))
+    member.settimeout(10)
+    return member
+deaf, listener = member(4096), member(1 << 20)
+# The third comes last, so that both others have been let in once the listener hears of it.
+speaker, heard = member(4096), listener.makefile("rb")
+assert heard.readline() == b"* 3 came\n"
+said = 0
+while True:
+    speaker.sendall(b"x" * 999 + b"\n")
+    line = heard.readline()
+    if line == b"* 1 left\n":
+        line = heard.readline()
+    elif said > 20000:
+        sys.exit("the deaf one is still there")
+    else:
+        assert line == b"3: " + b"x" * 999 + b"\n", line
+        said += 1
+        continue
+    break
+while deaf.recv(65536):
+    pass
+EOT
+	stop TERM
 }
 
 proxy() {
