@@ -1,0 +1,310 @@
+//! The last step of `scripts/budgets.sh`: each budget of the design beside what was measured, met or missed.
+//!
+//! It reads what `scripts/instr.sh` and `scripts/bench.sh` wrote and takes the rest as arguments; nothing here measures. A
+//! ratio meets its budget only with the whole of its interval, so one that is too wide to tell misses it.
+#![forbid(unsafe_code)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Parser;
+use serde_json::Value;
+
+/// Prints the table of budgets; exit code 3 where one is missed.
+#[derive(Parser)]
+struct Args {
+    /// What instr.sh counted: all contenders, 64 connections
+    #[arg(long, value_name = "FILE")]
+    instr: PathBuf,
+
+    /// The same of demo-helpers, with more connections that are idle
+    #[arg(long, value_name = "FILE")]
+    instr_idle: PathBuf,
+
+    /// What bench.sh measured; its scenario 'base' is looked at
+    #[arg(long, value_name = "FILE")]
+    bench: PathBuf,
+
+    /// Instructions to register and drop an AsyncFd: here, tokio, the bare system calls
+    #[arg(long, value_name = "A,B,C", value_delimiter = ',', num_args = 3)]
+    register: Vec<f64>,
+
+    /// Resident memory of a server in KiB after one and after two cycles of churn
+    #[arg(long, value_name = "A,B", value_delimiter = ',', num_args = 2)]
+    churn_kib: Vec<f64>,
+
+    /// Whether the tests that count allocations passed
+    #[arg(long, action = clap::ArgAction::Set)]
+    no_allocations: bool,
+}
+
+/// One line of the table.
+struct Row {
+    what: &'static str,
+    bare: String,
+    tokio: String,
+    here: String,
+    budget: &'static str,
+    met: bool,
+}
+
+/// What the files hold.
+struct Measured {
+    instr: Value,
+    instr_idle: Value,
+    bench: Value,
+}
+
+impl Measured {
+    fn read(args: &Args) -> Result<Self, String> {
+        Ok(Self {
+            instr: json(&args.instr)?,
+            instr_idle: json(&args.instr_idle)?,
+            bench: json(&args.bench)?,
+        })
+    }
+
+    /// A count per echo of a contender.
+    fn count(of: &Value, contender: &str, field: &str) -> Result<f64, String> {
+        find(&of["rows"], "contender", contender)
+            .and_then(|row| row[field].as_f64())
+            .ok_or_else(|| format!("instr.sh has no {field} of {contender}"))
+    }
+
+    fn instructions(&self, contender: &str) -> Result<f64, String> {
+        Self::count(&self.instr, contender, "instructions_per_echo")
+    }
+
+    fn calls(&self, contender: &str) -> Result<f64, String> {
+        Self::count(&self.instr, contender, "syscalls_per_echo")
+    }
+
+    fn base(&self) -> Result<&Value, String> {
+        find(&self.bench["scenarios"], "name", "base")
+            .ok_or_else(|| "bench.sh has no scenario 'base'".to_owned())
+    }
+
+    fn memory(&self, contender: &str) -> Result<f64, String> {
+        find(&self.base()?["contenders"], "name", contender)
+            .and_then(|row| row["bytes_per_connection"].as_f64())
+            .ok_or_else(|| format!("bench.sh has no memory of {contender}"))
+    }
+
+    /// A ratio and its interval.
+    fn ratio(&self, contender: &str, base: &str, metric: &str) -> Result<[f64; 3], String> {
+        let ratios = self.base()?["ratios"].as_array();
+        let ratio = ratios.into_iter().flatten().find(|ratio| {
+            ratio["contender"] == contender && ratio["base"] == base && ratio["metric"] == metric
+        });
+        let number = |ratio: &Value, field: &str| ratio[field].as_f64();
+        ratio
+            .and_then(|ratio| {
+                Some([
+                    number(ratio, "ratio")?,
+                    number(ratio, "low")?,
+                    number(ratio, "high")?,
+                ])
+            })
+            .ok_or_else(|| format!("bench.sh has no {metric} of {contender} to {base}"))
+    }
+}
+
+fn find<'a>(list: &'a Value, key: &str, value: &str) -> Option<&'a Value> {
+    list.as_array()?.iter().find(|entry| entry[key] == value)
+}
+
+fn json(file: &Path) -> Result<Value, String> {
+    let text = fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
+    serde_json::from_str(&text).map_err(|error| format!("{}: {error}", file.display()))
+}
+
+fn rows(args: &Args) -> Result<Vec<Row>, String> {
+    let measured = Measured::read(args)?;
+    let mut rows = Vec::new();
+    let count = |value: f64| format!("{value:.0}");
+    let interval = |[ratio, low, high]: [f64; 3]| format!("{ratio:.3} [{low:.3}, {high:.3}]");
+
+    for (what, here, tokio, most, budget) in [
+        (
+            "instructions per echo, helpers",
+            "demo-helpers",
+            "tokio-ct",
+            420.0,
+            "<= 420",
+        ),
+        (
+            "instructions per echo, textbook guard loop",
+            "demo-guards",
+            "tokio-asyncfd",
+            520.0,
+            "<= 520",
+        ),
+    ] {
+        let instructions = measured.instructions(here)?;
+        rows.push(Row {
+            what,
+            bare: count(measured.instructions("bare-epoll")?),
+            tokio: count(measured.instructions(tokio)?),
+            here: count(instructions),
+            budget,
+            met: instructions <= most,
+        });
+    }
+
+    let cpu = "server_cpu_us_per_request";
+    let versus_bare = measured.ratio("demo-helpers", "bare-epoll", cpu)?;
+    rows.push(Row {
+        what: "CPU time per echo against the bare loop",
+        bare: "1".to_owned(),
+        tokio: interval(measured.ratio("tokio-ct", "bare-epoll", cpu)?),
+        here: interval(versus_bare),
+        budget: "interval <= 1.05",
+        met: versus_bare[2] <= 1.05,
+    });
+
+    for (what, here, tokio, least, budget) in [
+        (
+            "echoes per CPU second against tokio-ct",
+            "demo-helpers",
+            "tokio-ct",
+            1.0,
+            "interval > 1.00",
+        ),
+        (
+            "echoes per CPU second against tokio-mt",
+            "demo-helpers",
+            "tokio-mt",
+            1.0,
+            "interval > 1.00",
+        ),
+        (
+            "echoes per CPU second, AsyncFd against AsyncFd",
+            "demo-guards",
+            "tokio-asyncfd",
+            1.1,
+            "interval > 1.10",
+        ),
+    ] {
+        let ratio = measured.ratio(here, tokio, "requests_per_server_cpu_s")?;
+        rows.push(Row {
+            what,
+            bare: String::new(),
+            tokio: "1".to_owned(),
+            here: interval(ratio),
+            budget,
+            met: ratio[1] > least,
+        });
+    }
+
+    let (calls, least) = (
+        measured.calls("demo-helpers")?,
+        measured.calls("bare-epoll")?,
+    );
+    rows.push(Row {
+        what: "system calls per echo, helpers",
+        bare: format!("{least:.3}"),
+        tokio: format!("{:.3}", measured.calls("tokio-ct")?),
+        here: format!("{calls:.3}"),
+        budget: "as the bare loop",
+        met: calls <= least + 0.005,
+    });
+
+    for (what, here, most, budget) in [
+        ("bytes per idle connection", "demo-helpers", 400.0, "<= 400"),
+        (
+            "bytes per idle connection with an idle timeout",
+            "demo-idle",
+            500.0,
+            "<= 500",
+        ),
+    ] {
+        let bytes = measured.memory(here)?;
+        rows.push(Row {
+            what,
+            bare: count(measured.memory("bare-epoll")?),
+            tokio: count(measured.memory("tokio-ct")?),
+            here: count(bytes),
+            budget,
+            met: bytes <= most,
+        });
+    }
+
+    let many = Measured::count(
+        &measured.instr_idle,
+        "demo-helpers",
+        "instructions_per_echo",
+    )? / measured.instructions("demo-helpers")?;
+    rows.push(Row {
+        what: "instructions per echo, 64 active of 19,000 to 64 of 64",
+        bare: String::new(),
+        tokio: String::new(),
+        here: format!("{many:.3}"),
+        budget: "<= 1.05",
+        met: many <= 1.05,
+    });
+
+    let [here, tokio, bare] = args.register[..] else {
+        return Err("--register takes three counts".to_owned());
+    };
+    rows.push(Row {
+        what: "instructions to register and drop, system calls apart",
+        bare: "0".to_owned(),
+        tokio: count(tokio - bare),
+        here: count(here - bare),
+        budget: "<= 1/3 of tokio's",
+        met: here - bare <= (tokio - bare) / 3.0,
+    });
+
+    let [first, second] = args.churn_kib[..] else {
+        return Err("--churn-kib takes two figures".to_owned());
+    };
+    rows.push(Row {
+        what: "memory after a second cycle of churn, KiB more",
+        bare: String::new(),
+        tokio: String::new(),
+        here: count(second - first),
+        budget: "<= 1024",
+        met: second - first <= 1024.0,
+    });
+
+    rows.push(Row {
+        what: "allocations per echo, wait, wake, timer re-arm",
+        bare: "0".to_owned(),
+        tokio: String::new(),
+        here: if args.no_allocations { "0" } else { "some" }.to_owned(),
+        budget: "0",
+        met: args.no_allocations,
+    });
+    Ok(rows)
+}
+
+fn main() -> ExitCode {
+    let rows = match rows(&Args::parse()) {
+        Ok(rows) => rows,
+        Err(problem) => {
+            eprintln!("error: {problem}");
+            return ExitCode::FAILURE;
+        }
+    };
+    println!(
+        "{:<55} {:>8} {:>22} {:>22}  {:<18}",
+        "budget", "bare", "tokio", "here", "limit"
+    );
+    for row in &rows {
+        println!(
+            "{:<55} {:>8} {:>22} {:>22}  {:<18} {}",
+            row.what,
+            row.bare,
+            row.tokio,
+            row.here,
+            row.budget,
+            if row.met { "met" } else { "MISSED" }
+        );
+    }
+    if rows.iter().all(|row| row.met) {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(3)
+    }
+}
