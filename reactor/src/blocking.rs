@@ -213,9 +213,10 @@ impl BlockingPool {
 
 /// Makes the calling thread a job's home, for as long as `f` takes.
 fn at_home<R>(job: &TaskRef<JobScheduler>, f: impl FnOnce() -> R) -> R {
-    RUNS.set(Some((ptr::from_ref(job.scheduler()), job.id())));
+    // A job may drop the reactor, and so end others that have not begun.
+    let outer = RUNS.replace(Some((ptr::from_ref(job.scheduler()), job.id())));
     let result = f();
-    RUNS.set(None);
+    RUNS.set(outer);
     result
 }
 

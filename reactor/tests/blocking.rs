@@ -227,6 +227,26 @@ fn the_end_of_the_reactor_drops_jobs_that_have_not_begun_and_leaves_the_others()
 }
 
 #[test]
+fn a_job_that_drops_the_reactor_ends_the_others_and_then_itself() {
+    let reactor = with_threads(1);
+    let handle = reactor.handle().clone();
+    let (begin, gate) = channel::<()>();
+    let first = handle.spawn_blocking(move || {
+        gate.recv_timeout(DEADLINE).unwrap();
+        drop(reactor);
+        7
+    });
+    let (witness, dropped) = witness();
+    let second = handle.spawn_blocking(move || drop(witness));
+    begin.send(()).unwrap();
+    let outside = with_threads(1);
+    assert_eq!(outside.block_on(first).unwrap(), 7);
+    receive(&dropped, "the second is dropped");
+    assert!(outside.block_on(second).unwrap_err().is_shutdown());
+    assert_eq!(handle.metrics().blocking.jobs_completed, 2);
+}
+
+#[test]
 fn a_shutdown_waits_for_jobs_as_for_tasks() {
     let reactor = with_threads(1);
     let (running, end) = occupy(reactor.handle());
