@@ -1,7 +1,7 @@
 //! The result of a run as plain data: what JSON holds, what the text shows, and what `compare` reads.
 //!
 //! The structs below are the JSON schema, version 2; field names end in their unit. A reader ignores fields it does not know;
-//! the version changes only when a field changes its meaning or goes. `text.rs` and `json.rs` render; nothing here measures.
+//! the version changes only when a field changes its meaning or goes. `loadgen/docs/outputs.md` describes the formats.
 //! Tests: `report/tests.rs`.
 
 use serde::{Deserialize, Serialize};

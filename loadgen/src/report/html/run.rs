@@ -22,6 +22,7 @@ pub fn run(report: &Report) -> String {
     page.content(&remarks("warning", "Warning", &outcome.warnings));
     page.content(&remarks("note", "Note", &outcome.notes));
     page.content(&figures(report));
+    page.content(&thresholds(report));
     page.section("latency", "Latency by percentile", &latency(report));
     page.section("time", "Over time", &time(report));
     page.section("errors", "Errors", &errors(report));
@@ -95,6 +96,19 @@ fn figures(report: &Report) -> String {
             format!("{} unanswered", count(report.requests.unanswered)),
         ),
     ])
+}
+
+/// What became of the thresholds, where there were any.
+fn thresholds(report: &Report) -> String {
+    if report.slo.is_empty() {
+        return String::new();
+    }
+    let mut table = Table::new("Thresholds", &["threshold", "", "measured"]);
+    for verdict in &report.slo {
+        let met = if verdict.met { "met" } else { "missed" };
+        table.row(&verdict.threshold, &[met, &verdict.to_string()]);
+    }
+    table.render()
 }
 
 fn latency(report: &Report) -> String {
@@ -380,6 +394,12 @@ fn tables(report: &Report) -> String {
             ("live at peak", count(connections.peak_live.into())),
             ("served at least once", count(connections.served.into())),
             ("sending", count(connections.active.into())),
+            ("established in all", count(connections.established)),
+            ("replaced in turn", count(connections.retired)),
+            (
+                "closed by the server, and replaced",
+                count(connections.closed_by_server),
+            ),
             ("ramp", format!("{:.2} s", connections.ramp_s)),
         ],
     );
@@ -403,6 +423,19 @@ fn tables(report: &Report) -> String {
                     or_dash(server.bytes_per_connection, |each| format!("{each:.0} B")),
                 ),
                 ("memory at peak", bytes(as_f64(server.resident_peak_bytes))),
+            ],
+        );
+    }
+    for bad in &report.bad_clients {
+        put(
+            &format!("Bad clients: {}", bad.kind),
+            vec![
+                ("clients", count(bad.clients.into())),
+                ("connections", count(bad.connections)),
+                ("refused", count(bad.refused)),
+                ("requests sent whole", count(bad.requests)),
+                ("answers read whole", count(bad.answers)),
+                ("cut by the server", count(bad.cut_by_server)),
             ],
         );
     }

@@ -8,6 +8,19 @@ fn eventful() -> Report {
     let mut report = sample(1_000.0, 100);
     report.settings.rate = Some(1_200);
     report.latency.corrected = Some(report.latency.raw.clone());
+    report.slo = "p99<1us"
+        .parse::<crate::slo::Slo>()
+        .expect("a threshold")
+        .judge(&report);
+    report.bad_clients = vec![crate::report::BadClients {
+        kind: "slow-reader".to_owned(),
+        clients: 7,
+        connections: 8,
+        refused: 0,
+        requests: 9,
+        answers: 9,
+        cut_by_server: 1,
+    }];
     report.errors = vec![ErrorCount {
         kind: "reset".to_owned(),
         description: "connection reset by the server".to_owned(),
@@ -75,6 +88,9 @@ fn a_run_has_every_section_and_nothing_from_elsewhere() {
     assert_eq!(svgs, 4 * 2 + 7);
     assert_eq!(page.matches("role=\"img\"").count(), 8);
     assert_eq!(page.matches("<desc ").count(), 8, "each says what it shows");
+    for words in ["Bad clients: slow-reader", "p99&lt;1us</th><td>missed"] {
+        assert!(page.contains(words), "{words}");
+    }
     assert!(
         page.contains("900.20ms, came in the interval that began at 7.0 s"),
         "{page}"
