@@ -169,6 +169,25 @@ fn a_waker_that_panics_as_its_shard_ends_takes_nothing_with_it() {
     }
     let reactor = reactor(1);
     let handle = reactor.handle().clone();
+    let mut sleeps: [Sleep; 4] = {
+        let _guard = handle.enter();
+        std::array::from_fn(|_| sleep(HOUR))
+    };
+    let (woken, is_woken) = mpsc::channel();
+    let arm_two = |sleeps: &mut [Sleep]| {
+        let wakers = [
+            Waker::from(Arc::new(PanicsInWake)),
+            Waker::from(Arc::new(Tells(woken.clone()))),
+        ];
+        for (sleep, waker) in sleeps.iter_mut().zip(wakers) {
+            assert!(poll_with(sleep, &waker).is_pending());
+        }
+    };
+    // Two are in the shard's store as it ends, and two in its inbox.
+    arm_two(&mut sleeps[..2]);
+    eventually("they are armed", || {
+        total(&handle, |shard| shard.timers) == 2
+    });
     let (running, is_running) = mpsc::channel();
     let (go, may_go) = mpsc::channel::<()>();
     drop(handle.spawn(async move {
@@ -176,18 +195,15 @@ fn a_waker_that_panics_as_its_shard_ends_takes_nothing_with_it() {
         let _ = may_go.recv();
     }));
     receive(&is_running, "the poll blocks");
-    let (mut first, mut second) = {
-        let _guard = handle.enter();
-        (sleep(HOUR), sleep(HOUR))
-    };
     let stopper = thread::spawn(move || catch_unwind(AssertUnwindSafe(|| drop(reactor))).is_ok());
     eventually("the shutdown begins", || handle.is_shutting_down());
-    assert!(poll_with(&mut first, &Waker::from(Arc::new(PanicsInWake))).is_pending());
-    let (woken, is_woken) = mpsc::channel();
-    assert!(poll_with(&mut second, &Waker::from(Arc::new(Tells(woken)))).is_pending());
+    arm_two(&mut sleeps[2..]);
     go.send(()).unwrap();
     assert!(stopper.join().unwrap(), "the reactor's drop panicked");
-    receive(&is_woken, "the other sleep ends");
+    for _ in 0..2 {
+        receive(&is_woken, "the other sleeps end");
+    }
+    assert_eq!(total(&handle, |shard| shard.panics), 2);
 }
 
 #[test]
