@@ -10,7 +10,7 @@ use reactor::Reactor;
 use crate::clock::{Clock, Nanos, nanos};
 use crate::control::{Command, Control, Event, Live, ShardResult, Timeline};
 use crate::plan::{Amount, Plan};
-use crate::progress::Progress;
+use crate::progress::{Extent, Progress};
 use crate::series::Series;
 use crate::server_side::{CpuReading, CpuUsed, Probe};
 use crate::slices::Slice;
@@ -307,6 +307,7 @@ impl Conductor<'_> {
 
     fn take(&mut self, slices: Vec<Slice>) {
         for slice in slices {
+            self.progress.latencies(&slice.latency);
             self.seen.series.add(slice);
         }
     }
@@ -329,7 +330,11 @@ impl Conductor<'_> {
             ),
             Amount::Requests(total) => (live.iter().map(|shard| shard.answers).sum(), total),
         };
-        self.progress
-            .run(now, &live, now < timeline.from, done, total);
+        let extent = Extent {
+            warming: now < timeline.from,
+            done,
+            total,
+        };
+        self.progress.run(now, &live, extent);
     }
 }

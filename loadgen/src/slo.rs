@@ -254,7 +254,10 @@ impl Metric {
                 let share = requests.completed as f64 / requests.scheduled as f64;
                 (requests.scheduled > 0).then_some(100.0 * share)
             }
-            Self::Errors => Some(report.errors.iter().map(|error| error.count as f64).sum()),
+            Self::Errors => {
+                let all: u64 = report.errors.iter().map(|error| error.count).sum();
+                Some(all as f64)
+            }
             Self::Unanswered => Some(report.requests.unanswered as f64),
         }
     }

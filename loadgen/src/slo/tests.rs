@@ -86,6 +86,8 @@ fn what_was_not_measured_is_missed() {
 
 #[test]
 fn a_verdict_says_by_how_much() {
+    let verdicts = slo("errors=0").judge(&sample(1.0, 1));
+    assert_eq!(verdicts[0].to_string(), "errors=0 met: 0");
     let verdicts = slo(" p99 < 50ms , rate>10k,mean<1").judge(&sample(5_000.0, 100_000));
     let texts: Vec<_> = verdicts.iter().map(ToString::to_string).collect();
     assert_eq!(
