@@ -231,6 +231,11 @@ fn sleeps_kept_by_a_shard_that_was_given_up_end() {
     });
     receive(&is_started, "a sleep waits");
     assert!(reactor.shutdown(Duration::ZERO).is_err());
-    before.join().unwrap();
-    handle.block_on(async { sleep(HOUR).await });
+    let (over, ends) = mpsc::channel();
+    thread::spawn(move || {
+        before.join().unwrap();
+        handle.block_on(async { sleep(HOUR).await });
+        over.send(()).unwrap();
+    });
+    receive(&ends, "a sleep that waited, and one that begins, end");
 }
