@@ -127,8 +127,7 @@ impl<T: AsRawFd> AsyncFd<T> {
     where
         T: AsFd,
     {
-        let handle = Handle::current();
-        let fd = Self::tie(&handle, handle.placement(), inner, interest, Ready::EMPTY)?;
+        let fd = Self::tie_current(inner, interest)?;
         nonblocking::check_borrowed(&fd.inner);
         Ok(fd)
     }
@@ -194,8 +193,7 @@ impl<T: AsRawFd> AsyncFd<T> {
         inner: T,
         interest: Interest,
     ) -> Result<Self, AsyncFdRegisterError<T>> {
-        let handle = Handle::current();
-        let fd = Self::tie(&handle, handle.placement(), inner, interest, Ready::EMPTY)?;
+        let fd = Self::tie_current(inner, interest)?;
         nonblocking::check_number(fd.number);
         Ok(fd)
     }
@@ -281,7 +279,15 @@ impl<T: AsRawFd> AsyncFd<T> {
         Ok(fd)
     }
 
-    /// The one place where a registration is made. `initial` is the readiness assumed at birth.
+    /// Registers with the current reactor.
+    #[track_caller]
+    fn tie_current(inner: T, interest: Interest) -> Result<Self, AsyncFdRegisterError<T>> {
+        let number = inner.as_raw_fd();
+        let registration = Registration::new_current(&number, interest, Ready::EMPTY);
+        Self::tied(registration, number, inner)
+    }
+
+    /// Registers with a given reactor. `initial` is the readiness assumed at birth.
     pub(crate) fn tie(
         handle: &Handle,
         placement: Placement,
@@ -290,7 +296,16 @@ impl<T: AsRawFd> AsyncFd<T> {
         initial: Ready,
     ) -> Result<Self, AsyncFdRegisterError<T>> {
         let number = inner.as_raw_fd();
-        match Registration::new(handle, placement, &number, interest, initial) {
+        let registration = Registration::new(handle, placement, &number, interest, initial);
+        Self::tied(registration, number, inner)
+    }
+
+    fn tied(
+        registration: io::Result<Registration>,
+        number: RawFd,
+        inner: T,
+    ) -> Result<Self, AsyncFdRegisterError<T>> {
+        match registration {
             Ok(registration) => Ok(Self {
                 registration,
                 number,

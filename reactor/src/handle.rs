@@ -22,6 +22,12 @@ use crate::{block_on, sys};
 const NO_REACTOR: &str = "there is no reactor on this thread: call this from a task of a reactor, inside `Handle::enter` or \
      `Reactor::block_on`, or make a reactor global with `Builder::build_global`";
 
+#[cold]
+#[track_caller]
+pub(crate) fn no_reactor() -> ! {
+    panic!("{NO_REACTOR}")
+}
+
 /// A reference to a reactor, to spawn on it, register with it and ask it for its metrics. Cheap to clone.
 ///
 /// A handle does not keep the reactor running: once the [`Reactor`](crate::Reactor) has shut down, spawns are refused (their
@@ -68,7 +74,7 @@ impl Handle {
     pub fn current() -> Self {
         match Self::try_current() {
             Some(handle) => handle,
-            None => panic!("{NO_REACTOR}"),
+            None => no_reactor(),
         }
     }
 

@@ -11,6 +11,7 @@ use crate::driver::{OsEvent, Registry};
 use crate::error::forked_error;
 use crate::metrics::Counter;
 use crate::owners::Owners;
+use crate::readiness::WaiterList;
 use crate::shard::parker::Parker;
 use crate::sync::{AtomicU64, Ordering};
 use crate::sys::{self, Process};
@@ -135,7 +136,7 @@ impl ShardIo {
         self.live.fetch_sub(1, Ordering::Relaxed);
         self.free(token);
         // Last: a waker's drop is foreign code.
-        let panics = waiters.drop_caught();
+        let panics = waiters.map_or(0, WaiterList::drop_caught);
         if panics > 0 {
             self.count_panics_slow(panics);
         }

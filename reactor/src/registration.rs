@@ -14,7 +14,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use crate::budget;
+use crate::context;
 use crate::error::{shutdown_error, two_directions_error};
+use crate::handle::no_reactor;
 use crate::io::ShardIo;
 use crate::readiness::{Doubt, Readiness, Side, Snapshot, WaiterId};
 use crate::table::SlotRef;
@@ -145,6 +147,31 @@ impl Registration {
         let fd = source.as_raw_fd();
         let shard = handle.place(placement, fd)?;
         Self::on(handle.io(shard), fd, interest, initial)
+    }
+
+    /// As [`Registration::new`], with the current reactor and its placement (see [`Handle::current`] and
+    /// [`Handle::placement`]). On a shard no count is touched that other shards write too.
+    ///
+    /// # Errors
+    ///
+    /// As [`Registration::new`].
+    ///
+    /// # Panics
+    ///
+    /// When there is no current reactor.
+    #[track_caller]
+    pub fn new_current(
+        source: &impl AsRawFd,
+        interest: Interest,
+        initial: Ready,
+    ) -> io::Result<Self> {
+        let registered = context::with(|handle| {
+            handle.map(|handle| Self::new(handle, handle.placement(), source, interest, initial))
+        });
+        match registered {
+            Some(registered) => registered,
+            None => no_reactor(),
+        }
     }
 
     /// As [`Registration::new`], on a shard that is known.

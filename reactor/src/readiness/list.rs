@@ -171,6 +171,12 @@ impl WaiterList {
         self.armed == 0
     }
 
+    /// Whether nobody waits and nothing is allocated.
+    #[inline]
+    pub(crate) fn is_bare(&self) -> bool {
+        self.is_empty() && self.more.is_none()
+    }
+
     /// Takes the wakers of everybody outside the slab who waits for any of `ready`.
     pub(super) fn take_first(
         &mut self,

