@@ -23,6 +23,7 @@
 #![forbid(unsafe_code)]
 
 pub mod args;
+pub mod callgrind;
 pub mod end;
 pub mod listen;
 pub mod pin;

@@ -1,0 +1,75 @@
+#!/usr/bin/env bash
+# Fails when a hot path costs more instructions than scripts/instr-baselines.txt says, and names what grew.
+#
+# Each path runs twice under callgrind, for two numbers of rounds; the difference is what a round costs. The
+# echoes are server-demo's on each I/O surface, driven as by instr.sh; the other paths are those of
+# benches/src/bin/hot-paths.rs. Judged are the instructions of the program's own code, by instr-gate.rs.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+usage() {
+	cat <<'EOT'
+Usage: scripts/instr-gate.sh [--update] [--no-build] [-h|--help]
+  --update    write the counts to scripts/instr-baselines.txt instead of comparing: commit it with the
+              change that is worth them
+  --no-build  use what is built already
+Exit code 1: a path costs over 2% more than its baseline (10% where another compiler made the baselines).
+The profiles stay in target/instr-gate/, for callgrind_annotate.
+EOT
+}
+
+build=yes flags=()
+while (($# > 0)); do
+	case $1 in
+	--update) flags+=(--update) && shift ;;
+	--no-build) build=no && shift ;;
+	-h | --help) usage && exit 0 ;;
+	*) echo "error: unknown option '$1'; try --help" >&2 && exit 2 ;;
+	esac
+done
+
+# shellcheck source=scripts/contenders.bash
+source scripts/contenders.bash
+need valgrind valgrind
+need taskset util-linux
+need chrt util-linux
+if [[ $build == yes ]]; then
+	(
+		set -x
+		cargo build --release -p benches -p server-demo --bin server-demo --bin lockstep --bin hot-paths --bin instr-gate
+	) >&2
+fi
+BIN=$(target_dir)/release
+out=$(target_dir)/instr-gate
+mkdir -p "$out"
+
+readonly ECHOES=(6400 19200) ROUNDS=(2000 8000) SERVER_CPU=0
+readonly CALLGRIND=(valgrind --quiet --tool=callgrind)
+paths=()
+
+# gate NAME ROUNDS_1 ROUNDS_2: the two profiles of a path are there to be judged.
+gate() {
+	paths+=("$1:$out/$1.$2:$out/$1.$3:$(($3 - $2))")
+}
+
+# As in instr.sh: server and client share a CPU, and the server runs only when the client has nothing to do.
+for name in demo-helpers demo-poll demo-guards; do
+	echo "counting $name" >&2
+	for echoes in "${ECHOES[@]}"; do
+		start_server "$name" "$SERVER_CPU" chrt --idle 0 taskset -c "$SERVER_CPU" \
+			"${CALLGRIND[@]}" --callgrind-out-file="$out/$name.$echoes"
+		taskset -c "$SERVER_CPU" "$BIN/lockstep" "$SERVER_ADDR" --requests "$echoes"
+		await_quiet
+		stop_server "$name"
+	done
+	gate "$name" "${ECHOES[@]}"
+done
+for name in register spawn wake timer; do
+	echo "counting $name" >&2
+	for rounds in "${ROUNDS[@]}"; do
+		"${CALLGRIND[@]}" --callgrind-out-file="$out/$name.$rounds" "$BIN/hot-paths" "$name" "$rounds"
+	done
+	gate "$name" "${ROUNDS[@]}"
+done
+
+"$BIN/instr-gate" scripts/instr-baselines.txt --compiler "$(rustc --version)" "${flags[@]}" "${paths[@]}"
