@@ -64,15 +64,14 @@ fn a_stall_shows_in_the_interval_in_which_it_ended() {
             .duration_since(UNIX_EPOCH)
             .expect("after 1970")
     };
-    // When the server stopped, and when it went on.
+    // When the server went on.
     let stalled = Arc::new(OnceLock::new());
     let record = Arc::clone(&stalled);
     let server = serve(move |_, mut stream| {
         for request in 0.. {
             if request == 310 {
-                let began = now();
                 thread::sleep(STALL);
-                record.set((began, now())).expect("one connection");
+                record.set(now()).expect("one connection");
             }
             echo(&mut stream, 64)?;
         }
@@ -84,26 +83,25 @@ fn a_stall_shows_in_the_interval_in_which_it_ended() {
     .expect_code(0)
     .report();
     assert_series_adds_up(&report);
-    let (began, ended) = *stalled.get().expect("request 310 came");
+    let ended = *stalled.get().expect("request 310 came");
     let measured = Duration::from_millis(report.measured_unix_ms);
     let at = |moment: Duration| {
         usize::try_from((moment - measured).as_millis() / 100).expect("a short run")
     };
     let intervals = &report.series.intervals;
-    // Answers that were under way when the stall began may come a little later; after that there are none.
-    for interval in &intervals[at(began) + 2..at(ended)] {
-        assert_eq!(
-            interval.completed, 0,
-            "{began:?} to {ended:?}: {interval:?}"
-        );
-    }
-    // The server stops between two requests: the next one comes up to a millisecond later. A crowded machine may let the
-    // generator read its answer later.
+    // Whatever else delays this process, no answer that came after the stall is in an interval before its end.
+    let before: u64 = intervals
+        .iter()
+        .take(at(ended))
+        .map(|interval| interval.completed)
+        .sum();
+    assert!(before <= 310, "{before} answers before {ended:?}");
+    // The server stops between two requests: the next one comes up to a millisecond later.
     let waited = u64::try_from(STALL.as_nanos()).expect("small") * 9 / 10;
-    let after = &intervals[at(ended)..intervals.len().min(at(ended) + 4)];
+    let mut after = intervals.iter().skip(at(ended));
     assert!(
-        after.iter().any(|interval| interval.max_ns >= waited),
-        "{ended:?}: {after:?}"
+        after.any(|interval| interval.max_ns >= waited),
+        "{ended:?}: {intervals:?}"
     );
 }
 
