@@ -9,15 +9,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use server_demo::units::{parse_count, parse_cpus, parse_duration};
+use server_demo::units::parse_duration;
 
 use crate::bad_client::{BadKind, BadShare};
 use crate::output::Kind;
-use crate::protocol::escape::unescape;
 use crate::schedule::Arrivals;
 use crate::sizes::Sizes;
 use crate::slo::Slo;
 use crate::sweep::Steps;
+use values::{
+    connections, http_path, interval, pin, pipeline, positive_count, positive_duration, rate,
+    raw_bytes, threads,
+};
+
+mod values;
 
 /// Connections where `-c` is absent.
 pub const CONNECTIONS_DEFAULT: u32 = 4_000;
@@ -35,7 +40,7 @@ pub const RATE_MAX: u64 = 1_000_000_000;
 /// A load generator for TCP services with very many connections.
 ///
 /// It connects, sends requests whose bytes are unique, expects them echoed, verifies every byte, and reports throughput,
-/// latency, and what the load cost the server and itself. Without TARGET it starts an echo server of its own in a child process.
+/// latency, and what the load cost the server and itself. It also speaks HTTP/1.1, and any exchange of known bytes. Without TARGET it starts an echo server of its own in a child process.
 ///
 /// Durations take ns, us, ms, s, m, h (a bare number is seconds); counts take k and m; sizes take k = 1024.
 /// Exit codes: 0 fine, 1 the run failed, 2 bad arguments, 3 a threshold was missed, 130 or 143 interrupted.
@@ -504,82 +509,6 @@ impl RunArgs {
             (None, Some(_)) => Duration::ZERO,
             (None, None) => WARMUP_DEFAULT,
         }
-    }
-}
-
-fn bounded(text: &str, range: std::ops::RangeInclusive<u64>) -> Result<u64, String> {
-    let count = parse_count(text).map_err(|error| error.to_string())?;
-    if range.contains(&count) {
-        Ok(count)
-    } else {
-        Err(format!(
-            "{count} is not between {} and {}",
-            range.start(),
-            range.end()
-        ))
-    }
-}
-
-fn bounded_u32(text: &str, max: u32) -> Result<u32, String> {
-    bounded(text, 1..=u64::from(max)).map(|count| u32::try_from(count).expect("bounded by a u32"))
-}
-
-fn connections(text: &str) -> Result<u32, String> {
-    bounded_u32(text, 10_000_000)
-}
-
-fn threads(text: &str) -> Result<u32, String> {
-    bounded_u32(text, 1_024)
-}
-
-fn pipeline(text: &str) -> Result<u32, String> {
-    bounded_u32(text, 65_536)
-}
-
-fn positive_count(text: &str) -> Result<u64, String> {
-    bounded(text, 1..=u64::MAX)
-}
-
-fn rate(text: &str) -> Result<u64, String> {
-    bounded(text, 1..=RATE_MAX)
-}
-
-fn raw_bytes(text: &str) -> Result<Arc<[u8]>, String> {
-    unescape(text).map(Arc::from)
-}
-
-fn http_path(text: &str) -> Result<String, String> {
-    if text.starts_with('/') && text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        Ok(text.to_owned())
-    } else {
-        Err(
-            "a path begins with / and has neither spaces nor bytes outside ASCII (write %20)"
-                .to_owned(),
-        )
-    }
-}
-
-fn positive_duration(text: &str) -> Result<Duration, String> {
-    match parse_duration(text).map_err(|error| error.to_string())? {
-        Duration::ZERO => Err("must be longer than zero".to_owned()),
-        duration => Ok(duration),
-    }
-}
-
-fn interval(text: &str) -> Result<Duration, String> {
-    match parse_duration(text).map_err(|error| error.to_string())? {
-        short if short < INTERVAL_MIN => Err(format!("must be {INTERVAL_MIN:?} at least")),
-        interval => Ok(interval),
-    }
-}
-
-fn pin(text: &str) -> Result<Pin, String> {
-    match text {
-        "none" => Ok(Pin::None),
-        "auto" => Ok(Pin::Auto),
-        list => parse_cpus(list)
-            .map(Pin::Cpus)
-            .map_err(|error| format!("{error} (or none, or auto)")),
     }
 }
 

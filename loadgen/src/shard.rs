@@ -2,34 +2,28 @@
 //!
 //! The tasks of a shard share one [`Shard`] through an `Rc`: the connections (`connection.rs`), the ramp that opens them
 //! (`ramp.rs`), the dispatcher of an open loop (`dispatch.rs`) and the supervisor (`supervise.rs`). No other thread sees it.
-//! Tests: at the end of this file, and every integration test.
+//! Which connection holds which place is in `shard/places.rs`. Tests: `shard/tests.rs`, and every integration test.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use asyncfd::net::{TcpStream, UnixStream};
-use reactor::spawn_local;
-
-use crate::args::IoSurface;
-use crate::bad_client::{self, BadTally};
-use crate::churn::{self, Life, Lives};
+use crate::bad_client::BadTally;
+use crate::churn::{self, Lives};
 use crate::clock::{Clock, Nanos};
-use crate::connection;
 use crate::control::Timeline;
 use crate::exchange::{Exchange, Stamp};
 use crate::failure::{ErrorKind, Errors, Failure};
-use crate::link::{Link, Order};
+use crate::link::Link;
 use crate::news::News;
 use crate::plan::{Amount, Pace, Plan};
-use crate::protocol::echo::Echo;
-use crate::protocol::fixed::Fixed;
-use crate::protocol::{Protocol, Speech};
+use crate::protocol::Protocol;
 use crate::scratch::{SCRATCH_BYTES, Scratch};
-use crate::sources::{Address, Sources};
-use crate::tally::{Lost, Tally, Window};
-use crate::transport::{Guards, Helpers, Polling};
+use crate::sources::Sources;
+use crate::tally::{Tally, Window};
+
+mod places;
 
 /// The state of one thread.
 #[derive(Debug)]
@@ -131,136 +125,6 @@ impl Shard {
         }
     }
 
-    /// Opens a connection for a new place, as a task of this shard.
-    pub(crate) fn open(self: &Rc<Self>, link: Rc<Link>) {
-        self.links.borrow_mut().push(Rc::clone(&link));
-        self.connect(link);
-    }
-
-    /// Opens a connection for the place that has waited longest for one, unless the run ended meanwhile.
-    pub(crate) fn open_again(self: &Rc<Self>) {
-        let link = self.away.borrow_mut().pop_front();
-        if let Some(link) = link {
-            self.connect(link);
-        }
-    }
-
-    fn connect(self: &Rc<Self>, link: Rc<Link>) {
-        let nth = self.begun_connections.get();
-        self.begun_connections.set(nth + 1);
-        let number = u64::from(self.index) + nth * u64::from(self.plan.threads);
-        link.take_place(number, self.plan.requests_per_conn.unwrap_or(u64::MAX));
-        self.opening.set(self.opening.get() + 1);
-        match &self.plan.speech {
-            Speech::Echo { .. } => self.spawn::<Echo>(link),
-            Speech::Fixed { .. } => self.spawn::<Fixed>(link),
-        }
-    }
-
-    fn spawn<P: Protocol>(self: &Rc<Self>, link: Rc<Link>) {
-        let shard = Rc::clone(self);
-        if let Some(kind) = link.bad {
-            return drop(spawn_local(bad_client::run::<P>(shard, link, kind)));
-        }
-        // The task reports through the shard, also when it panics: nobody waits for it.
-        match (self.plan.io, &self.plan.target) {
-            (IoSurface::Helpers, Address::Tcp(_)) => drop(spawn_local(connection::run::<
-                Helpers<TcpStream>,
-                P,
-            >(shard, link))),
-            (IoSurface::Helpers, Address::Unix(_)) => drop(spawn_local(connection::run::<
-                Helpers<UnixStream>,
-                P,
-            >(shard, link))),
-            (IoSurface::Guards, _) => drop(spawn_local(connection::run::<Guards, P>(shard, link))),
-            (IoSurface::Poll, _) => drop(spawn_local(connection::run::<Polling, P>(shard, link))),
-        }
-    }
-
-    /// Counts a connection that was just made, after connecting since `began`.
-    pub(crate) fn connected(&self, link: &Rc<Link>, began: Nanos) {
-        let now = self.clock.now();
-        self.tally
-            .borrow_mut()
-            .connect
-            .record(now.saturating_sub(began));
-        self.established.set(self.established.get() + 1);
-        self.live.set(self.live.get() + 1);
-        link.connected_at.set(now);
-        link.away.set(false);
-        if !link.joined.replace(true) {
-            self.connected.set(self.connected.get() + 1);
-            let active = u32::from(link.active);
-            self.active_places.set(self.active_places.get() + active);
-        }
-        // Before the run begins nobody's life is counted: those of the ramp are spread then.
-        if let Some(lifetime) = self.plan.lifetime
-            && self.begun.get()
-        {
-            let life = Life::new(link, now.saturating_add(lifetime));
-            self.lives.borrow_mut().push_back(life);
-        }
-    }
-
-    /// Lets the next connection into the door.
-    pub(crate) fn opened(&self) {
-        self.opening.set(self.opening.get() - 1);
-        self.ramp_news.tell();
-    }
-
-    /// Has the door open another connection for a place.
-    pub(crate) fn replace(&self, link: &Rc<Link>) {
-        if link.order() == Order::GoOn {
-            link.away.set(true);
-            self.away.borrow_mut().push_back(Rc::clone(link));
-            self.ramp_news.tell();
-        } else {
-            self.end(link, std::iter::empty());
-        }
-    }
-
-    /// The place that has waited longest for another connection.
-    pub(crate) fn next_away(&self) -> Option<Rc<Link>> {
-        self.away.borrow().front().map(Rc::clone)
-    }
-
-    /// Whether a place has nothing to do in what is left of the run.
-    pub(crate) fn needs_no_more(&self, link: &Link) -> bool {
-        self.begun.get() && self.none_begins_from(self.clock.now()) && !link.has_assigned()
-    }
-
-    /// Gives up the place that has waited longest.
-    pub(crate) fn end_away(&self) {
-        let link = self.away.borrow_mut().pop_front();
-        if let Some(link) = link {
-            self.end(&link, std::iter::empty());
-        }
-    }
-
-    /// Accounts for the end of a place, with the requests that were sent and not answered.
-    pub(crate) fn end(&self, link: &Link, unanswered: impl Iterator<Item = Stamp>) {
-        let now = self.clock.now();
-        link.ended.set(true);
-        if link.joined.get() {
-            let active = u32::from(link.active);
-            self.active_places.set(self.active_places.get() - active);
-        }
-        let lost = if link.order() == Order::Abort {
-            Lost::Interrupted
-        } else {
-            Lost::Unanswered
-        };
-        let mut tally = self.tally.borrow_mut();
-        let unsent = std::iter::from_fn(|| link.take_assigned()).map(|intended| Stamp {
-            intended,
-            sent: now,
-        });
-        for stamp in unanswered.chain(unsent) {
-            self.due.set(self.due.get() - 1);
-            tally.lose(stamp, now, lost);
-        }
-    }
-
     /// Lets requests begin, unless the run was cut short before.
     pub(crate) fn begin(&self, timeline: Timeline) {
         if self.was_cut.get() {
@@ -301,16 +165,6 @@ impl Shard {
         self.end.set(self.end.get().min(now));
         let window = &mut self.tally.borrow_mut().window;
         window.until = window.until.min(now);
-    }
-
-    /// Gives every connection an order, and ends the places that have none.
-    pub(crate) fn order_all(&self, order: Order) {
-        for link in self.links.borrow().iter() {
-            link.give(order);
-        }
-        while self.next_away().is_some() {
-            self.end_away();
-        }
     }
 
     /// Whether all requests that were to begin have begun.
@@ -446,115 +300,4 @@ pub(crate) fn plan<P: Protocol>(link: &Link, exchange: &mut Exchange<P>, stamp: 
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::payload::Payload;
-    use crate::plan::tests::plan as test_plan;
-
-    fn shard(amount: Amount, pace: Pace) -> Shard {
-        let plan = Plan {
-            amount,
-            pace,
-            ..test_plan(2, 2, 1)
-        };
-        Shard::new(0, Arc::new(plan), Clock::start())
-    }
-
-    fn exchange(size: usize) -> Exchange<Echo> {
-        Exchange::new(Echo::of(Payload::new(1, 0, &size.into()), true), 1)
-    }
-
-    const TIMELINE: Timeline = Timeline {
-        start: 100,
-        from: 200,
-        until: Nanos::MAX,
-    };
-
-    #[test]
-    fn nothing_begins_before_the_run_and_a_number_is_kept_after_the_warm_up() {
-        let shard = shard(Amount::Requests(2), Pace::Closed { pipeline: 1 });
-        assert!(!shard.may_begin(150), "the ramp");
-        shard.begin(TIMELINE);
-        let begun: Vec<_> = [150, 151, 200, 201, 202]
-            .into_iter()
-            .map(|now| shard.may_begin(now))
-            .collect();
-        assert_eq!(begun, [true, true, true, true, false]);
-        assert!(shard.all_begun(202));
-    }
-
-    #[test]
-    fn with_a_duration_requests_begin_until_its_end() {
-        let shard = shard(Amount::Time(100), Pace::Closed { pipeline: 1 });
-        shard.begin(Timeline {
-            until: 300,
-            ..TIMELINE
-        });
-        assert!(shard.may_begin(299) && !shard.all_begun(299));
-        assert!(!shard.may_begin(300) && shard.all_begun(300));
-    }
-
-    #[test]
-    fn a_closed_loop_keeps_its_pipeline_full() {
-        let shard = shard(Amount::Time(1), Pace::Closed { pipeline: 3 });
-        let (link, mut exchange) = (Link::new(true), exchange(64));
-        shard.begin(TIMELINE);
-        shard.plan_requests(&link, &mut exchange, 250);
-        assert_eq!((exchange.due(), shard.due.get()), (3, 3));
-        assert!(!shard.has_more(&link, &exchange));
-        shard.plan_requests(&Link::new(false), &mut exchange, 250);
-        assert_eq!(exchange.due(), 3, "an idle connection sends nothing");
-    }
-
-    #[test]
-    fn an_open_loop_takes_all_that_was_assigned() {
-        let shard = shard(
-            Amount::Time(1),
-            Pace::Open {
-                rate: 1,
-                arrivals: crate::schedule::Arrivals::Fixed,
-            },
-        );
-        let (link, mut exchange) = (Link::new(true), exchange(64));
-        shard.begin(TIMELINE);
-        for at in [210, 220, 230] {
-            link.assign(at);
-        }
-        shard.plan_requests(&link, &mut exchange, 240);
-        let stamps: Vec<_> = exchange
-            .take_due()
-            .map(|stamp| (stamp.intended, stamp.sent))
-            .collect();
-        assert_eq!(stamps, [(210, 240), (220, 240), (230, 240)]);
-        assert_eq!(
-            shard
-                .tally
-                .borrow()
-                .lag
-                .as_ref()
-                .map(crate::histogram::Recorder::count),
-            Some(3)
-        );
-    }
-
-    #[test]
-    fn large_requests_are_planned_one_buffer_at_a_time() {
-        let mut plan = test_plan(1, 1, 1);
-        plan.speech = crate::plan::tests::echo(SCRATCH_BYTES / 2);
-        plan.pace = Pace::Closed { pipeline: 10 };
-        let shard = Shard::new(0, Arc::new(plan), Clock::start());
-        let (link, mut exchange) = (Link::new(true), exchange(SCRATCH_BYTES / 2));
-        shard.begin(TIMELINE);
-        shard.plan_requests(&link, &mut exchange, 250);
-        assert_eq!(exchange.due(), 2);
-        assert!(shard.has_more(&link, &exchange));
-    }
-
-    #[test]
-    fn a_failure_during_the_ramp_stops_it() {
-        let shard = shard(Amount::Time(1), Pace::Closed { pipeline: 1 });
-        let failure = Failure::new(ErrorKind::Refused, "no");
-        shard.failed(&Link::new(true), &failure);
-        assert!(shard.ramp_stopped.get());
-    }
-}
+mod tests;

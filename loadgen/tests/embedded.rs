@@ -119,7 +119,8 @@ fn the_report_is_complete_and_consistent() {
     assert_eq!(histogram.count(), report.requests.answered);
     assert_eq!(histogram.quantile(0.99), report.latency.raw.p99_ns);
     let server = report.server.expect("the child is known");
-    assert!(server.resident_connected_bytes >= server.resident_before_bytes);
+    // A machine short of memory takes pages back: more than before need not be resident.
+    assert!(server.resident_connected_bytes > 0 && server.resident_before_bytes > 0);
     let (cost, rate) = (
         server.cpu_us_per_request.expect("CPU time"),
         server.requests_per_cpu_s.expect("CPU time"),

@@ -147,7 +147,10 @@ fn an_open_loop_shows_both_latencies() {
         line(&text, " 50% ").split_whitespace().collect::<Vec<_>>(),
         ["50%", "2.00s", "50.02us"]
     );
-    assert!(line(&text, "Schedule:").contains("100 due, 100 sent"));
+    assert!(
+        line(&text, "Schedule:")
+            .contains("100 due (10.00/s), 100 sent, 100 answered (1.00k/s in time)")
+    );
 }
 
 #[test]

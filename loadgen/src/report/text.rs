@@ -255,10 +255,12 @@ fn connections(report: &Report, out: &mut String) {
     if let (Some(_), Some(lag)) = (report.settings.rate, &report.latency.schedule_lag) {
         line!(
             out,
-            "  Schedule: {} due, {} sent, {} answered; the generator was late by p50 {}, p99 {}, max {}",
+            "  Schedule: {} due ({}/s), {} sent, {} answered ({}/s in time); the generator was late by p50 {}, p99 {}, max {}",
             count(requests.scheduled),
+            metric(as_f64(requests.scheduled) / report.elapsed_s.max(f64::MIN_POSITIVE)),
             count(requests.launched),
             count(requests.answered),
+            metric(report.throughput.requests_per_s),
             duration(lag.p50_ns),
             duration(lag.p99_ns),
             duration(lag.max_ns)
