@@ -3,8 +3,9 @@
 #
 # Measured: requests per second of both in a closed loop, in pairs whose order alternates, and the
 # ratio with its 95% interval; then the generators' own user-space instructions per request, as the
-# slope between two runs under callgrind. Held still: one nginx (one process, one CPU, a fixed answer
-# of 13 bytes, keep-alive without end), one generator thread on another CPU, the same connections.
+# slope between two runs under callgrind. Held still: one nginx (one process, one CPU, a file of 1 KiB
+# that it opens for each request, so that the server is what limits both; keep-alive without end), one
+# generator thread on another CPU, the same connections.
 # loadgen checks every answer's status and length; wrk counts statuses. Noise looks like this: other
 # work on the machine widens the interval. Instructions hold on a busy machine too.
 set -euo pipefail
@@ -85,7 +86,7 @@ http {
 	scgi_temp_path $SCRATCH/scgi;
 	server {
 		listen 127.0.0.1:$port backlog=1024;
-		location / { default_type text/plain; return 200 "hello, world\n"; }
+		root $SCRATCH/www;
 	}
 }
 EOF
@@ -129,6 +130,8 @@ slope() {
 	awk -v a="$1" -v b="$2" -v n="$3" -v m="$4" 'BEGIN { printf "%.0f", (b - a) / (m - n) }'
 }
 
+mkdir "$SCRATCH/www"
+head -c 1024 /dev/zero | tr '\0' x >"$SCRATCH/www/index.html"
 start_nginx
 echo "nginx on CPU $server_cpu, generators on CPU $load_cpu, $connections connections, $pairs pairs of ${duration}s" >&2
 # The first runs warm the server up and count for nothing.
