@@ -93,6 +93,27 @@ fn reset_moves_the_deadline_both_ways() {
 }
 
 #[test]
+fn a_reset_on_its_shard_is_not_undone_by_an_older_one_from_elsewhere() {
+    let reactor = reactor(1);
+    let task = reactor.handle().spawn(async {
+        let mut wait = sleep(LONG);
+        assert!(timeout(Duration::from_millis(2), &mut wait).await.is_err());
+        // Its message waits in the shard's inbox while the shard is here.
+        let elsewhere = thread::spawn(move || {
+            Pin::new(&mut wait).reset(Instant::now() + LONG / 2);
+            wait
+        });
+        let mut wait = elsewhere.join().unwrap();
+        Pin::new(&mut wait).reset(Instant::now() + SHORT);
+        timeout(DEADLINE, wait).await
+    });
+    reactor
+        .block_on(task)
+        .unwrap()
+        .expect("the last reset is the one that counts");
+}
+
+#[test]
 fn a_result_that_is_there_beats_the_deadline() {
     let reactor = reactor(1);
     reactor.block_on(async {

@@ -22,8 +22,8 @@ pub(crate) enum Command {
     Timer(Arc<RemoteTimer>),
     /// Disarm a timer of this shard whose wait was dropped on another thread.
     Disarm(TimerKey),
-    /// Give a timer of this shard another deadline: its wait was reset on another thread.
-    Reset(TimerKey, std::time::Instant),
+    /// Have a timer of this shard fire at that time at the latest: its wait was reset on another thread.
+    MoveUp(TimerKey, std::time::Instant),
 }
 
 /// The senders' side. These fields are written by other threads, and share no cache line with what the shard writes.

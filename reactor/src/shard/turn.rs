@@ -135,9 +135,9 @@ impl Shard {
                 // Both may wake or drop a waker, which is foreign code.
                 Ok(Command::Timer(timer)) => self.count_panics(caught(|| timer.apply(self)).1),
                 Ok(Command::Disarm(key)) => self.count_panics(caught(|| self.disarm(key)).1),
-                Ok(Command::Reset(key, deadline)) => {
+                Ok(Command::MoveUp(key, deadline)) => {
                     // Where it fired meanwhile its task was woken, and arms it anew.
-                    self.timers.borrow_mut().reset(key, deadline);
+                    self.timers.borrow_mut().move_up(key, deadline);
                 }
                 Err(_) => break,
             }

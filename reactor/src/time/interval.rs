@@ -17,6 +17,9 @@ const SLACK: Duration = Duration::from_millis(5);
 /// [`Interval::set_missed_tick_behavior`] to say; by default all of them are made up for. An interval is no timer store entry
 /// between its ticks: it is armed by being polled.
 ///
+/// Once its reactor has shut down every tick comes at once, as a sleep ends then: a loop of ticks on another thread has to look at
+/// [`Handle::is_shutting_down`](crate::Handle::is_shutting_down).
+///
 /// # Panics
 ///
 /// Panics where `period` is zero, and off a shard where there is no current reactor: see [`Handle::enter`](crate::Handle::enter).

@@ -91,6 +91,11 @@ impl ShardTimers {
         self.wheel.reset(key, self.deadline_ms(deadline))
     }
 
+    /// As `reset`, but leaves a deadline that is earlier: one that was set here since another thread asked for this one.
+    pub(crate) fn move_up(&mut self, key: TimerKey, deadline: Instant) {
+        self.wheel.move_up(key, self.deadline_ms(deadline));
+    }
+
     fn remove(&mut self, key: TimerKey) -> Option<Waker> {
         self.wheel.remove(key)
     }

@@ -191,7 +191,7 @@ impl Sleep {
                     Some(true) => {}
                     // It fired: its task was woken, and the next poll arms it anew.
                     Some(false) => self.armed = Armed::No,
-                    None => self.home.inbox.send(Command::Reset(*key, deadline)),
+                    None => self.home.inbox.send(Command::MoveUp(*key, deadline)),
                 }
             }
             Armed::Remotely(timer) => {

@@ -132,6 +132,14 @@ impl Wheel {
         true
     }
 
+    /// Gives an armed timer a deadline that is earlier than its own, and does nothing with one that is not.
+    pub(crate) fn move_up(&mut self, key: TimerKey, deadline_ms: u64) {
+        let armed = self.armed_mut(key);
+        if armed.is_some_and(|entry| deadline_ms < entry.deadline_ms) {
+            self.reset(key, deadline_ms);
+        }
+    }
+
     /// Whether the timer has neither fired nor been removed.
     #[cfg(test)]
     pub(crate) fn is_armed(&self, key: TimerKey) -> bool {
