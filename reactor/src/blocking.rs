@@ -28,13 +28,20 @@ use crate::task::{
 };
 
 thread_local! {
-    /// The job that the calling thread runs, by its scheduler's address (to be compared and nothing else) and its id.
-    static RUNS: Cell<Option<(*const JobScheduler, TaskId)>> = const { Cell::new(None) };
+    static RUNS: Cell<Option<Runs>> = const { Cell::new(None) };
+}
+
+/// The job that the calling thread runs. The addresses are to be compared and nothing else.
+#[derive(Clone, Copy)]
+struct Runs {
+    scheduler: *const JobScheduler,
+    pool: *const BlockingPool,
+    job: TaskId,
 }
 
 /// The job that the calling thread runs, if it runs one.
 pub(crate) fn current_job() -> Option<TaskId> {
-    RUNS.get().map(|(_, job)| job)
+    RUNS.get().map(|runs| runs.job)
 }
 
 /// The builder's settings of the pool.
@@ -193,10 +200,11 @@ impl BlockingPool {
         }
     }
 
-    /// How many jobs ever came in, where none is left.
+    /// How many jobs ever came in, where none is left but the one that asks.
     pub(crate) fn idle_since(&self) -> Option<u64> {
+        let asks = RUNS.get().is_some_and(|runs| ptr::eq(runs.pool, self));
         let state = self.lock();
-        (state.live == 0).then_some(state.adopted)
+        (state.live == usize::from(asks)).then_some(state.adopted)
     }
 
     pub(crate) fn metrics(&self) -> BlockingMetrics {
@@ -214,7 +222,12 @@ impl BlockingPool {
 /// Makes the calling thread a job's home, for as long as `f` takes.
 fn at_home<R>(job: &TaskRef<JobScheduler>, f: impl FnOnce() -> R) -> R {
     // A job may drop the reactor, and so end others that have not begun.
-    let outer = RUNS.replace(Some((ptr::from_ref(job.scheduler()), job.id())));
+    let scheduler = job.scheduler();
+    let outer = RUNS.replace(Some(Runs {
+        scheduler,
+        pool: Arc::as_ptr(&scheduler.0),
+        job: job.id(),
+    }));
     let result = f();
     RUNS.set(outer);
     result
@@ -258,8 +271,7 @@ pub(crate) struct JobScheduler(Arc<BlockingPool>);
 // runnable (of which there is one) out of the queue, for as long as it runs or ends it.
 unsafe impl Schedule for JobScheduler {
     fn is_home(&self) -> bool {
-        RUNS.get()
-            .is_some_and(|(scheduler, _)| ptr::eq(scheduler, self))
+        RUNS.get().is_some_and(|runs| ptr::eq(runs.scheduler, self))
     }
 
     fn adopt(&self, task: TaskRef<Self>) -> Result<(), TaskRef<Self>> {
@@ -286,7 +298,8 @@ unsafe impl Schedule for JobScheduler {
         state.live -= 1;
         let left = state.live;
         drop(state);
-        if left == 0 {
+        // The last one may be the job that waits for the others.
+        if left <= 1 {
             self.0.lifecycle.is_idle();
         }
     }

@@ -97,7 +97,7 @@ impl Reactor {
     ///
     /// Announces it first ([`Handle::shutdown_requested`]) and waits until no task and no blocking job is left, or for `deadline`. Then every wait
     /// on the reactor ends with the shutdown error, tasks that are left are dropped on their shards, and the threads are joined. A poll
-    /// that still runs then gets one second more.
+    /// that still runs then gets one second more. A blocking job that calls this waits for all but itself.
     ///
     /// # Errors
     ///

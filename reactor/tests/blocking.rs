@@ -358,3 +358,20 @@ fn in_a_child_without_threads() {
     reactor.shutdown(DEADLINE).unwrap();
     assert!(start.elapsed() < DEADLINE);
 }
+
+#[test]
+fn a_shutdown_from_a_job_does_not_wait_for_that_job() {
+    let reactor = with_threads(2);
+    let (running, end) = occupy(reactor.handle());
+    let task = reactor.handle().clone().spawn(async move {
+        Handle::current().shutdown_requested().await;
+        // What else there is has its time.
+        end.send(()).unwrap();
+    });
+    let (sender, done) = channel();
+    drop(reactor.handle().clone().spawn_blocking(move || {
+        sender.send(reactor.shutdown(Duration::MAX)).unwrap();
+    }));
+    receive(&done, "the shutdown waits for the job that called it").unwrap();
+    assert!(running.is_finished() && task.is_finished());
+}
