@@ -124,7 +124,7 @@ fn pairs(scenario: &Scenario) -> String {
     );
     for (metric, title) in HEADLINES {
         let ratios = scenario.ratios.iter();
-        for ratio in ratios.filter(|ratio| ratio.metric == metric && ratio.is_against_tokio()) {
+        for ratio in ratios.filter(|ratio| ratio.metric == metric && ratio.is_of_peers()) {
             let pair = format!("{} / {}", ratio.contender, ratio.base);
             table.row(&pair, &[title, &interval(ratio), &verdict(ratio)]);
         }

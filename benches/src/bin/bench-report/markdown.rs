@@ -92,7 +92,7 @@ fn tables(scenario: &Scenario) -> String {
     out.push_str("\n| pair | metric | ratio | |\n|---|---|---|---|\n");
     for (metric, title) in HEADLINES {
         for ratio in &scenario.ratios {
-            if ratio.metric == metric && ratio.is_against_tokio() {
+            if ratio.metric == metric && ratio.is_of_peers() {
                 writeln!(
                     out,
                     "| {} / {} | {title} | {} | {} |",

@@ -22,6 +22,13 @@ pub(crate) const HEADLINES: [(&str, &str); 4] = [
     ("latency_p99_9", "p99.9"),
 ];
 
+/// Servers that are written in the same way here and on tokio: sockets with sockets, `AsyncFd` with `AsyncFd`.
+const PEERS: [(&str, &str); 3] = [
+    ("demo-helpers", "tokio-mt"),
+    ("demo-helpers", "tokio-ct"),
+    ("demo-guards", "tokio-asyncfd"),
+];
+
 /// What everything is compared with, and what the project's own servers are compared with besides.
 const BARE: &str = "bare-epoll";
 const OTHERS: &str = "tokio-";
@@ -125,9 +132,9 @@ pub(crate) struct Ratio {
 }
 
 impl Ratio {
-    /// Whether it sets one of the project's servers against one of tokio's.
-    pub(crate) fn is_against_tokio(&self) -> bool {
-        self.base.starts_with(OTHERS)
+    /// Whether it sets one of the project's servers against tokio's server of the same kind.
+    pub(crate) fn is_of_peers(&self) -> bool {
+        PEERS.contains(&(&self.contender, &self.base))
     }
 
     /// Whether it is of a metric that the tables show.

@@ -43,11 +43,11 @@ impl Summary {
         })
     }
 
-    /// The ratios of the project's servers to tokio's that do not show an advantage, scenario by scenario.
+    /// The ratios of the project's servers to tokio's of the same kind that do not show an advantage, scenario by scenario.
     pub(crate) fn not_ahead(&self) -> impl Iterator<Item = (&Scenario, &Ratio)> {
         self.scenarios.iter().flat_map(|scenario| {
             let shown = |ratio: &&Ratio| {
-                ratio.is_against_tokio() && ratio.is_headline() && ratio.verdict != Verdict::Better
+                ratio.is_of_peers() && ratio.is_headline() && ratio.verdict != Verdict::Better
             };
             let ratios = scenario.ratios.iter().filter(shown);
             ratios.map(move |ratio| (scenario, ratio))
