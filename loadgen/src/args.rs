@@ -84,7 +84,7 @@ pub enum Command {
 /// The arguments of a run.
 #[derive(Args, Debug, Clone)]
 pub struct RunArgs {
-    /// Server to load, as HOST:PORT, unix:PATH or http://HOST[:PORT]/PATH; without it, an embedded echo server in a child process
+    /// Server to load, as HOST:PORT, unix:PATH or http://HOST:PORT/PATH; without it, an embedded echo server in a child process
     #[arg(value_name = "TARGET")]
     pub target: Option<String>,
 

@@ -1,8 +1,8 @@
 //! Clients that misbehave on purpose, beside the load: what they do to a server must not reach the others.
 //!
 //! Each takes a place of its own from the beginning of the run and goes through the door like everyone else. It makes one step
-//! every [`STEP`], whatever the socket is ready for, so it needs no events and holds a bare socket. Its requests are in no
-//! histogram and no counter of the load; [`BadCounts`] says what came of them. A server may cut such a client off, which is no
+//! every `STEP`, whatever the socket is ready for, so it needs no events and holds a bare socket. Its requests are in no
+//! histogram and no counter of the load; `BadCounts` says what came of them. A server may cut such a client off, which is no
 //! error; an answer with wrong bytes is. Tests: at the end of this file, and `tests/bad_clients.rs`.
 
 use std::fmt;

@@ -1,10 +1,10 @@
 //! `loadgen calibrate`: does the generator measure what a server does?
 //!
-//! A built-in server ([`server`]) answers after known delays and stamps every arrival and every reply with its own clock, which
+//! A built-in server (`server.rs`) answers after known delays and stamps every arrival and every reply with its own clock, which
 //! is the system's monotonic one, as the generator's is. For the same requests the two records must agree: latency from the
 //! send with the time the server held each request; latency from the intended time, in the open loop, with the replies against
 //! the schedule as arithmetic gives it. What the generator shows beyond that is the way through the system. Each case is run
-//! several times, because other work on the machine disturbs single rounds. [`table`] renders. Tests: `calibrate/tests.rs` and
+//! several times, because other work on the machine disturbs single rounds. `table.rs` renders. Tests: `calibrate/tests.rs` and
 //! `tests/calibrate.rs`.
 
 use std::time::{Duration, Instant};

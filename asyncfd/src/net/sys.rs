@@ -63,7 +63,7 @@ pub(crate) fn write(fd: impl AsFd, bytes: &[u8]) -> io::Result<usize> {
     Ok(rustix::io::write(fd, bytes)?)
 }
 
-/// As [`write`].
+/// As [`write()`].
 pub(crate) fn write_vectored(fd: impl AsFd, slices: &[IoSlice<'_>]) -> io::Result<usize> {
     let given = slices.len().min(SLICES_MAX);
     Ok(rustix::io::writev(fd, &slices[..given])?)

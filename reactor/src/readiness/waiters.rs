@@ -91,7 +91,7 @@ impl Waiters {
         Ok(list.insert(mask, waker, &self.places))
     }
 
-    /// See [`Readiness::was_told`](super::Readiness::was_told).
+    /// Whether a waiter in place was told, without the lock; if so, it has given up its place.
     #[inline(always)]
     pub(crate) fn was_told(&self, id: WaiterId) -> bool {
         let Some(place) = id.in_place() else {
