@@ -194,7 +194,7 @@ impl Reactor {
     /// Starts the threads; the builder has checked its settings.
     pub(crate) fn start(builder: &Builder, shards: usize, allowed: &[usize]) -> io::Result<Self> {
         let (pins, warnings) = plan_pins(&builder.pinning, allowed, shards);
-        let lifecycle = Arc::new(Lifecycle::default());
+        let lifecycle = Arc::new(Lifecycle::new());
         let clock = Clock::start();
         let mut parts = Vec::with_capacity(shards);
         for index in 0..shards {

@@ -11,10 +11,13 @@ use slab::Slab;
 use crate::panics::caught;
 use crate::shard::ShardId;
 use crate::sync::{AtomicBool, Ordering};
+use crate::sys::Process;
 
 /// What the shards, their users and the thread that shuts a reactor down tell each other.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Lifecycle {
+    /// The one that made the reactor.
+    process: Process,
     /// Set once. A shard whose last task ends looks at it.
     announced: AtomicBool,
     /// Who awaits the announcement.
@@ -25,6 +28,16 @@ pub(crate) struct Lifecycle {
 }
 
 impl Lifecycle {
+    pub(crate) fn new() -> Self {
+        Self {
+            process: Process::current(),
+            announced: AtomicBool::new(false),
+            waiters: parking_lot::Mutex::default(),
+            progress: Mutex::default(),
+            changed: Condvar::new(),
+        }
+    }
+
     pub(crate) fn is_announced(&self) -> bool {
         // ORDERING [announced-look], partner [announce].
         self.announced.load(Ordering::Acquire)
@@ -134,6 +147,10 @@ impl Future for ShutdownRequested {
 impl Drop for ShutdownRequested {
     fn drop(&mut self) {
         if let Some(place) = self.place {
+            if !self.lifecycle.process.is_current() {
+                // A thread that is not there may hold the lock.
+                return;
+            }
             let waker = self.lifecycle.waiters.lock().remove(place);
             drop(waker);
         }
@@ -175,5 +192,44 @@ impl std::error::Error for ShutdownError {}
 impl From<ShutdownError> for std::io::Error {
     fn from(error: ShutdownError) -> Self {
         Self::new(std::io::ErrorKind::TimedOut, error)
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    #![expect(unsafe_code, reason = "fork(2)")]
+
+    use std::pin::pin;
+    use std::sync::Arc;
+    use std::task::{Context, Waker};
+
+    use super::{Lifecycle, ShutdownRequested};
+
+    #[test]
+    fn a_forked_child_that_drops_a_wait_takes_no_lock() {
+        let lifecycle = Arc::new(Lifecycle::new());
+        let mut wait = ShutdownRequested::new(Arc::clone(&lifecycle));
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(pin!(&mut wait).poll(&mut cx).is_pending());
+        // As another thread may, which the child has not.
+        let held = lifecycle.waiters.lock();
+        // SAFETY: the child drops the wait, which is what is tested, and leaves with _exit.
+        let child = unsafe { libc::fork() };
+        assert!(child >= 0);
+        if child == 0 {
+            // SAFETY: a drop that hangs ends by this signal, in ten seconds.
+            unsafe { libc::alarm(10) };
+            drop(wait);
+            // SAFETY: ends the child without running anything of the parent's.
+            unsafe { libc::_exit(0) };
+        }
+        drop(held);
+        let mut status = 0;
+        // SAFETY: waits for the child made above; `status` is alive for the call.
+        let ended = unsafe { libc::waitpid(child, &raw mut status, 0) };
+        assert_eq!(ended, child);
+        assert!(libc::WIFEXITED(status), "status {status}");
+        drop(wait);
+        assert!(lifecycle.waiters.lock().is_empty());
     }
 }

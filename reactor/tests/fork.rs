@@ -9,11 +9,14 @@ use std::future::Future;
 use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::pin::pin;
+use std::sync::mpsc::channel;
 use std::task::{Context, Waker};
+use std::thread;
+use std::time::Duration;
 
-use reactor::time::timeout;
+use reactor::time::{sleep, timeout};
 use reactor::{Interest, Placement, Ready, Registration};
-use support::{DEADLINE, reactor};
+use support::{DEADLINE, eventually, reactor, total};
 
 #[test]
 fn a_forked_childs_drops_harm_nothing() {
@@ -92,5 +95,58 @@ fn a_forked_child_that_drops_the_reactor_harms_nothing() {
             .block_on(reactor.handle().spawn(async { 1 }))
             .unwrap(),
         1
+    );
+}
+
+#[test]
+fn a_forked_child_that_drops_a_sleep_wakes_no_shard() {
+    let reactor = reactor(1);
+    let armed = || {
+        let mut wait = sleep(Duration::from_secs(3_600));
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(pin!(&mut wait).poll(&mut cx).is_pending());
+        wait
+    };
+    let (sender, receiver) = channel();
+    let on_shard = reactor.handle().spawn(async move {
+        sender.send(armed()).unwrap();
+    });
+    reactor.block_on(on_shard).unwrap();
+    let _guard = reactor.enter();
+    let sleeps = (receiver.recv().unwrap(), armed());
+    let timers = || total(reactor.handle(), |shard| shard.timers);
+    eventually("both are armed", || timers() == 2);
+    // A shard that was still on its way to sleep is given another look.
+    eventually("a shard sleeps on", || {
+        let turns = total(reactor.handle(), |shard| shard.turns);
+        thread::sleep(Duration::from_millis(10));
+        drop_in_child(&sleeps);
+        thread::sleep(Duration::from_millis(10));
+        total(reactor.handle(), |shard| shard.turns) == turns
+    });
+    drop(sleeps);
+    eventually("no timer is left", || timers() == 0);
+}
+
+/// Forks a child that drops its copy of `value`, and waits for its end.
+fn drop_in_child<T>(value: &T) {
+    // SAFETY: the child drops the copy, which is what is tested, and leaves with _exit.
+    let child = unsafe { libc::fork() };
+    assert!(child >= 0);
+    if child == 0 {
+        // SAFETY: a drop that hangs ends by this signal, in ten seconds.
+        unsafe { libc::alarm(10) };
+        // SAFETY: the original is never used or dropped in this process, which ends below.
+        drop(unsafe { std::ptr::read(value) });
+        // SAFETY: ends the child without running anything of the parent's.
+        unsafe { libc::_exit(0) };
+    }
+    let mut status = 0;
+    // SAFETY: waits for the child made above; `status` is alive for the call.
+    let ended = unsafe { libc::waitpid(child, &raw mut status, 0) };
+    assert_eq!(ended, child);
+    assert!(
+        libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0,
+        "status {status}"
     );
 }

@@ -39,7 +39,7 @@ fn on_a_shard_with(settings: Settings, test: impl FnOnce(&Shard, Instant) + Send
         let (_driver, registry, notifier) = Driver::new(settings.events_per_poll, &clock).unwrap();
         let parker = Arc::new(Parker::new(notifier));
         let io = ShardIo::new(0, registry, Arc::clone(&parker));
-        let lifecycle = Arc::new(Lifecycle::default());
+        let lifecycle = Arc::new(Lifecycle::new());
         let (shared, commands) = ShardShared::new(
             ShardId::from_index(0),
             io,

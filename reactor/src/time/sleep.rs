@@ -205,16 +205,22 @@ impl Sleep {
         match std::mem::replace(&mut self.armed, Armed::No) {
             Armed::No => {}
             Armed::AtHome(key) => {
-                if on_shard(&self.home, |shard| shard.disarm(key)).is_none() {
+                if on_shard(&self.home, |shard| shard.disarm(key)).is_none() && !self.is_forked() {
                     self.home.inbox.send(Command::Disarm(key));
                 }
             }
+            Armed::Remotely(_) if self.is_forked() => {}
             Armed::Remotely(timer) => {
                 timer.cancel();
                 self.home.remote_timers.unlist(&timer);
                 self.home.inbox.send(Command::Timer(timer));
             }
         }
+    }
+
+    /// In a forked child the shard is the parent's, and whoever held a lock at the fork is not there.
+    fn is_forked(&self) -> bool {
+        self.home.io.is_forked()
     }
 
     /// Whether a timer that has not fired will wake this task, so that there is nothing to do.
