@@ -3,7 +3,7 @@
 //! back to life, and on one whose reads block although they were shut down.
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, TcpListener, UdpSocket};
+use std::net::{Shutdown, TcpListener, TcpStream, UdpSocket};
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -12,6 +12,13 @@ use super::side::{AsyncFd, Interest, OURS, Ready, run};
 use crate::support::{Fifo, Probe, fill, take_queued, tcp_pair};
 
 const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
+
+/// Waits until a TCP peer's FIN is published.
+///
+/// A look of the system's that falls into the arrival of the FIN shows readable first, and the end after it.
+async fn hear_the_end(a: &AsyncFd<TcpStream>) {
+    while !settled(a, Interest::READABLE).await.is_read_closed() {}
+}
 
 fn blocks(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::WouldBlock
@@ -36,7 +43,7 @@ fn after_a_half_close_the_other_direction_goes_on() {
         let (a, b) = tcp_pair();
         let a = AsyncFd::new(a).unwrap();
         b.shutdown(Shutdown::Write).unwrap();
-        assert!(a.readable().await.unwrap().ready().is_read_closed());
+        hear_the_end(&a).await;
         for _ in 0..3 {
             let n = a.async_io(Interest::WRITABLE, |mut a| a.write(b"answer"));
             assert_eq!(n.await.unwrap(), 6);
@@ -51,7 +58,7 @@ fn both_halves_shut_one_after_the_other_close_both_sides() {
         let (a, b) = tcp_pair();
         let a = AsyncFd::new(a).unwrap();
         b.shutdown(Shutdown::Write).unwrap();
-        drop(a.readable().await.unwrap());
+        hear_the_end(&a).await;
         assert_eq!(cached(&a, BOTH) & Ready::WRITE_CLOSED, Ready::EMPTY);
         a.get_ref().shutdown(Shutdown::Write).unwrap();
         let ready = settled(&a, BOTH).await;
@@ -70,7 +77,7 @@ fn an_end_behind_data_survives_the_clear_after_the_data() {
         b.write_all(b"data").unwrap();
         b.shutdown(Shutdown::Write).unwrap();
         // Both have arrived, and are published: the clear below is no stale one.
-        while !settled(&a, Interest::READABLE).await.is_read_closed() {}
+        hear_the_end(&a).await;
         settle().await;
         let mut guard = a.readable().await.unwrap();
         assert_eq!(a.get_ref().read(&mut [0; 8]).unwrap(), 4);
@@ -89,8 +96,7 @@ fn an_eagain_of_the_error_queue_does_not_hide_the_end() {
         let (a, b) = tcp_pair();
         let a = AsyncFd::new(a).unwrap();
         b.shutdown(Shutdown::Write).unwrap();
-        // A look of the system's that falls into the arrival of the FIN may show readable first, and the end after it.
-        while !settled(&a, Interest::READABLE).await.is_read_closed() {}
+        hear_the_end(&a).await;
         let mut guard = a.readable().await.unwrap();
         assert!(guard.ready().is_read_closed());
         // The queue is empty, which says nothing about the stream.
@@ -108,7 +114,7 @@ fn an_eagain_of_a_full_write_does_not_hide_the_end() {
         let (a, b) = tcp_pair();
         let a = AsyncFd::new(a).unwrap();
         b.shutdown(Shutdown::Write).unwrap();
-        while !settled(&a, Interest::READABLE).await.is_read_closed() {}
+        hear_the_end(&a).await;
         // One guard for both directions, as in a loop that serves both.
         let mut guard = a.ready(BOTH).await.unwrap();
         let written = guard.try_io(|a| -> io::Result<()> {
