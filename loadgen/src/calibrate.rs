@@ -250,7 +250,10 @@ pub fn run(args: &CalibrateArgs, command: Vec<String>) -> Result<u8, Refusal> {
         let mut rounds = Vec::new();
         for round in 1..=extent.rounds {
             if !args.quiet {
-                eprintln!("  {}: round {round} of {}", setup.name, extent.rounds);
+                output::remark(format_args!(
+                    "  {}: round {round} of {}",
+                    setup.name, extent.rounds
+                ));
             }
             match measure(&mut session, &server, &setup)? {
                 Ok(round) => rounds.push(round),

@@ -38,6 +38,6 @@ fn ended(how: Result<u8, Refusal>) -> ExitCode {
 }
 
 fn fail(message: &str, code: u8) -> ExitCode {
-    eprintln!("loadgen: {message}");
+    output::remark(format_args!("loadgen: {message}"));
     ExitCode::from(code)
 }

@@ -49,7 +49,7 @@ pub fn serve(args: &EmbeddedArgs) -> io::Result<()> {
             IoSurface::Guards => server_demo::IoSurface::Guards,
             IoSurface::Poll => server_demo::IoSurface::Poll,
         },
-        notice: |notice| eprintln!("loadgen: embedded server: {notice}"),
+        notice: |notice| crate::output::remark(format_args!("loadgen: embedded server: {notice}")),
         ..server_demo::Config::default()
     })?;
     let mut out = io::stdout();

@@ -4,6 +4,7 @@
 //! there is something to write it is filled and takes its place. Until then, and after any failure, what was there before
 //! stays. Called by `run`, `compare` and `merge`. Tests: at the end of this file and `tests/output.rs`.
 
+use std::fmt;
 use std::fs::Permissions;
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -145,6 +146,12 @@ pub fn print(text: &[u8]) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
         _ => Ok(()),
     }
+}
+
+/// Says something on standard error. Where nobody hears it the run goes on: its result is not there.
+pub(crate) fn remark(what: fmt::Arguments<'_>) {
+    // One write, so that lines of two processes do not mix.
+    let _ = io::stderr().write_all(format!("{what}\n").as_bytes());
 }
 
 #[cfg(test)]

@@ -158,7 +158,11 @@ impl Progress {
                 PANEL_INTERVAL
             }
             Sink::Plain => {
-                eprintln!("  {:>5.1}s {what}: {}", seconds(now), texts.join(", "));
+                crate::output::remark(format_args!(
+                    "  {:>5.1}s {what}: {}",
+                    seconds(now),
+                    texts.join(", ")
+                ));
                 PLAIN_INTERVAL
             }
         };

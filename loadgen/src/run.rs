@@ -86,12 +86,12 @@ fn finish(
     render: impl Fn(Kind) -> Vec<u8>,
 ) -> u8 {
     for message in messages {
-        eprintln!("loadgen: {message}");
+        output::remark(format_args!("loadgen: {message}"));
     }
     let written = files.write(render);
     let printed = output::print(text).map_err(|error| format!("standard output: {error}"));
     for message in [written, printed].into_iter().filter_map(Result::err) {
-        eprintln!("loadgen: {message}");
+        output::remark(format_args!("loadgen: {message}"));
         exit_code = exit_code.max(1);
     }
     exit_code

@@ -150,7 +150,7 @@ impl Session {
         };
         let report = conclude(&plan, context, &seen);
         if let Err(error) = reactor.shutdown(SHUTDOWN_MAX) {
-            eprintln!("loadgen: {error}");
+            crate::output::remark(format_args!("loadgen: {error}"));
         }
         let began = seen.timeline.map(|timeline| clock.instant(timeline.start));
         Ok(Measured { report, began })

@@ -167,7 +167,7 @@ pub(crate) fn run(args: &RunArgs, steps: &Steps, mut session: Session) -> Result
     for &rate in &steps.0 {
         let step = step_args(args, rate, &slo);
         if !args.quiet {
-            eprintln!("  step: {rate} requests/s");
+            crate::output::remark(format_args!("  step: {rate} requests/s"));
         }
         if !sweep.hold(&step, rate, &mut session)? && !sweep.hold(&step, rate, &mut session)? {
             break;

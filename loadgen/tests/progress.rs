@@ -128,3 +128,19 @@ fn elsewhere_there_are_plain_lines_or_none() {
     assert!(!lines.contains('\u{1b}'), "{lines}");
     assert_eq!(run("-c 20 -n 500 --quiet").expect_code(0).stderr, "");
 }
+
+#[test]
+fn progress_that_nobody_can_read_does_not_end_the_run() {
+    let full = std::fs::File::options()
+        .write(true)
+        .open("/dev/full")
+        .expect("there");
+    let run = Command::new(env!("CARGO_BIN_EXE_loadgen"))
+        .args(["-c", "4", "-n", "500"])
+        .stderr(full)
+        .output()
+        .expect("it starts");
+    assert_eq!(run.status.code(), Some(0));
+    let report = String::from_utf8(run.stdout).expect("text");
+    assert!(report.contains("Requests/sec:"), "{report}");
+}
