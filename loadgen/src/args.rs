@@ -164,7 +164,8 @@ pub struct RunArgs {
     #[arg(long, value_name = "KIND:SHARE", value_delimiter = ',')]
     pub bad_clients: Vec<BadShare>,
 
-    /// Time in which a connection must be made, and after which a server that owes an answer counts as silent
+    /// Time in which a connection must be made, and after which a server that owes an answer counts as silent; ten times as long
+    /// without a whole answer is too long also where bytes keep coming
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = positive_duration)]
     pub timeout: Duration,
 

@@ -201,7 +201,7 @@ impl Conductor<'_> {
     fn load(&mut self) {
         self.for_each_probe(|costs, probe| costs.resident_connected = costs.memory(probe));
         let start = self.clock.now() + nanos(LEAD);
-        let from = start + self.plan.warmup;
+        let from = start.saturating_add(self.plan.warmup);
         let until = match self.plan.amount {
             Amount::Time(time) => from.saturating_add(time),
             Amount::Requests(_) => Nanos::MAX,
@@ -230,7 +230,11 @@ impl Conductor<'_> {
             self.next_event(Duration::from_nanos(wait));
             self.sample(timeline);
             // Shards give up on servers by themselves; one that does not is stuck.
-            let overdue = now > until.saturating_add(2 * self.plan.timeout + nanos(STOP_MAX));
+            let patience = self.plan.timeout.saturating_mul(2);
+            let last = until
+                .saturating_add(patience)
+                .saturating_add(nanos(STOP_MAX));
+            let overdue = now > last;
             if self.seen.signal.is_some() || self.seen.lost > 0 || overdue {
                 self.abort();
                 break;

@@ -6,6 +6,7 @@
 //! sent. When the system takes no more bytes the connection reads while it waits to write, so two ends that both wait to
 //! write cannot lock each other up. Tests: every integration test.
 
+use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
@@ -157,7 +158,7 @@ impl<P: Protocol> Conversation<P> {
     async fn connect<T: Transport>(&mut self) -> Result<Option<T>, Failure> {
         let (shard, link) = (Rc::clone(&self.shard), Rc::clone(&self.link));
         let began = shard.clock.now();
-        link.owed_since.set(began);
+        link.owes(began);
         let mut attempt = 0;
         loop {
             let socket = match shard.sources.socket(link.number(), attempt) {
@@ -242,6 +243,9 @@ impl<P: Protocol> Conversation<P> {
             self.opening = false;
             shard.first_answer(link);
         }
+        if answers > 0 {
+            link.unanswered_since.set(now);
+        }
         link.owed_since
             .set(if self.exchange.due() > 0 { now } else { 0 });
     }
@@ -276,8 +280,15 @@ impl<P: Protocol> Conversation<P> {
     }
 
     fn silence(&self, now: Nanos) -> Failure {
-        let waited = duration(now.saturating_sub(self.link.owed_since.get()));
-        let detail = format!("nothing came for {waited} {}", self.progress());
+        let since = |moment: &Cell<Nanos>| now.saturating_sub(moment.get());
+        let silent = since(&self.link.owed_since);
+        let what = if silent > self.shard.plan.timeout {
+            format!("nothing came for {}", duration(silent))
+        } else {
+            let unanswered = duration(since(&self.link.unanswered_since));
+            format!("bytes came for {unanswered}, and no whole answer,")
+        };
+        let detail = format!("{what} {}", self.progress());
         Failure::new(ErrorKind::Silent, detail)
     }
 

@@ -12,6 +12,10 @@ use crate::clock::Nanos;
 use crate::exchange::Stamp;
 use crate::news::News;
 
+/// Time-outs that may pass from one whole answer to the next while bytes keep coming. Without such a bound a server that
+/// sends an answer byte by byte, or never ends it, holds up the ramp, or a run of so many requests, for good.
+const WHOLE_MAX: u64 = 10;
+
 /// What a connection is to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Order {
@@ -42,6 +46,8 @@ pub(crate) struct Link {
     assigned: RefCell<VecDeque<Nanos>>,
     /// Since when the server has owed something without sending anything; zero while it owes nothing.
     pub(crate) owed_since: Cell<Nanos>,
+    /// Since when it has owed something without completing an answer; only of meaning while it owes something.
+    pub(crate) unanswered_since: Cell<Nanos>,
     /// When this connection was made.
     pub(crate) connected_at: Cell<Nanos>,
     /// Whether a connection was ever made.
@@ -65,6 +71,7 @@ impl Link {
             limit: Cell::new(u64::MAX),
             assigned: RefCell::new(VecDeque::new()),
             owed_since: Cell::new(0),
+            unanswered_since: Cell::new(0),
             connected_at: Cell::new(0),
             joined: Cell::new(false),
             served: Cell::new(false),
@@ -109,6 +116,21 @@ impl Link {
     pub(crate) fn retire(&self) {
         self.limit.set(0);
         self.news.tell();
+    }
+
+    /// From now on the server owes something.
+    #[inline]
+    pub(crate) fn owes(&self, since: Nanos) {
+        self.owed_since.set(since);
+        self.unanswered_since.set(since);
+    }
+
+    /// Whether the server has been silent for this long, or has not come to the end of an answer in [`WHOLE_MAX`] times that.
+    pub(crate) fn is_late(&self, now: Nanos, timeout: Nanos) -> bool {
+        let since = |moment: &Cell<Nanos>| now.saturating_sub(moment.get());
+        self.owed_since.get() != 0
+            && (since(&self.owed_since) > timeout
+                || since(&self.unanswered_since) > timeout.saturating_mul(WHOLE_MAX))
     }
 
     #[inline]

@@ -294,7 +294,7 @@ impl Shard {
 #[inline]
 pub(crate) fn plan<P: Protocol>(link: &Link, exchange: &mut Exchange<P>, stamp: Stamp) {
     if exchange.due() == 0 {
-        link.owed_since.set(stamp.sent);
+        link.owes(stamp.sent);
     }
     exchange.plan(stamp);
 }

@@ -150,7 +150,7 @@ impl Supervisor {
         }
     }
 
-    /// Fails connections whose server has owed something for the time-out.
+    /// Fails connections whose server has owed something for too long.
     fn search_silent(&mut self, now: Nanos) {
         if now < self.next_search {
             return;
@@ -158,8 +158,7 @@ impl Supervisor {
         let timeout = self.shard.plan.timeout;
         self.next_search = now + search_interval(timeout);
         for link in self.shard.links.borrow().iter() {
-            let since = link.owed_since.get();
-            if since != 0 && now.saturating_sub(since) > timeout {
+            if link.is_late(now, timeout) {
                 link.give(Order::TimedOut);
             }
         }
@@ -195,7 +194,8 @@ impl Supervisor {
             return self.finish(now);
         }
         // A connection that is silent fails by itself first; this ends one whose answers come, but too slowly.
-        let patience = shard.plan.timeout + 2 * search_interval(shard.plan.timeout) + nanos(TICK);
+        let beside = 2 * search_interval(shard.plan.timeout) + nanos(TICK);
+        let patience = shard.plan.timeout.saturating_add(beside);
         if now.saturating_sub(begun_at) > patience {
             shard.order_all(Order::GiveUp);
         }

@@ -362,3 +362,38 @@ fn a_unix_socket_whose_queue_stays_full_is_given_up() {
     );
     assert!(run.took < Duration::from_secs(15), "{:?}", run.took);
 }
+
+#[test]
+fn an_answer_that_never_ends_is_given_up() {
+    /// A byte of an answer now and then, much more often than the time-out.
+    fn drip(stream: &mut impl Write) -> std::io::Result<()> {
+        loop {
+            stream.write_all(b"X")?;
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+    const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\n";
+    let in_the_ramp = serve(|_, mut stream| {
+        stream.read_exact(&mut [0; 4])?;
+        stream.write_all(HEAD)?;
+        drip(&mut stream)
+    });
+    run(&format!("http://{in_the_ramp}/ -c 2 --timeout 200ms"))
+        .expect_code(1)
+        .expect_message("no answer in time: 2 of 2 connections")
+        .expect_message("and no whole answer, after 0 answers");
+
+    // Requests are left to begin for as long as these are not answered.
+    let in_the_run = serve(|_, mut stream| {
+        let mut request = [0; 4_096];
+        let _first = stream.read(&mut request)?;
+        stream.write_all(HEAD)?;
+        stream.write_all(b"Content-Length: 0\r\n\r\n")?;
+        let _second = stream.read(&mut request)?;
+        stream.write_all(HEAD)?;
+        drip(&mut stream)
+    });
+    run(&format!("http://{in_the_run}/ -c 1 -n 100 --timeout 200ms"))
+        .expect_code(1)
+        .expect_message("and no whole answer, after 1 answer,");
+}
