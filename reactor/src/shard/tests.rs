@@ -64,6 +64,8 @@ fn on_a_shard_with(settings: Settings, test: impl FnOnce(&Shard, Instant) + Send
         let shard = Rc::new(Shard::new(shared, handle, commands, settings));
         current::set(Rc::clone(&shard));
         test(&shard, epoch);
+        // Tasks that go on for ever end here, or they and the shard would keep each other.
+        shard.end();
     };
     thread::spawn(body).join().unwrap();
 }

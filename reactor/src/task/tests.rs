@@ -6,8 +6,8 @@ use std::sync::mpsc::channel;
 use super::join::Of;
 use crate::{JoinHandle, Pinning, Reactor};
 
-/// Forks, and has the child drop the handle. A drop that hangs ends by a signal.
-fn drop_in_a_child<T>(handle: JoinHandle<T>) {
+/// Forks, and has the child drop the handle; gives it back to the parent. A drop that hangs ends by a signal.
+fn drop_in_a_child<T>(handle: JoinHandle<T>) -> JoinHandle<T> {
     // SAFETY: the child drops its copy of the handle, which is what is tested, and leaves with _exit.
     let child = unsafe { libc::fork() };
     assert!(child >= 0);
@@ -18,8 +18,6 @@ fn drop_in_a_child<T>(handle: JoinHandle<T>) {
         // SAFETY: ends the child without running anything of the parent's.
         unsafe { libc::_exit(0) };
     }
-    // Its drop here would wait for the lock that the test holds.
-    std::mem::forget(handle);
     let mut status = 0;
     // SAFETY: waits for the child made above; `status` is alive for the call.
     let ended = unsafe { libc::waitpid(child, &raw mut status, 0) };
@@ -28,6 +26,7 @@ fn drop_in_a_child<T>(handle: JoinHandle<T>) {
         libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0,
         "status {status}"
     );
+    handle
 }
 
 #[test]
@@ -47,9 +46,12 @@ fn a_handle_dropped_in_a_forked_child_takes_no_lock() {
             Of::Job(raw) => (None, Some(raw.task().clone())),
         };
         // The parent's threads may be anywhere when it forks: here, one of them holds the lock for good in the child.
-        let _held = shard.as_ref().map(|task| task.join_waker().lock());
-        let _also = pool.as_ref().map(|job| job.join_waker().lock());
-        drop_in_a_child(handle);
+        let held = shard.as_ref().map(|task| task.join_waker().lock());
+        let also = pool.as_ref().map(|job| job.join_waker().lock());
+        let handle = drop_in_a_child(handle);
+        // The parent's own drop of the handle takes it.
+        drop((held, also));
+        drop(handle);
     }
     drop((go, other_go));
 }
