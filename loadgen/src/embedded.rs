@@ -57,10 +57,12 @@ pub fn serve(args: &EmbeddedArgs) -> io::Result<()> {
     out.flush()?;
     // What it reads is nothing; what counts is the end.
     io::copy(&mut io::stdin().lock(), &mut io::sink())?;
-    match server.shutdown(DRAIN).stuck {
-        None => Ok(()),
-        Some(stuck) => Err(io::Error::other(stuck)),
+    // The run is over. A thread that a busy machine keeps from ending in time takes nothing from what was measured, and a
+    // server that hung before its end has failed the run already.
+    if let Some(stuck) = server.shutdown(DRAIN).stuck {
+        crate::output::remark(format_args!("loadgen: embedded server: {stuck}"));
     }
+    Ok(())
 }
 
 /// A running child.
