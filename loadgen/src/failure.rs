@@ -157,7 +157,8 @@ impl ErrorKind {
             return Self::Descriptors;
         }
         match error.kind() {
-            io::ErrorKind::ConnectionRefused => Self::Refused,
+            // The second is of a Unix socket that nobody has made.
+            io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => Self::Refused,
             io::ErrorKind::HostUnreachable
             | io::ErrorKind::NetworkUnreachable
             | io::ErrorKind::NetworkDown => Self::Unreachable,

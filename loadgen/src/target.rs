@@ -15,6 +15,9 @@ use crate::sources::Address;
 /// The port of `http://` where none is named.
 const HTTP_PORT: u16 = 80;
 
+/// What the system's address of a Unix socket has room for, less the zero at its end.
+const UNIX_PATH_MAX: usize = 107;
+
 /// A target, read but not looked up.
 #[derive(Debug, PartialEq, Eq)]
 enum Named<'a> {
@@ -31,6 +34,9 @@ fn read(target: &str) -> Result<(Named<'_>, Option<&str>), String> {
     if let Some(path) = target.strip_prefix("unix:") {
         return match path {
             "" => Err("unix: needs a path, as in unix:/run/server.sock".to_owned()),
+            long if long.len() > UNIX_PATH_MAX => Err(format!(
+                "{target}: the path of a Unix socket has {UNIX_PATH_MAX} bytes at most: give one from the current folder, or a link"
+            )),
             path => Ok((Named::Unix(path.into()), None)),
         };
     }
@@ -151,6 +157,14 @@ mod tests {
         }
         let unix = Named::Unix("/run/x.sock".into());
         assert_eq!(read("unix:/run/x.sock"), Ok((unix, None)));
+    }
+
+    #[test]
+    fn a_path_that_fits_no_address_is_refused() {
+        let path = |bytes| format!("unix:{}", "x".repeat(bytes));
+        assert!(read(&path(107)).is_ok());
+        let message = read(&path(108)).expect_err("too long");
+        assert!(message.contains("107 bytes at most"), "{message}");
     }
 
     #[test]

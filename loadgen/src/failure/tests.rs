@@ -12,6 +12,7 @@ fn system_errors_get_their_kind() {
     let of = |errno: rustix::io::Errno| ErrorKind::of(&errno.into());
     assert_eq!(of(rustix::io::Errno::MFILE), ErrorKind::Descriptors);
     assert_eq!(of(rustix::io::Errno::CONNREFUSED), ErrorKind::Refused);
+    assert_eq!(of(rustix::io::Errno::NOENT), ErrorKind::Refused);
     assert_eq!(of(rustix::io::Errno::CONNRESET), ErrorKind::Reset);
     assert_eq!(of(rustix::io::Errno::PIPE), ErrorKind::Reset);
     assert_eq!(of(rustix::io::Errno::NETUNREACH), ErrorKind::Unreachable);
