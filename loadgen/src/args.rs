@@ -185,9 +185,9 @@ pub struct RunArgs {
     #[arg(long, value_enum, default_value = "helpers")]
     pub io: IoSurface,
 
-    /// Compare every byte of every answer with what was sent
-    #[arg(long, value_enum, value_name = "on|off", default_value = "on", num_args = 0..=1, default_missing_value = "on")]
-    pub verify: Switch,
+    /// Echo and raw: compare every byte of every answer with what it should be [default: on]
+    #[arg(long, value_enum, value_name = "on|off", num_args = 0..=1, default_missing_value = "on")]
+    pub verify: Option<Switch>,
 
     /// CPUs for the generator's threads: none, auto, or a list such as 0,2
     #[arg(long, value_name = "CPUS", default_value = "none", value_parser = pin)]
@@ -453,6 +453,10 @@ impl RunArgs {
             (
                 self.size.is_some() && !is_echo,
                 "--size is for --protocol echo",
+            ),
+            (
+                self.verify.is_some() && is_http,
+                "--verify is for --protocol echo and raw: of HTTP only the framing and the status are checked",
             ),
             (
                 self.target.is_none() && !is_echo,

@@ -109,7 +109,7 @@ pub(crate) fn resolve(args: &RunArgs) -> Result<(Option<Address>, Speech), Refus
         Some((named, path)) => (Some(named), *path),
         None => (None, None),
     };
-    let verify = args.verify == Switch::On;
+    let verify = args.verify != Some(Switch::Off);
     let speech = match args.protocol().map_err(Refusal::arguments)? {
         ProtocolName::Echo => Speech::Echo {
             sizes: args.size(),

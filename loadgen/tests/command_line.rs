@@ -48,6 +48,7 @@ fn bad_arguments_end_with_two() {
         ("https://127.0.0.1/", "TLS is not spoken"),
         ("127.0.0.1:9 --protocol raw", "needs --send and --expect"),
         ("127.0.0.1:9 --path /", "--path is for --protocol http"),
+        ("http://127.0.0.1:9/ --verify off", "--verify is for"),
         ("--protocol http", "name a TARGET"),
         ("127.0.0.1:9 --send \\q --expect x", "\\q is not one of"),
         ("--size 64,128", "has no weight"),

@@ -38,7 +38,7 @@ fn without_arguments_the_defaults_hold() {
     assert_eq!(args.warmup(), Duration::from_secs(1));
     assert_eq!(
         (args.io, args.verify, args.pin.clone()),
-        (IoSurface::Helpers, Switch::On, Pin::None)
+        (IoSurface::Helpers, None, Pin::None)
     );
     assert_eq!(args.check(), Ok(()));
 }
@@ -71,8 +71,8 @@ fn a_number_of_requests_needs_no_warmup() {
 
 #[test]
 fn verification_can_be_switched_off() {
-    assert_eq!(run("--verify off").verify, Switch::Off);
-    assert_eq!(run("--verify").verify, Switch::On);
+    assert_eq!(run("--verify off").verify, Some(Switch::Off));
+    assert_eq!(run("--verify").verify, Some(Switch::On));
 }
 
 #[test]
