@@ -378,7 +378,7 @@ fn an_answer_that_never_ends_is_given_up() {
         stream.write_all(HEAD)?;
         drip(&mut stream)
     });
-    run(&format!("http://{in_the_ramp}/ -c 2 --timeout 200ms"))
+    run(&format!("http://{in_the_ramp}/ -c 2 --timeout 500ms"))
         .expect_code(1)
         .expect_message("no answer in time: 2 of 2 connections")
         .expect_message("and no whole answer, after 0 answers");
@@ -393,7 +393,7 @@ fn an_answer_that_never_ends_is_given_up() {
         stream.write_all(HEAD)?;
         drip(&mut stream)
     });
-    run(&format!("http://{in_the_run}/ -c 1 -n 100 --timeout 200ms"))
+    run(&format!("http://{in_the_run}/ -c 1 -n 100 --timeout 500ms"))
         .expect_code(1)
         .expect_message("and no whole answer, after 1 answer,");
 }
