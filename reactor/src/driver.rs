@@ -26,7 +26,7 @@ pub(crate) struct Driver {
     events: mio::Events,
 }
 
-/// What the system reported of one registration.
+/// What the system reported of one registration, or of the notifier ([`Token::NOTIFIER`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct OsEvent {
     pub(crate) token: Token,
@@ -75,15 +75,12 @@ impl Driver {
         }
     }
 
-    /// The batch, without notifications.
+    /// The batch, a notification among it.
     pub(crate) fn events(&self) -> impl Iterator<Item = OsEvent> + '_ {
-        self.events
-            .iter()
-            .map(|event| OsEvent {
-                token: from_mio(event.token()),
-                ready: ready(event),
-            })
-            .filter(|event| event.token != Token::NOTIFIER)
+        self.events.iter().map(|event| OsEvent {
+            token: from_mio(event.token()),
+            ready: ready(event),
+        })
     }
 }
 

@@ -300,7 +300,16 @@ impl Handle {
     }
 
     /// The shard that a new registration goes to.
+    #[inline]
     pub(crate) fn place(&self, placement: Placement, fd: RawFd) -> io::Result<ShardId> {
+        match placement {
+            Placement::Hash => Ok(self.shard_for(fd)),
+            _ => self.place_asking(placement, fd),
+        }
+    }
+
+    /// As `place`, by what the shards say.
+    fn place_asking(&self, placement: Placement, fd: RawFd) -> io::Result<ShardId> {
         let shards = &self.shared.shards;
         let index = match placement {
             Placement::Hash => return Ok(self.shard_for(fd)),

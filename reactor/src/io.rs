@@ -15,7 +15,7 @@ use crate::readiness::WaiterList;
 use crate::shard::parker::Parker;
 use crate::sync::{AtomicU64, Ordering};
 use crate::sys::{self, Process};
-use crate::table::{Quarantined, SlotRef, SlotTable};
+use crate::table::{Quarantined, Slot, SlotRef, SlotTable};
 use crate::token::Token;
 use crate::{Interest, Ready, ShardId};
 
@@ -99,13 +99,13 @@ impl ShardIo {
         if this.is_forked() {
             return Err(forked_error());
         }
-        let token = this.table.allocate(fd, initial)?;
+        let (slot, token) = SlotRef::allocate(this, fd, initial)?;
         if let Err(error) = this.owners.add(fd, token, interest) {
-            this.free(token);
+            this.free(slot.slot(), token);
             return Err(error);
         }
         this.live.fetch_add(1, Ordering::Relaxed);
-        Ok((SlotRef::new(Arc::clone(this), token.id()), token))
+        Ok((slot, token))
     }
 
     /// Asks the system for other events, or for the same once more. Called from any thread.
@@ -127,27 +127,28 @@ impl ShardIo {
     ///
     /// The system's, or that the registration had lost its number, or that this is a forked child. The registration is
     /// over in any case.
-    pub(crate) fn deregister(&self, fd: RawFd, token: Token) -> io::Result<()> {
-        if self.is_forked() {
+    pub(crate) fn deregister(slot: &SlotRef, fd: RawFd, token: Token) -> io::Result<()> {
+        let this = slot.io();
+        if this.is_forked() {
             return Err(forked_error());
         }
-        let deleted = self.owners.delete(fd, token.id());
-        let waiters = self.table.slot(token.id()).readiness().take_waiters();
-        self.live.fetch_sub(1, Ordering::Relaxed);
-        self.free(token);
+        let deleted = this.owners.delete(fd, token.id());
+        let waiters = slot.slot().readiness().take_waiters();
+        this.live.fetch_sub(1, Ordering::Relaxed);
+        this.free(slot.slot(), token);
         // Last: a waker's drop is foreign code.
         let panics = waiters.map_or(0, WaiterList::drop_caught);
         if panics > 0 {
-            self.count_panics_slow(panics);
+            this.count_panics_slow(panics);
         }
         deleted
     }
 
-    fn free(&self, token: Token) {
-        let Quarantined(waiting) = self.table.free(token.id());
+    fn free(&self, slot: &Slot, token: Token) {
+        let Quarantined(waiting) = self.table.free(slot, token.id());
         // The shard releases its quarantine every turn. One that sleeps is woken when foreign frees pile up, so that
         // neither they nor new slots grow without end.
-        if waiting > 0 && waiting % QUARANTINE_WAKES == 0 {
+        if waiting % QUARANTINE_WAKES == 0 {
             self.parker.unpark();
         }
     }

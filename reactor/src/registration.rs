@@ -495,7 +495,7 @@ impl Registration {
     fn leave(&mut self) -> io::Result<()> {
         match mem::replace(&mut self.token, Token::NOTIFIER) {
             Token::NOTIFIER => Ok(()),
-            token => self.slot.io().deregister(self.fd, token),
+            token => ShardIo::deregister(&self.slot, self.fd, token),
         }
     }
 

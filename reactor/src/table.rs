@@ -140,37 +140,37 @@ impl SlotTable {
     /// # Errors
     ///
     /// The shutdown error after [`SlotTable::shut_down`], another one when all slots are taken.
-    pub(crate) fn allocate(&self, fd: RawFd, initial: Ready) -> io::Result<Token> {
+    fn take(&self, fd: RawFd, initial: Ready) -> io::Result<(Token, &Slot)> {
         let mut free = self.free.lock();
         if free.closed {
             return Err(shutdown_error());
         }
-        let index = match free.chain.head {
+        let (index, slot) = match free.chain.head {
             NONE => {
                 if free.high_water as usize == PAGE_SLOTS * PAGES_MAX {
                     return Err(table_full_error());
                 }
                 free.high_water += 1;
                 let index = free.high_water - 1;
-                self.page(index).get_or_init(|| boxed_array(Slot::new));
-                index
+                let page = self.page(index).get_or_init(|| boxed_array(Slot::new));
+                (index, &page[index as usize % PAGE_SLOTS])
             }
             index => {
-                free.chain.head = self.slot_at(index).next.load(Ordering::Relaxed);
+                let slot = self.slot_at(index);
+                free.chain.head = slot.next.load(Ordering::Relaxed);
                 free.chain.len -= 1;
-                index
+                (index, slot)
             }
         };
         if crate::sync::mutant("reset_outside_lock") {
             drop(free);
-            return Ok(self.birth(index, fd, initial));
+            return Ok((self.birth(index, slot, fd, initial), slot));
         }
         // Inside the lock: a shutdown comes either before, and this is not reached, or after, and closes the new word.
-        Ok(self.birth(index, fd, initial))
+        Ok((self.birth(index, slot, fd, initial), slot))
     }
 
-    fn birth(&self, index: u32, fd: RawFd, initial: Ready) -> Token {
-        let slot = self.slot_at(index);
+    fn birth(&self, index: u32, slot: &Slot, fd: RawFd, initial: Ready) -> Token {
         slot.readiness.reset(initial);
         slot.fd.store(fd, Ordering::Relaxed);
         Token::new(
@@ -179,11 +179,14 @@ impl SlotTable {
         )
     }
 
-    /// Puts a slot into quarantine. Called from any thread, once for each [`SlotTable::allocate`], after the system was
-    /// told to forget the token.
-    pub(crate) fn free(&self, id: SlotId) -> Quarantined {
+    /// Puts a slot, which is the one that `id` names, into quarantine. Called from any thread, once for each
+    /// [`SlotRef::allocate`], after the system was told to forget the token.
+    pub(crate) fn free(&self, slot: &Slot, id: SlotId) -> Quarantined {
         let index = id.slot();
-        let slot = self.slot_at(index);
+        debug_assert!(
+            std::ptr::eq(slot, self.slot_at(index)),
+            "a slot is freed under its own name"
+        );
         if crate::sync::mutant("free_skips_quarantine") {
             let mut free = self.free.lock();
             slot.generation.fetch_add(1, Ordering::Relaxed);
@@ -272,10 +275,6 @@ impl SlotTable {
             .sum()
     }
 
-    pub(crate) fn slot(&self, id: SlotId) -> &Slot {
-        self.slot_at(id.slot())
-    }
-
     fn slot_at(&self, index: u32) -> &Slot {
         let page = self
             .page(index)
@@ -307,6 +306,22 @@ fn boxed_array<T, const N: usize>(make: impl Fn() -> T) -> Box<[T; N]> {
         .unwrap_or_else(|_| unreachable!("as many were made as there are places"))
 }
 
+/// Models and tests name slots by their tokens.
+#[cfg(test)]
+impl SlotTable {
+    pub(crate) fn allocate(&self, fd: RawFd, initial: Ready) -> io::Result<Token> {
+        self.take(fd, initial).map(|(token, _)| token)
+    }
+
+    pub(crate) fn free_id(&self, id: SlotId) -> Quarantined {
+        self.free(self.slot(id), id)
+    }
+
+    pub(crate) fn slot(&self, id: SlotId) -> &Slot {
+        self.slot_at(id.slot())
+    }
+}
+
 /// A registration's way to its slot: a pointer that stays good because it keeps the table.
 ///
 /// Through the directory the way is four dependent loads, at every look, clear and wait; measured against an echo of a
@@ -317,9 +332,21 @@ pub(crate) struct SlotRef {
 }
 
 impl SlotRef {
-    pub(crate) fn new(io: Arc<ShardIo>, id: SlotId) -> Self {
-        let slot = NonNull::from(io.table().slot(id));
-        Self { io, slot }
+    /// Takes a slot of a shard's table for a new registration of `fd`. Called from any thread.
+    ///
+    /// # Errors
+    ///
+    /// The shutdown error after [`SlotTable::shut_down`], another one when all slots are taken.
+    #[inline]
+    pub(crate) fn allocate(
+        io: &Arc<ShardIo>,
+        fd: RawFd,
+        initial: Ready,
+    ) -> io::Result<(Self, Token)> {
+        let (token, slot) = io.table().take(fd, initial)?;
+        let slot = NonNull::from(slot);
+        let io = Arc::clone(io);
+        Ok((Self { io, slot }, token))
     }
 
     #[inline(always)]

@@ -222,8 +222,10 @@ impl<'a> Watch<'a> {
     pub(crate) fn answered(self, sent: io::Result<usize>, len: usize) -> Option<Halt> {
         let sent = match sent {
             Ok(sent) => sent,
-            Err(error) if try_again(&error) => 0,
-            Err(error) => return Some(Halt::failed(error)),
+            Err(error) => match refused_slow(error) {
+                Some(halt) => return Some(halt),
+                None => 0,
+            },
         };
         self.sent(sent);
         (sent < len).then_some(Halt::Unsent { sent, len })
@@ -235,6 +237,13 @@ impl<'a> Watch<'a> {
         self.local.counters().add_bytes(bytes as u64);
         self.idle.touch(&self.local.shared);
     }
+}
+
+/// What a failed write comes to; `None` if it is only to be made again. It takes the error, so that who writes need not mind it.
+#[cold]
+#[inline(never)]
+fn refused_slow(error: io::Error) -> Option<Halt> {
+    (!try_again(&error)).then(|| Halt::failed(error))
 }
 
 impl<S: Surface> Connection<S> {

@@ -28,6 +28,8 @@ thread_local! {
 pub(crate) struct Local {
     pub(crate) shared: Arc<Shared>,
     pub(crate) shard: ShardId,
+    /// This shard's, of those in `shared`.
+    counters: Arc<Counters>,
     pub(crate) scratch: Scratch,
     /// Set once, when the server begins to drain.
     drain: Cell<Option<Drain>>,
@@ -47,6 +49,7 @@ impl Local {
     /// Makes this thread a shard of the server.
     pub(crate) fn install(shared: Arc<Shared>, shard: ShardId) -> Rc<Self> {
         let local = Rc::new(Self {
+            counters: Arc::clone(&shared.counters[shard.index()]),
             shared,
             shard,
             scratch: Scratch::new(),
@@ -75,7 +78,7 @@ impl Local {
     /// This shard's counters.
     #[inline]
     pub(crate) fn counters(&self) -> &Counters {
-        &self.shared.counters[self.shard.index()]
+        &self.counters
     }
 
     /// What there is to know about the drain, once there is one.
@@ -133,7 +136,8 @@ impl Scratch {
     /// Lends the first `len` bytes.
     #[inline(always)]
     pub(crate) fn with<R>(&self, len: usize, write: impl FnOnce(&[u8]) -> R) -> R {
-        write(&self.0.borrow()[..len])
+        // The mutable borrow is the cheaper one, and nobody else has it either.
+        write(&self.0.borrow_mut()[..len])
     }
 }
 

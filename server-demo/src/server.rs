@@ -28,8 +28,8 @@ pub(crate) struct Shared {
     pub(crate) write_timeout: Option<Duration>,
     pub(crate) notice: fn(&str),
     pub(crate) shards: Vec<ShardId>,
-    /// In the order of `shards`.
-    pub(crate) counters: Vec<Counters>,
+    /// In the order of `shards`. Each shard has a reference of its own.
+    pub(crate) counters: Vec<Arc<Counters>>,
     /// The most connections at a time.
     open_max: usize,
     /// Connections now, over all shards. Written when one is accepted and when one ends, by the shard concerned; it
@@ -47,7 +47,7 @@ impl Shared {
             idle_timeout: config.idle_timeout,
             write_timeout: config.write_timeout,
             notice: config.notice,
-            counters: shards.iter().map(|_| Counters::default()).collect(),
+            counters: shards.iter().map(|_| Arc::default()).collect(),
             shards,
             open_max: config.max_connections.unwrap_or(usize::MAX),
             open: AtomicUsize::new(0),
@@ -184,7 +184,12 @@ impl Server {
     #[must_use]
     pub fn stats(&self) -> Stats {
         let mut stats = Stats {
-            shards: self.shared.counters.iter().map(Counters::read).collect(),
+            shards: self
+                .shared
+                .counters
+                .iter()
+                .map(|shard| shard.read())
+                .collect(),
         };
         for (shard, measured) in stats.shards.iter_mut().zip(self.handle.metrics().shards) {
             shard.polls = measured.polls;
@@ -209,7 +214,12 @@ impl Server {
         let _ = self.shared.drain.set(drain);
         let stuck = self.reactor.shutdown(drain).err();
         let mut stats = Stats {
-            shards: self.shared.counters.iter().map(Counters::read).collect(),
+            shards: self
+                .shared
+                .counters
+                .iter()
+                .map(|shard| shard.read())
+                .collect(),
         };
         for (shard, before) in stats.shards.iter_mut().zip(before.shards) {
             shard.polls = before.polls;

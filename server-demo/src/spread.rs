@@ -85,7 +85,7 @@ impl Spread {
 
 /// The shard with the fewest live connections, the first of several, and how many they are.
 fn least_loaded(shared: &Shared) -> (usize, u64) {
-    let loads = shared.counters.iter().map(Counters::live).enumerate();
+    let loads = shared.counters.iter().map(|shard| shard.live()).enumerate();
     loads
         .min_by_key(|(_, live)| *live)
         .expect("a server has at least one shard")

@@ -58,12 +58,19 @@ fn receive(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
 /// send(2), likewise.
 #[inline(always)]
 fn send(socket: impl AsFd, bytes: &[u8]) -> io::Result<usize> {
-    rustix::net::send(socket, bytes, SendFlags::NOSIGNAL).map_err(failed)
+    rustix::net::send(socket, bytes, SendFlags::NOSIGNAL).map_err(failed_slow)
 }
 
 /// Out of line, or the compiler makes the error before it looks whether there is one.
 #[cold]
 fn failed(error: rustix::io::Errno) -> io::Error {
+    error.into()
+}
+
+/// For what fails hardly ever: a textbook loop's every other read does.
+#[cold]
+#[inline(never)]
+fn failed_slow(error: rustix::io::Errno) -> io::Error {
     error.into()
 }
 
@@ -92,14 +99,20 @@ impl Surface for Helpers {
     fn echo(&mut self, watch: Watch<'_>) -> impl Future<Output = Halt> {
         poll_fn(move |cx| {
             loop {
-                let len = match self.poll_read(cx, watch.scratch()) {
-                    Poll::Ready(Ok(0)) => return Poll::Ready(Halt::FINISHED),
-                    Poll::Ready(Ok(len)) => len,
+                match self.0.poll_read_ready(cx) {
+                    Poll::Ready(Ok(())) => {}
                     Poll::Ready(Err(error)) => return Poll::Ready(Halt::failed(error)),
                     Poll::Pending => return watch.poll(cx),
-                };
-                let sent = watch.scratch().with(len, |bytes| self.0.try_write(bytes));
-                if let Some(halt) = watch.answered(sent, len) {
+                }
+                let halt = watch
+                    .scratch()
+                    .fill(|buffer| match self.0.try_read(buffer) {
+                        Ok(0) => Some(Halt::FINISHED),
+                        Ok(len) => watch.answered(self.0.try_write(&buffer[..len]), len),
+                        Err(error) if try_again(&error) => None,
+                        Err(error) => Some(Halt::failed(error)),
+                    });
+                if let Some(halt) = halt {
                     return Poll::Ready(halt);
                 }
             }

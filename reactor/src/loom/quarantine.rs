@@ -50,7 +50,7 @@ fn stale_event_vs_reuse() {
             let (table, kernel) = (Arc::clone(&table), Arc::clone(&kernel));
             thread::spawn(move || {
                 kernel.delete();
-                table.free(first.id());
+                table.free_id(first.id());
                 table.allocate(4, Ready::EMPTY).unwrap()
             })
         };
@@ -84,7 +84,7 @@ fn endless_stale_events_vs_reuse() {
         let user = {
             let table = Arc::clone(&table);
             thread::spawn(move || {
-                table.free(first.id());
+                table.free_id(first.id());
                 table.allocate(4, Ready::EMPTY).unwrap()
             })
         };
@@ -135,7 +135,7 @@ fn free_vs_release() {
         let freers = tokens.map(|token| {
             let table = Arc::clone(&table);
             thread::spawn(move || {
-                table.free(token.id());
+                table.free_id(token.id());
             })
         });
         let shard = {

@@ -17,6 +17,7 @@ use crate::shard::{Settings, Shard, current};
 use crate::sync::{Ordering, fence};
 use crate::task::JoinError;
 use crate::time::clock;
+use crate::token::Token;
 
 /// Runs a shard on the calling thread until it is told to stop; then drops every task that is left, here.
 pub(crate) fn run(shard: &Rc<Shard>, driver: &mut Driver) -> io::Result<()> {
@@ -92,6 +93,9 @@ impl Shard {
             // A registration that was moved here still lives in the table it was born in.
             let io = if owner == self.shared.id.index() {
                 &self.shared.io
+            } else if event.token == Token::NOTIFIER {
+                // It has ended the wait, which is all it is for.
+                continue;
             } else {
                 self.handle.io_at(owner)
             };
