@@ -8,19 +8,20 @@ cd "$(dirname "$0")/.."
 
 usage() {
 	cat <<'EOT'
-Usage: scripts/budgets.sh [--rounds N] [--no-build] [-h|--help]
-  --rounds N   rounds of bench.sh (default: 20, which take about ten minutes)
-  --no-build   use what is built already
+Usage: scripts/budgets.sh [--rounds N | --bench FILE] [--no-build] [-h|--help]
+  --rounds N    rounds of bench.sh (default: 20, which take about ten minutes)
+  --bench FILE  take ratios and memory from the bench.json of an earlier run of bench.sh
+  --no-build    use what is built already
 Exit code 3: a budget is missed.
 EOT
 }
 
-rounds=20 build=yes
+rounds=20 bench='' build=yes
 while (($# > 0)); do
 	case $1 in
-	--rounds)
+	--rounds | --bench)
 		(($# > 1)) || { echo "error: $1 needs a value" >&2 && exit 2; }
-		rounds=$2
+		printf -v "${1#--}" '%s' "$2"
 		shift 2
 		;;
 	--no-build) build=no && shift ;;
@@ -71,7 +72,10 @@ no_allocations=true
 	cargo test --quiet -p shard-reactor -p server-demo --test allocations
 ) >&2 || no_allocations=false
 
-scripts/bench.sh --no-build --scenarios base --rounds "$rounds" >&2
+if [[ -z $bench ]]; then
+	scripts/bench.sh --no-build --scenarios base --rounds "$rounds" >&2
+	bench=$(target_dir)/bench/bench.json
+fi
 
-"$BIN/budgets" --instr "$out/instr.json" --instr-idle "$out/instr-idle.json" --bench "$(target_dir)/bench/bench.json" \
+"$BIN/budgets" --instr "$out/instr.json" --instr-idle "$out/instr-idle.json" --bench "$bench" \
 	--register "$register" --churn-kib "${churn[0]},${churn[1]}" --no-allocations "$no_allocations"
