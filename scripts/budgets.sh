@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 usage() {
 	cat <<'EOT'
 Usage: scripts/budgets.sh [--rounds N | --bench FILE] [--no-build] [-h|--help]
-  --rounds N    rounds of bench.sh (default: 20, which take about ten minutes)
+  --rounds N    rounds of bench.sh (default: 20, which take about fifteen minutes)
   --bench FILE  take ratios and memory from the bench.json of an earlier run of bench.sh
   --no-build    use what is built already
 Exit code 3: a budget is missed.
@@ -73,7 +73,8 @@ no_allocations=true
 ) >&2 || no_allocations=false
 
 if [[ -z $bench ]]; then
-	scripts/bench.sh --no-build --scenarios base --rounds "$rounds" >&2
+	scripts/bench.sh --no-build --scenarios base,rate-80 --rounds "$rounds" --other-rounds "$rounds" \
+		--others bare-epoll,tokio-mt,tokio-ct,demo-helpers,tokio-asyncfd,demo-guards >&2
 	bench=$(target_dir)/bench/bench.json
 fi
 
