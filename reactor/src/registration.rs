@@ -4,12 +4,13 @@
 //! a compare-and-swap on the slot's word; only a wait that has to wait takes the slot's lock, and only changes of interest
 //! speak to the system. Tests are in `tests/registration.rs` and, over real descriptors, in `io/tests.rs`.
 
+mod wait;
+
 use std::fmt;
 use std::future::Future;
 use std::io;
 use std::mem;
 use std::os::fd::{AsRawFd, RawFd};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
@@ -22,6 +23,8 @@ use crate::readiness::{Doubt, Readiness, Side, Snapshot, WaiterId};
 use crate::table::SlotRef;
 use crate::token::Token;
 use crate::{Handle, Interest, Placement, Ready, ShardId};
+
+use wait::{Mask, ReadSide, Wait, WriteSide};
 
 /// A descriptor registered on a shard, for I/O types of your own.
 ///
@@ -525,99 +528,4 @@ impl fmt::Debug for Registration {
 
 fn is_kernels_eagain(error: &io::Error) -> bool {
     error.raw_os_error() == Some(rustix::io::Errno::AGAIN.raw_os_error())
-}
-
-/// What a wait waits for. A type for each direction, so that the most common waits store and load nothing for it.
-trait Mask: Copy + Unpin {
-    fn states(self) -> Ready;
-}
-
-#[derive(Clone, Copy)]
-struct ReadSide;
-
-#[derive(Clone, Copy)]
-struct WriteSide;
-
-impl Mask for ReadSide {
-    #[inline(always)]
-    fn states(self) -> Ready {
-        const { Side::mask(Side::READ) }
-    }
-}
-
-impl Mask for WriteSide {
-    #[inline(always)]
-    fn states(self) -> Ready {
-        const { Side::mask(Side::WRITE) }
-    }
-}
-
-impl Mask for Ready {
-    #[inline(always)]
-    fn states(self) -> Ready {
-        self
-    }
-}
-
-/// A wait for any of `mask`: one waiter in the slot's list, from the first poll that has to wait to the end.
-struct Wait<'a, M> {
-    registration: &'a Registration,
-    id: Option<WaiterId>,
-    mask: M,
-}
-
-impl<M: Mask> Future for Wait<'_, M> {
-    type Output = io::Result<ReadyEvent>;
-
-    #[inline]
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        ready!(budget::poll_budget(cx));
-        let this = &mut *self;
-        let (readiness, mask) = (this.registration.readiness(), this.mask.states());
-        let seen = match this.id {
-            None => {
-                let seen = readiness.load();
-                if seen.ends_wait(mask) {
-                    seen
-                } else {
-                    ready!(begin(readiness, this.mask, cx, &mut this.id))
-                }
-            }
-            Some(id) => {
-                let seen = ready!(readiness.poll_wait(id, cx.waker()));
-                this.id = None;
-                seen
-            }
-        };
-        budget::charge();
-        Poll::Ready(ReadyEvent::new(seen, mask))
-    }
-}
-
-/// What a wait does that has to wait: out of line, so that one that need not is a few instructions in its caller.
-///
-/// It returns in registers, and the id, which is needed where it waits, through `id`.
-#[inline(never)]
-fn begin<M: Mask>(
-    readiness: &Readiness,
-    mask: M,
-    cx: &Context<'_>,
-    id: &mut Option<WaiterId>,
-) -> Poll<Snapshot> {
-    match readiness.wait(mask.states(), cx.waker()) {
-        Ok(begun) => {
-            *id = Some(begun);
-            Poll::Pending
-        }
-        Err(seen) => Poll::Ready(seen),
-    }
-}
-
-impl<M> Drop for Wait<'_, M> {
-    #[inline]
-    fn drop(&mut self) {
-        if let Some(id) = self.id {
-            self.registration.give_up_slow(id);
-        }
-    }
 }

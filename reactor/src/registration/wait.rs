@@ -1,0 +1,109 @@
+//! The future under every asynchronous wait of a registration, and what it waits for.
+//!
+//! Owns its waiter in the slot's list: entered by the first poll that has to wait, given up by the drop. Called by
+//! `registration.rs` only. Tests are that file's.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use super::{ReadyEvent, Registration};
+use crate::Ready;
+use crate::budget;
+use crate::readiness::{Readiness, Side, Snapshot, WaiterId};
+
+/// What a wait waits for. A type for each direction, so that the most common waits store and load nothing for it.
+pub(super) trait Mask: Copy + Unpin {
+    fn states(self) -> Ready;
+}
+
+#[derive(Clone, Copy)]
+pub(super) struct ReadSide;
+
+#[derive(Clone, Copy)]
+pub(super) struct WriteSide;
+
+impl Mask for ReadSide {
+    #[inline(always)]
+    fn states(self) -> Ready {
+        const { Side::mask(Side::READ) }
+    }
+}
+
+impl Mask for WriteSide {
+    #[inline(always)]
+    fn states(self) -> Ready {
+        const { Side::mask(Side::WRITE) }
+    }
+}
+
+impl Mask for Ready {
+    #[inline(always)]
+    fn states(self) -> Ready {
+        self
+    }
+}
+
+/// A wait for any of `mask`: one waiter in the slot's list, from the first poll that has to wait to the end.
+pub(super) struct Wait<'a, M> {
+    pub(super) registration: &'a Registration,
+    pub(super) id: Option<WaiterId>,
+    pub(super) mask: M,
+}
+
+impl<M: Mask> Future for Wait<'_, M> {
+    type Output = io::Result<ReadyEvent>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        ready!(budget::poll_budget(cx));
+        let this = &mut *self;
+        let (readiness, mask) = (this.registration.readiness(), this.mask.states());
+        let seen = match this.id {
+            None => {
+                let seen = readiness.load();
+                if seen.ends_wait(mask) {
+                    seen
+                } else {
+                    ready!(begin(readiness, this.mask, cx, &mut this.id))
+                }
+            }
+            Some(id) => {
+                let seen = ready!(readiness.poll_wait(id, cx.waker()));
+                this.id = None;
+                seen
+            }
+        };
+        budget::charge();
+        Poll::Ready(ReadyEvent::new(seen, mask))
+    }
+}
+
+/// What a wait does that has to wait: out of line, so that one that need not is a few instructions in its caller.
+///
+/// It returns in registers, and the id, which is needed where it waits, through `id`.
+#[inline(never)]
+fn begin<M: Mask>(
+    readiness: &Readiness,
+    mask: M,
+    cx: &Context<'_>,
+    id: &mut Option<WaiterId>,
+) -> Poll<Snapshot> {
+    match readiness.wait(mask.states(), cx.waker()) {
+        Ok(begun) => {
+            *id = Some(begun);
+            Poll::Pending
+        }
+        Err(seen) => Poll::Ready(seen),
+    }
+}
+
+impl<M> Drop for Wait<'_, M> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(id) = self.id {
+            self.registration.give_up_slow(id);
+        }
+    }
+}
