@@ -24,6 +24,7 @@ run() {
 }
 
 run cargo fmt --all --check
+run cargo fmt --manifest-path fuzz/Cargo.toml --check
 run cargo clippy --workspace --all-targets --locked "$@" -- -D warnings
 export RUSTDOCFLAGS="${RUSTDOCFLAGS:-} -D warnings"
 run cargo doc --workspace --no-deps --locked "$@"

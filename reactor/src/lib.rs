@@ -56,6 +56,8 @@ mod driver;
 #[path = "driver_sim.rs"]
 mod driver;
 mod error;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod handle;
 mod hooks;
 mod interest;

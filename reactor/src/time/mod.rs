@@ -23,7 +23,7 @@ mod interval;
 mod remote;
 mod sleep;
 mod timeout;
-mod wheel;
+pub(crate) mod wheel;
 
 use std::task::Waker;
 use std::time::{Duration, Instant};

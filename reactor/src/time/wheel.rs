@@ -3,7 +3,7 @@
 //! A plain data structure. It has no clock (times are milliseconds since the shard's epoch, and `advance` says how late it
 //! is), starts no thread and never runs a waker's code: wakers come in by value and leave by value, so that the shard can
 //! wake, clone and drop them outside every borrow. The shard's turn calls `advance` and `next_expiry_ms`; `Sleep` calls the
-//! rest. Tests are in `tests.rs`, against a model.
+//! rest. Tests are in `tests.rs`, against the model in `model.rs`.
 //!
 //! # Shape
 //!
@@ -20,6 +20,8 @@
 
 use std::task::Waker;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod model;
 #[cfg(test)]
 mod tests;
 
@@ -141,7 +143,7 @@ impl Wheel {
     }
 
     /// Whether the timer has neither fired nor been removed.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn is_armed(&self, key: TimerKey) -> bool {
         self.waker(key).is_some()
     }

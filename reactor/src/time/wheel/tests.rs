@@ -1,42 +1,9 @@
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
-use std::task::{Wake, Waker};
+use std::task::Waker;
 
 use proptest::prelude::*;
 
+use super::model::{Bell, Step, play};
 use super::{Entry, LEVELS, REACH_MS, TimerKey, Wheel, level_shift};
-
-/// Collects the names of the timers that were woken.
-#[derive(Clone, Debug, Default)]
-struct Bell(Arc<Mutex<Vec<u64>>>);
-
-struct Rope(Bell, u64);
-
-impl Wake for Rope {
-    fn wake(self: Arc<Self>) {
-        self.0
-            .0
-            .lock()
-            .expect("no test panics with the lock")
-            .push(self.1);
-    }
-}
-
-impl Bell {
-    fn waker(&self, name: u64) -> Waker {
-        Waker::from(Arc::new(Rope(self.clone(), name)))
-    }
-
-    /// The names that one advance woke, sorted.
-    fn advance(&self, wheel: &mut Wheel, now_ms: u64) -> Vec<u64> {
-        let mut expired = Vec::new();
-        wheel.advance(now_ms, &mut expired);
-        expired.into_iter().for_each(Waker::wake);
-        let mut woken = std::mem::take(&mut *self.0.lock().expect("no test panics with the lock"));
-        woken.sort_unstable();
-        woken
-    }
-}
 
 fn insert(wheel: &mut Wheel, bell: &Bell, deadline_ms: u64) -> TimerKey {
     wheel.insert(deadline_ms, bell.waker(deadline_ms))
@@ -307,16 +274,6 @@ fn the_clock_may_come_to_its_end() {
     assert_eq!(bell.advance(&mut wheel, u64::MAX), [u64::MAX]);
 }
 
-#[derive(Clone, Debug)]
-enum Step {
-    Insert(u64),
-    Reset(prop::sample::Index, i64),
-    Remove(prop::sample::Index),
-    Advance(u64),
-    /// To `next_expiry_ms`, as an idle shard does.
-    Sleep,
-}
-
 /// Spans of every magnitude, so that all levels and the clamp are met.
 fn span() -> impl Strategy<Value = u64> {
     (0_u32..42, any::<u64>()).prop_map(|(bits, noise)| noise & ((1 << bits) - 1))
@@ -330,46 +287,14 @@ fn origin() -> impl Strategy<Value = u64> {
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => span().prop_map(Step::Insert),
-        3 => (any::<prop::sample::Index>(), span(), any::<bool>()).prop_map(|(which, by, later)| {
+        3 => (any::<usize>(), span(), any::<bool>()).prop_map(|(which, by, later)| {
             let by = i64::try_from(by).expect("below 2^42");
             Step::Reset(which, if later { by } else { -by })
         }),
-        1 => any::<prop::sample::Index>().prop_map(Step::Remove),
+        1 => any::<usize>().prop_map(Step::Remove),
         2 => span().prop_map(Step::Advance),
         2 => Just(Step::Sleep),
     ]
-}
-
-/// What the wheel must agree with: names and deadlines, nothing else.
-#[derive(Default)]
-struct Model {
-    now: u64,
-    armed: BTreeMap<u64, (u64, TimerKey)>,
-    stale: Vec<TimerKey>,
-}
-
-impl Model {
-    fn pick(&self, index: prop::sample::Index) -> Option<(u64, TimerKey)> {
-        let names: Vec<_> = self.armed.keys().collect();
-        let name = *(!names.is_empty()).then(|| index.get(&names))?;
-        Some((*name, self.armed[name].1))
-    }
-
-    fn expire(&mut self, now: u64) -> Vec<u64> {
-        self.now = now;
-        let due: Vec<u64> = self
-            .armed
-            .iter()
-            .filter(|(_, (deadline, _))| *deadline <= now)
-            .map(|(name, _)| *name)
-            .collect();
-        self.stale.extend(
-            due.iter()
-                .filter_map(|name| self.armed.remove(name))
-                .map(|(_, key)| key),
-        );
-        due
-    }
 }
 
 proptest! {
@@ -377,49 +302,6 @@ proptest! {
 
     #[test]
     fn agrees_with_a_map(origin in origin(), steps in prop::collection::vec(step(), 1..200)) {
-        let (mut wheel, bell, mut model) = (Wheel::new(), Bell::default(), Model::default());
-        model.now = origin;
-        bell.advance(&mut wheel, origin);
-        for (name, step) in (0..).zip(steps) {
-            match step {
-                Step::Insert(after) => {
-                    let deadline = model.now.saturating_add(after);
-                    model.armed.insert(name, (deadline, wheel.insert(deadline, bell.waker(name))));
-                }
-                Step::Reset(which, by) => if let Some((name, key)) = model.pick(which) {
-                    let deadline = model.armed[&name].0.saturating_add_signed(by);
-                    prop_assert!(wheel.reset(key, deadline));
-                    model.armed.insert(name, (deadline, key));
-                },
-                Step::Remove(which) => if let Some((name, key)) = model.pick(which) {
-                    prop_assert!(wheel.remove(key).is_some());
-                    model.armed.remove(&name);
-                    model.stale.push(key);
-                },
-                Step::Advance(by) => {
-                    let now = model.now.saturating_add(by);
-                    prop_assert_eq!(bell.advance(&mut wheel, now), model.expire(now));
-                }
-                Step::Sleep => if let Some(next) = wheel.next_expiry_ms() {
-                    let now = next.max(model.now);
-                    prop_assert_eq!(bell.advance(&mut wheel, now), model.expire(now));
-                },
-            }
-            prop_assert_eq!(wheel.len(), model.armed.len());
-            prop_assert!(model.armed.values().all(|(_, key)| wheel.is_armed(*key)));
-            prop_assert!(!model.stale.iter().any(|key| wheel.is_armed(*key)));
-            let earliest = model.armed.values().map(|(deadline, _)| *deadline).min();
-            match (wheel.next_expiry_ms(), earliest) {
-                (None, None) => {}
-                (Some(next), Some(deadline)) => prop_assert!(next <= deadline.max(model.now), "{next} is after {deadline}"),
-                other => prop_assert!(false, "{other:?}"),
-            }
-        }
-        // Sleeping to the end ends, and misses nothing.
-        while let Some(next) = wheel.next_expiry_ms() {
-            let now = next.max(model.now);
-            prop_assert_eq!(bell.advance(&mut wheel, now), model.expire(now));
-        }
-        prop_assert!(model.armed.is_empty());
+        play(origin, steps);
     }
 }

@@ -1,0 +1,75 @@
+//! Internals that are no part of the library, for the fuzz targets in `fuzz/`.
+//!
+//! There only with `--cfg fuzzing`, which fuzzers set and nobody else. Each function takes a fuzzer's bytes for a program, and
+//! plays it on one structure beside its model, which the structure's property test uses too. It panics where they disagree.
+//! Bytes that end in the middle of a step end the program before it, so every input is one. With `FUZZ_STEPS` in the
+//! environment the program is printed first, since the bytes of a crash say little by themselves.
+
+use std::fmt;
+
+use crate::time::wheel::model as wheel;
+
+/// A fuzzer's bytes.
+struct Bytes<'a>(&'a [u8]);
+
+impl Bytes<'_> {
+    fn take(&mut self) -> Option<u8> {
+        let (first, rest) = self.0.split_first()?;
+        self.0 = rest;
+        Some(*first)
+    }
+
+    /// One of few.
+    fn index(&mut self) -> Option<usize> {
+        self.take().map(usize::from)
+    }
+
+    /// A number of up to `bits_max` bits, of any magnitude: first how many, then as many bytes as they take.
+    fn span(&mut self, bits_max: u32) -> Option<u64> {
+        let bits = u32::from(self.take()?) % (bits_max + 1);
+        let mut span = 0;
+        for _ in 0..bits.div_ceil(8) {
+            span = span << 8 | u64::from(self.take()?);
+        }
+        Some(span & ((1 << bits) - 1))
+    }
+
+    /// The steps of the whole program.
+    fn steps<S: fmt::Debug>(mut self, mut step: impl FnMut(&mut Self) -> Option<S>) -> Vec<S> {
+        let steps: Vec<S> = std::iter::from_fn(|| step(&mut self)).collect();
+        if std::env::var_os("FUZZ_STEPS").is_some() {
+            eprintln!("{steps:#?}");
+        }
+        steps
+    }
+}
+
+/// Spans of this many bits meet every level of the wheel and what is out of its reach.
+const SPAN_BITS: u32 = 41;
+
+/// The timer wheel beside a map, from any time on, also near the end of time.
+pub fn timer_wheel(bytes: &[u8]) {
+    let mut bytes = Bytes(bytes);
+    let (Some(at_end), Some(span)) = (bytes.take(), bytes.span(SPAN_BITS)) else {
+        return;
+    };
+    let origin = if at_end & 1 == 1 {
+        u64::MAX - span
+    } else {
+        span
+    };
+    let steps = bytes.steps(|bytes| {
+        Some(match bytes.take()? % 8 {
+            0..=2 => wheel::Step::Insert(bytes.span(SPAN_BITS)?),
+            kind @ 3..=4 => {
+                let which = bytes.index()?;
+                let by = i64::try_from(bytes.span(SPAN_BITS)?).expect("few bits");
+                wheel::Step::Reset(which, if kind == 3 { by } else { -by })
+            }
+            5 => wheel::Step::Remove(bytes.index()?),
+            6 => wheel::Step::Advance(bytes.span(SPAN_BITS)?),
+            _ => wheel::Step::Sleep,
+        })
+    });
+    wheel::play(origin, steps);
+}
