@@ -7,6 +7,8 @@
 
 use std::fmt;
 
+use crate::Ready;
+use crate::readiness::model as readiness;
 use crate::time::wheel::model as wheel;
 
 /// A fuzzer's bytes.
@@ -22,6 +24,10 @@ impl Bytes<'_> {
     /// One of few.
     fn index(&mut self) -> Option<usize> {
         self.take().map(usize::from)
+    }
+
+    fn states(&mut self) -> Option<Ready> {
+        Some(Ready::from_bits(self.take()? & Ready::ALL.bits()))
     }
 
     /// A number of up to `bits_max` bits, of any magnitude: first how many, then as many bytes as they take.
@@ -72,4 +78,27 @@ pub fn timer_wheel(bytes: &[u8]) {
         })
     });
     wheel::play(origin, steps);
+}
+
+/// The readiness word and its waiters beside a model of both, also where ticks wrap.
+pub fn readiness(bytes: &[u8]) {
+    let steps = Bytes(bytes).steps(|bytes| {
+        Some(match bytes.take()? % 16 {
+            0 | 1 => readiness::Step::Look,
+            2..=4 => readiness::Step::Publish(bytes.states()?),
+            kind @ 5..=6 => readiness::Step::Clear(bytes.index()?, kind == 5),
+            7 => readiness::Step::ForgetClosed,
+            8 => readiness::Step::Close,
+            9..=11 => {
+                let mask = bytes.states()?;
+                let mask = if mask.is_empty() { Ready::ALL } else { mask };
+                readiness::Step::Wait(mask, bytes.index()?)
+            }
+            12 => readiness::Step::PollWait(bytes.index()?, bytes.index()?),
+            13 => readiness::Step::EndWait(bytes.index()?),
+            14 => readiness::Step::PollSide(bytes.index()?, bytes.index()?),
+            _ => readiness::Step::Renew(bytes.states()?, [bytes.take()? % 8, 0, 1]),
+        })
+    });
+    readiness::play(steps);
 }

@@ -121,3 +121,10 @@ impl ReadinessCell {
         }
     }
 }
+
+#[cfg(all(any(test, fuzzing), not(reactor_loom)))]
+impl ReadinessCell {
+    pub(super) fn set(&self, word: Snapshot) {
+        self.word.store(word.to_bits(), Ordering::Relaxed);
+    }
+}

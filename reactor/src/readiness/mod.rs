@@ -2,6 +2,8 @@
 
 pub(crate) mod cell;
 pub(crate) mod list;
+#[cfg(all(any(test, fuzzing), not(reactor_loom)))]
+pub(crate) mod model;
 mod place;
 pub(crate) mod snapshot;
 #[cfg(all(test, not(reactor_loom)))]
@@ -135,5 +137,13 @@ impl Readiness {
     #[inline(never)]
     pub(crate) fn poll_side<const SIDE: usize>(&self, waker: &Waker) -> Poll<Snapshot> {
         self.waiters.poll_side::<SIDE>(&self.cell, waker)
+    }
+}
+
+#[cfg(all(any(test, fuzzing), not(reactor_loom)))]
+impl Readiness {
+    /// As [`Readiness::reset`], with these ticks: where they wrap is too far to go there.
+    fn reset_to(&self, initial: Ready, ticks: [u64; 3]) {
+        self.cell.set(Snapshot::new(initial).with_ticks(ticks));
     }
 }

@@ -176,9 +176,10 @@ impl fmt::Debug for Snapshot {
 }
 
 /// What the tests need to see of a word that the code never takes out of it.
-#[cfg(all(test, not(reactor_loom)))]
+#[cfg(all(any(test, fuzzing), not(reactor_loom)))]
 impl Snapshot {
     /// The read, write and error tick.
+    #[cfg(test)]
     pub(crate) fn ticks(self) -> [u64; 3] {
         [READ, WRITE, ERROR].map(|lane| (self.0 & lane.tick) / lane.one)
     }

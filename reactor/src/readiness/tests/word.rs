@@ -1,10 +1,11 @@
-//! The bit layout, exhaustively over the states and by property over the ticks; the cell against a model.
+//! The bit layout, exhaustively over the states and by property over the ticks.
 
 use proptest::prelude::*;
 
 use crate::Ready;
+use crate::readiness::Snapshot;
+use crate::readiness::model::lanes;
 use crate::readiness::snapshot::TICK_BITS;
-use crate::readiness::{ReadinessCell, Snapshot};
 
 const TICKS: u64 = 1 << TICK_BITS;
 
@@ -14,15 +15,6 @@ fn sets() -> impl Iterator<Item = Ready> {
 
 fn states() -> impl Strategy<Value = Ready> {
     (0..=Ready::ALL.bits()).prop_map(Ready::from_bits)
-}
-
-/// The states of each direction, in the order of the ticks.
-fn lanes() -> [Ready; 3] {
-    [
-        Ready::READABLE | Ready::READ_CLOSED | Ready::PRIORITY_BIT,
-        Ready::WRITABLE | Ready::WRITE_CLOSED,
-        Ready::ERROR,
-    ]
 }
 
 #[test]
@@ -106,33 +98,6 @@ fn a_wait_ends_on_its_states_or_on_shutdown() {
     }
 }
 
-#[derive(Debug, Clone)]
-enum Op {
-    Look,
-    Publish(Ready),
-    Clear(usize, Ready),
-    ForgetClosed,
-    Close,
-}
-
-fn ops() -> impl Strategy<Value = Op> {
-    prop_oneof![
-        4 => Just(Op::Look),
-        4 => states().prop_map(Op::Publish),
-        4 => (any::<usize>(), states()).prop_map(|(look, of)| Op::Clear(look, of)),
-        1 => Just(Op::ForgetClosed),
-        1 => Just(Op::Close),
-    ]
-}
-
-/// What the cell promises, with ticks that never wrap.
-#[derive(Debug, Clone, Copy)]
-struct Model {
-    ready: Ready,
-    events: [u64; 3],
-    closed: bool,
-}
-
 proptest! {
     #[test]
     fn ticks_stay_apart(ticks in prop::array::uniform3(0..TICKS), held in states(), event in states()) {
@@ -143,46 +108,5 @@ proptest! {
             prop_assert_eq!(after, (before + u64::from(lane.intersects(event))) % TICKS);
         }
         prop_assert_eq!(Snapshot::from_bits(word.to_bits()), word);
-    }
-
-    #[test]
-    fn the_cell_agrees_with_a_model(initial in states(), ops in prop::collection::vec(ops(), 0..60)) {
-        let cell = ReadinessCell::new();
-        cell.reset(initial);
-        let mut model = Model { ready: initial, events: [0; 3], closed: false };
-        let mut looks = vec![(cell.load(), model)];
-        for op in ops {
-            match op {
-                Op::Look => looks.push((cell.load(), model)),
-                Op::Publish(event) => {
-                    model.ready |= event;
-                    for (events, lane) in model.events.iter_mut().zip(lanes()) {
-                        *events += u64::from(lane.intersects(event));
-                    }
-                    cell.publish(event);
-                    prop_assert_eq!(cell.load().ready(), model.ready);
-                }
-                Op::Clear(look, of) => {
-                    let (seen, then) = looks[look % looks.len()];
-                    for (index, lane) in lanes().into_iter().enumerate() {
-                        if model.events[index] == then.events[index] {
-                            model.ready = model.ready - (lane & of);
-                        }
-                    }
-                    let (_, after) = cell.clear_if_fresh(seen, of);
-                    prop_assert_eq!(after.ready(), model.ready);
-                }
-                Op::ForgetClosed => {
-                    model.ready = model.ready - Ready::CLOSED;
-                    cell.forget_closed();
-                }
-                Op::Close => {
-                    model.closed = true;
-                    cell.close();
-                }
-            }
-            prop_assert_eq!(cell.load().ready(), model.ready);
-            prop_assert_eq!(cell.load().is_shutdown(), model.closed);
-        }
     }
 }
