@@ -14,7 +14,9 @@ use std::fmt;
 use std::io;
 use std::os::fd::RawFd;
 use std::ptr::NonNull;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+
+use once_cell::race::OnceBox;
 
 use crate::Ready;
 use crate::error::{shutdown_error, table_full_error};
@@ -111,8 +113,9 @@ pub(crate) struct Quarantined(pub(crate) u32);
 
 pub(crate) struct SlotTable {
     index: usize,
-    /// A page is made when its first slot is, and lives as long as the table.
-    pages: Box<[OnceLock<Box<Page>>; PAGES_MAX]>,
+    /// A page is made when its first slot is, and lives as long as the table. Every event reads its entry, which std's
+    /// `OnceLock` would do in two loads.
+    pages: Box<[OnceBox<Page>; PAGES_MAX]>,
     free: Mutex<Free>,
     quarantine: Mutex<Chain>,
     /// The quarantine's length, for the shard to see every turn that it is zero without taking the lock. Written under
@@ -124,7 +127,7 @@ impl SlotTable {
     pub(crate) fn new(index: usize) -> Self {
         Self {
             index,
-            pages: boxed_array(OnceLock::new),
+            pages: boxed_array(OnceBox::new),
             free: Mutex::new(Free {
                 chain: Chain::EMPTY,
                 high_water: 0,
@@ -283,7 +286,7 @@ impl SlotTable {
         &page[index as usize % PAGE_SLOTS]
     }
 
-    fn page(&self, index: u32) -> &OnceLock<Box<Page>> {
+    fn page(&self, index: u32) -> &OnceBox<Page> {
         &self.pages[index as usize / PAGE_SLOTS]
     }
 }
