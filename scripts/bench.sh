@@ -6,7 +6,7 @@
 # one generator thread on another; every round runs every contender once, each in a fresh process,
 # so that what the machine does meanwhile meets all of them (A B C … A B C …). Ratios are those of
 # 'loadgen compare': pseudomedians over the paired rounds, with a 95% interval of signed ranks.
-# The scenario 'base' has all contenders; the others vary one factor of it, with fewer.
+# The scenario 'base' has all contenders; the others vary one factor of it, but for 'rate-80' with fewer.
 # Noise looks like this: other work on the machine, most of all on the two CPUs. It widens the
 # intervals, and one wider than ±5% is called inconclusive: run more rounds on a quieter machine.
 # CPU per echo holds even where the generator was the bottleneck; echoes per second then do not.
@@ -18,9 +18,9 @@ usage() {
 Usage: scripts/bench.sh [options] [-- LOADGEN OPTIONS...]
   --quick            the scenario 'base' alone, in few short rounds: ends within two minutes once built
   --scenarios LIST   which scenarios, comma separated, 'base' first (default: all of them, under 60 minutes)
-  --only LIST        contenders of 'base', comma separated (default: all)
+  --only LIST        contenders of 'base' and 'rate-80', comma separated (default: all)
   --others LIST      contenders of the other scenarios (default: bare-epoll,tokio-mt,tokio-ct,demo-helpers)
-  --rounds N         rounds of each contender in 'base' (default: 20)
+  --rounds N         rounds of each contender in 'base' and 'rate-80', which budgets.sh looks at (default: 20)
   --other-rounds N   ... and in the others (default: 8)
   --duration D       measured time of a round (default: 2s)
   --warmup D         start of a round that is thrown away (default: 500ms)
@@ -42,7 +42,7 @@ Scenarios:
   active-1900   19,000 connections, 10% active
   rate-30       open loop at 30% of what the slowest contender of 'base' did
   rate-60       ... at 60%
-  rate-80       ... at 80%
+  rate-80       ... at 80%, with the contenders of 'base'
   churn         connect, one echo, close: an echo is a connection there
   threads-2     two server threads on both CPUs, which the generator shares
 What follows -- goes to every loadgen run, for instance -- --pipeline 8.
@@ -104,6 +104,7 @@ source scripts/contenders.bash
 select_contenders "$others"
 other_contenders=("${SELECTED[@]}")
 select_contenders "$only"
+base_contenders=("${SELECTED[@]}")
 need taskset util-linux
 
 # pick_cpus: the first two CPUs of this process's mask, where they were not named.
@@ -191,11 +192,16 @@ titles=()
 for scenario in "${chosen[@]}"; do
 	mkdir -p "$out/$scenario"
 	SERVER_THREADS=1 SERVER_CPUS=$server_cpu GENERATOR=(taskset -c "$load_cpu")
-	options=(-c "$connections") count=$other_rounds
-	[[ $scenario == base ]] || SELECTED=("${other_contenders[@]}")
+	options=(-c "$connections")
+	# budgets.sh takes the ratios of these two.
+	if [[ $scenario == base || $scenario == rate-80 ]]; then
+		count=$rounds SELECTED=("${base_contenders[@]}")
+	else
+		count=$other_rounds SELECTED=("${other_contenders[@]}")
+	fi
 	case $scenario in
 	base)
-		title="$connections connections, 64 bytes, closed loop, one server thread" count=$rounds
+		title="$connections connections, 64 bytes, closed loop, one server thread"
 		[[ $memory == none ]] || measure_memory
 		;;
 	size-1k) title='Messages of 1 KiB' options+=(--size 1k) ;;

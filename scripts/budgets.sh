@@ -73,8 +73,7 @@ no_allocations=true
 ) >&2 || no_allocations=false
 
 if [[ -z $bench ]]; then
-	scripts/bench.sh --no-build --scenarios base,rate-80 --rounds "$rounds" --other-rounds "$rounds" \
-		--others bare-epoll,tokio-mt,tokio-ct,demo-helpers,tokio-asyncfd,demo-guards >&2
+	scripts/bench.sh --no-build --scenarios base,rate-80 --rounds "$rounds" >&2
 	bench=$(target_dir)/bench/bench.json
 fi
 
