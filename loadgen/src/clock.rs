@@ -5,13 +5,18 @@
 
 use std::time::{Duration, Instant};
 
+use rustix::time::{ClockId, clock_gettime};
+
 /// Nanoseconds on the run's clock.
 pub type Nanos = u64;
 
 /// A monotonic clock that starts at 1 when it is created; 0 is left to mean "never".
 #[derive(Debug, Clone, Copy)]
 pub struct Clock {
+    /// The moment before the first, for those who want an [`Instant`].
     base: Instant,
+    /// The same moment as the system counts it.
+    base_ns: Nanos,
 }
 
 impl Clock {
@@ -20,6 +25,7 @@ impl Clock {
     pub fn start() -> Self {
         Self {
             base: Instant::now(),
+            base_ns: monotonic(),
         }
     }
 
@@ -27,7 +33,7 @@ impl Clock {
     #[must_use]
     #[inline]
     pub fn now(&self) -> Nanos {
-        nanos(self.base.elapsed()).saturating_add(1)
+        monotonic().saturating_sub(self.base_ns) + 1
     }
 
     /// The instant that stands for `at`.
@@ -35,6 +41,14 @@ impl Clock {
     pub fn instant(&self, at: Nanos) -> Instant {
         self.base + Duration::from_nanos(at.saturating_sub(1))
     }
+}
+
+/// The system's monotonic clock. By way of [`Instant`] and [`Duration`] it is three times as many instructions, and every
+/// answer reads it.
+#[inline]
+fn monotonic() -> Nanos {
+    let at = clock_gettime(ClockId::Monotonic);
+    at.tv_sec.cast_unsigned() * 1_000_000_000 + at.tv_nsec.cast_unsigned()
 }
 
 /// A duration in nanoseconds; what does not fit (584 years) is cut to the largest value.

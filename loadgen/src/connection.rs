@@ -96,7 +96,11 @@ impl<P: Protocol> Conversation<P> {
                 Order::GiveUp | Order::Abort => return Ok(End::Over),
             }
             let woken = if self.exchange.has_output() {
-                write_or_read(&transport, &shard, &link, &self.exchange).await
+                // A socket that takes what it is given is the rule: try before waiting.
+                match transport.try_write(&shard.outgoing, |buffer| self.exchange.fill(buffer)) {
+                    Some(wrote) => wrote.map(Woken::Wrote),
+                    None => write_or_read(&transport, &shard, &link, &self.exchange).await,
+                }
             } else {
                 match link
                     .news
@@ -213,7 +217,7 @@ impl<P: Protocol> Conversation<P> {
     }
 
     /// Takes the bytes that were just read into the shard's buffer.
-    #[inline]
+    #[inline(always)]
     fn receive(&mut self, bytes: usize, now: Nanos) -> Result<(), Failure> {
         let (shard, link) = (&*self.shard, &*self.link);
         let mut answers = 0;

@@ -14,6 +14,8 @@ use crate::sizes::Sizes;
 const PER_REQUEST: u64 = 0x9e37_79b9_7f4a_7c15;
 /// Odd, and unrelated to the other, so that a shift along the stream is no shift along the requests.
 const PER_WORD: u64 = 0xd1b5_4a32_d192_ed03;
+/// Words taken in one go: a loop of known length is no loop to the compiler, which costs a request of 64 bytes half as much.
+const BLOCK_WORDS: usize = 8;
 
 /// The payloads of one connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,6 +71,13 @@ impl Payload {
         let start = at + head.len();
         let (words, tail) = rest.as_chunks_mut::<8>();
         let mut word = self.word(request, start as u64 / 8);
+        let (blocks, words) = words.as_chunks_mut::<BLOCK_WORDS>();
+        for block in blocks {
+            for chunk in block {
+                *chunk = word.to_le_bytes();
+                word = word.wrapping_add(PER_WORD);
+            }
+        }
         for chunk in words {
             *chunk = word.to_le_bytes();
             word = word.wrapping_add(PER_WORD);
@@ -81,7 +90,7 @@ impl Payload {
     ///
     /// # Errors
     /// That position.
-    #[inline]
+    #[inline(always)]
     pub fn verify(&self, request: u64, at: usize, bytes: &[u8]) -> Result<(), usize> {
         debug_assert!(at + bytes.len() <= self.size(request));
         let (head, rest) = bytes.split_at(head_len(at, bytes.len()));
@@ -92,6 +101,13 @@ impl Payload {
         let start = at + head.len();
         let (words, tail) = rest.as_chunks::<8>();
         let mut word = self.word(request, start as u64 / 8);
+        let (blocks, words) = words.as_chunks::<BLOCK_WORDS>();
+        for block in blocks {
+            for chunk in block {
+                wrong |= u64::from_le_bytes(*chunk) ^ word;
+                word = word.wrapping_add(PER_WORD);
+            }
+        }
         for chunk in words {
             wrong |= u64::from_le_bytes(*chunk) ^ word;
             word = word.wrapping_add(PER_WORD);

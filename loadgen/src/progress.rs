@@ -93,7 +93,7 @@ impl Progress {
     /// Shows how the load goes.
     pub(crate) fn run(&mut self, now: Nanos, shards: &[Live], extent: Extent) {
         let answers: u64 = shards.iter().map(|shard| shard.answers).sum();
-        if now < self.next {
+        if matches!(self.sink, Sink::Nothing) || now < self.next {
             return;
         }
         let live: u64 = shards.iter().map(|shard| u64::from(shard.live)).sum();

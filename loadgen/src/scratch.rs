@@ -18,7 +18,7 @@ impl Scratch {
     }
 
     /// Lends the buffer for one call; what it leaves in there stays until the next one.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn lend<R>(&self, call: impl FnOnce(&mut [u8]) -> R) -> R {
         call(&mut self.0.borrow_mut())
     }

@@ -198,7 +198,7 @@ impl Shard {
     }
 
     /// Plans the requests this connection should send now.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn plan_requests<P: Protocol>(
         &self,
         link: &Link,

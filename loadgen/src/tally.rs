@@ -109,7 +109,7 @@ impl Tally {
     }
 
     /// Counts a whole, right answer.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn answer(&mut self, stamp: Stamp, now: Nanos) {
         self.slices.advance(now);
         self.answers += 1;
@@ -153,7 +153,7 @@ impl Tally {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn time(&mut self, stamp: Stamp, now: Nanos) {
         let raw = now.saturating_sub(stamp.sent);
         self.raw.record(raw);

@@ -25,6 +25,17 @@ pub(crate) trait Transport: Sized + 'static {
     /// Waits until bytes can be read and reads them to the front of `scratch`; 0 is the end of what the peer sends.
     fn read(&self, scratch: &Scratch) -> impl Future<Output = io::Result<usize>>;
 
+    /// Writes without waiting, as [`write`](Self::write) does; nothing where the socket takes no bytes now, or where the
+    /// surface has no such call.
+    #[inline]
+    fn try_write(
+        &self,
+        _scratch: &Scratch,
+        _fill: impl Fn(&mut [u8]) -> usize,
+    ) -> Option<io::Result<usize>> {
+        None
+    }
+
     /// Waits until bytes can be written, has them produced by `fill` at the front of `scratch`, and writes some.
     ///
     /// `fill` may be called several times and gives the same bytes each time; it returns how many, more than zero.
@@ -132,6 +143,18 @@ impl<S: Stream> Transport for Helpers<S> {
         })
     }
 
+    #[inline]
+    fn try_write(
+        &self,
+        scratch: &Scratch,
+        fill: impl Fn(&mut [u8]) -> usize,
+    ) -> Option<io::Result<usize>> {
+        match produce(scratch, fill, |bytes| self.0.try_write(bytes)) {
+            Err(error) if again(&error) => None,
+            result => Some(result),
+        }
+    }
+
     fn write(
         &self,
         scratch: &Scratch,
@@ -139,13 +162,10 @@ impl<S: Stream> Transport for Helpers<S> {
     ) -> impl Future<Output = io::Result<usize>> {
         poll_fn(move |cx| {
             loop {
-                // A socket that takes what it is given is the rule: try before waiting.
-                match produce(scratch, &fill, |bytes| self.0.try_write(bytes)) {
-                    Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                    result => return Poll::Ready(result),
-                }
                 ready!(self.0.poll_write_ready(cx))?;
+                if let Some(result) = self.try_write(scratch, &fill) {
+                    return Poll::Ready(result);
+                }
             }
         })
     }

@@ -35,6 +35,7 @@ pub fn percentiles(
         name: (*name).to_owned(),
         points: recorder
             .quantile_steps(8)
+            .into_iter()
             .map(|(ns, quantile, _)| (quantile, Some(ns as f64)))
             .collect(),
         reference: false,
