@@ -47,6 +47,8 @@ pub(crate) struct ShardCounters {
     pub(crate) spins: Counter,
     pub(crate) events: Counter,
     pub(crate) stale_events: Counter,
+    pub(crate) empty_batches: Counter,
+    pub(crate) full_batches: Counter,
     pub(crate) polls: Counter,
     pub(crate) tasks_completed: Counter,
     /// The id of the task that is polled now, or 0.
@@ -118,6 +120,11 @@ pub struct ShardMetrics {
     pub events: u64,
     /// Events dropped because their registration was gone.
     pub stale_events: u64,
+    /// Looks at the OS that brought nothing: nobody has news while tasks run, or a timer ended a sleep.
+    pub empty_batches: u64,
+    /// Looks at the OS that brought as many events as one may ([`Builder::events_per_poll`](crate::Builder::events_per_poll)). Where
+    /// these are many, the shard has more to do than it can, or the batches are too small.
+    pub full_batches: u64,
     /// Polls of tasks.
     pub polls: u64,
     /// The most turns that a task of this shard ever waited from its wake to its poll; 0 if each was polled in the turn that woke

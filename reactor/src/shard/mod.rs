@@ -202,6 +202,8 @@ impl ShardShared {
             spins: self.counters.spins.get(),
             events: self.counters.events.get(),
             stale_events: self.counters.stale_events.get(),
+            empty_batches: self.counters.empty_batches.get(),
+            full_batches: self.counters.full_batches.get(),
             polls: self.counters.polls.get(),
             queued_turns_max: self.counters.queued_turns_max.get(),
             tasks_completed: self.counters.tasks_completed.get(),

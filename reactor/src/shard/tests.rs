@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::blocking::{BlockingPool, PoolSettings};
-use crate::driver::Driver;
+use crate::driver::{Driver, OsEvent};
 use crate::handle::Handle;
 use crate::hooks::Hooks;
 use crate::io::ShardIo;
@@ -18,7 +18,8 @@ use crate::shard::{Settings, Shard, ShardId, ShardRef, ShardShared, current};
 use crate::shutdown::Lifecycle;
 use crate::task::{SpawnSite, spawn_here};
 use crate::time::{Clock, sleep_until};
-use crate::{budget, spawn_local, yield_now};
+use crate::token::{SlotId, Token};
+use crate::{Ready, budget, spawn_local, yield_now};
 
 const SETTINGS: Settings = Settings {
     events_per_poll: 16,
@@ -114,6 +115,32 @@ fn a_turn_polls_no_more_than_the_event_interval() {
             turn(shard, epoch);
             assert_eq!(polls(shard), expected);
         }
+    });
+}
+
+#[test]
+fn batches_without_an_event_and_full_ones_are_counted() {
+    on_a_shard(|shard, epoch| {
+        let stale = Token::new(SlotId::new(0, 0), 7);
+        let event = |token| OsEvent {
+            token,
+            ready: Ready::READABLE,
+        };
+        let batches = || {
+            let counters = &shard.shared.counters;
+            (counters.empty_batches.get(), counters.full_batches.get())
+        };
+        // Whatever an event is for, it takes a place in the batch.
+        let notice_among = |stales| {
+            let stales = std::iter::repeat_n(event(stale), stales);
+            stales.chain([event(Token::NOTIFIER)])
+        };
+        for (stales, expected) in [(0, (0, 0)), (14, (0, 0)), (15, (0, 1))] {
+            shard.turn(notice_among(stales), || epoch);
+            assert_eq!(batches(), expected, "{stales} events beside the notice");
+        }
+        turn(shard, epoch);
+        assert_eq!(batches(), (1, 1));
     });
 }
 

@@ -87,7 +87,7 @@ impl Shard {
     }
 
     fn publish(&self, events: impl Iterator<Item = OsEvent>) {
-        let (mut published, mut stale) = (0, 0);
+        let (mut published, mut stale, mut notices) = (0, 0, 0);
         for event in events {
             let owner = event.token.id().table();
             // A registration that was moved here still lives in the table it was born in.
@@ -95,6 +95,7 @@ impl Shard {
                 &self.shared.io
             } else if event.token == Token::NOTIFIER {
                 // It has ended the wait, which is all it is for.
+                notices += 1;
                 continue;
             } else {
                 self.handle.io_at(owner)
@@ -104,9 +105,16 @@ impl Shard {
                 Dispatched::Stale => stale += 1,
             }
         }
-        self.shared.counters.events.add_own(published);
+        let counters = &self.shared.counters;
+        counters.events.add_own(published);
         if stale != 0 {
-            self.shared.counters.stale_events.add_own(stale);
+            counters.stale_events.add_own(stale);
+        }
+        let batch = published + stale + notices;
+        if batch == 0 {
+            counters.empty_batches.add_own(1);
+        } else if batch >= self.settings.events_per_poll as u64 {
+            counters.full_batches.add_own(1);
         }
     }
 
