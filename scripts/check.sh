@@ -26,10 +26,16 @@ run() {
 run cargo fmt --all --check
 run cargo fmt --manifest-path fuzz/Cargo.toml --check
 run cargo clippy --workspace --all-targets --locked "$@" -- -D warnings
+# Each feature alone, and all together.
+for feature in futures-io tokio-io hyper; do
+	run cargo clippy --package shard-asyncfd --features "$feature" --locked "$@" -- -D warnings
+done
+run cargo clippy --package shard-asyncfd --features full --all-targets --locked "$@" -- -D warnings
 export RUSTDOCFLAGS="${RUSTDOCFLAGS:-} -D warnings"
 run cargo doc --workspace --no-deps --locked "$@"
 # The protocols' pages are documentation of private modules.
 run cargo doc --package shard-reactor --package shard-asyncfd --no-deps --document-private-items --locked "$@"
+run cargo doc --package shard-asyncfd --features full --no-deps --locked "$@"
 run cargo test --package shard-reactor --test ordering_labels --locked "$@"
 
 scripts=(.ci/run scripts/*.sh scripts/*.bash)

@@ -88,12 +88,26 @@
 //! knows who owns a number, so that ending a registration cannot hit a descriptor that got the
 //! number since. An object that lies about its descriptor loses its own notifications, no more.
 //!
+//! # Features
+//!
+//! All off by default; each only adds. [`compat`] has the details.
+//!
+//! | feature | what it adds |
+//! |---|---|
+//! | `futures-io` | the traits of `futures_io` on the streams of [`net`] |
+//! | `tokio-io` | the traits of `tokio::io` on them, without tokio's runtime |
+//! | `hyper` | the traits of `hyper::rt` on them, and a timer and an executor for hyper |
+//! | `full` | all of these |
+//!
 //! # Platform notes
 //!
 //! Unix. `Interest::PRIORITY` and the warning about blocking descriptors from bare numbers need
 //! Linux.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod async_fd;
+pub mod compat;
 mod error;
 mod guard;
 pub mod guide;

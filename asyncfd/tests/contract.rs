@@ -18,6 +18,7 @@ fn source_of(module: &str) -> Option<String> {
         format!("tests/kinds/{module}.rs"),
         format!("tests/net/{module}.rs"),
         format!("tests/net/cases/{module}.rs"),
+        format!("tests/compat/{module}.rs"),
         format!("src/{module}/tests.rs"),
         format!("src/net/{module}/tests.rs"),
     ];

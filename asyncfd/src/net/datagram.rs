@@ -59,7 +59,7 @@ macro_rules! datagram_io {
             ///
             /// Dropping the future receives nothing.
             recv, try_recv, poll_recv(buffer: &mut [u8]) -> usize =
-                Input::new(&this.fd, move |socket| sys::recv(socket, buffer));
+                Input::new(&this.fd, move |socket| sys::recv(socket, &mut *buffer));
             /// As [`recv`](Self::recv), and returns also who sent the message.
             ///
             /// # Errors

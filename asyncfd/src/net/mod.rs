@@ -69,7 +69,7 @@
 mod datagram;
 mod forms;
 mod listener;
-mod operations;
+pub(crate) mod operations;
 pub mod pipe;
 mod resolve;
 mod socket;

@@ -12,15 +12,19 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use reactor::{Direction, Interest, Registration};
+use rustix::buffer::Buffer;
 
 use super::sys;
 use crate::AsyncFd;
+#[cfg(any(feature = "tokio-io", feature = "hyper"))]
+use crate::compat::Spare;
 use crate::io::{Operation, ShortTransfer};
 
 /// How bytes get into an object and out of it: as on a stream socket, unless it says otherwise.
-pub(super) trait Transport: AsRawFd + AsFd {
+pub(crate) trait Transport: AsRawFd + AsFd {
+    /// Returns how much it was; of memory that is not initialised, the part that is now.
     #[inline]
-    fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
+    fn receive<B: Buffer<u8>>(&self, buffer: B) -> io::Result<B::Output> {
         sys::recv(self, buffer)
     }
 
@@ -40,7 +44,7 @@ impl Transport for std::os::unix::net::UnixStream {}
 
 /// An end of a pipe.
 impl Transport for OwnedFd {
-    fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
+    fn receive<B: Buffer<u8>>(&self, buffer: B) -> io::Result<B::Output> {
         sys::read(self, buffer)
     }
 
@@ -86,12 +90,36 @@ impl<T: Transport> Operation for Receive<'_, '_, T> {
 
     #[inline]
     fn call(&mut self) -> io::Result<usize> {
-        self.fd.get_ref().receive(self.buffer)
+        self.fd.get_ref().receive(&mut *self.buffer)
     }
 
     #[inline]
     fn drains(&self, &n: &usize) -> bool {
         self.short.is_proof(n, self.buffer.len())
+    }
+}
+
+/// As [`Receive`], into the free part of another library's buffer.
+#[cfg(any(feature = "tokio-io", feature = "hyper"))]
+pub(super) struct Fill<'a, 'b, T: AsRawFd, S> {
+    pub(super) fd: &'a AsyncFd<T>,
+    pub(super) spare: &'b mut S,
+    pub(super) short: ShortTransfer,
+}
+
+#[cfg(any(feature = "tokio-io", feature = "hyper"))]
+impl<T: Transport, S: Spare> Operation for Fill<'_, '_, T, S> {
+    type Output = usize;
+    direction!(read);
+
+    #[inline]
+    fn call(&mut self) -> io::Result<usize> {
+        self.spare.fill(self.fd.get_ref())
+    }
+
+    #[inline]
+    fn drains(&self, &n: &usize) -> bool {
+        self.short.is_proof(n, n + self.spare.remaining())
     }
 }
 
@@ -157,10 +185,10 @@ impl<T: Transport> Operation for TransmitVectored<'_, '_, '_, T> {
 
 /// Whatever reads and proves nothing by what it returns: one message or connection taken says
 /// nothing about others, and what was peeked at is all still there.
-pub(super) struct Input<'a, T: AsRawFd, F>(&'a AsyncFd<T>, F);
+pub(crate) struct Input<'a, T: AsRawFd, F>(&'a AsyncFd<T>, F);
 
 impl<'a, T: AsRawFd, R, F: FnMut(&T) -> io::Result<R>> Input<'a, T, F> {
-    pub(super) fn new(fd: &'a AsyncFd<T>, call: F) -> Self {
+    pub(crate) fn new(fd: &'a AsyncFd<T>, call: F) -> Self {
         Self(fd, call)
     }
 }
@@ -180,10 +208,10 @@ impl<T: AsRawFd, R, F: FnMut(&T) -> io::Result<R>> Operation for Input<'_, T, F>
 }
 
 /// As [`Input`], in the other direction.
-pub(super) struct Output<'a, T: AsRawFd, F>(&'a AsyncFd<T>, F);
+pub(crate) struct Output<'a, T: AsRawFd, F>(&'a AsyncFd<T>, F);
 
 impl<'a, T: AsRawFd, R, F: FnMut(&T) -> io::Result<R>> Output<'a, T, F> {
-    pub(super) fn new(fd: &'a AsyncFd<T>, call: F) -> Self {
+    pub(crate) fn new(fd: &'a AsyncFd<T>, call: F) -> Self {
         Self(fd, call)
     }
 }

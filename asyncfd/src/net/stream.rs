@@ -44,6 +44,24 @@ macro_rules! read_io {
                     short: this.short_read(),
                 };
         });
+
+        #[cfg(any(feature = "tokio-io", feature = "hyper"))]
+        impl $stream {
+            /// As [`poll_read`](Self::poll_read), into the free part of another library's buffer.
+            #[inline]
+            pub(crate) fn poll_fill(
+                &self,
+                cx: &mut Context<'_>,
+                spare: &mut impl crate::compat::Spare,
+            ) -> Poll<io::Result<usize>> {
+                let fill = crate::net::operations::Fill {
+                    fd: &self.fd,
+                    spare,
+                    short: self.short_read(),
+                };
+                crate::io::poll(fill, cx)
+            }
+        }
     };
 }
 

@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::SocketAddr as UnixAddr;
 
+use rustix::buffer::Buffer;
 use rustix::net::{RecvFlags, SendFlags};
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -33,9 +34,9 @@ fn failed(error: rustix::io::Errno) -> io::Error {
 }
 
 #[inline]
-pub(crate) fn recv(fd: impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
-    let (n, _) = rustix::net::recv(fd, buffer, RecvFlags::empty()).map_err(failed)?;
-    Ok(n)
+pub(crate) fn recv<B: Buffer<u8>>(fd: impl AsFd, buffer: B) -> io::Result<B::Output> {
+    let (output, _) = rustix::net::recv(fd, buffer, RecvFlags::empty()).map_err(failed)?;
+    Ok(output)
 }
 
 pub(crate) fn peek(fd: impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
@@ -54,7 +55,7 @@ pub(crate) fn recv_vectored(fd: impl AsFd, buffers: &mut [IoSliceMut<'_>]) -> io
 }
 
 /// For what is no socket.
-pub(crate) fn read(fd: impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
+pub(crate) fn read<B: Buffer<u8>>(fd: impl AsFd, buffer: B) -> io::Result<B::Output> {
     Ok(rustix::io::read(fd, buffer)?)
 }
 

@@ -1,0 +1,186 @@
+//! [`FdIo`]: the traits for whatever an `AsyncFd` holds that reads and writes by itself.
+
+#![forbid(unsafe_code)]
+
+use std::fmt;
+use std::io::{self, IoSlice, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::task::{Context, Poll};
+
+use rustix::io::Errno;
+use rustix::net::Shutdown;
+
+use super::family::{Written, unless_gone};
+use crate::AsyncFd;
+use crate::net::operations::{Input, Output};
+
+/// An [`AsyncFd`] with the traits of the other families, for objects of which a shared reference
+/// reads and writes, as those of `std`, `socket2` and most devices do.
+///
+/// For TCP, Unix sockets and pipes the types of [`net`](crate::net) are cheaper. What this one holds
+/// is not known, so a short transfer is never taken for the last one, memory is initialised before
+/// it is read into, and vectored writes are not announced.
+///
+/// Reading asks for `&T: Read`, writing for `&T: Write` and `T: AsFd`. Flushing is the
+/// object's own. Shutting down, or closing, ends the writing side where this is a socket, and
+/// does no more than flush where it is not.
+///
+/// The reading and writing traits wait in the slots of [`AsyncFd::poll_read_ready`] and
+/// [`AsyncFd::poll_write_ready`]: one task for each direction.
+///
+/// # Examples
+///
+#[cfg_attr(feature = "tokio-io", doc = "```")]
+#[cfg_attr(not(feature = "tokio-io"), doc = "```ignore")]
+/// use asyncfd::AsyncFd;
+/// use asyncfd::compat::FdIo;
+/// use socket2::{Domain, Socket, Type};
+/// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+///
+/// # fn main() -> std::io::Result<()> {
+/// let reactor = reactor::Reactor::builder().shards(1).build()?;
+/// reactor.block_on(async {
+///     let (a, b) = Socket::pair(Domain::UNIX, Type::SEQPACKET.nonblocking(), None)?;
+///     let mut a = FdIo::new(AsyncFd::from_fd(a)?);
+///     let mut b = FdIo::new(AsyncFd::from_fd(b)?);
+///     a.write_all(b"a record").await?;
+///     let mut record = [0; 64];
+///     assert_eq!(b.read(&mut record).await?, 8);
+///     a.shutdown().await?;
+///     assert_eq!(b.read(&mut record).await?, 0);
+///     Ok(())
+/// })
+/// # }
+/// ```
+pub struct FdIo<T: AsRawFd> {
+    fd: AsyncFd<T>,
+}
+
+impl<T: AsRawFd> FdIo<T> {
+    /// Gives `fd` the traits.
+    pub const fn new(fd: AsyncFd<T>) -> Self {
+        Self { fd }
+    }
+
+    /// Returns the `AsyncFd` inside. Readiness is shared with it.
+    pub const fn get_ref(&self) -> &AsyncFd<T> {
+        &self.fd
+    }
+
+    /// Returns the `AsyncFd` inside, for changing it.
+    pub const fn get_mut(&mut self) -> &mut AsyncFd<T> {
+        &mut self.fd
+    }
+
+    /// Takes the `AsyncFd` out.
+    pub fn into_inner(self) -> AsyncFd<T> {
+        self.fd
+    }
+}
+
+impl<T> FdIo<T>
+where
+    T: AsRawFd,
+    for<'a> &'a T: Read,
+{
+    #[cfg(feature = "futures-io")]
+    pub(super) fn poll_read(
+        &self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let read = Input::new(&self.fd, |mut object: &T| object.read(buffer));
+        crate::io::poll(read, cx)
+    }
+
+    #[cfg(feature = "futures-io")]
+    pub(super) fn poll_read_vectored(
+        &self,
+        cx: &mut Context<'_>,
+        buffers: &mut [io::IoSliceMut<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let read = Input::new(&self.fd, |mut object: &T| object.read_vectored(buffers));
+        crate::io::poll(read, cx)
+    }
+
+    #[cfg(any(feature = "tokio-io", feature = "hyper"))]
+    pub(super) fn poll_fill(
+        &self,
+        cx: &mut Context<'_>,
+        spare: &mut impl super::Spare,
+    ) -> Poll<io::Result<usize>> {
+        let read = Input::new(&self.fd, |mut object: &T| {
+            spare.fill_zeroed(|memory| object.read(memory))
+        });
+        crate::io::poll(read, cx)
+    }
+}
+
+impl<T> FdIo<T>
+where
+    T: AsRawFd,
+    for<'a> &'a T: Write,
+{
+    pub(super) fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let write = Output::new(&self.fd, |mut object: &T| object.write(bytes));
+        crate::io::poll(write, cx)
+    }
+
+    pub(super) fn poll_write_vectored(
+        &self,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let write = Output::new(&self.fd, |mut object: &T| object.write_vectored(slices));
+        crate::io::poll(write, cx)
+    }
+}
+
+impl<T> Written for FdIo<T>
+where
+    T: AsFd + AsRawFd,
+    for<'a> &'a T: Write,
+{
+    fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // First without a look at the readiness: most objects keep nothing back, and a full socket
+        // is no reason for those to wait.
+        match self.fd.get_ref().flush() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                let flush = Output::new(&self.fd, |mut object: &T| object.flush());
+                crate::io::poll(flush, cx)
+            }
+            result => Poll::Ready(result),
+        }
+    }
+
+    fn poll_end(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        std::task::ready!(self.poll_flush(cx))?;
+        Poll::Ready(match rustix::net::shutdown(&self.fd, Shutdown::Write) {
+            Err(Errno::NOTSOCK) => Ok(()),
+            result => unless_gone(result.map_err(io::Error::from)),
+        })
+    }
+
+    #[cfg(any(feature = "tokio-io", feature = "hyper"))]
+    fn is_vectored(&self) -> bool {
+        false
+    }
+}
+
+impl<T: AsRawFd + AsFd> AsFd for FdIo<T> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl<T: AsRawFd> AsRawFd for FdIo<T> {
+    fn as_raw_fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
+    }
+}
+
+impl<T: AsRawFd + fmt::Debug> fmt::Debug for FdIo<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FdIo").field("fd", &self.fd).finish()
+    }
+}
