@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 usage() {
 	cat <<'EOT'
 Usage: scripts/examples.sh [--no-build] [EXAMPLE...]
-  EXAMPLE     chat, proxy, udp_echo, unix_service, timeouts, counters; all unless some are named
+  EXAMPLE     chat, proxy, udp_echo, unix_service, timeouts, counters, rebalance; all unless some are named
   --no-build  use what is built already
   -h, --help  this text
 Needs nc (of netcat-openbsd), curl and python3. Nothing is waited for longer than 20 seconds.
@@ -19,11 +19,11 @@ for argument in "$@"; do
 	case $argument in
 	-h | --help) usage && exit 0 ;;
 	--no-build) build=no ;;
-	chat | proxy | udp_echo | unix_service | timeouts | counters) examples+=("$argument") ;;
+	chat | proxy | udp_echo | unix_service | timeouts | counters | rebalance) examples+=("$argument") ;;
 	*) echo "error: no example '$argument'; try --help" >&2 && exit 2 ;;
 	esac
 done
-((${#examples[@]} > 0)) || examples=(chat proxy udp_echo unix_service timeouts counters)
+((${#examples[@]} > 0)) || examples=(chat proxy udp_echo unix_service timeouts counters rebalance)
 
 for needed in nc:netcat-openbsd curl:curl python3:python3; do
 	command -v "${needed%:*}" >/dev/null || {
@@ -283,6 +283,31 @@ counters() {
 	printf 'total\n' | timeout "$PATIENCE" nc -N 127.0.0.1 "$port" >"$scratch/answer"
 	same 'the sum over all shards' '150\n' "$scratch/answer"
 	stop INT
+}
+
+rebalance() {
+	start rebalance 127.0.0.1:0 3
+	timeout "$PATIENCE" python3 - "$port" "$scratch/server.out" <<'EOT' || die "connections lost bytes on the move, or stayed where they were"
+import os, random, socket, sys, time
+clients = [socket.create_connection(("127.0.0.1", int(sys.argv[1])), timeout=5) for _ in range(60)]
+answers = [client.makefile("rb") for client in clients]
+def even():
+    with open(sys.argv[2]) as lines:
+        return "[20, 20, 20]\n" in lines.read()
+deadline = time.monotonic() + 15
+while not even():
+    assert time.monotonic() < deadline, "the shards are still uneven"
+    # Two messages at once, so that one may arrive while its connection moves.
+    sent = [[os.urandom(random.randint(1, 9000)) for _ in range(2)] for _ in clients]
+    for index in range(2):
+        for client, messages in zip(clients, sent):
+            client.sendall(messages[index])
+    for answer, messages in zip(answers, sent):
+        message = b"".join(messages)
+        came = answer.read(len(message))
+        assert came == message, (len(message), len(came))
+EOT
+	stop TERM
 }
 
 if [[ $build == yes ]]; then
