@@ -43,7 +43,8 @@ pub const RATE_MAX: u64 = 1_000_000_000;
 /// latency, and what the load cost the server and itself. It also speaks HTTP/1.1, and any exchange of known bytes. Without TARGET it starts an echo server of its own in a child process.
 ///
 /// Durations take ns, us, ms, s, m, h (a bare number is seconds); counts take k and m; sizes take k = 1024.
-/// Exit codes: 0 fine, 1 the run failed, 2 bad arguments, 3 a threshold was missed, 130 or 143 interrupted.
+/// Exit codes: 0 fine, 1 the run failed, 2 bad arguments, 3 a threshold was missed,
+/// 130, 143 or 129 ended by Ctrl-C, SIGTERM or SIGHUP, with a partial report; a second Ctrl-C ends at once, without one.
 #[derive(Parser, Debug)]
 #[command(
     name = "loadgen",

@@ -193,12 +193,12 @@ pub fn run(args: &CompareArgs) -> Result<(), Refusal> {
     for output in &args.outputs {
         Kind::of(output, &Kind::OF_COMPARISON).map_err(Refusal::arguments)?;
     }
-    let files = Files::create(&args.outputs).map_err(Refusal::run)?;
     let (a, b) = (
         read(&args.a).map_err(Refusal::run)?,
         read(&args.b).map_err(Refusal::run)?,
     );
     let comparison = compare(&a, &b).map_err(Refusal::run)?;
+    let files = Files::create(&args.outputs)?;
     let text = match args.format {
         Format::Text => comparison.render(),
         Format::Json => comparison.json(),

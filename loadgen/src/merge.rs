@@ -34,7 +34,6 @@ pub fn run(args: &MergeArgs, command: Vec<String>) -> Result<u8, Refusal> {
     for output in &args.outputs {
         Kind::of(output, &Kind::OF_RUN).map_err(Refusal::arguments)?;
     }
-    let files = Files::create(&args.outputs).map_err(Refusal::run)?;
     let mut parts = Vec::new();
     for path in &args.files {
         let reports = read(path).map_err(Refusal::run)?;
@@ -42,6 +41,7 @@ pub fn run(args: &MergeArgs, command: Vec<String>) -> Result<u8, Refusal> {
         parts.extend(reports.into_iter().map(|report| (name.clone(), report)));
     }
     let report = merge(&parts, command).map_err(Refusal::run)?;
+    let files = Files::create(&args.outputs)?;
     let text = match args.format {
         Format::Text => text::render(&report).into_bytes(),
         Format::Json => output::render(&report, Kind::Json),

@@ -2,17 +2,27 @@
 //!
 //! A file is made before the run, beside its final place and under another name, so that a mistyped path costs no run; when
 //! there is something to write it is filled and takes its place. Until then, and after any failure, what was there before
-//! stays. Called by `run`, `compare` and `merge`. Tests: at the end of this file and `tests/output.rs`.
+//! stays. The place is where a symbolic link points; what is no file, such as a device or a FIFO, has no place for a whole
+//! file and is refused. Called by `run`, `compare` and `merge`; `signals.rs` ends a process that has files unfinished. Tests: at
+//! the end of this file, `tests/output.rs` and `tests/signals.rs`.
 
 use std::fmt;
-use std::fs::Permissions;
+use std::fs::{self, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tempfile::NamedTempFile;
 
 use crate::report::{Report, csv, hgrm, hlog, html, json};
+use crate::run::Refusal;
+
+/// Symbolic links in a row that are followed, as many as the system does.
+const LINKS_MAX: u32 = 40;
+
+/// Where files were made that have not taken their places, for a process that ends without dropping them.
+static UNFINISHED: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
 /// What a file holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,20 +79,44 @@ impl Kind {
 /// Files that are about to be written. Dropping them leaves everything as it was.
 #[derive(Debug)]
 pub struct Files {
-    files: Vec<(PathBuf, Kind, NamedTempFile)>,
+    files: Vec<Unfinished>,
+}
+
+#[derive(Debug)]
+struct Unfinished {
+    /// As it was asked for.
+    path: PathBuf,
+    kind: Kind,
+    /// What it will replace.
+    place: PathBuf,
+    file: NamedTempFile,
 }
 
 impl Files {
     /// Makes sure that each of these can be written.
     ///
     /// # Errors
-    /// One cannot; the sentence begins with its path.
-    pub fn create(paths: &[PathBuf]) -> Result<Self, String> {
-        let create = |path: &PathBuf| {
-            let file = beside(path).map_err(|error| format!("{}: {error}", path.display()))?;
-            Ok((path.clone(), Kind::of(path, &Kind::OF_RUN)?, file))
-        };
-        let files = paths.iter().map(create).collect::<Result<_, String>>()?;
+    /// One cannot, or two are the same file (exit code 2); the sentence names them.
+    pub fn create(paths: &[PathBuf]) -> Result<Self, Refusal> {
+        let mut files: Vec<Unfinished> = Vec::with_capacity(paths.len());
+        for path in paths {
+            let kind = Kind::of(path, &Kind::OF_RUN).map_err(Refusal::arguments)?;
+            let wrong = |error| Refusal::run(format!("{}: {error}", path.display()));
+            let place = place(path).map_err(wrong)?;
+            if let Some(other) = files.iter().find(|other| other.place == place) {
+                let (one, two) = (other.path.display(), path.display());
+                return Err(Refusal::arguments(format!(
+                    "-o {one} and -o {two} are one file: name each file once"
+                )));
+            }
+            let file = beside(&place).map_err(wrong)?;
+            files.push(Unfinished {
+                path: path.clone(),
+                kind,
+                place,
+                file,
+            });
+        }
         Ok(Self { files })
     }
 
@@ -91,13 +125,14 @@ impl Files {
     /// # Errors
     /// Some failed; a line for each.
     pub fn write(self, content: impl Fn(Kind) -> Vec<u8>) -> Result<(), String> {
-        let write = |(path, kind, mut file): (PathBuf, Kind, NamedTempFile)| {
-            let written = file
-                .write_all(&content(kind))
-                .and_then(|()| file.persist(&path).map_err(|error| error.error));
+        let write = |mut one: Unfinished| {
+            let written = one
+                .file
+                .write_all(&content(one.kind))
+                .and_then(|()| one.file.persist(&one.place).map_err(|error| error.error));
             written
                 .err()
-                .map(|error| format!("{}: {error}", path.display()))
+                .map(|error| format!("{}: {error}", one.path.display()))
         };
         let failed: Vec<_> = self.files.into_iter().filter_map(write).collect();
         if failed.is_empty() {
@@ -108,20 +143,60 @@ impl Files {
     }
 }
 
-/// A new file in the folder of this path.
-fn beside(path: &Path) -> io::Result<NamedTempFile> {
-    if path.is_dir() {
-        return Err(io::ErrorKind::IsADirectory.into());
+/// Removes what is unfinished. None is made, and those that are being written take their places whole or not at all, while the
+/// caller, who is about to end the process, keeps what this returns.
+pub(crate) fn abandon() -> impl Sized {
+    let unfinished = unfinished();
+    for path in unfinished.iter() {
+        // One that has taken its place is not there any more.
+        let _ = fs::remove_file(path);
     }
-    let folder = match path.parent() {
-        Some(folder) if folder != Path::new("") => folder,
-        _ => Path::new("."),
-    };
+    unfinished
+}
+
+/// A list is never half-written, so a panic elsewhere takes nothing away from it.
+fn unfinished() -> MutexGuard<'static, Vec<PathBuf>> {
+    UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The one name of the file that is written for `path`: in its folder, at the end of its links.
+fn place(path: &Path) -> io::Result<PathBuf> {
+    match fs::metadata(path) {
+        Ok(there) if there.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
+        Ok(there) if !there.is_file() => {
+            let advice = "no file that can be replaced; use --format, and redirect what is printed";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, advice));
+        }
+        _ => {}
+    }
+    let mut path = path.to_owned();
+    for _ in 0..LINKS_MAX {
+        let folder = match path.parent() {
+            Some(folder) if folder != Path::new("") => folder,
+            _ => Path::new("."),
+        };
+        match fs::read_link(&path) {
+            Ok(next) => path = folder.join(next),
+            Err(_) => {
+                let name = path.file_name().ok_or(io::ErrorKind::IsADirectory)?;
+                return Ok(fs::canonicalize(folder)?.join(name));
+            }
+        }
+    }
+    Err(io::Error::other("too many symbolic links in a row"))
+}
+
+/// A new file in the folder of this one.
+fn beside(place: &Path) -> io::Result<NamedTempFile> {
+    let folder = place.parent().unwrap_or_else(|| Path::new("/"));
+    let mut unfinished = unfinished();
     // The permissions of any new file, less the umask; by itself the library makes files private.
-    tempfile::Builder::new()
+    let file = tempfile::Builder::new()
         .prefix(".loadgen-")
         .permissions(Permissions::from_mode(0o666))
-        .tempfile_in(folder)
+        .tempfile_in(folder)?;
+    unfinished.push(file.path().to_owned());
+    Ok(file)
 }
 
 /// A run's report in one of the formats.
@@ -156,7 +231,8 @@ pub(crate) fn remark(what: fmt::Arguments<'_>) {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::os::unix::fs::symlink;
+    use std::os::unix::net::UnixListener;
 
     use super::*;
 
@@ -204,11 +280,79 @@ mod tests {
         let taken = folder.path().join("folder.json");
         fs::create_dir(&taken).expect("ours");
         for path in [taken, folder.path().join("missing/report.json")] {
-            let message = Files::create(std::slice::from_ref(&path)).expect_err("no such place");
+            let refusal = Files::create(std::slice::from_ref(&path)).expect_err("no such place");
+            let message = refusal.message;
             assert!(
                 message.starts_with(&path.display().to_string()),
                 "{message}"
             );
+            assert_eq!(refusal.exit_code, 1);
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_named_twice_is_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| folder.path().join(name);
+        fs::create_dir(at("deep")).expect("ours");
+        symlink("deep/../a.json", at("link.json")).expect("ours");
+        for (one, other) in [
+            ("a.json", "a.json"),
+            ("a.json", "deep/../a.json"),
+            ("link.json", "a.json"),
+        ] {
+            let refusal = Files::create(&[at(one), at("b.csv"), at(other)]).expect_err(other);
+            assert_eq!(refusal.exit_code, 2);
+            for name in [one, other] {
+                let named = format!("-o {}", at(name).display());
+                assert!(refusal.message.contains(&named), "{}", refusal.message);
+            }
+        }
+        assert!(Files::create(&[at("a.json"), at("deep/a.json")]).is_ok());
+        assert_eq!(fs::read_dir(folder.path()).expect("ours").count(), 2);
+    }
+
+    #[test]
+    fn a_link_stays_and_what_it_points_to_is_written() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| folder.path().join(name);
+        fs::create_dir(at("deep")).expect("ours");
+        fs::write(at("there.json"), "before").expect("ours");
+        for (link, to) in [
+            ("deep/one.json", "../two.json"),
+            ("two.json", "there.json"),
+            ("dangling.json", "deep/new.json"),
+            ("round.json", "round.json"),
+        ] {
+            symlink(to, at(link)).expect("ours");
+        }
+        for (link, to) in [
+            ("deep/one.json", "there.json"),
+            ("dangling.json", "deep/new.json"),
+        ] {
+            let files = Files::create(&[at(link)]).expect("can be made");
+            assert_eq!(files.write(|_| link.as_bytes().to_vec()), Ok(()));
+            assert!(at(link).is_symlink() && !at(to).is_symlink());
+            assert_eq!(fs::read_to_string(at(to)).expect("written"), link);
+        }
+        assert!(at("two.json").is_symlink());
+        let round = Files::create(&[at("round.json")]).expect_err("leads nowhere");
+        assert!(
+            round.message.contains("symbolic links"),
+            "{}",
+            round.message
+        );
+    }
+
+    #[test]
+    fn what_is_no_file_is_refused_with_advice() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (socket, device) = (folder.path().join("a.json"), folder.path().join("b.json"));
+        let _socket = UnixListener::bind(&socket).expect("a short path");
+        symlink("/dev/null", &device).expect("ours");
+        for path in [socket, device] {
+            let refusal = Files::create(std::slice::from_ref(&path)).expect_err("no file");
+            assert!(refusal.message.contains("--format"), "{}", refusal.message);
         }
     }
 }

@@ -37,8 +37,9 @@ impl Refusal {
 /// The run could not begin.
 pub fn run(args: &RunArgs, command: Vec<String>) -> Result<u8, Refusal> {
     args.check().map_err(Refusal::arguments)?;
-    let files = Files::create(&args.outputs).map_err(Refusal::run)?;
+    // The session takes signals: from here on none of them leaves an unfinished file.
     let mut session = Session::begin(args, command)?;
+    let files = Files::create(&args.outputs)?;
     if let Some(steps) = &args.sweep {
         let sweep = sweep::run(args, steps, session)?;
         let render = |kind| match kind {
