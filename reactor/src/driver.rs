@@ -102,7 +102,14 @@ impl Ctl for Registry {
 
 impl Notify for Notifier {
     fn notify(&self) {
-        let written = self.0.wake();
+        // A write that a signal interrupts wrote nothing, and without it the shard sleeps on in front of its work. Linux
+        // interrupts no write that does not block, but what stands between it and a process may.
+        let written = loop {
+            match self.0.wake() {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                written => break written,
+            }
+        };
         // An eventfd write fails on a full counter only, which mio handles.
         debug_assert!(
             written.is_ok(),

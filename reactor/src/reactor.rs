@@ -391,6 +391,10 @@ impl Start {
         let _ = self.report.send((id, started));
         drop(self.report);
         let outcome = catch_unwind(AssertUnwindSafe(|| shard::run(&shard, &mut self.driver)));
+        if !matches!(outcome, Ok(Ok(()))) {
+            // No event comes any more, and nobody has ended the waits on this shard's descriptors as a shutdown does.
+            shared.io.shut_down();
+        }
         if let Some(hook) = self.on_stop {
             caught(|| hook(id));
         }
