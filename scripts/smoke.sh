@@ -29,73 +29,9 @@ while (($# > 0)); do
 	esac
 done
 
-scratch=$(mktemp -d)
-server_pid=
-
-# Whatever happens, the one server that was started here does not outlive the script.
-finish() {
-	if [[ -n $server_pid ]]; then
-		kill -KILL "$server_pid" 2>/dev/null || true
-	fi
-	rm -rf "$scratch"
-}
-trap finish EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-
-die() {
-	echo "error: $*" >&2
-	sed 's/^/  server: /' "$scratch"/server.* >&2 2>/dev/null || true
-	exit 1
-}
-
-# expect CODES COMMAND...: runs it for a minute at most; its exit code is one of CODES, as in 1,2.
-expect() {
-	local codes=$1 status=0
-	shift
-	echo "+ $*" >&2
-	timeout --kill-after=5 60 "$@" >"$scratch/out" 2>&1 || status=$?
-	if [[ ,$codes, != *,$status,* ]]; then
-		sed 's/^/  /' "$scratch/out" >&2
-		((status == 124 || status == 137)) && die "it did not end within a minute"
-		die "it ended with $status and not with $codes"
-	fi
-}
-
-# start_server FLAGS...: sets server_pid and addr once it listens.
-start_server() {
-	local deadline=$((SECONDS + 30))
-	addr=
-	echo "+ $server echo --listen 127.0.0.1:0 $*" >&2
-	"$server" echo --listen 127.0.0.1:0 "$@" >"$scratch/server.out" 2>"$scratch/server.err" </dev/null &
-	server_pid=$!
-	until [[ -n $addr ]]; do
-		kill -0 "$server_pid" 2>/dev/null || die "the server did not start"
-		((SECONDS < deadline)) || die "the server does not say where it listens"
-		sleep 0.05
-		addr=$(sed -n 's/^listening on //p' "$scratch/server.out")
-	done
-}
-
-# stop_server: a clean drain ends with 0, and soon.
-stop_server() {
-	local status=0 deadline=$((SECONDS + 30))
-	kill -TERM "$server_pid"
-	while kill -0 "$server_pid" 2>/dev/null; do
-		((SECONDS < deadline)) || die "the server does not end"
-		sleep 0.05
-	done
-	wait "$server_pid" || status=$?
-	server_pid=
-	((status == 0)) || die "the server ended with $status"
-}
-
-if [[ $build == yes ]]; then
-	echo "+ cargo build --release --locked --package server-demo --package loadgen" >&2
-	cargo build --release --locked --package server-demo --package loadgen
-fi
-server=${CARGO_TARGET_DIR:-target}/release/server-demo
-loadgen=${CARGO_TARGET_DIR:-target}/release/loadgen
+# shellcheck source=scripts/demo.bash
+source scripts/demo.bash
+build_demo "$build"
 
 for accept in reuseport hash round-robin least-loaded hybrid; do
 	for io in helpers guards poll; do
