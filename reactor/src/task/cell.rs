@@ -8,13 +8,12 @@
 
 use std::any::type_name;
 use std::marker::PhantomData;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::ptr::NonNull;
 use std::task::{Context, Poll};
 
 use crate::hooks::PanicPlace;
-use crate::panics::{Payload, drop_payload};
+use crate::panics::drop_payload;
 use crate::sync::UnsafeCell;
 use crate::task::header::{Header, NewTask, Polled, Runnable, Schedule, TaskRef, Vtable};
 use crate::task::join::JoinError;
@@ -59,22 +58,9 @@ pub(super) unsafe fn allocate<Name, F: Future, S: Schedule>(
     }
 }
 
-/// Runs code of the future's or the output's author. Its panic is reported before it is given back.
-#[inline]
-fn guarded<S: Schedule, R>(
-    header: NonNull<Header<S>>,
-    place: PanicPlace,
-    f: impl FnOnce() -> R,
-) -> Result<R, Payload> {
-    catch_unwind(AssertUnwindSafe(f)).inspect_err(|payload| {
-        // SAFETY: whoever calls the vtable has a reference to the task.
-        unsafe { header.as_ref() }.report(place, payload);
-    })
-}
-
 /// Drops an output that nobody wants.
-fn drop_guarded<S: Schedule>(header: NonNull<Header<S>>, output: impl Sized) {
-    if let Err(payload) = guarded(header, PanicPlace::OutputDrop, || drop(output)) {
+fn drop_guarded<S: Schedule>(header: &Header<S>, output: impl Sized) {
+    if let Err(payload) = header.guarded(PanicPlace::OutputDrop, || drop(output)) {
         drop_payload(payload);
     }
 }
@@ -85,7 +71,7 @@ struct Named<Name, F, S>(PhantomData<(Name, F, S)>);
 impl<Name, F: Future, S: Schedule> Named<Name, F, S> {
     const VTABLE: &'static Vtable<S> = &Vtable {
         poll: Cell::<F, S>::poll,
-        cancel: Cell::<F, S>::cancel,
+        fail: Cell::<F, S>::fail,
         take_output: Cell::<F, S>::take_output,
         drop_output: Cell::<F, S>::drop_output,
         dealloc: Cell::<F, S>::dealloc,
@@ -113,30 +99,14 @@ impl<F: Future, S: Schedule> Cell<F, S> {
             // SAFETY: the future stays in the task's memory until `store` drops it there.
             unsafe { Pin::new_unchecked(future) }.poll(cx)
         };
-        match guarded(header, PanicPlace::Poll, || stage.with_mut(poll)) {
-            Ok(Poll::Pending) => Polled::Pending,
+        match stage.with_mut(poll) {
+            Poll::Pending => Polled::Pending,
             // SAFETY: as for this function.
-            Ok(Poll::Ready(output)) => unsafe { Self::store(header, Ok(output)) },
-            // SAFETY: as for this function.
-            Err(payload) => unsafe { Self::store_panic(header, payload) },
+            Poll::Ready(output) => unsafe { Self::store(header, Ok(output)) },
         }
     }
 
-    /// # Safety
-    ///
-    /// As for `store`.
-    #[cold]
-    unsafe fn store_panic(header: NonNull<Header<S>>, payload: Payload) -> Polled {
-        // SAFETY: by the demand.
-        unsafe {
-            Self::store(
-                header,
-                Err(JoinError::panicked(TaskId::of(header), payload)),
-            )
-        }
-    }
-
-    unsafe fn cancel(header: NonNull<Header<S>>, error: JoinError) -> Polled {
+    unsafe fn fail(header: NonNull<Header<S>>, error: JoinError) -> Polled {
         // SAFETY: by the vtable's demand.
         unsafe { Self::store(header, Err(error)) }
     }
@@ -150,7 +120,9 @@ impl<F: Future, S: Schedule> Cell<F, S> {
     unsafe fn store(header: NonNull<Header<S>>, output: Result<F::Output, JoinError>) -> Polled {
         // SAFETY: by the demand.
         let stage = unsafe { Self::stage(header) };
-        let dropped = guarded(header, PanicPlace::FutureDrop, || {
+        // SAFETY: whoever calls the vtable has a reference to the task.
+        let task = unsafe { header.as_ref() };
+        let dropped = task.guarded(PanicPlace::FutureDrop, || {
             stage.with_mut(|stage| {
                 // SAFETY: by the demand. An assignment drops the future where it lies, as its pinning asks, and writes the new
                 // value also when that drop unwinds.
@@ -160,7 +132,7 @@ impl<F: Future, S: Schedule> Cell<F, S> {
         let output = match (dropped, output) {
             (Ok(()), output) => output,
             (Err(payload), Ok(output)) => {
-                drop_guarded(header, output);
+                drop_guarded(task, output);
                 Err(JoinError::panicked(TaskId::of(header), payload))
             }
             (Err(payload), Err(error)) => {
@@ -191,7 +163,8 @@ impl<F: Future, S: Schedule> Cell<F, S> {
         // SAFETY: the caller owns the output.
         let output =
             stage.with_mut(|stage| unsafe { std::mem::replace(&mut *stage, Stage::Empty) });
-        drop_guarded(header, output);
+        // SAFETY: whoever calls the vtable has a reference to the task.
+        drop_guarded(unsafe { header.as_ref() }, output);
     }
 
     unsafe fn dealloc(header: NonNull<Header<S>>) {

@@ -12,6 +12,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::task::{Context, Poll, Waker};
 
@@ -110,9 +111,19 @@ impl<S: Schedule> Header<S> {
         }
     }
 
+    /// Runs code of the future's or the output's author. Its panic is reported before it is given back.
+    #[inline]
+    pub(super) fn guarded<R>(
+        &self,
+        place: PanicPlace,
+        f: impl FnOnce() -> R,
+    ) -> Result<R, Payload> {
+        catch_unwind(AssertUnwindSafe(f)).inspect_err(|payload| self.report(place, payload))
+    }
+
     /// Tells the scheduler of a panic that was caught.
     #[cold]
-    pub(super) fn report(&self, place: PanicPlace, payload: &Payload) {
+    fn report(&self, place: PanicPlace, payload: &Payload) {
         self.scheduler.task_panicked(&TaskPanic {
             task: self.meta(),
             place,
@@ -123,10 +134,10 @@ impl<S: Schedule> Header<S> {
 
 /// The operations that need the future's type. All are given a header that is the head of a `Cell<F, S>`.
 pub(super) struct Vtable<S: 'static> {
-    /// Polls the future. 1. On the task's shard thread. 2. The state is RUNNING, by this caller.
+    /// Polls the future, whose panic comes out. 1. On the task's shard thread. 2. The state is RUNNING, by this caller.
     pub(super) poll: unsafe fn(NonNull<Header<S>>, &mut Context<'_>) -> Polled,
     /// Drops the future and stores an error as the output. The same demands, or the shard is shutting down and runs nothing.
-    pub(super) cancel: unsafe fn(NonNull<Header<S>>, JoinError) -> Polled,
+    pub(super) fail: unsafe fn(NonNull<Header<S>>, JoinError) -> Polled,
     /// Moves the output to the pointer, which is to a `Poll<Result<F::Output, JoinError>>`. The caller owns the output.
     pub(super) take_output: unsafe fn(NonNull<Header<S>>, *mut ()),
     /// Drops the output. The caller owns it.
@@ -140,9 +151,9 @@ pub(super) struct Vtable<S: 'static> {
 /// What a poll came to.
 #[derive(PartialEq, Eq)]
 pub(super) enum Polled {
-    Pending,
     /// The output is stored and the future dropped.
     Done,
+    Pending,
 }
 
 /// One counted reference to a task.
@@ -284,7 +295,7 @@ impl<S: Schedule> TaskRef<S> {
     /// The future is there, may be dropped on this thread, and no poll of it is under way.
     unsafe fn end_with(&self, error: JoinError) {
         // SAFETY: by the demand.
-        unsafe { (self.header().vtable.cancel)(self.header, error) };
+        unsafe { (self.header().vtable.fail)(self.header, error) };
         self.finish();
     }
 
@@ -392,6 +403,17 @@ impl<S: Schedule> Runnable<S> {
         &self.0
     }
 
+    /// Ends the task with an error.
+    ///
+    /// # Safety
+    ///
+    /// As for the vtable's `poll`.
+    #[cold]
+    unsafe fn fail(&self, error: JoinError) -> Polled {
+        // SAFETY: by the demand.
+        unsafe { (self.0.header().vtable.fail)(self.0.header, error) }
+    }
+
     /// Polls the task, or ends it where that was asked for. Returns it if it is to be queued again.
     ///
     /// # Panics
@@ -405,13 +427,18 @@ impl<S: Schedule> Runnable<S> {
             Start::Completed => return None,
             Start::Poll => {
                 let waker = waker::borrowed(&self.0);
+                let mut cx = Context::from_waker(&waker);
+                let vtable = header.vtable;
                 // SAFETY: (1) asserted above, (2) `start` made the state RUNNING.
-                unsafe { (header.vtable.poll)(self.0.header, &mut Context::from_waker(&waker)) }
+                let poll = || unsafe { (vtable.poll)(self.0.header, &mut cx) };
+                match header.guarded(PanicPlace::Poll, poll) {
+                    Ok(polled) => polled,
+                    // SAFETY: as above.
+                    Err(payload) => unsafe { self.fail(JoinError::panicked(self.0.id(), payload)) },
+                }
             }
             // SAFETY: as above.
-            Start::Cancel => unsafe {
-                (header.vtable.cancel)(self.0.header, JoinError::cancelled(self.0.id()))
-            },
+            Start::Cancel => unsafe { self.fail(JoinError::cancelled(self.0.id())) },
         };
         if polled == Polled::Done {
             self.0.finish();

@@ -102,12 +102,13 @@ impl State {
             SCHEDULED,
             "a task runs from its queue, once"
         );
-        if before & COMPLETED != 0 {
-            Start::Completed
-        } else if before & CANCELLED != 0 {
+        // One test where there is nothing but to poll.
+        if before & (COMPLETED | CANCELLED) == 0 {
+            Start::Poll
+        } else if before & COMPLETED == 0 {
             Start::Cancel
         } else {
-            Start::Poll
+            Start::Completed
         }
     }
 
