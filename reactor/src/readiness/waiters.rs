@@ -85,7 +85,7 @@ impl Waiters {
         let seen = cell.load();
         if seen.ends_wait(mask) && !crate::sync::mutant("wait_skips_recheck") {
             drop(list);
-            drop(waker);
+            drop_slow(waker);
             return Err(seen);
         }
         Ok(list.insert(mask, waker, &self.places))
@@ -150,12 +150,14 @@ impl Waiters {
         if seen.ends_wait(const { Side::mask(SIDE) }) && !crate::sync::mutant("wait_skips_recheck")
         {
             drop(list);
-            drop(waker);
+            drop_slow(waker);
             return Poll::Ready(seen);
         }
-        let older = list.set_side::<SIDE>(waker);
-        drop(list);
-        drop(older);
+        // Nearly always the one before was woken, and has left its place empty.
+        if let Some(older) = list.set_side::<SIDE>(waker) {
+            drop(list);
+            drop_slow(older);
+        }
         Poll::Pending
     }
 
@@ -170,6 +172,13 @@ impl Waiters {
         }
         Some(mem::replace(&mut list, WaiterList::new()))
     }
+}
+
+/// Drops a waker that was not needed. Out of line: the registers it would take are saved at every wait.
+#[cold]
+#[inline(never)]
+fn drop_slow(waker: Waker) {
+    drop(waker);
 }
 
 /// Wakes one task; returns 1 where the waker panicked.
