@@ -59,7 +59,7 @@ fuzz() {
 	mkdir -p "$found" "$crashes"
 	[[ ! -d fuzz/seeds/$target ]] || corpora+=("fuzz/seeds/$target")
 	# What takes 10 s hangs. The time limit around it is for a target that hangs where libFuzzer cannot tell.
-	if timeout --kill-after=5 $((seconds + 60)) "$program" -max_total_time="$seconds" -timeout=10 -max_len=1024 \
+	if timeout --kill-after=5 $((seconds + 60)) "$program" -max_total_time="$seconds" -timeout=10 -max_len=256 -len_control=0 \
 		-print_final_stats=1 -artifact_prefix="$crashes/" "${corpora[@]}" >"$log" 2>&1; then
 		printf '%-12s %10d executions in %d s, %d inputs kept\n' "$target" \
 			"$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")" "$seconds" "$(find "$found" -type f | wc -l)"
