@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use reactor::time::sleep;
 
+use crate::backoff;
 use crate::clock::Nanos;
 use crate::exchange::{Exchange, Stamp};
 use crate::failure::{ErrorKind, Failure};
@@ -329,9 +330,14 @@ impl<P: Protocol> Conversation<P> {
             End::Left => &shard.left,
         };
         counter.set(counter.get() + 1);
+        let answers = self.exchange.answered();
         // What the server left unanswered is asked again on the next connection.
         link.hand_back(self.exchange.take_due());
-        shard.replace(link);
+        if end == End::Left {
+            backoff::replace(&self.shard, link, answers);
+        } else {
+            shard.replace(link);
+        }
     }
 }
 

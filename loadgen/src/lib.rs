@@ -21,7 +21,7 @@
 //! |---|---|
 //! | [`args`], `config`, [`completions`], [`cli`], [`run`], `session`, `target` | the command line, and a run from there to the exit code |
 //! | `plan`, `control`, `conduct`, `conclude` | a run as data; how the threads speak; the main thread; the verdict |
-//! | `shard`, `supervise`, `ramp`, `churn`, `dispatch`, `connection`, [`bad_client`], `link`, `news` | what runs on a shard |
+//! | `shard`, `supervise`, `ramp`, `churn`, `dispatch`, `connection`, `backoff`, [`bad_client`], `link`, `news` | what runs on a shard |
 //! | `transport`, `scratch`, [`sources`] | the three I/O surfaces, shared buffers, source addresses |
 //! | [`exchange`], [`protocol`], [`payload`], [`sizes`], [`schedule`] | the conversation without I/O, what is said in it, verifiable bytes and how many, intended send times |
 //! | [`clock`], [`histogram`], `tally`, `slices`, `series`, [`failure`] | time, latencies, counters, the time series, errors by kind |
@@ -32,6 +32,7 @@
 #![forbid(unsafe_code)]
 
 pub mod args;
+mod backoff;
 pub mod bad_client;
 pub mod calibrate;
 mod churn;

@@ -54,6 +54,8 @@ pub(crate) struct Link {
     pub(crate) joined: Cell<bool>,
     /// Whether the first answer came.
     pub(crate) served: Cell<bool>,
+    /// Connections in a row that the server ended early, without an answer.
+    pub(crate) barren: Cell<u32>,
     /// Whether a connection ended and its successor is not made yet.
     pub(crate) away: Cell<bool>,
     /// Whether no connection holds it any more, nor will.
@@ -75,6 +77,7 @@ impl Link {
             connected_at: Cell::new(0),
             joined: Cell::new(false),
             served: Cell::new(false),
+            barren: Cell::new(0),
             away: Cell::new(false),
             ended: Cell::new(false),
         }

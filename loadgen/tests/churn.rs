@@ -3,9 +3,11 @@
 mod common;
 
 use std::collections::HashSet;
+use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use common::{echo_all, run, serve, wait_until};
 
@@ -170,9 +172,33 @@ fn a_server_that_is_gone_fails_the_connections_that_come_back() {
     .expect_message("connection refused: 3 of 3 connections");
     let report = run.report();
     assert_eq!(report.errors[0].kind, "refused");
-    assert!(
-        run.took < std::time::Duration::from_secs(10),
-        "{:?}",
-        run.took
-    );
+    assert!(run.took < Duration::from_secs(10), "{:?}", run.took);
+}
+
+#[test]
+fn a_place_that_the_server_drops_again_and_again_rests_in_between() {
+    const PLACES: usize = 20;
+    let server = serve(|number, mut stream| {
+        // The first connection of each place is served, and dropped when it has nothing to say; the others are dropped at once.
+        stream.set_read_timeout(Some(Duration::from_millis(300)))?;
+        let mut request = [0; 4];
+        if number >= PLACES {
+            return Ok(());
+        }
+        loop {
+            stream.read_exact(&mut request)?;
+            stream.write_all(b"pong")?;
+        }
+    });
+    let run = run(&format!(
+        "{server} -c {PLACES} --active 1 --send ping --expect pong -d 2s --warmup 0 --format json"
+    ))
+    .expect_code(0);
+    let report = run.report();
+    assert!(report.requests.answered > 0 && report.errors.is_empty());
+    let counted = &report.connections;
+    // Eight each, as the rests double; thousands without them.
+    let again = counted.established - PLACES as u64;
+    assert!((3 * 19..=12 * 19).contains(&again), "{counted:?}");
+    assert!(run.took < Duration::from_secs(20), "{:?}", run.took);
 }
