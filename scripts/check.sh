@@ -25,6 +25,7 @@ run() {
 
 run cargo fmt --all --check
 run cargo fmt --manifest-path fuzz/Cargo.toml --check
+run cargo fmt --manifest-path interop/Cargo.toml --check
 run cargo clippy --workspace --all-targets --locked "$@" -- -D warnings
 # Each feature alone, and all together.
 for feature in futures-io tokio-io hyper; do
