@@ -31,6 +31,8 @@ const KEPT_UP: f64 = 0.99;
 #[derive(Debug, Clone)]
 pub(crate) struct Context {
     pub(crate) command: Vec<String>,
+    /// The name of the run.
+    pub(crate) run: String,
     pub(crate) started_unix_ms: u64,
     /// When the run's clock was at zero.
     pub(crate) clock_unix_ms: u64,
@@ -62,6 +64,7 @@ pub(crate) fn conclude(plan: &Plan, context: Context, seen: &Seen) -> Report {
         version: VERSION,
         loadgen: env!("CARGO_PKG_VERSION").to_owned(),
         command: context.command,
+        runs: vec![context.run],
         started_unix_ms: context.started_unix_ms,
         measured_unix_ms: context.clock_unix_ms
             + seen

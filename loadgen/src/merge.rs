@@ -71,6 +71,7 @@ pub fn merge(parts: &[(String, Report)], command: Vec<String>) -> Result<Report,
             }
         }
     }
+    let runs = runs(parts)?;
     let reports: Vec<&Report> = parts.iter().map(|(_, report)| report).collect();
     let named = |problem: String, at: usize| format!("{}: {problem}", parts[at].0);
 
@@ -123,6 +124,7 @@ pub fn merge(parts: &[(String, Report)], command: Vec<String>) -> Result<Report,
     let mut sum = Report {
         loadgen: env!("CARGO_PKG_VERSION").to_owned(),
         command,
+        runs,
         started_unix_ms: started.unwrap_or(first.started_unix_ms),
         measured_unix_ms: begin_ms,
         settings: settings(&reports),
@@ -157,6 +159,33 @@ pub fn merge(parts: &[(String, Report)], command: Vec<String>) -> Result<Report,
         gate(&slo, &mut sum);
     }
     Ok(sum)
+}
+
+/// The names of all runs.
+///
+/// # Errors
+/// One of them is there twice; a sentence that names both files.
+fn runs(parts: &[(String, Report)]) -> Result<Vec<String>, String> {
+    let mut seen: BTreeMap<String, &str> = BTreeMap::new();
+    for (file, part) in parts {
+        let mut names = part.runs.clone();
+        if names.is_empty() {
+            // Written before runs had names: there is no other run with just these figures.
+            names.push(serde_json::to_string(part).expect("plain data becomes JSON"));
+        }
+        for name in names {
+            if let Some(first) = seen.insert(name, file) {
+                return Err(format!(
+                    "{file} holds a run that is in {first} already, and would count twice: name each run once \
+                     (two runs of one load, one after the other, are for `loadgen compare`)"
+                ));
+            }
+        }
+    }
+    Ok(parts
+        .iter()
+        .flat_map(|(_, part)| part.runs.clone())
+        .collect())
 }
 
 /// What has to be the same in all parts, in words.

@@ -43,6 +43,9 @@ pub struct Report {
     pub loadgen: String,
     /// The command line.
     pub command: Vec<String>,
+    /// The run, by a name that no other one has; those of all its parts, for a sum.
+    #[serde(default)]
+    pub runs: Vec<String>,
     /// When the run began, in milliseconds since 1970.
     pub started_unix_ms: u64,
     /// When its measured part began.

@@ -138,6 +138,7 @@ impl Session {
         );
         let context = Context {
             command: self.command.clone(),
+            run: run_name(nanos(started)),
             started_unix_ms: u64::try_from(started.as_millis()).unwrap_or(0),
             clock_unix_ms: u64::try_from(clock_unix.as_millis()).unwrap_or(0),
             target: self.target(),
@@ -216,6 +217,12 @@ impl Session {
         self.embedded = None;
         Some(format!("the embedded server ended with {status}"))
     }
+}
+
+/// A name for the run that began at this moment, for `merge` to know it by: of this process, and of the time, which no two
+/// machines read alike to the nanosecond.
+fn run_name(started: u64) -> String {
+    format!("{:016x}", mix(started ^ mix(u64::from(std::process::id()))))
 }
 
 /// Time since 1970.

@@ -210,5 +210,12 @@ fn two_processes_are_merged_into_one_report() {
         .expect_code(1)
         .expect_message("--size is 65 there and 64 here");
     run(&format!("merge {a} -o {}", path("m.txt"))).expect_code(2);
+    let copy = path("copy.json");
+    fs::copy(&a, &copy).expect("ours");
+    for again in [&a, &copy] {
+        run(&format!("merge {a} {again}"))
+            .expect_code(1)
+            .expect_message("name each run once");
+    }
     run("merge").expect_code(2);
 }

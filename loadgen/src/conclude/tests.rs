@@ -10,6 +10,7 @@ const SECOND: Nanos = 1_000_000_000;
 
 fn context() -> Context {
     Context {
+        run: "0".to_owned(),
         command: Vec::new(),
         started_unix_ms: 0,
         clock_unix_ms: 0,

@@ -20,7 +20,10 @@ fn part(offset_ms: u64, latency: Nanos) -> Report {
 }
 
 fn named(parts: Vec<Report>) -> Vec<(String, Report)> {
-    let name = |(at, part)| (format!("{at}.json"), part);
+    let name = |(at, mut part): (usize, Report)| {
+        part.runs = vec![format!("run {at}")];
+        (format!("{at}.json"), part)
+    };
     parts.into_iter().enumerate().map(name).collect()
 }
 
@@ -33,6 +36,7 @@ fn one_report_stays_what_it_is() {
     let mut alone = part(0, 5_000);
     let mut same = merged(vec![alone.clone()]);
     alone.command = vec!["merge".to_owned()];
+    alone.runs = vec!["run 0".to_owned()];
     alone.loadgen = same.loadgen.clone();
     alone.outcome.notes = std::mem::take(&mut same.outcome.notes);
     same.outcome.notes = alone.outcome.notes.clone();
@@ -143,6 +147,37 @@ fn another_load_is_refused_by_name() {
     let message = refuse(|other| other.latency.raw.histogram_base64 = "!".to_owned());
     assert!(message.starts_with("1.json: "), "{message}");
     assert!(merge(&[], Vec::new()).is_err());
+}
+
+#[test]
+fn a_run_that_is_named_twice_is_refused() {
+    let mut parts = named(vec![part(0, 1), part(0, 1), part(0, 1)]);
+    parts[2].1.runs = vec!["run 9".to_owned(), "run 0".to_owned()];
+    for (files, again) in [
+        ([0, 0], "0.json holds a run that is in 0.json"),
+        ([1, 2], ""),
+        ([0, 2], "2.json holds a run that is in 0.json"),
+    ] {
+        let chosen: Vec<_> = files.iter().map(|&at: &usize| parts[at].clone()).collect();
+        match merge(&chosen, Vec::new()) {
+            Ok(sum) => {
+                assert_eq!(again, "");
+                assert_eq!(sum.runs, ["run 1", "run 9", "run 0"]);
+            }
+            Err(message) => {
+                assert!(!again.is_empty() && message.starts_with(again), "{message}");
+                assert!(message.contains("name each run once"), "{message}");
+            }
+        }
+    }
+    // Reports from before runs had names.
+    let old = |completed| {
+        let mut report = part(0, 1);
+        report.requests.completed = completed;
+        ("old.json".to_owned(), report)
+    };
+    assert!(merge(&[old(1), old(2)], Vec::new()).is_ok());
+    assert!(merge(&[old(1), old(1)], Vec::new()).is_err());
 }
 
 #[test]

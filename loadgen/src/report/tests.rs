@@ -12,6 +12,7 @@ pub(crate) fn sample(requests_per_s: f64, latency_us: u64) -> Report {
         version: VERSION,
         loadgen: "0.0.0".to_owned(),
         command: vec!["loadgen".to_owned()],
+        runs: Vec::new(),
         started_unix_ms: 1,
         measured_unix_ms: 1,
         machine: Machine::default(),
