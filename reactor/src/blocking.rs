@@ -71,6 +71,8 @@ pub(crate) struct BlockingPool {
 struct State {
     queue: VecDeque<Runnable<JobScheduler>>,
     threads: usize,
+    /// Threads among them whose job waits for all others to end. The limit does not count them.
+    lent: usize,
     /// Threads that wait for a job. Those that were notified count until they have run.
     idle: usize,
     /// Jobs that are queued or run.
@@ -125,15 +127,35 @@ impl BlockingPool {
             return end_unrun(&job, JoinError::shutdown(job.task().id()));
         }
         state.queue.push_back(job);
+        self.serve_queue(state);
+    }
+
+    /// Sees to it that somebody takes the job that is last in the queue.
+    fn serve_queue(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
         // Each idle thread takes one job before it looks again, so a longer queue needs another thread.
         if state.queue.len() <= state.idle {
             drop(state);
             self.changed.notify_one();
-        } else if state.threads < self.settings.threads_max {
+        } else if state.threads - state.lent < self.settings.threads_max {
             state.threads += 1;
             drop(state);
             self.start_thread();
         }
+    }
+
+    /// The caller is about to wait for every job but its own, to the reactor's end. Where its own is one of this pool, another thread
+    /// takes its place: jobs in the queue would wait for it.
+    pub(crate) fn lend_place(self: &Arc<Self>) {
+        if self.runs_caller() {
+            let mut state = self.lock();
+            state.lent += 1;
+            self.serve_queue(state);
+        }
+    }
+
+    /// Whether the calling thread runs a job of this pool.
+    fn runs_caller(&self) -> bool {
+        RUNS.get().is_some_and(|runs| ptr::eq(runs.pool, self))
     }
 
     fn start_thread(self: &Arc<Self>) {
@@ -144,7 +166,7 @@ impl BlockingPool {
         let mut state = self.lock();
         state.threads -= 1;
         // The threads there are come to the queue in time. Where there is none, nobody would.
-        if state.threads > 0 {
+        if state.threads > state.lent {
             return;
         }
         let stranded = std::mem::take(&mut state.queue);
@@ -202,7 +224,7 @@ impl BlockingPool {
 
     /// How many jobs ever came in, where none is left but the one that asks.
     pub(crate) fn idle_since(&self) -> Option<u64> {
-        let asks = RUNS.get().is_some_and(|runs| ptr::eq(runs.pool, self));
+        let asks = self.runs_caller();
         let state = self.lock();
         (state.live == usize::from(asks)).then_some(state.adopted)
     }
@@ -342,7 +364,7 @@ unsafe impl Schedule for JobScheduler {
 ///
 /// # Panics
 ///
-/// Panics where no reactor is current. A panic of the closure is the handle's error.
+/// Panics where no reactor is current, and in a forked child. A panic of the closure is the handle's error.
 ///
 /// # Examples
 ///

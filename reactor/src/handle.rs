@@ -262,7 +262,7 @@ impl Handle {
         &self.shared.lifecycle
     }
 
-    pub(crate) fn blocking(&self) -> &BlockingPool {
+    pub(crate) fn blocking(&self) -> &Arc<BlockingPool> {
         &self.shared.blocking
     }
 

@@ -113,6 +113,7 @@ impl Reactor {
         // On one of its own shards this would wait for the very task that calls it.
         let own_shard = self.is_on_own_shard();
         if !own_shard {
+            self.handle.blocking().lend_place();
             lifecycle.wait_until(until, |_| self.is_idle());
         }
         self.stop();

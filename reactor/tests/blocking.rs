@@ -373,5 +373,41 @@ fn a_shutdown_from_a_job_does_not_wait_for_that_job() {
         sender.send(reactor.shutdown(Duration::MAX)).unwrap();
     }));
     receive(&done, "the shutdown waits for the job that called it").unwrap();
-    assert!(running.is_finished() && task.is_finished());
+    // What they did is done. That their handles are told may come a moment later.
+    let outside = with_threads(1);
+    outside.block_on(running).unwrap();
+    outside.block_on(task).unwrap();
+}
+
+#[test]
+fn a_shutdown_from_a_job_lets_the_queue_behind_it_run() {
+    // So short a life that what was started for the queue has ended before the next job comes.
+    let reactor = Reactor::builder()
+        .shards(1)
+        .max_blocking_threads(1)
+        .thread_keep_alive(Duration::ZERO)
+        .build()
+        .unwrap();
+    let handle = reactor.handle().clone();
+    let (begin, gate) = channel::<()>();
+    let (sender, done) = channel();
+    let first = handle.spawn_blocking(move || {
+        gate.recv_timeout(DEADLINE).unwrap();
+        sender.send(reactor.shutdown(Duration::MAX)).unwrap();
+    });
+    let queued = handle.spawn_blocking(|| 7);
+    // A task that wants another job after that, as it ends.
+    let task = handle.spawn(async move {
+        Handle::current().shutdown_requested().await;
+        let seven = queued.await.unwrap();
+        while Handle::current().metrics().blocking.threads > 1 {
+            reactor::yield_now().await;
+        }
+        seven + spawn_blocking(|| 1).await.unwrap()
+    });
+    begin.send(()).unwrap();
+    receive(&done, "the shutdown and the queue wait for each other").unwrap();
+    let outside = with_threads(1);
+    assert_eq!(outside.block_on(task).unwrap(), 8);
+    outside.block_on(first).unwrap();
 }
