@@ -84,6 +84,15 @@ pub(crate) fn forked_error() -> io::Error {
     )
 }
 
+/// The same where a call has no error to return, and would leave its caller waiting for threads that the child has not.
+#[cold]
+#[track_caller]
+pub(crate) fn forked() -> ! {
+    panic!(
+        "this reactor belongs to the parent process, and its threads are not in this one: fork before the reactor is built, or exec in the child"
+    )
+}
+
 /// A wait for reading and writing at once, of one closure that can do only one of them.
 #[cold]
 pub(crate) fn two_directions_error() -> io::Error {

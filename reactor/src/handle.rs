@@ -102,13 +102,16 @@ impl Handle {
     ///
     /// # Panics
     ///
-    /// Panics on a shard, which would stop all its tasks: spawn the future there instead. A panic of the future is the caller's.
+    /// Panics on a shard, which would stop all its tasks: spawn the future there instead. Panics in a forked child, where the
+    /// reactor's threads are not. A panic of the future is the caller's.
     #[track_caller]
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
         assert!(
             ShardId::current().is_none(),
             "block_on on a shard would stop all its tasks: await the future, or spawn it, or block on a thread of its own"
         );
+        // Shards are equal in this: a reactor is of one process.
+        self.shared.shards[0].io.refuse_forked();
         let _guard = self.enter();
         block_on::block_on(future)
     }
@@ -132,6 +135,10 @@ impl Handle {
     ///
     /// After the reactor has shut down the future is dropped here, and the handle ends with an error.
     ///
+    /// # Panics
+    ///
+    /// Panics in a forked child, where the reactor's threads are not, as everything that spawns does.
+    ///
     /// # Examples
     ///
     /// ```
@@ -149,6 +156,7 @@ impl Handle {
             Some(shard) => shard,
             None => self.any_shard(),
         };
+        shard.io.refuse_forked();
         JoinHandle::new(start(spawn_send(future, shard, SpawnSite::here())))
     }
 
@@ -158,7 +166,7 @@ impl Handle {
     ///
     /// # Panics
     ///
-    /// Panics where the reactor has no such shard.
+    /// Panics where the reactor has no such shard, and in a forked child.
     ///
     /// # Examples
     ///
@@ -191,10 +199,15 @@ impl Handle {
         F: Future<Output: Send> + 'static,
     {
         let shard = ShardRef::clone(self.shard(shard));
+        shard.io.refuse_forked();
         JoinHandle::new(start(spawn_made(make, shard, at)))
     }
 
     /// As [`spawn_on`](Self::spawn_on), on every shard. The handles are in the shards' order.
+    ///
+    /// # Panics
+    ///
+    /// Panics in a forked child.
     #[track_caller]
     pub fn on_all_shards<M, F>(&self, make: M) -> Vec<JoinHandle<F::Output>>
     where
@@ -213,6 +226,10 @@ impl Handle {
     ///
     /// After the reactor has shut down the closure is dropped here, and the handle ends with an error.
     ///
+    /// # Panics
+    ///
+    /// Panics in a forked child.
+    ///
     /// # Examples
     ///
     /// ```
@@ -227,6 +244,7 @@ impl Handle {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
+        self.shared.shards[0].io.refuse_forked();
         self.shared.blocking.spawn(self, f, SpawnSite::here())
     }
 
@@ -374,7 +392,8 @@ fn start(spawned: Spawned<ShardRef>) -> TaskRef<ShardRef> {
 ///
 /// # Panics
 ///
-/// Panics on a thread that is no shard; [`Handle::spawn_on`] takes a future to a shard from anywhere.
+/// Panics on a thread that is no shard; [`Handle::spawn_on`] takes a future to a shard from anywhere. Panics in a child that a shard
+/// forked.
 ///
 /// # Examples
 ///
@@ -403,6 +422,7 @@ where
             "spawn_local is for tasks on a shard: from elsewhere use `Handle::spawn_on`, or `Handle::spawn` for a Send future"
         );
     };
+    shard.io.refuse_forked();
     JoinHandle::new(start(spawn_here(future, shard, SpawnSite::here())))
 }
 

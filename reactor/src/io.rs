@@ -8,7 +8,7 @@ use std::os::fd::RawFd;
 use std::sync::Arc;
 
 use crate::driver::{OsEvent, Registry};
-use crate::error::forked_error;
+use crate::error::{forked, forked_error};
 use crate::metrics::Counter;
 use crate::owners::Owners;
 use crate::readiness::WaiterList;
@@ -83,6 +83,19 @@ impl ShardIo {
     /// have held it at the fork, and then nobody in the child ever releases it.
     pub(crate) fn is_forked(&self) -> bool {
         !self.process.is_current()
+    }
+
+    /// For calls that put something in, and have no error to return.
+    ///
+    /// # Panics
+    ///
+    /// Panics in a forked child.
+    #[inline]
+    #[track_caller]
+    pub(crate) fn refuse_forked(&self) {
+        if self.is_forked() {
+            forked();
+        }
     }
 
     /// Registers a descriptor. Called from any thread.

@@ -8,14 +8,16 @@ mod support;
 use std::future::Future;
 use std::io::Write;
 use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind, set_hook};
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 use std::task::{Context, Waker};
 use std::thread;
 use std::time::Duration;
 
 use reactor::time::{sleep, timeout};
-use reactor::{Handle, Interest, Placement, Ready, Registration};
+use reactor::{Handle, Interest, Placement, Ready, Registration, spawn_local};
 use support::{DEADLINE, eventually, reactor, total};
 
 #[test]
@@ -78,7 +80,7 @@ fn a_forked_child_that_drops_the_reactor_harms_nothing() {
     if child == 0 {
         // SAFETY: a drop that hangs ends by this signal, in ten seconds.
         unsafe { libc::alarm(10) };
-        let dropped = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(reactor)));
+        let dropped = catch_unwind(AssertUnwindSafe(|| drop(reactor)));
         // SAFETY: ends the child without running anything of the parent's.
         unsafe { libc::_exit(if dropped.is_ok() { 0 } else { 1 }) };
     }
@@ -125,29 +127,99 @@ fn a_forked_child_that_drops_a_sleep_wakes_no_shard() {
     eventually("no timer is left", || timers() == 0);
 }
 
-/// Forks a child that drops its copy of `value`, and sees that no shard is woken by it.
-fn drop_in_child<T>(value: &T, handle: &Handle) {
-    // SAFETY: the child drops the copy, which is what is tested, and leaves with _exit.
+#[test]
+fn a_forked_child_that_spawns_or_waits_is_told_so() {
+    let reactor = reactor(1);
+    let handle = reactor.handle();
+    let shard = handle.shards().next().unwrap();
+    let _guard = reactor.enter();
+    in_child(|| refused(|| drop(handle.spawn(async {}))));
+    in_child(|| refused(|| drop(handle.spawn_on(shard, || async {}))));
+    in_child(|| refused(|| drop(handle.on_all_shards(|_| async {}))));
+    in_child(|| refused(|| drop(handle.spawn_blocking(|| ()))));
+    in_child(|| refused(|| reactor.block_on(async {})));
+    in_child(|| {
+        refused(|| {
+            let mut cx = Context::from_waker(Waker::noop());
+            let _ = pin!(sleep(DEADLINE)).poll(&mut cx);
+        })
+    });
+    // The child of a shard is on a copy of its thread, which goes on with its poll and not with its loop.
+    let on_shard = handle.spawn_on(shard, || async {
+        in_child(|| refused(|| drop(spawn_local(async {}))));
+    });
+    reactor.block_on(on_shard).unwrap();
+}
+
+#[test]
+fn a_forked_child_is_told_so_where_a_lock_was_held_at_the_fork() {
+    let reactor = reactor(1);
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        // These hold the locks of spawning nearly all the time.
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    drop(reactor.handle().spawn(async {}));
+                    drop(reactor.handle().spawn_blocking(|| ()));
+                }
+            });
+        }
+        let told = (0..20).all(|_| {
+            let spawn = || drop(reactor.handle().spawn(async {}));
+            let spawn_blocking = || drop(reactor.handle().spawn_blocking(|| ()));
+            child(|| refused(spawn)) == 0 && child(|| refused(spawn_blocking)) == 0
+        });
+        stop.store(true, Ordering::Relaxed);
+        assert!(told, "a child was not told, or hung");
+    });
+}
+
+/// Whether `call` panics, saying whose the reactor is.
+fn refused(call: impl FnOnce()) -> bool {
+    // The usual hook takes locks that a thread which is not there may hold.
+    set_hook(Box::new(|_| ()));
+    let Err(payload) = catch_unwind(AssertUnwindSafe(call)) else {
+        return false;
+    };
+    let words = payload.downcast_ref::<&str>();
+    words.is_some_and(|words| words.contains("belongs to the parent process"))
+}
+
+/// Forks a child that does something, and sees that it was good.
+#[track_caller]
+fn in_child(does: impl FnOnce() -> bool) {
+    let status = child(does);
+    assert_eq!(status, 0, "the child did not do well, or hung");
+}
+
+/// Forks a child that does something, and returns how it ended: 0 where it was good.
+fn child(does: impl FnOnce() -> bool) -> libc::c_int {
+    // SAFETY: the child does what is tested, and leaves with _exit.
     let child = unsafe { libc::fork() };
     assert!(child >= 0);
     if child == 0 {
-        // SAFETY: a drop that hangs ends by this signal, in ten seconds.
+        // SAFETY: a call that hangs ends by this signal, in ten seconds.
         unsafe { libc::alarm(10) };
-        // The child's copy of the count, which no other thread changes.
-        let notified = || total(handle, |shard| shard.notifies);
-        let before = notified();
-        // SAFETY: the original is never used or dropped in this process, which ends below.
-        drop(unsafe { std::ptr::read(value) });
-        let woke = notified() != before;
+        let good = does();
         // SAFETY: ends the child without running anything of the parent's.
-        unsafe { libc::_exit(if woke { 1 } else { 0 }) };
+        unsafe { libc::_exit(if good { 0 } else { 1 }) };
     }
     let mut status = 0;
     // SAFETY: waits for the child made above; `status` is alive for the call.
     let ended = unsafe { libc::waitpid(child, &raw mut status, 0) };
     assert_eq!(ended, child);
-    assert!(
-        libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0,
-        "status {status}"
-    );
+    status
+}
+
+/// Forks a child that drops its copy of `value`, and sees that no shard is woken by it.
+fn drop_in_child<T>(value: &T, handle: &Handle) {
+    in_child(|| {
+        // The child's copy of the count, which no other thread changes.
+        let notified = || total(handle, |shard| shard.notifies);
+        let before = notified();
+        // SAFETY: the original is never used or dropped in this process, which ends soon.
+        drop(unsafe { std::ptr::read(value) });
+        notified() == before
+    });
 }

@@ -270,6 +270,7 @@ impl Sleep {
             }
         }
         self.disarm();
+        self.home.io.refuse_forked();
         let timer = RemoteTimer::new(self.deadline, cx.waker().clone());
         self.home.remote_timers.list(&timer);
         self.armed = Armed::Remotely(Arc::clone(&timer));
