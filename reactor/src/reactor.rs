@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::iter;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -22,7 +23,7 @@ use crate::placement::plan_pins;
 use crate::shard::inbox::Command;
 use crate::shard::parker::Parker;
 use crate::shard::{self, Settings, Shard, ShardId, ShardRef, ShardShared, current};
-use crate::shutdown::{Lifecycle, ShutdownError};
+use crate::shutdown::{Lifecycle, ShutdownError, nothing_left};
 use crate::stall::Watch;
 use crate::sys::{self, CpuMask};
 use crate::time::Clock;
@@ -155,16 +156,13 @@ impl Reactor {
         self.handle.blocking().close();
     }
 
-    /// Whether no shard has a task and nobody a blocking job, at one moment: two looks that agree, so that a task which hands over to a place
-    /// that was looked at already is seen by the second.
+    /// Whether no shard has a task and nobody a blocking job, at one moment.
     fn is_idle(&self) -> bool {
-        let look = || -> Option<Vec<u64>> {
+        nothing_left(|| {
             let shards = self.handle.all_shards().iter();
             let tasks = shards.map(|shard| shard.live.idle_since());
-            tasks.chain([self.handle.blocking().idle_since()]).collect()
-        };
-        let first = look();
-        first.is_some() && first == look()
+            tasks.chain(iter::once_with(|| self.handle.blocking().idle_since()))
+        })
     }
 
     /// In a forked child the threads are not there, and the epolls are the parent's: there is nothing to end.

@@ -103,6 +103,19 @@ impl Lifecycle {
     }
 }
 
+/// Whether there was a moment at which no place had work. A place says how much ever came in, where it has none.
+///
+/// One look at each in turn is not enough: work may be handed over from a place that comes later to one that was looked at. So
+/// there are two looks, which agree only where nothing came in anywhere in between; in that time all were empty.
+pub(crate) fn nothing_left<Places>(places: impl Fn() -> Places) -> bool
+where
+    Places: Iterator<Item = Option<u64>>,
+{
+    let look = || places().collect::<Option<Vec<u64>>>();
+    let first = look();
+    first.is_some() && first == look()
+}
+
 /// Waits for the announcement that a reactor is about to shut down. From [`Handle::shutdown_requested`](crate::Handle::shutdown_requested).
 #[must_use = "a future does nothing unless it is awaited"]
 pub(crate) struct ShutdownRequested {
@@ -195,8 +208,52 @@ impl From<ShutdownError> for std::io::Error {
     }
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+    use std::iter;
+
+    use super::nothing_left;
+
+    /// Two places, one piece of work, and who takes it where: after so many looks at a place it is in another one.
+    fn looked_at(hops: &[usize]) -> bool {
+        let looks = Cell::new(0);
+        let look_at = |place: usize| {
+            // It came in at place 1 in the beginning, and at the other with each hop.
+            let hopped = hops.iter().filter(|after| **after <= looks.get()).count();
+            looks.set(looks.get() + 1);
+            let came_in = if place == 1 {
+                1 + hopped / 2
+            } else {
+                hopped.div_ceil(2)
+            };
+            let has_it = (hopped % 2 == 0) == (place == 1);
+            (!has_it).then_some(came_in as u64)
+        };
+        nothing_left(|| {
+            let first = iter::once_with(|| look_at(0));
+            first.chain(iter::once_with(|| look_at(1)))
+        })
+    }
+
+    #[test]
+    fn work_that_is_handed_over_between_the_looks_is_not_overlooked() {
+        // From the second place to the first, which was empty when it was looked at, and so was then the second.
+        assert!(!looked_at(&[1]));
+        // And back, so that both are empty whenever they are looked at.
+        assert!(!looked_at(&[1, 2, 3]));
+        assert!(!looked_at(&[]));
+    }
+
+    #[test]
+    fn nothing_is_left_where_nothing_comes_in() {
+        assert!(nothing_left(|| [Some(3), Some(0)].into_iter()));
+        assert!(!nothing_left(|| [Some(3), None].into_iter()));
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod fork_tests {
     #![expect(unsafe_code, reason = "fork(2)")]
 
     use std::pin::pin;
