@@ -407,6 +407,13 @@ impl RunArgs {
             let (cpus, threads) = (cpus.len(), self.threads);
             return Err(format!("--pin names {cpus} CPUs for -t {threads} threads"));
         }
+        if let (None, None, Some(slo)) = (self.rate, &self.sweep, &self.slo)
+            && let Some(threshold) = slo.needs_schedule()
+        {
+            return Err(format!(
+                "--slo {threshold}: a closed loop has no schedule to be late for; give it one by -R, or leave this out"
+            ));
+        }
         for output in &self.outputs {
             let allowed = match self.sweep {
                 Some(_) => &Kind::OF_SWEEP[..],

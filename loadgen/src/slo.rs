@@ -10,7 +10,7 @@
 //! | `kept` | answers within the measured time, of those that were due in it | percent |
 //! | `errors`, `unanswered` | failed connections; requests without an answer | a count |
 //!
-//! Operators are `<`, `<=`, `>`, `>=` and `=`. What was not measured is missed: a gate never passes for want of data. Pure;
+//! `lag.` needs an open loop, and is refused without one. Operators are `<`, `<=`, `>`, `>=` and `=`. What was not measured is missed: a gate never passes for want of data. Pure;
 //! `conclude.rs` judges with it and the report holds the [`Verdict`]s. Tests: `slo/tests.rs`.
 
 use std::fmt;
@@ -309,6 +309,15 @@ impl Slo {
             }
         };
         self.thresholds.iter().map(judge).collect()
+    }
+
+    /// The first threshold on how late the generator sent, as it was written: a closed loop has no schedule to be late for.
+    #[must_use]
+    pub fn needs_schedule(&self) -> Option<&str> {
+        let late =
+            |threshold: &&Threshold| matches!(threshold.metric, Metric::Latency(Series::Lag, _));
+        let found = self.thresholds.iter().find(late)?;
+        Some(&found.text)
     }
 
     /// Whether failed connections are judged by a threshold: then they are no failure of the run by themselves.

@@ -117,9 +117,13 @@ fn contradictions_are_named() {
         ("-t 2 --pin 1", "--pin"),
         ("-o report.txt", "report.txt"),
         ("-o report", "report"),
+        ("--slo p99<5ms,lag.p99<1ms", "--slo lag.p99<1ms"),
     ] {
         let message = run(args).check().expect_err(args);
         assert!(message.contains(words), "{args}: {message}");
+    }
+    for open in ["-R 5", "--sweep 1..2:1"] {
+        assert_eq!(run(&format!("{open} --slo lag.max<1s")).check(), Ok(()));
     }
 }
 
