@@ -196,3 +196,7 @@ done
 echo "+ $loadgen compare" >&2
 "$loadgen" compare "$scratch/a.json" "$scratch/b.json" -o "$scratch/comparison.html" >/dev/null
 check comparison 3 ratios latency rounds
+
+# Up to a rate that no machine holds, and beyond it.
+load -c 20 --sweep '2k..32m*20' -d 300ms --warmup 50ms -o "$scratch/sweep.html"
+check sweep 2 knee steps

@@ -71,7 +71,7 @@ impl Kind {
     /// What a run can be written as.
     pub const OF_RUN: [Self; 5] = [Self::Json, Self::Csv, Self::Hgrm, Self::Hlog, Self::Html];
     /// What a sweep can be written as.
-    pub const OF_SWEEP: [Self; 2] = [Self::Json, Self::Csv];
+    pub const OF_SWEEP: [Self; 3] = [Self::Json, Self::Csv, Self::Html];
     /// What a comparison can be written as.
     pub const OF_COMPARISON: [Self; 3] = [Self::Json, Self::Csv, Self::Html];
 }

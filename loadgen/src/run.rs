@@ -2,7 +2,7 @@
 
 use crate::args::{Format, RunArgs};
 use crate::output::{self, Files, Kind};
-use crate::report::{Outcome, text};
+use crate::report::{Outcome, html, text};
 use crate::session::Session;
 use crate::sweep::{self, Sweep};
 
@@ -44,6 +44,7 @@ pub fn run(args: &RunArgs, command: Vec<String>) -> Result<u8, Refusal> {
         let sweep = sweep::run(args, steps, session)?;
         let render = |kind| match kind {
             Kind::Csv => sweep::csv(&sweep).into_bytes(),
+            Kind::Html => html::sweep(&sweep).into_bytes(),
             _ => json(&sweep),
         };
         let text = match args.format {

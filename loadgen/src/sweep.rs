@@ -3,7 +3,7 @@
 //! Steps are `FROM..TO:STEP` (a rate and what is added to it) or `FROM..TO*FACTOR` (a rate and what it is multiplied by);
 //! `TO` is the last rate unless a step jumps over it. Each is a run of its own in the open loop: short, with fresh connections,
 //! against the same server. Without `--slo` a rate holds while 99% of what is due is answered in time. A step that misses is
-//! run once more, since one hiccup of the machine makes no knee. Called by `run.rs`; [`render`](text) and `csv` show. Tests:
+//! run once more, since one hiccup of the machine makes no knee. Called by `run.rs`; [`text`](text()), [`csv`] and `report/html/sweep.rs` show. Tests:
 //! `sweep/tests.rs` and `tests/sweep.rs`.
 
 use std::str::FromStr;
@@ -20,6 +20,7 @@ use crate::slo::Slo;
 
 mod table;
 
+pub(crate) use table::{COLUMNS, cells, doubt, knee};
 pub use table::{csv, text};
 
 /// What the `format` field of a sweep says.
@@ -235,4 +236,4 @@ impl Sweep {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

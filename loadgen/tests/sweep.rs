@@ -54,10 +54,11 @@ fn the_knee_lies_below_the_capacity() {
 #[test]
 fn a_range_that_holds_has_no_knee_and_leaves_its_files() {
     let folder = env!("CARGO_TARGET_TMPDIR");
-    let files = ["json", "csv"].map(|kind| format!("{folder}/{}-sweep.{kind}", std::process::id()));
+    let files =
+        ["json", "csv", "html"].map(|kind| format!("{folder}/{}-sweep.{kind}", std::process::id()));
     let args = format!(
-        "-c 4 --sweep 100..300:100 -d 200ms --warmup 0 --slo p99<60s -o {} -o {}",
-        files[0], files[1]
+        "-c 4 --sweep 100..300:100 -d 200ms --warmup 0 --slo p99<60s -o {} -o {} -o {}",
+        files[0], files[1], files[2]
     );
     let run = run(&args).expect_code(0);
     assert!(
@@ -65,7 +66,7 @@ fn a_range_that_holds_has_no_knee_and_leaves_its_files() {
         "{run:#?}"
     );
     assert_eq!(run.stdout.matches("  held\n").count(), 3, "{run:#?}");
-    let [json, csv] = files.map(|file| {
+    let [json, csv, html] = files.map(|file| {
         let text = std::fs::read_to_string(&file).expect("written");
         std::fs::remove_file(file).expect("ours");
         text
@@ -73,6 +74,7 @@ fn a_range_that_holds_has_no_knee_and_leaves_its_files() {
     let sweep: Sweep = serde_json::from_str(&json).expect("JSON");
     assert_eq!(sweep.steps.len(), 3);
     assert_eq!(csv.lines().count(), 4, "{csv}");
+    assert_eq!(html, loadgen::report::html::sweep(&sweep));
 }
 
 #[test]
@@ -99,5 +101,5 @@ fn it_goes_with_an_open_loop_of_a_duration_only() {
     }
     run("--sweep 1..2:1 -o a.hlog")
         .expect_code(2)
-        .expect_message("json or csv");
+        .expect_message("json, csv or html");
 }

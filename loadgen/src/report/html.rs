@@ -1,6 +1,6 @@
 //! Reports as pages: one file each, that opens without a network, in light and in dark, on a phone and on paper.
 //!
-//! [`run`] shows a run and [`comparison`] two contenders. The parts they are made of are public, for whoever has other reports
+//! [`run`] shows a run, [`comparison`] two contenders and [`sweep`] how a server bends under a rising rate. The parts they are made of are public, for whoever has other reports
 //! to show: [`Page`], [`Table`], [`ratios`], [`percentiles`]. Plots are SVG written here, rather than by a plotting library,
 //! because those fix their colours while these follow the reader's scheme. Tests: `html/tests.rs`; `scripts/page.sh` opens
 //! pages in a browser.
@@ -10,11 +10,13 @@ mod chart;
 mod comparison;
 mod page;
 mod run;
+mod sweep;
 
 pub use chart::{Ratio, Tone, ratios};
 pub use comparison::comparison;
 pub use page::{Page, Table, cards, details, escape, remarks};
 pub use run::run;
+pub use sweep::sweep;
 
 use super::units::short_duration;
 use crate::histogram::Recorder;

@@ -19,66 +19,93 @@ fn write(sweep: &Sweep, out: &mut String) -> std::fmt::Result {
         "Sweep @ {} until {} is missed twice",
         sweep.target.address, sweep.slo
     )?;
-    writeln!(
-        out,
-        "  {:>12} {:>12} {:>10} {:>10} {:>10} {:>10} {:>7} {:>9}",
-        "rate/s", "answered/s", "p50", "p99", "p99.9", "max", "errors", "CPU/req"
-    )?;
+    line(&COLUMNS, out)?;
+    writeln!(out)?;
     for step in &sweep.steps {
-        let (latency, server) = (step.report.latency.headline(), &step.report.server);
-        let cpu = server.as_ref().and_then(|server| server.cpu_us_per_request);
-        writeln!(
-            out,
-            "  {:>12} {:>12} {:>10} {:>10} {:>10} {:>10} {:>7} {:>9}  {}",
-            count(step.rate),
-            metric(step.report.throughput.requests_per_s),
-            duration(latency.p50_ns),
-            duration(latency.p99_ns),
-            duration(latency.p99_9_ns),
-            duration(latency.max_ns),
-            count(errors(step)),
-            cpu.map_or_else(|| "-".to_owned(), |us| format!("{us:.2}us")),
-            if step.held { "held" } else { "missed" }
-        )?;
+        line(&cells(step), out)?;
+        writeln!(out, "  {}", if step.held { "held" } else { "missed" })?;
     }
     for message in &sweep.messages {
         writeln!(out, "  Ended early: {message}")?;
     }
-    knee(sweep, out)
+    writeln!(out, "Knee: {}", knee(sweep))?;
+    if let Some(doubt) = doubt(sweep) {
+        writeln!(out, "  Warning: {doubt}")?;
+    }
+    Ok(())
 }
 
-fn knee(sweep: &Sweep, out: &mut String) -> std::fmt::Result {
-    let broken = sweep.steps.last().filter(|step| !step.held);
-    match (sweep.knee, broken) {
-        (Some(knee), Some(step)) => writeln!(
-            out,
-            "Knee: {} requests/s held {}; {}/s did not: {}",
+/// What the columns of a step are called.
+pub(crate) const COLUMNS: [&str; 8] = [
+    "rate/s",
+    "answered/s",
+    "p50",
+    "p99",
+    "p99.9",
+    "max",
+    "errors",
+    "CPU/req",
+];
+
+/// A step's columns.
+pub(crate) fn cells(step: &Step) -> [String; 8] {
+    let (latency, server) = (step.report.latency.headline(), &step.report.server);
+    let cpu = server.as_ref().and_then(|server| server.cpu_us_per_request);
+    [
+        count(step.rate),
+        metric(step.report.throughput.requests_per_s),
+        duration(latency.p50_ns),
+        duration(latency.p99_ns),
+        duration(latency.p99_9_ns),
+        duration(latency.max_ns),
+        count(errors(step)),
+        cpu.map_or_else(|| "-".to_owned(), |us| format!("{us:.2}us")),
+    ]
+}
+
+fn line(cells: &[impl AsRef<str>; 8], out: &mut String) -> std::fmt::Result {
+    const WIDTHS: [usize; 8] = [12, 12, 10, 10, 10, 10, 7, 9];
+    out.push(' ');
+    for (cell, width) in cells.iter().zip(WIDTHS) {
+        write!(out, " {:>width$}", cell.as_ref())?;
+    }
+    Ok(())
+}
+
+/// Where the knee is, and what broke beyond it.
+pub(crate) fn knee(sweep: &Sweep) -> String {
+    match (sweep.knee, broken(sweep)) {
+        (Some(knee), Some(step)) => format!(
+            "{} requests/s held {}; {}/s did not: {}",
             count(knee),
             sweep.slo,
             count(step.rate),
             step.why()
-        )?,
-        (Some(knee), None) => writeln!(
-            out,
-            "Knee: none up to {} requests/s, the last rate run, which held {}",
+        ),
+        (Some(knee), None) => format!(
+            "none up to {} requests/s, the last rate run, which held {}",
             count(knee),
             sweep.slo
-        )?,
-        (None, Some(step)) => writeln!(
-            out,
-            "Knee: below {} requests/s, the first rate: {}",
+        ),
+        (None, Some(step)) => format!(
+            "below {} requests/s, the first rate: {}",
             count(step.rate),
             step.why()
-        )?,
-        (None, None) => writeln!(out, "Knee: unknown, no step was run")?,
+        ),
+        (None, None) => "unknown, no step was run".to_owned(),
     }
-    if broken.is_some_and(|step| step.report.outcome.generator_was_bottleneck) {
-        writeln!(
-            out,
-            "  Warning: in the step that broke, the generator may have been the bottleneck: this is then its knee (-t, --pin)"
-        )?;
-    }
-    Ok(())
+}
+
+/// What makes the knee doubtful.
+pub(crate) fn doubt(sweep: &Sweep) -> Option<String> {
+    broken(sweep)?.report.outcome.generator_was_bottleneck.then(|| {
+        "in the step that broke, the generator may have been the bottleneck: this is then its knee (-t, --pin)"
+            .to_owned()
+    })
+}
+
+fn broken(sweep: &Sweep) -> Option<&Step> {
+    sweep.steps.last().filter(|step| !step.held)
 }
 
 fn errors(step: &Step) -> u64 {

@@ -44,14 +44,17 @@ fn step(rate: u64, held: bool) -> Step {
     Step::new(rate, report)
 }
 
-fn sweep(steps: &[(u64, bool)]) -> Sweep {
+pub(crate) fn sweep(steps: &[(u64, bool)]) -> Sweep {
     let mut sweep = Sweep {
         format: SWEEP_FORMAT.to_owned(),
         version: SWEEP_VERSION,
         loadgen: String::new(),
         command: Vec::new(),
         machine: Machine::default(),
-        target: Target::default(),
+        target: Target {
+            address: "127.0.0.1:7".to_owned(),
+            ..Target::default()
+        },
         slo: "p99<1ms".to_owned(),
         steps: steps.iter().map(|&(rate, held)| step(rate, held)).collect(),
         knee: None,

@@ -2,6 +2,7 @@ use super::*;
 use crate::compare::{compare, tests::contender};
 use crate::report::tests::sample;
 use crate::report::{ErrorCount, Interval, Report};
+use crate::sweep::tests::sweep as sweep_of;
 
 /// A run of ten seconds with a stall in the seventh.
 fn eventful() -> Report {
@@ -173,4 +174,58 @@ fn one_round_has_no_intervals_to_show() {
     let page = comparison(&compare(&a, &b).expect("a pair"), &a, &b);
     assert_self_contained(&page);
     assert!(page.contains("too few rounds") && !page.contains("<circle"));
+}
+
+#[test]
+fn a_sweep_shows_what_decided_and_lists_every_run() {
+    let swept = sweep_of(&[
+        (10, true),
+        (20, false),
+        (20, true),
+        (30, false),
+        (30, false),
+    ]);
+    let page = sweep(&swept);
+    assert_self_contained(&page);
+    elements(&page);
+    for id in ["knee", "steps"] {
+        assert!(page.contains(&format!("<section id=\"{id}\"")), "{id}");
+    }
+    // Two figures drawn twice, each with a point for each of three rates.
+    assert_eq!(page.matches("role=\"img\"").count(), 4);
+    let figure = page.split("id=\"rate-wide-t\"").nth(1).expect("a figure");
+    let answered = figure
+        .split("class=\"line s1\" d=\"")
+        .nth(1)
+        .expect("a line");
+    let path = answered.split('"').next().expect("a path");
+    assert_eq!(path.matches(['M', 'L']).count(), 3, "{path}");
+    assert_eq!(page.matches("<th scope=\"row\">").count(), 5);
+    assert_eq!(page.matches("<td>missed</td>").count(), 3);
+    assert!(
+        page.contains("20 requests/s held p99&lt;1ms; 30/s did not"),
+        "{page}"
+    );
+    assert!(
+        page.contains("<dt>Held</dt><dd>20</dd>") && page.contains("<dt>Broke</dt><dd>30</dd>")
+    );
+}
+
+#[test]
+fn a_sweep_without_steps_or_answers_still_has_a_page() {
+    let mut none = sweep_of(&[]);
+    none.messages = vec!["<gone>".to_owned()];
+    let page = sweep(&none);
+    assert_self_contained(&page);
+    elements(&page);
+    assert!(page.contains("No step was run") && page.contains("&lt;gone&gt;"));
+    let mut silent = sweep_of(&[(10, false), (10, false)]);
+    for step in &mut silent.steps {
+        step.report.latency.raw = crate::report::Distribution::from(&Recorder::new());
+        step.report.throughput.requests_per_s = 0.0;
+    }
+    let page = sweep(&silent);
+    assert_self_contained(&page);
+    elements(&page);
+    assert!(!page.contains("the last rate that held"));
 }
