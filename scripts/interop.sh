@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The traits of other libraries on our streams, and stacks that others wrote on the reactor: hyper, axum, rustls,
-# async-tungstenite and the Redis client, against curl, h2load and redis-server; then the example under loadgen.
+# async-tungstenite, quinn and the Redis client, against curl, h2load and redis-server; then the example under loadgen.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

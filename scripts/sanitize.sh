@@ -18,7 +18,7 @@ case ${1:-} in
 -h | --help) usage && exit 0 ;;
 address | leak) sanitizer=$1 && shift ;;
 esac
-(($# > 0)) || set -- -p shard-reactor -p shard-asyncfd --tests
+(($# > 0)) || set -- -p shard-reactor -p shard-asyncfd --tests --features shard-asyncfd/full
 
 if ! cargo +nightly --version >/dev/null 2>&1; then
 	echo "error: a nightly toolchain is needed: 'rustup toolchain install nightly' installs one" >&2

@@ -18,8 +18,11 @@ use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response};
-use interop::{Scratch, curl, noise, run, serve};
+use interop::{DEADLINE, Scratch, curl, noise, run, serve};
 use reactor::{Reactor, ShardId};
+
+/// How long the clients are waited for that are cut off: long enough that none else is, on a busy machine.
+const SHORT: Duration = Duration::from_secs(1);
 
 /// Sends a body back; tells which shard serves and how many requests it has served before.
 async fn answer(
@@ -39,8 +42,9 @@ async fn answer(
     Ok(Response::new(Full::new(body)))
 }
 
-fn http1_server() -> (Reactor, SocketAddr) {
-    serve(|| {
+/// `patience` is how long a client may take for the head of a request.
+fn http1_server(patience: Duration) -> (Reactor, SocketAddr) {
+    serve(move || {
         let served = Rc::new(Cell::new(0));
         move |stream: TcpStream| {
             let served = Rc::clone(&served);
@@ -49,7 +53,7 @@ fn http1_server() -> (Reactor, SocketAddr) {
                 let mut builder = http1::Builder::new();
                 let builder = builder
                     .timer(ShardTimer::new())
-                    .header_read_timeout(Duration::from_millis(300));
+                    .header_read_timeout(patience);
                 // A client that breaks off is an error of its connection.
                 let _ = builder.serve_connection(stream, service).await;
             }
@@ -57,8 +61,9 @@ fn http1_server() -> (Reactor, SocketAddr) {
     })
 }
 
-fn http2_server() -> (Reactor, SocketAddr) {
-    serve(|| {
+/// `patience` is how long a client may be silent, and how long it may then take to answer a ping.
+fn http2_server(patience: Duration) -> (Reactor, SocketAddr) {
+    serve(move || {
         let served = Rc::new(Cell::new(0));
         move |stream: TcpStream| {
             let served = Rc::clone(&served);
@@ -67,8 +72,8 @@ fn http2_server() -> (Reactor, SocketAddr) {
                 let mut builder = http2::Builder::new(ShardExecutor::new());
                 let builder = builder
                     .timer(ShardTimer::new())
-                    .keep_alive_interval(Duration::from_millis(200))
-                    .keep_alive_timeout(Duration::from_millis(300));
+                    .keep_alive_interval(patience)
+                    .keep_alive_timeout(patience);
                 let _ = builder.serve_connection(stream, service).await;
             }
         }
@@ -99,7 +104,7 @@ fn h2load(address: SocketAddr, requests: u32, connections: u32, streams: u32) {
 
 #[test]
 fn http1_serves_many_requests_over_one_connection() {
-    let (_reactor, address) = http1_server();
+    let (_reactor, address) = http1_server(DEADLINE);
     let url = format!("http://{address}/[1-200]");
     let text = String::from_utf8(curl(["--http1.1", &url])).unwrap();
     let lines: Vec<_> = text.lines().collect();
@@ -113,13 +118,13 @@ fn http1_serves_many_requests_over_one_connection() {
 
 #[test]
 fn http1_takes_and_sends_a_large_body() {
-    let (_reactor, address) = http1_server();
+    let (_reactor, address) = http1_server(DEADLINE);
     large_body_comes_back("--http1.1", address);
 }
 
 #[test]
 fn http1_serves_many_connections_at_once() {
-    let (_reactor, address) = http1_server();
+    let (_reactor, address) = http1_server(DEADLINE);
     let url = format!("http://{address}/[1-400]");
     let text = curl(["--http1.1", "--parallel", "--parallel-max", "50", &url]);
     let text = String::from_utf8(text).unwrap();
@@ -128,31 +133,31 @@ fn http1_serves_many_connections_at_once() {
 
 #[test]
 fn http2_serves_many_requests_over_one_connection() {
-    let (_reactor, address) = http2_server();
+    let (_reactor, address) = http2_server(DEADLINE);
     h2load(address, 300, 1, 1);
 }
 
 #[test]
 fn http2_takes_and_sends_a_large_body() {
-    let (_reactor, address) = http2_server();
+    let (_reactor, address) = http2_server(DEADLINE);
     large_body_comes_back("--http2-prior-knowledge", address);
 }
 
 #[test]
 fn http2_serves_many_streams_at_once() {
-    let (_reactor, address) = http2_server();
+    let (_reactor, address) = http2_server(DEADLINE);
     h2load(address, 4000, 8, 60);
 }
 
-/// Sends `bytes`, and returns what comes up to the end, which has to come within ten seconds of the
-/// client's silence.
+/// Sends `bytes`, and returns what comes up to the end, and when that came, which has to be within ten
+/// seconds.
 fn talk_and_fall_silent(address: SocketAddr, bytes: &[u8]) -> (Vec<u8>, Duration) {
+    let began = Instant::now();
     let mut stream = std::net::TcpStream::connect(address).unwrap();
     stream
         .set_read_timeout(Some(Duration::from_secs(10)))
         .unwrap();
     stream.write_all(bytes).unwrap();
-    let began = Instant::now();
     let mut came = Vec::new();
     stream.read_to_end(&mut came).expect("the server closes");
     (came, began.elapsed())
@@ -160,9 +165,9 @@ fn talk_and_fall_silent(address: SocketAddr, bytes: &[u8]) -> (Vec<u8>, Duration
 
 #[test]
 fn http1_cuts_off_who_does_not_finish_its_head() {
-    let (_reactor, address) = http1_server();
+    let (_reactor, address) = http1_server(SHORT);
     let (_, took) = talk_and_fall_silent(address, b"GET / HTTP/1.1\r\nhost:");
-    assert!(took >= Duration::from_millis(250), "after {took:?}");
+    assert!(took >= SHORT, "after {took:?}");
     // Between two requests the deadline is moved: one that sends again in time is served.
     let mut stream = std::net::TcpStream::connect(address).unwrap();
     stream
@@ -175,24 +180,24 @@ fn http1_cuts_off_who_does_not_finish_its_head() {
         let mut came = [0; 4096];
         let n = stream.read(&mut came).unwrap();
         assert!(came[..n].starts_with(b"HTTP/1.1 200"));
-        std::thread::sleep(Duration::from_millis(120));
+        std::thread::sleep(Duration::from_millis(350));
     }
 }
 
 #[test]
 fn http2_cuts_off_who_does_not_answer_pings() {
-    let (_reactor, address) = http2_server();
+    let (_reactor, address) = http2_server(SHORT / 2);
     // The preface and an empty SETTINGS frame.
     let hello = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
     let (came, took) = talk_and_fall_silent(address, hello);
-    assert!(took >= Duration::from_millis(450), "after {took:?}");
+    assert!(took >= SHORT, "after {took:?}");
     let ping = |frame: &[u8]| frame[..5] == *b"\0\0\x08\x06\0";
     assert!(came.windows(9).any(ping), "there was a ping: {came:?}");
 }
 
 #[test]
 fn an_answer_without_length_ends_with_the_connection() {
-    let (_reactor, address) = http1_server();
+    let (_reactor, address) = http1_server(DEADLINE);
     let request = b"GET / HTTP/1.0\r\n\r\n";
     let (came, _) = talk_and_fall_silent(address, request);
     let text = String::from_utf8(came).unwrap();

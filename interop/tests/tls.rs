@@ -52,6 +52,15 @@ fn connector(authority: CertificateDer<'static>) -> TlsConnector {
     TlsConnector::from(Arc::new(config))
 }
 
+/// After both have ended TLS: the streams below end as well, though neither side has dropped its own yet.
+async fn nothing_follows(mut stream: TcpStream) {
+    let mut rest = Vec::new();
+    AsyncReadExt::read_to_end(&mut stream, &mut rest)
+        .await
+        .unwrap();
+    assert!(rest.is_empty(), "{} bytes came after the end", rest.len());
+}
+
 /// Sends back what comes until the client ends, then ends too.
 async fn echo(acceptor: TlsAcceptor, stream: TcpStream) -> io::Result<()> {
     let mut tls = acceptor.accept(stream).await?;
@@ -64,7 +73,9 @@ async fn echo(acceptor: TlsAcceptor, stream: TcpStream) -> io::Result<()> {
         tls.write_all(&buffer[..n]).await?;
         tls.flush().await?;
     }
-    tls.shutdown().await
+    tls.shutdown().await?;
+    nothing_follows(tls.into_inner().0).await;
+    Ok(())
 }
 
 #[test]
@@ -86,17 +97,19 @@ fn much_comes_back_through_tls_and_both_ends_are_told() {
         let name = ServerName::try_from("localhost").unwrap();
         let tls = connector(authority).connect(name, stream).await.unwrap();
         let (mut reads, mut writes) = tokio::io::split(tls);
-        let sent = noise(5_000_003);
+        let sent = noise(12_000_003);
         let expected = sent.clone();
         let writing = reactor::spawn_local(async move {
             writes.write_all(&sent).await.unwrap();
             writes.shutdown().await.unwrap();
+            writes
         });
         let mut came = Vec::new();
         // An end without TLS's own closing message would be an error.
         reads.read_to_end(&mut came).await.unwrap();
-        writing.await.unwrap();
         assert!(came == expected, "{} bytes came back", came.len());
+        let tls = reads.unsplit(writing.await.unwrap());
+        nothing_follows(tls.into_inner().0).await;
     });
 }
 

@@ -59,6 +59,11 @@
 //!
 //! [`TcpSocket`] is the same for TCP without socket2.
 //!
+//! # Other libraries
+//!
+//! Behind features the streams have the traits of futures-io, tokio and hyper; see
+//! [`compat`](crate::compat).
+//!
 //! # What is inside
 //!
 //! The [`AsyncFd`] is reachable through `as_async_fd`, and `into_std` leads back. System calls of
