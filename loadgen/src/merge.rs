@@ -253,7 +253,10 @@ fn slice(interval: &Interval, index: u64) -> Result<Slice, String> {
 
 fn settings(reports: &[&Report]) -> Settings {
     let first = &reports[0].settings;
-    let sum = |of: fn(&Settings) -> u32| reports.iter().map(|report| of(&report.settings)).sum();
+    let sum = |of: fn(&Settings) -> u32| {
+        let parts = reports.iter().map(|report| of(&report.settings));
+        parts.fold(0, u32::saturating_add)
+    };
     // Where one part has no limit, neither has the sum.
     let optional =
         |of: fn(&Settings) -> Option<u64>| reports.iter().map(|report| of(&report.settings)).sum();
@@ -277,8 +280,10 @@ fn settings(reports: &[&Report]) -> Settings {
 }
 
 fn connections(reports: &[&Report], connect_latency: Distribution) -> Connections {
-    let sum =
-        |of: fn(&Connections) -> u32| reports.iter().map(|report| of(&report.connections)).sum();
+    let sum = |of: fn(&Connections) -> u32| {
+        let parts = reports.iter().map(|report| of(&report.connections));
+        parts.fold(0, u32::saturating_add)
+    };
     let long =
         |of: fn(&Connections) -> u64| reports.iter().map(|report| of(&report.connections)).sum();
     let ramps = reports.iter().map(|report| report.connections.ramp_s);
@@ -338,7 +343,11 @@ fn generator(reports: &[&Report], completed: u64) -> Generator {
         resident_bytes: bytes(|part| part.resident_bytes),
         resident_before_bytes: before,
         resident_connected_bytes: connected,
-        bytes_per_connection: bytes_per_connection(before, connected, connections.sum()),
+        bytes_per_connection: bytes_per_connection(
+            before,
+            connected,
+            connections.fold(0, u32::saturating_add),
+        ),
     }
 }
 
@@ -364,7 +373,7 @@ fn server(reports: &[&Report], completed: u64) -> Option<Server> {
     let connections = reports
         .iter()
         .map(|report| report.connections.connected)
-        .sum();
+        .fold(0, u32::saturating_add);
     let known = |per: Option<f64>| per.filter(|_| cpu > 0.0);
     Some(Server {
         pid: first.pid,

@@ -1,11 +1,18 @@
 //! Reports from files: JSON, one after another, in arrays, or both.
+//!
+//! A file is somebody else's, and may be cut off or damaged. What leaves here is a report whose histograms can be read and whose
+//! figures can be added: whoever compares or merges need not ask again. Tests: `read/tests.rs`.
 
 use std::fs;
 use std::path::Path;
 
 use serde_json::Value;
 
-use super::{FORMAT, Report, VERSION};
+use super::{Distribution, FORMAT, Report, VERSION};
+use crate::histogram::Recorder;
+
+/// Counts, sizes and times are below this, and JSON numbers are whole up to here: 2^53.
+const FIGURE_MAX: f64 = 9_007_199_254_740_992.0;
 
 /// Reads all reports of a file, in order.
 ///
@@ -53,5 +60,67 @@ fn report_of(value: Value, at: usize) -> Result<Report, String> {
             ));
         }
     }
-    serde_json::from_value(value).map_err(|error| format!("report {number}: {error}"))
+    let damaged = |problem: String| format!("report {number}: {problem}");
+    figures(&value).map_err(damaged)?;
+    let report = serde_json::from_value(value).map_err(|error| damaged(error.to_string()))?;
+    histograms(&report).map_err(damaged)?;
+    Ok(report)
 }
+
+/// Looks at every number. None in a report is negative.
+///
+/// # Errors
+/// One is no figure of a run; a sentence names it.
+fn figures(value: &Value) -> Result<(), String> {
+    match value {
+        Value::Number(number) => match number.as_f64() {
+            Some(figure) if (0.0..FIGURE_MAX).contains(&figure) => Ok(()),
+            _ => Err(format!("{number} is no figure of a run")),
+        },
+        Value::Array(values) => values.iter().try_for_each(figures),
+        Value::Object(fields) => fields.iter().try_for_each(|(name, value)| {
+            figures(value).map_err(|problem| format!("{name}: {problem}"))
+        }),
+        Value::Null | Value::Bool(_) | Value::String(_) => Ok(()),
+    }
+}
+
+/// Looks into every histogram.
+///
+/// # Errors
+/// One cannot be read, or holds another number of latencies than it should; a sentence names it.
+fn histograms(report: &Report) -> Result<(), String> {
+    let holds = |what: &str, count: u64, read: Result<Recorder, String>| match read {
+        Err(problem) => Err(format!("{what}: {problem}")),
+        Ok(read) if read.count() != count => Err(format!(
+            "{what}: the histogram holds {} latencies instead of {count}",
+            read.count()
+        )),
+        Ok(_) => Ok(()),
+    };
+    let whole = |what: &str, of: &Distribution| holds(what, of.count, of.recorder());
+    let latency = &report.latency;
+    whole("latency.raw", &latency.raw)?;
+    for (what, of) in [
+        ("latency.corrected", &latency.corrected),
+        ("latency.schedule_lag", &latency.schedule_lag),
+    ] {
+        of.as_ref().map_or(Ok(()), |of| whole(what, of))?;
+    }
+    whole(
+        "connections.connect_latency",
+        &report.connections.connect_latency,
+    )?;
+    let series = &report.series;
+    for (at, interval) in series.intervals.iter().enumerate() {
+        let what = format!("series.intervals[{at}]");
+        holds(&what, interval.count, interval.recorder())?;
+    }
+    if !series.intervals.is_empty() && series.interval_s <= 0.0 {
+        return Err("series.interval_s: intervals have no length".to_owned());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
