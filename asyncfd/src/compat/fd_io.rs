@@ -22,8 +22,8 @@ use crate::net::operations::{Input, Output};
 /// it is read into, and vectored writes are not announced.
 ///
 /// Reading asks for `&T: Read`, writing for `&T: Write` and `T: AsFd`. Flushing is the
-/// object's own. Shutting down, or closing, ends the writing side where this is a socket, and
-/// does no more than flush where it is not.
+/// object's own. Shutting down, or closing, ends the writing side where this is a socket that
+/// has one to end, and does no more than flush where it is not.
 ///
 /// The reading and writing traits wait in the slots of [`AsyncFd::poll_read_ready`] and
 /// [`AsyncFd::poll_write_ready`]: one task for each direction.
@@ -144,19 +144,22 @@ where
     fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         // First without a look at the readiness: most objects keep nothing back, and a full socket
         // is no reason for those to wait.
-        match self.fd.get_ref().flush() {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                let flush = Output::new(&self.fd, |mut object: &T| object.flush());
-                crate::io::poll(flush, cx)
-            }
-            result => Poll::Ready(result),
+        loop {
+            return match self.fd.get_ref().flush() {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let flush = Output::new(&self.fd, |mut object: &T| object.flush());
+                    crate::io::poll(flush, cx)
+                }
+                result => Poll::Ready(result),
+            };
         }
     }
 
     fn poll_end(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         std::task::ready!(self.poll_flush(cx))?;
         Poll::Ready(match rustix::net::shutdown(&self.fd, Shutdown::Write) {
-            Err(Errno::NOTSOCK) => Ok(()),
+            Err(Errno::NOTSOCK | Errno::OPNOTSUPP) => Ok(()),
             result => unless_gone(result.map_err(io::Error::from)),
         })
     }

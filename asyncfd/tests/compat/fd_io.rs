@@ -1,14 +1,18 @@
 //! `FdIo` on what is no stream socket: records, and files that have no end but their last.
 
 use std::fs::File;
-use std::os::fd::{AsFd, AsRawFd};
+use std::io::{self, ErrorKind, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::unix::net::UnixStream;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use asyncfd::compat::FdIo;
 use asyncfd::{AsyncFd, Interest, Ready};
 use socket2::{Domain, Socket, Type};
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use crate::common::support::{Fifo, pair};
+use crate::common::support::{Fifo, Probe, drain, fill, pair};
 use crate::common::{cached, run, settle};
 
 #[test]
@@ -63,5 +67,111 @@ fn it_is_the_descriptor_inside_and_gives_it_back() {
         let text = format!("{io:?}");
         assert!(text.starts_with("FdIo { fd: AsyncFd"), "{text}");
         assert_eq!(io.into_inner().into_inner().as_raw_fd(), number);
+    });
+}
+
+/// Counts what is written to it, and writes that only when it is flushed. Now and then a signal comes in between.
+#[derive(Debug)]
+struct Hoarder {
+    socket: UnixStream,
+    kept: AtomicUsize,
+    interrupt: AtomicBool,
+}
+
+impl Hoarder {
+    fn new(socket: UnixStream) -> FdIo<Self> {
+        let hoarder = Self {
+            socket,
+            kept: AtomicUsize::new(0),
+            interrupt: AtomicBool::new(false),
+        };
+        FdIo::new(AsyncFd::from_fd(hoarder).unwrap())
+    }
+}
+
+impl Write for &Hoarder {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.kept.fetch_add(bytes.len(), Ordering::Relaxed);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.interrupt.swap(false, Ordering::Relaxed) {
+            return Err(ErrorKind::Interrupted.into());
+        }
+        let kept = self.kept.load(Ordering::Relaxed);
+        let written = (&self.socket).write(&vec![9; kept])?;
+        assert_eq!(written, kept, "few bytes are written whole");
+        self.kept.store(0, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+impl AsFd for Hoarder {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl AsRawFd for Hoarder {
+    fn as_raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
+    }
+}
+
+#[test]
+fn a_flush_waits_until_what_was_kept_back_is_taken() {
+    run(|| async {
+        let (a, b) = pair();
+        let mut io = Hoarder::new(a);
+        io.write_all(b"kept").await.unwrap();
+        fill(&io.get_ref().get_ref().socket);
+        let probe = Probe::new();
+        assert!(probe.with(|cx| Pin::new(&mut io).poll_flush(cx).is_pending()));
+        assert!(probe.with(|cx| Pin::new(&mut io).poll_shutdown(cx).is_pending()));
+        assert!(drain(&b) > 0);
+        probe.woken().await;
+        io.flush().await.unwrap();
+        assert_eq!(drain(&b), 4);
+    });
+}
+
+#[test]
+fn ending_sends_what_was_kept_back_first() {
+    run(|| async {
+        let (a, b) = pair();
+        let mut io = Hoarder::new(a);
+        io.write_all(b"kept").await.unwrap();
+        io.shutdown().await.unwrap();
+        assert_eq!(drain(&b), 4);
+    });
+}
+
+#[test]
+fn a_flush_that_a_signal_interrupts_is_made_again() {
+    run(|| async {
+        let (a, b) = pair();
+        let mut io = Hoarder::new(a);
+        io.write_all(b"kept").await.unwrap();
+        io.get_ref()
+            .get_ref()
+            .interrupt
+            .store(true, Ordering::Relaxed);
+        io.flush().await.unwrap();
+        assert_eq!(drain(&b), 4);
+    });
+}
+
+/// Netlink sockets and a few others have no writing side that could be ended.
+#[test]
+fn ending_a_socket_that_cannot_be_ended_is_no_error() {
+    run(|| async {
+        let socket = Socket::new(
+            Domain::from(libc::AF_NETLINK),
+            Type::DGRAM.nonblocking(),
+            None,
+        );
+        let mut io = FdIo::new(AsyncFd::from_fd(socket.unwrap()).unwrap());
+        io.shutdown().await.unwrap();
     });
 }
