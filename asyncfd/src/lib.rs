@@ -52,6 +52,7 @@
 //!   [`AsyncFdReadyGuard`].
 //! - [`AsyncFd::poll_read_ready`] and [`AsyncFd::poll_write_ready`] serve code that implements
 //!   `poll` by hand.
+//! - For libraries that ask for the traits of futures-io, tokio or hyper, see [`compat`].
 //!
 //! Coming from another library, see [`guide::migration`]; for fork, files, level-triggered and
 //! one-shot use, [`guide::descriptors`].
