@@ -53,16 +53,19 @@ gate() {
 }
 
 # As in instr.sh: server and client share a CPU, and the server runs only when the client has nothing to do.
-for name in demo-helpers demo-poll demo-guards; do
-	echo "counting $name" >&2
+# With one connection an echo is a whole turn of the shard, and its wait.
+for path in demo-helpers demo-poll demo-guards turn; do
+	name=$path connections=64
+	[[ $path != turn ]] || name=demo-helpers connections=1
+	echo "counting $path" >&2
 	for echoes in "${ECHOES[@]}"; do
 		start_server "$name" "$SERVER_CPU" chrt --idle 0 taskset -c "$SERVER_CPU" \
-			"${CALLGRIND[@]}" --callgrind-out-file="$out/$name.$echoes"
-		taskset -c "$SERVER_CPU" "$BIN/lockstep" "$SERVER_ADDR" --requests "$echoes"
+			"${CALLGRIND[@]}" --callgrind-out-file="$out/$path.$echoes"
+		taskset -c "$SERVER_CPU" "$BIN/lockstep" "$SERVER_ADDR" --connections "$connections" --requests "$echoes"
 		await_quiet
 		stop_server "$name"
 	done
-	gate "$name" "${ECHOES[@]}"
+	gate "$path" "${ECHOES[@]}"
 done
 for name in register spawn wake timer; do
 	echo "counting $name" >&2

@@ -157,6 +157,7 @@ impl ShardIo {
         deleted
     }
 
+    #[inline(always)]
     fn free(&self, slot: &Slot, token: Token) {
         let Quarantined(waiting) = self.table.free(slot, token.id());
         // The shard releases its quarantine every turn. One that sleeps is woken when foreign frees pile up, so that

@@ -10,8 +10,6 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::Receiver;
-
 use crate::blocking::{BlockingPool, PoolSettings};
 use crate::builder::{Builder, ThreadHook};
 use crate::context::EnterGuard;
@@ -20,7 +18,7 @@ use crate::handle::Handle;
 use crate::io::ShardIo;
 use crate::panics::{Payload, caught, drop_payload};
 use crate::placement::plan_pins;
-use crate::shard::inbox::Command;
+use crate::shard::inbox::Commands;
 use crate::shard::parker::Parker;
 use crate::shard::{self, Settings, Shard, ShardId, ShardRef, ShardShared, current};
 use crate::shutdown::{Lifecycle, ShutdownError, nothing_left};
@@ -340,7 +338,7 @@ enum Started {
 struct Start {
     driver: Driver,
     shared: ShardRef,
-    commands: Receiver<Command>,
+    commands: Commands,
     handle: Handle,
     settings: Settings,
     cpu: Option<usize>,

@@ -21,7 +21,6 @@ use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 use std::time::Duration;
 
-use crossbeam_channel::Receiver;
 use crossbeam_utils::CachePadded;
 
 use crate::handle::Handle;
@@ -29,7 +28,7 @@ use crate::hooks::{Hooks, TaskPanic};
 use crate::io::ShardIo;
 use crate::metrics::{Counter, ShardCounters, ShardMetrics};
 use crate::shard::backlog::Backlog;
-use crate::shard::inbox::{Command, Inbox};
+use crate::shard::inbox::{Commands, Inbox};
 use crate::shard::live::{LiveTasks, Remaining};
 use crate::shard::parker::Parker;
 use crate::shard::spin::Spin;
@@ -130,7 +129,7 @@ impl ShardShared {
         clock: Clock,
         lifecycle: Arc<Lifecycle>,
         hooks: Hooks,
-    ) -> (ShardRef, Receiver<Command>) {
+    ) -> (ShardRef, Commands) {
         let (inbox, commands) = Inbox::new(parker);
         let shared = Self {
             id,
@@ -284,7 +283,7 @@ fn send_wake(task: Runnable<ShardRef>) {
 pub(crate) struct Shard {
     shared: ShardRef,
     handle: Handle,
-    commands: Receiver<Command>,
+    commands: Commands,
     timers: RefCell<ShardTimers>,
     /// Wakers of expired timers, on their way out of the store. Kept for its memory.
     expired: RefCell<Vec<Waker>>,
@@ -309,7 +308,7 @@ impl Shard {
     pub(crate) fn new(
         shared: ShardRef,
         handle: Handle,
-        commands: Receiver<Command>,
+        commands: Commands,
         settings: Settings,
     ) -> Self {
         let timers = ShardTimers::new(shared.clock.epoch());

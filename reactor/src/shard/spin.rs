@@ -27,8 +27,12 @@ impl Spin {
 
     /// Whether to go on. `done` is any count that grows with the shard's work.
     #[inline]
-    pub(super) fn goes_on(&self, done: u64, now: impl FnOnce() -> Instant) -> bool {
-        !self.budget.is_zero() && self.is_within_budget(done, now())
+    pub(super) fn goes_on(
+        &self,
+        done: impl FnOnce() -> u64,
+        now: impl FnOnce() -> Instant,
+    ) -> bool {
+        !self.budget.is_zero() && self.is_within_budget(done(), now())
     }
 
     fn is_within_budget(&self, done: u64, now: Instant) -> bool {

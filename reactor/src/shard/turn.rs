@@ -47,7 +47,7 @@ impl Shard {
             return Some(Duration::ZERO);
         }
         let counters = &self.shared.counters;
-        let done = counters.polls.get().wrapping_add(counters.events.get());
+        let done = || counters.polls.get().wrapping_add(counters.events.get());
         if self.spin.goes_on(done, &now) {
             counters.spins.add_own(1);
             return Some(Duration::ZERO);
@@ -60,7 +60,11 @@ impl Shard {
             return Some(Duration::ZERO);
         }
         counters.waits.add_own(1);
-        self.timers.borrow().until_next(now)
+        let timers = self.timers.borrow();
+        if timers.is_empty() {
+            return None;
+        }
+        timers.until_next(now)
     }
 
     /// Whether no task is to run, neither now nor after the next look at the OS.
@@ -138,28 +142,38 @@ impl Shard {
         self.shared.timers_armed.set_own(armed);
     }
 
+    #[inline]
     fn take_inbox(&self) {
-        self.shared.inbox.take_wakes(|task| self.push_local(task));
-        // Bounded by what is there now: a producer that keeps pace with the shard waits for the next turn.
-        for _ in 0..self.commands.len() {
-            match self.commands.try_recv() {
-                Ok(Command::Run(task)) => self.push_local(task),
-                // Both may wake or drop a waker, which is foreign code.
-                Ok(Command::Timer(timer)) => self.count_panics(caught(|| timer.apply(self)).1),
-                Ok(Command::Disarm(key)) => self.count_panics(caught(|| self.disarm(key)).1),
-                Ok(Command::MoveUp(key, deadline)) => {
-                    // Where it fired meanwhile its task was woken, and arms it anew.
-                    self.timers.borrow_mut().move_up(key, deadline);
-                }
-                Err(_) => break,
-            }
+        if !self.shared.inbox.is_empty(&self.commands) {
+            self.take_inbox_slow();
         }
     }
 
+    #[inline(never)]
+    fn take_inbox_slow(&self) {
+        let inbox = &self.shared.inbox;
+        inbox.take_wakes(|task| self.push_local(task));
+        inbox.take_commands(&self.commands, |command| match command {
+            Command::Run(task) => self.push_local(task),
+            // Both may wake or drop a waker, which is foreign code.
+            Command::Timer(timer) => self.count_panics(caught(|| timer.apply(self)).1),
+            Command::Disarm(key) => self.count_panics(caught(|| self.disarm(key)).1),
+            Command::MoveUp(key, deadline) => {
+                // Where it fired meanwhile its task was woken, and arms it anew.
+                self.timers.borrow_mut().move_up(key, deadline);
+            }
+        });
+    }
+
+    #[inline]
     fn wake_deferred(&self) {
-        if self.deferred.borrow().is_empty() {
-            return;
+        if !self.deferred.borrow().is_empty() {
+            self.wake_deferred_slow();
         }
+    }
+
+    #[inline(never)]
+    fn wake_deferred_slow(&self) {
         // They leave the place first: a waker is foreign code, and may yield in its turn.
         let mut deferred = self.deferred.take();
         for waker in deferred.drain(..) {
