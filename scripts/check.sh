@@ -26,6 +26,10 @@ run() {
 run cargo fmt --all --check
 run cargo fmt --manifest-path fuzz/Cargo.toml --check
 run cargo fmt --manifest-path interop/Cargo.toml --check
+# Packages of their own have lock files of their own, which have to follow what the libraries depend on.
+for package in fuzz interop; do
+	run cargo metadata --manifest-path "$package/Cargo.toml" --locked --format-version 1 >/dev/null
+done
 run cargo clippy --workspace --all-targets --locked "$@" -- -D warnings
 # Each feature alone, and all together.
 for feature in futures-io tokio-io hyper; do
