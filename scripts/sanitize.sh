@@ -5,28 +5,48 @@ cd "$(dirname "$0")/.."
 
 usage() {
 	cat <<'EOT'
-Usage: scripts/sanitize.sh [address|leak] [CARGO TEST OPTIONS...]
+Usage: scripts/sanitize.sh [address|leak|thread] [CARGO TEST OPTIONS...]
   address  AddressSanitizer, which looks for leaks as well (the default)
   leak     LeakSanitizer alone, which is quicker
+  thread   ThreadSanitizer, on a standard library built for it, which needs the toolchain's component rust-src
 Needs a nightly toolchain. Options are passed on, for instance -p shard-asyncfd --test parity; without any, all tests of the
-two libraries run, but for their doc tests.
+two libraries run, but for their doc tests; with 'thread' it is reactor/tests/races.rs: libtest's threads would be reported.
 EOT
 }
 
 sanitizer=address
 case ${1:-} in
 -h | --help) usage && exit 0 ;;
-address | leak) sanitizer=$1 && shift ;;
+address | leak | thread) sanitizer=$1 && shift ;;
 esac
-(($# > 0)) || set -- -p shard-reactor -p shard-asyncfd --tests --features shard-asyncfd/full
+if (($# == 0)); then
+	if [[ $sanitizer == thread ]]; then
+		set -- -p shard-reactor --test races
+	else
+		set -- -p shard-reactor -p shard-asyncfd --tests --features shard-asyncfd/full
+	fi
+fi
 
 if ! cargo +nightly --version >/dev/null 2>&1; then
 	echo "error: a nightly toolchain is needed: 'rustup toolchain install nightly' installs one" >&2
 	exit 1
 fi
 
-# A target folder of its own, as the flags reach every crate.
-export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/sanitize"
+if [[ $sanitizer == thread ]]; then
+	sources=$(rustc +nightly --print sysroot)/lib/rustlib/src/rust/library
+	if [[ ! -d $sources ]]; then
+		echo "error: the sources of the standard library are needed: 'rustup component add rust-src --toolchain nightly'" >&2
+		exit 1
+	fi
+	# The standard library as it comes has fences, which ThreadSanitizer does not know, in its reference counts.
+	set -- -Zbuild-std "$@"
+	export TSAN_OPTIONS="halt_on_error=1 ${TSAN_OPTIONS:-}"
+fi
+
+# A target folder of its own, as the flags reach every crate; and one more where they reach the standard library.
+folder=sanitize
+[[ $sanitizer != thread ]] || folder=sanitize-thread
+export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/$folder"
 export RUSTFLAGS="-Zsanitizer=$sanitizer -Cunsafe-allow-abi-mismatch=sanitizer --cfg reactor_sanitize ${RUSTFLAGS:-}"
 echo "+ RUSTFLAGS='$RUSTFLAGS' cargo +nightly test --target x86_64-unknown-linux-gnu --no-fail-fast $*" >&2
 cargo +nightly test --quiet --target x86_64-unknown-linux-gnu --no-fail-fast "$@"
