@@ -52,7 +52,7 @@ pub(crate) fn parse() -> Result<Cli, Refusal> {
 }
 
 /// The command line with its groups made; until then it does not know what excludes what.
-fn definition() -> Command {
+pub(crate) fn definition() -> Command {
     let mut command = Cli::command();
     command.build();
     command
@@ -68,7 +68,11 @@ fn config_of(command: &Command, typed: &[OsString]) -> Option<(PathBuf, ArgMatch
 }
 
 /// The file's text as flags, without those that give way to the command line. Problems begin with the number of their line.
-fn flags(command: &Command, typed: &ArgMatches, text: &str) -> Result<Vec<String>, String> {
+pub(crate) fn flags(
+    command: &Command,
+    typed: &ArgMatches,
+    text: &str,
+) -> Result<Vec<String>, String> {
     let table = DeTable::parse(text).map_err(|error| {
         let line = error.span().map_or(1, |span| line_of(text, span.start));
         format!("{line}: {}", error.message())

@@ -50,6 +50,8 @@ mod dispatch;
 pub mod embedded;
 pub mod exchange;
 pub mod failure;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod histogram;
 mod link;
 pub mod merge;

@@ -20,7 +20,7 @@ const UNIX_PATH_MAX: usize = 107;
 
 /// A target, read but not looked up.
 #[derive(Debug, PartialEq, Eq)]
-enum Named<'a> {
+pub(crate) enum Named<'a> {
     /// A host and a port, together as they were given and as they stand in an HTTP request.
     Tcp {
         authority: &'a str,
@@ -30,7 +30,7 @@ enum Named<'a> {
 }
 
 /// Splits a target into where it is and the path of `http://`, if it is that.
-fn read(target: &str) -> Result<(Named<'_>, Option<&str>), String> {
+pub(crate) fn read(target: &str) -> Result<(Named<'_>, Option<&str>), String> {
     if let Some(path) = target.strip_prefix("unix:") {
         return match path {
             "" => Err("unix: needs a path, as in unix:/run/server.sock".to_owned()),
