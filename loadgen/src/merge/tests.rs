@@ -1,3 +1,5 @@
+use serde_json::{Value, json};
+
 use super::*;
 use crate::report::tests::sample;
 
@@ -241,4 +243,223 @@ fn the_sum_is_as_bad_as_its_worst_part_and_thresholds_are_judged_again() {
         .collect();
     assert_eq!(met, [("p99<5ms", false), ("rate>30", true)]);
     assert_eq!((sum.outcome.exit_code, sum.outcome.messages.len()), (3, 1));
+}
+
+/// Two parts whose field at this place has these values.
+fn with(place: &str, values: [Value; 2]) -> Vec<Report> {
+    let at = |value| {
+        let mut report = serde_json::to_value(part(0, 1_000)).expect("plain data");
+        *report.pointer_mut(place).expect(place) = value;
+        serde_json::from_value(report).unwrap_or_else(|error| panic!("{place}: {error}"))
+    };
+    values.map(at).into()
+}
+
+#[test]
+fn every_figure_of_the_sum_is_what_its_kind_makes_of_the_parts() {
+    let sum = |place| (place, [json!(3), json!(40)], json!(43));
+    let largest = |place| (place, [json!(3.0), json!(40.0)], json!(40.0));
+    for (place, values, expected) in [
+        sum("/requests/scheduled"),
+        sum("/requests/launched"),
+        sum("/requests/answered"),
+        sum("/requests/unanswered"),
+        sum("/requests/interrupted"),
+        sum("/requests/completed"),
+        sum("/requests/bytes_read"),
+        sum("/connections/requested"),
+        sum("/connections/connected"),
+        sum("/connections/peak_live"),
+        sum("/connections/served"),
+        sum("/connections/active"),
+        sum("/connections/established"),
+        sum("/connections/retired"),
+        sum("/connections/closed_by_server"),
+        sum("/settings/connections"),
+        sum("/settings/active"),
+        sum("/settings/threads"),
+        sum("/settings/connect_rate"),
+        sum("/settings/rate"),
+        sum("/settings/requests"),
+        sum("/generator/resident_bytes"),
+        sum("/generator/resident_before_bytes"),
+        sum("/generator/resident_connected_bytes"),
+        largest("/connections/ramp_s"),
+        largest("/generator/busiest_thread"),
+        largest("/server/cpu_user_s"),
+        largest("/server/cpu_system_s"),
+        (
+            "/generator/cpu_user_s",
+            [json!(3.0), json!(40.0)],
+            json!(43.0),
+        ),
+        (
+            "/generator/cpu_system_s",
+            [json!(3.0), json!(40.0)],
+            json!(43.0),
+        ),
+        (
+            "/generator/waited_for_cpu_s",
+            [json!(3.0), json!(40.0)],
+            json!(43.0),
+        ),
+        (
+            "/server/resident_before_bytes",
+            [json!(40), json!(3)],
+            json!(3),
+        ),
+        (
+            "/server/resident_connected_bytes",
+            [json!(3), json!(40)],
+            json!(40),
+        ),
+        (
+            "/server/resident_peak_bytes",
+            [json!(3), json!(40)],
+            json!(40),
+        ),
+        ("/started_unix_ms", [json!(40), json!(3)], json!(3)),
+        ("/settings/pin", [json!("0"), json!("1")], json!("various")),
+        ("/settings/pin", [json!("0"), json!("0")], json!("0")),
+        (
+            "/outcome/generator_was_bottleneck",
+            [json!(false), json!(true)],
+            json!(true),
+        ),
+        (
+            "/outcome/generator_was_bottleneck",
+            [json!(true), json!(false)],
+            json!(true),
+        ),
+        // A part without a limit leaves the sum without one.
+        (
+            "/settings/connect_rate",
+            [json!(3), json!(null)],
+            json!(null),
+        ),
+    ] {
+        let merged = serde_json::to_value(merged(with(place, values))).expect("plain data");
+        assert_eq!(merged.pointer(place), Some(&expected), "{place}");
+    }
+}
+
+#[test]
+fn whatever_makes_it_another_load_is_refused() {
+    for (place, values, name) in [
+        (
+            "/settings/protocol",
+            ["echo", "http"].map(Value::from),
+            "the protocol",
+        ),
+        (
+            "/settings/arrivals",
+            ["fixed", "poisson"].map(Value::from),
+            "the loop",
+        ),
+        ("/settings/pipeline", [1, 2].map(Value::from), "--pipeline"),
+        ("/settings/size", [64, 65].map(Value::from), "--size"),
+        (
+            "/settings/verify",
+            [true, false].map(Value::from),
+            "--verify",
+        ),
+        ("/settings/io", ["helpers", "poll"].map(Value::from), "--io"),
+        (
+            "/settings/duration_s",
+            [4.0, 5.0].map(Value::from),
+            "--duration",
+        ),
+        ("/settings/requests", [json!(5), json!(null)], "--requests"),
+        (
+            "/settings/requests_per_conn",
+            [5, 6].map(Value::from),
+            "--requests-per-conn",
+        ),
+        (
+            "/settings/lifetime_s",
+            [json!(5.0), json!(null)],
+            "--lifetime",
+        ),
+        (
+            "/settings/timeout_s",
+            [5.0, 6.0].map(Value::from),
+            "--timeout",
+        ),
+    ] {
+        let message = merge(&named(with(place, values)), Vec::new()).expect_err(place);
+        assert!(
+            message.contains(&format!("to 0.json: {name} is ")),
+            "{place}: {message}"
+        );
+    }
+}
+
+#[test]
+fn bad_clients_are_added_by_their_ways() {
+    let client = |kind: &str, figure: u64| BadClients {
+        kind: kind.to_owned(),
+        clients: u32::try_from(figure).expect("small"),
+        connections: figure + 1,
+        refused: figure + 2,
+        requests: figure + 3,
+        answers: figure + 4,
+        cut_by_server: figure + 5,
+    };
+    let (mut a, mut b) = (part(0, 1), part(0, 1));
+    a.bad_clients = vec![client("reset", 10), client("slow-read", 1)];
+    b.bad_clients = vec![client("slow-read", 100)];
+    let sum = serde_json::to_value(merged(vec![a, b]).bad_clients).expect("plain data");
+    let slow = json!({
+        "kind": "slow-read", "clients": 101, "connections": 103, "refused": 105,
+        "requests": 107, "answers": 109, "cut_by_server": 111,
+    });
+    assert_eq!(sum, json!([client("reset", 10), slow]));
+}
+
+#[test]
+fn other_distributions_and_the_failures_of_an_interval_are_added_too() {
+    let (mut a, mut b) = (part(0, 1_000), part(600, 9_000));
+    for (report, latency) in [(&mut a, 10), (&mut b, 20)] {
+        let mut all = Recorder::new();
+        all.record(latency);
+        report.latency.schedule_lag = Some(Distribution::from(&all));
+        report.connections.connect_latency = Distribution::from(&all);
+        report.series.intervals[0].errors = latency;
+    }
+    let sum = merged(vec![a, b]);
+    let lag = sum.latency.schedule_lag.as_ref().expect("both have it");
+    for distribution in [lag, &sum.connections.connect_latency] {
+        assert_eq!(
+            (distribution.count, distribution.min_ns, distribution.max_ns),
+            (2, 10, 20)
+        );
+    }
+    // The middle of the second part's first interval is in the second one of the sum.
+    let errors: Vec<_> = sum
+        .series
+        .intervals
+        .iter()
+        .map(|interval| interval.errors)
+        .collect();
+    assert_eq!(errors, [10, 20, 0, 0, 0]);
+}
+
+#[test]
+fn an_interrupted_part_makes_an_interrupted_sum_whatever_the_others() {
+    let ended = |status, exit_code| {
+        let mut report = part(0, 1);
+        (report.outcome.status, report.outcome.exit_code) = (status, exit_code);
+        report
+    };
+    let (failed, interrupted) = (ended(Status::Failed, 1), ended(Status::Interrupted, 130));
+    for parts in [
+        vec![failed.clone(), interrupted.clone()],
+        vec![interrupted, failed],
+    ] {
+        let outcome = merged(parts).outcome;
+        assert_eq!(
+            (outcome.status, outcome.exit_code),
+            (Status::Interrupted, 130)
+        );
+    }
 }
