@@ -57,4 +57,7 @@ if command -v shfmt >/dev/null; then
 fi
 if command -v cargo-deny >/dev/null; then
 	run cargo deny check licenses bans sources
+	for package in fuzz interop; do
+		(cd "$package" && run cargo deny --config ../deny.toml check licenses sources)
+	done
 fi
