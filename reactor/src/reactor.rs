@@ -18,7 +18,8 @@ use crate::handle::Handle;
 use crate::io::ShardIo;
 use crate::panics::{Payload, caught, drop_payload};
 use crate::placement::plan_pins;
-use crate::shard::inbox::Commands;
+use crate::shard::commands::Commands;
+use crate::shard::inbox::Command;
 use crate::shard::parker::Parker;
 use crate::shard::{self, Settings, Shard, ShardId, ShardRef, ShardShared, current};
 use crate::shutdown::{Lifecycle, ShutdownError, nothing_left};
@@ -338,7 +339,7 @@ enum Started {
 struct Start {
     driver: Driver,
     shared: ShardRef,
-    commands: Commands,
+    commands: Commands<Command>,
     handle: Handle,
     settings: Settings,
     cpu: Option<usize>,

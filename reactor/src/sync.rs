@@ -1,4 +1,4 @@
-//! The one door to atomics, locks, cells and reference counts.
+//! The one door to atomics, locks, cells, and the channels that a model looks into.
 //!
 //! A normal build gets std's types and `parking_lot`'s mutex (one byte, no poisoning, quiet under ThreadSanitizer). A build
 //! with `--cfg reactor_loom` gets loom's, so that the models in `crate::loom` explore the very code that ships.
@@ -36,6 +36,7 @@ mod imp {
     pub(crate) type AtomicU64 = std::sync::atomic::AtomicU64;
     pub(crate) type AtomicUsize = std::sync::atomic::AtomicUsize;
 
+    pub(crate) use crossbeam_channel::{Receiver, Sender, unbounded};
     pub(crate) use parking_lot::Mutex;
 
     /// `std::cell::UnsafeCell` behind loom's closure interface.
@@ -58,6 +59,9 @@ mod imp {
 
 #[cfg(reactor_loom)]
 mod imp {
+    use std::collections::VecDeque;
+    use std::sync::Arc;
+
     pub(crate) use loom::cell::UnsafeCell;
     use loom::sync::MutexGuard;
     pub(crate) use loom::sync::atomic::{
@@ -78,6 +82,31 @@ mod imp {
             self.0
                 .lock()
                 .unwrap_or_else(std::sync::PoisonError::into_inner)
+        }
+    }
+
+    /// These two stand in for crossbeam's, into which loom cannot see.
+    #[derive(Debug)]
+    pub(crate) struct Sender<T>(Arc<Mutex<VecDeque<T>>>);
+
+    #[derive(Debug)]
+    pub(crate) struct Receiver<T>(Arc<Mutex<VecDeque<T>>>);
+
+    pub(crate) fn unbounded<T>() -> (Sender<T>, Receiver<T>) {
+        let queue = Arc::new(Mutex::new(VecDeque::new()));
+        (Sender(Arc::clone(&queue)), Receiver(queue))
+    }
+
+    impl<T> Sender<T> {
+        pub(crate) fn send(&self, item: T) -> Result<(), T> {
+            self.0.lock().push_back(item);
+            Ok(())
+        }
+    }
+
+    impl<T> Receiver<T> {
+        pub(crate) fn try_recv(&self) -> Result<T, ()> {
+            self.0.lock().pop_front().ok_or(())
         }
     }
 }

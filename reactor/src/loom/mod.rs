@@ -6,6 +6,7 @@
 //! The pairs are listed in `scripts/loom-mutants.txt`. Every actor of a model is in a spawned thread, because loom does not
 //! explore the main thread as freely.
 
+mod commands;
 mod parker;
 mod quarantine;
 mod readiness;

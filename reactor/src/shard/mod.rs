@@ -5,6 +5,7 @@
 //! write (`inbox`).
 
 mod backlog;
+pub(crate) mod commands;
 pub(crate) mod current;
 pub(crate) mod inbox;
 pub(crate) mod live;
@@ -28,7 +29,8 @@ use crate::hooks::{Hooks, TaskPanic};
 use crate::io::ShardIo;
 use crate::metrics::{Counter, ShardCounters, ShardMetrics};
 use crate::shard::backlog::Backlog;
-use crate::shard::inbox::{Commands, Inbox};
+use crate::shard::commands::Commands;
+use crate::shard::inbox::{Command, Inbox};
 use crate::shard::live::{LiveTasks, Remaining};
 use crate::shard::parker::Parker;
 use crate::shard::spin::Spin;
@@ -129,7 +131,7 @@ impl ShardShared {
         clock: Clock,
         lifecycle: Arc<Lifecycle>,
         hooks: Hooks,
-    ) -> (ShardRef, Commands) {
+    ) -> (ShardRef, Commands<Command>) {
         let (inbox, commands) = Inbox::new(parker);
         let shared = Self {
             id,
@@ -283,7 +285,7 @@ fn send_wake(task: Runnable<ShardRef>) {
 pub(crate) struct Shard {
     shared: ShardRef,
     handle: Handle,
-    commands: Commands,
+    commands: Commands<Command>,
     timers: RefCell<ShardTimers>,
     /// Wakers of expired timers, on their way out of the store. Kept for its memory.
     expired: RefCell<Vec<Waker>>,
@@ -308,7 +310,7 @@ impl Shard {
     pub(crate) fn new(
         shared: ShardRef,
         handle: Handle,
-        commands: Commands,
+        commands: Commands<Command>,
         settings: Settings,
     ) -> Self {
         let timers = ShardTimers::new(shared.clock.epoch());
