@@ -18,11 +18,13 @@ use crate::sizes::Sizes;
 use crate::slo::Slo;
 use crate::sweep::Steps;
 use values::{
-    connections, http_path, interval, pin, pipeline, positive_count, positive_duration, rate,
-    raw_bytes, threads,
+    connections, interval, pin, pipeline, positive_count, positive_duration, rate, raw_bytes,
+    threads,
 };
 
 mod values;
+
+pub(crate) use values::http_path;
 
 /// Connections where `-c` is absent.
 pub const CONNECTIONS_DEFAULT: u32 = 4_000;

@@ -92,7 +92,7 @@ pub enum Verdict {
     BWorse,
     /// The interval contains 1: no difference shown.
     NoDifferenceShown,
-    /// Too few rounds for an interval.
+    /// Too few rounds for an interval, or a zero among them, which has no ratio.
     NoInterval,
 }
 
@@ -104,7 +104,7 @@ impl Verdict {
             Self::BBetter => "B is better",
             Self::BWorse => "B is worse",
             Self::NoDifferenceShown => "no difference shown",
-            Self::NoInterval => "too few rounds",
+            Self::NoInterval => "too few rounds, or a zero",
         }
     }
 }

@@ -7,7 +7,7 @@ use std::net::ToSocketAddrs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::args::{ProtocolName, RunArgs, Switch};
+use crate::args::{ProtocolName, RunArgs, Switch, http_path};
 use crate::protocol::{Answers, Speech};
 use crate::run::Refusal;
 use crate::sources::Address;
@@ -49,7 +49,11 @@ pub(crate) fn read(target: &str) -> Result<(Named<'_>, Option<&str>), String> {
         None => (target, None),
         Some(rest) => match rest.find(['/', '?', '#']) {
             None => (rest, Some("/")),
-            Some(at) if rest.as_bytes()[at] == b'/' => (&rest[..at], Some(&rest[at..])),
+            Some(at) if rest.as_bytes()[at] == b'/' => {
+                let path = &rest[at..];
+                http_path(path).map_err(|wrong| format!("{target}: {wrong}"))?;
+                (&rest[..at], Some(path))
+            }
             Some(_) => return Err(format!("{target}: a path begins with /")),
         },
     };
@@ -180,6 +184,10 @@ mod tests {
             "http://",
             "http://host:x/",
             "http://host?x",
+            "http://host/a b",
+            "http://host/a#b",
+            "http://host/a\r\nField: value",
+            "http://host/a#part",
         ] {
             assert!(read(target).is_err(), "{target}");
         }

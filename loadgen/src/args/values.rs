@@ -49,12 +49,14 @@ pub(super) fn raw_bytes(text: &str) -> Result<Arc<[u8]>, String> {
     unescape(text).map(Arc::from)
 }
 
-pub(super) fn http_path(text: &str) -> Result<String, String> {
-    if text.starts_with('/') && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+/// A path as it stands in a request.
+pub(crate) fn http_path(text: &str) -> Result<String, String> {
+    let may_stand = |byte: u8| byte.is_ascii_graphic() && byte != b'#';
+    if text.starts_with('/') && text.bytes().all(may_stand) {
         Ok(text.to_owned())
     } else {
         Err(
-            "a path begins with / and has neither spaces nor bytes outside ASCII (write %20)"
+            "a path begins with / and has no space, no # and no byte outside ASCII (write %20, %23)"
                 .to_owned(),
         )
     }

@@ -156,3 +156,26 @@ fn other_files_are_refused_with_a_reason() {
     let message = read(Path::new("/no/such/file.json")).expect_err("no file");
     assert!(message.starts_with("/no/such/file.json: "), "{message}");
 }
+
+#[test]
+fn a_zero_keeps_a_metric_from_an_interval_and_the_verdict_says_so() {
+    let rates = [100.0, 101.0, 99.0, 100.0, 102.0, 98.0, 100.0];
+    let (a, whole) = (contender(&rates), contender(&rates));
+    let mut b = contender(&rates);
+    b.rounds[3].throughput.requests_per_s = 0.0;
+    let shown = |comparison: &Comparison| {
+        let metric = find(comparison, "requests_per_s");
+        let text = comparison.render();
+        let line = text
+            .lines()
+            .find(|line| line.trim_start().starts_with("requests_per_s"));
+        (metric.ratio.is_some(), line.expect("a row").to_owned())
+    };
+    let (has_interval, line) = shown(&compare(&a, &whole).expect("pairs"));
+    assert!(has_interval && !line.contains("zero"), "{line}");
+    // Either side: a zero divides no better than it is divided.
+    for (a, b) in [(&a, &b), (&b, &a)] {
+        let (has_interval, line) = shown(&compare(a, b).expect("pairs"));
+        assert!(!has_interval && line.contains("or a zero"), "{line}");
+    }
+}
