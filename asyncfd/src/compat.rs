@@ -22,9 +22,11 @@
 //! A pipe's end comes when its sender is dropped, and not before.
 //!
 //! The inherent methods of a stream come before those of the same name in extension traits
-//! (`AsyncReadExt` and the like), and mean the same. The exception is
-//! [`shutdown`](TcpStream::shutdown), which asks for a direction: the trait's is
-//! `AsyncWriteExt::shutdown(&mut stream)`.
+//! (`AsyncReadExt` and the like), and mean the same. There are two exceptions.
+//! [`shutdown`](TcpStream::shutdown) asks for a direction: the trait's is
+//! `AsyncWriteExt::shutdown(&mut stream)`. And the `split` of the `futures` crate takes the stream
+//! by value, so it comes first where its trait is in scope: its halves share a lock, those of
+//! [`into_split`](TcpStream::into_split) do not.
 //!
 //! # Executors
 //!

@@ -53,6 +53,27 @@ fn a_read_fills_behind_what_is_filled_and_initialises_no_more_than_it_read() {
 }
 
 #[test]
+fn what_is_read_by_another_object_comes_behind_what_is_filled_too() {
+    run(|| async {
+        let (a, b) = pair();
+        let mut io = FdIo::new(AsyncFd::from_fd(a).unwrap());
+        io::Write::write_all(&mut &b, b"after").unwrap();
+        let mut memory = [MaybeUninit::uninit(); 32];
+        let mut buffer = tokio::io::ReadBuf::uninit(&mut memory);
+        buffer.put_slice(b"before ");
+        fill_tokio(&mut io, &mut buffer).await.unwrap();
+        assert_eq!(buffer.filled(), b"before after");
+
+        io::Write::write_all(&mut &b, b"after").unwrap();
+        let mut memory = [MaybeUninit::uninit(); 32];
+        let mut buffer = hyper::rt::ReadBuf::uninit(&mut memory);
+        buffer.unfilled().put_slice(b"before ");
+        fill_hyper(&mut io, &mut buffer).await.unwrap();
+        assert_eq!(buffer.filled(), b"before after");
+    });
+}
+
+#[test]
 fn what_was_initialised_before_a_read_stays_so() {
     run(|| async {
         let (mut a, b) = UnixStream::pair().unwrap();
