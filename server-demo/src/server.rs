@@ -195,6 +195,9 @@ impl Server {
             shard.polls = measured.polls;
             shard.queued_turns_max = measured.queued_turns_max;
             shard.remote_wakes = measured.remote_wakes_sent;
+            shard.tasks = measured.tasks;
+            shard.registrations = measured.registrations;
+            shard.timers = measured.timers;
             shard.cpu = measured.cpu;
         }
         stats
@@ -225,6 +228,9 @@ impl Server {
             shard.polls = before.polls;
             shard.queued_turns_max = before.queued_turns_max;
             shard.remote_wakes = before.remote_wakes;
+            shard.tasks = before.tasks;
+            shard.registrations = before.registrations;
+            shard.timers = before.timers;
             shard.cpu = before.cpu;
         }
         Summary { stats, stuck }

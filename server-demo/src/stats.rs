@@ -67,6 +67,9 @@ impl Counters {
             polls: 0,
             queued_turns_max: 0,
             remote_wakes: 0,
+            tasks: 0,
+            registrations: 0,
+            timers: 0,
             cpu: None,
         }
     }
@@ -106,6 +109,12 @@ pub struct ShardStats {
     pub queued_turns_max: u64,
     /// Wakes sent to this shard by other threads, as the reactor counts them. A server in steady echo sends none.
     pub remote_wakes: u64,
+    /// Tasks on this shard now, as the reactor counts them: one for each connection, one that waits for the drain, and one for a listener.
+    pub tasks: u64,
+    /// Descriptors registered on this shard now, as the reactor counts them.
+    pub registrations: u64,
+    /// Timers armed on this shard now, as the reactor counts them.
+    pub timers: u64,
     /// The CPU this shard is pinned to.
     pub cpu: Option<usize>,
 }
@@ -139,6 +148,9 @@ impl Stats {
                 polls: sum.polls + shard.polls,
                 queued_turns_max: sum.queued_turns_max.max(shard.queued_turns_max),
                 remote_wakes: sum.remote_wakes + shard.remote_wakes,
+                tasks: sum.tasks + shard.tasks,
+                registrations: sum.registrations + shard.registrations,
+                timers: sum.timers + shard.timers,
                 cpu: None,
             })
     }
@@ -148,7 +160,7 @@ impl Stats {
 impl fmt::Display for Stats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         type Count = fn(&ShardStats) -> u64;
-        const COLUMNS: [(&str, usize, Count); 13] = [
+        const COLUMNS: [(&str, usize, Count); 16] = [
             ("accepted", 10, |s| s.accepted),
             ("closed", 10, |s| s.closed),
             ("live", 8, |s| s.live),
@@ -162,6 +174,9 @@ impl fmt::Display for Stats {
             ("polls", 12, |s| s.polls),
             ("turns waited", 12, |s| s.queued_turns_max),
             ("remote wakes", 12, |s| s.remote_wakes),
+            ("tasks", 8, |s| s.tasks),
+            ("registered", 10, |s| s.registrations),
+            ("timers", 8, |s| s.timers),
         ];
         write!(f, "{:>5} {:>4}", "shard", "cpu")?;
         for (heading, width, _) in COLUMNS {
