@@ -112,7 +112,10 @@ take_counts() {
 
 # read_counts: the same of the last table that the server printed.
 read_counts() {
-	local sums names=(accepted closed live bytes over_limit idle unread failed cut_off handed_on polls turns wakes) i
+	local sums
+	local names=(accepted closed live bytes over_limit idle unread failed cut_off handed_on polls turns wakes)
+	names+=(tasks registered timers)
+	local i
 	read -ra sums < <(grep '^  all' "$scratch/server.out" | tail -n 1) || true
 	((${#sums[@]} == ${#names[@]} + 2)) || die "the server's table of counters has other columns than was thought"
 	for i in "${!names[@]}"; do
@@ -150,8 +153,8 @@ expect_last_counts() {
 
 # descriptors: how many the server has open.
 descriptors() {
-	local open=("/proc/$(server_process)/fd"/*)
-	echo "${#open[@]}"
+	local links=("/proc/$(server_process)/fd"/*)
+	echo "${#links[@]}"
 }
 
 # expect_descriptors N: so many come to be open.
