@@ -298,26 +298,18 @@ fn generator(costs: &Costs, total: &Total, completed: u64) -> Generator {
     }
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "a report shows at most nine digits"
-)]
 fn server(pid: i32, costs: &Costs, completed: u64, connected: u32) -> Server {
-    let cpu = costs.cpu.filter(|cpu| cpu.total() > 0);
-    Server {
+    let cpu = costs.cpu.unwrap_or_default();
+    Server::new(
         pid,
-        cpu_user_s: cpu.map_or(0.0, |cpu| seconds(cpu.user)),
-        cpu_system_s: cpu.map_or(0.0, |cpu| seconds(cpu.system)),
-        cpu_us_per_request: cpu.and_then(|cpu| per(cpu.total(), completed)),
-        cpu_user_us_per_request: cpu.and_then(|cpu| per(cpu.user, completed)),
-        cpu_system_us_per_request: cpu.and_then(|cpu| per(cpu.system, completed)),
-        requests_per_cpu_s: cpu
-            .and_then(|cpu| (completed > 0).then(|| completed as f64 / seconds(cpu.total()))),
-        resident_before_bytes: costs.resident_before,
-        resident_connected_bytes: costs.resident_connected,
-        resident_peak_bytes: costs.resident_peak,
-        bytes_per_connection: costs.bytes_per_connection(connected),
-    }
+        (seconds(cpu.user), seconds(cpu.system)),
+        [
+            costs.resident_before,
+            costs.resident_connected,
+            costs.resident_peak,
+        ],
+        (completed, connected),
+    )
 }
 
 /// Says what makes the figures doubtful.

@@ -352,10 +352,6 @@ fn generator(reports: &[&Report], completed: u64) -> Generator {
 }
 
 /// One server that several parts looked at: each saw the work for all of them, so their looks are not added.
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "a report shows at most nine digits"
-)]
 fn server(reports: &[&Report], completed: u64) -> Option<Server> {
     let seen: Vec<&Server> = reports
         .iter()
@@ -364,7 +360,6 @@ fn server(reports: &[&Report], completed: u64) -> Option<Server> {
     let first = *seen.first()?;
     let most = |of: fn(&Server) -> f64| seen.iter().map(|part| of(part)).fold(0.0, f64::max);
     let (user, system) = (most(|part| part.cpu_user_s), most(|part| part.cpu_system_s));
-    let cpu = user + system;
     let before = seen.iter().map(|part| part.resident_before_bytes).min()?;
     let connected = seen
         .iter()
@@ -374,20 +369,13 @@ fn server(reports: &[&Report], completed: u64) -> Option<Server> {
         .iter()
         .map(|report| report.connections.connected)
         .fold(0, u32::saturating_add);
-    let known = |per: Option<f64>| per.filter(|_| cpu > 0.0);
-    Some(Server {
-        pid: first.pid,
-        cpu_user_s: user,
-        cpu_system_s: system,
-        cpu_us_per_request: known(per_request(cpu, completed)),
-        cpu_user_us_per_request: known(per_request(user, completed)),
-        cpu_system_us_per_request: known(per_request(system, completed)),
-        requests_per_cpu_s: (cpu > 0.0 && completed > 0).then(|| completed as f64 / cpu),
-        resident_before_bytes: before,
-        resident_connected_bytes: connected,
-        resident_peak_bytes: seen.iter().map(|part| part.resident_peak_bytes).max()?,
-        bytes_per_connection: bytes_per_connection(before, connected, connections),
-    })
+    let peak = seen.iter().map(|part| part.resident_peak_bytes).max()?;
+    Some(Server::new(
+        first.pid,
+        (user, system),
+        [before, connected, peak],
+        (completed, connections),
+    ))
 }
 
 fn bad_clients(reports: &[&Report]) -> Vec<BadClients> {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::args::IoSurface;
 use crate::clock::{Nanos, seconds};
+use crate::conduct::bytes_per_connection;
 use crate::failure::{ErrorKind, Errors};
 use crate::histogram::Recorder;
 use crate::schedule::Arrivals;
@@ -344,6 +345,38 @@ pub struct Server {
     pub resident_peak_bytes: u64,
     /// Growth from before to connected, per connection.
     pub bytes_per_connection: Option<f64>,
+}
+
+impl Server {
+    /// What is known of a process after so many requests on so many connections, from its CPU seconds in user space and in the
+    /// kernel and its resident memory before, connected and at its peak. CPU time of zero was not measured.
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a report shows at most nine digits"
+    )]
+    pub(crate) fn new(
+        pid: i32,
+        (user, system): (f64, f64),
+        [before, connected, peak]: [u64; 3],
+        (completed, connections): (u64, u32),
+    ) -> Self {
+        let cpu = user + system;
+        let known = cpu > 0.0 && completed > 0;
+        let each = |cpu: f64| known.then(|| cpu * 1e6 / completed as f64);
+        Self {
+            pid,
+            cpu_user_s: user,
+            cpu_system_s: system,
+            cpu_us_per_request: each(cpu),
+            cpu_user_us_per_request: each(user),
+            cpu_system_us_per_request: each(system),
+            requests_per_cpu_s: known.then(|| completed as f64 / cpu),
+            resident_before_bytes: before,
+            resident_connected_bytes: connected,
+            resident_peak_bytes: peak,
+            bytes_per_connection: bytes_per_connection(before, connected, connections),
+        }
+    }
 }
 
 /// Clients that misbehaved in one way, from the beginning of the run to its end.
