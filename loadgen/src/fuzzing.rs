@@ -3,7 +3,9 @@
 use clap::{ArgMatches, Command, Parser};
 
 use crate::args::Cli;
-use crate::{config, target};
+use crate::compare::{self, Contender};
+use crate::report::{self, Report, html, json, text};
+use crate::{config, merge, output, target};
 
 /// `--config FILE` with this text, beside a command line that says nothing: flags, and what they mean together.
 pub fn config(text: &str) {
@@ -26,4 +28,35 @@ pub fn config(text: &str) {
 /// A target of the command line.
 pub fn target(text: &str) {
     let _ = target::read(text);
+}
+
+/// Reports of other processes: rendered, compared and merged; and the sum is as good as any of them.
+pub fn reports(text: &str) {
+    let Ok(rounds) = report::read::parse(text) else {
+        return;
+    };
+    render(&rounds[0]);
+    let contender = |file: &str, rounds: &[Report]| Contender {
+        file: file.to_owned(),
+        rounds: rounds.to_vec(),
+    };
+    let (a, b) = rounds.split_at(rounds.len() / 2);
+    let (a, b) = (contender("a", a), contender("b", b));
+    if let Ok(comparison) = compare::compare(&a, &b) {
+        drop((comparison.render(), comparison.csv(), comparison.json()));
+        drop(html::comparison(&comparison, &a, &b));
+    }
+    let named = |one: &Report| ("it".to_owned(), one.clone());
+    let parts: Vec<_> = rounds.iter().map(named).collect();
+    if let Ok(sum) = merge::merge(&parts, Vec::new()) {
+        render(&sum);
+        let json = json::render(&sum);
+        let again = report::read::parse(&json);
+        assert!(again.is_ok(), "the sum is no report: {again:?}: {json}");
+    }
+}
+
+fn render(report: &Report) {
+    drop(text::render(report));
+    drop(output::Kind::OF_RUN.map(|kind| output::render(report, kind)));
 }
