@@ -384,7 +384,7 @@ fn bad_clients(reports: &[&Report]) -> Vec<BadClients> {
         match sums.get_mut(part.kind.as_str()) {
             None => drop(sums.insert(&part.kind, part.clone())),
             Some(sum) => {
-                sum.clients += part.clients;
+                sum.clients = sum.clients.saturating_add(part.clients);
                 sum.connections += part.connections;
                 sum.refused += part.refused;
                 sum.requests += part.requests;

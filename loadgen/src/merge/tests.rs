@@ -417,6 +417,24 @@ fn bad_clients_are_added_by_their_ways() {
 }
 
 #[test]
+fn clients_that_cannot_be_counted_do_not_begin_again_at_zero() {
+    let parts = [u32::MAX, 2].map(|clients| {
+        let mut part = part(0, 1);
+        part.bad_clients = vec![BadClients {
+            kind: "reset".to_owned(),
+            clients,
+            connections: 0,
+            refused: 0,
+            requests: 0,
+            answers: 0,
+            cut_by_server: 0,
+        }];
+        part
+    });
+    assert_eq!(merged(parts.into()).bad_clients[0].clients, u32::MAX);
+}
+
+#[test]
 fn other_distributions_and_the_failures_of_an_interval_are_added_too() {
     let (mut a, mut b) = (part(0, 1_000), part(600, 9_000));
     for (report, latency) in [(&mut a, 10), (&mut b, 20)] {
