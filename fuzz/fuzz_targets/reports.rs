@@ -45,7 +45,9 @@ fn collect<'a>(value: &'a mut Value, nodes: &mut Vec<&'a mut Value>) {
 }
 
 fn value(kind: u8, number: u8, from: usize, report: &Value) -> Value {
-    let large = 1_u64.checked_shl(number.into()).unwrap_or(u64::MAX);
+    // Where the types of figures end.
+    let bits = [7, 8, 15, 16, 31, 32, 52, 53, 63, 64][usize::from(number) % 10];
+    let large = 1_u64.checked_shl(bits).unwrap_or(u64::MAX);
     match kind % 12 {
         0 => json!(0),
         1 => json!(number),

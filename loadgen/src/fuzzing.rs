@@ -30,7 +30,7 @@ pub fn target(text: &str) {
     let _ = target::read(text);
 }
 
-/// Reports of other processes: rendered, compared and merged; and the sum is as good as any of them.
+/// Reports of other processes: rendered, compared and merged; and the sum can be read as they were.
 pub fn reports(text: &str) {
     let Ok(rounds) = report::read::parse(text) else {
         return;
@@ -50,9 +50,11 @@ pub fn reports(text: &str) {
     let parts: Vec<_> = rounds.iter().map(named).collect();
     if let Ok(sum) = merge::merge(&parts, Vec::new()) {
         render(&sum);
-        let json = json::render(&sum);
-        let again = report::read::parse(&json);
-        assert!(again.is_ok(), "the sum is no report: {again:?}: {json}");
+        // Its figures may be too large for a report, where those of its parts nearly were.
+        match report::read::parse(&json::render(&sum)) {
+            Ok(_) => {}
+            Err(problem) => assert!(problem.contains("is no figure"), "{problem}: {sum:?}"),
+        }
     }
 }
 
