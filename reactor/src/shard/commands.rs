@@ -1,27 +1,29 @@
-//! A channel to a shard with a count beside it, so that a look whether there is anything is one load.
+//! A channel to a shard with a counter beside it, so that the check for emptiness is one load.
 //!
-//! Used by `inbox.rs`. Something is counted before it is put in: so whatever is in the channel is counted, and the shard that takes
-//! as many as it sees counted leaves nothing behind that came before them. Counted afterwards, what one sender has put in and not
-//! counted yet would be taken for what another one counted, whose own would stay in front of a shard that sleeps or has ended.
-//! Model: `loom/commands.rs`.
+//! Used by `inbox.rs`. A sender counts a command before it puts the command into the channel.
+//! Therefore every command in the channel is counted. A shard that takes as many commands as it
+//! sees counted has taken every command sent before its check. If senders counted afterwards, the
+//! shard could take the uncounted command of one sender in place of the counted command of another.
+//! That other command would stay in the channel of a shard that sleeps or has ended. Model:
+//! `loom/commands.rs`.
 
 use std::cell::Cell;
 
 use crate::sync::{AtomicU64, Ordering, Receiver, Sender, unbounded};
 
-/// The senders' end.
+/// The sending half.
 #[derive(Debug)]
 pub(crate) struct CommandSender<T> {
     channel: Sender<T>,
-    /// How many were ever sent, or are about to be.
+    /// The number of commands sent so far, including those about to be put into the channel.
     sent: AtomicU64,
 }
 
-/// The shard's end.
+/// The receiving half, owned by the shard.
 #[derive(Debug)]
 pub(crate) struct Commands<T> {
     channel: Receiver<T>,
-    /// How many were ever taken.
+    /// The number of commands taken so far.
     taken: Cell<u64>,
 }
 
@@ -39,9 +41,10 @@ pub(crate) fn commands<T>() -> (CommandSender<T>, Commands<T>) {
 }
 
 impl<T> CommandSender<T> {
-    /// Puts one in. `false` where the shard's end is gone, and the command with it.
+    /// Sends a command. Returns `false` if the receiver is gone, and drops the command.
     pub(crate) fn send(&self, command: T) -> bool {
-        // Relaxed: the channel orders a count before what it counts, and the parker orders both before the shard's last look.
+        // Relaxed: the channel orders a count before its command, and the parker orders both before
+        // the shard's last check.
         let count = || self.sent.fetch_add(1, Ordering::Relaxed);
         if crate::sync::mutant("command_counted_late") {
             let sent = self.channel.send(command).is_ok();
@@ -52,16 +55,18 @@ impl<T> CommandSender<T> {
         self.channel.send(command).is_ok()
     }
 
-    /// Whether there is nothing to take. Only the shard asks.
+    /// Returns true if there is no command to take. Called by the shard only.
     #[inline(always)]
     pub(crate) fn is_empty(&self, commands: &Commands<T>) -> bool {
         self.sent.load(Ordering::Relaxed) == commands.taken.get()
     }
 
-    /// Takes those that were sent by now, oldest first; a sender that keeps pace with the shard waits for its next turn. Only the shard.
+    /// Takes the commands counted so far, oldest first. Commands sent during the call wait for the
+    /// next turn. Called by the shard only.
     pub(crate) fn take(&self, commands: &Commands<T>, mut take: impl FnMut(T)) {
         for _ in commands.taken.get()..self.sent.load(Ordering::Relaxed) {
-            // One that is counted and not in yet is waited for by turns that do not sleep.
+            // A command can be counted and not yet in the channel. The shard does not sleep until
+            // it arrives.
             let Ok(command) = commands.channel.try_recv() else {
                 break;
             };

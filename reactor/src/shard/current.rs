@@ -1,4 +1,4 @@
-//! The shard that the calling thread is, if it is one, and the fast paths that this buys.
+//! The shard of the calling thread, if any, and the fast paths that this makes possible.
 
 use std::cell::{Cell, OnceCell};
 use std::ptr;
@@ -20,16 +20,17 @@ thread_local! {
     };
 }
 
-/// What a wake needs of its own thread. It is apart from the shard because it has no destructor: every wake and every poll
-/// comes here, and need not ask first whether it is still there.
+/// The data that a wake needs on its own thread. It is separate from the shard because it has no
+/// destructor. Every wake and every poll accesses it, and needs no check that it still exists.
 struct Home {
-    /// Which shard the thread is, to be compared and nothing else: null on a thread that is none, and once the shard is gone.
+    /// Identifies the thread's shard, for comparison only. Null on other threads, and after the
+    /// shard is dropped.
     shard: Cell<*const ShardShared>,
-    /// The shard's own woken tasks, in the order in which they run.
+    /// The shard's woken tasks, in the order in which they run.
     queue: LocalQueue<ShardRef>,
 }
 
-/// Makes the calling thread the shard's. Called once by each shard thread.
+/// Binds the calling thread to the shard. Called once by each shard thread.
 pub(crate) fn set(shard: Rc<Shard>) {
     CURRENT.with(|current| {
         HOME.with(|home| home.shard.set(shard.shared()));
@@ -40,7 +41,7 @@ pub(crate) fn set(shard: Rc<Shard>) {
     });
 }
 
-/// Ends what [`set`] began, before the shard's address can mean another one. Called by the shard's drop.
+/// Reverts [`set`] before another shard can reuse the address. Called when the shard is dropped.
 pub(super) fn unset(shard: &ShardShared) {
     if is(shard) {
         HOME.with(|home| home.shard.set(ptr::null()));
@@ -48,7 +49,8 @@ pub(super) fn unset(shard: &ShardShared) {
     }
 }
 
-/// Calls `f` with the calling thread's shard, or with `None` on a thread that is none (or whose thread-locals are gone).
+/// Calls `f` with the calling thread's shard, or with `None` if the thread has no shard or its
+/// thread-locals are destroyed.
 #[inline]
 pub(crate) fn with<R>(f: impl FnOnce(Option<&Shard>) -> R) -> R {
     let mut f = Some(f);
@@ -59,13 +61,13 @@ pub(crate) fn with<R>(f: impl FnOnce(Option<&Shard>) -> R) -> R {
         .expect("the closure is called once")
 }
 
-/// Whether the calling thread is this shard's.
+/// Returns true if the calling thread runs this shard.
 #[inline]
 pub(crate) fn is(shared: &ShardShared) -> bool {
     HOME.with(|home| ptr::eq(home.shard.get(), shared))
 }
 
-/// Queues a task on the calling thread where that is its shard; else gives it back.
+/// Queues a task if the calling thread runs its shard; otherwise returns the task.
 #[inline]
 pub(crate) fn push_if_home(task: Runnable<ShardRef>) -> Result<(), Runnable<ShardRef>> {
     HOME.with(|home| {
@@ -83,13 +85,13 @@ pub(super) fn push(task: Runnable<ShardRef>) {
     HOME.with(|home| home.queue.push(task));
 }
 
-/// Takes the next task of the calling thread's shard out of its queue.
+/// Takes the next task from the queue of the calling thread's shard.
 #[inline]
 pub(super) fn pop() -> Option<Runnable<ShardRef>> {
     HOME.with(|home| home.queue.pop())
 }
 
-/// Wakes a task once the calling thread's shard has looked at the OS again; at once on a thread that is no shard.
+/// Wakes a task after the shard has polled the OS again, or at once if the thread has no shard.
 pub(crate) fn defer(waker: &Waker) {
     let deferred = with(|shard| {
         let shard = shard?;
@@ -101,12 +103,12 @@ pub(crate) fn defer(waker: &Waker) {
     }
 }
 
-/// Whether no task of the calling thread's shard is queued.
+/// Returns true if the calling thread's shard has no queued task.
 pub(super) fn is_idle() -> bool {
     HOME.with(|home| home.queue.is_empty())
 }
 
-/// How many tasks were ever queued on the calling thread's shard.
+/// Returns the number of tasks queued so far on the calling thread's shard.
 #[inline]
 pub(super) fn queued() -> u64 {
     HOME.with(|home| home.queue.pushed())

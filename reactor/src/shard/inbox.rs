@@ -1,8 +1,10 @@
-//! What other threads put in: wakes of the shard's tasks, new tasks, and timers of waits that run elsewhere.
+//! The shard's inbox for other threads: wakes of its tasks, new tasks, and timers of waits that run
+//! elsewhere.
 //!
-//! Wakes go through the queue that is linked through the tasks (one entry a task at most, never refused); new tasks and timers go
-//! through a channel with a count (`commands.rs`), so that a look whether there is anything is two loads. Each put is followed by
-//! [`Parker::unpark`], which costs a system call only where the shard sleeps.
+//! Wakes use an intrusive queue that is linked through the tasks: at most one entry per task, and a
+//! push never fails. New tasks and timers use a channel with a counter (`commands.rs`). The check
+//! for emptiness is therefore two loads. Every push is followed by [`Parker::unpark`], which makes
+//! a system call only if the shard sleeps.
 
 use std::sync::Arc;
 
@@ -16,17 +18,19 @@ use crate::time::{RemoteTimer, TimerKey};
 /// A request to the shard thread.
 #[derive(Debug)]
 pub(crate) enum Command {
-    /// The first run of a task spawned elsewhere.
+    /// Run a task for the first time, after a spawn on another thread.
     Run(Runnable<ShardRef>),
-    /// Arm or re-arm, or disarm, the timer of a wait on another thread.
+    /// Arm, re-arm or disarm the timer of a wait on another thread.
     Timer(Arc<RemoteTimer>),
-    /// Disarm a timer of this shard whose wait was dropped on another thread.
+    /// Disarm a timer of this shard after its wait was dropped on another thread.
     Disarm(TimerKey),
-    /// Have a timer of this shard fire at that time at the latest: its wait was reset on another thread.
+    /// Fire a timer of this shard no later than the given time: its wait was reset on another
+    /// thread.
     MoveUp(TimerKey, std::time::Instant),
 }
 
-/// The senders' side. These fields are written by other threads, and share no cache line with what the shard writes.
+/// The senders' side. Other threads write these fields, which share no cache line with fields that
+/// the shard writes.
 #[derive(Debug)]
 pub(crate) struct Inbox {
     wakes: RemoteQueue<ShardRef>,
@@ -60,7 +64,7 @@ impl Inbox {
         }
     }
 
-    /// Hands a request to the shard. One that comes after the shard's end is dropped here.
+    /// Sends a request to the shard. A request that arrives after the shard's end is dropped.
     pub(crate) fn send(&self, command: Command) {
         if matches!(command, Command::Run(_)) {
             self.spawns.add_shared(1);
@@ -74,24 +78,25 @@ impl Inbox {
         &self.parker
     }
 
-    /// Whether there is nothing to take. Only the shard asks.
+    /// Returns true if there is nothing to take. Called by the shard only.
     #[inline(always)]
     pub(crate) fn is_empty(&self, commands: &Commands<Command>) -> bool {
         self.wakes.is_empty() && self.commands.is_empty(commands)
     }
 
-    /// Takes the commands that were sent by now, oldest first. Only the shard.
+    /// Takes the commands sent so far, oldest first. Called by the shard only.
     pub(crate) fn take_commands(&self, commands: &Commands<Command>, take: impl FnMut(Command)) {
         self.commands.take(commands, take);
     }
 
-    /// Takes the wakes, oldest first. Only the shard.
+    /// Takes the woken tasks, oldest first. Called by the shard only.
     #[inline]
     pub(crate) fn take_wakes(&self, take: impl FnMut(Runnable<ShardRef>)) {
         self.wakes.take_all(take);
     }
 
-    /// Ends the queue of wakes, and drops what is in it. Only the shard, after its tasks are gone.
+    /// Closes the queue of wakes and drops its entries. Called by the shard only, after its tasks
+    /// are gone.
     pub(crate) fn close(&self) {
         self.wakes.close(drop);
     }

@@ -1,5 +1,5 @@
-//! The list of a shard's live tasks: what its end has to wait for, and what a reactor that gives up on the shard can still tell
-//! the tasks' waiters.
+//! The list of a shard's live tasks. The shard's end waits for them, and a reactor that gives up on
+//! the shard uses the list to wake the tasks' waiters.
 
 use slab::Slab;
 
@@ -7,22 +7,22 @@ use crate::shard::ShardRef;
 use crate::sync::{Mutex, Ordering};
 use crate::task::{TaskId, TaskRef};
 
-/// Tasks enter it from any thread and leave it on their shard.
+/// The live tasks. They are added from any thread and removed on their shard.
 #[derive(Debug)]
 pub(crate) struct LiveTasks(Mutex<List>);
 
 #[derive(Debug)]
 struct List {
-    /// The shard takes no more tasks.
+    /// True once the shard accepts no more tasks.
     closed: bool,
-    /// After `closed`, nothing is left below this place: the tasks are taken out in order.
+    /// After `closed`, no task is left below this index: tasks are removed in order.
     first: usize,
-    /// How many tasks ever came in.
+    /// The number of tasks added so far.
     adopted: u64,
     tasks: Slab<TaskRef<ShardRef>>,
 }
 
-/// What is left after a task went.
+/// The state of the list after a removal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Remaining {
     Some,
@@ -39,7 +39,7 @@ impl LiveTasks {
         }))
     }
 
-    /// Takes a task in, or gives it back where the shard has ended.
+    /// Adds a task, or returns it if the shard has ended.
     pub(crate) fn adopt(&self, task: TaskRef<ShardRef>) -> Result<(), TaskRef<ShardRef>> {
         let mut list = self.0.lock();
         if list.closed {
@@ -55,7 +55,8 @@ impl LiveTasks {
         Ok(())
     }
 
-    /// Takes a task that ended out. A task that was refused is not in the list, nor is one after `close` took it.
+    /// Removes a completed task. A refused task is not in the list, and neither is one that was
+    /// removed after `close`.
     pub(crate) fn remove(&self, task: &TaskRef<ShardRef>) -> Remaining {
         let mut list = self.0.lock();
         let index = task.live_index().load(Ordering::Relaxed) as usize;
@@ -78,12 +79,12 @@ impl LiveTasks {
         self.0.lock().tasks.len()
     }
 
-    /// Refuses tasks from now on.
+    /// Refuses new tasks from now on.
     pub(crate) fn close(&self) {
         self.0.lock().closed = true;
     }
 
-    /// Some task that is still there.
+    /// Returns some remaining task.
     pub(crate) fn any(&self) -> Option<TaskRef<ShardRef>> {
         let mut list = self.0.lock();
         debug_assert!(list.closed, "a task may come in below `first`");
@@ -96,20 +97,21 @@ impl LiveTasks {
         None
     }
 
-    /// The live task of this id, if there is one. It looks at all of them, for a report.
+    /// Returns the live task with this id, if there is one. It searches the whole list, for a
+    /// report.
     pub(crate) fn find(&self, id: TaskId) -> Option<TaskRef<ShardRef>> {
         let list = self.0.lock();
         let (_, task) = list.tasks.iter().find(|(_, task)| task.id() == id)?;
         Some(TaskRef::clone(task))
     }
 
-    /// How many tasks ever came in, where none is left.
+    /// Returns the number of tasks added so far if none is left.
     pub(crate) fn idle_since(&self) -> Option<u64> {
         let list = self.0.lock();
         list.tasks.is_empty().then_some(list.adopted)
     }
 
-    /// All that are there, for a report to their waiters.
+    /// Returns all live tasks, so that their waiters can be woken.
     pub(crate) fn all(&self) -> Vec<TaskRef<ShardRef>> {
         self.0
             .lock()

@@ -1,7 +1,8 @@
-//! A shard: one pinned thread, and all that it owns.
+//! A shard: one pinned thread and everything it owns.
 //!
-//! [`ShardShared`] is what other threads may touch; [`Shard`] is the thread's own, in plain fields behind `Cell` and `RefCell`, and
-//! reached through [`current`]. `turn.rs` has the loop. What the thread writes while it works shares no cache line with what others
+//! Other threads may access [`ShardShared`]. [`Shard`] belongs to the thread alone, holds plain
+//! fields behind `Cell` and `RefCell`, and is reached through [`current`]. `turn.rs` has the loop.
+//! Fields that the thread writes while it works share no cache line with fields that other threads
 //! write (`inbox`).
 
 mod backlog;
@@ -41,7 +42,7 @@ use crate::time::{Clock, RemoteTimers, ShardTimers};
 
 pub(crate) use turn::run;
 
-/// Names one shard of a reactor.
+/// Identifies one shard of a reactor.
 ///
 /// # Examples
 ///
@@ -56,7 +57,7 @@ pub(crate) use turn::run;
 pub struct ShardId(u16);
 
 impl ShardId {
-    /// The most shards a reactor has: each has a table, which a token has to name.
+    /// The maximum number of shards: each has a table, and a token names that table.
     pub(crate) const MAX_SHARDS: usize = crate::token::TABLES_MAX;
 
     pub(crate) fn from_index(index: usize) -> Self {
@@ -67,12 +68,12 @@ impl ShardId {
         Self(u16::try_from(index).expect("the builder checked the number of shards"))
     }
 
-    /// The shard that the calling thread is, if it is one.
+    /// Returns the shard of the calling thread, or `None` on a thread that runs no shard.
     pub fn current() -> Option<Self> {
         current::with(|shard| shard.map(|shard| shard.shared.id))
     }
 
-    /// The shard's place among its reactor's shards, from 0.
+    /// Returns the shard's index in its reactor, from 0.
     pub fn index(self) -> usize {
         usize::from(self.0)
     }
@@ -90,14 +91,14 @@ impl fmt::Display for ShardId {
     }
 }
 
-/// What a task holds of its shard.
+/// A task's reference to its shard.
 pub(crate) type ShardRef = Arc<ShardShared>;
 
-/// The part of a shard that other threads may touch.
+/// The part of a shard that other threads may access.
 #[derive(Debug)]
 pub(crate) struct ShardShared {
     pub(crate) id: ShardId,
-    /// The reactor's.
+    /// The reactor's clock.
     pub(crate) clock: Clock,
     pub(crate) io: Arc<ShardIo>,
     /// Written by other threads.
@@ -106,18 +107,18 @@ pub(crate) struct ShardShared {
     pub(crate) counters: CachePadded<ShardCounters>,
     pub(crate) live: LiveTasks,
     pub(crate) panics: Counter,
-    /// Written by the thread that looks for stalls.
+    /// Written by the stall detector's thread.
     pub(crate) stalls: Counter,
     pub(crate) timers_armed: Counter,
-    /// Timers for waits on other threads.
+    /// Timers of waits on other threads.
     pub(crate) remote_timers: RemoteTimers,
     /// Set once, by the thread that shuts the reactor down.
     stop: AtomicBool,
-    /// Set once, by the shard, when it takes nothing more from its inbox.
+    /// Set once, by the shard, when it stops reading its inbox.
     ended: AtomicBool,
-    /// Set once, where the shard did not stop in time.
+    /// Set once, if the shard did not stop in time.
     abandoned: AtomicBool,
-    /// The CPU the thread is pinned to; set when it starts.
+    /// The CPU that the thread is pinned to. Set when the thread starts.
     pub(crate) cpu: OnceLock<Option<usize>>,
     pub(crate) lifecycle: Arc<Lifecycle>,
     hooks: Hooks,
@@ -154,9 +155,10 @@ impl ShardShared {
         (Arc::new(shared), commands)
     }
 
-    /// Asks the shard thread to drop its tasks and end.
+    /// Requests that the shard thread drop its tasks and end.
     pub(crate) fn stop(&self) {
-        // ORDERING [stop], partner [stop-look]: what the stopping thread did before, the shard sees when it ends.
+        // ORDERING [stop], partner [stop-look]: when the shard ends, it sees everything that the
+        // stopping thread did before.
         self.stop.store(true, Ordering::Release);
         self.inbox.parker().unpark();
     }
@@ -166,12 +168,13 @@ impl ShardShared {
         self.stop.load(Ordering::Acquire)
     }
 
-    /// Whether the shard looks at its inbox no more. Asked after a put, whose `unpark` has the sender's fence.
+    /// Returns true if the shard no longer reads its inbox. Called after a push, whose `unpark`
+    /// contains the sender's fence.
     pub(crate) fn has_ended(&self) -> bool {
         self.ended.load(Ordering::Relaxed)
     }
 
-    /// Whether timers put in here never fire: asked after a put, as `has_ended`.
+    /// Returns true if timers pushed here never fire. Called after a push, like `has_ended`.
     pub(crate) fn keeps_no_timers(&self) -> bool {
         self.has_ended() || self.is_abandoned()
     }
@@ -181,18 +184,19 @@ impl ShardShared {
         self.abandoned.load(Ordering::Acquire)
     }
 
-    /// Gives the shard up with its tasks: nobody will run them, and their handles end with an error.
+    /// Abandons the shard and its tasks: they never run again, and their handles end with an error.
     pub(crate) fn abandon(&self) {
         self.live.close();
-        // ORDERING [abandon], partner [abandon-look]: a handle that stores its waker before this is woken below, one that does so
-        // after it sees the flag; the join waker's lock orders the two.
+        // ORDERING [abandon], partner [abandon-look]: a handle that stores its waker before the
+        // loop below is woken by it. A handle that stores its waker later sees the flag. The join
+        // waker's lock orders the two.
         self.abandoned.store(true, Ordering::Release);
         self.live.all().iter().for_each(TaskRef::wake_join);
         let panics = self.remote_timers.wake_all();
         self.panics.add_shared(u64::from(panics));
     }
 
-    /// A snapshot of what the shard counts.
+    /// Returns a snapshot of the shard's counters.
     pub(crate) fn metrics(&self) -> ShardMetrics {
         ShardMetrics {
             cpu: self.cpu.get().copied().flatten(),
@@ -220,7 +224,8 @@ impl ShardShared {
 }
 
 #[expect(unsafe_code, reason = "tasks rely on `is_home` to name one thread")]
-// SAFETY: `current::set` binds a thread to one shard for good, and each shard to the one thread that `run` is called on.
+// SAFETY: `current::set` binds a thread to one shard for good, and each shard to the one thread
+// that calls `run` on it.
 unsafe impl Schedule for ShardRef {
     #[inline]
     fn is_home(&self) -> bool {
@@ -239,7 +244,7 @@ unsafe impl Schedule for ShardRef {
     }
 
     fn completed(&self, task: &TaskRef<Self>) {
-        // A refused task ends on its spawner's thread, and was never this shard's.
+        // A refused task ends on its spawner's thread and never belonged to this shard.
         if self.is_home() {
             self.counters.tasks_completed.add_own(1);
         }
@@ -272,32 +277,34 @@ unsafe impl Schedule for ShardRef {
     }
 }
 
-/// The wake of a task by another thread. Apart, so that a wake at home pays nothing for it.
+/// Wakes a task from another thread. It is a separate function so that a local wake does not pay
+/// for it.
 #[inline(never)]
 fn send_wake(task: Runnable<ShardRef>) {
-    // A count of its own: the task may end, and let go of the shard, before `wake` returns.
+    // This needs a reference of its own: the task may end and release the shard before `wake`
+    // returns.
     let shard = ShardRef::clone(task.task().scheduler());
     shard.inbox.wake(task);
 }
 
-/// What the shard thread alone touches.
+/// The part of a shard that only its thread accesses.
 #[derive(Debug)]
 pub(crate) struct Shard {
     shared: ShardRef,
     handle: Handle,
     commands: Commands<Command>,
     timers: RefCell<ShardTimers>,
-    /// Wakers of expired timers, on their way out of the store. Kept for its memory.
+    /// Wakers of expired timers, on their way out of the store. Kept to reuse the allocation.
     expired: RefCell<Vec<Waker>>,
-    /// Borrowed by the turn.
+    /// Borrowed during a turn.
     backlog: RefCell<Backlog>,
-    /// Tasks that yielded: woken after the next look at the OS.
+    /// Tasks that yielded. They are woken after the next poll of the OS.
     deferred: RefCell<Vec<Waker>>,
     spin: Spin,
     settings: Settings,
 }
 
-/// The builder's numbers that a turn needs.
+/// The builder's settings that a turn needs.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Settings {
     pub(crate) events_per_poll: usize,
@@ -345,12 +352,13 @@ impl Shard {
         &self.timers
     }
 
-    /// Keeps the waker of a task that yields until the shard has looked at the OS.
+    /// Keeps the waker of a yielding task until the shard has polled the OS.
     pub(super) fn defer(&self, waker: Waker) {
         self.deferred.borrow_mut().push(waker);
     }
 
-    /// Puts a task at the end of the shard's own queue, which is in [`current`]: a wake has to find it.
+    /// Appends a task to the shard's own queue. The queue is in [`current`] because a wake needs to
+    /// reach it.
     #[inline]
     pub(crate) fn push_local(&self, task: Runnable<ShardRef>) {
         debug_assert!(current::is(&self.shared), "a shard never leaves its thread");

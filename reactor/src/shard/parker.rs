@@ -1,40 +1,42 @@
-//! The sleep/notify protocol between one shard thread and everybody else.
+//! The sleep and notify protocol between one shard thread and all other threads.
 //!
-//! The protocol, its table of states and its proof sketch are in `PARKER.md` beside this file; the model that explores it is
-//! `loom::parker`. The parker never looks at what was put in: [`Parker::prepare`] takes the look as a closure.
+//! `PARKER.md` beside this file has the protocol, its state table and its proof sketch. The model
+//! that explores it is `loom::parker`. The parker never accesses the inbox: [`Parker::prepare`]
+//! takes the check as a closure.
 
 use crate::metrics::Counter;
 use crate::sync::{AtomicU8, Ordering, fence};
 
-/// The shard runs: whatever is put in will be seen before it sleeps.
+/// The shard runs: it sees every push before it sleeps.
 const AWAKE: u8 = 0;
-/// The shard sleeps, or has decided to: the next sender has to write its eventfd.
+/// The shard sleeps, or has decided to sleep: the next sender writes its eventfd.
 const ASLEEP: u8 = 1;
-/// A sender has written the eventfd since the shard fell asleep; nobody else needs to.
+/// A sender has written the eventfd since the shard fell asleep; other senders need not.
 const NOTIFIED: u8 = 2;
 
-/// What ends a shard's sleep: the driver's eventfd, or a model of it.
+/// The means to end a shard's sleep: the driver's eventfd, or a model of it.
 pub(crate) trait Notify {
-    /// Makes the wait under way, or else the next one, return.
+    /// Makes the current wait return, or else the next one.
     fn notify(&self);
 }
 
-/// What a sender's [`Parker::unpark`] came to.
+/// The outcome of a sender's [`Parker::unpark`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unpark {
     /// The shard was asleep, and this call wrote its eventfd.
     Notified,
-    /// The shard runs, or another sender has notified it: no system call was made.
+    /// The shard runs, or another sender has notified it: this call made no system call.
     Coalesced,
 }
 
-/// The flag a shard sleeps behind, and the eventfd that ends its sleep.
+/// The flag that says that a shard sleeps, and the eventfd that ends its sleep.
 #[derive(Debug)]
 pub(crate) struct Parker<N = crate::driver::Notifier> {
-    /// Written by the shard (AWAKE, ASLEEP) and by the one sender that wins ASLEEP -> NOTIFIED; read by every sender.
+    /// Written by the shard (AWAKE, ASLEEP) and by the one sender that wins ASLEEP -> NOTIFIED.
+    /// Read by every sender.
     state: AtomicU8,
     notifier: N,
-    /// How many times the eventfd was written.
+    /// The number of eventfd writes.
     notifies: Counter,
 }
 
@@ -47,34 +49,38 @@ impl<N: Notify> Parker<N> {
         }
     }
 
-    /// Announces the shard's sleep and looks once more at what others may have put in.
+    /// Announces the shard's sleep and checks the inbox once more.
     ///
-    /// Returns whether the shard may sleep. Either way the shard calls [`Parker::awake`] before it next looks at its inbox.
-    /// Called by the shard thread only.
+    /// Returns true if the shard may sleep. In both cases the shard calls [`Parker::awake`] before
+    /// it next checks its inbox. Called by the shard thread only.
     pub(crate) fn prepare(&self, inbox_is_empty: impl FnOnce() -> bool) -> bool {
         self.state.store(ASLEEP, Ordering::Relaxed);
         // ORDERING [park-shard], partner [park-sender] in `unpark`.
-        //   shard:  state = ASLEEP, FENCE, look in the inbox     sender: fill the inbox, FENCE, look at state
-        // With Acquire/Release alone both looks may miss both writes, which leaves work in front of a sleeping thread.
-        // The two fences are ordered, so whichever side comes second sees the other's write.
+        //   shard: state = ASLEEP, FENCE, check the inbox   sender: fill the inbox, FENCE, read state
+        // With Acquire/Release alone both reads may miss both writes, which leaves work in front of
+        // a sleeping thread. The two fences are ordered, so whichever side comes second sees the
+        // other's write.
         fence(Ordering::SeqCst);
         crate::sync::mutant("parker_no_last_look") || inbox_is_empty()
     }
 
-    /// Marks the shard awake again. Called by the shard thread only, after its wait.
+    /// Marks the shard as awake again. Called by the shard thread only, after its wait.
     pub(crate) fn awake(&self) {
-        // Relaxed: a sender that still reads ASLEEP or NOTIFIED at worst writes the eventfd once in vain, or is coalesced
-        // with a notification that this very wake-up answers: its push came before its look, and the shard reads the inbox
-        // after this store (PARKER.md, case 3).
+        // Relaxed: a sender may still read ASLEEP or NOTIFIED. At worst it writes the eventfd once
+        // in vain, or it coalesces with a notification that this wake-up answers. In the second
+        // case its push came before its read, and the shard reads the inbox after this store
+        // (PARKER.md, case 3).
         self.state.store(AWAKE, Ordering::Relaxed);
-        // ORDERING [park-awake], partner [park-sender] in `unpark`.
-        // A sender that read a NOTIFIED older than this store is ordered before the shard's next look in the inbox.
+        // ORDERING [park-awake], partner [park-sender] in `unpark`. A sender that read a NOTIFIED
+        // older than this store is ordered before the shard's next check of the inbox.
         fence(Ordering::SeqCst);
     }
 
-    /// Makes sure that the shard looks at its inbox after this call. Called from any thread, after the push.
+    /// Ensures that the shard checks its inbox after this call. Called from any thread, after the
+    /// push.
     pub(crate) fn unpark(&self) -> Unpark {
-        // ORDERING [park-sender], partner [park-shard] in `prepare`, [park-awake] in `awake`, [ended] in turn.rs.
+        // ORDERING [park-sender], partner [park-shard] in `prepare`, [park-awake] in `awake`,
+        // [ended] in turn.rs.
         if !crate::sync::mutant("parker_no_sender_fence") {
             fence(Ordering::SeqCst);
         }
@@ -92,7 +98,7 @@ impl<N: Notify> Parker<N> {
         Unpark::Notified
     }
 
-    /// How many times the eventfd was written.
+    /// Returns the number of eventfd writes.
     pub(crate) fn notifies(&self) -> u64 {
         self.notifies.get()
     }

@@ -1,18 +1,19 @@
-//! Busy polling: whether a shard that has nothing to do looks at the OS once more rather than sleep.
+//! Busy polling: decides if an idle shard polls the OS once more instead of sleeping.
 //!
-//! The shard stays AWAKE for the parker meanwhile, so that what other threads put in costs them no system call: the next turn finds it.
-//! Asked by `turn.rs` before each sleep; tests are in `tests.rs`.
+//! The shard stays AWAKE for the parker while it spins, so a push from another thread makes no
+//! system call: the next turn finds it. `turn.rs` calls this before each sleep. Tests are in
+//! `tests.rs`.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 #[derive(Debug)]
 pub(super) struct Spin {
-    /// How long a shard stays awake without work; zero where it does not spin at all.
+    /// The time a shard stays awake without work. Zero disables spinning.
     budget: Duration,
-    /// How much the shard had done when it was last asked.
+    /// The value of the work counter at the last call.
     done: Cell<u64>,
-    /// Since when it has done nothing more.
+    /// The time of the first call that saw no new work.
     idle_since: Cell<Option<Instant>>,
 }
 
@@ -25,7 +26,8 @@ impl Spin {
         }
     }
 
-    /// Whether to go on. `done` is any count that grows with the shard's work.
+    /// Returns true if the shard continues to spin. `done` is any counter that grows with the
+    /// shard's work.
     #[inline]
     pub(super) fn goes_on(
         &self,

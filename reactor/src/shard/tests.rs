@@ -1,4 +1,4 @@
-//! One shard without its loop: turns are given their events and the time.
+//! One shard without its loop: the tests pass in events and the time of each turn.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -28,7 +28,7 @@ const SETTINGS: Settings = Settings {
     busy_poll: Duration::ZERO,
 };
 
-/// Makes the calling thread a shard that nobody drives, for the length of `test`.
+/// Makes the calling thread a shard without a driver while `test` runs.
 fn on_a_shard(test: impl FnOnce(&Shard, Instant) + Send + 'static) {
     on_a_shard_with(SETTINGS, test);
 }
@@ -65,7 +65,8 @@ fn on_a_shard_with(settings: Settings, test: impl FnOnce(&Shard, Instant) + Send
         let shard = Rc::new(Shard::new(shared, handle, commands, settings));
         current::set(Rc::clone(&shard));
         test(&shard, epoch);
-        // Tasks that go on for ever end here, or they and the shard would keep each other.
+        // Tasks that never complete end here. Otherwise they and the shard would keep each other
+        // alive.
         shard.end();
     };
     thread::spawn(body).join().unwrap();
@@ -84,7 +85,8 @@ fn polls(shard: &Shard) -> u64 {
 fn tasks_run_in_the_order_of_their_wakes() {
     on_a_shard(|shard, epoch| {
         let ran = Rc::new(RefCell::new(Vec::new()));
-        // The queue is filled anew after it was empty, and tasks go to its end while others are in it.
+        // The queue is filled again after it was empty, and tasks are appended while others are in
+        // it.
         for round in 0..2 {
             for task in 0..3 {
                 let ran = Rc::clone(&ran);
@@ -130,7 +132,7 @@ fn batches_without_an_event_and_full_ones_are_counted() {
             let counters = &shard.shared.counters;
             (counters.empty_batches.get(), counters.full_batches.get())
         };
-        // Whatever an event is for, it takes a place in the batch.
+        // Every event takes a place in the batch, including the notifier's.
         let notice_among = |stales| {
             let stales = std::iter::repeat_n(event(stale), stales);
             stales.chain([event(Token::NOTIFIER)])
@@ -157,7 +159,7 @@ fn a_task_that_is_always_ready_holds_others_up_by_its_place_in_the_queue_alone()
                 }));
             }
             turn(shard, epoch);
-            // All woken in one turn, behind the greedy ones.
+            // All are woken in one turn, behind the greedy tasks.
             drop(spawn_local(async move {
                 for _ in 0..quiet {
                     drop(spawn_local(async {}));
@@ -174,8 +176,8 @@ fn a_task_that_is_always_ready_holds_others_up_by_its_place_in_the_queue_alone()
         });
         told.recv().unwrap()
     }
-    // Four polls a turn, and the turn that queues the quiet ones polls their spawner and the greedy ones besides. After that the greedy ones
-    // are woken, and queued, behind all of them.
+    // Each turn makes four polls. The turn that queues the quiet tasks also polls their spawner and
+    // the greedy tasks. After that the greedy tasks are woken and queued behind all quiet tasks.
     assert_eq!(wait_of(2, 1), 0);
     assert_eq!(wait_of(10, 1), 2);
     assert_eq!(wait_of(41, 1), 10);
@@ -223,7 +225,7 @@ fn a_shard_that_spins_sleeps_after_so_much_time_without_work_and_until_then_cost
         };
         let mut start = epoch;
         for round in 0..3 {
-            // Work, after which the time begins anew.
+            // Work, after which the idle time starts again.
             drop(spawn_local(async {}));
             turn(shard, start);
             let (spins, waits) = counted();
@@ -239,7 +241,7 @@ fn a_shard_that_spins_sleeps_after_so_much_time_without_work_and_until_then_cost
             assert_eq!(parker.unpark(), Unpark::Notified);
             parker.awake();
             turn(shard, start + BUDGET);
-            // Nothing was done since: it sleeps at once.
+            // No work was done since: the shard sleeps at once.
             assert_eq!(shard.prepare_wait(|| start + BUDGET), None);
             parker.awake();
             assert_eq!(counted(), (spins + 4, waits + 2), "round {round}");
@@ -259,14 +261,14 @@ fn a_shard_that_spins_sleeps_after_so_much_time_without_work_and_until_then_cost
 fn timers_follow_the_time_that_a_turn_is_given() {
     on_a_shard(|shard, epoch| {
         let fired = Rc::new(Cell::new(0));
-        // Far enough ahead that the clock of the machine is not there by itself.
+        // Far enough ahead that the machine's clock does not reach it by itself.
         let hour = Duration::from_secs(3_600);
         for minutes in [0, 1, 1, 30] {
             let fired = Rc::clone(&fired);
             let at = epoch + hour + Duration::from_secs(60 * minutes);
             drop(spawn_local(async move {
                 let mut sleep = Box::pin(sleep_until(at));
-                // The deadline has not passed by the machine's clock, so only the firing tells.
+                // The deadline has not passed by the machine's clock, so only the firing shows.
                 std::future::poll_fn(|cx| {
                     assert!(sleep.as_mut().poll(cx).is_pending());
                     Poll::Ready(())
@@ -289,7 +291,7 @@ fn timers_follow_the_time_that_a_turn_is_given() {
         assert_eq!(shard.timers.borrow().len(), 4);
         let wait = shard.prepare_wait(|| epoch).unwrap();
         assert!(wait <= hour && wait > Duration::from_secs(1), "{wait:?}");
-        // What came due while tasks ran is not slept over.
+        // The shard does not sleep past a timer that expired while tasks ran.
         let late = epoch + 2 * hour;
         assert_eq!(shard.prepare_wait(|| late), Some(Duration::ZERO));
         turn(shard, epoch + hour - Duration::from_millis(1));
@@ -324,7 +326,7 @@ fn a_task_that_yields_runs_behind_what_the_next_look_at_the_os_finds() {
             })
         };
         type Yields = std::pin::Pin<Box<dyn Future<Output = ()>>>;
-        // One budget is spent by whoever uses it up.
+        // This task uses up its own budget.
         let spend: fn() -> Yields = || {
             Box::pin(async {
                 for _ in 0..=SETTINGS.task_budget {
@@ -334,7 +336,7 @@ fn a_task_that_yields_runs_behind_what_the_next_look_at_the_os_finds() {
         };
         drop(task("yielded", || Box::pin(yield_now())));
         drop(task("spent its budget", spend));
-        // Woken by another thread, which a turn looks for as it looks at the OS.
+        // Woken by another thread. A turn checks for such wakes when it polls the OS.
         let waker = Arc::new(std::sync::Mutex::new(None::<Waker>));
         let theirs = Arc::clone(&waker);
         let again = Rc::clone(&ran);
@@ -406,7 +408,7 @@ fn the_budget_is_what_the_settings_say_and_ends_with_the_poll() {
         }));
         turn(shard, epoch);
         assert_eq!(charged.get(), SETTINGS.task_budget);
-        // Outside of a poll nothing is counted.
+        // Nothing is counted outside of a poll.
         for _ in 0..10 {
             budget::charge();
         }
@@ -448,7 +450,7 @@ fn a_wake_that_arrives_after_the_end_leaves_nothing_behind() {
             let _theirs = theirs;
             std::future::pending::<()>().await;
         };
-        // What another thread holds that has set SCHEDULED, and has not pushed yet.
+        // The reference of another thread that has set SCHEDULED and has not pushed yet.
         let spawned = spawn_here(
             future,
             ShardRef::clone(shard.shared_ref()),

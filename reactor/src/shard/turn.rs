@@ -1,7 +1,8 @@
 //! The loop of a shard thread, and one turn of it, in reading order.
 //!
-//! A turn is given its events and the time, so that a test (or a simulated driver) can play any schedule. It is bounded: at most
-//! `events_per_poll` events, at most `event_interval` polls of tasks before the next look at the OS.
+//! A turn takes its events and the time as arguments, so that a test or a simulated driver can play
+//! any schedule. A turn is bounded: it handles at most `events_per_poll` events and polls at most
+//! `event_interval` tasks before the next poll of the OS.
 
 use std::io;
 use std::rc::Rc;
@@ -19,7 +20,7 @@ use crate::task::JoinError;
 use crate::time::clock;
 use crate::token::Token;
 
-/// Runs a shard on the calling thread until it is told to stop; then drops every task that is left, here.
+/// Runs a shard on the calling thread until it is stopped, then drops all remaining tasks here.
 pub(crate) fn run(shard: &Rc<Shard>, driver: &mut Driver) -> io::Result<()> {
     let outcome = loop {
         let timeout = shard.prepare_wait(|| shard.shared.clock.now());
@@ -38,10 +39,11 @@ pub(crate) fn run(shard: &Rc<Shard>, driver: &mut Driver) -> io::Result<()> {
 }
 
 impl Shard {
-    /// Decides how long the driver may wait: not at all while something is left to run, else until the next timer or event.
+    /// Decides the driver's wait time: zero while work remains, otherwise until the next timer or
+    /// event.
     ///
-    /// `now` is asked for only before a sleep with a timer armed (what came due while tasks ran must not wait another time) and where
-    /// the shard spins.
+    /// `now` is called only in two cases: before a sleep with an armed timer, because a timer that
+    /// expired while tasks ran must not wait again, and while the shard spins.
     pub(super) fn prepare_wait(&self, now: impl Fn() -> Instant) -> Option<Duration> {
         if !self.is_idle() {
             return Some(Duration::ZERO);
@@ -67,12 +69,13 @@ impl Shard {
         timers.until_next(now)
     }
 
-    /// Whether no task is to run, neither now nor after the next look at the OS.
+    /// Returns true if no task is to run, either now or after the next poll of the OS.
     pub(super) fn is_idle(&self) -> bool {
         current::is_idle() && self.deferred.borrow().is_empty()
     }
 
-    /// One turn: what the OS reported, what is due, what others put in, who yielded, then tasks. `now` is asked for only where a timer is armed.
+    /// Runs one turn: OS events, expired timers, the inbox, yielded tasks, then the task queue.
+    /// `now` is called only if a timer is armed.
     #[inline]
     pub(super) fn turn(
         &self,
@@ -86,7 +89,8 @@ impl Shard {
         self.take_inbox();
         self.wake_deferred();
         self.run_tasks();
-        // Between this batch and the next wait nothing fetched can name a slot that is reused from here on.
+        // Between this batch and the next wait, no fetched event can name a slot that is reused
+        // from here on.
         self.shared.io.release_quarantine();
     }
 
@@ -94,11 +98,11 @@ impl Shard {
         let (mut published, mut stale, mut notices) = (0, 0, 0);
         for event in events {
             let owner = event.token.id().table();
-            // A registration that was moved here still lives in the table it was born in.
+            // A registration that was moved here still lives in the table of its first shard.
             let io = if owner == self.shared.id.index() {
                 &self.shared.io
             } else if event.token == Token::NOTIFIER {
-                // It has ended the wait, which is all it is for.
+                // This event has ended the wait, which is its only purpose.
                 notices += 1;
                 continue;
             } else {
@@ -159,7 +163,7 @@ impl Shard {
             Command::Timer(timer) => self.count_panics(caught(|| timer.apply(self)).1),
             Command::Disarm(key) => self.count_panics(caught(|| self.disarm(key)).1),
             Command::MoveUp(key, deadline) => {
-                // Where it fired meanwhile its task was woken, and arms it anew.
+                // If the timer fired meanwhile, its task was woken and arms the timer again.
                 self.timers.borrow_mut().move_up(key, deadline);
             }
         });
@@ -174,7 +178,7 @@ impl Shard {
 
     #[inline(never)]
     fn wake_deferred_slow(&self) {
-        // They leave the place first: a waker is foreign code, and may yield in its turn.
+        // The wakers leave the list first: a waker is foreign code and may itself yield.
         let mut deferred = self.deferred.take();
         for waker in deferred.drain(..) {
             self.wake_caught(waker);
@@ -201,7 +205,8 @@ impl Shard {
                 break;
             };
             polls += 1;
-            // Both before the poll: a look from outside has to tell one poll from the next (`stall.rs`).
+            // Both come before the poll: the stall detector has to tell one poll from the next
+            // (`stall.rs`).
             counters.polling.set_own(task.task().id().to_bits());
             counters.polls.add_own(1);
             budget::begin(task_budget);
@@ -215,7 +220,7 @@ impl Shard {
         self.backlog.borrow_mut().end_turn(turn, polled, queued);
     }
 
-    /// Ends the shard: refuses new tasks, then drops every future here, whatever they do in their drops.
+    /// Ends the shard: refuses new tasks, then drops every future here, whatever their drops do.
     pub(super) fn end(&self) {
         self.shared.live.close();
         while let Some(task) = self.shared.live.any() {
@@ -223,22 +228,23 @@ impl Shard {
         }
         self.shared.inbox.close();
         self.shared.ended.store(true, Ordering::Relaxed);
-        // ORDERING [ended], partner [park-sender]: a sender that this last look at the inbox misses sees that the shard has ended.
+        // ORDERING [ended], partner [park-sender]: a sender whose push is missed by this last check
+        // of the inbox sees that the shard has ended.
         fence(Ordering::SeqCst);
         self.take_inbox();
         self.wake_deferred();
-        // Runnables of tasks that have ended; their drop frees memory and nothing else.
+        // Runnables of tasks that have ended. Dropping them only frees memory.
         while current::pop().is_some() {}
         let mut wakers = Vec::new();
         self.timers.borrow_mut().take_all(&mut wakers);
-        // A sleep ends with its reactor, since nobody would end it later.
+        // A sleep ends with its reactor, since no timer would end it later.
         for waker in wakers {
             self.wake_caught(waker);
         }
         self.count_timers();
     }
 
-    /// A waker is foreign code: its panic is caught and counted.
+    /// Wakes a task. A waker is foreign code: its panic is caught and counted.
     fn wake_caught(&self, waker: Waker) {
         self.count_panics(caught(|| waker.wake()).1);
     }
