@@ -1,17 +1,19 @@
-//! How evenly each accept policy spreads connections: the most that a shard has, over what an even spread would give it.
+//! Measures how evenly each accept policy spreads connections: the largest number on one shard,
+//! divided by an even share.
 //!
 //! ```console
 //! $ scripts/imbalance.sh [--shards N] [--connections N]
 //! ```
 //!
-//! It starts the server program anew for each policy and each load, holds the connections, and reads off the live ones of each
-//! shard (SIGUSR1). The loads:
+//! It starts a new server for each policy and each load, holds the connections, and reads the live
+//! count of each shard (SIGUSR1). The loads are:
 //!
 //! - *even*: connections from ports that the kernel chooses.
-//! - *one listener*: from such addresses that the kernel's hash brings all of them to the first shard's listener. They are found by
-//!   trying, once; the hash is of the two addresses and a secret of the kernel's that lasts until it is booted anew, so
-//!   each server listens on the same port.
-//! - *long and short*: a connection that stays, then for each other shard one that is gone before the next one stays.
+//! - *one listener*: connections from addresses that the kernel's hash maps to the first shard's
+//!   listener. They are found once, by trial. The hash uses the two addresses and a secret that
+//!   lasts until the next boot, so each server listens on the same port.
+//! - *long and short*: one connection that stays, then for each other shard one that closes before
+//!   the next long one opens.
 
 #![forbid(unsafe_code)]
 
@@ -28,7 +30,7 @@ use socket2::{Domain, Socket, Type};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// Nothing is waited for any longer.
+/// The longest time to wait for anything.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The server program, killed when dropped.
@@ -39,7 +41,7 @@ struct Server {
     shards: usize,
 }
 
-/// What a shard had accepted and sent elsewhere, and has now.
+/// The counts of one shard: accepted, handed on, and live.
 #[derive(Clone, Copy)]
 struct Shard {
     live: u64,
@@ -91,7 +93,7 @@ impl Server {
         Ok(shards)
     }
 
-    /// Waits until so many connections are live.
+    /// Waits until `connections` are live.
     fn holding(&mut self, connections: usize) -> Result<Vec<Shard>> {
         let end = Instant::now() + PATIENCE;
         loop {
@@ -115,7 +117,8 @@ impl Drop for Server {
     }
 }
 
-/// Connects, from an address of choice if one is given. Closed, it sends a reset, so that the address is free again at once.
+/// Connects, from the given address if there is one. Closing sends a reset, so that the address is
+/// free again at once.
 fn connect(to: SocketAddr, from: Option<SocketAddrV4>) -> Result<TcpStream> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
     socket.set_linger(Some(Duration::ZERO))?;
@@ -135,10 +138,11 @@ fn exchange(mut stream: &TcpStream) -> Result<()> {
     Ok(())
 }
 
-/// So many addresses whose connections come to the first shard's listener.
+/// Finds `wanted` addresses whose connections reach the first shard's listener.
 fn addresses_of_one_listener(server: &mut Server, wanted: usize) -> Result<Vec<SocketAddrV4>> {
     let mut found = Vec::new();
-    // Addresses of the loopback interface beside the usual one, and ports below those that the kernel gives out.
+    // Addresses of the loopback interface other than the usual one, and ports below the kernel's
+    // ephemeral range.
     let hosts = (2..=254).map(|host| Ipv4Addr::new(127, 0, 0, host));
     for from in
         hosts.flat_map(|host| (10_000..10_250).map(move |port| SocketAddrV4::new(host, port)))
@@ -166,7 +170,7 @@ enum Load<'a> {
     LongAndShort,
 }
 
-/// Holds connections under a load and says how many each shard has.
+/// Holds connections under a load and returns the counts of each shard.
 fn hold(server: &mut Server, load: Load<'_>, connections: usize) -> Result<Vec<Shard>> {
     let mut held = Vec::with_capacity(connections);
     for number in 0..connections {
@@ -182,7 +186,7 @@ fn hold(server: &mut Server, load: Load<'_>, connections: usize) -> Result<Vec<S
                 .map(|_| connect(server.addr, None))
                 .collect::<Result<_>>()?;
             for mut stream in short {
-                // The server has given the place back once the end comes.
+                // The server has freed the place by the time the end of the stream arrives.
                 stream.shutdown(Shutdown::Write)?;
                 stream.read_to_end(&mut Vec::new())?;
             }

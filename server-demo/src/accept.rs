@@ -1,8 +1,9 @@
 //! Accepting connections.
 //!
-//! An accept loop runs as a task on one shard. It takes what is queued in bounded batches and leaves each connection to
-//! `spread.rs`. It ends when the server drains, which closes its listener. It never ends on an error, and it never spins
-//! on one. Tests: `accept/tests.rs`, `tests/echo.rs`, `tests/limits.rs`.
+//! An accept loop runs as a task on one shard. It accepts queued connections in bounded batches and
+//! passes each to `spread.rs`. It ends when the server drains, which closes its listener. It never
+//! ends on an error, and it never spins on one. Tests: `accept/tests.rs`, `tests/echo.rs`,
+//! `tests/limits.rs`.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -30,7 +31,7 @@ pub(crate) async fn run(listener: TcpListener, handle: Handle) {
     let mut spread = Spread::new(&local, handle);
     let mut pause = Pause::default();
     loop {
-        // The first of a batch is waited for, the rest only taken.
+        // The first connection of a batch is waited for; the rest are taken only if they are there.
         let Some(mut accepted) = until_drain(&local, listener.accept_std()).await else {
             break;
         };
@@ -54,7 +55,8 @@ pub(crate) async fn run(listener: TcpListener, handle: Handle) {
         }
         yield_now().await;
     }
-    // Whoever the kernel has connected already would be reset by the close; they are served like the others.
+    // The close would reset connections that the kernel has completed but that are still queued.
+    // They are accepted and served like the others.
     for _ in 0..BACKLOG {
         let Ok((stream, _peer)) = listener.try_accept_std() else {
             break;
@@ -65,8 +67,9 @@ pub(crate) async fn run(listener: TcpListener, handle: Handle) {
     drop(listed);
 }
 
-/// Whether an error of accept(2) says something of the connection at the head of the queue, or of nothing at all, and
-/// not that the next call will fail too. Linux passes errors of the new socket's network on as errors of accept.
+/// Returns true if an error of accept(2) concerns only the connection at the head of the queue, so
+/// that the next call may succeed. Linux passes errors of the new socket's network on as errors of
+/// accept.
 fn is_of_one_connection(error: &io::Error) -> bool {
     if error.kind() == io::ErrorKind::WouldBlock {
         return true;
@@ -89,8 +92,8 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
-/// How long to leave a listener alone that cannot accept, most often because descriptors ran out. The queue of the
-/// kernel holds who comes meanwhile.
+/// The pause of a listener that cannot accept, most often because descriptors ran out. The kernel's
+/// queue holds new connections meanwhile.
 #[derive(Debug, Default)]
 struct Pause {
     last: Option<Duration>,
@@ -100,10 +103,10 @@ struct Pause {
 impl Pause {
     const FIRST: Duration = Duration::from_millis(10);
     const MAX: Duration = Duration::from_secs(1);
-    /// Between two notices to the operator.
+    /// The minimum time between two notices to the operator.
     const NOTICE: Duration = Duration::from_secs(10);
 
-    /// The next pause: twice the last one, within bounds.
+    /// Returns the next pause: twice the last one, within bounds.
     fn next(&mut self, why: &io::Error, notice: fn(&str)) -> Duration {
         let delay = self
             .last
@@ -120,13 +123,13 @@ impl Pause {
         delay
     }
 
-    /// A connection was accepted.
+    /// Resets the pause after a successful accept.
     fn over(&mut self) {
         self.last = None;
     }
 }
 
-/// A task's place among those that a drain wakes.
+/// A task's place in the list of tasks that a drain wakes.
 #[derive(Debug)]
 struct Listed {
     local: Rc<Local>,
@@ -149,7 +152,7 @@ impl Drop for Listed {
     }
 }
 
-/// Waits for `future`, or for the server to drain: then `None`.
+/// Waits for `future`, or returns `None` when the server drains.
 async fn until_drain<T>(local: &Local, future: impl Future<Output = T>) -> Option<T> {
     let mut future = pin!(future);
     poll_fn(|cx| {

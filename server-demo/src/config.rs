@@ -1,5 +1,5 @@
-//! What a server is asked to be. Filled by the command line, by tests and by the load generator; checked once, when a
-//! server starts, so that later code can trust it.
+//! The configuration of a server. The command line, the tests and the load generator fill it. It is
+//! checked once, when a server starts, so that later code can trust it.
 
 use std::error::Error;
 use std::fmt;
@@ -12,33 +12,34 @@ use reactor::Pinning;
 
 use crate::units::{self, UnitError};
 
-/// How many connections the kernel may queue for a listener.
+/// The most connections that the kernel queues for a listener.
 pub const BACKLOG: i32 = 1024;
 
-/// Bytes read from a connection at a time. It bounds what a peer that never reads can make the server hold.
+/// The most bytes that one read takes from a connection. It bounds the memory that a peer which
+/// never reads can make the server hold.
 pub const READ_BUFFER: usize = 16 * 1024;
 
-/// More shards than this are refused as a slip of the finger.
+/// More shards than this are refused as a typing mistake.
 const SHARDS_MAX: usize = 1024;
 
-/// Which shard serves a connection.
+/// The policy that chooses the shard of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum AcceptPolicy {
-    /// A listener per shard on one address (`SO_REUSEPORT`): the kernel spreads connections by a hash of their
-    /// addresses and each stays on the shard that accepted it.
+    /// A listener per shard on one address (`SO_REUSEPORT`). The kernel spreads connections by a
+    /// hash of their addresses, and each stays on the shard that accepted it.
     ///
-    /// Only Linux spreads them; elsewhere one listener may get all.
+    /// Only Linux spreads them. On other systems one listener may get all of them.
     #[default]
     ReusePort,
-    /// One listener; a hash of the descriptor number chooses.
+    /// One listener; a hash of the descriptor number chooses the shard.
     Hash,
-    /// One listener; each shard in turn.
+    /// One listener; the shards take turns.
     RoundRobin,
-    /// One listener; the shard with the fewest live connections.
+    /// One listener; the shard with the fewest live connections is chosen.
     LeastLoaded,
-    /// A listener per shard, as with [`Self::ReusePort`]; a shard that has many more connections than the least loaded
-    /// one hands new ones on to that. Many more is a lead of three standard deviations of what a fair hash would give:
-    /// `lead² > 9 · (own + least)`.
+    /// A listener per shard, as with [`Self::ReusePort`], but a shard with many more connections
+    /// than the least loaded one hands new ones on to that shard. "Many more" is a lead of over
+    /// three standard deviations of a fair hash: `lead² > 9 · (own + least)`.
     Hybrid,
 }
 
@@ -52,7 +53,7 @@ impl AcceptPolicy {
         Self::Hybrid,
     ];
 
-    /// The policy's name on a command line.
+    /// Returns the policy's name on a command line.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -64,16 +65,16 @@ impl AcceptPolicy {
         }
     }
 
-    /// Whether every shard has a listener of its own, or only the first.
+    /// Returns true if every shard has its own listener, and false if only the first has one.
     pub(crate) const fn listens_on_every_shard(self) -> bool {
         matches!(self, Self::ReusePort | Self::Hybrid)
     }
 }
 
-/// Which surface of `AsyncFd` a connection is served with.
+/// The surface of `AsyncFd` that serves a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum IoSurface {
-    /// `asyncfd::net::TcpStream`, whose reads and writes know when a socket is drained.
+    /// `asyncfd::net::TcpStream`, whose reads and writes detect that a socket is drained.
     #[default]
     Helpers,
     /// `AsyncFd` with `readable().await` and `try_io` on the guard.
@@ -86,7 +87,7 @@ impl IoSurface {
     /// Every surface, in the order of the help text.
     pub const ALL: [Self; 3] = [Self::Helpers, Self::Guards, Self::Poll];
 
-    /// The surface's name on a command line.
+    /// Returns the surface's name on a command line.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -97,7 +98,7 @@ impl IoSurface {
     }
 }
 
-/// A word that names no [`AcceptPolicy`] or [`IoSurface`].
+/// The error for a word that names no [`AcceptPolicy`] or [`IoSurface`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownName {
     given: String,
@@ -112,7 +113,7 @@ impl fmt::Display for UnknownName {
 
 impl Error for UnknownName {}
 
-/// The value among `all` whose name was given.
+/// Finds the value of the given name among `all`.
 fn by_name<T: Copy>(
     given: &str,
     all: &[T],
@@ -155,10 +156,11 @@ impl fmt::Display for IoSurface {
     }
 }
 
-/// Reads a pinning: `auto`, `none`, or a list of CPUs such as `0,2` or `0-3`.
+/// Parses a pinning: `auto`, `none`, or a list of CPUs such as `0,2` or `0-3`.
 ///
 /// # Errors
-/// The text is neither word and no list of CPUs.
+///
+/// The text is neither one of these words nor a list of CPUs.
 pub fn parse_pinning(text: &str) -> Result<Pinning, UnitError> {
     match text {
         "auto" => Ok(Pinning::Auto),
@@ -167,9 +169,10 @@ pub fn parse_pinning(text: &str) -> Result<Pinning, UnitError> {
     }
 }
 
-/// What a server is asked to be.
+/// The configuration of a server.
 ///
 /// # Examples
+///
 /// ```
 /// use server_demo::{AcceptPolicy, Config};
 ///
@@ -184,24 +187,28 @@ pub fn parse_pinning(text: &str) -> Result<Pinning, UnitError> {
 pub struct Config {
     /// The address to listen on; port 0 takes a free one. Default: 127.0.0.1:7777.
     pub listen: SocketAddr,
-    /// Shard threads. Default: as many as CPUs are listed in `pinning`, else one per CPU this process may use.
+    /// The number of shard threads. Default: the number of CPUs listed in `pinning`, or else one
+    /// per CPU that this process may use.
     pub shards: Option<usize>,
-    /// Which CPUs the shards are pinned to. Default: those this process may use, in order.
+    /// The CPUs that the shards are pinned to. Default: those that this process may use, in order.
     pub pinning: Pinning,
-    /// How connections are spread over the shards.
+    /// The policy that spreads connections over the shards.
     pub accept: AcceptPolicy,
-    /// Which surface of `AsyncFd` serves them.
+    /// The surface of `AsyncFd` that serves connections.
     pub io: IoSurface,
-    /// Connections beyond this many are closed as soon as they are accepted. Default: no limit.
+    /// The limit on open connections. A connection beyond it is closed as soon as it is accepted.
+    /// Default: no limit.
     pub max_connections: Option<usize>,
-    /// A connection on which no byte moves for this long is closed. Default: never.
+    /// The idle timeout: a connection on which no byte moves for this long is closed. Default:
+    /// never.
     pub idle_timeout: Option<Duration>,
-    /// A connection whose peer has not taken an answer this long after the socket refused part of it is cut off. An answer is
-    /// at most [`READ_BUFFER`] bytes, so this is also the slowest reader that is served; what the kernel keeps for
-    /// such a peer is dropped with it. Default: never.
+    /// The write timeout: a connection is cut off if its peer has not taken an answer this long
+    /// after the socket refused part of it. An answer is at most [`READ_BUFFER`] bytes, so this
+    /// also sets the slowest reader that is served. Bytes that the kernel holds for such a peer are
+    /// dropped. Default: never.
     pub write_timeout: Option<Duration>,
-    /// Told, on a shard thread and seldom, what an operator should know: that accepting pauses, and why.
-    /// Default: nobody is.
+    /// A callback for messages to the operator, such as a pause in accepting and its reason. It
+    /// runs on a shard thread, rarely. Default: no callback.
     pub notice: fn(&str),
 }
 
@@ -222,7 +229,7 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Finds what no server could be, before any resource is taken.
+    /// Rejects impossible configurations before any resource is taken.
     pub(crate) fn check(&self) -> io::Result<()> {
         let refuse = |why: String| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
         match self.shards {
@@ -245,13 +252,13 @@ impl Config {
         }
         if self.write_timeout == Some(Duration::ZERO) {
             return refuse(
-                "a write timeout of 0 would cut off whoever is slower than this server".into(),
+                "a write timeout of 0 would cut off every client slower than this server".into(),
             );
         }
         Ok(())
     }
 
-    /// How many shards to start, or `None` to leave it to the reactor.
+    /// Returns the number of shards to start, or `None` to leave it to the reactor.
     pub(crate) fn shard_count(&self) -> Option<usize> {
         match (self.shards, &self.pinning) {
             (Some(shards), _) => Some(shards),
@@ -261,8 +268,8 @@ impl Config {
     }
 }
 
-/// Refuses CPUs that this process may not run on. The reactor itself would only warn, since a library must live with
-/// a mask that changed; a list that someone typed is better corrected.
+/// Rejects CPUs that this process may not run on. The reactor itself would only warn, since a
+/// library must live with a mask that changed. A list that a person typed should be corrected.
 fn check_cpus(cpus: &[usize]) -> io::Result<()> {
     let refuse = |why: String| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
     if cpus.is_empty() {
@@ -287,7 +294,7 @@ fn check_cpus(cpus: &[usize]) -> io::Result<()> {
     }
 }
 
-/// The CPUs in this thread's mask, or `None` where the system does not say.
+/// Returns the CPUs in this thread's mask, or `None` if the system does not tell.
 #[cfg(target_os = "linux")]
 fn allowed_cpus() -> io::Result<Option<Vec<usize>>> {
     use rustix::thread::{CpuSet, sched_getaffinity};

@@ -1,11 +1,12 @@
-//! One connection: what arrives is sent back, until the peer ends, the idle timeout passes, or the server drains.
+//! One connection: it sends back everything it receives, until the peer ends, the idle timeout
+//! passes, or the server drains.
 //!
-//! A connection that waits holds its task and its slot in the reactor, and no buffer. It reads into its shard's scratch
-//! buffer and answers from there; only where the socket takes less than was read does it keep the rest, in a buffer of
-//! its own, and it reads no more until that is sent, so that a peer that never reads costs `READ_BUFFER` bytes at most,
-//! and those for the write timeout at most.
-//! Echo needs no framing: bytes are answered in the order in which they come. Tests: `connection/tests.rs`, and
-//! `tests/echo.rs`, `tests/limits.rs`, `tests/drain.rs` of this package.
+//! A waiting connection holds its task and its slot in the reactor, and no buffer. It reads into
+//! its shard's scratch buffer and answers from there. Only if the socket takes less than was read
+//! does it copy the rest into a buffer of its own, and it reads nothing more until that is sent. So
+//! a peer that never reads costs at most `READ_BUFFER` bytes, and only until the write timeout.
+//! Echo needs no framing: bytes are answered in the order in which they arrive. Tests:
+//! `connection/tests.rs`, and `tests/echo.rs`, `tests/limits.rs`, `tests/drain.rs` of this package.
 
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
@@ -26,8 +27,9 @@ use crate::shutdown::QUIET;
 use crate::stats::Counters;
 use crate::surface::{Surface, try_again};
 
-/// The right to one connection under the server's limit, on its way from the shard that accepted it to the one that
-/// will serve it. Dropped on the way, it counts as a connection that was cut off.
+/// The right to one connection under the server's limit. It travels from the shard that accepted
+/// the connection to the one that will serve it. If it is dropped on the way, it counts as a
+/// connection that was cut off.
 #[derive(Debug)]
 pub(crate) struct Permit {
     shared: Option<Arc<Shared>>,
@@ -35,7 +37,7 @@ pub(crate) struct Permit {
 }
 
 impl Permit {
-    /// Takes a place for a connection on `shard`, if the limit leaves one.
+    /// Takes a permit for a connection on `shard`, if the limit allows one.
     pub(crate) fn take(shared: &Arc<Shared>, shard: usize) -> Option<Self> {
         if !shared.open_one(shard) {
             return None;
@@ -56,18 +58,18 @@ impl Drop for Permit {
     }
 }
 
-/// How a connection came to its end.
+/// The reason a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ending {
-    /// The peer sent its end, and everything before it was answered.
+    /// The peer ended the stream, and everything before that was answered.
     Finished,
-    /// No byte moved for as long as is allowed.
+    /// No byte moved within the idle timeout.
     Idle,
-    /// The peer did not take an answer in the time that is allowed.
+    /// The peer did not take an answer within the write timeout.
     Unread,
-    /// A drain closed it when everything that had come was answered.
+    /// A drain closed it after everything that it had received was answered.
     Drained,
-    /// The socket failed, a reset by the peer being the usual way.
+    /// The socket failed, usually by a reset from the peer.
     Failed,
     /// The reactor shut down, or the task was dropped, before the connection was done.
     CutOff,
@@ -83,13 +85,14 @@ impl Ending {
     }
 }
 
-/// Serves `stream` on the current shard. The socket is registered by this call, not by the future's first poll.
+/// Serves `stream` on the current shard. This call registers the socket, not the first poll of the
+/// future.
 pub(crate) fn serve<S: Surface>(
     mut permit: Permit,
     stream: StdTcpStream,
 ) -> impl Future<Output = ()> + 'static {
     let local = Local::current();
-    // The place counts the connection's end from here on.
+    // From here on, the place counts the connection's end.
     permit.shared = None;
     let mut place = Place {
         local,
@@ -107,9 +110,9 @@ pub(crate) fn serve<S: Surface>(
             None
         }
     };
-    // What this future holds while the echo loop waits, every idle connection holds. So the connection is used where
-    // it is captured, as moved into a local variable or into an `async fn` it would be there twice, and what is rare is
-    // in a box.
+    // Every idle connection holds all that this future holds while the echo loop waits. So the
+    // connection is used in place, where it is captured: moved into a local variable or into an
+    // `async fn`, it would take its space twice. Rare state is in a box.
     async move {
         let Some(connection) = &mut connection else {
             return;
@@ -128,11 +131,11 @@ pub(crate) fn serve<S: Surface>(
     }
 }
 
-/// A connection's place on its shard: counted, and listed among the tasks that a drain wakes.
+/// A connection's place on its shard: it is counted, and listed among the tasks that a drain wakes.
 #[derive(Debug)]
 struct Place {
     local: Rc<Local>,
-    /// Where the task is listed, once it is.
+    /// The task's key in the list, once it is listed.
     key: u32,
     ending: Ending,
 }
@@ -140,7 +143,7 @@ struct Place {
 impl Place {
     const UNLISTED: u32 = u32::MAX;
 
-    /// Lists the task, once for its life; see `Local::listed`.
+    /// Lists the task once for its life; see `Local::listed`.
     fn list(&mut self, waker: Waker) {
         self.key = self.local.list(waker);
     }
@@ -166,26 +169,26 @@ impl Drop for Place {
 /// A connection being served.
 #[derive(Debug)]
 struct Connection<S> {
-    // Fields drop in this order: the place is given back before the socket closes, so that a peer that sees the close
-    // and comes again is not over the limit because of itself.
+    // Fields drop in this order: the place is given back before the socket closes. A peer that sees
+    // the close and connects again is then not over the limit because of its old connection.
     place: Place,
     idle: Idle,
     socket: S,
 }
 
-/// Why a surface's echo loop stopped.
+/// The reason a surface's echo loop stopped.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Halt {
-    /// The connection is at its end.
+    /// The connection has ended.
     Ended(Ending),
     /// The socket took only the first `sent` of the `len` bytes in the scratch buffer.
     Unsent { sent: usize, len: usize },
-    /// The server drains.
+    /// The server is draining.
     Drain(Drain),
 }
 
 impl Halt {
-    /// The peer sent its end, and everything before it was answered.
+    /// The peer ended the stream, and everything before that was answered.
     pub(crate) const FINISHED: Self = Self::Ended(Ending::Finished);
 
     /// A call on the socket failed.
@@ -195,7 +198,8 @@ impl Halt {
     }
 }
 
-/// What an echo loop minds beside its socket: the shard's buffer and counters, the idle timeout, a drain.
+/// The state of an echo loop, besides its socket: the shard's buffer and counters, the idle
+/// timeout, a drain.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Watch<'a> {
     local: &'a Local,
@@ -217,7 +221,8 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// Takes the result of a write that was to send `len` bytes of the scratch buffer; `None` if it sent all.
+    /// Evaluates a write of `len` bytes of the scratch buffer. Returns `None` if it sent all of
+    /// them.
     #[inline(always)]
     pub(crate) fn answered(self, sent: io::Result<usize>, len: usize) -> Option<Halt> {
         let sent = match sent {
@@ -231,7 +236,7 @@ impl<'a> Watch<'a> {
         (sent < len).then_some(Halt::Unsent { sent, len })
     }
 
-    /// Notes that bytes were sent.
+    /// Records that bytes were sent.
     #[inline(always)]
     fn sent(self, bytes: usize) {
         self.local.counters().add_bytes(bytes as u64);
@@ -239,7 +244,8 @@ impl<'a> Watch<'a> {
     }
 }
 
-/// What a failed write comes to; `None` if it is only to be made again. It takes the error, so that who writes need not mind it.
+/// Converts a failed write into a halt, or `None` if the write should be repeated. It takes
+/// ownership of the error so that the callers need not drop it.
 #[cold]
 #[inline(never)]
 fn refused_slow(error: io::Error) -> Option<Halt> {
@@ -253,7 +259,8 @@ impl<S: Surface> Connection<S> {
         self.socket.echo(Watch { local, idle })
     }
 
-    /// Does what an echo loop left to do, after which it may go on, or the connection has ended.
+    /// Handles the reason an echo loop stopped. The loop may then go on, or the connection has
+    /// ended.
     async fn settle(&mut self, halt: Halt) -> Result<(), Ending> {
         match halt {
             Halt::Ended(ending) => Err(ending),
@@ -262,11 +269,11 @@ impl<S: Surface> Connection<S> {
         }
     }
 
-    /// Sends what is left of the first `len` bytes of the scratch buffer, however long the peer may take to read them.
-    /// They are copied before anything is waited for, and kept until they are sent.
+    /// Sends the rest of the first `len` bytes of the scratch buffer, however long the peer takes
+    /// to read them. The bytes are copied before the first wait and kept until they are sent.
     ///
-    /// The write timeout runs over all of them, and not from one byte to the next, so that a peer cannot hold them by
-    /// reading one now and then.
+    /// The write timeout covers all of them together, not each byte, so a peer cannot hold them by
+    /// reading one byte now and then.
     async fn send_rest(&mut self, sent: usize, len: usize) -> Result<(), Ending> {
         let rest: Box<[u8]> = self
             .place
@@ -294,8 +301,9 @@ impl<S: Surface> Connection<S> {
                 .await
             };
             if let Err(Ending::Idle | Ending::Unread) = sent {
-                // The kernel has more of the answer, up to megabytes, and would keep it for a peer that does not read. Closed
-                // with this option, it drops all and sends a reset.
+                // The kernel holds more of the answer, up to megabytes, and would keep it for a
+                // peer that does not read. With this option, closing drops all of it and sends a
+                // reset.
                 let _ = self.socket.socket().set_linger(Some(Duration::ZERO));
             }
             let sent = sent?;
@@ -312,9 +320,10 @@ impl<S: Surface> Connection<S> {
         Ok(())
     }
 
-    /// Ends the connection without cutting a reply: serves on while it is busy, sends the end of the stream once
-    /// everything is answered, and then takes what still comes without answering it. Closing with unread bytes in the
-    /// socket would make the kernel send a reset, which can overtake replies that the peer has not read.
+    /// Ends the connection without cutting a reply. It serves on while the connection is busy, ends
+    /// the stream once everything is answered, and then reads the remaining input without answering
+    /// it. If it closed with unread bytes in the socket, the kernel would send a reset, which can
+    /// overtake replies that the peer has not read.
     async fn finish(&mut self, drain: Drain) -> io::Result<Ending> {
         loop {
             let patience = drain
@@ -336,23 +345,24 @@ impl<S: Surface> Connection<S> {
                 Some(Ok(0)) | None => return Ok(Ending::Drained),
                 Some(Ok(_unanswered)) => {}
                 Some(Err(error)) if is_shutdown_error(&error) => return Err(error),
-                // The peer answers the end of the stream by a reset: nothing was owed to it.
+                // The peer answers the end of the stream with a reset: it expected no more replies.
                 Some(Err(_)) => return Ok(Ending::Drained),
             }
         }
     }
 
-    /// Reads to the scratch buffer if something comes in time, as it does where it is there already.
+    /// Reads into the scratch buffer if bytes arrive in time; bytes that are already there count.
     async fn read_within(&mut self, patience: Duration) -> Option<io::Result<usize>> {
         let read = self.socket.read(&self.place.local.scratch);
         time::timeout(patience, read).await.ok()
     }
 }
 
-/// The idle timeout of a connection: a timer that every byte moves. It counts from the time of the turn, so that a byte
-/// costs no look at the clock; a deadline that moves later is stored and no more.
+/// The idle timeout of a connection: a timer that every byte moves. It counts from the time of the
+/// turn, so a byte costs no clock read. Moving the deadline later only stores it.
 ///
-/// In a box, since most servers have none, and in a cell: an echo loop notes bytes, while what runs the loop minds the time.
+/// It is in a box, since most servers have none. It is in a cell because the echo loop records
+/// bytes while the code around the loop watches the time.
 #[derive(Debug)]
 struct Idle(Option<Box<RefCell<Sleep>>>);
 
@@ -365,14 +375,14 @@ impl Idle {
     #[inline(always)]
     fn touch(&self, shared: &Shared) {
         if let (Some(timer), Some(limit)) = (&self.0, shared.idle_timeout) {
-            // A limit that ends after all time needs no moving.
+            // A limit beyond the end of time needs no update.
             if let Some(due) = time::coarse_now().checked_add(limit) {
                 Pin::new(&mut *timer.borrow_mut()).reset(due);
             }
         }
     }
 
-    /// Ready when no byte has moved for as long as is allowed.
+    /// Completes when no byte has moved within the limit.
     #[inline(always)]
     fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
         match &self.0 {

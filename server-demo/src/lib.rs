@@ -1,5 +1,5 @@
-//! The demo TCP server on the sharded reactor: an echo service that a test, a benchmark or another program can start
-//! in its own process.
+//! The demo TCP server on the sharded reactor: an echo service that a test, a benchmark or another
+//! program can start in its own process.
 //!
 //! ```
 //! use std::io::{Read, Write};
@@ -21,15 +21,15 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! | module | what it holds |
+//! | module | contents |
 //! |---|---|
-//! | `config` | what a server is asked to be, checked once |
-//! | `server` | start and stop: listeners, the reactor, what each shard gets |
+//! | `config` | the configuration of a server, checked once |
+//! | `server` | start and stop: listeners, the reactor, the state of each shard |
 //! | `accept` | the accept loops |
 //! | `spread` | the policies that spread connections over shards |
-//! | `local` | what a shard owns: its scratch buffer and the list of its connections |
+//! | `local` | the state of a shard: its scratch buffer and the list of its connections |
 //! | `connection`, `surface` | one connection, written on three surfaces of `AsyncFd` |
-//! | `shutdown` | signals, and how a connection ends during a drain |
+//! | `shutdown` | signals, and the pace of a drain |
 //! | `stats` | counters per shard |
 //! | [`units`], [`limits`] | durations, counts and sizes as typed; the descriptor limit |
 

@@ -1,4 +1,4 @@
-//! The process's descriptor limit. Called once at the start of a program that opens many sockets.
+//! The process's descriptor limit. Programs that open many sockets call this once at their start.
 
 use std::fmt;
 use std::io;
@@ -9,9 +9,9 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NofileLimit {
-    /// The soft limit found; `u64::MAX` stands for none.
+    /// The soft limit before the call; `u64::MAX` means none.
     pub before: u64,
-    /// The soft limit now; `u64::MAX` stands for none.
+    /// The soft limit now; `u64::MAX` means none.
     pub now: u64,
 }
 
@@ -27,18 +27,20 @@ impl fmt::Display for NofileLimit {
     }
 }
 
-/// The soft limit on open descriptors as it is; `u64::MAX` stands for none.
+/// Returns the current soft limit on open descriptors; `u64::MAX` means none.
 #[must_use]
 pub fn nofile() -> u64 {
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
-/// Raises the soft limit on open descriptors to the hard one and says what came of it.
+/// Raises the soft limit on open descriptors to the hard limit, and returns both values.
 ///
 /// # Errors
-/// The system refused; the limit is as it was.
+///
+/// The system refused; the limit is unchanged.
 ///
 /// # Examples
+///
 /// ```
 /// let limit = server_demo::limits::raise_nofile()?;
 /// assert!(limit.now >= limit.before);

@@ -1,9 +1,9 @@
-//! What one shard of the server owns: a scratch buffer that all its connections read into, and the list of the tasks
-//! that a drain has to wake.
+//! The state that one shard of the server owns: a scratch buffer that all its connections read
+//! into, and the list of the tasks that a drain has to wake.
 //!
-//! Everything here is touched by its own shard's thread only, in plain cells. A connection that waits holds no buffer:
-//! it borrows the scratch buffer between a read and the write that answers it, and never across a suspension.
-//! Tests: `local/tests.rs`, and the drain tests of this package.
+//! Only the shard's own thread uses it, in plain cells. A waiting connection holds no buffer. It
+//! borrows the scratch buffer between a read and the write that answers it, and never across a
+//! suspension point. Tests: `local/tests.rs`, and the drain tests of this package.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -19,29 +19,30 @@ use crate::server::Shared;
 use crate::stats::Counters;
 
 thread_local! {
-    /// This shard's part of the server. Set before the server accepts anything; a shard thread serves one server.
+    /// This shard's part of the server. It is set before the server accepts anything. A shard
+    /// thread serves one server.
     static LOCAL: RefCell<Option<Rc<Local>>> = const { RefCell::new(None) };
 }
 
-/// What one shard of the server owns.
+/// The state that one shard of the server owns.
 #[derive(Debug)]
 pub(crate) struct Local {
     pub(crate) shared: Arc<Shared>,
     pub(crate) shard: ShardId,
-    /// This shard's, of those in `shared`.
+    /// This shard's entry of `shared.counters`.
     counters: Arc<Counters>,
     pub(crate) scratch: Scratch,
     /// Set once, when the server begins to drain.
     drain: Cell<Option<Drain>>,
-    /// The tasks to wake when it does. A task keeps one waker here for as long as it lives, so that waiting itself
-    /// puts nothing in and takes nothing out.
+    /// The tasks to wake when the drain begins. A task keeps one waker here for as long as it
+    /// lives, so a wait neither adds nor removes one.
     listed: RefCell<Slab<Waker>>,
 }
 
-/// How long a drain may take, as one shard sees it.
+/// The schedule of a drain, as one shard sees it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Drain {
-    /// Until then a connection that stays busy is served on.
+    /// A busy connection is served until this time.
     pub(crate) busy_until: Instant,
 }
 
@@ -60,9 +61,10 @@ impl Local {
         local
     }
 
-    /// The current shard's part of the server.
+    /// Returns the current shard's part of the server.
     ///
     /// # Panics
+    ///
     /// On a thread that is not a shard of a server.
     pub(crate) fn current() -> Rc<Self> {
         LOCAL.with(|slot| {
@@ -75,24 +77,25 @@ impl Local {
         })
     }
 
-    /// This shard's counters.
+    /// Returns this shard's counters.
     #[inline]
     pub(crate) fn counters(&self) -> &Counters {
         &self.counters
     }
 
-    /// What there is to know about the drain, once there is one.
+    /// Returns the schedule of the drain once it has begun.
     #[inline]
     pub(crate) fn drain(&self) -> Option<Drain> {
         self.drain.get()
     }
 
-    /// Begins the drain on this shard: every listed task is woken and finds [`Self::drain`] set.
+    /// Begins the drain on this shard: wakes every listed task, which then finds [`Self::drain`]
+    /// set.
     pub(crate) fn begin_drain(&self, allowed: Duration) {
         let now = Instant::now();
         let busy_until = now.checked_add(allowed / 2).unwrap_or(now);
         self.drain.set(Some(Drain { busy_until }));
-        // Cloned first, woken after: a waker may run code that lists or unlists.
+        // All are cloned before any is woken: a waker may run code that lists or unlists a task.
         let wakers: Vec<Waker> = self
             .listed
             .borrow()
@@ -104,16 +107,16 @@ impl Local {
         }
     }
 
-    /// Puts a task among those that a drain wakes.
+    /// Adds a task to those that a drain wakes.
     pub(crate) fn list(&self, waker: Waker) -> u32 {
         let key = self.listed.borrow_mut().insert(waker);
         u32::try_from(key).expect("descriptors, and so connections, are numbered by an i32")
     }
 
-    /// Takes a task out again.
+    /// Removes a task from the list.
     pub(crate) fn unlist(&self, key: u32) {
         let waker = self.listed.borrow_mut().try_remove(key as usize);
-        // Dropped only here, outside the borrow.
+        // The waker is dropped here, after the borrow has ended.
         drop(waker);
     }
 }
@@ -127,7 +130,7 @@ impl Scratch {
         Self(RefCell::new(vec![0; READ_BUFFER].into_boxed_slice()))
     }
 
-    /// Lends the buffer to be filled.
+    /// Lends the whole buffer, to be filled.
     #[inline(always)]
     pub(crate) fn fill<R>(&self, read: impl FnOnce(&mut [u8]) -> R) -> R {
         read(&mut self.0.borrow_mut())
@@ -136,7 +139,7 @@ impl Scratch {
     /// Lends the first `len` bytes.
     #[inline(always)]
     pub(crate) fn with<R>(&self, len: usize, write: impl FnOnce(&[u8]) -> R) -> R {
-        // The mutable borrow is the cheaper one, and nobody else has it either.
+        // The mutable borrow is cheaper, and nobody else holds one.
         write(&self.0.borrow_mut()[..len])
     }
 }

@@ -1,4 +1,5 @@
-//! The command line of the demo server: flags, what it prints, exit codes. The server itself is the library.
+//! The command line of the demo server: flags, output, exit codes. The server itself is in the
+//! library.
 //!
 //! Exit codes: 0 after a drain, 1 when the run failed, 2 for bad arguments.
 
@@ -30,20 +31,20 @@ struct Cli {
 enum Command {
     /// Sends back what it receives, byte for byte.
     ///
-    /// Prints `listening on ADDR` once it does. SIGINT and SIGTERM end it: it stops accepting, lets connections finish,
-    /// and prints a summary per shard; a second signal ends it at once. SIGUSR1 prints the same summary of what was so far.
-    /// Durations are ns, us, ms, s, m or h, a bare
-    /// number is seconds; counts take k and m.
+    /// Prints `listening on ADDR` when it is ready. SIGINT and SIGTERM end it: it stops accepting,
+    /// lets connections finish, and prints a summary per shard. A second signal ends it at once.
+    /// SIGUSR1 prints the same summary while it runs. Durations are ns, us, ms, s, m or h; a bare
+    /// number is seconds. Counts take k and m.
     Echo(Echo),
 }
 
 #[derive(Debug, clap::Args)]
 struct Echo {
-    /// Where to listen; port 0 takes a free one
+    /// Address to listen on; port 0 takes a free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7777")]
     listen: SocketAddr,
 
-    /// Shard threads [default: one per CPU this process may use, or per CPU in --pin]
+    /// Number of shard threads [default: one per CPU this process may use, or per CPU in --pin]
     #[arg(long, value_name = "N")]
     shards: Option<usize>,
 
@@ -51,15 +52,16 @@ struct Echo {
     #[arg(long, value_name = "CPUS", default_value = "auto", value_parser = parse_pinning)]
     pin: Pinning,
 
-    /// How connections are spread over the shards: reuseport, hash, round-robin, least-loaded or hybrid
+    /// Policy that spreads connections over the shards: reuseport, hash, round-robin, least-loaded
+    /// or hybrid
     #[arg(long, value_name = "POLICY", default_value_t)]
     accept: AcceptPolicy,
 
-    /// Which surface of AsyncFd serves them: helpers, guards or poll
+    /// Surface of AsyncFd that serves connections: helpers, guards or poll
     #[arg(long, value_name = "SURFACE", default_value_t)]
     io: IoSurface,
 
-    /// Close connections beyond this many at once [default: no limit]
+    /// Maximum number of open connections; more are closed at once [default: no limit]
     #[arg(long, value_name = "N", value_parser = parse_connections)]
     max_connections: Option<usize>,
 
@@ -67,17 +69,18 @@ struct Echo {
     #[arg(long, value_name = "D", value_parser = parse_duration)]
     idle_timeout: Option<Duration>,
 
-    /// Cut off a connection that takes longer than this to read an answer of up to 16 KiB [default: never]
+    /// Cut off a connection whose peer takes longer than this to read an answer of up to 16 KiB
+    /// [default: never]
     #[arg(long, value_name = "D", value_parser = parse_duration)]
     write_timeout: Option<Duration>,
 
-    /// How long connections may take to finish when the server ends
+    /// Time that connections get to finish when the server ends
     #[arg(long, value_name = "D", default_value = "5s", value_parser = parse_duration)]
     drain: Duration,
 }
 
 fn parse_connections(text: &str) -> Result<usize, UnitError> {
-    // More than a `usize` holds is no limit.
+    // A number beyond `usize` means no limit.
     parse_count(text).map(|count| usize::try_from(count).unwrap_or(usize::MAX))
 }
 
@@ -121,7 +124,7 @@ fn echo(flags: Echo) -> io::Result<ExitCode> {
         "{} shards, accept {accept}, io {io}",
         server.handle().shards().len()
     ));
-    // Whoever started this may have closed the other end; that is no reason not to serve.
+    // The reader of standard output may have closed it. That is no reason to stop serving.
     let _ = writeln!(io::stdout(), "listening on {}", server.local_addr());
 
     let signal = loop {
@@ -148,7 +151,8 @@ fn echo(flags: Echo) -> io::Result<ExitCode> {
     }
 }
 
-/// Tells the operator something. Standard output is kept for what scripts read.
+/// Prints a message to the operator on standard error. Standard output is for lines that scripts
+/// read.
 fn say(text: std::fmt::Arguments<'_>) {
     let _ = writeln!(io::stderr(), "server-demo: {text}");
 }

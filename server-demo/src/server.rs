@@ -1,7 +1,8 @@
-//! Starting and stopping a server: its listeners, its reactor, and what every shard is given.
+//! Starts and stops a server: its listeners, its reactor, and the state that every shard receives.
 //!
-//! Listeners are bound on the caller's thread, so that an address in use is known before a thread starts; they are
-//! registered by the shard that accepts on them. Tests: `tests/lifecycle.rs` and the rest of this package.
+//! The caller's thread binds the listeners, so an address in use is reported before any thread
+//! starts. The shard that accepts on a listener registers it. Tests: `tests/lifecycle.rs` and the
+//! rest of this package.
 
 use std::fmt;
 use std::io;
@@ -19,7 +20,8 @@ use crate::config::{AcceptPolicy, BACKLOG, Config, IoSurface};
 use crate::local::Local;
 use crate::stats::{Counters, Stats};
 
-/// What all shards of a server read. Written before they start, but for the counters.
+/// The state that all shards of a server read. Except for the counters, it is written before they
+/// start.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) accept: AcceptPolicy,
@@ -28,14 +30,14 @@ pub(crate) struct Shared {
     pub(crate) write_timeout: Option<Duration>,
     pub(crate) notice: fn(&str),
     pub(crate) shards: Vec<ShardId>,
-    /// In the order of `shards`. Each shard has a reference of its own.
+    /// One entry per shard, in the order of `shards`. Each shard holds a reference to its own.
     pub(crate) counters: Vec<Arc<Counters>>,
-    /// The most connections at a time.
+    /// The limit on open connections.
     open_max: usize,
-    /// Connections now, over all shards. Written when one is accepted and when one ends, by the shard concerned; it
-    /// guards a limit and publishes nothing, so `Relaxed` will do.
+    /// Open connections over all shards. The shard concerned writes it when it accepts one and when
+    /// one ends. It guards a limit and publishes nothing, so `Relaxed` is enough.
     open: AtomicUsize,
-    /// How long the drain may take. Set before it is announced.
+    /// The time limit of the drain. It is set before the drain is announced.
     drain: OnceLock<Duration>,
 }
 
@@ -55,7 +57,7 @@ impl Shared {
         }
     }
 
-    /// Counts a connection in on `shard`, unless there are as many as may be.
+    /// Counts a new connection on `shard`, unless the limit is reached.
     pub(crate) fn open_one(&self, shard: usize) -> bool {
         let admitted = self
             .open
@@ -69,16 +71,16 @@ impl Shared {
         admitted
     }
 
-    /// Counts a connection out again.
+    /// Counts a connection's end.
     pub(crate) fn close_one(&self, shard: usize) {
         Counters::bump(&self.counters[shard].closed);
         self.open.fetch_sub(1, Relaxed);
     }
 }
 
-/// A running echo server, with a reactor of its own.
+/// A running echo server with a reactor of its own.
 ///
-/// Dropping it closes every connection at once; [`Self::shutdown`] lets them finish.
+/// Dropping it closes every connection at once. [`Self::shutdown`] lets them finish.
 pub struct Server {
     reactor: Reactor,
     handle: Handle,
@@ -95,25 +97,27 @@ impl fmt::Debug for Server {
     }
 }
 
-/// What a server had done when it ended.
+/// The result of a server that has ended.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Summary {
-    /// The counters of each shard. What the reactor counts is of the time before the shutdown began.
+    /// The counters of each shard. The reactor's counts end before the shutdown begins.
     pub stats: Stats,
-    /// Set where a shard did not end, with its name.
+    /// The error that names a shard which did not end, if there is one.
     pub stuck: Option<ShutdownError>,
 }
 
 impl Server {
-    /// Binds the listeners, starts the shards, and accepts from then on.
+    /// Binds the listeners, starts the shards, and begins to accept.
     ///
     /// # Errors
-    /// `InvalidInput` for a configuration that no server can have; else what binding the address, starting a thread or
-    /// registering a listener ended with, and then nothing is left behind.
+    ///
+    /// `InvalidInput` for an impossible configuration; otherwise the error of binding the address,
+    /// starting a thread or registering a listener. Nothing is left behind after an error.
     ///
     /// # Panics
-    /// On a thread that is a shard of some reactor, since it waits for other threads.
+    ///
+    /// On a thread that is a shard of any reactor, since it waits for other threads.
     pub fn start(config: Config) -> io::Result<Self> {
         config.check()?;
         let mut builder = Reactor::builder()
@@ -122,7 +126,7 @@ impl Server {
         if let Some(shards) = config.shard_count() {
             builder = builder.shards(shards);
         }
-        // The address first: it is what most often fails.
+        // The address comes first, because it fails most often.
         let first = Listener::bind(config.listen, config.accept)?;
         let local_addr = first.local_addr()?;
         let reactor = builder.build()?;
@@ -135,7 +139,8 @@ impl Server {
                 listeners.push(Listener::bind_another(local_addr)?);
             }
         }
-        // Every shard is set up before one accepts, since any may be chosen for the first connection.
+        // Every shard is set up before one accepts, since any shard may be chosen for the first
+        // connection.
         let set_up = shared.shards.iter().map(|shard| {
             let (shared, handle, shard) = (Arc::clone(&shared), handle.clone(), *shard);
             handle
@@ -162,25 +167,25 @@ impl Server {
         })
     }
 
-    /// The address that clients connect to, with the port that was found where 0 was asked for.
+    /// Returns the address that clients connect to, with the real port if port 0 was requested.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
     }
 
-    /// The server's reactor.
+    /// Returns the server's reactor.
     #[must_use]
     pub fn handle(&self) -> &Handle {
         &self.handle
     }
 
-    /// What did not go as asked but did not stop the server, such as a refused pin.
+    /// Returns the warnings from startup, such as CPU pins that the system refused.
     #[must_use]
     pub fn warnings(&self) -> &[String] {
         self.reactor.warnings()
     }
 
-    /// What each shard has done so far.
+    /// Returns the counters of each shard so far.
     #[must_use]
     pub fn stats(&self) -> Stats {
         let mut stats = Stats {
@@ -203,17 +208,20 @@ impl Server {
         stats
     }
 
-    /// Closes the listeners, lets connections finish for up to `drain`, cuts off the rest, and ends the shards.
+    /// Closes the listeners, lets connections finish for up to `drain`, cuts off the rest, and ends
+    /// the shards.
     ///
-    /// A connection finishes when the peer ends it or when it has been quiet for a moment; one that is always busy is
-    /// closed in the second half of `drain`, at a moment when everything that came from it has been answered.
+    /// A connection finishes when the peer ends it or when it has been quiet for a moment. One that
+    /// is always busy is closed in the second half of `drain`, at a moment when everything that it
+    /// received has been answered.
     ///
     /// # Panics
-    /// On a thread that is a shard of some reactor, since it waits for other threads.
+    ///
+    /// On a thread that is a shard of any reactor, since it waits for other threads.
     #[must_use]
     pub fn shutdown(self, drain: Duration) -> Summary {
         let before = self.stats();
-        // Already set only if this ran before, and it takes `self`.
+        // It can only be set already if this function ran before, and it takes `self`.
         let _ = self.shared.drain.set(drain);
         let stuck = self.reactor.shutdown(drain).err();
         let mut stats = Stats {
@@ -245,9 +253,9 @@ impl Listener {
     /// Binds the address for a server that starts.
     fn bind(addr: SocketAddr, policy: AcceptPolicy) -> io::Result<Self> {
         let shared = policy.listens_on_every_shard();
-        // With SO_REUSEPORT the kernel would let this server share the address with another one of the same user, and
-        // each would get part of the clients. A bind without it, given up again, finds out whether the address is
-        // free. A port that the kernel chooses is free.
+        // With SO_REUSEPORT, the kernel would let this server share the address with another server
+        // of the same user, and each would get part of the clients. A trial bind without the option
+        // finds out if the address is free. A port that the kernel chooses is always free.
         let free = if shared && addr.port() != 0 {
             Self::bound(addr, false).map(drop)
         } else {
@@ -259,7 +267,7 @@ impl Listener {
         })
     }
 
-    /// Binds one more listener of this server to an address that it has.
+    /// Binds one more listener of this server to its address.
     fn bind_another(addr: SocketAddr) -> io::Result<Self> {
         Self::listen(addr, true).map_err(|error| {
             io::Error::new(
@@ -291,7 +299,7 @@ impl Listener {
     }
 }
 
-/// Waits for tasks on the shards that set something up.
+/// Waits for the tasks that set up the shards.
 fn wait_for(handle: &Handle, tasks: Vec<JoinHandle<io::Result<()>>>) -> io::Result<()> {
     handle.block_on(async {
         for task in tasks {
@@ -302,7 +310,8 @@ fn wait_for(handle: &Handle, tasks: Vec<JoinHandle<io::Result<()>>>) -> io::Resu
     })
 }
 
-/// Makes the current thread a shard of the server, and leaves a task on it that waits for the drain.
+/// Makes the current thread a shard of the server, and leaves a task on it that waits for the
+/// drain.
 async fn set_up_shard(shared: Arc<Shared>, handle: Handle, shard: ShardId) -> io::Result<()> {
     let local = Local::install(shared, shard);
     let drained = handle.shutdown_requested();

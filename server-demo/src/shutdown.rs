@@ -1,7 +1,8 @@
-//! Ending: the signals that ask for it, and the pace of a drain.
+//! Shutdown: the signals that start it, and the pace of a drain.
 //!
-//! The signal handlers do no more than write a byte to a socket pair, whose other end is an `AsyncFd` like any other.
-//! What a connection does during a drain is in `connection.rs`. Tests: `tests/drain.rs`.
+//! The signal handlers only write a byte to a socket pair, whose other end is an `AsyncFd` like any
+//! other. `connection.rs` has the behaviour of a connection during a drain. Tests:
+//! `tests/drain.rs`.
 
 use std::fmt;
 use std::io;
@@ -15,7 +16,8 @@ use reactor::Handle;
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::low_level::pipe;
 
-/// During a drain, a connection on which nothing comes for this long is taken to be between two requests.
+/// During a drain, a connection that receives nothing for this long counts as idle between two
+/// requests.
 pub(crate) const QUIET: Duration = Duration::from_millis(100);
 
 /// A signal that asked the process to end.
@@ -32,31 +34,34 @@ impl fmt::Display for Signal {
     }
 }
 
-/// What a signal asks for.
+/// The action that a signal requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Request {
-    /// SIGUSR1: the counters so far.
+    /// SIGUSR1: print the counters so far.
     Report,
-    /// SIGINT or SIGTERM: the end.
+    /// SIGINT or SIGTERM: end the process.
     End(Signal),
 }
 
-/// The process's SIGINT, SIGTERM and SIGUSR1, caught.
+/// Handlers for the process's SIGINT, SIGTERM and SIGUSR1.
 ///
-/// They are reported by [`Self::wait`]. Once one of the first two has come, a second one ends the process at once, with the
-/// exit code that shells expect (128 and its number), for someone who does not want to wait for the drain.
+/// [`Self::wait`] reports them. After the first SIGINT or SIGTERM, a second one ends the process at
+/// once, with the exit code that shells expect (128 plus the signal number), so that an operator
+/// need not wait for the drain.
 #[derive(Debug)]
 pub struct Signals {
     woken: UnixStream,
-    /// The last signal that asked for the end, or 0. Written by the handler before it writes to the pair.
+    /// The last signal that asked the process to end, or 0. The handler writes it before it writes
+    /// to the pair.
     end: Arc<AtomicUsize>,
 }
 
 impl Signals {
-    /// Catches the signals from now on, for the life of the process.
+    /// Installs the handlers for the life of the process.
     ///
     /// # Errors
+    ///
     /// The system refused the socket pair, the registration, or a handler.
     pub fn catch(handle: &Handle) -> io::Result<Self> {
         let (woken, waker) = StdUnixStream::pair()?;
@@ -66,7 +71,8 @@ impl Signals {
         let came = Arc::new(AtomicBool::new(false));
         let end = Arc::new(AtomicUsize::new(0));
         for signal in [SIGINT, SIGTERM] {
-            // Handlers run in the order in which they are registered: the first signal finds `came` unset and sets it.
+            // Handlers run in the order of their registration: the first signal finds `came` unset
+            // and sets it.
             signal_hook::flag::register_conditional_shutdown(
                 signal,
                 128 + signal,
@@ -82,13 +88,15 @@ impl Signals {
         Ok(Self { woken, end })
     }
 
-    /// Waits for one of the signals. A request for the end goes before all others.
+    /// Waits for one of the signals. A request to end comes before all others.
     ///
     /// # Errors
+    ///
     /// The reactor shut down.
     ///
     /// # Cancel safety
-    /// A signal that comes while nobody waits is not lost: the next wait ends at once.
+    ///
+    /// A signal that arrives while no task waits is kept: the next wait ends at once.
     pub async fn wait(&self) -> io::Result<Request> {
         let mut byte = [0];
         self.woken.read(&mut byte).await?;

@@ -1,9 +1,9 @@
-//! Which shard serves a new connection, and how it gets there.
+//! Chooses the shard that serves a new connection, and sends it there.
 //!
-//! Called by the accept loops. The bare socket is sent: only the shard that serves it registers it, so that connection,
-//! slot and task share a shard and no wake ever crosses threads. A connection counts on its shard from the moment it is
-//! sent there, so that a burst is spread as well as a trickle. Tests: `spread/tests.rs`, `tests/echo.rs`,
-//! `scripts/imbalance.sh`.
+//! The accept loops call it. It sends the bare socket: only the shard that serves a socket
+//! registers it, so connection, slot and task share a shard and no wake crosses threads. A
+//! connection counts on its shard from the moment it is sent, so a burst is spread as well as a
+//! trickle. Tests: `spread/tests.rs`, `tests/echo.rs`, `scripts/imbalance.sh`.
 
 use std::net::TcpStream as StdTcpStream;
 use std::os::fd::AsRawFd;
@@ -35,7 +35,7 @@ impl Spread {
         }
     }
 
-    /// Sends a new connection to its shard, or closes it if it is one too many.
+    /// Sends a new connection to its shard, or closes it if it is over the limit.
     pub(crate) fn place(&mut self, stream: StdTcpStream) {
         let shared = &self.local.shared;
         let here = self.local.shard.index();
@@ -61,7 +61,7 @@ impl Spread {
             Counters::bump(&self.local.counters().over_limit);
             return;
         };
-        // A socket whose peer is gone already may refuse; its first read will tell.
+        // This may fail if the peer is gone already. The first read reports that.
         let _ = stream.set_nodelay(true);
         match shared.io {
             IoSurface::Helpers => self.send::<Helpers>(chosen, permit, stream),
@@ -83,7 +83,7 @@ impl Spread {
     }
 }
 
-/// The shard with the fewest live connections, the first of several, and how many they are.
+/// Returns the shard with the fewest live connections (the first of several), and their number.
 fn least_loaded(shared: &Shared) -> (usize, u64) {
     let loads = shared.counters.iter().map(|shard| shard.live()).enumerate();
     loads
@@ -91,17 +91,19 @@ fn least_loaded(shared: &Shared) -> (usize, u64) {
         .expect("a server has at least one shard")
 }
 
-/// How far chance alone may put a shard ahead of another, in standard deviations.
+/// The lead over another shard that chance alone may give, in standard deviations.
 const CHANCE: u64 = 3;
 
-/// Whether a shard has so many more connections than the least loaded one that the kernel's hash is not to blame.
+/// Returns true if a shard leads the least loaded one by more than the kernel's hash would give it
+/// by chance.
 ///
-/// Where a fair hash gives two shards `own + least` connections, the difference is `own - least` with a standard
-/// deviation of `sqrt(own + least)` (each connection adds one to it or takes one away). Within three of these a
-/// difference is what an even load looks like, and handing on would cost a wake of another thread for nothing; beyond,
-/// it happens by chance once in 370 and is a skew. So of two shards with `n` connections between them neither can
-/// get beyond `n / 2 + 1.5 * sqrt(n) + 1`: 65 of 100, 548 of 1,000, 50,474 of 100,000. The price of more shards is that
-/// the least of many is less by chance, and a few more connections are handed on.
+/// With a fair hash, two shards that hold `own + least` connections differ by `own - least`, with a
+/// standard deviation of `sqrt(own + least)` (each connection adds one or takes one away). A
+/// difference within three deviations is normal for an even load, and handing on would only cost a
+/// wake of another thread. A larger one happens by chance once in 370, so it counts as a skew. As a
+/// result, with `n` connections on two shards, neither can hold more than `n / 2 + 1.5 * sqrt(n) +
+/// 1`: 65 of 100, 548 of 1,000, 50,474 of 100,000. With more shards the least of them is lower by
+/// chance, so a few more connections are handed on.
 fn is_overloaded(own: u64, least: u64) -> bool {
     let ahead = own.saturating_sub(least);
     ahead.saturating_mul(ahead) > own.saturating_add(least).saturating_mul(CHANCE * CHANCE)

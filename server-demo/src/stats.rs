@@ -1,5 +1,6 @@
-//! Counters per shard. A shard writes its own and anyone may read them; in steady echo no line of them is written by
-//! one shard and read by another. Tests: `tests/` of this package.
+//! Counters per shard. Each shard writes its own, and any thread may read them. In steady echo, no
+//! cache line of counters is written by one shard and read by another. Tests: `tests/` of this
+//! package.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -12,23 +13,23 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 pub(crate) struct Counters {
     /// Connections given to this shard. Written by the thread that accepts.
     pub(crate) accepted: AtomicU64,
-    /// Connections of this shard that ended, in whatever way.
+    /// Connections of this shard that ended, for any reason.
     pub(crate) closed: AtomicU64,
-    /// Bytes echoed. Written by this shard alone, so that a plain load and store will do.
+    /// Bytes echoed. Only this shard writes it, so a plain load and store are enough.
     bytes: AtomicU64,
-    /// Connections that this shard accepted beyond the limit, and closed.
+    /// Connections that this shard accepted over the limit, and closed.
     pub(crate) over_limit: AtomicU64,
     /// Connections closed because no byte moved.
     pub(crate) idle_closed: AtomicU64,
-    /// Connections cut off because the peer did not take an answer.
+    /// Connections closed because the peer did not read an answer in time.
     pub(crate) unread_closed: AtomicU64,
     /// Connections that ended in an error, such as a reset by the peer.
     pub(crate) failed: AtomicU64,
-    /// Connections that the end of a drain cut off.
+    /// Connections cut off at the end of a drain.
     pub(crate) cut_off: AtomicU64,
-    /// Times this shard's acceptor had to pause because something ran out.
+    /// Times this shard's acceptor paused because descriptors or memory ran out.
     pub(crate) accept_pauses: AtomicU64,
-    /// Connections that this shard accepted and handed on to a shard with fewer.
+    /// Connections that this shard accepted and handed on to a shard with fewer connections.
     pub(crate) handed_on: AtomicU64,
 }
 
@@ -46,7 +47,7 @@ impl Counters {
 
     /// Connections given to this shard that have not ended.
     pub(crate) fn live(&self) -> u64 {
-        // `closed` first: whatever ended by then had been accepted before.
+        // `closed` is read first: every connection that it counts was already accepted.
         let closed = self.closed.load(Relaxed);
         self.accepted.load(Relaxed).saturating_sub(closed)
     }
@@ -75,19 +76,20 @@ impl Counters {
     }
 }
 
-/// What one shard has done so far.
+/// The counters of one shard so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ShardStats {
     /// Connections given to this shard.
     pub accepted: u64,
-    /// Connections of this shard that ended, in whatever way.
+    /// Connections of this shard that ended, for any reason.
     pub closed: u64,
     /// Connections of this shard that have not ended.
     pub live: u64,
     /// Bytes echoed.
     pub bytes: u64,
-    /// Connections that this shard accepted beyond the limit, and closed at once. They are in no other count.
+    /// Connections that this shard accepted over the limit, and closed at once. No other count
+    /// includes them.
     pub over_limit: u64,
     /// Connections closed by the idle timeout.
     pub idle_closed: u64,
@@ -95,21 +97,24 @@ pub struct ShardStats {
     pub unread_closed: u64,
     /// Connections that ended in an error, such as a reset by the peer.
     pub failed: u64,
-    /// Connections that were open when the time for draining was over.
+    /// Connections that were still open when the drain's time was over.
     pub cut_off: u64,
     /// Times this shard's acceptor paused because descriptors or memory ran out.
     pub accept_pauses: u64,
-    /// Connections that this shard accepted and, under [`AcceptPolicy::Hybrid`](crate::AcceptPolicy::Hybrid), handed on to a
-    /// shard with fewer, where they are counted as accepted.
+    /// Connections that this shard accepted and handed on to a shard with fewer connections, under
+    /// [`AcceptPolicy::Hybrid`](crate::AcceptPolicy::Hybrid). The shard that received them counts
+    /// them as accepted.
     pub handed_on: u64,
     /// Task polls, as the reactor counts them.
     pub polls: u64,
-    /// The most turns that a task waited between its wake and its poll, as the reactor counts them. In the sum over shards
-    /// it is the greatest of them.
+    /// The most turns that a task waited between its wake and its poll, as the reactor counts them.
+    /// The sum over shards holds the largest of them.
     pub queued_turns_max: u64,
-    /// Wakes sent to this shard by other threads, as the reactor counts them. A server in steady echo sends none.
+    /// Wakes sent to this shard by other threads, as the reactor counts them. A server in steady
+    /// echo sends none.
     pub remote_wakes: u64,
-    /// Tasks on this shard now, as the reactor counts them: one for each connection, one that waits for the drain, and one for a listener.
+    /// Tasks on this shard now, as the reactor counts them: one for each connection, one that waits
+    /// for the drain, and one for a listener.
     pub tasks: u64,
     /// Descriptors registered on this shard now, as the reactor counts them.
     pub registrations: u64,
@@ -119,11 +124,11 @@ pub struct ShardStats {
     pub cpu: Option<usize>,
 }
 
-/// What every shard has done so far.
+/// The counters of every shard so far.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// In the order of the shards.
+    /// One entry per shard, in shard order.
     pub shards: Vec<ShardStats>,
 }
 
@@ -156,7 +161,7 @@ impl Stats {
     }
 }
 
-/// A table for people: a line per shard, then the sums.
+/// A table for people: one line per shard, then the sums.
 impl fmt::Display for Stats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         type Count = fn(&ShardStats) -> u64;

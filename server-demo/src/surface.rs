@@ -1,9 +1,11 @@
-//! The three surfaces of `AsyncFd` that a connection can be written on: the socket helpers, guards, and polling.
+//! The three surfaces of `AsyncFd` that can serve a connection: the socket helpers, guards, and
+//! polling.
 //!
-//! Each has the whole echo loop in its own manner, as a server written on that surface would, and hands over to
-//! `connection.rs` what is rare: an answer that does not fit the socket, an end, an error, a drain. Each reads into the
-//! shard's scratch buffer only once there is something to read, so that waiting costs no memory. Tests: every
-//! integration test of this package runs on each surface.
+//! Each surface has the whole echo loop in its own style, as a server written on that surface would
+//! have it. It leaves the rare cases to `connection.rs`: an answer that does not fit the socket,
+//! the end of the stream, an error, a drain. Each reads into the shard's scratch buffer only once
+//! there is something to read, so a wait costs no memory. Tests: every integration test of this
+//! package runs on each surface.
 
 use std::future::{Future, poll_fn};
 use std::io::{self, ErrorKind};
@@ -22,59 +24,63 @@ use socket2::SockRef;
 use crate::connection::{Halt, Watch};
 use crate::local::Scratch;
 
-/// A connected socket, seen through one surface of `AsyncFd`.
+/// A connected socket, used through one surface of `AsyncFd`.
 pub(crate) trait Surface: Sized + 'static {
     /// Registers the socket on the current shard.
     fn open(stream: StdTcpStream) -> io::Result<Self>;
 
-    /// Sends back what comes, until something else is to be done. Idle connections wait in here: what this future
-    /// holds, each of them holds.
+    /// Echoes until something else has to be done. Idle connections wait in this future, so each
+    /// idle connection holds everything that it captures.
     fn echo(&mut self, watch: Watch<'_>) -> impl Future<Output = Halt>;
 
-    /// Waits until bytes can be read and reads them to the front of `scratch`; 0 is the end of what the peer sends.
-    /// The bytes are there until the caller suspends.
+    /// Waits until bytes can be read, and reads them to the front of `scratch`; 0 is the end of the
+    /// stream. The bytes stay valid until the caller suspends.
     fn read(&mut self, scratch: &Scratch) -> impl Future<Output = io::Result<usize>>;
 
     /// Waits until bytes can be written and writes some.
     fn write(&mut self, bytes: &[u8]) -> impl Future<Output = io::Result<usize>>;
 
-    /// The socket itself, for what is the same on every surface.
+    /// Returns the socket itself, for operations that are the same on every surface.
     fn socket(&self) -> SockRef<'_>;
 }
 
-/// Whether a call is to be made again without telling anyone.
+/// Returns true if the call should simply be repeated.
 pub(crate) fn try_again(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
 }
 
-/// recv(2), as a direct system call: the C library's wrapper is a cancellation point, which in a process with several
-/// threads is 60 instructions a call, for this server and every other that reads through the standard library.
+/// Calls recv(2) as a direct system call. The C library's wrapper is a cancellation point, which
+/// costs 60 instructions a call in a process with several threads. Every server that reads through
+/// the standard library pays them.
 #[inline(always)]
 fn receive(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
     let (len, _) = rustix::net::recv(socket, buffer, RecvFlags::empty()).map_err(failed)?;
     Ok(len)
 }
 
-/// send(2), likewise.
+/// Calls send(2), in the same way.
 #[inline(always)]
 fn send(socket: impl AsFd, bytes: &[u8]) -> io::Result<usize> {
     rustix::net::send(socket, bytes, SendFlags::NOSIGNAL).map_err(failed_slow)
 }
 
-/// Out of line, or the compiler makes the error before it looks whether there is one.
+/// Converts an error. It is out of line because the compiler otherwise builds the error before it
+/// checks for one.
 #[cold]
 fn failed(error: rustix::io::Errno) -> io::Error {
     error.into()
 }
 
-/// For what fails hardly ever: a textbook loop's every other read does.
+/// Like `failed`, but never inlined: a failed send is rare, and every second read of a guard loop
+/// fails with EAGAIN.
 #[cold]
 #[inline(never)]
 fn failed_slow(error: rustix::io::Errno) -> io::Error {
     error.into()
 }
 
-/// `asyncfd::net::TcpStream`: after a short transfer it knows that the socket is drained and asks the kernel no more.
+/// `asyncfd::net::TcpStream`: after a short transfer it knows that the socket is drained, and it
+/// does not ask the kernel again.
 #[derive(Debug)]
 pub(crate) struct Helpers(TcpStream);
 
@@ -132,7 +138,8 @@ impl Surface for Helpers {
     }
 }
 
-/// The loop that `AsyncFd`'s documentation shows: wait for a guard, try, and let `WouldBlock` clear it.
+/// The loop from the documentation of `AsyncFd`: wait for a guard, try the operation, and let
+/// `WouldBlock` clear the readiness.
 #[derive(Debug)]
 pub(crate) struct Guards(AsyncFd<StdTcpStream>);
 
@@ -151,8 +158,8 @@ impl Guards {
                 Ok(Err(error)) => return Halt::failed(error),
                 Err(_would_block) => continue,
             };
-            // Nearly always the socket takes the answer at once. Where it does not, the rest waits for a guard, in a buffer
-            // of its own.
+            // The socket almost always takes the answer at once. If not, the rest waits for a
+            // guard, in a buffer of its own.
             let sent = self.0.try_io(Interest::WRITABLE, |socket| {
                 scratch.with(len, |bytes| send(socket, bytes))
             });
@@ -164,7 +171,7 @@ impl Guards {
 }
 
 pin_project! {
-    /// An echo loop, and what ends it while it waits.
+    /// An echo loop, and the events that end it while it waits.
     struct Watched<'a, F> {
         #[pin]
         echo: F,
@@ -228,8 +235,8 @@ impl Surface for Guards {
     }
 }
 
-/// `AsyncFd` as a hand-written future uses it: `poll_*_ready_mut`, and a guard that is cleared by the caller where a
-/// short transfer of a TCP socket shows that nothing is left.
+/// `AsyncFd` as a hand-written future uses it: `poll_*_ready_mut`, and a guard that the caller
+/// clears after a short transfer of a TCP socket, which proves that nothing is left.
 #[derive(Debug)]
 pub(crate) struct Polling(AsyncFd<StdTcpStream>);
 

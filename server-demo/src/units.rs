@@ -1,14 +1,14 @@
 //! Quantities as people type them: durations, counts, sizes and CPU lists.
 //!
-//! Called by the command lines of this program and of the load generator; does no I/O and knows no flag. The
-//! arithmetic is exact: `1.5s` is 1,500,000,000 ns, and a value that is not whole in its smallest unit is refused
-//! rather than rounded. Tests: `units/tests.rs`.
+//! The command lines of this program and of the load generator call it. It does no I/O and knows no
+//! flags. The arithmetic is exact: `1.5s` is 1,500,000,000 ns, and a value that is not whole in its
+//! smallest unit is refused, not rounded. Tests: `units/tests.rs`.
 
 use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
-/// Why a quantity could not be read: the text that was given, and what is wrong with it.
+/// The error for a quantity that could not be read: the text, and the problem with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnitError {
     input: String,
@@ -81,9 +81,9 @@ impl fmt::Display for UnitError {
 
 impl Error for UnitError {}
 
-/// One kind of quantity: its suffixes with what each is worth, and the words for its errors.
+/// One kind of quantity: its suffixes with their factors, and the words for its errors.
 struct Kind {
-    /// The first entry is the meaning of a bare number.
+    /// The first entry is the unit of a bare number.
     units: &'static [(&'static str, u64)],
     expected: &'static str,
     example: &'static str,
@@ -138,12 +138,15 @@ const SIZE: Kind = Kind {
     max: "18446744073709551615 bytes",
 };
 
-/// Reads a duration: a number with `ns`, `us`, `ms`, `s`, `m` or `h`; a bare number is seconds.
+/// Parses a duration: a number with `ns`, `us`, `ms`, `s`, `m` or `h`. A bare number is in seconds.
 ///
 /// # Errors
-/// The value is empty, negative, not a number, has another unit, or does not come out in whole nanoseconds.
+///
+/// The value is empty, negative, not a number, has another unit, or is not a whole number of
+/// nanoseconds.
 ///
 /// # Examples
+///
 /// ```
 /// use std::time::Duration;
 /// use server_demo::units::parse_duration;
@@ -157,12 +160,14 @@ pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
     parse(text, &DURATION).map(Duration::from_nanos)
 }
 
-/// Reads a count: a number, with `k` for thousands or `m` for millions.
+/// Parses a count: a number, with `k` for thousands or `m` for millions.
 ///
 /// # Errors
-/// The value is empty, negative, not a number, has another unit, or is no whole number.
+///
+/// The value is empty, negative, not a number, has another unit, or is not a whole number.
 ///
 /// # Examples
+///
 /// ```
 /// use server_demo::units::parse_count;
 ///
@@ -174,12 +179,14 @@ pub fn parse_count(text: &str) -> Result<u64, UnitError> {
     parse(text, &COUNT)
 }
 
-/// Reads a size in bytes: a number, with `k`, `m` or `g` for powers of 1,024.
+/// Parses a size in bytes: a number, with `k`, `m` or `g` for powers of 1,024.
 ///
 /// # Errors
-/// The value is empty, negative, not a number, has another unit, or is no whole number of bytes.
+///
+/// The value is empty, negative, not a number, has another unit, or is not a whole number of bytes.
 ///
 /// # Examples
+///
 /// ```
 /// use server_demo::units::parse_size;
 ///
@@ -191,9 +198,11 @@ pub fn parse_size(text: &str) -> Result<u64, UnitError> {
     parse(text, &SIZE)
 }
 
-/// Reads a list of CPU numbers, such as `0,2` or `0-3,8`, in the order given. Whether they exist is not asked here.
+/// Parses a list of CPU numbers, such as `0,2` or `0-3,8`, in the order given. It does not check
+/// that the CPUs exist.
 ///
 /// # Errors
+///
 /// The list is empty, a part is not a number or a range, or a range runs backwards.
 pub fn parse_cpus(text: &str) -> Result<Vec<usize>, UnitError> {
     let fail = |problem| UnitError {
@@ -264,7 +273,7 @@ fn parse(text: &str, kind: &Kind) -> Result<u64, UnitError> {
         });
     };
     let fraction = fraction.trim_end_matches('0');
-    // Twenty digits hold every u64, and more digits behind the point than that can only be refused anyway.
+    // Every u64 fits in twenty digits, and a longer fraction is refused in any case.
     if whole.trim_start_matches('0').len() > 20 {
         return fail(Problem::TooLarge { max: kind.max });
     }
@@ -287,7 +296,8 @@ fn parse(text: &str, kind: &Kind) -> Result<u64, UnitError> {
     }
 }
 
-/// The value of a run of decimal digits, short enough (see `parse`) not to overflow; an empty run is zero.
+/// Returns the value of a run of decimal digits that is too short to overflow (see `parse`). An
+/// empty run is zero.
 fn digits(run: &str) -> u128 {
     run.bytes()
         .fold(0, |value, digit| value * 10 + u128::from(digit - b'0'))

@@ -1,5 +1,6 @@
-//! Echoes allocate nothing, on any surface, with and without an idle timeout: every allocation of the process is counted, the
-//! clients' included. One test, so that nothing else runs meanwhile.
+//! Echoes allocate nothing, on any surface, with and without an idle timeout. Every allocation of
+//! the process counts, including the clients'. There is one test, so that nothing else runs
+//! meanwhile.
 
 mod common;
 #[path = "../../reactor/tests/support/counting.rs"]
@@ -19,7 +20,7 @@ const CONNECTIONS: usize = 40;
 const WARM_UP: usize = 20;
 const ROUNDS: usize = 100;
 
-/// A message on every connection, and then the answers.
+/// Sends a message on every connection, and then reads the answers.
 fn round(clients: &mut [TcpStream]) {
     let message = [7; 64];
     for client in clients.iter_mut() {
@@ -63,7 +64,7 @@ fn echoes_allocate_nothing() {
             );
         }
     }
-    // A server that accepts allocates; and it has to be seen.
+    // A server that accepts allocates, and the counter has to show that.
     let server = start(config());
     let before = counting::allocations();
     round(&mut [connect(server.local_addr())]);

@@ -1,4 +1,4 @@
-//! The command line: what is refused, with which words and which exit code.
+//! The command line: the rejected arguments, with their messages and exit codes.
 
 mod common;
 
@@ -7,7 +7,7 @@ use std::net::TcpListener;
 use common::{Demo, connect, round_trip};
 use rustix::process::Signal;
 
-/// Runs the program to its end and gives the exit code and what it said on standard error.
+/// Runs the program to its end and returns the exit code and its standard error.
 fn run(flags: &[&str]) -> (Option<i32>, String) {
     let mut demo = Demo::start(flags);
     let code = demo.wait().code();
@@ -38,7 +38,7 @@ fn bad_arguments_exit_2_and_name_the_remedy() {
         (["--listen", "nowhere"], "invalid socket address"),
         (["--colour", "red"], "unexpected argument"),
     ] {
-        // A free port, in case one of them should start after all.
+        // A free port, in case one of them starts after all.
         let listen = if flags[0] == "--listen" {
             &[][..]
         } else {
@@ -129,7 +129,7 @@ fn sigusr1_prints_the_counters_and_ends_nothing() {
         let report = demo.lines_of_stdout(4);
         assert!(report[0].contains("live"), "{report:?}");
         let sums: Vec<&str> = report[3].split_whitespace().collect();
-        // The name, no CPU, accepted, closed, live.
+        // The columns: name, no CPU, accepted, closed, live.
         assert_eq!(sums[..5], ["all", "-", "1", "0", "1"], "round {round}");
     }
     demo.signal(Signal::TERM);

@@ -1,4 +1,5 @@
-//! Ending: a drain cuts no reply off, waits for nobody who is idle, and has a deadline; signals start it.
+//! Shutdown: a drain cuts no reply off, does not wait for idle connections, and has a deadline;
+//! signals start it.
 
 mod common;
 
@@ -47,7 +48,7 @@ fn idle_connections_do_not_hold_a_drain_up() {
     }
 }
 
-/// A client whose kernel takes little before it reads.
+/// Connects a client with a small receive window.
 fn connect_with_small_window(addr: SocketAddr) -> TcpStream {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
@@ -57,12 +58,13 @@ fn connect_with_small_window(addr: SocketAddr) -> TcpStream {
     socket.into()
 }
 
-/// More than the server can send while nothing is read (4 MiB, the end of net.ipv4.tcp_wmem), and little enough for the rest to
-/// fit into the buffers on the way to it: whoever has sent this much and reads nothing is owed all of it, and the server
+/// More than the server can send while nothing is read (4 MiB, the last value of
+/// net.ipv4.tcp_wmem), yet little enough for the rest to fit into the buffers on the way to the
+/// server. A client that has sent this much and reads nothing is owed all of it, and the server
 /// cannot go on.
 const OWED: usize = 5 << 20;
 
-/// A client that is owed bytes, which it never reads.
+/// Connects a client that is owed bytes and never reads them.
 fn connect_stuck(addr: SocketAddr) -> TcpStream {
     let mut stream = connect_with_small_window(addr);
     stream.write_all(&payload(3, 3, OWED)).unwrap();
@@ -133,8 +135,8 @@ fn sigterm_during_traffic_cuts_no_reply_and_exits_0() {
                         let mut stream = connect(addr);
                         round_trip(&mut stream, client, 0, 100);
                         running.wait();
-                        // Closed loop without a pause, until the server ends the connection: always between two
-                        // answers, and in order.
+                        // A closed loop without a pause, until the server ends the connection
+                        // between two answers, in order.
                         for message in 1.. {
                             let sent = payload(client, message, 100);
                             if stream.write_all(&sent).is_err() {
@@ -214,7 +216,7 @@ fn during_a_drain_nobody_new_gets_in() {
     round_trip(&mut held, 0, 0, 10);
     thread::scope(|scope| {
         let drain = scope.spawn(move || server.shutdown(DEADLINE));
-        // The one inside keeps busy, so that the drain goes on.
+        // The client inside keeps busy, so the drain goes on.
         let mut message = 0;
         assert!(eventually(|| {
             message += 1;
@@ -257,7 +259,7 @@ fn sigterm_sends_what_is_owed_cuts_off_the_stuck_refuses_the_new_and_exits_0() {
     let began = Instant::now();
     demo.signal(Signal::TERM);
     assert!(demo.says("SIGTERM: no longer accepting; 2 connections"));
-    // One who still came in between is served, and has left.
+    // A client that connected in between was served, and has left.
     assert!(eventually(|| TcpStream::connect(addr).is_err()));
     assert!(began.elapsed() < DRAIN, "refused before the drain is over");
     let mut came = Vec::new();

@@ -1,5 +1,5 @@
-//! Echo, under each accept policy and on each surface: many connections, large payloads, half-close, resets, and which
-//! shard does what.
+//! Echo, under each accept policy and on each surface: many connections, large payloads,
+//! half-close, resets, and the distribution of work over shards.
 
 mod common;
 
@@ -19,7 +19,8 @@ fn on_each_surface(test: impl Fn(&Server)) {
     }
 }
 
-/// Serves every client `rounds` times, the clients spread over four threads. Their numbers are their places.
+/// Runs `rounds` exchanges on every client, with the clients spread over four threads. A client's
+/// number is its index.
 fn rounds(clients: &mut [TcpStream], first: usize, rounds: usize) {
     let share = clients.len().div_ceil(4);
     thread::scope(|scope| {
@@ -50,7 +51,7 @@ fn echo_under(accept: AcceptPolicy) {
         rounds(&mut clients, 0, 1);
         let ramped = server.stats().total();
         rounds(&mut clients, 1, 5);
-        // The last bytes of an answer can reach the client before the server counts them.
+        // The client can receive the last bytes of an answer before the server counts them.
         let bytes = 64 * 6 * CONNECTIONS as u64;
         assert!(
             eventually(|| server.stats().total().bytes >= bytes),
@@ -75,11 +76,11 @@ fn echo_under(accept: AcceptPolicy) {
             AcceptPolicy::RoundRobin | AcceptPolicy::LeastLoaded => {
                 assert_eq!(accepted, [100, 100])
             }
-            // The kernel's hash of random ports, and a multiplicative hash of numbers in a row.
+            // The kernel's hash of random ports, and a multiplicative hash of consecutive numbers.
             AcceptPolicy::ReusePort | AcceptPolicy::Hash => {
                 assert!(accepted.iter().all(|shard| *shard > 30), "{accepted:?}");
             }
-            // The same hash, and no lead of more than 3 * sqrt(200) for long.
+            // The same hash, with no lasting lead above 3 * sqrt(200).
             AcceptPolicy::Hybrid => {
                 assert!(accepted.iter().all(|shard| *shard >= 78), "{accepted:?}");
             }
@@ -133,12 +134,13 @@ fn hybrid_hands_on_what_one_listener_gets_too_much_of() {
         accept: AcceptPolicy::Hybrid,
         ..config()
     });
-    // What the first shard's listener accepted: all that is its own but what the other one sent, and what it sent away.
+    // Connections that the first shard's listener accepted: its own, minus those that the other
+    // shard sent, plus those that it sent away.
     let through_first = || {
         let stats = server.stats();
         stats.shards[0].accepted - stats.shards[1].handed_on + stats.shards[0].handed_on
     };
-    // Only who came through that listener stays, which is as uneven as a hash can be.
+    // Only connections that came through that listener stay. A hash cannot be more uneven.
     let mut clients: Vec<TcpStream> = Vec::new();
     while clients.len() < CONNECTIONS {
         let before = through_first();
@@ -154,7 +156,7 @@ fn hybrid_hands_on_what_one_listener_gets_too_much_of() {
         ));
     }
     let ramped = server.stats();
-    // A lead of 3 * sqrt(200) and the one that makes it so.
+    // A lead of 3 * sqrt(200), plus the connection that exceeds it.
     assert!(ramped.shards[0].live <= 122, "{ramped}");
     assert!(ramped.shards[0].handed_on >= 78, "{ramped}");
     rounds(&mut clients, 1, 5);
@@ -175,7 +177,7 @@ fn least_loaded_fills_the_gap_that_closed_connections_leave() {
     for (number, stream) in streams.iter_mut().enumerate() {
         round_trip(stream, number, 0, 8);
     }
-    // They went to the shards in turn: every other one is on the first shard.
+    // The shards took turns: every second connection is on the first shard.
     let mut second_shard = Vec::new();
     for (number, stream) in streams.into_iter().enumerate() {
         if number % 2 == 1 {
@@ -221,7 +223,8 @@ fn a_payload_larger_than_all_buffers_reaches_a_reader_that_starts_late() {
         let sent = payload(1, 2, LEN);
         let mut stream = connect(server.local_addr());
         let mut writer = stream.try_clone().unwrap();
-        // Another connection of each shard goes on meanwhile: the one that is blocked holds nobody up.
+        // Another connection of each shard keeps working meanwhile: the blocked one delays no
+        // other.
         let mut others: Vec<TcpStream> = (0..8).map(|_| connect(server.local_addr())).collect();
         thread::scope(|scope| {
             scope.spawn(|| {
@@ -290,7 +293,7 @@ fn a_peer_that_resets_ends_its_own_connection_only() {
         }
         assert!(eventually(|| {
             let total = server.stats().total();
-            // Some may be gone before they are accepted, and then the kernel may not pass them on.
+            // Some may be gone before they are accepted, and the kernel may then not report them.
             total.live == 1 && total.failed >= 1
         }));
         round_trip(&mut witness, 0, 1, 100);

@@ -1,5 +1,5 @@
-//! Fairness: beside a connection that always has something to read, one that is ready waits for its place in the queue and
-//! no longer, counted in turns of its shard.
+//! Fairness: a ready connection waits only for its place in the queue, counted in turns of its
+//! shard, even beside a connection that always has something to read.
 #![cfg(target_os = "linux")]
 
 mod common;
@@ -13,15 +13,16 @@ use common::{Demo, column, connect, eventually, payload};
 use rustix::process::Signal;
 use server_demo::IoSurface;
 
-/// The reactor's default for the polls of a turn.
+/// The reactor's default number of polls per turn.
 const EVENT_INTERVAL: u64 = 61;
 
-/// Tasks of a server with one shard that serve no connection: the listener's, and the one that waits for the drain.
+/// Tasks of a one-shard server that serve no connection: the listener's, and the one that waits for
+/// the drain.
 const OTHER_TASKS: u64 = 2;
 
 #[test]
 fn beside_a_flood_a_ready_connection_waits_for_its_place_in_the_queue_and_no_longer() {
-    // Fewer than events are taken in a turn, so that one turn can find them all.
+    // Fewer than the events that one turn takes, so that one turn can find them all.
     const QUIET: usize = 900;
     const ROUNDS: usize = 5;
     for io in IoSurface::ALL {
@@ -48,7 +49,7 @@ fn beside_a_flood_a_ready_connection_waits_for_its_place_in_the_queue_and_no_lon
             for round in 0..ROUNDS {
                 let before = flooded.load(SeqCst);
                 assert!(eventually(|| flooded.load(SeqCst) > before + (1 << 20)));
-                // While the server stands still, all become ready, so that it finds them ready at once.
+                // All become ready while the server is stopped, so it finds them ready at once.
                 demo.signal(Signal::STOP);
                 assert!(eventually(|| demo.is_stopped()));
                 for (number, stream) in quiet.iter_mut().enumerate() {
@@ -69,7 +70,7 @@ fn beside_a_flood_a_ready_connection_waits_for_its_place_in_the_queue_and_no_lon
         let waited = column(&summary, "turns waited");
         let ready = QUIET as u64 + 1 + OTHER_TASKS;
         assert!(waited <= ready.div_ceil(EVENT_INTERVAL), "{io}: {summary}");
-        // All were ready at once, and the last of them waited for all others but those of its own turn.
+        // All were ready at once, so the last waited for all others except those of its own turn.
         assert!(waited >= QUIET as u64 / EVENT_INTERVAL, "{io}: {summary}");
     }
 }

@@ -1,4 +1,5 @@
-//! Limits: connections, time without a byte, descriptors; and that nothing is left behind by those who came and went.
+//! Limits: connections, time without a byte, descriptors. Connections that have ended leave nothing
+//! behind.
 
 mod common;
 
@@ -35,7 +36,7 @@ fn a_connection_over_the_limit_is_closed_at_once_and_counted() {
         for (number, stream) in inside.iter_mut().enumerate() {
             round_trip(stream, number, 1, 10);
         }
-        // A place that becomes free is free for the one that saw it become free.
+        // A place that becomes free is available to the client that saw it become free.
         let mut leaving = inside.pop().unwrap();
         leaving.shutdown(std::net::Shutdown::Write).unwrap();
         assert!(is_closed(&mut leaving));
@@ -68,7 +69,8 @@ fn the_idle_timeout_closes_the_idle_and_not_the_busy() {
             }
             let (closed, after) = idle.join().unwrap();
             assert!(closed);
-            // Counted from the accept, which may come a moment after the client's connect.
+            // The timeout counts from the accept, which may come a moment after the client's
+            // connect.
             assert!(
                 after >= LIMIT && after < LIMIT + DEADLINE / 4,
                 "{io}: closed after {after:?}"
@@ -106,8 +108,9 @@ fn the_idle_timeout_closes_a_peer_that_reads_nothing() {
     }
 }
 
-/// Sends a piece whenever the one before was answered, reading none of it, until the server cuts the connection off. Returns
-/// how long it took over the last piece. That is all in the hands of the server: nothing is left for it to read.
+/// Sends a piece whenever the one before was answered, and reads none of it, until the server cuts
+/// the connection off. Returns the time that the last piece took. The server holds all of that
+/// piece's answer: there is nothing left for it to read.
 fn until_cut_off(server: &Server, stream: &mut TcpStream) -> Duration {
     let piece = [7; 8 * 1024];
     let answered = || server.stats().total().bytes;
@@ -152,10 +155,10 @@ fn the_write_timeout_resets_a_peer_that_reads_nothing_and_frees_what_the_kernel_
             after >= LIMIT && after < LIMIT + DEADLINE / 4,
             "cut off after {after:?}"
         );
-        // Closed in order it could still read all of the answer, which the kernel would have kept until then.
+        // After an orderly close, the client could still read all of the answer from the kernel.
         let error = stream.read_to_end(&mut Vec::new()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ConnectionReset);
-        // Who is owed nothing is not timed.
+        // A client that is owed nothing is not timed.
         round_trip(&mut witness, 0, 0, 10);
         let total = server.stats().total();
         assert_eq!((total.unread_closed, total.live), (1, 1));
@@ -172,7 +175,8 @@ fn the_write_timeout_leaves_a_slow_reader_alone() {
         let began = Instant::now();
         thread::scope(|scope| {
             scope.spawn(move || writer.write_all(&vec![9; LEN]).unwrap());
-            // Slower than the server, and for longer than the limit in all, but never that long without reading.
+            // Slower than the server, and longer than the limit in total, but with no gap between
+            // reads as long as the limit.
             let mut piece = vec![0; LEN / 30];
             for _ in 0..30 {
                 thread::sleep(LIMIT / 25);
@@ -232,7 +236,7 @@ fn peers_that_read_nothing_cost_a_buffer_each_and_no_more() {
         (sent, most)
     });
     let grown = most.saturating_sub(before);
-    // Beside the buffers, what connections and the allocator take.
+    // Memory that connections and the allocator take besides the buffers.
     let allowed = PEERS * READ_BUFFER + (1 << 20);
     assert!(grown < allowed, "{grown} bytes more, {sent:?} sent");
     assert!(sent.iter().sum::<usize>() > 4 * allowed, "{sent:?}");
@@ -243,7 +247,7 @@ fn peers_that_read_nothing_cost_a_buffer_each_and_no_more() {
 fn ten_thousand_short_connections_leave_nothing_behind() {
     let server = start(config());
     let addr = server.local_addr();
-    // One before the counts begin, so that what is set up on first use is there.
+    // One connection before counting begins, so that everything set up on first use exists.
     round_trip(&mut connect(addr), 0, 0, 10);
     assert!(eventually(|| server.stats().total().live == 0));
     let registrations = |server: &Server| -> (u64, u64) {
@@ -262,7 +266,8 @@ fn ten_thousand_short_connections_leave_nothing_behind() {
                 for number in 0..2_500 {
                     let mut stream = connect(addr);
                     round_trip(&mut stream, thread, number, 10);
-                    // Reset rather than closed, or the ports of this machine run out in TIME_WAIT.
+                    // A reset instead of a close, or the ports of this machine run out in
+                    // TIME_WAIT.
                     socket2::SockRef::from(&stream)
                         .set_linger(Some(Duration::ZERO))
                         .unwrap();
@@ -302,7 +307,8 @@ fn without_descriptors_the_server_rests_serves_on_and_recovers() {
         let addr = demo.addr();
         let mut inside = connect(addr);
         round_trip(&mut inside, 0, 0, 10);
-        // More than it has descriptors for; the kernel connects them all, and the rest waits in its queue.
+        // More than the server has descriptors for. The kernel connects them all, and the rest wait
+        // in its queue.
         let mut streams: Vec<TcpStream> = (0..60).map(|_| connect(addr)).collect();
         assert!(
             demo.says("accepting pauses"),
@@ -316,7 +322,7 @@ fn without_descriptors_the_server_rests_serves_on_and_recovers() {
 
         let before = demo.cpu_ticks();
         let began = Instant::now();
-        // Whom it has is served while it cannot accept.
+        // Connections that it has are served while it cannot accept.
         while began.elapsed() < Duration::from_secs(1) {
             round_trip(&mut inside, 0, 1, 10);
             thread::sleep(Duration::from_millis(50));
@@ -327,8 +333,9 @@ fn without_descriptors_the_server_rests_serves_on_and_recovers() {
             "{accept}: {ticks} hundredths of CPU seconds spent in a second of waiting"
         );
 
-        // Whoever is served leaves room for another, until all were served. All at once, since those that wait may be
-        // earlier in one listener's queue than those that another listener has accepted.
+        // Each served client leaves, which makes room for another, until all were served. They run
+        // at once, since a waiting one may be earlier in one listener's queue than one that another
+        // listener has accepted.
         thread::scope(|scope| {
             for (number, mut stream) in streams.drain(..).enumerate() {
                 scope.spawn(move || round_trip(&mut stream, number, 1, 10));

@@ -1,4 +1,5 @@
-//! Which errors of accept(2) pause it, and for how long; and how many connections are taken in a row.
+//! Tests of the errors of accept(2) that pause accepting, of the length of a pause, and of the
+//! number of connections taken in a row.
 
 use std::net::TcpStream as StdTcpStream;
 use std::sync::Arc;
@@ -85,7 +86,7 @@ fn a_crowd_that_waits_is_let_in_by_batches_between_which_others_have_their_turn(
             TcpListener::from_std(listener.into()).unwrap(),
             handle,
         )));
-        // What this task finds each time it has its turn.
+        // The connections that this task finds at each of its polls.
         let (mut accepted, mut most) = (0, 0);
         while accepted < CROWD {
             yield_now().await;

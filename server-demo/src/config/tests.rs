@@ -1,4 +1,4 @@
-//! What is refused before anything is started, and the names that a command line knows.
+//! Configurations that are refused before anything starts, and the names that a command line knows.
 
 use super::*;
 

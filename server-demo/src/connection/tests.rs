@@ -1,4 +1,5 @@
-//! What an idle connection holds, and the idle clock. Behaviour is tested from outside, in `tests/`.
+//! The size of an idle connection, and the idle timeout. The tests in `tests/` cover the behaviour
+//! from outside.
 
 use std::net::TcpListener;
 
@@ -8,7 +9,7 @@ use super::*;
 use crate::Config;
 use crate::surface::{Guards, Helpers, Polling};
 
-/// Runs `test` on the one shard of a reactor that has been made a server's.
+/// Runs `test` on the one shard of a reactor, with the state of a server installed.
 fn on_a_shard<T: Send + 'static>(
     config: Config,
     test: impl FnOnce(Arc<Shared>) -> T + Send + 'static,
@@ -46,7 +47,8 @@ fn the_task_of_a_connection_is_small() {
         ]
     });
     println!("bytes of the future: helpers, guards, poll: {sizes:?}");
-    // With the reactor's slot of 128 bytes and its task header this keeps an idle connection below 400 bytes.
+    // With the reactor's slot of 128 bytes and its task header this keeps an idle connection below
+    // 400 bytes.
     assert!(sizes[0] <= 192, "helpers: {sizes:?}");
 }
 
@@ -73,7 +75,8 @@ fn a_connection_that_is_never_polled_gives_its_place_back() {
     );
 }
 
-/// Runs `test` on a shard with an idle timeout of 30 ms, and checks that it passes that long after the last byte.
+/// Runs `test` on a shard with an idle timeout of 30 ms, and checks that the timeout fires that
+/// long after the last byte.
 fn idle_after(test: impl AsyncFnOnce(&mut Idle, &Shared, Duration) + Send + 'static) {
     let limit = Duration::from_millis(30);
     let config = Config {
@@ -88,7 +91,7 @@ fn idle_after(test: impl AsyncFnOnce(&mut Idle, &Shared, Duration) + Send + 'sta
         test(&mut idle, &shared, limit).await;
         let touched = idle.0.as_ref().unwrap().borrow().deadline() - limit;
         let passes = poll_fn(|cx| idle.poll(cx));
-        // A timer that is not armed is found out when the timeout looks a last time.
+        // This catches a timer that is not armed.
         let passed = time::timeout(Duration::from_secs(5), passes).await;
         passed.expect("the timeout of 30 ms is over");
         touched.elapsed()
@@ -98,7 +101,7 @@ fn idle_after(test: impl AsyncFnOnce(&mut Idle, &Shared, Duration) + Send + 'sta
     assert!(waited < Duration::from_secs(5), "the timer was not armed");
 }
 
-/// One look at the idle timeout, as a connection takes before it waits.
+/// Polls the idle timeout once, as a connection does before it waits.
 async fn look(idle: &mut Idle) {
     let looked = poll_fn(|cx| Poll::Ready(idle.poll(cx))).await;
     assert!(looked.is_pending());
@@ -132,7 +135,7 @@ fn bytes_put_the_idle_timeout_off_again_and_again() {
 fn a_byte_that_comes_when_the_timer_has_just_fired_puts_the_idle_timeout_off() {
     idle_after(async |idle, shared, limit| {
         look(idle).await;
-        // The timer fires meanwhile, and its wake is spent before the connection looks at it.
+        // The timer fires meanwhile, and its wake is used up before the connection polls it.
         time::sleep(2 * limit).await;
         idle.touch(shared);
     });

@@ -64,7 +64,7 @@ fn an_unlisted_task_leaves_no_waker_behind() {
         assert_eq!(Arc::strong_count(&task), 2);
         local.unlist(key);
         assert_eq!(Arc::strong_count(&task), 1);
-        // A key that is gone is not another task's.
+        // A removed key does not name another task.
         local.unlist(key);
     });
 }

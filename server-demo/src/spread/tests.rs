@@ -1,4 +1,4 @@
-//! When a shard hands connections on.
+//! Tests of the condition under which a shard hands connections on.
 
 use super::*;
 
@@ -12,10 +12,10 @@ fn a_shard_without_a_lead_hands_nothing_on() {
 
 #[test]
 fn the_lead_that_is_allowed_is_three_standard_deviations() {
-    // The most that a shard may have beside an empty one: n * n <= 9 * n.
+    // The largest lead over an empty shard: n * n <= 9 * n.
     assert!(!is_overloaded(9, 0));
     assert!(is_overloaded(10, 0));
-    // 10,000 between them, so 300 apart.
+    // With 10,000 connections between them, the limit is a lead of 300.
     assert!(!is_overloaded(5_150, 4_850));
     assert!(is_overloaded(5_151, 4_849));
 }
@@ -38,7 +38,7 @@ fn even_when_all_come_to_one_shard_the_other_gets_its_share() {
 
 #[test]
 fn an_even_load_is_hardly_ever_handed_on() {
-    // A fair coin for each connection, from a generator of its own so that the figure repeats.
+    // A fair coin for each connection, from a seeded generator so that the figure repeats.
     let (mut shards, mut handed_on) = ([0_u64; 2], 0);
     let mut state = 1_u64;
     const CONNECTIONS: u32 = 100_000;

@@ -1,4 +1,4 @@
-//! Every unit, the exactness, and the words of each refusal.
+//! Every unit, the exact arithmetic, and the text of each error.
 
 use super::*;
 

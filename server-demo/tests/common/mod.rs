@@ -1,4 +1,5 @@
-//! What the integration tests share: servers in this process and as the real binary, and clients with deadlines.
+//! Shared by the integration tests: servers in this process and as the real binary, and clients
+//! with deadlines.
 
 #![allow(dead_code, reason = "each test program uses its part")]
 #![allow(unreachable_pub, reason = "a module of test programs")]
@@ -17,7 +18,8 @@ use server_demo::{Config, Server};
 /// No test waits longer than this for anything.
 pub const DEADLINE: Duration = Duration::from_secs(20);
 
-/// A configuration for tests: a free port, two shards, no pinning, so that tests may run beside each other.
+/// Returns a configuration for tests: a free port, two shards, no pinning, so that tests can run
+/// side by side.
 pub fn config() -> Config {
     Config {
         listen: "127.0.0.1:0".parse().unwrap(),
@@ -31,7 +33,7 @@ pub fn start(config: Config) -> Server {
     Server::start(config).expect("the server starts")
 }
 
-/// A connected client whose reads and writes fail at the deadline rather than hang.
+/// Returns a connected client whose reads and writes fail at the deadline instead of hanging.
 pub fn connect(addr: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect_timeout(&addr, DEADLINE).expect("the server accepts");
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
@@ -40,7 +42,7 @@ pub fn connect(addr: SocketAddr) -> TcpStream {
     stream
 }
 
-/// Bytes that differ between connections and between messages.
+/// Returns bytes that differ between connections and between messages.
 pub fn payload(connection: usize, message: usize, len: usize) -> Vec<u8> {
     let mut state = (connection as u64) << 32 | message as u64 | 1;
     (0..len)
@@ -65,7 +67,8 @@ pub fn round_trip(stream: &mut TcpStream, connection: usize, message: usize, len
     );
 }
 
-/// Whether the server has closed the connection, in order or by a reset; waits for it up to the deadline.
+/// Waits until the server has closed the connection, in order or by a reset. Returns false at the
+/// deadline.
 pub fn is_closed(stream: &mut TcpStream) -> bool {
     match stream.read(&mut [0; 64]) {
         Ok(0) => true,
@@ -77,7 +80,7 @@ pub fn is_closed(stream: &mut TcpStream) -> bool {
     }
 }
 
-/// Waits until `holds`, looking again and again, and says whether it came to hold before the deadline.
+/// Polls until `holds` returns true. Returns false at the deadline.
 pub fn eventually(mut holds: impl FnMut() -> bool) -> bool {
     let end = Instant::now() + DEADLINE;
     loop {
@@ -91,7 +94,7 @@ pub fn eventually(mut holds: impl FnMut() -> bool) -> bool {
     }
 }
 
-/// The program itself, in a process of its own; killed when dropped.
+/// The program itself, in its own process; it is killed on drop.
 pub struct Demo {
     child: Child,
     stdout: Receiver<String>,
@@ -138,7 +141,7 @@ impl Demo {
         }
     }
 
-    /// Waits for the line that says where it listens.
+    /// Waits for the line with the listening address.
     pub fn addr(&self) -> SocketAddr {
         let line = self
             .stdout
@@ -158,13 +161,13 @@ impl Demo {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    /// Whether a stop signal has taken effect.
+    /// Returns true once a stop signal has taken effect.
     pub fn is_stopped(&self) -> bool {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
         stat.rsplit_once(") ").unwrap().1.starts_with('T')
     }
 
-    /// Waits for its end.
+    /// Waits for the process to end.
     pub fn wait(&mut self) -> ExitStatus {
         let mut status = None;
         assert!(
@@ -177,18 +180,18 @@ impl Demo {
         status.unwrap()
     }
 
-    /// Waits for so many more lines on standard output.
+    /// Waits for `lines` more lines on standard output.
     pub fn lines_of_stdout(&self, lines: usize) -> Vec<String> {
         let line = |_| self.stdout.recv_timeout(DEADLINE).expect("another line");
         (0..lines).map(line).collect()
     }
 
-    /// All of what is left on standard output once it has ended.
+    /// Returns the rest of standard output after the process has ended.
     pub fn rest_of_stdout(&self) -> String {
         self.stdout.iter().collect::<Vec<_>>().join("\n")
     }
 
-    /// The same of standard error.
+    /// Returns the rest of standard error after the process has ended.
     pub fn rest_of_stderr(&self) -> String {
         self.stderr.iter().collect::<Vec<_>>().join("\n")
     }
@@ -207,16 +210,16 @@ impl Demo {
         false
     }
 
-    /// User and system time so far, in clock ticks of a hundredth of a second.
+    /// Returns the user and system time so far, in clock ticks of a hundredth of a second.
     pub fn cpu_ticks(&self) -> u64 {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
-        // The second field is a name in parentheses that may hold anything.
+        // The second field is a name in parentheses that may contain anything.
         let (_, fields) = stat.rsplit_once(") ").unwrap();
         let fields: Vec<&str> = fields.split(' ').collect();
         fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
     }
 
-    /// Memory of its own that is in use.
+    /// Returns the resident memory that is not shared.
     pub fn resident_bytes(&self) -> usize {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
         let line = status
@@ -226,7 +229,7 @@ impl Demo {
         kib.parse::<usize>().unwrap() * 1024
     }
 
-    /// How many descriptors it has open.
+    /// Returns the number of open descriptors.
     pub fn descriptors(&self) -> usize {
         std::fs::read_dir(format!("/proc/{}/fd", self.pid()))
             .unwrap()
@@ -241,7 +244,8 @@ impl Drop for Demo {
     }
 }
 
-/// The sum in a column of the summary, found by the heading, whose right end its numbers share.
+/// Returns the sum in a column of the summary. The column is found by its heading, which is
+/// right-aligned with its numbers.
 pub fn column(summary: &str, heading: &str) -> u64 {
     let mut lines = summary.lines();
     let end = lines.next().unwrap().find(heading).unwrap() + heading.len();
@@ -249,7 +253,8 @@ pub fn column(summary: &str, heading: &str) -> u64 {
     sums[..end].split(' ').next_back().unwrap().parse().unwrap()
 }
 
-/// Reads lines on a thread, so that a test can wait for one with a deadline and the program never blocks on its output.
+/// Reads lines on a thread, so that a test can wait for one with a deadline and the program never
+/// blocks on its output.
 fn lines(source: impl Read + Send + 'static) -> Receiver<String> {
     let (sender, receiver) = channel();
     thread::spawn(move || {
