@@ -8,8 +8,8 @@
 mod written;
 
 use libfuzzer_sys::fuzz_target;
-use loadgen::protocol::Verdict;
-use loadgen::protocol::http::Http;
+use loadgen::run::protocol::Verdict;
+use loadgen::run::protocol::http::Http;
 
 fuzz_target!(|bytes: &[u8]| {
     let Some((kind, rest)) = bytes.split_first() else {

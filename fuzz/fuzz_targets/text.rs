@@ -6,11 +6,11 @@
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use loadgen::bad_client::BadShare;
-use loadgen::protocol::escape::unescape;
-use loadgen::sizes::{SIZE_MAX, Sizes};
-use loadgen::slo::Slo;
-use loadgen::sweep::Steps;
+use loadgen::run::bad_client::BadShare;
+use loadgen::run::protocol::escape::unescape;
+use loadgen::run::sizes::{SIZE_MAX, Sizes};
+use loadgen::measure::slo::Slo;
+use loadgen::tools::sweep::Steps;
 use server_demo::units::{parse_count, parse_cpus, parse_duration, parse_size};
 use server_demo::{AcceptPolicy, IoSurface, parse_pinning};
 

@@ -2,9 +2,15 @@
 
 use std::process::ExitCode;
 
-use crate::args::Command;
-use crate::run::Refusal;
-use crate::{calibrate, compare, completions, config, embedded, merge, output, run};
+use crate::report::output;
+use crate::run::{self, Refusal, embedded};
+use crate::tools::{calibrate, compare, merge};
+use args::Command;
+
+pub mod args;
+pub mod completions;
+pub(crate) mod config;
+pub(crate) mod target;
 
 /// Runs the program. clap ends the process on arguments it cannot read, with code 2, and after `--help`.
 #[must_use]

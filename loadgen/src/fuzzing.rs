@@ -2,10 +2,12 @@
 
 use clap::{ArgMatches, Command, Parser};
 
-use crate::args::Cli;
-use crate::compare::{self, Contender};
+use crate::cli::args::Cli;
+use crate::cli::{config, target};
+use crate::report::output;
 use crate::report::{self, Report, html, json, text};
-use crate::{config, merge, output, target};
+use crate::tools::compare::{self, Contender};
+use crate::tools::merge;
 
 /// `--config FILE` with this text, beside a command line that says nothing: flags, and what they mean together.
 pub fn config(text: &str) {

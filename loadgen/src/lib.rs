@@ -17,67 +17,19 @@
 //!  report    text, JSON
 //! ```
 //!
-//! | module | what it holds |
+//! | folder | holds |
 //! |---|---|
-//! | [`args`], `config`, [`completions`], [`cli`], [`run`], `session`, `target` | the command line, and a run from there to the exit code |
-//! | `plan`, `control`, `conduct`, `conclude` | a run as data; how the threads speak; the main thread; the verdict |
-//! | `shard`, `supervise`, `ramp`, `churn`, `dispatch`, `connection`, `backoff`, [`bad_client`], `link`, `news` | what runs on a shard |
-//! | `transport`, `scratch`, [`sources`] | the three I/O surfaces, shared buffers, source addresses |
-//! | [`exchange`], [`protocol`], [`payload`], [`sizes`], [`schedule`] | the conversation without I/O, what is said in it, verifiable bytes and how many, intended send times |
-//! | [`clock`], [`histogram`], `tally`, `slices`, `series`, [`failure`] | time, latencies, counters, the time series, errors by kind |
-//! | [`server_side`], [`embedded`] | CPU time and memory of a process; the server in a child process |
-//! | [`slo`], [`sweep`], [`calibrate`] | thresholds on a report; the rate at which one breaks; the generator against a server with known delays |
-//! | [`report`], [`compare`], [`merge`], [`stats`] | results, rendered; two contenders; several processes; the statistics |
-//! | [`output`] | the files of `-o` |
+//! | [`cli`] | the command line: flags, the config file, targets, completions |
+//! | [`run`] | a run: its plan and session, the main thread, and all that runs on a shard |
+//! | [`measure`] | time, histograms, counters, the time series, thresholds, statistics |
+//! | [`report`] | the result as data, and its formats |
+//! | [`tools`] | calibrate, compare, merge, sweep |
 #![forbid(unsafe_code)]
 
-pub mod args;
-mod backoff;
-pub mod bad_client;
-pub mod calibrate;
-mod churn;
 pub mod cli;
-pub mod clock;
-pub mod compare;
-pub mod completions;
-mod conclude;
-mod conduct;
-mod config;
-mod connection;
-mod control;
-mod cpu;
-mod dispatch;
-pub mod embedded;
-pub mod exchange;
-pub mod failure;
 #[cfg(fuzzing)]
 pub mod fuzzing;
-pub mod histogram;
-mod link;
-pub mod merge;
-mod news;
-pub mod output;
-pub mod payload;
-mod plan;
-mod progress;
-pub mod protocol;
-mod ramp;
+pub mod measure;
 pub mod report;
 pub mod run;
-pub mod schedule;
-mod scratch;
-mod series;
-pub mod server_side;
-mod session;
-mod shard;
-mod signals;
-pub mod sizes;
-mod slices;
-pub mod slo;
-pub mod sources;
-pub mod stats;
-mod supervise;
-pub mod sweep;
-mod tally;
-mod target;
-mod transport;
+pub mod tools;

@@ -6,20 +6,21 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::args::IoSurface;
-use crate::clock::{Nanos, seconds};
-use crate::conduct::bytes_per_connection;
-use crate::failure::{ErrorKind, Errors};
-use crate::histogram::Recorder;
-use crate::schedule::Arrivals;
-use crate::slo::Verdict;
-use crate::stats::Running;
+use crate::cli::args::IoSurface;
+use crate::measure::clock::{Nanos, seconds};
+use crate::measure::failure::{ErrorKind, Errors};
+use crate::measure::histogram::Recorder;
+use crate::measure::slo::Verdict;
+use crate::measure::stats::Running;
+use crate::run::conduct::bytes_per_connection;
+use crate::run::schedule::Arrivals;
 
 pub mod csv;
 pub mod hgrm;
 pub mod hlog;
 pub mod html;
 pub mod json;
+pub mod output;
 pub(crate) mod read;
 mod series;
 pub mod text;

@@ -1,10 +1,37 @@
 //! A run from its command line to its exit code: the files, the session, what is printed.
 
-use crate::args::{Format, RunArgs};
-use crate::output::{self, Files, Kind};
+use crate::cli::args::{Format, RunArgs};
+use crate::report::output::{self, Files, Kind};
 use crate::report::{Outcome, html, text};
-use crate::session::Session;
-use crate::sweep::{self, Sweep};
+use crate::run::session::Session;
+use crate::tools::sweep::{self, Sweep};
+
+mod backoff;
+pub mod bad_client;
+mod churn;
+pub(crate) mod conclude;
+pub(crate) mod conduct;
+mod connection;
+mod control;
+mod dispatch;
+pub mod embedded;
+pub mod exchange;
+mod link;
+mod news;
+pub mod payload;
+mod plan;
+mod progress;
+pub mod protocol;
+mod ramp;
+pub mod schedule;
+mod scratch;
+pub(crate) mod session;
+mod shard;
+mod signals;
+pub mod sizes;
+pub mod sources;
+mod supervise;
+mod transport;
 
 /// Why no run took place: what to say, and the exit code.
 #[derive(Debug)]

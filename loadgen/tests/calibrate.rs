@@ -8,7 +8,7 @@ mod common;
 use std::time::Duration;
 
 use common::run;
-use loadgen::calibrate::{Calibration, Case, Quantile};
+use loadgen::tools::calibrate::{Calibration, Case, Quantile};
 
 fn quantile<'a>(case: &'a Case, series: &str, name: &str) -> &'a Quantile {
     let series = case.series.iter().find(|one| one.name == series);

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use common::{command, run, start, start_command, wait_until};
-use loadgen::histogram::Recorder;
+use loadgen::measure::histogram::Recorder;
 use loadgen::report::{Report, Status};
 
 /// A name for a file of this test that no other process uses.

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use common::{echo, run, serve};
-use loadgen::histogram::Recorder;
+use loadgen::measure::histogram::Recorder;
 use loadgen::report::{Report, csv, hgrm, hlog, html};
 
 /// Asserts that the intervals hold exactly what the whole run holds.

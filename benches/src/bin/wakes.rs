@@ -25,7 +25,7 @@ use std::time::Instant;
 
 use benches::pin::{Pin, pin_current};
 use clap::{Parser, ValueEnum};
-use loadgen::stats::{median, paired_ratio};
+use loadgen::measure::stats::{median, paired_ratio};
 use reactor::{Pinning, Reactor};
 
 /// Measures what it costs to wake a task from another thread.

@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use loadgen::protocol::Verdict;
+use loadgen::run::protocol::Verdict;
 
 /// As many responses as a fuzzer's bytes make, one after another; with where each ends and what it says.
 pub fn responses(bytes: &[u8]) -> (Vec<u8>, Vec<(usize, Verdict)>) {

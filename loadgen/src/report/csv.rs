@@ -8,7 +8,7 @@
 use std::fmt::Write as _;
 
 use super::{Distribution, Report};
-use crate::histogram::Recorder;
+use crate::measure::histogram::Recorder;
 
 /// The columns.
 pub const HEADER: &str = "scope,latency,start_s,length_s,requests,requests_per_s,errors,latency_count,min_us,mean_us,p50_us,p75_us,p90_us,p99_us,p99_9_us,p99_99_us,max_us";

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::Report;
-use crate::histogram::{Recorder, SUB_BUCKETS};
+use crate::measure::histogram::{Recorder, SUB_BUCKETS};
 
 /// Rows for each halving of the distance to 100%.
 const TICKS_PER_HALF: u32 = 5;

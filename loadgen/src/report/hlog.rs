@@ -7,7 +7,7 @@
 use std::fmt::Write as _;
 
 use super::Report;
-use crate::histogram::Recorder;
+use crate::measure::histogram::Recorder;
 
 /// The log, with a line end after each line.
 #[must_use]

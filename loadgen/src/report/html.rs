@@ -19,7 +19,7 @@ pub use run::run;
 pub use sweep::sweep;
 
 use super::units::short_duration;
-use crate::histogram::Recorder;
+use crate::measure::histogram::Recorder;
 use axis::Axis;
 use chart::{Chart, Line};
 

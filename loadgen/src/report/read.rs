@@ -9,7 +9,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::{Distribution, FORMAT, Report, VERSION};
-use crate::histogram::Recorder;
+use crate::measure::histogram::Recorder;
 
 /// Counts, sizes and times are below this, and JSON numbers are whole up to here: 2^53.
 const FIGURE_MAX: f64 = 9_007_199_254_740_992.0;

@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::clock::Nanos;
-use crate::histogram::Recorder;
-use crate::stats::Running;
+use crate::measure::clock::Nanos;
+use crate::measure::histogram::Recorder;
+use crate::measure::stats::Running;
 
 /// Intervals of equal length from the beginning of the measured part, without gaps.
 ///

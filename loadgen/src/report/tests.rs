@@ -1,5 +1,5 @@
 use super::*;
-use crate::failure::{ErrorKind, Failure};
+use crate::measure::failure::{ErrorKind, Failure};
 
 /// A report of a run that went well, for the tests of whoever reads reports.
 pub(crate) fn sample(requests_per_s: f64, latency_us: u64) -> Report {

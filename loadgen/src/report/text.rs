@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use super::units::{bytes, count, duration, duration_f64, metric, plural, short_duration};
 use super::{Distribution, ErrorCount, Report, Status};
-use crate::histogram::Recorder;
+use crate::measure::histogram::Recorder;
 
 /// Columns of the bars.
 const BAR_WIDTH: usize = 40;

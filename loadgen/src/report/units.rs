@@ -1,6 +1,6 @@
 //! Figures as people read them, in wrk's manner: `12.34ms`, `348.21k`, `21.25MB`.
 
-use crate::clock::Nanos;
+use crate::measure::clock::Nanos;
 
 /// A duration with two decimals in the largest unit that leaves at least one.
 #[must_use]

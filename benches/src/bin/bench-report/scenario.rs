@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use loadgen::compare::{self, Contender};
-use loadgen::histogram::Recorder;
+use loadgen::measure::histogram::Recorder;
+use loadgen::measure::stats::median;
 use loadgen::report::{Machine, Report, Settings};
-use loadgen::stats::median;
+use loadgen::tools::compare::{self, Contender};
 use serde::Serialize;
 
 /// An interval that reaches further than this to either side of its ratio says too little.

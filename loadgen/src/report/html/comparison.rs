@@ -4,9 +4,9 @@ use super::axis::Axis;
 use super::chart::{Chart, Line, Ratio, Tone, ratios};
 use super::page::{Page, Table, cards, remarks};
 use super::percentiles;
-use crate::compare::{Comparison, Contender, Metric, Verdict};
-use crate::histogram::Recorder;
+use crate::measure::histogram::Recorder;
 use crate::report::units::short_metric;
+use crate::tools::compare::{Comparison, Contender, Metric, Verdict};
 
 /// The page of a comparison of these two contenders.
 #[must_use]

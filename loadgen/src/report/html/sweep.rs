@@ -5,7 +5,7 @@ use super::chart::{Chart, Line};
 use super::page::{Page, Table, cards, remarks};
 use crate::report::Distribution;
 use crate::report::units::{count, plural, short_duration, short_metric, utc};
-use crate::sweep::{COLUMNS, Step, Sweep, cells, doubt, knee};
+use crate::tools::sweep::{COLUMNS, Step, Sweep, cells, doubt, knee};
 
 /// The page.
 #[must_use]

@@ -1,8 +1,8 @@
 use super::*;
-use crate::compare::{compare, tests::contender};
 use crate::report::tests::sample;
 use crate::report::{ErrorCount, Interval, Report};
-use crate::sweep::tests::sweep as sweep_of;
+use crate::tools::compare::{compare, tests::contender};
+use crate::tools::sweep::tests::sweep as sweep_of;
 
 /// A run of ten seconds with a stall in the seventh.
 fn eventful() -> Report {
@@ -10,7 +10,7 @@ fn eventful() -> Report {
     report.settings.rate = Some(1_200);
     report.latency.corrected = Some(report.latency.raw.clone());
     report.slo = "p99<1us"
-        .parse::<crate::slo::Slo>()
+        .parse::<crate::measure::slo::Slo>()
         .expect("a threshold")
         .judge(&report);
     report.bad_clients = vec![crate::report::BadClients {
@@ -159,11 +159,11 @@ fn a_comparison_shows_each_metric_with_its_interval() {
     };
     assert_eq!(
         shown("better"),
-        2 * verdicts(crate::compare::Verdict::BBetter)
+        2 * verdicts(crate::tools::compare::Verdict::BBetter)
     );
     assert_eq!(
         shown("same"),
-        2 * verdicts(crate::compare::Verdict::NoDifferenceShown)
+        2 * verdicts(crate::tools::compare::Verdict::NoDifferenceShown)
     );
     assert!(shown("better") > 0 && shown("same") > 0);
 }

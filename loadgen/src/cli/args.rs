@@ -1,0 +1,531 @@
+//! The command line: every flag with its unit and default, and the checks that need no run.
+//!
+//! clap ends the process with code 2 on what it cannot read; [`RunArgs::check`] finds the rest (flags that contradict each
+//! other) and is reported the same way. What depends on the machine, such as descriptors, is checked when the run begins.
+//! Tests: `args/tests.rs`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use server_demo::units::parse_duration;
+
+use crate::measure::slo::Slo;
+use crate::report::output::Kind;
+use crate::run::bad_client::{BadKind, BadShare};
+use crate::run::schedule::Arrivals;
+use crate::run::sizes::Sizes;
+use crate::tools::sweep::Steps;
+use values::{
+    connections, interval, pin, pipeline, positive_count, positive_duration, rate, raw_bytes,
+    threads,
+};
+
+mod values;
+
+pub(crate) use values::http_path;
+
+/// Connections where `-c` is absent.
+pub const CONNECTIONS_DEFAULT: u32 = 4_000;
+/// Measured time where neither `-d` nor `-n` is given.
+pub const DURATION_DEFAULT: Duration = Duration::from_secs(10);
+/// The discarded start of a run with a duration.
+pub const WARMUP_DEFAULT: Duration = Duration::from_secs(1);
+/// Intervals below this one hold too few answers, and cost too much.
+pub const INTERVAL_MIN: Duration = Duration::from_millis(10);
+/// Bytes of an echo request where `--size` is absent.
+pub const SIZE_DEFAULT: usize = 64;
+/// Rates above this are a mistake.
+pub const RATE_MAX: u64 = 1_000_000_000;
+
+/// A load generator for TCP services with very many connections.
+///
+/// It connects, sends requests whose bytes are unique, expects them echoed, verifies every byte, and reports throughput,
+/// latency, and what the load cost the server and itself. It also speaks HTTP/1.1, and any exchange of known bytes. Without TARGET it starts an echo server of its own in a child process.
+///
+/// Durations take ns, us, ms, s, m, h (a bare number is seconds); counts take k and m; sizes take k = 1024.
+/// Exit codes: 0 fine, 1 the run failed, 2 bad arguments, 3 a threshold was missed,
+/// 130, 143 or 129 ended by Ctrl-C, SIGTERM or SIGHUP, with a partial report; a second Ctrl-C ends at once, without one.
+#[derive(Parser, Debug)]
+#[command(
+    name = "loadgen",
+    version,
+    args_conflicts_with_subcommands = true,
+    max_term_width = 100
+)]
+pub struct Cli {
+    /// What to do instead of a run.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
+    /// The run.
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+/// What the program does besides running a load.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Check the generator's latencies against the record of a built-in server with known delays (under a minute)
+    Calibrate(CalibrateArgs),
+    /// Compare two contenders: the ratio B/A of each metric with its 95% confidence interval
+    Compare(CompareArgs),
+    /// Print completions for a shell, or with `man` the manual page
+    Completions {
+        /// For what
+        #[arg(value_enum)]
+        what: CompletionsFor,
+    },
+    /// Add the reports of several processes that loaded one server at the same time
+    Merge(MergeArgs),
+    /// The embedded echo server of a run; ends when its standard input closes.
+    #[command(name = crate::run::embedded::SUBCOMMAND, hide = true)]
+    EmbeddedServer(EmbeddedArgs),
+}
+
+/// The arguments of a run.
+#[derive(Args, Debug, Clone)]
+pub struct RunArgs {
+    /// Server to load, as HOST:PORT, unix:PATH or http://HOST:PORT/PATH; without it, an embedded echo server in a child process
+    #[arg(value_name = "TARGET")]
+    pub target: Option<String>,
+
+    /// Connections in total [default: 4000, or what the descriptor limit allows]
+    #[arg(short = 'c', long, value_name = "COUNT", value_parser = connections)]
+    pub connections: Option<u32>,
+
+    /// Threads of the generator, each a shard of a reactor
+    #[arg(short = 't', long, value_name = "COUNT", default_value = "1", value_parser = threads)]
+    pub threads: u32,
+
+    /// Measured time, after the warm-up [default: 10s]
+    #[arg(short = 'd', long, value_name = "TIME", value_parser = positive_duration, conflicts_with = "requests")]
+    pub duration: Option<Duration>,
+
+    /// Measured requests in total, instead of a duration
+    #[arg(short = 'n', long, value_name = "COUNT", value_parser = positive_count)]
+    pub requests: Option<u64>,
+
+    /// Open loop: requests per second in total, whether or not answers come; without it, closed loop
+    #[arg(short = 'R', long, value_name = "PER-SECOND", value_parser = rate, group = "open")]
+    pub rate: Option<u64>,
+
+    /// Open loop at one rate after another, FROM..TO:STEP or FROM..TO*FACTOR (10k..200k:10k, 1k..100k*2), until --slo is missed
+    /// twice (without it: kept>=99%); names the knee. Each step takes -d [default: 3s] after --warmup [default: 500ms]
+    #[arg(long, value_name = "RATES", value_parser = str::parse::<Steps>, group = "open", conflicts_with = "requests")]
+    pub sweep: Option<Steps>,
+
+    /// Spacing of the intended send times of an open loop
+    #[arg(long, value_enum, default_value = "fixed", requires = "open")]
+    pub arrivals: Arrivals,
+
+    /// Closed loop: requests in flight per connection
+    #[arg(short = 'P', long, value_name = "COUNT", default_value = "1", value_parser = pipeline, conflicts_with = "open")]
+    pub pipeline: u32,
+
+    /// Payload of an echo request, in bytes: one size, or sizes with weights, such as 64:90,16k:10 [default: 64]
+    #[arg(long, value_name = "BYTES")]
+    pub size: Option<Sizes>,
+
+    /// What is said to the server [default: echo; http where TARGET is http://, raw with --send]
+    #[arg(long, value_enum)]
+    pub protocol: Option<ProtocolName>,
+
+    /// HTTP: what is asked for by GET [default: the path of TARGET, or /]
+    #[arg(long, value_name = "PATH", value_parser = http_path)]
+    pub path: Option<String>,
+
+    /// Raw: the bytes of each request, with the escapes \r \n \t \0 \\ \xHH [default: none]
+    #[arg(long, value_name = "BYTES", value_parser = raw_bytes, requires = "expect", allow_hyphen_values = true)]
+    pub send: Option<Arc<[u8]>>,
+
+    /// Raw: the bytes that answer each request, with the same escapes [default: none]
+    #[arg(long, value_name = "BYTES", value_parser = raw_bytes, requires = "send", allow_hyphen_values = true)]
+    pub expect: Option<Arc<[u8]>>,
+
+    /// Connections that send; the others are served once and then stay idle [default: all]
+    #[arg(long, value_name = "COUNT", value_parser = connections)]
+    pub active: Option<u32>,
+
+    /// Connections opened per second in total, those that replace others included [default: as fast as they are served]
+    #[arg(long, value_name = "PER-SECOND", value_parser = positive_count)]
+    pub connect_rate: Option<u64>,
+
+    /// Requests after which a connection is closed, from this end, and another takes its place [default: no limit]
+    #[arg(long, value_name = "COUNT", value_parser = positive_count)]
+    pub requests_per_conn: Option<u64>,
+
+    /// Time after which a connection is closed, from this end, and another takes its place; the first ones go spread over this
+    /// time [default: the whole run]
+    #[arg(long, value_name = "TIME", value_parser = positive_duration)]
+    pub lifetime: Option<Duration>,
+
+    /// Part of the connections that misbehave, as KIND:SHARE with a share such as 5% or 0.05; repeatable, or a list with commas.
+    /// Kinds: slow-read and slow-write (a byte every 10ms), never-read, half-close, reset. What comes of them is reported
+    /// apart [default: none]
+    #[arg(long, value_name = "KIND:SHARE", value_delimiter = ',')]
+    pub bad_clients: Vec<BadShare>,
+
+    /// Time in which a connection must be made, and after which a server that owes an answer counts as silent; ten times as long
+    /// without a whole answer is too long also where bytes keep coming
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = positive_duration)]
+    pub timeout: Duration,
+
+    /// Start of the run whose results are thrown away [default: 1s with a duration, 0s with -n]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub warmup: Option<Duration>,
+
+    /// Length of an interval of the time series; doubled as often as it takes to have at most 512 of them
+    #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = interval)]
+    pub interval: Duration,
+
+    /// Process whose CPU time and memory are reported as the server's [default: the embedded server]
+    #[arg(long, value_name = "PID", value_parser = clap::value_parser!(i32).range(1..))]
+    pub server_pid: Option<i32>,
+
+    /// Which surface of the I/O library the connections are written with
+    #[arg(long, value_enum, default_value = "helpers")]
+    pub io: IoSurface,
+
+    /// Echo and raw: compare every byte of every answer with what it should be [default: on]
+    #[arg(long, value_enum, value_name = "on|off", num_args = 0..=1, default_missing_value = "on")]
+    pub verify: Option<Switch>,
+
+    /// CPUs for the generator's threads: none, auto, or a list such as 0,2
+    #[arg(long, value_name = "CPUS", default_value = "none", value_parser = pin)]
+    pub pin: Pin,
+
+    /// Thresholds, such as p99.9<5ms,errors=0; a missed one ends the run with exit code 3. Metrics: pN, mean, max (latency; after
+    /// raw. connect. or lag. of that), rate, kept (percent of what was due), errors, unanswered; operators: < <= > >= =
+    #[arg(long, value_name = "THRESHOLDS", value_parser = str::parse::<Slo>)]
+    pub slo: Option<Slo>,
+
+    /// What is printed on standard output
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Format,
+
+    /// Also write the report to FILE, in the format of its extension: json, csv, hgrm (percentiles), hlog (histograms of the
+    /// intervals) or html (a page with plots); repeatable
+    #[arg(short = 'o', long = "output", value_name = "FILE")]
+    pub outputs: Vec<PathBuf>,
+
+    /// TOML file with any of these flags as keys (connections = 9000, slo = "p99<5ms", target = "HOST:PORT"); what is on the command
+    /// line wins
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Show no progress
+    #[arg(short = 'q', long)]
+    pub quiet: bool,
+}
+
+/// The arguments of `calibrate`.
+#[derive(Args, Debug, Clone)]
+pub struct CalibrateArgs {
+    /// Three rounds of 0.6s of each of the six cases, instead of five of 1.3s
+    #[arg(long)]
+    pub quick: bool,
+
+    /// What is printed on standard output
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: TextOrJson,
+
+    /// Show no progress
+    #[arg(short = 'q', long)]
+    pub quiet: bool,
+}
+
+/// The arguments of `compare`.
+#[derive(Args, Debug, Clone)]
+pub struct CompareArgs {
+    /// All rounds of the base contender: JSON reports one after another, or one array of them
+    #[arg(value_name = "A.json")]
+    pub a: PathBuf,
+
+    /// All rounds of the other contender, in the same order: round k of both ran side by side
+    #[arg(value_name = "B.json")]
+    pub b: PathBuf,
+
+    /// What is printed on standard output
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Format,
+
+    /// Also write the comparison to FILE, in the format of its extension: json, csv or html (a page with plots); repeatable
+    #[arg(short = 'o', long = "output", value_name = "FILE")]
+    pub outputs: Vec<PathBuf>,
+}
+
+/// The arguments of `merge`.
+#[derive(Args, Debug, Clone)]
+pub struct MergeArgs {
+    /// JSON reports of runs with the same load, one or several per file
+    #[arg(value_name = "FILE.json", required = true)]
+    pub files: Vec<PathBuf>,
+
+    /// What is printed on standard output
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Format,
+
+    /// Also write the sum to FILE, in the format of its extension: json, csv, hgrm, hlog or html; repeatable
+    #[arg(short = 'o', long = "output", value_name = "FILE")]
+    pub outputs: Vec<PathBuf>,
+}
+
+/// The arguments of the hidden server command.
+#[derive(Args, Debug, Clone)]
+pub struct EmbeddedArgs {
+    /// Shards of the server
+    #[arg(long)]
+    pub shards: usize,
+
+    /// Surface the server is written with
+    #[arg(long, value_enum)]
+    pub io: IoSurface,
+}
+
+/// A flag that is on or off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Switch {
+    /// Do it.
+    On,
+    /// Leave it.
+    Off,
+}
+
+/// The three ways to do I/O with `asyncfd`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IoSurface {
+    /// The socket types of `asyncfd::net`
+    Helpers,
+    /// `AsyncFd` with `readable().await` and `try_io` on the guard
+    Guards,
+    /// `AsyncFd` with `poll_read_ready` and `poll_write_ready`
+    Poll,
+}
+
+impl IoSurface {
+    /// Its word on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Helpers => "helpers",
+            Self::Guards => "guards",
+            Self::Poll => "poll",
+        }
+    }
+}
+
+/// What is said to a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ProtocolName {
+    /// Bytes that are unique, which the server sends back
+    Echo,
+    /// GET over HTTP/1.1, on connections that stay open
+    Http,
+    /// The bytes of --send, answered by those of --expect
+    Raw,
+}
+
+/// How a report is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    Text,
+    /// For scripts: one line per report
+    Json,
+    /// For spreadsheets: the figures and the time series as a table
+    Csv,
+}
+
+/// What `completions` prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CompletionsFor {
+    /// source <(loadgen completions bash)
+    Bash,
+    /// eval (loadgen completions elvish | slurp)
+    Elvish,
+    /// loadgen completions fish | source
+    Fish,
+    /// loadgen completions powershell | Out-String | Invoke-Expression
+    Powershell,
+    /// source <(loadgen completions zsh)
+    Zsh,
+    /// loadgen completions man | man -l -
+    Man,
+}
+
+/// How a result is printed that has no columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TextOrJson {
+    /// For people
+    Text,
+    /// For scripts
+    Json,
+}
+
+/// Where the generator's threads run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Pin {
+    /// Wherever the system puts them.
+    None,
+    /// One per CPU that this process may use, in order.
+    Auto,
+    /// On these CPUs, in order.
+    Cpus(Vec<usize>),
+}
+
+impl RunArgs {
+    /// Finds flags that contradict each other.
+    ///
+    /// # Errors
+    /// A sentence that names the flags.
+    pub fn check(&self) -> Result<(), String> {
+        self.protocol()?;
+        let connections = self.connections.unwrap_or(CONNECTIONS_DEFAULT);
+        let good = self.good(connections)?;
+        if self.threads > good {
+            return Err(format!(
+                "-t {} is more threads than the {good} connections",
+                self.threads
+            ));
+        }
+        if let (Some(active), Some(_)) = (self.active, self.connections)
+            && active > good
+        {
+            let less = if good < connections {
+                " less the bad clients"
+            } else {
+                ""
+            };
+            return Err(format!(
+                "--active {active} is more than -c {connections}{less}"
+            ));
+        }
+        if let Pin::Cpus(cpus) = &self.pin
+            && cpus.len() < self.threads as usize
+        {
+            let (cpus, threads) = (cpus.len(), self.threads);
+            return Err(format!("--pin names {cpus} CPUs for -t {threads} threads"));
+        }
+        if let (None, None, Some(slo)) = (self.rate, &self.sweep, &self.slo)
+            && let Some(threshold) = slo.needs_schedule()
+        {
+            return Err(format!(
+                "--slo {threshold}: a closed loop has no schedule to be late for; give it one by -R, or leave this out"
+            ));
+        }
+        for output in &self.outputs {
+            let allowed = match self.sweep {
+                Some(_) => &Kind::OF_SWEEP[..],
+                None => &Kind::OF_RUN,
+            };
+            Kind::of(output, allowed)?;
+        }
+        Ok(())
+    }
+
+    /// What is said to the server: as told, or as the target or `--send` make plain.
+    ///
+    /// # Errors
+    /// A sentence that names the flags that contradict it.
+    pub fn protocol(&self) -> Result<ProtocolName, String> {
+        let is_url = (self.target.as_deref()).is_some_and(|target| target.starts_with("http://"));
+        let protocol = match self.protocol {
+            Some(named) => named,
+            None if self.send.is_some() => ProtocolName::Raw,
+            None if is_url => ProtocolName::Http,
+            None => ProtocolName::Echo,
+        };
+        let (is_http, is_raw) = (
+            protocol == ProtocolName::Http,
+            protocol == ProtocolName::Raw,
+        );
+        let is_echo = protocol == ProtocolName::Echo;
+        let wrong = [
+            (
+                is_url && !is_http,
+                "an http:// target is spoken to with --protocol http",
+            ),
+            (
+                self.path.is_some() && !is_http,
+                "--path is for --protocol http",
+            ),
+            (
+                self.send.is_some() && !is_raw,
+                "--send and --expect are for --protocol raw",
+            ),
+            (
+                self.send.is_none() && is_raw,
+                "--protocol raw needs --send and --expect",
+            ),
+            (
+                self.size.is_some() && !is_echo,
+                "--size is for --protocol echo",
+            ),
+            (
+                self.verify.is_some() && is_http,
+                "--verify is for --protocol echo and raw: of HTTP only the framing and the status are checked",
+            ),
+            (
+                self.target.is_none() && !is_echo,
+                "the embedded server only echoes: name a TARGET",
+            ),
+        ];
+        match wrong.into_iter().find(|(wrong, _)| *wrong) {
+            Some((_, words)) => Err(words.to_owned()),
+            None => Ok(protocol),
+        }
+    }
+
+    /// How many clients misbehave in which way, of so many connections.
+    #[must_use]
+    pub fn bad(&self, connections: u32) -> Vec<(BadKind, u32)> {
+        let shares = self.bad_clients.iter();
+        shares
+            .map(|share| (share.kind(), share.of(connections)))
+            .collect()
+    }
+
+    /// How many of so many connections are the load.
+    ///
+    /// # Errors
+    /// None are left by the bad clients, or these are named twice.
+    pub fn good(&self, connections: u32) -> Result<u32, String> {
+        let mut good = connections;
+        let mut seen: Vec<BadKind> = Vec::new();
+        for (kind, clients) in self.bad(connections) {
+            if seen.contains(&kind) {
+                return Err(format!("--bad-clients names {kind} twice"));
+            }
+            seen.push(kind);
+            good = good.saturating_sub(clients);
+        }
+        if good == 0 {
+            return Err(format!(
+                "--bad-clients leaves none of the {connections} connections to measure"
+            ));
+        }
+        Ok(good)
+    }
+
+    /// The sizes of echo requests, with their default filled in.
+    #[must_use]
+    pub fn size(&self) -> Sizes {
+        self.size.clone().unwrap_or_else(|| SIZE_DEFAULT.into())
+    }
+
+    /// The discarded start, with its default filled in.
+    #[must_use]
+    pub fn warmup(&self) -> Duration {
+        match (self.warmup, self.requests) {
+            (Some(given), _) => given,
+            (None, Some(_)) => Duration::ZERO,
+            (None, None) => WARMUP_DEFAULT,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,87 @@
+//! Values of flags that need more than a type: bounds, units, escapes. Tests: `args/tests.rs`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use server_demo::units::{parse_count, parse_cpus, parse_duration};
+
+use super::{INTERVAL_MIN, Pin, RATE_MAX};
+use crate::run::protocol::escape::unescape;
+
+fn bounded(text: &str, range: std::ops::RangeInclusive<u64>) -> Result<u64, String> {
+    let count = parse_count(text).map_err(|error| error.to_string())?;
+    if range.contains(&count) {
+        Ok(count)
+    } else {
+        Err(format!(
+            "{count} is not between {} and {}",
+            range.start(),
+            range.end()
+        ))
+    }
+}
+
+fn bounded_u32(text: &str, max: u32) -> Result<u32, String> {
+    bounded(text, 1..=u64::from(max)).map(|count| u32::try_from(count).expect("bounded by a u32"))
+}
+
+pub(super) fn connections(text: &str) -> Result<u32, String> {
+    bounded_u32(text, 10_000_000)
+}
+
+pub(super) fn threads(text: &str) -> Result<u32, String> {
+    bounded_u32(text, 1_024)
+}
+
+pub(super) fn pipeline(text: &str) -> Result<u32, String> {
+    bounded_u32(text, 65_536)
+}
+
+pub(super) fn positive_count(text: &str) -> Result<u64, String> {
+    bounded(text, 1..=u64::MAX)
+}
+
+pub(super) fn rate(text: &str) -> Result<u64, String> {
+    bounded(text, 1..=RATE_MAX)
+}
+
+pub(super) fn raw_bytes(text: &str) -> Result<Arc<[u8]>, String> {
+    unescape(text).map(Arc::from)
+}
+
+/// A path as it stands in a request.
+pub(crate) fn http_path(text: &str) -> Result<String, String> {
+    let may_stand = |byte: u8| byte.is_ascii_graphic() && byte != b'#';
+    if text.starts_with('/') && text.bytes().all(may_stand) {
+        Ok(text.to_owned())
+    } else {
+        Err(
+            "a path begins with / and has no space, no # and no byte outside ASCII (write %20, %23)"
+                .to_owned(),
+        )
+    }
+}
+
+pub(super) fn positive_duration(text: &str) -> Result<Duration, String> {
+    match parse_duration(text).map_err(|error| error.to_string())? {
+        Duration::ZERO => Err("must be longer than zero".to_owned()),
+        duration => Ok(duration),
+    }
+}
+
+pub(super) fn interval(text: &str) -> Result<Duration, String> {
+    match parse_duration(text).map_err(|error| error.to_string())? {
+        short if short < INTERVAL_MIN => Err(format!("must be {INTERVAL_MIN:?} at least")),
+        interval => Ok(interval),
+    }
+}
+
+pub(super) fn pin(text: &str) -> Result<Pin, String> {
+    match text {
+        "none" => Ok(Pin::None),
+        "auto" => Ok(Pin::Auto),
+        list => parse_cpus(list)
+            .map(Pin::Cpus)
+            .map_err(|error| format!("{error} (or none, or auto)")),
+    }
+}

@@ -1,0 +1,12 @@
+//! The measuring core: time, histograms, counters, the time series, thresholds and statistics.
+
+pub mod clock;
+pub(crate) mod cpu;
+pub mod failure;
+pub mod histogram;
+pub(crate) mod series;
+pub mod server_side;
+pub(crate) mod slices;
+pub mod slo;
+pub mod stats;
+pub(crate) mod tally;

@@ -1,0 +1,151 @@
+//! What a run costs a process: CPU time and memory, read from the system while the process runs.
+//!
+//! Used for the server (embedded, or `--server-pid`) and for the generator itself. Reads only; the process is not disturbed and
+//! may end at any time, which is an error that says so. Tests: `server_side/tests.rs`.
+
+use std::io;
+
+use crate::measure::clock::Nanos;
+
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(not(target_os = "linux"))]
+mod other;
+
+#[cfg(target_os = "linux")]
+use linux as sys;
+#[cfg(not(target_os = "linux"))]
+use other as sys;
+
+/// A process that is looked at.
+#[derive(Debug)]
+pub struct Probe {
+    pid: i32,
+    process: sys::Process,
+}
+
+/// The CPU time a process had used when it was looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CpuReading {
+    /// In user space, to the grain of the system's clock tick.
+    user: Nanos,
+    /// In the kernel, to the same grain.
+    system: Nanos,
+    /// What the scheduler counted per thread: thread, time on a CPU, time it waited for one.
+    threads: Vec<ThreadReading>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct ThreadReading {
+    thread: i32,
+    ran: Nanos,
+    waited: Nanos,
+}
+
+/// CPU time used between two readings.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CpuUsed {
+    /// In user space.
+    pub user: Nanos,
+    /// In the kernel.
+    pub system: Nanos,
+    /// Time its threads were ready to run and had no CPU; zero where the system does not say.
+    pub waited: Nanos,
+}
+
+impl Probe {
+    /// Looks at process `pid`.
+    ///
+    /// # Errors
+    /// There is no such process, or it may not be looked at.
+    pub fn new(pid: i32) -> io::Result<Self> {
+        Ok(Self {
+            pid,
+            process: sys::Process::open(pid)?,
+        })
+    }
+
+    /// Looks at this process.
+    ///
+    /// # Errors
+    /// The system does not tell.
+    pub fn this_process() -> io::Result<Self> {
+        Self::new(i32::try_from(std::process::id()).map_err(io::Error::other)?)
+    }
+
+    /// The process looked at.
+    #[must_use]
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// The CPU time used so far.
+    ///
+    /// # Errors
+    /// The process is gone.
+    pub fn cpu(&self) -> io::Result<CpuReading> {
+        self.process.cpu()
+    }
+
+    /// Bytes of memory that are resident now, exactly where the system can tell.
+    ///
+    /// # Errors
+    /// The process is gone.
+    pub fn resident(&self) -> io::Result<u64> {
+        self.process.resident()
+    }
+}
+
+impl CpuReading {
+    /// What was used since an earlier reading. Where the threads stayed the same the total is the scheduler's, in nanoseconds,
+    /// and the clock ticks only say how it splits.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> CpuUsed {
+        let user = self.user.saturating_sub(earlier.user);
+        let system = self.system.saturating_sub(earlier.system);
+        let same = self.threads.len() == earlier.threads.len()
+            && self
+                .threads
+                .iter()
+                .zip(&earlier.threads)
+                .all(|(now, then)| now.thread == then.thread);
+        let sum = |field: fn(&ThreadReading) -> Nanos| -> Nanos {
+            let total = |threads: &[ThreadReading]| threads.iter().map(field).sum::<Nanos>();
+            total(&self.threads).saturating_sub(total(&earlier.threads))
+        };
+        if !same || self.threads.is_empty() {
+            return CpuUsed {
+                user,
+                system,
+                waited: 0,
+            };
+        }
+        let ran = sum(|thread| thread.ran);
+        let user = match user + system {
+            0 => ran,
+            ticks => share(ran, user, ticks),
+        };
+        CpuUsed {
+            user,
+            system: ran.saturating_sub(user),
+            waited: sum(|thread| thread.waited),
+        }
+    }
+}
+
+/// `total * part / whole` without overflow.
+fn share(total: Nanos, part: Nanos, whole: Nanos) -> Nanos {
+    let share = u128::from(total) * u128::from(part) / u128::from(whole);
+    Nanos::try_from(share).expect("a part is not larger than its whole")
+}
+
+impl CpuUsed {
+    /// User and kernel together.
+    #[must_use]
+    pub fn total(&self) -> Nanos {
+        self.user + self.system
+    }
+}
+
+#[cfg(test)]
+mod tests;

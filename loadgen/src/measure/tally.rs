@@ -1,0 +1,194 @@
+//! What one thread counts and times, in plain fields; merged when the run is over.
+//!
+//! A request is measured when its intended time lies in the window, however late its answer; so a stall at the end of a run
+//! stays in the tail. Throughput instead counts the answers that arrive within the window. Called on every answer. Tests:
+//! `tally/tests.rs`.
+
+use crate::measure::clock::Nanos;
+use crate::measure::histogram::Recorder;
+use crate::measure::slices::Slicer;
+use crate::run::exchange::Stamp;
+
+/// The measured part of a run: from the first to before the second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Window {
+    /// The first moment in it.
+    pub(crate) from: Nanos,
+    /// The first moment after it.
+    pub(crate) until: Nanos,
+}
+
+impl Window {
+    /// No moment is in it.
+    pub(crate) const NEVER: Self = Self {
+        from: Nanos::MAX,
+        until: Nanos::MAX,
+    };
+
+    /// Whether a moment lies in it.
+    #[must_use]
+    #[inline]
+    pub(crate) fn contains(self, at: Nanos) -> bool {
+        self.from <= at && at < self.until
+    }
+}
+
+/// Why a request will not be answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lost {
+    /// Its connection failed, or the run gave up waiting: it counts in the tail.
+    Unanswered,
+    /// A signal ended the run: its latency would be made up.
+    Interrupted,
+}
+
+/// Counters and histograms of one thread.
+#[derive(Debug)]
+pub(crate) struct Tally {
+    /// What is measured.
+    pub(crate) window: Window,
+    /// Whether a number of requests was asked for: then each measured answer completes, whatever the time.
+    by_request: bool,
+    /// From the actual send.
+    pub(crate) raw: Recorder,
+    /// From the intended send; open loop only.
+    pub(crate) corrected: Option<Recorder>,
+    /// From the intended to the actual send, where the socket was not to blame; open loop only.
+    pub(crate) lag: Option<Recorder>,
+    /// How long connecting took.
+    pub(crate) connect: Recorder,
+    /// Requests the schedule put into the window.
+    pub(crate) scheduled: u64,
+    /// Requests of the window that were answered.
+    pub(crate) answered: u64,
+    /// Requests of the window that were not.
+    pub(crate) unanswered: u64,
+    /// Requests of the window in flight when a signal came.
+    pub(crate) interrupted: u64,
+    /// Answers that throughput counts.
+    pub(crate) completed: u64,
+    /// Bytes of answers that came in within the window.
+    pub(crate) bytes_read: u64,
+    /// Answers of the whole run.
+    pub(crate) answers: u64,
+    /// When the last measured answer came.
+    pub(crate) last_answer: Nanos,
+    /// The headline's latencies again, interval by interval; collected while the run goes on.
+    pub(crate) slices: Slicer,
+}
+
+impl Tally {
+    /// An empty one.
+    #[must_use]
+    pub(crate) fn new(open: bool, by_request: bool) -> Self {
+        Self {
+            window: Window::NEVER,
+            by_request,
+            raw: Recorder::new(),
+            corrected: open.then(Recorder::new),
+            lag: open.then(Recorder::new),
+            connect: Recorder::new(),
+            scheduled: 0,
+            answered: 0,
+            unanswered: 0,
+            interrupted: 0,
+            completed: 0,
+            bytes_read: 0,
+            answers: 0,
+            last_answer: 0,
+            slices: Slicer::new(),
+        }
+    }
+
+    /// Counts bytes that came in.
+    #[inline]
+    pub(crate) fn read(&mut self, bytes: usize, now: Nanos) {
+        if self.window.contains(now) {
+            self.bytes_read += bytes as u64;
+        }
+    }
+
+    /// Counts a whole, right answer.
+    #[inline(always)]
+    pub(crate) fn answer(&mut self, stamp: Stamp, now: Nanos) {
+        self.slices.advance(now);
+        self.answers += 1;
+        let measured = self.window.contains(stamp.intended);
+        if measured {
+            self.answered += 1;
+            self.last_answer = now;
+            self.time(stamp, now);
+        }
+        let counts = if self.by_request {
+            measured
+        } else {
+            self.window.contains(now)
+        };
+        self.completed += u64::from(counts);
+        self.slices.completed(u64::from(counts));
+    }
+
+    /// Counts a request that will not be answered.
+    pub(crate) fn lose(&mut self, stamp: Stamp, now: Nanos, lost: Lost) {
+        if !self.window.contains(stamp.intended) {
+            return;
+        }
+        self.slices.advance(now);
+        match lost {
+            Lost::Unanswered => {
+                self.unanswered += 1;
+                self.time(stamp, now);
+            }
+            Lost::Interrupted => self.interrupted += 1,
+        }
+    }
+
+    /// Notes how late the generator was with a request it was free to send.
+    #[inline]
+    pub(crate) fn lag(&mut self, stamp: Stamp) {
+        if let Some(lag) = &mut self.lag
+            && self.window.contains(stamp.intended)
+        {
+            lag.record(stamp.sent.saturating_sub(stamp.intended));
+        }
+    }
+
+    #[inline(always)]
+    fn time(&mut self, stamp: Stamp, now: Nanos) {
+        let raw = now.saturating_sub(stamp.sent);
+        self.raw.record(raw);
+        let headline = match &mut self.corrected {
+            Some(corrected) => {
+                let corrected_ns = now.saturating_sub(stamp.intended);
+                corrected.record(corrected_ns);
+                corrected_ns
+            }
+            None => raw,
+        };
+        self.slices.record(headline);
+    }
+
+    /// Adds another thread's, but for its slices, which are put together in `series.rs`.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        let add = |mine: &mut Option<Recorder>, theirs: &Option<Recorder>| {
+            if let (Some(mine), Some(theirs)) = (mine, theirs) {
+                mine.merge(theirs);
+            }
+        };
+        self.raw.merge(&other.raw);
+        add(&mut self.corrected, &other.corrected);
+        add(&mut self.lag, &other.lag);
+        self.connect.merge(&other.connect);
+        self.scheduled += other.scheduled;
+        self.answered += other.answered;
+        self.unanswered += other.unanswered;
+        self.interrupted += other.interrupted;
+        self.completed += other.completed;
+        self.bytes_read += other.bytes_read;
+        self.answers += other.answers;
+        self.last_answer = self.last_answer.max(other.last_answer);
+    }
+}
+
+#[cfg(test)]
+mod tests;

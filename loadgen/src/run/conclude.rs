@@ -1,0 +1,428 @@
+//! From what was seen to what is said: merges the shards, names what went wrong and what makes the figures doubtful, and
+//! decides how the run ended. Pure. Tests: `conclude/tests.rs`.
+
+use crate::cli::args::Pin;
+use crate::measure::clock::{Nanos, seconds};
+use crate::measure::failure::Errors;
+use crate::measure::slo::Slo;
+use crate::measure::tally::Tally;
+use crate::report::units::{count, duration, metric, plural};
+use crate::report::{
+    BadClients, Connections, Distribution, ErrorCount, FORMAT, Generator, Latency, Machine,
+    Outcome, Report, Requests, Server, Settings, Status, Target, Throughput, VERSION,
+};
+use crate::run::bad_client::BadTally;
+use crate::run::conduct::{Costs, Seen};
+use crate::run::control::ShardResult;
+use crate::run::plan::{Amount, Pace, Plan};
+use crate::run::protocol::Speech;
+use crate::run::signals::exit_code;
+
+/// A thread that wants the CPU for this share of the time limits the result.
+const BUSY: f64 = 0.95;
+/// Waiting for a CPU this share of the time shows in the latencies.
+const CROWDED: f64 = 0.10;
+/// A generator later than this with one request in a hundred does not keep its schedule.
+const LAG_MAX: Nanos = 1_000_000;
+/// Answering less than this share of what the schedule asks for is not keeping up.
+const KEPT_UP: f64 = 0.99;
+
+/// What a report says besides what was measured.
+#[derive(Debug, Clone)]
+pub(crate) struct Context {
+    pub(crate) command: Vec<String>,
+    /// The name of the run.
+    pub(crate) run: String,
+    pub(crate) started_unix_ms: u64,
+    /// When the run's clock was at zero.
+    pub(crate) clock_unix_ms: u64,
+    pub(crate) target: Target,
+    pub(crate) pin: Pin,
+    /// What the run must show.
+    pub(crate) slo: Option<Slo>,
+    /// Remarks from before the run.
+    pub(crate) notes: Vec<String>,
+    /// Doubts from before the run.
+    pub(crate) warnings: Vec<String>,
+    /// Process looked at as the server.
+    pub(crate) server_pid: Option<i32>,
+    /// What is known about the embedded server's early end.
+    pub(crate) server_ended: Option<String>,
+}
+
+/// The report of a run.
+pub(crate) fn conclude(plan: &Plan, context: Context, seen: &Seen) -> Report {
+    let total = Total::of(plan, seen);
+    let tally = &total.tally;
+    let elapsed = elapsed(plan, seen, tally);
+    let launched = tally.answered + tally.unanswered + tally.interrupted;
+    let completed = tally.completed;
+    let series = seen.series.report(elapsed);
+    let lag = tally.lag.as_ref().map(Distribution::from);
+    let mut report = Report {
+        format: FORMAT.to_owned(),
+        version: VERSION,
+        loadgen: env!("CARGO_PKG_VERSION").to_owned(),
+        command: context.command,
+        runs: vec![context.run],
+        started_unix_ms: context.started_unix_ms,
+        measured_unix_ms: context.clock_unix_ms
+            + seen
+                .timeline
+                .map_or(0, |timeline| timeline.from / 1_000_000),
+        machine: Machine::this(),
+        target: context.target,
+        settings: settings(plan, &context.pin),
+        outcome: Outcome {
+            status: Status::Ok,
+            exit_code: 0,
+            messages: Vec::new(),
+            warnings: context.warnings,
+            notes: context.notes,
+            generator_was_bottleneck: false,
+        },
+        elapsed_s: seconds(elapsed),
+        connections: Connections {
+            requested: plan.connections,
+            connected: total.connected,
+            peak_live: seen.peak_live,
+            served: total.served,
+            active: plan.active,
+            established: total.established,
+            retired: total.retired,
+            closed_by_server: total.left,
+            ramp_s: seconds(seen.ramp),
+            connect_latency: Distribution::from(&tally.connect),
+        },
+        requests: Requests {
+            scheduled: if plan.is_open() {
+                tally.scheduled
+            } else {
+                launched
+            },
+            launched,
+            answered: tally.answered,
+            unanswered: tally.unanswered,
+            interrupted: tally.interrupted,
+            completed,
+            bytes_read: tally.bytes_read,
+        },
+        throughput: Throughput::new(completed, tally.bytes_read, elapsed, &series.rates()),
+        latency: Latency {
+            raw: Distribution::from(&tally.raw),
+            corrected: tally.corrected.as_ref().map(Distribution::from),
+            schedule_lag: lag,
+        },
+        series,
+        generator: generator(&seen.generator, &total, completed),
+        server: context
+            .server_pid
+            .map(|pid| server(pid, &seen.server, completed, total.connected)),
+        bad_clients: bad_clients(plan, &total),
+        errors: ErrorCount::list(&total.errors),
+        slo: Vec::new(),
+    };
+    warn(plan, seen, &total, &mut report);
+    // Once the load has begun, failed connections are what a threshold on them says they are.
+    let tolerated = seen.timeline.is_some() && context.slo.as_ref().is_some_and(Slo::names_errors);
+    judge(
+        plan,
+        seen,
+        (!tolerated).then_some(&total.errors),
+        context.server_ended,
+        &mut report,
+    );
+    if let Some(slo) = &context.slo {
+        gate(slo, &mut report);
+    }
+    report
+}
+
+/// All shards together.
+struct Total {
+    tally: Tally,
+    errors: Errors,
+    connected: u32,
+    served: u32,
+    established: u64,
+    retired: u64,
+    left: u64,
+    bad: BadTally,
+    /// Of the busiest thread.
+    busy: f64,
+    /// Of the one that waited most.
+    waited: f64,
+}
+
+impl Total {
+    fn of(plan: &Plan, seen: &Seen) -> Self {
+        let by_request = matches!(plan.amount, Amount::Requests(_));
+        let mut total = Self {
+            tally: Tally::new(plan.is_open(), by_request),
+            errors: Errors::default(),
+            connected: 0,
+            served: 0,
+            established: 0,
+            retired: 0,
+            left: 0,
+            bad: BadTally::default(),
+            busy: 0.0,
+            waited: 0.0,
+        };
+        for ShardResult {
+            tally,
+            errors,
+            connected,
+            served,
+            established,
+            retired,
+            left,
+            bad,
+            busy,
+            waited,
+        } in &seen.results
+        {
+            total.tally.merge(tally);
+            total.errors.merge(errors);
+            total.connected += connected;
+            total.served += served;
+            total.established += established;
+            total.retired += retired;
+            total.left += left;
+            total.bad.merge(bad);
+            total.busy = total.busy.max(*busy);
+            total.waited = total.waited.max(*waited);
+        }
+        total
+    }
+}
+
+/// The length of the measured part.
+fn elapsed(plan: &Plan, seen: &Seen, tally: &Tally) -> Nanos {
+    let Some(timeline) = seen.timeline else {
+        return 0;
+    };
+    let until = match (plan.amount, seen.aborted_at) {
+        (Amount::Time(_), None) => timeline.until,
+        (Amount::Time(_), Some(aborted)) => timeline.until.min(aborted),
+        (Amount::Requests(_), _) => tally.last_answer,
+    };
+    until.saturating_sub(timeline.from)
+}
+
+fn bad_clients(plan: &Plan, total: &Total) -> Vec<BadClients> {
+    let mut tally = total.bad;
+    let kinds = plan.bad.iter().map(|&(kind, clients)| {
+        let counts = tally.of(kind);
+        BadClients {
+            kind: kind.name().to_owned(),
+            clients,
+            connections: counts.connections,
+            refused: counts.refused,
+            requests: counts.requests,
+            answers: counts.answers,
+            cut_by_server: counts.cut,
+        }
+    });
+    kinds.collect()
+}
+
+/// The sizes of requests, where there are several.
+fn size_mix(plan: &Plan) -> Option<String> {
+    match &plan.speech {
+        Speech::Echo { sizes, .. } if sizes.only().is_none() => Some(sizes.to_string()),
+        _ => None,
+    }
+}
+
+fn settings(plan: &Plan, pin: &Pin) -> Settings {
+    let (rate, arrivals, pipeline) = match plan.pace {
+        Pace::Closed { pipeline } => (None, None, u32::try_from(pipeline).unwrap_or(u32::MAX)),
+        Pace::Open { rate, arrivals } => (Some(rate), Some(arrivals), 1),
+    };
+    let (duration_s, requests) = match plan.amount {
+        Amount::Time(time) => (Some(seconds(time)), None),
+        Amount::Requests(requests) => (None, Some(requests)),
+    };
+    Settings {
+        connections: plan.connections,
+        active: plan.active,
+        threads: plan.threads,
+        duration_s,
+        requests,
+        rate,
+        arrivals,
+        pipeline,
+        protocol: plan.speech.name().to_owned(),
+        size: plan.speech.mean_size(),
+        size_mix: size_mix(plan),
+        connect_rate: plan.connect_rate,
+        requests_per_conn: plan.requests_per_conn,
+        lifetime_s: plan.lifetime.map(seconds),
+        timeout_s: seconds(plan.timeout),
+        warmup_s: seconds(plan.warmup),
+        io: plan.io,
+        verify: plan.speech.verifies(),
+        pin: match pin {
+            Pin::None => "none".to_owned(),
+            Pin::Auto => "auto".to_owned(),
+            Pin::Cpus(cpus) => cpus
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(","),
+        },
+    }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a report shows at most nine digits"
+)]
+fn per(ns: Nanos, requests: u64) -> Option<f64> {
+    (requests > 0).then(|| ns as f64 / 1e3 / requests as f64)
+}
+
+fn generator(costs: &Costs, total: &Total, completed: u64) -> Generator {
+    let cpu = costs.cpu.unwrap_or_default();
+    Generator {
+        cpu_user_s: seconds(cpu.user),
+        cpu_system_s: seconds(cpu.system),
+        cpu_us_per_request: per(cpu.total(), completed).unwrap_or(0.0),
+        busiest_thread: total.busy,
+        waited_for_cpu_s: seconds(cpu.waited),
+        resident_bytes: costs.resident_peak,
+        resident_before_bytes: costs.resident_before,
+        resident_connected_bytes: costs.resident_connected,
+        bytes_per_connection: costs.bytes_per_connection(total.connected),
+    }
+}
+
+fn server(pid: i32, costs: &Costs, completed: u64, connected: u32) -> Server {
+    let cpu = costs.cpu.unwrap_or_default();
+    Server::new(
+        pid,
+        (seconds(cpu.user), seconds(cpu.system)),
+        [
+            costs.resident_before,
+            costs.resident_connected,
+            costs.resident_peak,
+        ],
+        (completed, connected),
+    )
+}
+
+/// Says what makes the figures doubtful.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a report shows at most nine digits"
+)]
+fn warn(plan: &Plan, seen: &Seen, total: &Total, report: &mut Report) {
+    let warnings = &mut report.outcome.warnings;
+    let mut bottleneck = false;
+    let tally = &total.tally;
+    if plan.is_open() {
+        let late = tally.lag.as_ref().map_or(0, |lag| lag.quantile(0.99));
+        if late > LAG_MAX {
+            bottleneck = true;
+            warnings.push(format!(
+                "the generator did not keep its schedule: one request in a hundred was sent {} late or more; \
+                 corrected latency contains that",
+                duration(late)
+            ));
+        }
+        let kept = tally.completed as f64;
+        if tally.scheduled > 0
+            && kept < KEPT_UP * tally.scheduled as f64
+            && seen.aborted_at.is_none()
+        {
+            let elapsed = report.elapsed_s.max(f64::MIN_POSITIVE);
+            warnings.push(format!(
+                "{} requests/s were due and {} answered in time: the rate is above what could be served",
+                metric(tally.scheduled as f64 / elapsed),
+                metric(kept / elapsed)
+            ));
+        }
+    } else if total.busy + total.waited >= BUSY {
+        bottleneck = true;
+        warnings.push(format!(
+            "the generator's busiest thread wanted the CPU {:.0}% of the time: it may have been the bottleneck (-t, -P)",
+            (total.busy + total.waited).min(1.0) * 100.0
+        ));
+    }
+    if total.waited >= CROWDED {
+        bottleneck = true;
+        warnings.push(format!(
+            "a thread of the generator had to wait for a CPU {:.0}% of the time: latencies contain that wait",
+            total.waited * 100.0
+        ));
+    }
+    if tally.unanswered > 0 && total.errors.total() == 0 {
+        warnings.push(format!(
+            "{} unanswered when the run gave up",
+            plural(tally.unanswered, "request")
+        ));
+    }
+    if let Some(error) = &seen.server.error {
+        warnings.push(format!(
+            "the server's process could not be looked at: {error}"
+        ));
+    }
+    report.outcome.generator_was_bottleneck = bottleneck;
+}
+
+/// Decides how the run ended, and says why it failed.
+fn judge(
+    plan: &Plan,
+    seen: &Seen,
+    errors: Option<&Errors>,
+    server_ended: Option<String>,
+    report: &mut Report,
+) {
+    let outcome = &mut report.outcome;
+    let messages = &mut outcome.messages;
+    for (kind, how_often, first) in errors.into_iter().flat_map(Errors::iter) {
+        let whom = if kind.is_of_request() {
+            plural(how_often, "request")
+        } else {
+            let of = count(plan.connections.into());
+            format!("{} of {of} connections", count(how_often))
+        };
+        let advice = kind
+            .advice()
+            .map_or(String::new(), |advice| format!(": {advice}"));
+        messages.push(format!("{}: {kind}: {whom} ({first}){advice}", plan.target));
+    }
+    if seen.lost > 0 {
+        messages.push(format!(
+            "{} of the generator ended early: a bug in loadgen",
+            plural(seen.lost.into(), "thread")
+        ));
+    }
+    messages.extend(server_ended);
+    let interrupted = seen.signal.is_some();
+    let whole = report.connections.connected == plan.connections
+        && report.connections.served == plan.connections;
+    if errors.is_some() && messages.is_empty() && !interrupted && !whole {
+        messages.push("not every connection was served".to_owned());
+    }
+    (outcome.status, outcome.exit_code) = match (seen.signal, messages.is_empty()) {
+        (Some(signal), _) => (Status::Interrupted, exit_code(signal)),
+        (None, false) => (Status::Failed, 1),
+        (None, true) => (Status::Ok, 0),
+    };
+}
+
+/// Holds the report against its thresholds. A run that failed or was interrupted keeps that exit code.
+pub(crate) fn gate(slo: &Slo, report: &mut Report) {
+    report.slo = slo.judge(report);
+    let missed = report.slo.iter().filter(|verdict| !verdict.met);
+    let missed: Vec<_> = missed.map(|verdict| format!("--slo: {verdict}")).collect();
+    if !missed.is_empty() && report.outcome.status == Status::Ok {
+        (report.outcome.status, report.outcome.exit_code) = (Status::Missed, 3);
+    }
+    report.outcome.messages.extend(missed);
+}
+
+#[cfg(test)]
+mod tests;

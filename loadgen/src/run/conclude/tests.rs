@@ -1,0 +1,265 @@
+use super::*;
+use crate::measure::failure::{ErrorKind, Failure};
+use crate::measure::tally::Window;
+use crate::run::control::Timeline;
+use crate::run::exchange::Stamp;
+use crate::run::plan::tests::plan as test_plan;
+use crate::run::schedule::Arrivals;
+
+const SECOND: Nanos = 1_000_000_000;
+
+fn context() -> Context {
+    Context {
+        run: "0".to_owned(),
+        command: Vec::new(),
+        started_unix_ms: 0,
+        clock_unix_ms: 0,
+        target: Target::default(),
+        pin: Pin::None,
+        slo: None,
+        notes: Vec::new(),
+        warnings: Vec::new(),
+        server_pid: None,
+        server_ended: None,
+    }
+}
+
+/// A shard that answered `answers` requests within the run's one measured second, each in a millisecond.
+fn result(open: bool, answers: u64) -> ShardResult {
+    let mut tally = Tally::new(open, false);
+    tally.window = Window {
+        from: SECOND,
+        until: 2 * SECOND,
+    };
+    tally.scheduled = answers;
+    for _ in 0..answers {
+        let stamp = Stamp {
+            intended: SECOND,
+            sent: SECOND,
+        };
+        tally.lag(stamp);
+        tally.answer(stamp, SECOND + 1_000_000);
+    }
+    ShardResult {
+        tally,
+        errors: Errors::default(),
+        connected: 2,
+        served: 2,
+        established: 2,
+        retired: 0,
+        left: 0,
+        bad: BadTally::default(),
+        busy: 0.5,
+        waited: 0.0,
+    }
+}
+
+fn seen(results: Vec<ShardResult>) -> Seen {
+    Seen {
+        results,
+        timeline: Some(Timeline {
+            start: 1,
+            from: SECOND,
+            until: 2 * SECOND,
+        }),
+        peak_live: 2,
+        ..Seen::default()
+    }
+}
+
+fn closed() -> Plan {
+    Plan {
+        amount: Amount::Time(SECOND),
+        ..test_plan(2, 2, 1)
+    }
+}
+
+fn open() -> Plan {
+    Plan {
+        pace: Pace::Open {
+            rate: 100,
+            arrivals: Arrivals::Fixed,
+        },
+        ..closed()
+    }
+}
+
+#[test]
+fn a_run_that_went_well_has_nothing_to_say() {
+    let report = conclude(&closed(), context(), &seen(vec![result(false, 100)]));
+    assert_eq!(report.outcome.status, Status::Ok);
+    assert_eq!(report.outcome.exit_code, 0);
+    assert!(report.outcome.messages.is_empty() && report.outcome.warnings.is_empty());
+    assert!((report.throughput.requests_per_s - 100.0).abs() < 1e-9);
+    assert_eq!(
+        (report.requests.launched, report.requests.answered),
+        (100, 100)
+    );
+}
+
+#[test]
+fn shards_are_added_up() {
+    let plan = Plan {
+        threads: 2,
+        connections: 4,
+        active: 4,
+        ..closed()
+    };
+    let report = conclude(
+        &plan,
+        context(),
+        &seen(vec![result(false, 60), result(false, 40)]),
+    );
+    assert_eq!(
+        (report.requests.answered, report.connections.served),
+        (100, 4)
+    );
+    assert_eq!(report.latency.raw.count, 100);
+    assert_eq!(report.outcome.exit_code, 0);
+}
+
+#[test]
+fn a_failed_connection_fails_the_run() {
+    let mut shard = result(false, 1);
+    shard
+        .errors
+        .record(0, &Failure::new(ErrorKind::Reset, "gone"));
+    let report = conclude(&closed(), context(), &seen(vec![shard]));
+    assert_eq!(
+        (report.outcome.status, report.outcome.exit_code),
+        (Status::Failed, 1)
+    );
+    let message = &report.outcome.messages[0];
+    assert!(
+        message.contains("connection reset by the server: 1 of 2"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_run_smaller_than_asked_for_fails_even_without_an_error() {
+    let mut shard = result(false, 1);
+    shard.served = 1;
+    let report = conclude(&closed(), context(), &seen(vec![shard]));
+    assert_eq!(report.outcome.exit_code, 1);
+}
+
+#[test]
+fn a_signal_gives_its_own_code() {
+    let seen = Seen {
+        signal: Some(15),
+        aborted_at: Some(SECOND + SECOND / 2),
+        ..seen(vec![result(false, 50)])
+    };
+    let report = conclude(&closed(), context(), &seen);
+    assert_eq!(
+        (report.outcome.status, report.outcome.exit_code),
+        (Status::Interrupted, 143)
+    );
+    assert!(
+        (report.elapsed_s - 0.5).abs() < 1e-9,
+        "what ran is what is measured"
+    );
+    assert!((report.throughput.requests_per_s - 100.0).abs() < 1e-9);
+}
+
+#[test]
+fn a_lost_thread_is_a_bug_that_is_reported() {
+    let report = conclude(
+        &closed(),
+        context(),
+        &Seen {
+            lost: 1,
+            ..seen(vec![])
+        },
+    );
+    assert_eq!(report.outcome.exit_code, 1);
+    assert!(report.outcome.messages[0].contains("bug"));
+}
+
+#[test]
+fn a_busy_generator_is_named() {
+    let mut shard = result(false, 1);
+    (shard.busy, shard.waited) = (0.9, 0.06);
+    let report = conclude(&closed(), context(), &seen(vec![shard]));
+    assert!(report.outcome.generator_was_bottleneck);
+    assert!(
+        report.outcome.warnings[0].contains("96%"),
+        "{:?}",
+        report.outcome.warnings
+    );
+    // Spinning for a schedule is not being busy.
+    let mut shard = result(true, 1);
+    shard.busy = 1.0;
+    let report = conclude(&open(), context(), &seen(vec![shard]));
+    assert!(!report.outcome.generator_was_bottleneck);
+}
+
+#[test]
+fn a_late_generator_is_named() {
+    let mut shard = result(true, 1);
+    for _ in 0..10 {
+        shard.tally.lag(Stamp {
+            intended: SECOND,
+            sent: SECOND + 3_000_000,
+        });
+    }
+    let report = conclude(&open(), context(), &seen(vec![shard]));
+    assert!(report.outcome.generator_was_bottleneck);
+    assert!(report.outcome.warnings[0].contains("did not keep its schedule"));
+}
+
+#[test]
+fn a_rate_above_what_is_served_is_a_warning_and_no_failure() {
+    let mut shard = result(true, 50);
+    shard.tally.scheduled = 100;
+    for _ in 0..50 {
+        let stamp = Stamp {
+            intended: SECOND,
+            sent: SECOND,
+        };
+        shard
+            .tally
+            .lose(stamp, 9 * SECOND, crate::measure::tally::Lost::Unanswered);
+    }
+    let report = conclude(&open(), context(), &seen(vec![shard]));
+    assert_eq!(report.outcome.exit_code, 0);
+    let warnings = report.outcome.warnings.join("\n");
+    assert!(
+        warnings.contains("above what could be served"),
+        "{warnings}"
+    );
+    assert!(warnings.contains("50 requests unanswered"), "{warnings}");
+    assert!(
+        report.latency.headline().p99_ns >= 7 * SECOND,
+        "the tail counts them"
+    );
+}
+
+#[test]
+fn the_servers_cost_is_per_request_and_per_connection() {
+    let mut seen = seen(vec![result(false, 100)]);
+    seen.server.cpu = Some(crate::measure::server_side::CpuUsed {
+        user: 200_000,
+        system: 800_000,
+        waited: 0,
+    });
+    (seen.server.resident_before, seen.server.resident_connected) = (10_000, 12_000);
+    let context = Context {
+        server_pid: Some(7),
+        ..context()
+    };
+    let server = conclude(&closed(), context, &seen)
+        .server
+        .expect("a process was given");
+    assert_eq!(server.cpu_us_per_request, Some(10.0));
+    assert_eq!(
+        (
+            server.cpu_user_us_per_request,
+            server.cpu_system_us_per_request
+        ),
+        (Some(2.0), Some(8.0))
+    );
+    assert_eq!(server.requests_per_cpu_s, Some(100_000.0));
+    assert_eq!(server.bytes_per_connection, Some(1_000.0));
+}

@@ -1,0 +1,344 @@
+//! The main thread of a run: starts the shards, moves them through ramp, load and end, and looks at the processes' costs at
+//! the right moments. It touches no request.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::Duration;
+
+use reactor::Reactor;
+
+use crate::measure::clock::{Clock, Nanos, nanos};
+use crate::measure::series::Series;
+use crate::measure::server_side::{CpuReading, CpuUsed, Probe};
+use crate::measure::slices::Slice;
+use crate::run::control::{Command, Control, Event, Live, ShardResult, Timeline};
+use crate::run::plan::{Amount, Plan};
+use crate::run::progress::{Extent, Progress};
+use crate::run::supervise::supervise;
+
+/// From the command to begin to the first request: more than a supervisor's tick.
+const LEAD: Duration = Duration::from_millis(25);
+/// Time between two looks at the shards' counters.
+const SAMPLE_INTERVAL: Duration = Duration::from_millis(200);
+/// How long shards may take to stop when told to; a shard that takes longer is stuck.
+const STOP_MAX: Duration = Duration::from_secs(10);
+
+/// What the main thread saw of a run.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    /// What the shards measured. One that is lost is missing.
+    pub(crate) results: Vec<ShardResult>,
+    /// Shards whose supervisor panicked or is stuck.
+    pub(crate) lost: u32,
+    /// The signal that ended the run.
+    pub(crate) signal: Option<i32>,
+    /// The most connections that were open at one time.
+    pub(crate) peak_live: u32,
+    /// From the first connect until all were served.
+    pub(crate) ramp: Nanos,
+    /// The run's timeline, had it begun.
+    pub(crate) timeline: Option<Timeline>,
+    /// When the shards were told to stop before their end.
+    pub(crate) aborted_at: Option<Nanos>,
+    /// Rate and latency over time.
+    pub(crate) series: Series,
+    /// Costs of the server.
+    pub(crate) server: Costs,
+    /// Costs of this process.
+    pub(crate) generator: Costs,
+}
+
+/// What a run cost a process.
+#[derive(Debug, Default)]
+pub(crate) struct Costs {
+    before: Option<CpuReading>,
+    /// CPU time of the measured part.
+    pub(crate) cpu: Option<CpuUsed>,
+    /// Resident memory before the first connection.
+    pub(crate) resident_before: u64,
+    /// With all connections served once.
+    pub(crate) resident_connected: u64,
+    /// The largest seen.
+    pub(crate) resident_peak: u64,
+    /// The last error while looking at the process.
+    pub(crate) error: Option<String>,
+}
+
+impl Costs {
+    fn memory(&mut self, probe: &Probe) -> u64 {
+        match probe.resident() {
+            Ok(resident) => {
+                self.resident_peak = self.resident_peak.max(resident);
+                resident
+            }
+            Err(error) => {
+                self.error = Some(error.to_string());
+                0
+            }
+        }
+    }
+
+    /// Memory that the connections took, each.
+    pub(crate) fn bytes_per_connection(&self, connections: u32) -> Option<f64> {
+        bytes_per_connection(self.resident_before, self.resident_connected, connections)
+    }
+
+    fn cpu_begins(&mut self, probe: &Probe) {
+        match probe.cpu() {
+            Ok(reading) => self.before = Some(reading),
+            Err(error) => self.error = Some(error.to_string()),
+        }
+    }
+
+    fn cpu_ends(&mut self, probe: &Probe) {
+        match (probe.cpu(), &self.before) {
+            (Ok(after), Some(before)) => self.cpu = Some(after.since(before)),
+            (Ok(_), None) => {}
+            (Err(error), _) => self.error = Some(error.to_string()),
+        }
+    }
+}
+
+/// Memory that connections took, each, between two looks; one that is zero failed, or never took place.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a report shows at most nine digits"
+)]
+pub(crate) fn bytes_per_connection(before: u64, connected: u64, connections: u32) -> Option<f64> {
+    let grown = connected.checked_sub(before)?;
+    (before > 0 && connections > 0).then(|| grown as f64 / f64::from(connections))
+}
+
+/// Runs a plan to its end, whatever that is.
+pub(crate) fn conduct(
+    plan: &Arc<Plan>,
+    clock: Clock,
+    reactor: &Reactor,
+    (sender, events): (&Sender<Event>, &Receiver<Event>),
+    probes: Probes,
+    progress: Progress,
+) -> Seen {
+    let control = Arc::new(Control::new(plan.threads));
+    let mut conductor = Conductor {
+        plan,
+        clock,
+        control,
+        events,
+        probes,
+        progress,
+        seen: Seen {
+            series: Series::new(plan.interval),
+            ..Seen::default()
+        },
+        ramped: 0,
+        ramp_failed: false,
+        quiet: 0,
+    };
+    conductor.look_before();
+    let began = clock.now();
+    for (index, shard) in (0..plan.threads).zip(reactor.handle().shards()) {
+        let (plan, control, sender) = (
+            Arc::clone(plan),
+            Arc::clone(&conductor.control),
+            sender.clone(),
+        );
+        // Its end is an event; the handle has nothing to add.
+        drop(reactor.handle().spawn_on(shard, move || {
+            supervise(index, plan, clock, control, sender)
+        }));
+    }
+    conductor.ramp(began);
+    if conductor.seen.aborted_at.is_none() {
+        conductor.load();
+    }
+    conductor.close();
+    conductor.progress.end();
+    conductor.seen
+}
+
+/// The processes looked at.
+#[derive(Debug)]
+pub(crate) struct Probes {
+    pub(crate) server: Option<Probe>,
+    pub(crate) generator: Option<Probe>,
+}
+
+struct Conductor<'a> {
+    plan: &'a Plan,
+    clock: Clock,
+    control: Arc<Control>,
+    events: &'a Receiver<Event>,
+    probes: Probes,
+    progress: Progress,
+    seen: Seen,
+    ramped: u32,
+    ramp_failed: bool,
+    quiet: u32,
+}
+
+impl Conductor<'_> {
+    fn look_before(&mut self) {
+        self.for_each_probe(|costs, probe| costs.resident_before = costs.memory(probe));
+    }
+
+    /// Waits until every connection is open and served.
+    fn ramp(&mut self, began: Nanos) {
+        while self.ramped + self.seen.lost < self.plan.threads {
+            self.next_event(SAMPLE_INTERVAL);
+            let live = self.sample_live();
+            self.progress
+                .ramp(self.clock.now(), &live, self.plan.connections);
+            if self.ramp_failed || self.seen.lost > 0 || self.seen.signal.is_some() {
+                self.abort();
+                return;
+            }
+        }
+        self.seen.ramp = self.clock.now() - began;
+        self.sample_live();
+    }
+
+    /// From the first request of the run to the last answer.
+    fn load(&mut self) {
+        self.for_each_probe(|costs, probe| costs.resident_connected = costs.memory(probe));
+        let start = self.clock.now() + nanos(LEAD);
+        let from = start.saturating_add(self.plan.warmup);
+        let until = match self.plan.amount {
+            Amount::Time(time) => from.saturating_add(time),
+            Amount::Requests(_) => Nanos::MAX,
+        };
+        let timeline = Timeline { start, from, until };
+        self.seen.timeline = Some(timeline);
+        self.control.give(Command::Go(timeline));
+        let (mut began, mut ended) = (false, false);
+        while self.quiet + self.seen.lost < self.plan.threads {
+            let now = self.clock.now();
+            if !began && now >= from {
+                began = true;
+                self.for_each_probe(Costs::cpu_begins);
+            }
+            if !ended && now >= until {
+                ended = true;
+                self.for_each_probe(Costs::cpu_ends);
+            }
+            // Wake for whichever comes first: an event, the next sample, the next moment to look at CPU time.
+            let moment = if began { until } else { from };
+            let wait = nanos(SAMPLE_INTERVAL).min(if ended {
+                Nanos::MAX
+            } else {
+                moment.saturating_sub(now).max(1)
+            });
+            self.next_event(Duration::from_nanos(wait));
+            self.sample(timeline);
+            // Shards give up on servers by themselves; one that does not is stuck.
+            let patience = self.plan.timeout.saturating_mul(2);
+            let last = until
+                .saturating_add(patience)
+                .saturating_add(nanos(STOP_MAX));
+            let overdue = now > last;
+            if self.seen.signal.is_some() || self.seen.lost > 0 || overdue {
+                self.abort();
+                break;
+            }
+        }
+        if !ended {
+            self.for_each_probe(Costs::cpu_ends);
+        }
+        if let Some(probe) = &self.probes.server {
+            self.seen.server.memory(probe);
+        }
+    }
+
+    fn for_each_probe(&mut self, look: fn(&mut Costs, &Probe)) {
+        if let Some(probe) = &self.probes.server {
+            look(&mut self.seen.server, probe);
+        }
+        if let Some(probe) = &self.probes.generator {
+            look(&mut self.seen.generator, probe);
+        }
+    }
+
+    /// Stops all shards and waits until they have.
+    fn abort(&mut self) {
+        let now = self.clock.now();
+        self.seen.aborted_at = Some(now);
+        self.control.give(Command::Abort);
+        let deadline = now + nanos(STOP_MAX);
+        while self.quiet + self.seen.lost < self.plan.threads && self.clock.now() < deadline {
+            self.next_event(SAMPLE_INTERVAL);
+        }
+    }
+
+    /// Collects the results and has the connections closed.
+    fn close(&mut self) {
+        if let Some(probe) = &self.probes.generator {
+            self.seen.generator.memory(probe);
+        }
+        self.control.give(Command::Close);
+        let deadline = self.clock.now() + nanos(STOP_MAX);
+        let missing =
+            |seen: &Seen| seen.results.len() + (seen.lost as usize) < self.plan.threads as usize;
+        while missing(&self.seen) && self.clock.now() < deadline {
+            match self.events.recv_timeout(SAMPLE_INTERVAL) {
+                Ok(Event::Result(result)) => self.seen.results.push(*result),
+                Ok(Event::Slices(slices)) => self.take(slices),
+                Ok(Event::Lost) => self.seen.lost += 1,
+                Ok(_) | Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        if missing(&self.seen) {
+            self.seen.lost = self.plan.threads
+                - u32::try_from(self.seen.results.len()).unwrap_or(self.plan.threads);
+        }
+    }
+
+    fn next_event(&mut self, wait: Duration) {
+        match self.events.recv_timeout(wait) {
+            Ok(Event::Ramped { failed }) => {
+                self.ramped += 1;
+                self.ramp_failed |= failed;
+            }
+            Ok(Event::Slices(slices)) => self.take(slices),
+            Ok(Event::Quiet) => self.quiet += 1,
+            Ok(Event::Lost) => self.seen.lost += 1,
+            Ok(Event::Signal(signal)) => self.seen.signal = self.seen.signal.or(Some(signal)),
+            Ok(Event::Result(result)) => self.seen.results.push(*result),
+            Err(RecvTimeoutError::Timeout) => {}
+            // The session holds a sender as long as we run.
+            Err(RecvTimeoutError::Disconnected) => self.seen.lost = self.plan.threads,
+        }
+    }
+
+    fn take(&mut self, slices: Vec<Slice>) {
+        for slice in slices {
+            self.progress.latencies(&slice.latency);
+            self.seen.series.add(slice);
+        }
+    }
+
+    fn sample_live(&mut self) -> Vec<Live> {
+        let live = self.control.live();
+        let now: u32 = live.iter().map(|shard| shard.live).sum();
+        self.seen.peak_live = self.seen.peak_live.max(now);
+        live
+    }
+
+    /// Looks at the shards' counters and shows them.
+    fn sample(&mut self, timeline: Timeline) {
+        let live = self.sample_live();
+        let now = self.clock.now();
+        let (done, total) = match self.plan.amount {
+            Amount::Time(_) => (
+                now.min(timeline.until).saturating_sub(timeline.start),
+                timeline.until - timeline.start,
+            ),
+            Amount::Requests(total) => (live.iter().map(|shard| shard.answers).sum(), total),
+        };
+        let extent = Extent {
+            warming: now < timeline.from,
+            done,
+            total,
+        };
+        self.progress.run(now, &live, extent);
+    }
+}

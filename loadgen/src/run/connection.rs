@@ -1,0 +1,373 @@
+//! One connection of the load: connect, converse, and end: when told to, when it has carried its share, or when it fails.
+//!
+//! A task per connection, generic over the I/O surface and the protocol. The first connection of a [`Link`] is served once and
+//! then waits for the run to begin; those that take its place later send at once. On the way of a request it allocates
+//! nothing and reads the clock once per wake: the moment an answer is read is the moment the next request of a closed loop is
+//! sent. When the system takes no more bytes the connection reads while it waits to write, so two ends that both wait to
+//! write cannot lock each other up. Tests: every integration test.
+
+use std::cell::Cell;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use reactor::time::sleep;
+
+use crate::measure::clock::Nanos;
+use crate::measure::failure::{ErrorKind, Failure};
+use crate::report::units::{duration, plural};
+use crate::run::backoff;
+use crate::run::exchange::{Exchange, Stamp};
+use crate::run::link::{Link, Order};
+use crate::run::plan::Pace;
+use crate::run::protocol::{Protocol, Verdict};
+use crate::run::scratch::Scratch;
+use crate::run::shard::{Shard, plan};
+use crate::run::transport::Transport;
+
+/// How often connecting is tried from another source when a port is missing.
+const ATTEMPTS: u32 = 16;
+/// Until a Unix socket whose queue is full is tried again: the system has nothing to wait for.
+const FULL_QUEUE_PAUSE: Duration = Duration::from_millis(1);
+
+/// The task of a connection. Reports through the shard.
+pub(crate) async fn run<T: Transport, P: Protocol>(shard: Rc<Shard>, link: Rc<Link>) {
+    let pipeline = match shard.plan.pace {
+        Pace::Closed { pipeline } if link.active => pipeline,
+        _ => 1,
+    };
+    let protocol = P::new(&shard.plan.speech, shard.plan.seed, link.number());
+    let mut conversation = Conversation {
+        shard,
+        link,
+        exchange: Exchange::new(protocol, pipeline),
+        opening: true,
+        connected: false,
+        settled: false,
+    };
+    let result = conversation.hold::<T>().await;
+    conversation.settle(result);
+}
+
+/// Everything a connection must account for when it ends, in whatever way.
+struct Conversation<P: Protocol> {
+    shard: Rc<Shard>,
+    link: Rc<Link>,
+    exchange: Exchange<P>,
+    /// Whether it still counts among those that are being opened.
+    opening: bool,
+    connected: bool,
+    settled: bool,
+}
+
+/// How a connection ends that does not fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// With the run.
+    Over,
+    /// By its plan; another one takes its place.
+    Retired,
+    /// By the server, which owed nothing; another one takes its place.
+    Left,
+}
+
+/// What ended a wait.
+enum Woken {
+    Read(usize),
+    Wrote(usize),
+    Told,
+}
+
+impl<P: Protocol> Conversation<P> {
+    /// Connects and converses until the connection ends or fails.
+    async fn hold<T: Transport>(&mut self) -> Result<End, Failure> {
+        let Some(transport) = self.connect::<T>().await? else {
+            return Ok(End::Over);
+        };
+        let (shard, link) = (Rc::clone(&self.shard), Rc::clone(&self.link));
+        let mut now = shard.clock.now();
+        self.begin(now);
+        loop {
+            match link.order() {
+                Order::GoOn => {}
+                Order::TimedOut => return Err(self.silence(now)),
+                Order::GiveUp | Order::Abort => return Ok(End::Over),
+            }
+            let woken = if self.exchange.has_output() {
+                // A socket that takes what it is given is the rule: try before waiting.
+                match transport.try_write(&shard.outgoing, |buffer| self.exchange.fill(buffer)) {
+                    Some(wrote) => wrote.map(Woken::Wrote),
+                    None => write_or_read(&transport, &shard, &link, &self.exchange).await,
+                }
+            } else {
+                match link
+                    .news
+                    .unless_told(pin!(transport.read(&shard.incoming)))
+                    .await
+                {
+                    Some(read) => read.map(Woken::Read),
+                    None => Ok(Woken::Told),
+                }
+            };
+            match woken.map_err(|error| self.broken(&error))? {
+                Woken::Read(0) => return self.end_of_stream(),
+                Woken::Read(bytes) => {
+                    now = shard.clock.now();
+                    self.receive(bytes, now)?;
+                    if self.exchange.is_over() {
+                        return Ok(End::Left);
+                    }
+                }
+                Woken::Told => now = shard.clock.now(),
+                Woken::Wrote(bytes) => {
+                    self.exchange.wrote(bytes);
+                    if self.exchange.has_output() || !shard.has_more(&link, &self.exchange) {
+                        continue;
+                    }
+                    now = shard.clock.now();
+                }
+            }
+            if !self.exchange.has_output() && link.served.get() {
+                shard.plan_requests(&link, &mut self.exchange, now);
+                if self.exchange.due() == 0 && link.is_spent(self.exchange.planned()) {
+                    return Ok(End::Retired);
+                }
+            }
+        }
+    }
+
+    /// Says the first thing.
+    fn begin(&mut self, now: Nanos) {
+        let (shard, link) = (&*self.shard, &*self.link);
+        link.owed_since.set(0);
+        if link.served.get() {
+            self.opening = false;
+            shard.opened();
+            shard.plan_again(link, &mut self.exchange);
+            shard.plan_requests(link, &mut self.exchange, now);
+        } else {
+            // It shows that the server has accepted the connection: until then it may only be queued.
+            shard.due.set(shard.due.get() + 1);
+            let stamp = Stamp {
+                intended: now,
+                sent: now,
+            };
+            plan(link, &mut self.exchange, stamp);
+        }
+    }
+
+    /// Connects; `None` when the run is over before.
+    async fn connect<T: Transport>(&mut self) -> Result<Option<T>, Failure> {
+        let (shard, link) = (Rc::clone(&self.shard), Rc::clone(&self.link));
+        let began = shard.clock.now();
+        link.owes(began);
+        let mut attempt = 0;
+        loop {
+            let socket = match shard.sources.socket(link.number(), attempt) {
+                Ok(socket) => socket,
+                Err(error) => return Err(Failure::from(error)),
+            };
+            let connecting = pin!(T::connect(socket, &shard.plan.target));
+            let Some(connected) = self.unless_ordered(connecting).await? else {
+                return Ok(None);
+            };
+            match connected {
+                Ok(transport) => {
+                    self.connected = true;
+                    shard.connected(&link, began);
+                    return Ok(Some(transport));
+                }
+                // The ports of one source can run out while others have thousands.
+                Err(error)
+                    if ErrorKind::of(&error) == ErrorKind::Ports && attempt + 1 < ATTEMPTS =>
+                {
+                    attempt += 1;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let pause = pin!(sleep(FULL_QUEUE_PAUSE));
+                    if self.unless_ordered(pause).await?.is_none() {
+                        return Ok(None);
+                    }
+                }
+                Err(error) => return Err(Failure::from(error)),
+            }
+        }
+    }
+
+    /// Waits for a part of connecting; `None` when the run is over before.
+    async fn unless_ordered<F: Future>(
+        &self,
+        mut future: Pin<&mut F>,
+    ) -> Result<Option<F::Output>, Failure> {
+        let link = &self.link;
+        loop {
+            match (link.news.unless_told(future.as_mut()).await, link.order()) {
+                (Some(output), _) => return Ok(Some(output)),
+                (None, Order::GoOn) => {}
+                (None, Order::GiveUp | Order::Abort) => return Ok(None),
+                (None, Order::TimedOut) => {
+                    let waited = duration(self.shard.plan.timeout);
+                    let detail = format!("not connected after {waited}");
+                    return Err(Failure::new(ErrorKind::ConnectTimeout, detail));
+                }
+            }
+        }
+    }
+
+    /// Takes the bytes that were just read into the shard's buffer.
+    #[inline(always)]
+    fn receive(&mut self, bytes: usize, now: Nanos) -> Result<(), Failure> {
+        let (shard, link) = (&*self.shard, &*self.link);
+        let mut answers = 0;
+        let right = {
+            let tally = &mut *shard.tally.borrow_mut();
+            tally.read(bytes, now);
+            shard.incoming.lend(|buffer| {
+                self.exchange.received(&buffer[..bytes], |stamp, verdict| {
+                    answers += 1;
+                    tally.answer(stamp, now);
+                    if let Some(status) = verdict.refused {
+                        shard.refused(link, status);
+                    }
+                })
+            })
+        };
+        self.answered(answers, now);
+        right.map_err(|wrong| Failure::new(ErrorKind::WrongAnswer, wrong.to_string()))
+    }
+
+    /// Notes that this many requests were answered.
+    #[inline]
+    fn answered(&mut self, answers: u64, now: Nanos) {
+        let (shard, link) = (&*self.shard, &*self.link);
+        shard.due.set(shard.due.get() - answers);
+        if answers > 0 && !link.served.get() {
+            self.opening = false;
+            shard.first_answer(link);
+        }
+        if answers > 0 {
+            link.unanswered_since.set(now);
+        }
+        link.owed_since
+            .set(if self.exchange.due() > 0 { now } else { 0 });
+    }
+
+    /// The server sends no more: right where that ends an answer, or where nothing was due.
+    fn end_of_stream(&mut self) -> Result<End, Failure> {
+        if let Some((stamp, Verdict { refused, .. })) = self.exchange.end_of_stream() {
+            let now = self.shard.clock.now();
+            self.shard.tally.borrow_mut().answer(stamp, now);
+            if let Some(status) = refused {
+                self.shard.refused(&self.link, status);
+            }
+            self.answered(1, now);
+            return Ok(End::Left);
+        }
+        if P::PEER_MAY_CLOSE && self.exchange.due() == 0 {
+            return Ok(End::Left);
+        }
+        let detail = format!("end of stream {}", self.progress());
+        Err(Failure::new(ErrorKind::Closed, detail))
+    }
+
+    fn progress(&self) -> String {
+        let answered = plural(self.exchange.answered(), "answer");
+        match self.exchange.due() {
+            0 => format!("after {answered}, while idle"),
+            due => format!(
+                "after {answered}, with {} in flight",
+                plural(due as u64, "request")
+            ),
+        }
+    }
+
+    fn silence(&self, now: Nanos) -> Failure {
+        let since = |moment: &Cell<Nanos>| now.saturating_sub(moment.get());
+        let silent = since(&self.link.owed_since);
+        let what = if silent > self.shard.plan.timeout {
+            format!("nothing came for {}", duration(silent))
+        } else {
+            let unanswered = duration(since(&self.link.unanswered_since));
+            format!("bytes came for {unanswered}, and no whole answer,")
+        };
+        let detail = format!("{what} {}", self.progress());
+        Failure::new(ErrorKind::Silent, detail)
+    }
+
+    fn broken(&self, error: &io::Error) -> Failure {
+        let kind = match ErrorKind::of(error) {
+            // The system's own patience ended before ours.
+            ErrorKind::ConnectTimeout => ErrorKind::Silent,
+            kind => kind,
+        };
+        Failure::new(kind, format!("{error} {}", self.progress()))
+    }
+
+    /// Accounts for the end of the connection.
+    fn settle(&mut self, result: Result<End, Failure>) {
+        self.settled = true;
+        let (shard, link) = (&*self.shard, &self.link);
+        link.owed_since.set(0);
+        if self.connected {
+            shard.live.set(shard.live.get() - 1);
+        }
+        if self.opening {
+            shard.opened();
+        }
+        let end = match result {
+            Ok(end) => end,
+            Err(failure) => {
+                shard.failed(link, &failure);
+                End::Over
+            }
+        };
+        let counter = match end {
+            End::Over => return shard.end(link, self.exchange.take_due()),
+            End::Retired => &shard.retired,
+            End::Left => &shard.left,
+        };
+        counter.set(counter.get() + 1);
+        let answers = self.exchange.answered();
+        // What the server left unanswered is asked again on the next connection.
+        link.hand_back(self.exchange.take_due());
+        if end == End::Left {
+            backoff::replace(&self.shard, link, answers);
+        } else {
+            shard.replace(link);
+        }
+    }
+}
+
+impl<P: Protocol> Drop for Conversation<P> {
+    fn drop(&mut self) {
+        if !self.settled {
+            let reason = "its task panicked, or was dropped before its end";
+            self.settle(Err(Failure::new(ErrorKind::Internal, reason)));
+        }
+    }
+}
+
+/// Writes what is planned; where the socket is full, reads meanwhile.
+async fn write_or_read<T: Transport, P: Protocol>(
+    transport: &T,
+    shard: &Shard,
+    link: &Link,
+    exchange: &Exchange<P>,
+) -> io::Result<Woken> {
+    let (outgoing, incoming): (&Scratch, &Scratch) = (&shard.outgoing, &shard.incoming);
+    let mut write = pin!(transport.write(outgoing, |buffer| exchange.fill(buffer)));
+    let mut read = pin!(transport.read(incoming));
+    let either = pin!(poll_fn(|cx| {
+        if let Poll::Ready(wrote) = write.as_mut().poll(cx) {
+            return Poll::Ready(wrote.map(Woken::Wrote));
+        }
+        read.as_mut().poll(cx).map_ok(Woken::Read)
+    }));
+    link.news
+        .unless_told(either)
+        .await
+        .unwrap_or(Ok(Woken::Told))
+}

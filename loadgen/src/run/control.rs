@@ -1,0 +1,124 @@
+//! How the main thread and the shards speak: commands one way, events and snapshots the other.
+//!
+//! All of it is cold: a shard looks at the command, and publishes its snapshot, once per tick of its supervisor; nothing
+//! here is touched on the way of a request.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::measure::clock::Nanos;
+use crate::measure::failure::Errors;
+use crate::measure::slices::Slice;
+use crate::measure::tally::Tally;
+use crate::run::bad_client::BadTally;
+
+/// When a run's parts begin and end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Timeline {
+    /// Requests begin.
+    pub(crate) start: Nanos,
+    /// The measured part begins.
+    pub(crate) from: Nanos,
+    /// It ends; `Nanos::MAX` where a number of requests decides.
+    pub(crate) until: Nanos,
+}
+
+/// What all shards are to do. Commands only move forward.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Command {
+    /// Open the connections and have each served once.
+    Ramp,
+    /// Send.
+    Go(Timeline),
+    /// Stop at once; what is in flight does not count.
+    Abort,
+    /// Everything is over: close the connections.
+    Close,
+}
+
+/// What a shard tells the main thread.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// All its connections are open and served, unless one `failed`.
+    Ramped {
+        /// Whether a connection failed.
+        failed: bool,
+    },
+    /// Intervals of the time series that are complete.
+    Slices(Vec<Slice>),
+    /// Nothing is in flight any more, and nothing will be.
+    Quiet,
+    /// The answer to [`Command::Close`]: what the shard measured.
+    Result(Box<ShardResult>),
+    /// Its supervisor panicked: it will not say anything else.
+    Lost,
+    /// This process got a signal.
+    Signal(i32),
+}
+
+/// What a shard measured.
+#[derive(Debug)]
+pub(crate) struct ShardResult {
+    pub(crate) tally: Tally,
+    pub(crate) errors: Errors,
+    pub(crate) connected: u32,
+    pub(crate) served: u32,
+    /// Connections made, those that replace others included.
+    pub(crate) established: u64,
+    /// Connections that ended by their plan and were replaced.
+    pub(crate) retired: u64,
+    /// Connections that the server ended, owing nothing, and that were replaced.
+    pub(crate) left: u64,
+    /// What came of the bad clients.
+    pub(crate) bad: BadTally,
+    /// Share of the measured time that the thread was on a CPU.
+    pub(crate) busy: f64,
+    /// Share of the measured time that it was ready to run and had none.
+    pub(crate) waited: f64,
+}
+
+/// A shard's counters as of its last tick.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Live {
+    pub(crate) connected: u32,
+    pub(crate) live: u32,
+    pub(crate) answers: u64,
+    pub(crate) errors: u64,
+}
+
+/// The board that all threads of a run share.
+#[derive(Debug)]
+pub(crate) struct Control {
+    command: Mutex<Command>,
+    live: Vec<Mutex<Live>>,
+}
+
+impl Control {
+    pub(crate) fn new(shards: u32) -> Self {
+        Self {
+            command: Mutex::new(Command::Ramp),
+            live: (0..shards).map(|_| Mutex::default()).collect(),
+        }
+    }
+
+    pub(crate) fn command(&self) -> Command {
+        *lock(&self.command)
+    }
+
+    pub(crate) fn give(&self, command: Command) {
+        *lock(&self.command) = command;
+    }
+
+    pub(crate) fn publish(&self, shard: u32, live: Live) {
+        *lock(&self.live[shard as usize]) = live;
+    }
+
+    /// The last snapshot of each shard.
+    pub(crate) fn live(&self) -> Vec<Live> {
+        self.live.iter().map(|live| *lock(live)).collect()
+    }
+}
+
+/// Plain values are never half-written, so a panic elsewhere takes nothing away from them.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

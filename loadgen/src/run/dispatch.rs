@@ -1,0 +1,123 @@
+//! The open loop: hands each scheduled request to a connection when its time comes, whatever the answers do.
+//!
+//! Connections take turns. The reactor's timers have a grain of one millisecond, which is too coarse for a schedule: the last
+//! stretch before a send is spun, with a yield between looks so that answers are taken meanwhile. Tests: `dispatch/tests.rs`, which
+//! run the whole measuring core on a clock of their own.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use reactor::time::sleep;
+use reactor::yield_now;
+
+use crate::measure::clock::Nanos;
+use crate::run::control::Timeline;
+use crate::run::link::Link;
+use crate::run::plan::Pace;
+use crate::run::schedule::Schedule;
+use crate::run::shard::Shard;
+
+/// A sleep ends up to this much late: the grain of a timer, and waking up.
+const SLEEP_SLACK: Nanos = 2_000_000;
+/// How long a run that is cut short may go unnoticed.
+const SLEEP_MAX: Nanos = 50_000_000;
+/// Requests handed out before other tasks of the shard get their turn.
+const BURST_MAX: u32 = 128;
+
+/// Runs the shard's share of the schedule, if there is one.
+pub(crate) async fn dispatch(shard: &Shard, timeline: Timeline) {
+    run(shard, timeline).await;
+    shard.dispatched.set(true);
+}
+
+async fn run(shard: &Shard, timeline: Timeline) {
+    let Some(mut dispatcher) = Dispatcher::new(shard, timeline) else {
+        return;
+    };
+    while let Some(next) = dispatcher.hand_out(shard, shard.clock.now()) {
+        match next.saturating_sub(shard.clock.now()) {
+            near if near <= SLEEP_SLACK => yield_now().await,
+            far => sleep(Duration::from_nanos((far - SLEEP_SLACK).min(SLEEP_MAX))).await,
+        }
+    }
+}
+
+/// The shard's share of the schedule, and whose turn it is. Reads no clock.
+struct Dispatcher {
+    schedule: Schedule,
+    turns: Vec<Rc<Link>>,
+    turn: usize,
+}
+
+impl Dispatcher {
+    /// `None` where there is no schedule, or no part of it for this shard.
+    fn new(shard: &Shard, timeline: Timeline) -> Option<Self> {
+        let plan = &shard.plan;
+        let (Pace::Open { rate, arrivals }, Some(share)) =
+            (plan.pace, plan.sending_share(shard.index))
+        else {
+            return None;
+        };
+        let links = shard.links.borrow();
+        Some(Self {
+            schedule: Schedule::new(arrivals, rate, share, timeline.start, plan.seed),
+            turns: links
+                .iter()
+                .filter(|link| link.active)
+                .map(Rc::clone)
+                .collect(),
+            turn: 0,
+        })
+    }
+
+    /// Hands out what is due by now, and says when more is; `None` when nothing will be.
+    fn hand_out(&mut self, shard: &Shard, now: Nanos) -> Option<Nanos> {
+        for _ in 0..BURST_MAX {
+            let intended = self.schedule.peek();
+            if intended > now {
+                break;
+            }
+            if !shard.may_begin(intended) {
+                return None;
+            }
+            let link = next_alive(&mut self.turns, &mut self.turn)?;
+            self.schedule.take();
+            let tally = &mut *shard.tally.borrow_mut();
+            tally.scheduled += u64::from(tally.window.contains(intended));
+            shard.due.set(shard.due.get() + 1);
+            link.assign(intended);
+        }
+        let next = self.schedule.peek();
+        (!shard.none_begins_from(next)).then_some(next)
+    }
+}
+
+/// Places that are passed over, at most, because their connection is being replaced.
+const AWAY_MAX: u32 = 16;
+
+/// The connection whose turn it is; those that have ended leave the round. One that is being replaced is passed over while
+/// there are others: the time connecting takes has a histogram of its own.
+fn next_alive<'a>(turns: &'a mut Vec<Rc<Link>>, turn: &mut usize) -> Option<&'a Rc<Link>> {
+    let mut passed = 0;
+    loop {
+        if turns.is_empty() {
+            return None;
+        }
+        *turn = if *turn + 1 < turns.len() {
+            *turn + 1
+        } else {
+            0
+        };
+        let link = &turns[*turn];
+        if link.ended.get() {
+            turns.swap_remove(*turn);
+        } else if link.away.get() && passed < AWAY_MAX {
+            passed += 1;
+        } else {
+            return Some(&turns[*turn]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,214 @@
+//! One connection's conversation without its socket: which bytes go out next, which must come back, and what is due.
+//!
+//! Requests go out back to back and are answered in their order; what they are is the [`Protocol`]'s business. The
+//! connection's task calls [`plan`](Exchange::plan) for each request it means to send, then [`fill`](Exchange::fill) and
+//! [`wrote`](Exchange::wrote) around each write and [`received`](Exchange::received) after each read. Does no I/O and reads no
+//! clock. Tests: `exchange/tests.rs`.
+
+use std::collections::VecDeque;
+
+use crate::measure::clock::Nanos;
+use crate::run::protocol::{Protocol, Sent, Verdict, Wrong};
+
+/// When a request was meant to go out, and when it did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    /// The schedule's time; in a closed loop the same as `sent`.
+    pub intended: Nanos,
+    /// The time just before its first byte was handed to the system.
+    pub sent: Nanos,
+}
+
+/// A position in the stream of requests.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Position {
+    request: u64,
+    at: usize,
+}
+
+impl Position {
+    #[inline(always)]
+    fn advance(&mut self, bytes: usize, protocol: &impl Protocol) {
+        let size = protocol.size(self.request);
+        let total = self.at + bytes;
+        // The usual transfer ends with the request it began in.
+        if total < size {
+            self.at = total;
+        } else {
+            self.request += 1;
+            self.at = 0;
+            if total > size {
+                self.advance_on(total - size, protocol);
+            }
+        }
+    }
+
+    fn advance_on(&mut self, mut bytes: usize, protocol: &impl Protocol) {
+        loop {
+            let size = protocol.size(self.request);
+            if bytes < size {
+                self.at = bytes;
+                return;
+            }
+            bytes -= size;
+            self.request += 1;
+        }
+    }
+}
+
+/// The state of one conversation.
+#[derive(Debug)]
+pub struct Exchange<P> {
+    protocol: P,
+    /// Requests planned so far; the number of the next.
+    planned: u64,
+    /// The next byte to send.
+    outgoing: Position,
+    /// Requests answered so far; the number of the one whose answer is next.
+    answered: u64,
+    /// Whether the last answer has come.
+    over: bool,
+    /// Requests planned and not answered, the oldest first.
+    due: VecDeque<Stamp>,
+}
+
+impl<P: Protocol> Exchange<P> {
+    /// A conversation in which nothing was said yet. `pipeline` requests are expected to be due at once (more may be).
+    #[must_use]
+    pub fn new(protocol: P, pipeline: usize) -> Self {
+        Self {
+            protocol,
+            planned: 0,
+            outgoing: Position::default(),
+            answered: 0,
+            over: false,
+            due: VecDeque::with_capacity(pipeline),
+        }
+    }
+
+    /// Adds a request to what goes out.
+    #[inline]
+    pub fn plan(&mut self, stamp: Stamp) {
+        self.planned += 1;
+        self.due.push_back(stamp);
+    }
+
+    /// Requests planned so far.
+    #[must_use]
+    #[inline]
+    pub fn planned(&self) -> u64 {
+        self.planned
+    }
+
+    /// Requests that went out whole.
+    #[must_use]
+    pub fn sent(&self) -> u64 {
+        self.outgoing.request
+    }
+
+    /// Whether planned bytes wait to be written.
+    #[must_use]
+    #[inline]
+    pub fn has_output(&self) -> bool {
+        self.outgoing.request < self.planned
+    }
+
+    /// Requests planned and not answered.
+    #[must_use]
+    #[inline]
+    pub fn due(&self) -> usize {
+        self.due.len()
+    }
+
+    /// Requests answered so far.
+    #[must_use]
+    pub fn answered(&self) -> u64 {
+        self.answered
+    }
+
+    /// Whether an answer said that it was the last one.
+    #[must_use]
+    #[inline]
+    pub fn is_over(&self) -> bool {
+        P::PEER_MAY_CLOSE && self.over
+    }
+
+    /// Takes the stamps of all requests that were never answered, the oldest first.
+    pub fn take_due(&mut self) -> impl Iterator<Item = Stamp> {
+        self.due.drain(..)
+    }
+
+    /// Writes the next bytes to send into `out`, as many as fit, and returns how many. Calling it again gives the same bytes
+    /// until [`wrote`](Self::wrote) moves on.
+    // Left to itself the compiler makes it a call, at tens of instructions a request.
+    #[inline(always)]
+    pub fn fill(&self, out: &mut [u8]) -> usize {
+        let mut position = self.outgoing;
+        let mut filled = 0;
+        while position.request < self.planned && filled < out.len() {
+            let left = self.protocol.size(position.request) - position.at;
+            let take = left.min(out.len() - filled);
+            self.protocol.fill(
+                position.request,
+                position.at,
+                &mut out[filled..filled + take],
+            );
+            filled += take;
+            position.advance(take, &self.protocol);
+        }
+        filled
+    }
+
+    /// Notes that `bytes` of what [`fill`](Self::fill) gave went out.
+    #[inline(always)]
+    pub fn wrote(&mut self, bytes: usize) {
+        self.outgoing.advance(bytes, &self.protocol);
+        debug_assert!(self.outgoing.request <= self.planned);
+    }
+
+    /// Checks bytes that came in and calls `answered` for each request they complete, in order.
+    ///
+    /// # Errors
+    /// The first thing wrong with them; what came before it was counted. The conversation cannot go on.
+    #[inline]
+    pub fn received(
+        &mut self,
+        mut bytes: &[u8],
+        mut answered: impl FnMut(Stamp, Verdict),
+    ) -> Result<(), Box<Wrong>> {
+        while !bytes.is_empty() {
+            let sent = if self.answered < self.outgoing.request {
+                Sent::Whole
+            } else {
+                Sent::Part(self.outgoing.at)
+            };
+            if self.is_over() {
+                return Err(Wrong::unasked(bytes));
+            }
+            let taken = self.protocol.take(self.answered, sent, bytes)?;
+            if let Some(verdict) = taken.answer {
+                answered(self.complete(verdict), verdict);
+            }
+            bytes = &bytes[taken.bytes..];
+        }
+        Ok(())
+    }
+
+    /// The peer sends no more: the request that this answers, if any.
+    pub fn end_of_stream(&mut self) -> Option<(Stamp, Verdict)> {
+        let verdict = self.protocol.end_of_stream()?;
+        Some((self.complete(verdict), verdict))
+    }
+
+    #[inline]
+    fn complete(&mut self, verdict: Verdict) -> Stamp {
+        self.answered += 1;
+        self.over = verdict.last;
+        self.due
+            .pop_front()
+            .expect("a request that was sent is due until it is answered")
+    }
+}
+
+#[cfg(test)]
+mod tests;

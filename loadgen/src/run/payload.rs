@@ -1,0 +1,175 @@
+//! What a request carries: bytes that are a pure function of connection, request number and position.
+//!
+//! Nothing is stored: a sender writes from any position, a verifier checks from any position, and a partial transfer costs no
+//! buffer. Every byte of a reply is compared, so a corrupted byte is always caught; replies that were swapped, and streams that
+//! lost or gained bytes, are caught because a word that belongs elsewhere differs. Word `i` of request `s` is
+//! `key + s * PER_REQUEST + i * PER_WORD` modulo 2^64 with odd multipliers: one addition per eight bytes, and neighbours in
+//! either direction differ in their lowest byte already, so requests of a single byte are covered too. The key is the mixed
+//! connection number. How long a request is, where sizes are mixed, is drawn from key and number in the same way. Tests:
+//! `payload/tests.rs`.
+
+use crate::run::sizes::Sizes;
+
+/// Odd, so that request numbers closer than 2^64 give different words (the golden ratio's fraction).
+const PER_REQUEST: u64 = 0x9e37_79b9_7f4a_7c15;
+/// Odd, and unrelated to the other, so that a shift along the stream is no shift along the requests.
+const PER_WORD: u64 = 0xd1b5_4a32_d192_ed03;
+/// Words taken in one go: a loop of known length is no loop to the compiler, which costs a request of 64 bytes half as much.
+const BLOCK_WORDS: usize = 8;
+
+/// The payloads of one connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Payload {
+    key: u64,
+    /// What every request has; zero where sizes are mixed.
+    size: usize,
+    mixed: Option<Sizes>,
+}
+
+impl Payload {
+    /// Payloads of these sizes for connection number `connection` of the run with this `seed`.
+    #[must_use]
+    pub fn new(seed: u64, connection: u64, sizes: &Sizes) -> Self {
+        let only = sizes.only();
+        Self {
+            key: mix(seed ^ mix(connection + 1)),
+            size: only.unwrap_or(0),
+            mixed: only.is_none().then(|| sizes.clone()),
+        }
+    }
+
+    /// Bytes of `request`.
+    #[must_use]
+    #[inline]
+    pub fn size(&self, request: u64) -> usize {
+        match &self.mixed {
+            None => self.size,
+            Some(mixed) => mixed.draw(mix(self.word(request, 0))),
+        }
+    }
+
+    fn word(&self, request: u64, index: u64) -> u64 {
+        self.key
+            .wrapping_add(request.wrapping_mul(PER_REQUEST))
+            .wrapping_add(index.wrapping_mul(PER_WORD))
+    }
+
+    /// The byte at position `at` of `request`.
+    #[must_use]
+    pub fn byte(&self, request: u64, at: usize) -> u8 {
+        self.word(request, at as u64 / 8).to_le_bytes()[at % 8]
+    }
+
+    /// Writes the bytes of `request` from position `at` into all of `out`, which may end before the request does.
+    #[inline]
+    pub fn fill(&self, request: u64, at: usize, out: &mut [u8]) {
+        debug_assert!(at + out.len() <= self.size(request));
+        let (head, rest) = out.split_at_mut(head_len(at, out.len()));
+        for (byte, at) in head.iter_mut().zip(at..) {
+            *byte = self.byte(request, at);
+        }
+        let start = at + head.len();
+        let (words, tail) = rest.as_chunks_mut::<8>();
+        let mut word = self.word(request, start as u64 / 8);
+        let (blocks, words) = words.as_chunks_mut::<BLOCK_WORDS>();
+        for block in blocks {
+            for chunk in block {
+                *chunk = word.to_le_bytes();
+                word = word.wrapping_add(PER_WORD);
+            }
+        }
+        for chunk in words {
+            *chunk = word.to_le_bytes();
+            word = word.wrapping_add(PER_WORD);
+        }
+        let left = tail.len();
+        tail.copy_from_slice(&word.to_le_bytes()[..left]);
+    }
+
+    /// Compares `bytes` with `request` from position `at` on; returns the position in `bytes` of the first that differs.
+    ///
+    /// # Errors
+    /// That position.
+    #[inline(always)]
+    pub fn verify(&self, request: u64, at: usize, bytes: &[u8]) -> Result<(), usize> {
+        debug_assert!(at + bytes.len() <= self.size(request));
+        let (head, rest) = bytes.split_at(head_len(at, bytes.len()));
+        let mut wrong = 0;
+        for (&byte, at) in head.iter().zip(at..) {
+            wrong |= u64::from(byte ^ self.byte(request, at));
+        }
+        let start = at + head.len();
+        let (words, tail) = rest.as_chunks::<8>();
+        let mut word = self.word(request, start as u64 / 8);
+        let (blocks, words) = words.as_chunks::<BLOCK_WORDS>();
+        for block in blocks {
+            for chunk in block {
+                wrong |= u64::from_le_bytes(*chunk) ^ word;
+                word = word.wrapping_add(PER_WORD);
+            }
+        }
+        for chunk in words {
+            wrong |= u64::from_le_bytes(*chunk) ^ word;
+            word = word.wrapping_add(PER_WORD);
+        }
+        for (&byte, expected) in tail.iter().zip(word.to_le_bytes()) {
+            wrong |= u64::from(byte ^ expected);
+        }
+        if wrong == 0 {
+            Ok(())
+        } else {
+            Err(self.first_difference_slow(request, at, bytes))
+        }
+    }
+
+    #[cold]
+    fn first_difference_slow(&self, request: u64, at: usize, bytes: &[u8]) -> usize {
+        bytes
+            .iter()
+            .zip(at..)
+            .position(|(&byte, at)| byte != self.byte(request, at))
+            .expect("called only where the bytes differ")
+    }
+}
+
+/// Bytes until the next word begins, at most `len`.
+fn head_len(at: usize, len: usize) -> usize {
+    (at.wrapping_neg() % 8).min(len)
+}
+
+/// Spreads a number over all 64 bits (the finisher of splitmix64); also the generator behind [`Random`].
+#[must_use]
+pub fn mix(mut z: u64) -> u64 {
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+/// A small random generator (splitmix64): good enough for arrival times and seeds, and nothing else.
+#[derive(Debug, Clone)]
+pub struct Random {
+    state: u64,
+}
+
+impl Random {
+    /// A generator whose output is a function of `seed`.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self { state: seed }
+    }
+
+    /// The next 64 bits.
+    pub fn next_u64(&mut self) -> u64 {
+        self.state = self.state.wrapping_add(PER_REQUEST);
+        mix(self.state)
+    }
+
+    /// A number in (0, 1], so that its logarithm exists.
+    #[expect(clippy::cast_precision_loss, reason = "53 bits fit a double exactly")]
+    pub fn next_unit(&mut self) -> f64 {
+        ((self.next_u64() >> 11) + 1) as f64 / (1_u64 << 53) as f64
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,191 @@
+//! A run as every thread sees it: checked, with defaults filled in, and divided.
+//!
+//! Made from the command line and what the machine allows; read by all shards. The first connections are numbered from zero;
+//! number `i` belongs to shard `i` modulo the number of shards, and the first `active` of them send. Tests: at the end of this
+//! file.
+
+use crate::cli::args::IoSurface;
+use crate::measure::clock::Nanos;
+use crate::run::bad_client::BadKind;
+use crate::run::protocol::Speech;
+use crate::run::schedule::{Arrivals, Share};
+use crate::run::sources::Address;
+
+/// What decides when a request is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// The answers: each connection keeps this many requests in flight.
+    Closed {
+        /// Requests in flight.
+        pipeline: usize,
+    },
+    /// A schedule.
+    Open {
+        /// Requests per second in total.
+        rate: u64,
+        /// Their spacing.
+        arrivals: Arrivals,
+    },
+}
+
+/// How much is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Amount {
+    /// What happens in this time.
+    Time(Nanos),
+    /// This many requests.
+    Requests(u64),
+}
+
+/// A run.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    /// Where to connect.
+    pub(crate) target: Address,
+    /// Connections in total, but for the bad clients.
+    pub(crate) connections: u32,
+    /// Clients that misbehave, by their ways.
+    pub(crate) bad: Vec<(BadKind, u32)>,
+    /// Connections that send.
+    pub(crate) active: u32,
+    /// Threads, each a shard.
+    pub(crate) threads: u32,
+    /// When requests are sent.
+    pub(crate) pace: Pace,
+    /// How much is measured.
+    pub(crate) amount: Amount,
+    /// What is thrown away before.
+    pub(crate) warmup: Nanos,
+    /// Length of an interval of the time series.
+    pub(crate) interval: Nanos,
+    /// What is said.
+    pub(crate) speech: Speech,
+    /// How connections do I/O.
+    pub(crate) io: IoSurface,
+    /// How long the server may owe something.
+    pub(crate) timeout: Nanos,
+    /// Connections opened per second in total.
+    pub(crate) connect_rate: Option<u64>,
+    /// Requests after which a connection is replaced.
+    pub(crate) requests_per_conn: Option<u64>,
+    /// Time after which a connection is replaced.
+    pub(crate) lifetime: Option<Nanos>,
+    /// What payloads, arrivals and sources derive from.
+    pub(crate) seed: u64,
+}
+
+impl Plan {
+    /// The numbers of the connections of one shard, in order.
+    pub(crate) fn connections_of(&self, shard: u32) -> impl Iterator<Item = u32> + use<> {
+        (shard..self.connections).step_by(self.threads as usize)
+    }
+
+    /// The bad clients of one shard.
+    pub(crate) fn bad_of(&self, shard: u32) -> impl Iterator<Item = BadKind> {
+        let all = self.bad.iter();
+        all.flat_map(|&(kind, clients)| (0..clients).map(move |_| kind))
+            .skip(shard as usize)
+            .step_by(self.threads as usize)
+    }
+
+    /// Whether this connection sends after its first request.
+    #[must_use]
+    pub(crate) fn is_active(&self, connection: u32) -> bool {
+        connection < self.active
+    }
+
+    /// The shard's share of the sending; `None` where none of its connections is active.
+    #[must_use]
+    pub(crate) fn sending_share(&self, shard: u32) -> Option<Share> {
+        let of = self.threads.min(self.active);
+        (shard < of).then_some(Share { index: shard, of })
+    }
+
+    /// How many requests the shard is to measure; `u64::MAX` where time decides.
+    #[must_use]
+    pub(crate) fn requests_of(&self, shard: u32) -> u64 {
+        match (self.amount, self.sending_share(shard)) {
+            (Amount::Time(_), _) => u64::MAX,
+            (Amount::Requests(_), None) => 0,
+            (Amount::Requests(total), Some(share)) => {
+                let of = u64::from(share.of);
+                total / of + u64::from(u64::from(share.index) < total % of)
+            }
+        }
+    }
+
+    /// Whether a schedule decides.
+    #[must_use]
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self.pace, Pace::Open { .. })
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn echo(size: usize) -> Speech {
+        Speech::Echo {
+            sizes: size.into(),
+            verify: true,
+        }
+    }
+
+    pub(crate) fn plan(connections: u32, active: u32, threads: u32) -> Plan {
+        Plan {
+            target: Address::Tcp("127.0.0.1:7".parse().expect("an address")),
+            connections,
+            bad: Vec::new(),
+            active,
+            threads,
+            pace: Pace::Closed { pipeline: 1 },
+            amount: Amount::Time(1),
+            warmup: 0,
+            interval: crate::measure::series::INTERVAL_DEFAULT,
+            speech: echo(64),
+            io: IoSurface::Helpers,
+            timeout: 1,
+            connect_rate: None,
+            requests_per_conn: None,
+            lifetime: None,
+            seed: 1,
+        }
+    }
+
+    #[test]
+    fn every_connection_has_one_shard() {
+        let plan = plan(11, 11, 3);
+        let mut all: Vec<_> = (0..3)
+            .flat_map(|shard| plan.connections_of(shard))
+            .collect();
+        all.sort_unstable();
+        assert_eq!(all, (0..11).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn every_bad_client_has_one_shard() {
+        let mut plan = plan(1, 1, 2);
+        plan.bad = vec![(BadKind::Reset, 2), (BadKind::SlowRead, 3)];
+        let of: Vec<Vec<_>> = (0..2).map(|shard| plan.bad_of(shard).collect()).collect();
+        let (reset, slow) = (BadKind::Reset, BadKind::SlowRead);
+        assert_eq!(of, [vec![reset, slow, slow], vec![reset, slow]]);
+    }
+
+    #[test]
+    fn requests_add_up_and_go_to_who_sends() {
+        for (active, threads, total) in [(10, 3, 100), (2, 3, 7), (1, 4, 5), (8, 4, 3)] {
+            let mut plan = plan(10, active, threads);
+            plan.amount = Amount::Requests(total);
+            let shares: Vec<_> = (0..threads).map(|shard| plan.requests_of(shard)).collect();
+            assert_eq!(shares.iter().sum::<u64>(), total, "{shares:?}");
+            for shard in 0..threads {
+                let sends = plan
+                    .connections_of(shard)
+                    .any(|connection| plan.is_active(connection));
+                assert_eq!(plan.sending_share(shard).is_some(), sends, "shard {shard}");
+                assert!(sends || shares[shard as usize] == 0);
+            }
+        }
+    }
+}

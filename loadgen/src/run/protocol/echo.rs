@@ -1,0 +1,116 @@
+//! Echo: every request is bytes of its own, and the same bytes come back in the same order.
+//!
+//! No buffer is kept, since [`Payload`] can produce and check any position. Tests: `exchange/tests.rs`.
+
+use super::{LooksLike, Protocol, Sent, Speech, Taken, Verdict, Wrong};
+use crate::run::payload::Payload;
+
+/// Fewer equal bytes than this in a row recognise nothing.
+const RECOGNISE_MIN: usize = 8;
+/// How far around a request the reply to another one is looked for.
+const RECOGNISE_REQUESTS: u64 = 1_024;
+
+/// One connection of the echo protocol.
+#[derive(Debug)]
+pub struct Echo {
+    payload: Payload,
+    verify: bool,
+    /// Position in the oldest answer that is not complete.
+    at: usize,
+}
+
+impl Echo {
+    /// Speaks these payloads, and compares the echo if `verify` says so.
+    #[must_use]
+    pub fn of(payload: Payload, verify: bool) -> Self {
+        Self {
+            payload,
+            verify,
+            at: 0,
+        }
+    }
+
+    /// Describes a difference at `wrong` in `reply`, bytes of the answer to `request` from where it stands.
+    #[cold]
+    fn explain_slow(&self, request: u64, reply: &[u8], wrong: usize) -> Box<Wrong> {
+        let at = self.at + wrong;
+        let rest = &reply[wrong..];
+        let matches = |request: u64, at: usize| {
+            let len = rest
+                .len()
+                .min(self.payload.size(request).saturating_sub(at));
+            len >= RECOGNISE_MIN && self.payload.verify(request, at, &rest[..len]).is_ok()
+        };
+        let nearby = request.saturating_sub(RECOGNISE_REQUESTS)..request + RECOGNISE_REQUESTS;
+        let looks_like = nearby
+            .filter(|&other| other != request)
+            .find(|&other| matches(other, at))
+            .map(LooksLike::ReplyTo)
+            .or_else(|| {
+                (at + 1..self.payload.size(request))
+                    .find(|&other| matches(request, other))
+                    .map(|other| LooksLike::Shifted(other - at))
+            });
+        Box::new(Wrong::Byte {
+            request,
+            at,
+            expected: self.payload.byte(request, at),
+            got: rest[0],
+            looks_like,
+        })
+    }
+}
+
+impl Protocol for Echo {
+    /// Nobody else knows when an echo is over.
+    const PEER_MAY_CLOSE: bool = false;
+
+    fn new(speech: &Speech, seed: u64, connection: u64) -> Self {
+        let Speech::Echo { sizes, verify } = speech else {
+            panic!("{} is not an echo", speech.name())
+        };
+        Self::of(Payload::new(seed, connection, sizes), *verify)
+    }
+
+    #[inline]
+    fn size(&self, request: u64) -> usize {
+        self.payload.size(request)
+    }
+
+    #[inline]
+    fn fill(&self, request: u64, at: usize, out: &mut [u8]) {
+        self.payload.fill(request, at, out);
+    }
+
+    // Left to itself the compiler makes it a call, and this is the way of every answer.
+    #[inline(always)]
+    fn take(&mut self, request: u64, sent: Sent, bytes: &[u8]) -> Result<Taken, Box<Wrong>> {
+        let size = self.payload.size(request);
+        let awaited = match sent {
+            Sent::Whole => size - self.at,
+            Sent::Part(sent) => sent - self.at,
+        };
+        if awaited == 0 {
+            return Err(Wrong::unasked(bytes));
+        }
+        let now = &bytes[..awaited.min(bytes.len())];
+        if self.verify
+            && let Err(wrong) = self.payload.verify(request, self.at, now)
+        {
+            return Err(self.explain_slow(request, now, wrong));
+        }
+        self.at += now.len();
+        let complete = self.at == size;
+        if complete {
+            self.at = 0;
+        }
+        Ok(Taken {
+            bytes: now.len(),
+            answer: complete.then_some(Verdict::GOOD),
+        })
+    }
+
+    fn end_of_stream(&mut self) -> Option<Verdict> {
+        None
+    }
+}

@@ -1,0 +1,101 @@
+//! The one door through which all connections of a shard are opened: the first ones, and those that take a place again.
+//!
+//! No more stand in it at once than a listener's backlog takes, and none passes faster than asked. A first connection has
+//! passed when its first request was answered, so the limit also holds back where the server accepts slowly; one that
+//! replaces another has passed when it is connected. The ramp ends early when a connection fails.
+
+use std::rc::Rc;
+
+use reactor::time::sleep_until;
+
+use crate::measure::clock::Nanos;
+use crate::run::link::Link;
+use crate::run::schedule::{Arrivals, Schedule, Share};
+use crate::run::shard::Shard;
+
+/// Connections of all threads that stand in the door. Below 128, the smallest backlog in common use.
+const OPENING_MAX: u32 = 100;
+/// How far the door may fall behind its rate and still catch up; what was missed before is not made up for in a burst.
+const CATCH_UP: Nanos = 20_000_000;
+
+/// Opens every connection of the shard and waits until each is served, or one failed; then replaces those that end by their
+/// plan, until no further one is to be opened.
+pub(crate) async fn keep_open(shard: Rc<Shard>) {
+    let mut door = Door::new(&shard);
+    for id in shard.plan.connections_of(shard.index) {
+        if !door.passes().await {
+            return;
+        }
+        shard.open(Rc::new(Link::new(shard.plan.is_active(id))));
+    }
+    while shard.opening.get() > 0 && !shard.ramp_stopped.get() {
+        shard.ramp_news.wait().await;
+    }
+    shard.ramped.set(true);
+    while !shard.ramp_stopped.get() {
+        let Some(link) = shard.next_away() else {
+            shard.ramp_news.wait().await;
+            continue;
+        };
+        if shard.needs_no_more(&link) {
+            shard.end_away();
+        } else if door.passes().await {
+            shard.open_again();
+        }
+    }
+}
+
+struct Door<'a> {
+    shard: &'a Shard,
+    pace: Option<Pace>,
+    limit: u32,
+}
+
+struct Pace {
+    rate: u64,
+    schedule: Schedule,
+}
+
+impl<'a> Door<'a> {
+    fn new(shard: &'a Shard) -> Self {
+        let mut door = Self {
+            shard,
+            pace: None,
+            limit: (OPENING_MAX / shard.plan.threads).max(1),
+        };
+        door.pace = shard.plan.connect_rate.map(|rate| Pace {
+            rate,
+            schedule: door.schedule(rate),
+        });
+        door
+    }
+
+    /// The shard's share of the rate, from now on.
+    fn schedule(&self, rate: u64) -> Schedule {
+        let plan = &self.shard.plan;
+        let share = Share {
+            index: self.shard.index,
+            of: plan.threads,
+        };
+        let now = self.shard.clock.now();
+        Schedule::new(Arrivals::Fixed, rate, share, now, plan.seed)
+    }
+
+    /// Waits until another connection may be opened; false when none is to be.
+    async fn passes(&mut self) -> bool {
+        let shard = self.shard;
+        if let Some(Pace { rate, schedule }) = &self.pace
+            && schedule.peek() + CATCH_UP < shard.clock.now()
+        {
+            let (rate, schedule) = (*rate, self.schedule(*rate));
+            self.pace = Some(Pace { rate, schedule });
+        }
+        if let Some(pace) = &mut self.pace {
+            sleep_until(shard.clock.instant(pace.schedule.take())).await;
+        }
+        while shard.opening.get() >= self.limit && !shard.ramp_stopped.get() {
+            shard.ramp_news.wait().await;
+        }
+        !shard.ramp_stopped.get()
+    }
+}

@@ -1,0 +1,139 @@
+//! When each request of an open loop should be sent.
+//!
+//! A schedule is made before the first answer comes and never looks at answers: that is what makes the loop open. Each thread
+//! has its own share of one common rate. Fixed arrivals interleave exactly (thread `k` of `t` takes every `t`-th slot) and do
+//! not drift, since the remainder of each division is carried; Poisson arrivals are independent processes, whose sum is again
+//! Poisson. Called by the dispatcher of each thread. Tests: `schedule/tests.rs`.
+
+use crate::measure::clock::Nanos;
+use crate::run::payload::Random;
+
+const SECOND: u64 = 1_000_000_000;
+
+/// How intended send times are spaced.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Arrivals {
+    /// One every 1/rate seconds.
+    Fixed,
+    /// Independent of each other, as requests of many users are.
+    Poisson,
+}
+
+/// The endless, non-decreasing sequence of intended send times of one thread.
+#[derive(Debug, Clone)]
+pub struct Schedule {
+    next: Nanos,
+    gaps: Gaps,
+}
+
+#[derive(Debug, Clone)]
+enum Gaps {
+    /// The gap is `step + rem/rate` nanoseconds; `owed` (below `rate`) is the part of a nanosecond not given yet.
+    Fixed {
+        step: u64,
+        rem: u64,
+        rate: u64,
+        owed: u64,
+    },
+    /// Times are kept as a fraction: a double holds nanoseconds exactly for 104 days.
+    Poisson { at: f64, mean: f64, random: Random },
+}
+
+/// What part of a run's schedule a thread has.
+#[derive(Debug, Clone, Copy)]
+pub struct Share {
+    /// This thread, counted from zero.
+    pub index: u32,
+    /// Threads in all.
+    pub of: u32,
+}
+
+impl Schedule {
+    /// The share of a schedule of `rate` requests per second in total that begins at `start`.
+    ///
+    /// # Panics
+    /// The rate is zero, or the share is outside its whole.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "rates and times far below 2^53")]
+    pub fn new(arrivals: Arrivals, rate: u64, share: Share, start: Nanos, seed: u64) -> Self {
+        assert!(rate > 0, "a schedule needs a rate");
+        assert!(share.index < share.of, "a share lies within its whole");
+        match arrivals {
+            Arrivals::Fixed => {
+                let first = u64::from(share.index) * SECOND;
+                let gap = u64::from(share.of) * SECOND;
+                Self {
+                    next: start + first / rate,
+                    gaps: Gaps::Fixed {
+                        step: gap / rate,
+                        rem: gap % rate,
+                        rate,
+                        owed: first % rate,
+                    },
+                }
+            }
+            Arrivals::Poisson => {
+                let mean = f64::from(share.of) * SECOND as f64 / rate as f64;
+                let mut random =
+                    Random::new(crate::run::payload::mix(seed ^ u64::from(share.index)));
+                let at = start as f64 + exponential(mean, &mut random);
+                Self {
+                    next: whole_nanos(at),
+                    gaps: Gaps::Poisson { at, mean, random },
+                }
+            }
+        }
+    }
+
+    /// The time that is next, without taking it.
+    #[must_use]
+    #[inline]
+    pub fn peek(&self) -> Nanos {
+        self.next
+    }
+
+    /// Takes the next intended time.
+    #[inline]
+    pub fn take(&mut self) -> Nanos {
+        let taken = self.next;
+        match &mut self.gaps {
+            Gaps::Fixed {
+                step,
+                rem,
+                rate,
+                owed,
+            } => {
+                self.next += *step;
+                *owed += *rem;
+                if *owed >= *rate {
+                    *owed -= *rate;
+                    self.next += 1;
+                }
+            }
+            Gaps::Poisson { at, mean, random } => {
+                *at += exponential(*mean, random);
+                self.next = whole_nanos(*at);
+            }
+        }
+        taken
+    }
+}
+
+fn exponential(mean: f64, random: &mut Random) -> f64 {
+    -mean * random.next_unit().ln()
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "times are positive; the fraction goes"
+)]
+fn whole_nanos(at: f64) -> Nanos {
+    at as Nanos
+}
+
+#[cfg(test)]
+mod tests;

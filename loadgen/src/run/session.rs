@@ -1,0 +1,293 @@
+//! What the runs of one process share: the target, the embedded server, signals; and one run from its plan to its report.
+//!
+//! `run.rs` makes one [`Session`] for the command line and measures once, or once per step of a sweep. Tests: every integration
+//! test.
+
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use reactor::{Pinning, Reactor};
+use server_demo::limits::raise_nofile;
+
+use crate::cli::args::{CONNECTIONS_DEFAULT, DURATION_DEFAULT, Pin, RunArgs};
+use crate::cli::target;
+use crate::measure::clock::{Clock, nanos};
+use crate::measure::server_side::Probe;
+use crate::report::{Report, Target};
+use crate::run::Refusal;
+use crate::run::bad_client::BadKind;
+use crate::run::conclude::{Context, conclude};
+use crate::run::conduct::{Probes, conduct};
+use crate::run::control::Event;
+use crate::run::embedded::{self, Embedded};
+use crate::run::payload::mix;
+use crate::run::plan::{Amount, Pace, Plan};
+use crate::run::progress::Progress;
+use crate::run::protocol::Speech;
+use crate::run::signals;
+use crate::run::sources::Address;
+
+/// Descriptors a process of ours needs besides its connections: standard streams, pipes, and per thread an epoll, an eventfd
+/// and a listener, with room to spare.
+const DESCRIPTORS_BESIDE: u64 = 64;
+const DESCRIPTORS_PER_THREAD: u64 = 8;
+/// How long shards may take to end after the report is made.
+const SHUTDOWN_MAX: Duration = Duration::from_secs(1);
+
+/// What the runs of one process share.
+#[derive(Debug)]
+pub(crate) struct Session {
+    command: Vec<String>,
+    /// But for the bad clients.
+    connections: u32,
+    bad: Vec<(BadKind, u32)>,
+    /// Remarks from before the runs.
+    notes: Vec<String>,
+    address: Address,
+    speech: Speech,
+    embedded: Option<Embedded>,
+    server_pid: Option<i32>,
+    /// Signals, and what the shards of the run in hand say.
+    sender: mpsc::Sender<Event>,
+    events: mpsc::Receiver<Event>,
+}
+
+/// What came of a run.
+#[derive(Debug)]
+pub(crate) struct Measured {
+    pub(crate) report: Report,
+    /// When requests began: in an open loop, the first intended time.
+    pub(crate) began: Option<Instant>,
+}
+
+impl Session {
+    /// Looks at what the machine allows, takes signals, and finds or starts the server.
+    ///
+    /// # Errors
+    /// No run can begin.
+    pub(crate) fn begin(args: &RunArgs, command: Vec<String>) -> Result<Self, Refusal> {
+        let (address, speech) = target::resolve(args)?;
+        let (in_all, note) = connections(args)?;
+        let connections = args.good(in_all).map_err(Refusal::run)?;
+        if connections < args.active.unwrap_or(1).max(args.threads) {
+            return Err(Refusal::run(format!(
+                "the bad clients leave {connections} of {in_all} connections, fewer than --active or -t need"
+            )));
+        }
+        // Signals are taken from before the child starts, so that it never outlives an interrupted parent.
+        let (sender, events) = mpsc::channel();
+        signals::forward(sender.clone())
+            .map_err(|error| Refusal::run(format!("signals: {error}")))?;
+        let mut embedded = None;
+        let address = match address {
+            Some(address) => address,
+            None => {
+                let server = Embedded::start(embedded::shards(), args.io)
+                    .map_err(|error| Refusal::run(format!("embedded server: {error}")))?;
+                let address = Address::Tcp(server.address());
+                embedded = Some(server);
+                address
+            }
+        };
+        let server_pid = args
+            .server_pid
+            .or_else(|| embedded.as_ref().map(Embedded::pid));
+        Ok(Self {
+            command,
+            connections,
+            bad: args.bad(in_all),
+            notes: note.into_iter().collect(),
+            address,
+            speech,
+            embedded,
+            server_pid,
+            sender,
+            events,
+        })
+    }
+
+    /// Runs the load once. The embedded server serves on afterwards.
+    ///
+    /// # Errors
+    /// The run could not begin.
+    pub(crate) fn measure(&mut self, args: &RunArgs) -> Result<Measured, Refusal> {
+        let started = unix_now();
+        let server = match self.server_pid {
+            Some(pid) => Some(
+                Probe::new(pid)
+                    .and_then(|probe| probe.cpu().map(|_| probe))
+                    .map_err(|error| Refusal::run(format!("--server-pid {pid}: {error}")))?,
+            ),
+            None => None,
+        };
+        let plan = Arc::new(self.plan(args, nanos(started)));
+        let reactor = reactor(args)?;
+        let probes = Probes {
+            server,
+            generator: Probe::this_process().ok(),
+        };
+        let clock = Clock::start();
+        let clock_unix = unix_now();
+        let seen = conduct(
+            &plan,
+            clock,
+            &reactor,
+            (&self.sender, &self.events),
+            probes,
+            Progress::new(args.quiet),
+        );
+        let context = Context {
+            command: self.command.clone(),
+            run: run_name(nanos(started)),
+            started_unix_ms: u64::try_from(started.as_millis()).unwrap_or(0),
+            clock_unix_ms: u64::try_from(clock_unix.as_millis()).unwrap_or(0),
+            target: self.target(),
+            pin: args.pin.clone(),
+            slo: args.slo.clone(),
+            notes: self.notes.clone(),
+            warnings: Vec::new(),
+            server_pid: self.server_pid,
+            server_ended: self.server_ended(),
+        };
+        let report = conclude(&plan, context, &seen);
+        if let Err(error) = reactor.shutdown(SHUTDOWN_MAX) {
+            crate::report::output::remark(format_args!("loadgen: {error}"));
+        }
+        let began = seen.timeline.map(|timeline| clock.instant(timeline.start));
+        Ok(Measured { report, began })
+    }
+
+    /// The run that begins now.
+    fn plan(&self, args: &RunArgs, started: u64) -> Plan {
+        Plan {
+            target: self.address.clone(),
+            connections: self.connections,
+            bad: self.bad.clone(),
+            active: args.active.unwrap_or(self.connections),
+            threads: args.threads,
+            pace: match args.rate {
+                Some(rate) => Pace::Open {
+                    rate,
+                    arrivals: args.arrivals,
+                },
+                None => Pace::Closed {
+                    pipeline: args.pipeline as usize,
+                },
+            },
+            amount: match args.requests {
+                Some(requests) => Amount::Requests(requests),
+                None => Amount::Time(nanos(args.duration.unwrap_or(DURATION_DEFAULT))),
+            },
+            warmup: nanos(args.warmup()),
+            interval: nanos(args.interval),
+            speech: self.speech.clone(),
+            io: args.io,
+            timeout: nanos(args.timeout),
+            connect_rate: args.connect_rate,
+            requests_per_conn: args.requests_per_conn,
+            lifetime: args.lifetime.map(nanos),
+            seed: mix(started ^ u64::from(std::process::id())),
+        }
+    }
+
+    /// The command line.
+    pub(crate) fn command(&self) -> &[String] {
+        &self.command
+    }
+
+    /// What is loaded.
+    pub(crate) fn target(&self) -> Target {
+        let shards = self.embedded.as_ref().map(|_| embedded::shards());
+        Target {
+            address: self.address.to_string(),
+            embedded: shards.is_some(),
+            shards,
+        }
+    }
+
+    /// Ends the embedded server; says what was wrong with its end.
+    pub(crate) fn end(mut self) -> Option<String> {
+        let server = self.embedded.take()?;
+        server.stop().err().map(|error| error.to_string())
+    }
+
+    /// How the embedded server ended, if it did.
+    fn server_ended(&mut self) -> Option<String> {
+        let status = self.embedded.as_mut()?.ended()?;
+        self.embedded = None;
+        Some(format!("the embedded server ended with {status}"))
+    }
+}
+
+/// A name for the run that began at this moment, for `merge` to know it by: of this process, and of the time, which no two
+/// machines read alike to the nanosecond.
+fn run_name(started: u64) -> String {
+    format!("{:016x}", mix(started ^ mix(u64::from(std::process::id()))))
+}
+
+/// Time since 1970.
+fn unix_now() -> Duration {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+}
+
+/// The threads of a run.
+fn reactor(args: &RunArgs) -> Result<Reactor, Refusal> {
+    let reactor = Reactor::builder()
+        .shards(args.threads as usize)
+        .pinning(match &args.pin {
+            Pin::None => Pinning::None,
+            Pin::Auto => Pinning::Auto,
+            Pin::Cpus(cpus) => Pinning::Cpus(cpus.clone()),
+        })
+        .thread_name("loadgen")
+        .build()
+        .map_err(|error| Refusal::run(format!("cannot start the threads: {error}")))?;
+    match reactor.warnings().first() {
+        Some(refused) if args.pin != Pin::None => Err(Refusal::run(format!("--pin: {refused}"))),
+        _ => Ok(reactor),
+    }
+}
+
+/// How many connections there will be, with a remark where the descriptor limit decided.
+fn connections(args: &RunArgs) -> Result<(u32, Option<String>), Refusal> {
+    let limit =
+        raise_nofile().map_err(|error| Refusal::run(format!("descriptor limit: {error}")))?;
+    let threads = if args.target.is_none() {
+        embedded::shards() as u64
+    } else {
+        0
+    }
+    .max(args.threads.into());
+    let beside = DESCRIPTORS_BESIDE + DESCRIPTORS_PER_THREAD * threads;
+    let possible = limit.now.saturating_sub(beside);
+    if let Some(asked) = args.connections {
+        if u64::from(asked) > possible {
+            return Err(Refusal::run(format!(
+                "-c {asked} needs {} descriptors and the limit is {}: raise it (ulimit -Hn) or ask for {possible} at most",
+                u64::from(asked) + beside,
+                limit.now
+            )));
+        }
+        return Ok((asked, None));
+    }
+    let least = args.active.unwrap_or(1).max(args.threads);
+    if possible < u64::from(least) {
+        let now = limit.now;
+        return Err(Refusal::run(format!(
+            "the descriptor limit of {now} leaves {possible} connections; {least} are needed"
+        )));
+    }
+    let wanted = CONNECTIONS_DEFAULT.max(least);
+    match u32::try_from(possible) {
+        Ok(possible) if possible < wanted => {
+            let note = format!(
+                "{possible} connections instead of {wanted}: the descriptor limit is {}",
+                limit.now
+            );
+            Ok((possible, Some(note)))
+        }
+        _ => Ok((wanted, None)),
+    }
+}

@@ -1,0 +1,303 @@
+//! What one thread of the generator owns: its connections, its counters, its buffers, all in plain cells.
+//!
+//! The tasks of a shard share one [`Shard`] through an `Rc`: the connections (`connection.rs`), the ramp that opens them
+//! (`ramp.rs`), the dispatcher of an open loop (`dispatch.rs`) and the supervisor (`supervise.rs`). No other thread sees it.
+//! Which connection holds which place is in `shard/places.rs`. Tests: `shard/tests.rs`, and every integration test.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::measure::clock::{Clock, Nanos};
+use crate::measure::failure::{ErrorKind, Errors, Failure};
+use crate::measure::tally::{Tally, Window};
+use crate::run::bad_client::BadTally;
+use crate::run::churn::{self, Lives};
+use crate::run::control::Timeline;
+use crate::run::exchange::{Exchange, Stamp};
+use crate::run::link::Link;
+use crate::run::news::News;
+use crate::run::plan::{Amount, Pace, Plan};
+use crate::run::protocol::Protocol;
+use crate::run::scratch::{SCRATCH_BYTES, Scratch};
+use crate::run::sources::Sources;
+
+mod places;
+
+/// The state of one thread.
+#[derive(Debug)]
+pub(crate) struct Shard {
+    pub(crate) index: u32,
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) clock: Clock,
+    pub(crate) sources: Sources,
+    pub(crate) incoming: Scratch,
+    pub(crate) outgoing: Scratch,
+    pub(crate) tally: RefCell<Tally>,
+    pub(crate) errors: RefCell<Errors>,
+    /// Every place that a connection holds or held.
+    pub(crate) links: RefCell<Vec<Rc<Link>>>,
+    /// Places whose connection ended by its plan, and waits to be replaced.
+    away: RefCell<VecDeque<Rc<Link>>>,
+    /// When connections are to go; empty where they live as long as the run.
+    pub(crate) lives: RefCell<Lives>,
+    /// Wakes the door: a connection passed it, failed or is to be replaced, or the run is over.
+    pub(crate) ramp_news: News,
+    /// Connections that stand in the door.
+    pub(crate) opening: Cell<u32>,
+    /// Connections begun so far.
+    begun_connections: Cell<u64>,
+    /// Places that a connection was made for.
+    pub(crate) connected: Cell<u32>,
+    /// Places that were served.
+    pub(crate) served: Cell<u32>,
+    /// Connections that are open.
+    pub(crate) live: Cell<u32>,
+    /// Places of those that send, connected at least once and not ended.
+    pub(crate) active_places: Cell<u32>,
+    /// Connections made.
+    pub(crate) established: Cell<u64>,
+    /// Connections that ended by their plan.
+    pub(crate) retired: Cell<u64>,
+    /// Connections that the server ended, owing nothing.
+    pub(crate) left: Cell<u64>,
+    /// What came of the bad clients.
+    pub(crate) bad: RefCell<BadTally>,
+    /// Whether every connection of the ramp was served.
+    pub(crate) ramped: Cell<bool>,
+    /// Whether no further connection is to be opened.
+    pub(crate) ramp_stopped: Cell<bool>,
+    /// Requests handed to connections and not answered.
+    pub(crate) due: Cell<u64>,
+    /// Whether the run was ended before its time.
+    was_cut: Cell<bool>,
+    /// Whether requests may have begun.
+    pub(crate) begun: Cell<bool>,
+    /// Measured requests begin here.
+    from: Cell<Nanos>,
+    /// No request begins from here on; zero until the run begins.
+    end: Cell<Nanos>,
+    /// Measured requests that may still begin; `u64::MAX` where time decides.
+    remaining: Cell<u64>,
+    /// Whether the schedule has been used up.
+    pub(crate) dispatched: Cell<bool>,
+    /// Requests a connection plans before it writes: what fits the buffer.
+    batch: usize,
+}
+
+impl Shard {
+    pub(crate) fn new(index: u32, plan: Arc<Plan>, clock: Clock) -> Self {
+        let by_request = matches!(plan.amount, Amount::Requests(_));
+        Self {
+            index,
+            clock,
+            sources: Sources::new(&plan.target, plan.seed),
+            incoming: Scratch::new(),
+            outgoing: Scratch::new(),
+            tally: RefCell::new(Tally::new(plan.is_open(), by_request)),
+            errors: RefCell::default(),
+            links: RefCell::default(),
+            away: RefCell::default(),
+            lives: RefCell::default(),
+            ramp_news: News::default(),
+            opening: Cell::new(0),
+            begun_connections: Cell::new(0),
+            connected: Cell::new(0),
+            served: Cell::new(0),
+            live: Cell::new(0),
+            active_places: Cell::new(0),
+            established: Cell::new(0),
+            retired: Cell::new(0),
+            left: Cell::new(0),
+            bad: RefCell::default(),
+            ramped: Cell::new(false),
+            ramp_stopped: Cell::new(false),
+            due: Cell::new(0),
+            was_cut: Cell::new(false),
+            begun: Cell::new(false),
+            from: Cell::new(Nanos::MAX),
+            end: Cell::new(0),
+            remaining: Cell::new(plan.requests_of(index)),
+            dispatched: Cell::new(false),
+            batch: (SCRATCH_BYTES / plan.speech.mean_size()).max(1),
+            plan,
+        }
+    }
+
+    /// Lets requests begin, unless the run was cut short before.
+    pub(crate) fn begin(&self, timeline: Timeline) {
+        if self.was_cut.get() {
+            return;
+        }
+        self.begun.set(true);
+        self.tally.borrow_mut().window = Window {
+            from: timeline.from,
+            until: timeline.until,
+        };
+        self.tally
+            .borrow_mut()
+            .slices
+            .begin(timeline.from, self.plan.interval);
+        self.from.set(timeline.from);
+        self.end.set(timeline.until);
+        if let Some(lifetime) = self.plan.lifetime {
+            *self.lives.borrow_mut() =
+                churn::spread(&self.links.borrow(), timeline.start, lifetime);
+        }
+        for kind in self.plan.bad_of(self.index) {
+            let link = Rc::new(Link::bad(kind));
+            self.links.borrow_mut().push(Rc::clone(&link));
+            self.replace(&link);
+        }
+        if !self.plan.is_open() {
+            for link in self.links.borrow().iter().filter(|link| link.active) {
+                link.news.tell();
+            }
+        }
+    }
+
+    /// Lets no further request begin, and ends what is measured.
+    pub(crate) fn cut(&self, now: Nanos) {
+        self.was_cut.set(true);
+        self.ramp_stopped.set(true);
+        self.ramp_news.tell();
+        self.end.set(self.end.get().min(now));
+        let window = &mut self.tally.borrow_mut().window;
+        window.until = window.until.min(now);
+    }
+
+    /// Whether all requests that were to begin have begun.
+    pub(crate) fn all_begun(&self, now: Nanos) -> bool {
+        match self.plan.pace {
+            Pace::Closed { .. } => self.none_begins_from(now),
+            Pace::Open { .. } => self.dispatched.get(),
+        }
+    }
+
+    /// Whether no request begins at this time or later.
+    pub(crate) fn none_begins_from(&self, at: Nanos) -> bool {
+        at >= self.end.get() || self.remaining.get() == 0
+    }
+
+    /// Takes one request out of what may begin now.
+    #[inline]
+    pub(crate) fn may_begin(&self, now: Nanos) -> bool {
+        if now >= self.end.get() {
+            return false;
+        }
+        let remaining = self.remaining.get();
+        if remaining == u64::MAX || now < self.from.get() {
+            return true;
+        }
+        if remaining == 0 {
+            return false;
+        }
+        self.remaining.set(remaining - 1);
+        true
+    }
+
+    /// Plans the requests this connection should send now.
+    #[inline(always)]
+    pub(crate) fn plan_requests<P: Protocol>(
+        &self,
+        link: &Link,
+        exchange: &mut Exchange<P>,
+        now: Nanos,
+    ) {
+        match self.plan.pace {
+            Pace::Closed { pipeline } => {
+                if !link.active {
+                    return;
+                }
+                for _ in exchange.due()..pipeline.min(exchange.due() + self.batch) {
+                    if link.is_spent(exchange.planned()) || !self.may_begin(now) {
+                        return;
+                    }
+                    self.due.set(self.due.get() + 1);
+                    plan(
+                        link,
+                        exchange,
+                        Stamp {
+                            intended: now,
+                            sent: now,
+                        },
+                    );
+                }
+            }
+            Pace::Open { .. } => {
+                let room = link.room(exchange.planned());
+                for _ in 0..room.min(self.batch as u64) {
+                    let Some(intended) = link.take_assigned() else {
+                        return;
+                    };
+                    let stamp = Stamp {
+                        intended,
+                        sent: now,
+                    };
+                    // Where the connection was not there yet, it is not the generator that was late.
+                    if intended >= link.connected_at.get() {
+                        self.tally.borrow_mut().lag(stamp);
+                    }
+                    plan(link, exchange, stamp);
+                }
+            }
+        }
+    }
+
+    /// Plans what the connection before this one was asked and did not answer. An open loop takes it with what was assigned.
+    pub(crate) fn plan_again<P: Protocol>(&self, link: &Link, exchange: &mut Exchange<P>) {
+        if !self.plan.is_open() {
+            while let Some(at) = link.take_assigned() {
+                let (intended, sent) = (at, at);
+                plan(link, exchange, Stamp { intended, sent });
+            }
+        }
+    }
+
+    /// Whether this connection, having written everything, has more to send before it reads.
+    #[inline]
+    pub(crate) fn has_more<P: Protocol>(&self, link: &Link, exchange: &Exchange<P>) -> bool {
+        match self.plan.pace {
+            Pace::Closed { pipeline } => {
+                exchange.due() < pipeline && self.begun.get() && link.active
+            }
+            Pace::Open { .. } => link.has_assigned(),
+        }
+    }
+
+    /// Counts a failed connection. During the ramp it stops the ramp: a run is never silently smaller than asked for.
+    pub(crate) fn failed(&self, link: &Link, failure: &Failure) {
+        self.errors.borrow_mut().record(link.number(), failure);
+        if !self.begun.get() {
+            self.ramp_stopped.set(true);
+        }
+    }
+
+    /// Counts an answer that says the server did not do what was asked.
+    #[cold]
+    pub(crate) fn refused(&self, link: &Link, status: u16) {
+        let failure = Failure::new(ErrorKind::of_status(status), format!("status {status}"));
+        self.errors.borrow_mut().record(link.number(), &failure);
+    }
+
+    /// Notes that a connection got its first answer.
+    #[cold]
+    pub(crate) fn first_answer(&self, link: &Link) {
+        link.served.set(true);
+        self.served.set(self.served.get() + 1);
+        self.opened();
+    }
+}
+
+/// Adds a request to the conversation; from now on the server owes an answer.
+#[inline]
+pub(crate) fn plan<P: Protocol>(link: &Link, exchange: &mut Exchange<P>, stamp: Stamp) {
+    if exchange.due() == 0 {
+        link.owes(stamp.sent);
+    }
+    exchange.plan(stamp);
+}
+
+#[cfg(test)]
+mod tests;

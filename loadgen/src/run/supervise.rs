@@ -1,0 +1,300 @@
+//! One task per shard that keeps time: it obeys the main thread's commands, finds connections that wait for a silent server,
+//! gives up when the run's end is overdue, and reports.
+//!
+//! It looks around once per tick, so nothing on the way of a request has a timer of its own.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+
+use reactor::spawn_local;
+use reactor::time::{sleep, sleep_until};
+
+use crate::measure::clock::{Clock, Nanos, nanos};
+use crate::measure::cpu::ThreadCpu;
+use crate::measure::tally::Tally;
+use crate::run::churn::end_lifetimes;
+use crate::run::control::{Command, Control, Event, Live, ShardResult, Timeline};
+use crate::run::dispatch::dispatch;
+use crate::run::link::Order;
+use crate::run::plan::Plan;
+use crate::run::ramp::keep_open;
+use crate::run::shard::Shard;
+
+/// How often the supervisor looks around.
+const TICK: Duration = Duration::from_millis(10);
+/// Bounds of the time between two searches for silent connections.
+const SEARCH_MIN: Duration = Duration::from_millis(10);
+const SEARCH_MAX: Duration = Duration::from_millis(250);
+/// Ticks in which closing connections may end by themselves.
+const CLOSE_TICKS: u32 = 100;
+
+/// The body of a shard: everything from the first connection to the last.
+pub(crate) async fn supervise(
+    index: u32,
+    plan: Arc<Plan>,
+    clock: Clock,
+    control: Arc<Control>,
+    events: Sender<Event>,
+) {
+    let report = Reporter {
+        events,
+        done: false,
+    };
+    let shard = Rc::new(Shard::new(index, plan, clock));
+    Supervisor::new(shard, control, report).run().await;
+}
+
+/// Says that the shard is lost, should its supervisor end without a result.
+struct Reporter {
+    events: Sender<Event>,
+    done: bool,
+}
+
+impl Reporter {
+    /// The main thread may be gone: then nobody needs to know.
+    fn say(&self, event: Event) {
+        let _ = self.events.send(event);
+    }
+}
+
+impl Drop for Reporter {
+    fn drop(&mut self) {
+        if !self.done {
+            self.say(Event::Lost);
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Ramping,
+    Ready,
+    Running,
+    Quiet,
+}
+
+struct Supervisor {
+    shard: Rc<Shard>,
+    control: Arc<Control>,
+    report: Reporter,
+    phase: Phase,
+    next_search: Nanos,
+    /// When no request was left to begin.
+    all_begun_at: Option<Nanos>,
+    timeline: Option<Timeline>,
+    cpu: CpuShare,
+}
+
+impl Supervisor {
+    fn new(shard: Rc<Shard>, control: Arc<Control>, report: Reporter) -> Self {
+        Self {
+            shard,
+            control,
+            report,
+            phase: Phase::Ramping,
+            next_search: 0,
+            all_begun_at: None,
+            timeline: None,
+            cpu: CpuShare::default(),
+        }
+    }
+
+    async fn run(mut self) {
+        let door = spawn_local(keep_open(Rc::clone(&self.shard)));
+        loop {
+            sleep(TICK).await;
+            let now = self.shard.clock.now();
+            if self.phase == Phase::Ramping && (self.shard.ramped.get() || door.is_finished()) {
+                self.ramped(now);
+            }
+            match self.control.command() {
+                Command::Ramp => {}
+                Command::Go(timeline) if self.phase == Phase::Ready => self.begin(timeline),
+                Command::Go(_) => {}
+                Command::Abort => self.abort(now),
+                Command::Close => break,
+            }
+            self.search_silent(now);
+            self.measure_cpu(now);
+            self.finish_when_quiet(now);
+            self.publish(now);
+        }
+        door.abort();
+        self.close().await;
+    }
+
+    fn ramped(&mut self, now: Nanos) {
+        self.phase = Phase::Ready;
+        self.publish(now);
+        let failed = self.shard.errors.borrow().connections() > 0;
+        self.report.say(Event::Ramped { failed });
+    }
+
+    fn begin(&mut self, timeline: Timeline) {
+        self.phase = Phase::Running;
+        self.timeline = Some(timeline);
+        drop(spawn_local(start(Rc::clone(&self.shard), timeline)));
+    }
+
+    fn abort(&mut self, now: Nanos) {
+        if self.phase == Phase::Quiet {
+            return;
+        }
+        self.shard.cut(now);
+        self.shard.order_all(Order::Abort);
+        // Tasks that are only just starting see the order at the next tick.
+        if self.shard.live.get() == 0 && self.shard.opening.get() == 0 {
+            self.finish(now);
+        }
+    }
+
+    /// Fails connections whose server has owed something for too long.
+    fn search_silent(&mut self, now: Nanos) {
+        if now < self.next_search {
+            return;
+        }
+        let timeout = self.shard.plan.timeout;
+        self.next_search = now + search_interval(timeout);
+        for link in self.shard.links.borrow().iter() {
+            if link.is_late(now, timeout) {
+                link.give(Order::TimedOut);
+            }
+        }
+    }
+
+    /// Reads the thread's CPU time at the first tick of the measured part and at the first one after.
+    fn measure_cpu(&mut self, now: Nanos) {
+        let Some(timeline) = self.timeline else {
+            return;
+        };
+        if now >= timeline.from && self.cpu.before.is_none() {
+            self.cpu.before = Some((now, ThreadCpu::now()));
+        }
+        if now >= timeline.until && self.cpu.after.is_none() {
+            self.cpu.after = Some((now, ThreadCpu::now()));
+        }
+    }
+
+    fn finish_when_quiet(&mut self, now: Nanos) {
+        if self.phase != Phase::Running || !self.shard.begun.get() {
+            return;
+        }
+        let shard = &self.shard;
+        if shard.active_places.get() == 0 && self.shard.plan.sending_share(shard.index).is_some() {
+            // Whoever was to send is gone: what was assigned to them has been accounted for.
+            return self.finish(now);
+        }
+        if !shard.all_begun(now) {
+            return;
+        }
+        let begun_at = *self.all_begun_at.get_or_insert(now);
+        if shard.due.get() == 0 {
+            return self.finish(now);
+        }
+        // A connection that is silent fails by itself first; this ends one whose answers come, but too slowly.
+        let beside = 2 * search_interval(shard.plan.timeout) + nanos(TICK);
+        let patience = shard.plan.timeout.saturating_add(beside);
+        if now.saturating_sub(begun_at) > patience {
+            shard.order_all(Order::GiveUp);
+        }
+    }
+
+    fn finish(&mut self, now: Nanos) {
+        self.phase = Phase::Quiet;
+        if self.cpu.before.is_some() && self.cpu.after.is_none() {
+            self.cpu.after = Some((now, ThreadCpu::now()));
+        }
+        self.publish(now);
+        self.report.say(Event::Quiet);
+    }
+
+    fn publish(&self, now: Nanos) {
+        let shard = &self.shard;
+        let slices = {
+            let slicer = &mut shard.tally.borrow_mut().slices;
+            slicer.failed(shard.errors.borrow().total(), now);
+            slicer.take_complete(now)
+        };
+        if !slices.is_empty() {
+            self.report.say(Event::Slices(slices));
+        }
+        let live = Live {
+            connected: shard.connected.get(),
+            live: shard.live.get(),
+            answers: shard.tally.borrow().answers,
+            errors: shard.errors.borrow().total(),
+        };
+        self.control.publish(shard.index, live);
+    }
+
+    /// Hands over what was measured, then lets every connection end by itself, so that their sockets close in order.
+    async fn close(mut self) {
+        let shard = &self.shard;
+        let slices = shard.tally.borrow_mut().slices.take_all();
+        self.report.say(Event::Slices(slices));
+        let (busy, waited) = self.cpu.share();
+        let result = ShardResult {
+            tally: shard.tally.replace(Tally::new(shard.plan.is_open(), false)),
+            errors: shard.errors.borrow().clone(),
+            connected: shard.connected.get(),
+            served: shard.served.get(),
+            established: shard.established.get(),
+            retired: shard.retired.get(),
+            left: shard.left.get(),
+            bad: *shard.bad.borrow(),
+            busy,
+            waited,
+        };
+        shard.order_all(Order::Abort);
+        self.report.done = true;
+        self.report.say(Event::Result(Box::new(result)));
+        for _ in 0..CLOSE_TICKS {
+            if self.shard.live.get() == 0 && self.shard.opening.get() == 0 {
+                return;
+            }
+            sleep(TICK).await;
+        }
+    }
+}
+
+/// Begins the run when its time has come: the same moment on all shards.
+async fn start(shard: Rc<Shard>, timeline: Timeline) {
+    sleep_until(shard.clock.instant(timeline.start)).await;
+    shard.begin(timeline);
+    if let Some(lifetime) = shard.plan.lifetime {
+        drop(spawn_local(end_lifetimes(Rc::clone(&shard), lifetime)));
+    }
+    dispatch(&shard, timeline).await;
+}
+
+fn search_interval(timeout: Nanos) -> Nanos {
+    (timeout / 10).clamp(nanos(SEARCH_MIN), nanos(SEARCH_MAX))
+}
+
+/// What part of the measured time a thread was busy.
+#[derive(Default)]
+struct CpuShare {
+    before: Option<(Nanos, ThreadCpu)>,
+    after: Option<(Nanos, ThreadCpu)>,
+}
+
+impl CpuShare {
+    /// Shares of time on a CPU and in wait for one.
+    #[expect(clippy::cast_precision_loss, reason = "a share of two digits")]
+    fn share(&self) -> (f64, f64) {
+        match (self.before, self.after) {
+            (Some((began, before)), Some((ended, after))) if ended > began => {
+                let elapsed = (ended - began) as f64;
+                let share =
+                    |after: Nanos, before: Nanos| after.saturating_sub(before) as f64 / elapsed;
+                (
+                    share(after.ran, before.ran),
+                    share(after.waited, before.waited),
+                )
+            }
+            _ => (0.0, 0.0),
+        }
+    }
+}

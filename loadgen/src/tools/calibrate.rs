@@ -1,0 +1,436 @@
+//! `loadgen calibrate`: does the generator measure what a server does?
+//!
+//! A built-in server (`server.rs`) answers after known delays and stamps every arrival and every reply with its own clock, which
+//! is the system's monotonic one, as the generator's is. For the same requests the two records must agree: latency from the
+//! send with the time the server held each request; latency from the intended time, in the open loop, with the replies against
+//! the schedule as arithmetic gives it. What the generator shows beyond that is the way through the system. Each case is run
+//! several times, because other work on the machine disturbs single rounds. `table.rs` renders. Tests: `calibrate/tests.rs` and
+//! `tests/calibrate.rs`.
+
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use serde::{Deserialize, Serialize};
+
+use crate::cli::args::{CalibrateArgs, Cli, RunArgs, TextOrJson};
+use crate::measure::clock::{Nanos, nanos};
+use crate::report::output;
+use crate::report::{Machine, Report, Status};
+use crate::run::Refusal;
+use crate::run::session::{Measured, Session};
+use server::{DelayServer, Delays, PerConnection, Reply};
+
+mod server;
+mod table;
+
+/// What the `format` field of a calibration says.
+pub const CALIBRATION_FORMAT: &str = "loadgen-calibration";
+/// The version of its schema.
+pub const CALIBRATION_VERSION: u32 = 1;
+
+/// Connections of each round. With seven, p50 and p90 fall within the requests of one connection and not between two.
+const CONNECTIONS: u32 = 7;
+/// Bytes of a request.
+const SIZE: usize = 64;
+/// Requests per second of the open loop: at these delays about seven are in flight, as in the closed one.
+const RATE: u64 = 350;
+/// The constant delay of the first connection: 1% of it is more than waking a thread takes.
+const DELAY: Duration = Duration::from_millis(20);
+/// What each further connection has on top. Without it a closed loop's connections would send in step for ever, and what is
+/// compared would be how long the machine takes to wake all their threads at once.
+const APART: Duration = Duration::from_micros(400);
+/// The least of the exponential delays, what they have on top on average, and their most.
+const LEAST: Duration = Duration::from_millis(16);
+const MEAN: Duration = Duration::from_millis(8);
+const MOST: Duration = Duration::from_millis(100);
+/// A measured value agrees when it is off by this share at most …
+const SHARE_MAX: f64 = 0.01;
+/// … or by this much.
+const OFF_MAX: Nanos = 50_000;
+/// The quantiles compared; those from p99.9 on rest on too few requests to be held to anything.
+const QUANTILES: [(&str, f64, bool); 5] = [
+    ("p50", 0.5, true),
+    ("p90", 0.9, true),
+    ("p99", 0.99, true),
+    ("p99.9", 0.999, false),
+    ("max", 1.0, false),
+];
+
+/// The result: what JSON holds.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Calibration {
+    /// [`CALIBRATION_FORMAT`].
+    pub format: String,
+    /// [`CALIBRATION_VERSION`].
+    pub version: u32,
+    /// Version of the program.
+    pub loadgen: String,
+    /// Where it ran.
+    pub machine: Machine,
+    /// Connections of each round.
+    pub connections: u32,
+    /// Rounds of each case.
+    pub rounds: usize,
+    /// Rounds that have to agree.
+    pub rounds_needed: usize,
+    /// Seconds of load in a round, about.
+    pub round_s: f64,
+    /// Whether every case agreed often enough.
+    pub passed: bool,
+    /// What was compared.
+    pub cases: Vec<Case>,
+}
+
+/// One loop under one kind of delay.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Case {
+    /// In words.
+    pub name: String,
+    /// Whether requests followed a schedule.
+    pub open: bool,
+    /// Requests in each round.
+    pub requests: u64,
+    /// Rounds in which every quantile from p50 to p99 agreed, of every series.
+    pub rounds_within: usize,
+    /// Whether those are enough.
+    pub passed: bool,
+    /// Latency from the send; in the open loop also from the intended time.
+    pub series: Vec<Series>,
+}
+
+/// One kind of latency.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Series {
+    /// `raw` (from the send) or `corrected` (from the intended time).
+    pub name: String,
+    /// Its quantiles.
+    pub quantiles: Vec<Quantile>,
+}
+
+/// One quantile in all rounds.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Quantile {
+    /// `p50` and so on.
+    pub name: String,
+    /// Whether it must agree, or is only reported.
+    pub gated: bool,
+    /// A pair per round.
+    pub rounds: Vec<Pair>,
+}
+
+/// One quantile in one round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pair {
+    /// By the server's record.
+    pub server_ns: Nanos,
+    /// By the generator's histogram.
+    pub measured_ns: Nanos,
+}
+
+impl Pair {
+    /// How much more the generator saw.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "latencies far below 2^53 ns")]
+    pub fn difference_ns(self) -> f64 {
+        self.measured_ns as f64 - self.server_ns as f64
+    }
+
+    /// The same as a share of the server's.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "latencies far below 2^53 ns")]
+    pub fn difference(self) -> f64 {
+        self.difference_ns() / (self.server_ns.max(1) as f64)
+    }
+
+    /// Whether the two agree.
+    #[must_use]
+    pub fn agrees(self) -> bool {
+        self.measured_ns.abs_diff(self.server_ns) <= OFF_MAX || self.difference().abs() <= SHARE_MAX
+    }
+}
+
+/// How much is run.
+struct Extent {
+    rounds: usize,
+    needed: usize,
+    round: Duration,
+}
+
+impl Extent {
+    /// Six cases of five rounds of 1.3 s, or of three rounds of 0.6 s.
+    const fn new(quick: bool) -> Self {
+        match quick {
+            false => Self {
+                rounds: 5,
+                needed: 4,
+                round: Duration::from_millis(1_300),
+            },
+            true => Self {
+                rounds: 3,
+                needed: 2,
+                round: Duration::from_millis(600),
+            },
+        }
+    }
+}
+
+/// What a case runs.
+struct Setup {
+    name: String,
+    open: bool,
+    delays: Delays,
+    requests: u64,
+}
+
+/// The six cases: each kind of delay in both loops.
+fn setups(round: Duration) -> Vec<Setup> {
+    let stall = round / 4;
+    let each = PerConnection {
+        first: DELAY,
+        apart: APART,
+    };
+    let mean = DELAY + APART * (CONNECTIONS - 1) / 2;
+    let kinds = [
+        (
+            "constant delays of 20ms to 22ms".to_owned(),
+            Delays::Constant(each),
+            mean,
+            Duration::ZERO,
+        ),
+        (
+            format!("the same and a stall of {}ms", stall.as_millis()),
+            Delays::Stall {
+                delay: each,
+                after: round / 3,
+                length: stall,
+            },
+            mean,
+            stall,
+        ),
+        (
+            "16ms and an exponential 8ms".to_owned(),
+            Delays::Exponential {
+                least: LEAST,
+                mean: MEAN,
+                most: MOST,
+            },
+            LEAST + MEAN,
+            Duration::ZERO,
+        ),
+    ];
+    let setup = |(name, delays, mean, idle): &(String, Delays, Duration, Duration), open| {
+        let requests = if open {
+            RATE * nanos(round) / 1_000_000_000
+        } else {
+            // A connection sends as often as answers come; nothing is sent during a stall.
+            u64::from(CONNECTIONS) * (nanos(round - *idle) / nanos(*mean))
+        };
+        Setup {
+            name: format!("{} loop, {name}", if open { "open" } else { "closed" }),
+            open,
+            delays: *delays,
+            requests,
+        }
+    };
+    let both = |kind| [setup(kind, false), setup(kind, true)];
+    kinds.iter().flat_map(both).collect()
+}
+
+/// Runs all cases and prints the table. Returns the exit code: 0 where every case agreed, else 1.
+///
+/// # Errors
+/// A round could not be run.
+pub fn run(args: &CalibrateArgs, command: Vec<String>) -> Result<u8, Refusal> {
+    let extent = Extent::new(args.quick);
+    let server = DelayServer::start(SIZE)
+        .map_err(|error| Refusal::run(format!("calibration server: {error}")))?;
+    let mut session = Session::begin(&arguments(&server, "-n 1"), command)?;
+    let mut cases = Vec::new();
+    for setup in setups(extent.round) {
+        let mut rounds = Vec::new();
+        for round in 1..=extent.rounds {
+            if !args.quiet {
+                output::remark(format_args!(
+                    "  {}: round {round} of {}",
+                    setup.name, extent.rounds
+                ));
+            }
+            match measure(&mut session, &server, &setup)? {
+                Ok(round) => rounds.push(round),
+                Err(exit_code) => return Ok(exit_code),
+            }
+        }
+        cases.push(case(setup, &rounds, extent.needed));
+    }
+    let calibration = Calibration {
+        format: CALIBRATION_FORMAT.to_owned(),
+        version: CALIBRATION_VERSION,
+        loadgen: env!("CARGO_PKG_VERSION").to_owned(),
+        machine: Machine::this(),
+        connections: CONNECTIONS,
+        rounds: extent.rounds,
+        rounds_needed: extent.needed,
+        round_s: extent.round.as_secs_f64(),
+        passed: cases.iter().all(|case| case.passed),
+        cases,
+    };
+    let text = match args.format {
+        TextOrJson::Json => {
+            serde_json::to_string(&calibration).expect("plain data becomes JSON") + "\n"
+        }
+        TextOrJson::Text => table::render(&calibration),
+    };
+    output::print(text.as_bytes())
+        .map_err(|error| Refusal::run(format!("standard output: {error}")))?;
+    Ok(u8::from(!calibration.passed))
+}
+
+/// The arguments of a round, made where all others are.
+fn arguments(server: &DelayServer, load: &str) -> RunArgs {
+    let (address, size) = (server.address(), server.size());
+    let line = format!("loadgen {address} -c {CONNECTIONS} --size {size} --quiet {load}");
+    Cli::try_parse_from(line.split_whitespace())
+        .expect("these arguments are right")
+        .run
+}
+
+/// The quantiles of both sides for each series, in the order of [`QUANTILES`].
+type Round = Vec<(&'static str, Vec<Pair>)>;
+
+/// One round; the inner error is the exit code of a signal.
+fn measure(
+    session: &mut Session,
+    server: &DelayServer,
+    setup: &Setup,
+) -> Result<Result<Round, u8>, Refusal> {
+    let mut load = format!("-n {}", setup.requests);
+    if setup.open {
+        load += &format!(" --rate {RATE}");
+    }
+    let args = arguments(server, &load);
+    let record = server.begin(setup.delays, CONNECTIONS as usize);
+    let Measured { report, began } = session.measure(&args)?;
+    match report.outcome.status {
+        Status::Ok | Status::Missed => {}
+        Status::Interrupted => return Ok(Err(report.outcome.exit_code)),
+        Status::Failed => return Err(Refusal::run(report.outcome.messages.join("; "))),
+    }
+    let replies = record
+        .take()
+        .map_err(|error| Refusal::run(error.to_string()))?;
+    let served: usize = replies.iter().map(Vec::len).sum();
+    if served as u64 != report.requests.answered {
+        let answered = report.requests.answered;
+        return Err(Refusal::run(format!(
+            "the server recorded {served} replies and the generator {answered}"
+        )));
+    }
+    Ok(Ok(compare(&report, &replies, began.filter(|_| setup.open))))
+}
+
+/// Both sides of each series; `began` is when the schedule of an open loop did.
+fn compare(report: &Report, replies: &[Vec<Reply>], began: Option<Instant>) -> Round {
+    let held = replies
+        .iter()
+        .flatten()
+        .map(|reply| reply.replied - reply.arrived)
+        .collect();
+    let mut round = vec![("raw", pairs(held, &report.latency.raw))];
+    if let (Some(began), Some(corrected)) = (began, &report.latency.corrected) {
+        let from_intended = replies
+            .iter()
+            .flat_map(|connection| since_intended(connection, replies.len(), began))
+            .collect();
+        round.push(("corrected", pairs(from_intended, corrected)));
+    }
+    round
+}
+
+/// When request number `at` of the schedule is meant to be sent, from its beginning.
+fn intended(at: usize) -> Duration {
+    Duration::from_nanos(at as u64 * 1_000_000_000 / RATE)
+}
+
+/// From the intended time of each request of a connection to its reply.
+///
+/// Of `connections` connections each gets one request in turn. Which turn is this one's, nobody says: it is the latest that no
+/// arrival contradicts, since a request never arrives before it is meant to be sent, and many arrive right after.
+fn since_intended(
+    replies: &[Reply],
+    connections: usize,
+    began: Instant,
+) -> impl Iterator<Item = Duration> {
+    let possible = |turn: &usize| {
+        replies.iter().enumerate().all(|(nth, reply)| {
+            intended(nth * connections + turn) <= reply.arrived.saturating_duration_since(began)
+        })
+    };
+    let turn = (0..connections).rev().find(possible).unwrap_or(0);
+    replies.iter().enumerate().map(move |(nth, reply)| {
+        let intended = began + intended(nth * connections + turn);
+        reply.replied.saturating_duration_since(intended)
+    })
+}
+
+/// The quantiles of the server's record beside those of the generator's histogram.
+fn pairs(mut server: Vec<Duration>, measured: &crate::report::Distribution) -> Vec<Pair> {
+    server.sort_unstable();
+    let recorder = measured
+        .recorder()
+        .expect("a histogram that this process encoded");
+    let pair = |(_, quantile, _): (&str, f64, bool)| Pair {
+        server_ns: rank(&server, quantile).map_or(0, nanos),
+        measured_ns: recorder.quantile(quantile),
+    };
+    QUANTILES.map(pair).to_vec()
+}
+
+/// The smallest value that this share of all does not exceed, as histograms define it.
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a rank among a few thousand"
+)]
+fn rank(sorted: &[Duration], quantile: f64) -> Option<Duration> {
+    let rank = (quantile * sorted.len() as f64).ceil() as usize;
+    sorted.get(rank.max(1) - 1).copied()
+}
+
+/// Turns rounds with quantiles into quantiles with rounds.
+fn case(setup: Setup, rounds: &[Round], needed: usize) -> Case {
+    let gated = |pairs: &[Pair]| {
+        let gated = pairs
+            .iter()
+            .zip(QUANTILES)
+            .filter(|(_, (.., gated))| *gated);
+        gated.map(|(pair, _)| *pair).all(Pair::agrees)
+    };
+    let within = |round: &&Round| round.iter().all(|(_, pairs)| gated(pairs));
+    let rounds_within = rounds.iter().filter(within).count();
+    let series = |(at, (name, _)): (usize, &(&str, Vec<Pair>))| Series {
+        name: (*name).to_owned(),
+        quantiles: (0..)
+            .zip(QUANTILES)
+            .map(|(row, (name, _, gated))| Quantile {
+                name: name.to_owned(),
+                gated,
+                rounds: rounds.iter().map(|round| round[at].1[row]).collect(),
+            })
+            .collect(),
+    };
+    Case {
+        name: setup.name,
+        open: setup.open,
+        requests: setup.requests,
+        rounds_within,
+        passed: rounds_within >= needed,
+        series: rounds
+            .first()
+            .map(|round| round.iter().enumerate().map(series).collect())
+            .unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests;
