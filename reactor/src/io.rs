@@ -1,7 +1,8 @@
-//! A shard's I/O: its slots, its owners, its epoll instance, and what an event means.
+//! A shard's I/O: its slots, its owners, its epoll instance, and the meaning of an event.
 //!
-//! Shared between the shard thread, which dispatches events and releases the quarantine, and every registration, which
-//! keeps it alive: a registration can be dropped after the reactor is gone. Nothing here waits. Tests are in `tests.rs`.
+//! The shard thread dispatches events and releases the quarantine. Every registration also holds a
+//! reference, because a registration can be dropped after the reactor is gone. Nothing here waits.
+//! Tests are in `tests.rs`.
 
 use std::io;
 use std::os::fd::RawFd;
@@ -22,14 +23,14 @@ use crate::{Interest, Ready, ShardId};
 #[cfg(all(test, not(reactor_loom)))]
 mod tests;
 
-/// A sleeping shard is woken for its quarantine at every so many slots in it.
+/// Wakes a sleeping shard each time this many more slots are quarantined.
 const QUARANTINE_WAKES: u32 = 256;
 
-/// What became of an event.
+/// The outcome of dispatching an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Dispatched {
     Published,
-    /// The registration it was for is gone.
+    /// The registration that the event was for is gone.
     Stale,
 }
 
@@ -39,10 +40,12 @@ pub(crate) struct ShardIo {
     table: SlotTable,
     owners: Owners<Registry>,
     parker: Arc<Parker>,
-    /// Registrations now. Written by every thread that registers or drops; read by reports and by placement.
+    /// The number of current registrations. Written by every thread that registers or drops one;
+    /// read by reports and by placement.
     live: AtomicU64,
     waker_panics: Counter,
-    /// The process that made this. A child forked off it has a copy of all this memory and the very same epoll instance.
+    /// The process that made this. A forked child has a copy of all this memory and shares the same
+    /// epoll instance.
     process: Process,
 }
 
@@ -68,24 +71,25 @@ impl ShardIo {
         &self.table
     }
 
-    /// How many registrations there are.
+    /// Returns the number of current registrations.
     pub(crate) fn live(&self) -> u64 {
         // Relaxed: a count for reports and placement.
         self.live.load(Ordering::Relaxed)
     }
 
-    /// How many wakers panicked as this shard woke them.
+    /// Returns the number of wakers that panicked when this shard woke them.
     pub(crate) fn waker_panics(&self) -> u64 {
         self.waker_panics.get()
     }
 
-    /// Whether this is a child forked off the process that made the reactor. Asked before any lock is taken: the parent may
-    /// have held it at the fork, and then nobody in the child ever releases it.
+    /// Returns true in a child forked from the process that made the reactor. Checked before any
+    /// lock is taken: the parent may have held the lock at the fork, and then no thread in the
+    /// child releases it.
     pub(crate) fn is_forked(&self) -> bool {
         !self.process.is_current()
     }
 
-    /// For calls that put something in, and have no error to return.
+    /// Panics in a forked child. Used by calls that push something and cannot return an error.
     ///
     /// # Panics
     ///
@@ -102,7 +106,8 @@ impl ShardIo {
     ///
     /// # Errors
     ///
-    /// The system's, or that this shard has shut down, is full, or belongs to the parent process. Nothing is left behind.
+    /// Returns the system's error, or an error if this shard has shut down, is full, or belongs to
+    /// the parent process. Nothing is left registered then.
     pub(crate) fn register(
         this: &Arc<Self>,
         fd: RawFd,
@@ -121,11 +126,12 @@ impl ShardIo {
         Ok((slot, token))
     }
 
-    /// Asks the system for other events, or for the same once more. Called from any thread.
+    /// Asks the system for other events, or for the same events once more. Called from any thread.
     ///
     /// # Errors
     ///
-    /// The system's, or that the registration lost its number, or that this is a forked child.
+    /// Returns the system's error, or an error if the registration lost its number or this is a
+    /// forked child.
     #[cold]
     pub(crate) fn rearm(&self, fd: RawFd, token: Token, interest: Interest) -> io::Result<()> {
         if self.is_forked() {
@@ -134,12 +140,13 @@ impl ShardIo {
         self.owners.modify(fd, token, interest)
     }
 
-    /// Ends a registration. Called from any thread, once for each [`ShardIo::register`]. In a forked child nothing happens.
+    /// Ends a registration. Called from any thread, once for each [`ShardIo::register`]. Does
+    /// nothing in a forked child.
     ///
     /// # Errors
     ///
-    /// The system's, or that the registration had lost its number, or that this is a forked child. The registration is
-    /// over in any case.
+    /// Returns the system's error, or an error if the registration had lost its number or this is a
+    /// forked child. The registration is over in any case.
     pub(crate) fn deregister(slot: &SlotRef, fd: RawFd, token: Token) -> io::Result<()> {
         let this = slot.io();
         if this.is_forked() {
@@ -160,14 +167,15 @@ impl ShardIo {
     #[inline(always)]
     fn free(&self, slot: &Slot, token: Token) {
         let Quarantined(waiting) = self.table.free(slot, token.id());
-        // The shard releases its quarantine every turn. One that sleeps is woken when foreign frees pile up, so that
-        // neither they nor new slots grow without end.
+        // The shard releases its quarantine every turn. A sleeping shard is woken when frees from
+        // other threads pile up, so that neither they nor new slots grow without limit.
         if waiting % QUARANTINE_WAKES == 0 {
             self.parker.unpark();
         }
     }
 
-    /// Publishes an event to its registration. Called by the shard thread, for events of this table.
+    /// Publishes an event to its registration. Called by the shard thread, for events of this
+    /// table.
     #[inline]
     pub(crate) fn dispatch(&self, event: OsEvent) -> Dispatched {
         let Some(slot) = self.table.resolve(event.token) else {
@@ -194,31 +202,36 @@ impl ShardIo {
         self.waker_panics.add_shared(u64::from(panics));
     }
 
-    /// Lets freed slots be used again. Called by the shard thread, between a batch of events and the next wait.
+    /// Makes freed slots usable again. Called by the shard thread, between a batch of events and
+    /// the next wait.
     #[inline]
     pub(crate) fn release_quarantine(&self) {
         self.table.release_quarantine();
     }
 
-    /// Refuses registrations from now on and ends every wait with the shutdown error.
+    /// Refuses new registrations from now on and ends every wait with the shutdown error.
     pub(crate) fn shut_down(&self) {
         let panics = self.table.shut_down();
         self.count_panics_slow(panics);
     }
 }
 
-/// What an event with an error says, once the system was asked what mio cannot tell.
+/// Works out the readiness of an event with an error, by asking the system for details that mio
+/// does not report.
 ///
-/// mio reports write-closed for every error that comes alone or with writability. That is true of a pipe whose reader has
-/// left, and of a real hang-up, but not of a live socket with something in its error queue. And a hang-up is itself not to
-/// be told from a peer that only shut its writing half down, once both directions are ready. So:
+/// mio reports write-closed for every error that comes alone or with writability. That is true of a
+/// pipe whose reader has left and of a real hang-up, but not of a live socket with an entry in its
+/// error queue. Also, once both directions are ready, a hang-up looks the same as a peer that only
+/// shut down its writing half. The rules are:
 ///
-/// - with a hang-up, both halves are closed, as reported;
-/// - a pipe or FIFO is closed for writing, as reported;
-/// - anything else has an error to be fetched, and a caller in either direction fetches it by trying: both directions are
-///   ready, and the other half alone decides whether reading is closed.
+/// - With a hang-up, both halves are closed, as reported.
+/// - A pipe or FIFO is closed for writing, as reported.
+/// - Any other descriptor has an error to be fetched. A caller in either direction fetches it by
+///   trying the operation, so both directions are ready. Only the other half decides if reading is
+///   closed.
 ///
-/// The questions cost a system call each and are asked where the answer is not plain, on this cold path alone.
+/// Each question costs a system call. They are asked only on this cold path, and only if the answer
+/// is ambiguous.
 #[cold]
 fn classify_slow(
     ready: Ready,
@@ -226,10 +239,11 @@ fn classify_slow(
     is_fifo: impl FnOnce() -> bool,
 ) -> Ready {
     if !cfg!(any(target_os = "linux", target_os = "android")) {
-        // kqueue reports a closed half as such.
+        // kqueue reports a closed half as closed.
         return ready | Ready::READABLE | Ready::WRITABLE;
     }
-    // A hang-up shows as both closed. Both show without a hang-up only where data (or its end) can be read and written.
+    // A hang-up shows as both halves closed. Without a hang-up, both show as closed only if data
+    // (or its end) can be read and written.
     let both_closed = ready.contains(Ready::CLOSED);
     let ambiguous = ready.contains(Ready::READABLE | Ready::WRITABLE);
     if both_closed && (!ambiguous || has_hung_up()) {

@@ -1,8 +1,10 @@
-//! The tie between a descriptor and the shard that reports on it: what `AsyncFd` is made of.
+//! The link between a descriptor and the shard that reports its readiness. `AsyncFd` is built on
+//! it.
 //!
-//! Called from any thread and under any executor. The paths of every echo (`try_ready`, `clear`, a wait) are a few loads and
-//! a compare-and-swap on the slot's word; only a wait that has to wait takes the slot's lock, and only changes of interest
-//! speak to the system. Tests are in `tests/registration.rs` and, over real descriptors, in `io/tests.rs`.
+//! Called from any thread and under any executor. The hot paths (`try_ready`, `clear`, a wait that
+//! ends at once) are a few loads and a compare-and-swap on the slot's word. Only a wait that blocks
+//! takes the slot's lock, and only changes of interest make a system call. Tests are in
+//! `tests/registration.rs` and, with real descriptors, in `io/tests.rs`.
 
 mod wait;
 
@@ -26,22 +28,24 @@ use crate::{Handle, Interest, Placement, Ready, ShardId};
 
 use wait::{Mask, ReadSide, Wait, WriteSide};
 
-/// A descriptor registered on a shard, for I/O types of your own.
+/// A descriptor registered on a shard, for your own I/O types.
 ///
-/// This is the layer under `AsyncFd`, without the object: the caller keeps the descriptor open for as long as it is
-/// registered. If it is closed first, this registration may lose its notifications; no other ever does.
+/// This is the layer under `AsyncFd`, without the I/O object: the caller keeps the descriptor open
+/// for as long as it is registered. If the descriptor is closed first, this registration may lose
+/// its notifications. No other registration is affected.
 ///
-/// Readiness is what the system last reported, until the caller clears it. So a caller tries first, clears when the
-/// descriptor turns out to be drained, and waits only then. [`try_io`](Self::try_io) and [`async_io`](Self::async_io) do
-/// that in the right order.
+/// Readiness is the state that the system last reported, until the caller clears it. A caller tries
+/// the operation first, clears the readiness when the descriptor is drained, and waits only then.
+/// [`try_io`](Self::try_io) and [`async_io`](Self::async_io) do that in the right order.
 ///
-/// Dropping it deregisters, and ignores errors; [`deregister`](Self::deregister) reports them. Both work from any thread,
-/// and after the reactor is gone.
+/// Dropping a registration deregisters it and ignores errors. [`deregister`](Self::deregister)
+/// reports them. Both work from any thread, and after the reactor is gone.
 ///
 /// # Platform notes
 ///
-/// A child made by `fork` shares the parent's epoll instances. Dropping its copy of a registration does nothing there, and
-/// what would change one is an error of kind `Unsupported`.
+/// A child made by `fork` shares the parent's epoll instances. Dropping its copy of a registration
+/// does nothing there. Calls that would change a registration fail with an error of kind
+/// `Unsupported`.
 ///
 /// # Examples
 ///
@@ -68,7 +72,7 @@ use wait::{Mask, ReadSide, Wait, WriteSide};
 /// ```
 pub struct Registration {
     slot: SlotRef,
-    /// [`Token::NOTIFIER`], which is nobody's, once this has deregistered.
+    /// [`Token::NOTIFIER`], which belongs to no registration, once this has deregistered.
     token: Token,
     fd: RawFd,
     interest: Interest,
@@ -77,13 +81,13 @@ pub struct Registration {
 #[cfg(not(reactor_loom))]
 const _: () = assert!(size_of::<Registration>() <= 32);
 
-/// What one look at a registration saw: its readiness, and how fresh that is.
+/// The readiness that one check of a registration observed, with its freshness.
 ///
-/// Clearing with it removes nothing that was reported after the look.
+/// Clearing with it removes nothing that was reported after the check.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct ReadyEvent(Snapshot);
 
-/// Which of a registration's two poll places.
+/// One of the two poll slots of a registration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Direction {
     /// Waits for readable and read-closed.
@@ -93,21 +97,21 @@ pub enum Direction {
 }
 
 impl ReadyEvent {
-    /// What was seen.
+    /// Returns the observed readiness.
     #[inline]
     #[must_use]
     pub const fn ready(self) -> Ready {
         self.0.ready()
     }
 
-    /// The same look, but of these states only.
+    /// Returns the same observation, restricted to these states.
     #[inline]
     #[must_use]
     pub const fn restricted_to(self, states: Ready) -> Self {
         Self(self.0.restricted_to(states))
     }
 
-    /// What a look that saw `seen` tells somebody who asked for `mask`.
+    /// Returns the part of `seen` that a caller interested in `mask` gets.
     #[inline]
     fn new(seen: Snapshot, mask: Ready) -> io::Result<Self> {
         if seen.is_shutdown() {
@@ -128,18 +132,20 @@ impl fmt::Debug for ReadyEvent {
 impl Registration {
     /// Registers a descriptor on the shard that `placement` chooses.
     ///
-    /// `initial` is assumed of the descriptor until the system says more: [`Ready::EMPTY`], or what the caller knows. A
-    /// socket that was just accepted is worth trying before its first event. The number is read from `source` here, once.
+    /// `initial` is the readiness assumed until the system reports more: [`Ready::EMPTY`], or a
+    /// state that the caller knows. For example, a socket that was just accepted is worth trying
+    /// before its first event. The descriptor number is read from `source` once, here.
     ///
     /// # Errors
     ///
-    /// Nothing is registered then.
+    /// Nothing is registered in these cases:
     ///
-    /// - `AlreadyExists`: this shard has a registration of the descriptor. With a placement other than by hash another shard
-    ///   may have one, and both get its events.
-    /// - `PermissionDenied`: the kind of file cannot be waited for, such as a regular file.
-    /// - the error that [`is_shutdown_error`](crate::is_shutdown_error) recognises: the shard has shut down.
-    /// - whatever else the system says.
+    /// - `AlreadyExists`: this shard has a registration of the descriptor. With a placement other
+    ///   than by hash, another shard may have one too, and both get its events.
+    /// - `PermissionDenied`: the file cannot be waited for, such as a regular file.
+    /// - The error that [`is_shutdown_error`](crate::is_shutdown_error) recognises: the shard has
+    ///   shut down.
+    /// - Any other error of the system.
     pub fn new(
         handle: &Handle,
         placement: Placement,
@@ -152,8 +158,9 @@ impl Registration {
         Self::on(handle.io(shard), fd, interest, initial)
     }
 
-    /// As [`Registration::new`], with the current reactor and its placement (see [`Handle::current`] and
-    /// [`Handle::placement`]). On a shard no count is touched that other shards write too.
+    /// Registers a descriptor with the current reactor and its placement. Otherwise the same as
+    /// [`Registration::new`]. See [`Handle::current`] and [`Handle::placement`]. On a shard, this
+    /// touches no reference count that other shards also write.
     ///
     /// # Errors
     ///
@@ -161,7 +168,7 @@ impl Registration {
     ///
     /// # Panics
     ///
-    /// When there is no current reactor.
+    /// Panics if there is no current reactor.
     #[track_caller]
     pub fn new_current(
         source: &impl AsRawFd,
@@ -177,7 +184,7 @@ impl Registration {
         }
     }
 
-    /// As [`Registration::new`], on a shard that is known.
+    /// Registers a descriptor on a given shard. Otherwise the same as [`Registration::new`].
     pub(crate) fn on(
         io: &Arc<ShardIo>,
         fd: RawFd,
@@ -193,60 +200,64 @@ impl Registration {
         })
     }
 
-    /// The shard that reports on the descriptor.
+    /// Returns the shard that reports the descriptor's readiness.
     #[must_use]
     pub fn shard(&self) -> ShardId {
         self.slot.io().shard()
     }
 
-    /// What the system was asked to report.
+    /// Returns the interest that the system was asked to report.
     #[must_use]
     pub fn interest(&self) -> Interest {
         self.interest
     }
 
-    /// Asks the system to report something else from now on. What was reported already stays.
+    /// Changes the interest. Readiness that was already reported stays.
     ///
     /// # Errors
     ///
-    /// The interest is as it was then. `NotFound` where the descriptor was closed while registered, and its number belongs to
-    /// another registration by now; else the system's error.
+    /// The interest is unchanged then. Returns `NotFound` if the descriptor was closed while
+    /// registered and its number now belongs to another registration; otherwise the system's error.
     ///
     /// # Wakeups
     ///
-    /// The system reports again what is true at present, so everybody who waits for that is woken, spuriously perhaps.
+    /// The system reports again the states that are true now, so every matching waiter is woken,
+    /// perhaps spuriously.
     pub fn set_interest(&mut self, interest: Interest) -> io::Result<()> {
         self.slot.io().rearm(self.fd, self.token, interest)?;
         self.interest = interest;
         Ok(())
     }
 
-    /// Ends the registration as a drop does, and says how that went.
+    /// Ends the registration, as a drop does, and returns the result.
     ///
     /// # Errors
     ///
-    /// The registration is over in any case. `NotFound` where the descriptor was closed while registered and the number
-    /// belongs to another registration by now, which is not touched; else the system's error.
+    /// The registration is over in any case. Returns `NotFound` if the descriptor was closed while
+    /// registered and its number now belongs to another registration, which is not changed;
+    /// otherwise the system's error.
     pub fn deregister(mut self) -> io::Result<()> {
         self.leave()
     }
 
-    /// Waits for any state of `interest`, or one that makes waiting for it pointless (see [`Ready::from_interest`]).
+    /// Waits for any state of `interest`, or for a state that makes the wait pointless (see
+    /// [`Ready::from_interest`]).
     ///
-    /// Any number of tasks may wait. It may end with nothing seen, when another clears what this wait was woken for: look,
-    /// and wait again.
+    /// Any number of tasks may wait. The wait may end with an empty result if another task clears
+    /// the state that ended it. In that case check again and wait again.
     ///
     /// # Errors
     ///
-    /// The shutdown error, once the reactor has shut down, whatever was reported.
+    /// Returns the shutdown error once the reactor has shut down, whatever was reported.
     ///
     /// # Cancel safety
     ///
-    /// Dropping it gives the wait up and loses nothing: readiness stays until it is cleared.
+    /// Dropping the future ends the wait and loses nothing: readiness stays until it is cleared.
     ///
     /// # Wakeups
     ///
-    /// Every matching waiter is woken by the shard's thread. On a shard a wait counts against the task's budget.
+    /// The shard's thread wakes every matching waiter. On a shard, a wait counts against the task's
+    /// budget.
     pub fn ready(
         &self,
         interest: Interest,
@@ -254,7 +265,8 @@ impl Registration {
         self.wait_for(Ready::from_interest(interest))
     }
 
-    /// As [`ready`](Self::ready), for reading. A little cheaper, since what is waited for is known to the compiler.
+    /// Waits for readability. Like [`ready`](Self::ready), but a little cheaper, since the compiler
+    /// knows the states.
     ///
     /// # Errors
     ///
@@ -268,7 +280,7 @@ impl Registration {
         self.wait_for(ReadSide)
     }
 
-    /// As [`readable`](Self::readable), for writing.
+    /// Waits for writability. The counterpart of [`readable`](Self::readable).
     ///
     /// # Errors
     ///
@@ -282,10 +294,11 @@ impl Registration {
         self.wait_for(WriteSide)
     }
 
-    /// Waits in one of two places that need no future to be kept: one for reading, one for writing.
+    /// Polls for readiness in one of two slots, one for reading and one for writing. No future has
+    /// to be kept.
     ///
-    /// The waker of the last call in a direction is the one that is woken; an older one is dropped, and not woken. The two
-    /// places know nothing of each other, nor of the async waits.
+    /// The waker of the last call in a direction is the one that is woken. An older waker is
+    /// dropped and not woken. The two slots are independent of each other and of the async waits.
     ///
     /// # Errors
     ///
@@ -293,8 +306,9 @@ impl Registration {
     ///
     /// # Wakeups
     ///
-    /// By the shard's thread. On a shard a call that does not wait counts against the task's budget; when that is used
-    /// up, the call wakes its own task and says `Pending`.
+    /// The shard's thread wakes the waker. On a shard, a call that does not wait counts against the
+    /// task's budget. When the budget is used up, the call wakes its own task and returns
+    /// `Pending`.
     #[inline]
     pub fn poll_ready(
         &self,
@@ -319,7 +333,8 @@ impl Registration {
         Poll::Ready(ReadyEvent::new(seen, mask))
     }
 
-    /// What there is of `interest` now, which may be nothing. Never waits, and counts against no budget.
+    /// Returns the part of `interest` that is ready now, which may be empty. Never waits, and
+    /// counts against no budget.
     ///
     /// # Errors
     ///
@@ -329,19 +344,20 @@ impl Registration {
         ReadyEvent::new(self.readiness().load(), Ready::from_interest(interest))
     }
 
-    /// Forgets what `event` saw, but for what was reported again since, and for the closed states, which stay.
+    /// Clears the readiness that `event` observed, except states that were reported again since,
+    /// and except the closed states, which stay.
     ///
-    /// For a caller who found the descriptor drained after that look.
+    /// Call it after the descriptor was found drained, with the event from before the attempt.
     #[inline]
     pub fn clear(&self, event: ReadyEvent) {
         self.readiness().clear(event.0);
     }
 
-    /// As [`clear`](Self::clear), for a caller who was told so by `error`.
+    /// Clears like [`clear`](Self::clear), after an operation that failed with `error`.
     ///
-    /// Where that error is the system's own EAGAIN, and `event` saw closed states, they are in doubt: a descriptor that is
-    /// closed does not block. Then they go too, unless reported again since, and the system is asked to report once more
-    /// what is still true.
+    /// If the error is the system's own EAGAIN and `event` observed closed states, those states are
+    /// in doubt: a closed descriptor does not block. Then they are cleared too, unless they were
+    /// reported again since, and the system is asked to report the current state once more.
     #[inline]
     pub fn clear_blocked(&self, event: ReadyEvent, error: &io::Error) {
         if event.ready().intersects(Ready::CLOSED) && is_kernels_eagain(error) {
@@ -351,24 +367,25 @@ impl Registration {
         }
     }
 
-    /// Forgets the closed states, and has the system report once more what is true.
+    /// Clears the closed states, and asks the system to report the current state once more.
     ///
     /// # Errors
     ///
-    /// As [`set_interest`](Self::set_interest). The states are forgotten in any case.
+    /// As [`set_interest`](Self::set_interest). The states are cleared in any case.
     pub fn clear_closed(&self) -> io::Result<()> {
         self.readiness().forget_closed();
         self.rearm()
     }
 
-    /// Calls `operation` if `interest` is ready, and clears if it blocks.
+    /// Calls `operation` if `interest` is ready, and clears the readiness if it would block.
     ///
-    /// Never waits, and counts against no budget. The operation should do one kind of I/O, on this descriptor, and say
-    /// `WouldBlock` only when the descriptor did.
+    /// Never waits, and counts against no budget. The operation should do one kind of I/O, on this
+    /// descriptor, and return `WouldBlock` only if the descriptor did.
     ///
     /// # Errors
     ///
-    /// `WouldBlock`, without a call, where nothing is ready; the shutdown error; else what `operation` returns.
+    /// Returns `WouldBlock`, without a call, if nothing is ready; the shutdown error; otherwise the
+    /// error of `operation`.
     #[inline]
     pub fn try_io<R>(
         &self,
@@ -382,17 +399,19 @@ impl Registration {
         self.io_seeing(event, operation)
     }
 
-    /// Waits for `interest` and calls `operation`, as often as it takes for it not to block.
+    /// Waits for `interest` and calls `operation`, and repeats both until the operation does not
+    /// block.
     ///
     /// # Errors
     ///
-    /// `InvalidInput` for an interest that is both readable and writable: one operation does one of them, and waiting for
-    /// both would clear the other's readiness, or not sleep. The shutdown error; else what `operation` returns, `WouldBlock`
-    /// excepted.
+    /// Returns `InvalidInput` for an interest that is both readable and writable. One operation
+    /// does only one of them, and waiting for both would clear the other's readiness, or would not
+    /// sleep. Otherwise returns the shutdown error, or any error of `operation` except
+    /// `WouldBlock`.
     ///
     /// # Cancel safety
     ///
-    /// It waits only after an operation that did nothing, so dropping it loses nothing.
+    /// It waits only after an operation that did nothing, so dropping the future loses nothing.
     ///
     /// # Wakeups
     ///
@@ -417,10 +436,10 @@ impl Registration {
         }
     }
 
-    /// Waits for the peer to close, without reading; says which halves are closed.
+    /// Waits for the peer to close, without reading, and returns the halves that are closed.
     ///
-    /// A state that was reported before may be from before the descriptor was connected, so before it is believed the
-    /// system is asked once more.
+    /// A closed state that was reported earlier may date from before the descriptor was connected.
+    /// Therefore the system is asked once more before such a state is returned.
     ///
     /// # Errors
     ///
@@ -428,11 +447,12 @@ impl Registration {
     ///
     /// # Cancel safety
     ///
-    /// Dropping it loses nothing.
+    /// Dropping the future loses nothing.
     ///
     /// # Platform notes
     ///
-    /// A peer that shuts only its writing half down is noticed where the registration's interest is readable.
+    /// A peer that only shuts down its writing half is detected if the registration's interest is
+    /// readable.
     pub async fn closed(&self) -> io::Result<Ready> {
         let mut asked_again = false;
         loop {
@@ -476,8 +496,9 @@ impl Registration {
     #[cold]
     fn doubt_slow(&self, event: ReadyEvent) {
         if self.readiness().clear_with_closed(event.0) == Doubt::Raised {
-            // It fails where the descriptor was closed behind this registration's back: the notifications are lost then,
-            // as documented, and the caller's next try says what became of the number.
+            // This fails if the descriptor was closed while it was registered. Its notifications
+            // are lost then, as documented, and the caller's next attempt returns the error of that
+            // number.
             let _ = self.rearm();
         }
     }
@@ -485,7 +506,7 @@ impl Registration {
     /// Ends a wait that is dropped before its end.
     #[cold]
     fn give_up_slow(&self, id: WaiterId) {
-        // In a forked child the lock may be held by a thread that is not there.
+        // In a forked child, a thread that does not exist there may hold the lock.
         if !self.slot.io().is_forked() {
             self.readiness().end_wait(id);
         }
@@ -510,7 +531,7 @@ impl Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        // Nobody is left to tell, and the bookkeeping is done in any case.
+        // The error cannot be reported, and the bookkeeping is done in any case.
         let _ = self.leave();
     }
 }

@@ -1,7 +1,7 @@
-//! The future under every asynchronous wait of a registration, and what it waits for.
+//! The future under every asynchronous wait of a registration, and the mask it waits for.
 //!
-//! Owns its waiter in the slot's list: entered by the first poll that has to wait, given up by the drop. Called by
-//! `registration.rs` only. Tests are that file's.
+//! It owns its waiter in the slot's list: the first poll that has to wait adds the waiter, and the
+//! drop removes it. Called by `registration.rs` only. Tests are in that file's tests.
 
 use std::future::Future;
 use std::io;
@@ -13,7 +13,8 @@ use crate::Ready;
 use crate::budget;
 use crate::readiness::{Readiness, Side, Snapshot, WaiterId};
 
-/// What a wait waits for. A type for each direction, so that the most common waits store and load nothing for it.
+/// The states that a wait waits for. Each direction has a type of its own, so that the most common
+/// waits store and load no mask.
 pub(super) trait Mask: Copy + Unpin {
     fn states(self) -> Ready;
 }
@@ -45,7 +46,8 @@ impl Mask for Ready {
     }
 }
 
-/// A wait for any of `mask`: one waiter in the slot's list, from the first poll that has to wait to the end.
+/// A wait for any state of `mask`. It has one waiter in the slot's list, from the first poll that
+/// has to wait until the end.
 pub(super) struct Wait<'a, M> {
     pub(super) registration: &'a Registration,
     pub(super) id: Option<WaiterId>,
@@ -80,9 +82,11 @@ impl<M: Mask> Future for Wait<'_, M> {
     }
 }
 
-/// What a wait does that has to wait: out of line, so that one that need not is a few instructions in its caller.
+/// Begins a wait that has to block. It is out of line, so that a wait that need not block compiles
+/// to a few instructions in its caller.
 ///
-/// It returns in registers, and the id, which is needed where it waits, through `id`.
+/// The result is returned in registers. The id, which is needed only to wait, is returned through
+/// `id`.
 #[inline(never)]
 fn begin<M: Mask>(
     readiness: &Readiness,

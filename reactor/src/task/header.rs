@@ -1,9 +1,10 @@
-//! The head of a task's memory, which is one allocation: the state word, the link for queues, the join waker. The future or its output
-//! lies behind it (`cell.rs`).
+//! The header of a task's allocation: the state word, the link for queues, and the join waker. The
+//! future or its output lies behind it (`cell.rs`).
 //!
-//! [`TaskRef`] is a counted reference that forgets the future's type; it is `Send`, because all it can do from another thread is
-//! count, wake and cancel. The future itself is touched by [`Runnable::run`] and [`TaskRef::end`] alone, which the shard
-//! calls on its own thread, and the output by whoever the state word names (`state.rs`).
+//! [`TaskRef`] is a counted reference that erases the future's type. It is `Send`, because other
+//! threads can only count, wake and cancel through it. Only [`Runnable::run`] and [`TaskRef::end`]
+//! access the future, and the shard calls both on its own thread. The state word names the owner of
+//! the output (`state.rs`).
 
 #![expect(
     unsafe_code,
@@ -26,64 +27,70 @@ use crate::task::site::SpawnSite;
 use crate::task::state::{Output, Paused, Start, State, Wake};
 use crate::task::waker;
 
-/// Where a woken task goes, and what is told of its life. The reactor's are [`crate::shard::ShardShared`] and, for jobs that may block,
-/// `blocking.rs`'s; models bring their own.
+/// The destination of woken tasks, and the receiver of events in a task's life. The reactor has
+/// two: [`crate::shard::ShardShared`], and the one in `blocking.rs` for blocking jobs. Models have
+/// their own.
 ///
 /// # Safety
 ///
-/// `is_home` returns true only on the one thread that runs this scheduler's tasks, where their futures may be polled and dropped.
+/// `is_home` returns true only on the one thread that runs this scheduler's tasks. Their futures
+/// may be polled and dropped on that thread.
 pub(crate) unsafe trait Schedule: Sized + Send + Sync + 'static {
-    /// Whether the calling thread is the one that runs this scheduler's tasks.
+    /// Returns true if the calling thread runs this scheduler's tasks.
     fn is_home(&self) -> bool;
 
-    /// Enters a new task in the list of live ones, or gives it back where that list is closed.
+    /// Adds a new task to the list of live tasks, or returns it if that list is closed.
     fn adopt(&self, task: TaskRef<Self>) -> Result<(), TaskRef<Self>>;
 
-    /// Takes a task that was woken, on whatever thread woke it, to the queue of its shard.
+    /// Puts a woken task into the queue of its shard. Called on the thread that woke it.
     ///
-    /// There is no `self`: once the task is in another thread's queue it may end and be freed, and its scheduler with it.
+    /// There is no `self`: once the task is in another thread's queue, it may end and be freed
+    /// together with its scheduler.
     fn schedule(task: Runnable<Self>);
 
-    /// The task's future is gone. Called before the output is announced, at home, or on the spawner's thread for a task that was
-    /// refused.
+    /// Records that the task's future is gone. Called before the output is announced: at home, or
+    /// on the spawner's thread for a refused task.
     fn completed(&self, task: &TaskRef<Self>);
 
-    /// A panic of a task was caught: on the task's home, on the thread of a handle that drops an output, or on that of a refused spawn.
+    /// Reports a caught panic of a task. Called on the task's home, on the thread of a handle that
+    /// drops an output, or on the thread of a refused spawn.
     fn task_panicked(&self, panic: &TaskPanic<'_>);
 
-    /// Waking who waits for a task panicked.
+    /// Records that a waker panicked while a task's waiter was woken.
     fn waker_panicked(&self);
 
-    /// Whether this process was forked off the one that made the scheduler.
+    /// Returns true if this process was forked from the one that made the scheduler.
     fn is_forked(&self) -> bool;
 
-    /// The shard that runs the tasks, if it is one.
+    /// Returns the shard that runs the tasks, if there is one.
     fn shard(&self) -> Option<ShardId>;
 
-    /// Whether the shard was given up with its tasks (it was stuck in a poll when the reactor shut down).
+    /// Returns true if the shard was abandoned with its tasks: it was stuck in a poll when the
+    /// reactor shut down.
     fn abandoned(&self) -> bool;
 }
 
-/// What a task is without its future's type.
+/// The part of a task that does not depend on its future's type.
 #[repr(C)]
 pub(crate) struct Header<S: 'static> {
     pub(super) state: State,
     vtable: &'static Vtable<S>,
-    /// The next task in a queue; belongs to that queue while the task is in it.
+    /// The next task in a queue. The queue owns this field while the task is in it.
     pub(super) next: AtomicPtr<Self>,
     pub(super) scheduler: S,
     /// The task's index in its shard's list of live tasks. Written under that list's lock.
     live_index: AtomicU32,
     spawned_at: SpawnSite,
-    /// Who waits for the output. Taken out before it is woken or dropped.
+    /// The waker of the task that waits for the output. It is taken out before it is woken or
+    /// dropped.
     join_waker: Mutex<Option<Waker>>,
 }
 
-/// References a new task starts with: the list of live tasks, the first run, the join handle.
+/// The references of a new task: the list of live tasks, the first run, and the join handle.
 const INITIAL_REFS: usize = 3;
 
 impl<S> Header<S> {
-    /// The head of a task with three references, queued for the first time.
+    /// Creates the header of a task with three references, queued for the first time.
     pub(super) fn new(vtable: &'static Vtable<S>, scheduler: S, spawned_at: SpawnSite) -> Self {
         Self {
             state: State::new(INITIAL_REFS),
@@ -111,7 +118,7 @@ impl<S: Schedule> Header<S> {
         }
     }
 
-    /// Runs code of the future's or the output's author. Its panic is reported before it is given back.
+    /// Runs user code of the future or the output. A panic is reported before it is returned.
     #[inline]
     pub(super) fn guarded<R>(
         &self,
@@ -121,7 +128,7 @@ impl<S: Schedule> Header<S> {
         catch_unwind(AssertUnwindSafe(f)).inspect_err(|payload| self.report(place, payload))
     }
 
-    /// Tells the scheduler of a panic that was caught.
+    /// Reports a caught panic to the scheduler.
     #[cold]
     fn report(&self, place: PanicPlace, payload: &Payload) {
         self.scheduler.task_panicked(&TaskPanic {
@@ -132,23 +139,27 @@ impl<S: Schedule> Header<S> {
     }
 }
 
-/// The operations that need the future's type. All are given a header that is the head of a `Cell<F, S>`.
+/// The operations that depend on the future's type. Each takes a header that is the head of a
+/// `Cell<F, S>`.
 pub(super) struct Vtable<S: 'static> {
-    /// Polls the future, whose panic comes out. 1. On the task's shard thread. 2. The state is RUNNING, by this caller.
+    /// Polls the future; a panic of the future propagates. 1. Called on the task's shard thread. 2.
+    /// This caller made the state RUNNING.
     pub(super) poll: unsafe fn(NonNull<Header<S>>, &mut Context<'_>) -> Polled,
-    /// Drops the future and stores an error as the output. The same demands, or the shard is shutting down and runs nothing.
+    /// Drops the future and stores an error as the output. Has the same demands as `poll`, or the
+    /// shard is shutting down and runs nothing.
     pub(super) fail: unsafe fn(NonNull<Header<S>>, JoinError) -> Polled,
-    /// Moves the output to the pointer, which is to a `Poll<Result<F::Output, JoinError>>`. The caller owns the output.
+    /// Moves the output to the pointer, which points to a `Poll<Result<F::Output, JoinError>>`. The
+    /// caller owns the output.
     pub(super) take_output: unsafe fn(NonNull<Header<S>>, *mut ()),
     /// Drops the output. The caller owns it.
     pub(super) drop_output: unsafe fn(NonNull<Header<S>>),
-    /// Frees the memory. The caller gave back the last reference.
+    /// Frees the memory. The caller released the last reference.
     pub(super) dealloc: unsafe fn(NonNull<Header<S>>),
-    /// What the task is called after in reports.
+    /// The task's name in reports.
     pub(super) future: fn() -> &'static str,
 }
 
-/// What a poll came to.
+/// The outcome of a poll.
 #[derive(PartialEq, Eq)]
 pub(super) enum Polled {
     /// The output is stored and the future dropped.
@@ -162,11 +173,11 @@ pub(crate) struct TaskRef<S: Schedule> {
     _owns: PhantomData<S>,
 }
 
-// SAFETY: through a reference a thread reaches the state word, the links, the join waker (all synchronised) and the scheduler
-// (Send + Sync by its bound). The future and the output are reached only as the module's opening says, where the caller
-// answers for the thread.
+// SAFETY: through a reference, a thread reaches the state word, the links and the join waker (all
+// synchronised), and the scheduler (Send + Sync by its bound). It reaches the future and the output
+// only as the module's opening says, and there the caller answers for the thread.
 unsafe impl<S: Schedule> Send for TaskRef<S> {}
-// SAFETY: as for Send: every method that takes `&self` and is not unsafe only touches synchronised fields.
+// SAFETY: as for Send. Every safe method that takes `&self` only touches synchronised fields.
 unsafe impl<S: Schedule> Sync for TaskRef<S> {}
 
 impl<S: Schedule> fmt::Debug for TaskRef<S> {
@@ -185,7 +196,8 @@ pub(super) struct NewTask<S: Schedule> {
 }
 
 impl<S: Schedule> TaskRef<S> {
-    /// The pointer to the whole task, of which a reference to the header covers a part only.
+    /// Returns the pointer to the whole task. A reference to the header would cover only a part of
+    /// it.
     #[inline]
     pub(super) fn as_ptr(&self) -> *const Header<S> {
         self.header.as_ptr()
@@ -193,11 +205,12 @@ impl<S: Schedule> TaskRef<S> {
 
     #[inline]
     pub(super) fn header(&self) -> &Header<S> {
-        // SAFETY: this reference is counted, so the memory lives; the header is only ever shared.
+        // SAFETY: this reference is counted, so the memory is alive. The header is only accessed
+        // through shared references.
         unsafe { self.header.as_ref() }
     }
 
-    /// The scheduler the task was made with.
+    /// Returns the scheduler that the task was made with.
     #[inline]
     pub(crate) fn scheduler(&self) -> &S {
         &self.header().scheduler
@@ -208,41 +221,41 @@ impl<S: Schedule> TaskRef<S> {
         TaskId::of(self.header)
     }
 
-    /// What is known of the task, for reports.
+    /// Returns a description of the task, for reports.
     pub(crate) fn meta(&self) -> TaskMeta {
         self.header().meta()
     }
 
-    /// Whether both refer to one task.
+    /// Returns true if both refer to the same task.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         self.header == other.header
     }
 
-    /// The place in the list of live tasks, for that list.
+    /// Returns the task's index in the list of live tasks. Used by that list.
     pub(crate) fn live_index(&self) -> &AtomicU32 {
         &self.header().live_index
     }
 
-    /// The join handle's waker, for whoever has to replace or wake it.
+    /// Returns the slot of the join handle's waker, for code that replaces or wakes it.
     pub(super) fn join_waker(&self) -> &Mutex<Option<Waker>> {
         &self.header().join_waker
     }
 
-    /// Queues the task unless that is settled already.
+    /// Queues the task, unless it is already queued, running or completed.
     pub(super) fn wake_by_ref(&self) {
         if self.header().state.wake() == Wake::Enqueue {
             S::schedule(Runnable(self.clone()));
         }
     }
 
-    /// As `wake_by_ref`, handing this reference on where a queue needs one.
+    /// Like `wake_by_ref`, but passes this reference on if a queue needs one.
     pub(super) fn wake(self) {
         if self.header().state.wake() == Wake::Enqueue {
             S::schedule(Runnable(self));
         }
     }
 
-    /// Asks for the task's end: its shard drops the future at the next run.
+    /// Requests the task's cancellation: its shard drops the future at the next run.
     pub(crate) fn cancel(&self) {
         if self.header().state.cancel() == Wake::Enqueue {
             S::schedule(Runnable(self.clone()));
@@ -254,9 +267,12 @@ impl<S: Schedule> TaskRef<S> {
         std::mem::ManuallyDrop::new(self).header
     }
 
+    /// Turns a bare pointer back into a reference.
+    ///
     /// # Safety
     ///
-    /// The pointer comes from `into_raw`, and is turned back once; or the task is new, and this is one of its first references.
+    /// The pointer comes from `into_raw` and is turned back once; or the task is new, and this is
+    /// one of its first references.
     pub(super) unsafe fn from_raw(header: NonNull<Header<S>>) -> Self {
         Self {
             header,
@@ -264,7 +280,8 @@ impl<S: Schedule> TaskRef<S> {
         }
     }
 
-    /// Drops the future here and now, and ends the task with the error. Not during a poll of the task.
+    /// Drops the future here and ends the task with the error. Not allowed during a poll of the
+    /// task.
     ///
     /// # Panics
     ///
@@ -280,27 +297,30 @@ impl<S: Schedule> TaskRef<S> {
         }
     }
 
-    /// Ends a task that no list took in, on the thread that spawned it.
+    /// Ends a task that no list accepted, on the thread that spawned it.
     ///
     /// # Safety
     ///
-    /// The task was allocated by the calling thread just now, was not adopted, and nobody else has seen it.
+    /// The calling thread has just allocated the task. It was not adopted, and no other thread has
+    /// seen it.
     pub(super) unsafe fn refuse(&self) {
-        // SAFETY: nobody polls it, and the future was this thread's a moment ago.
+        // SAFETY: no thread polls it, and the future has not left this thread.
         unsafe { self.end_with(JoinError::shutdown(self.id())) };
     }
 
+    /// Stores an error as the output and completes the task.
+    ///
     /// # Safety
     ///
-    /// The future is there, may be dropped on this thread, and no poll of it is under way.
+    /// The future exists and may be dropped on this thread, and no poll of it is under way.
     unsafe fn end_with(&self, error: JoinError) {
         // SAFETY: by the demand.
         unsafe { (self.header().vtable.fail)(self.header, error) };
         self.finish();
     }
 
-    /// Announces a stored output and wakes who waits for it. The task leaves the counts first, so that whoever learns of its end
-    /// finds them without it.
+    /// Announces a stored output and wakes its waiter. The task leaves the counters first, so that
+    /// code which learns of its end finds counters without it.
     fn finish(&self) {
         self.scheduler().completed(self);
         match self.header().state.complete() {
@@ -310,7 +330,7 @@ impl<S: Schedule> TaskRef<S> {
         }
     }
 
-    /// Wakes whoever waits for the output.
+    /// Wakes the waiter of the output, if there is one.
     pub(crate) fn wake_join(&self) {
         let waiting = self.join_waker().lock().take();
         let (_, panics) = caught(|| waiting.map(Waker::wake));
@@ -323,7 +343,8 @@ impl<S: Schedule> TaskRef<S> {
         self.header().state.is_completed()
     }
 
-    /// Whether there is nothing left to wait for: the task has ended, or was given up with its shard.
+    /// Returns true if there is nothing left to wait for: the task has ended, or was abandoned with
+    /// its shard.
     pub(super) fn is_finished(&self) -> bool {
         self.is_completed() || self.scheduler().abandoned()
     }
@@ -332,11 +353,13 @@ impl<S: Schedule> TaskRef<S> {
     ///
     /// # Safety
     ///
-    /// 1. The caller is the join handle, the task has completed, and the output was not taken before. 2. `T` is the type of the
-    ///    task's output.
+    /// 1. The caller is the join handle, the task has completed, and the output was not taken
+    ///    before.
+    /// 2. `T` is the type of the task's output.
     pub(super) unsafe fn take_output<T>(&self) -> Result<T, JoinError> {
         let mut output: Poll<Result<T, JoinError>> = Poll::Pending;
-        // SAFETY: the caller owns the output (1), and the pointer is to the type the vtable writes (2).
+        // SAFETY: the caller owns the output (1), and the pointer is to the type the vtable writes
+        // (2).
         unsafe { (self.header().vtable.take_output)(self.header, (&raw mut output).cast()) };
         match output {
             Poll::Ready(output) => output,
@@ -344,20 +367,21 @@ impl<S: Schedule> TaskRef<S> {
         }
     }
 
-    /// The join handle gives up its interest, and with it an output that is there already.
+    /// Gives up the join handle's interest, and drops an output that is already stored.
     ///
     /// # Safety
     ///
     /// Called once, by the join handle, which did not take the output.
     pub(super) unsafe fn detach(&self) {
         if self.header().state.detach() == Output::ForHandle {
-            // SAFETY: the state word says that the task completed while the handle was there, so the output is the handle's.
+            // SAFETY: the state word says that the task completed while the handle existed, so the
+            // output belongs to the handle.
             unsafe { (self.header().vtable.drop_output)(self.header) };
         }
         self.forget_join();
     }
 
-    /// The join handle gives up its interest after it took the output.
+    /// Gives up the join handle's interest after it took the output.
     pub(super) fn detach_taken(&self) {
         self.header().state.detach();
         self.forget_join();
@@ -365,7 +389,7 @@ impl<S: Schedule> TaskRef<S> {
 
     fn forget_join(&self) {
         if self.scheduler().is_forked() {
-            // A thread that is not there may hold the lock.
+            // A thread that does not exist in this process may hold the lock.
             return;
         }
         let waiting = self.join_waker().lock().take();
@@ -394,7 +418,8 @@ impl<S: Schedule> Drop for TaskRef<S> {
     }
 }
 
-/// A task that is to be run once: what queues hold. The state word sees to it that there is one at most.
+/// A task to be run once. Queues hold these. The state word ensures that at most one exists per
+/// task.
 #[derive(Debug)]
 pub(crate) struct Runnable<S: Schedule>(pub(super) TaskRef<S>);
 
@@ -414,7 +439,7 @@ impl<S: Schedule> Runnable<S> {
         unsafe { (self.0.header().vtable.fail)(self.0.header, error) }
     }
 
-    /// Polls the task, or ends it where that was asked for. Returns it if it is to be queued again.
+    /// Polls the task, or ends it if it was cancelled. Returns it if it has to be queued again.
     ///
     /// # Panics
     ///
@@ -446,7 +471,7 @@ impl<S: Schedule> Runnable<S> {
         }
         match header.state.pause() {
             Paused::Idle => {
-                // `pause` gave the reference back, in the same instruction.
+                // `pause` released the reference, in the same instruction.
                 std::mem::forget(self);
                 None
             }

@@ -1,11 +1,14 @@
-//! The two queues of woken tasks: the shard's own, and the one through which other threads hand it theirs.
+//! The two queues of woken tasks: the shard's local queue, and the remote queue that other threads
+//! push to.
 //!
-//! Both are linked through the tasks themselves, so that a push never allocates and is never refused while the shard lives. One
-//! link is enough, because a task is in one queue, once: only the wake that set SCHEDULED pushes, and that flag stays until the
-//! task is out of the queue and runs (`JOIN.md`).
+//! Both are intrusive: the tasks themselves are linked, so a push never allocates, and never fails
+//! while the shard lives. One link is enough, because a task is in at most one queue, once. Only
+//! the wake that set SCHEDULED pushes, and that flag stays set until the task is out of the queue
+//! and runs (`JOIN.md`).
 //!
-//! The remote queue is a stack: a push is one compare-and-swap. The shard takes the whole stack at once, which is why the usual
-//! trouble with popped and re-pushed nodes cannot arise, and runs it oldest first.
+//! The remote queue is a stack, and a push is one compare-and-swap. The shard takes the whole stack
+//! at once and runs it oldest first. Therefore the ABA problem of popped and pushed nodes cannot
+//! arise.
 
 #![expect(unsafe_code, reason = "tasks are linked through their headers")]
 
@@ -15,13 +18,14 @@ use std::ptr::{self, NonNull};
 use crate::sync::{AtomicPtr, Ordering};
 use crate::task::header::{Header, Runnable, Schedule, TaskRef};
 
-/// A shard's own queue, oldest first. It stays on one thread. What is in it at its end is leaked: the shard empties it.
+/// A shard's local queue, oldest first. It stays on one thread. Entries left at its end are leaked:
+/// the shard empties it before.
 pub(crate) struct LocalQueue<S: Schedule> {
     /// The oldest entry, or null.
     head: Cell<*mut Header<S>>,
-    /// The newest entry; means nothing while `head` is null.
+    /// The newest entry. Meaningless while `head` is null.
     tail: Cell<*mut Header<S>>,
-    /// How many were ever pushed.
+    /// The number of pushes so far.
     pushed: Cell<u64>,
 }
 
@@ -34,7 +38,7 @@ impl<S: Schedule> LocalQueue<S> {
         }
     }
 
-    /// How many tasks were ever pushed.
+    /// Returns the number of tasks pushed so far.
     #[inline]
     pub(crate) fn pushed(&self) -> u64 {
         self.pushed.get()
@@ -45,33 +49,35 @@ impl<S: Schedule> LocalQueue<S> {
         self.head.get().is_null()
     }
 
-    /// Puts a task at the end.
+    /// Appends a task.
     #[inline]
     pub(crate) fn push(&self, task: Runnable<S>) {
         self.pushed.set(self.pushed.get() + 1);
         let node = task.0.into_raw();
-        // SAFETY: the reference that became `node` is this queue's now, so the header lives.
+        // SAFETY: the queue now owns the reference that became `node`, so the header is alive.
         let next = &unsafe { node.as_ref() }.next;
-        // Relaxed, here and below: a task that goes to another queue and to another thread's is handed over by its state word.
+        // Relaxed, here and below: when a task moves to another queue, and so to another thread,
+        // its state word hands it over.
         next.store(ptr::null_mut(), Ordering::Relaxed);
         let newest = self.tail.replace(node.as_ptr());
         if self.is_empty() {
             self.head.set(node.as_ptr());
         } else {
-            // SAFETY: the queue is not empty, so `newest` is in it, and the queue holds a reference to each of its entries.
+            // SAFETY: the queue is not empty, so `newest` is in it, and the queue holds a reference
+            // to each of its entries.
             let newest = unsafe { &*newest };
             newest.next.store(node.as_ptr(), Ordering::Relaxed);
         }
     }
 
-    /// Takes the oldest task out.
+    /// Removes and returns the oldest task.
     #[inline]
     pub(crate) fn pop(&self) -> Option<Runnable<S>> {
         let node = NonNull::new(self.head.get())?;
         // SAFETY: the queue holds a reference to each of its entries.
         let next = unsafe { node.as_ref() }.next.load(Ordering::Relaxed);
         self.head.set(next);
-        // SAFETY: `push` made it with `into_raw`, and it is in the queue no more.
+        // SAFETY: `push` made it with `into_raw`, and it is no longer in the queue.
         Some(Runnable(unsafe { TaskRef::from_raw(node) }))
     }
 }
@@ -84,13 +90,14 @@ impl<S: Schedule> std::fmt::Debug for LocalQueue<S> {
     }
 }
 
-/// The queue that other threads fill.
+/// The queue that other threads push to.
 pub(crate) struct RemoteQueue<S: Schedule> {
-    /// The newest entry, null, or CLOSED. Written by every waker of this shard's tasks and by the shard.
+    /// The newest entry, null, or CLOSED. Written by every waker of this shard's tasks and by the
+    /// shard.
     head: AtomicPtr<Header<S>>,
 }
 
-/// The head of a queue whose shard has ended: an address that no header can have.
+/// Returns the head of a queue whose shard has ended: an address that no header can have.
 fn closed<S>() -> *mut Header<S> {
     ptr::without_provenance_mut(1)
 }
@@ -102,19 +109,22 @@ impl<S: Schedule> RemoteQueue<S> {
         }
     }
 
-    /// Hands a task to the shard. Where the shard has ended, its tasks' futures are dropped already, and so is the entry.
+    /// Hands a task to the shard. If the shard has ended, its tasks' futures are already dropped,
+    /// and the entry is dropped too.
     pub(crate) fn push(&self, task: Runnable<S>) {
         let node = task.0.into_raw();
         let mut head = self.head.load(Ordering::Relaxed);
         loop {
             if head == closed() {
-                // SAFETY: the pointer was made above, and was not put anywhere.
+                // SAFETY: the pointer was made above and was not stored anywhere.
                 drop(unsafe { TaskRef::from_raw(node) });
                 return;
             }
-            // SAFETY: this side still owns the reference it turned into `node`, so the header lives.
+            // SAFETY: this side still owns the reference that it turned into `node`, so the header
+            // is alive.
             unsafe { node.as_ref() }.next.store(head, Ordering::Relaxed);
-            // ORDERING [remote-push], partner [remote-take], [remote-close]: the link, and all that the waker wrote, come before the head.
+            // ORDERING [remote-push], partner [remote-take], [remote-close]: the link, and
+            // everything that the waker wrote, is published before the head.
             match self.head.compare_exchange_weak(
                 head,
                 node.as_ptr(),
@@ -127,12 +137,13 @@ impl<S: Schedule> RemoteQueue<S> {
         }
     }
 
-    /// Whether there is nothing to take. The parker's last look: its fence orders this load.
+    /// Returns true if there is nothing to take. This is the parker's last check, whose fence
+    /// orders this load.
     pub(crate) fn is_empty(&self) -> bool {
         self.head.load(Ordering::Relaxed).is_null()
     }
 
-    /// Takes all there is, oldest first. Only the shard.
+    /// Takes all entries, oldest first. Called by the shard only.
     pub(crate) fn take_all(&self, take: impl FnMut(Runnable<S>)) {
         let head = self.head.load(Ordering::Relaxed);
         if head.is_null() || head == closed() {
@@ -143,7 +154,8 @@ impl<S: Schedule> RemoteQueue<S> {
         oldest_first(newest, take);
     }
 
-    /// Ends the queue: what is in it is given out, what comes later is dropped by whoever brings it. Only the shard.
+    /// Closes the queue and passes its entries to `take`. Later pushes drop their tasks. Called by
+    /// the shard only.
     pub(crate) fn close(&self, take: impl FnMut(Runnable<S>)) {
         // ORDERING [remote-close], partner [remote-push].
         let newest = self.head.swap(closed(), Ordering::Acquire);
@@ -151,7 +163,7 @@ impl<S: Schedule> RemoteQueue<S> {
     }
 }
 
-/// Turns a stack that the caller took round, and gives its entries out.
+/// Reverses a stack that the caller took, and passes its entries to `take`.
 fn oldest_first<S: Schedule>(newest: *mut Header<S>, mut take: impl FnMut(Runnable<S>)) {
     let mut reversed: Option<NonNull<Header<S>>> = None;
     let mut rest = if newest == closed() {
@@ -160,7 +172,7 @@ fn oldest_first<S: Schedule>(newest: *mut Header<S>, mut take: impl FnMut(Runnab
         NonNull::new(newest)
     };
     while let Some(node) = rest {
-        // SAFETY: the stack holds one reference a node, and it is this side's now.
+        // SAFETY: the stack holds one reference per node, and this side owns it now.
         let next = &unsafe { node.as_ref() }.next;
         rest = NonNull::new(next.load(Ordering::Relaxed));
         next.store(
@@ -170,7 +182,8 @@ fn oldest_first<S: Schedule>(newest: *mut Header<S>, mut take: impl FnMut(Runnab
         reversed = Some(node);
     }
     while let Some(node) = reversed {
-        // SAFETY: as above. The link is read before the entry goes, since the task may be queued again from `take` on.
+        // SAFETY: as above. The link is read before the entry is passed on, since `take` may queue
+        // the task again.
         reversed = NonNull::new(unsafe { node.as_ref() }.next.load(Ordering::Relaxed));
         // SAFETY: `push` made it with `into_raw`, and each node is visited once here.
         take(Runnable(unsafe { TaskRef::from_raw(node) }));

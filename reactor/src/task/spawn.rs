@@ -1,4 +1,5 @@
-//! The three ways a future becomes a task, each with the reason why it may cross to the shard that runs it.
+//! The three ways a future becomes a task, each with the reason that it may move to the shard that
+//! runs it.
 
 #![expect(
     unsafe_code,
@@ -12,14 +13,15 @@ use crate::task::cell::allocate;
 use crate::task::header::{NewTask, Runnable, Schedule, TaskRef};
 use crate::task::site::SpawnSite;
 
-/// Both halves of a new task: what waits for it, and what its shard has to queue. Where the shard refused it, there is nothing to
-/// queue, and the join half ends with an error at once.
+/// Both halves of a new task: the reference that waits for it, and the first run that its shard has
+/// to queue. If the shard refused the task, there is no first run, and the join half ends with an
+/// error at once.
 pub(crate) struct Spawned<S: Schedule> {
     pub(crate) join: TaskRef<S>,
     pub(crate) first_run: Option<Runnable<S>>,
 }
 
-/// A future that may run anywhere.
+/// Spawns a future that may run on any thread.
 pub(crate) fn spawn_send<F, S>(future: F, scheduler: S, at: SpawnSite) -> Spawned<S>
 where
     F: Future<Output: Send> + Send + 'static,
@@ -29,7 +31,7 @@ where
     unsafe { spawn::<F, F, S>(future, scheduler, at) }
 }
 
-/// A future that may run anywhere, called after the closure in it.
+/// Spawns a future that may run on any thread, named after the closure in it.
 pub(crate) fn spawn_job<Closure, F, S>(job: F, scheduler: S, at: SpawnSite) -> Spawned<S>
 where
     F: Future<Output: Send> + Send + 'static,
@@ -39,7 +41,7 @@ where
     unsafe { spawn::<Closure, F, S>(job, scheduler, at) }
 }
 
-/// A future that stays on the calling thread, which is the scheduler's home.
+/// Spawns a future that stays on the calling thread, which is the scheduler's home.
 pub(crate) fn spawn_here<F, S>(future: F, scheduler: S, at: SpawnSite) -> Spawned<S>
 where
     F: Future + 'static,
@@ -53,17 +55,21 @@ where
     unsafe { spawn::<F, F, S>(future, scheduler, at) }
 }
 
-/// A future that is made, polled and dropped on the scheduler's home, by a closure that may travel there.
+/// Spawns a future that is made, polled and dropped on the scheduler's home. The closure that makes
+/// it is sent there.
 pub(crate) fn spawn_made<M, F, S>(make: M, scheduler: S, at: SpawnSite) -> Spawned<S>
 where
     M: FnOnce() -> F + Send + 'static,
     F: Future<Output: Send> + 'static,
     S: Schedule,
 {
-    // SAFETY: until its first poll, which is at home, `Made` holds the closure alone, and that is Send.
+    // SAFETY: until its first poll, which is at home, `Made` holds only the closure, and the
+    // closure is Send.
     unsafe { spawn::<F, _, S>(Made::Closure(Some(make)), scheduler, at) }
 }
 
+/// Allocates a task and adds it to its shard's list of live tasks.
+///
 /// # Safety
 ///
 /// As for `allocate`.
@@ -72,7 +78,7 @@ where
     F: Future + 'static,
     S: Schedule,
 {
-    // SAFETY: by the demand.
+    // SAFETY: by this function's demand.
     let NewTask {
         live,
         first_run,
@@ -84,7 +90,7 @@ where
             first_run: Some(first_run),
         },
         Err(refused) => {
-            // SAFETY: it was allocated above and given to nobody.
+            // SAFETY: it was allocated above and given to no one.
             unsafe { refused.refuse() };
             Spawned {
                 join,
@@ -104,7 +110,8 @@ impl<M: FnOnce() -> F, F: Future> Future for Made<M, F> {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        // SAFETY: the closure is moved out and was never pinned; the future is written in place once and not moved after.
+        // SAFETY: the closure is moved out and was never pinned. The future is written in place
+        // once and not moved afterwards.
         let this = unsafe { self.get_unchecked_mut() };
         if let Self::Closure(make) = this {
             let make = make

@@ -1,60 +1,64 @@
-//! The state word of a task: its life cycle, its join handle and its reference count, and every transition between them.
+//! The state word of a task: its life cycle, its join handle, its reference count, and every
+//! transition between them.
 //!
-//! One word, so that each decision (who queues a woken task, who drops an output that nobody waits for, who frees the
-//! memory) is the result of one atomic read-modify-write. `JOIN.md` beside this file has the table of transitions and the
-//! proof sketch; `loom::task` is the model.
+//! All of this is in one word, so that each decision is the result of one atomic read-modify-write.
+//! The decisions are: which thread queues a woken task, which side drops an output without a
+//! waiter, and which thread frees the memory. `JOIN.md` beside this file has the table of
+//! transitions and the proof sketch. The model is `loom::task`.
 
 use crate::sync::{AtomicUsize, Ordering, fence};
 
-/// A wake came since the last run began. Whoever sets it on a task that neither runs nor has completed queues the task.
+/// A wake came after the last run began. A thread that sets it on a task that neither runs nor has
+/// completed queues the task.
 const SCHEDULED: usize = 1;
-/// The shard polls the task now.
+/// The shard is polling the task.
 const RUNNING: usize = 1 << 1;
-/// The future is gone; the output is stored, or was dropped because no handle waits for it.
+/// The future is gone. The output is stored, or was dropped because no handle waits for it.
 const COMPLETED: usize = 1 << 2;
 /// The next run drops the future instead of polling it.
 const CANCELLED: usize = 1 << 3;
 /// The `JoinHandle` exists, and owns the output once COMPLETED is set.
 const JOIN: usize = 1 << 4;
-/// One reference; the count is all bits above the flags.
+/// One reference. The count uses all bits above the flags.
 const REF_ONE: usize = 1 << 5;
-/// Counts beyond this abort: only a leak loop gets there, and wrapping to zero would free a live task.
+/// Counts beyond this abort the process. Only an endless leak gets there, and wrapping to zero
+/// would free a live task.
 const REFS_MAX: usize = usize::MAX >> 1;
 
-/// What a wake has to do about its task.
+/// The action that a wake requires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wake {
-    /// The caller set SCHEDULED on an idle task: it puts the task in its shard's queue.
+    /// The caller set SCHEDULED on an idle task: it puts the task into its shard's queue.
     Enqueue,
-    /// The task is queued already, will be queued again by the run under way, or has completed.
+    /// The task is queued already, will be queued again by the current run, or has completed.
     Nothing,
 }
 
-/// What a run finds.
+/// The outcome of starting a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Start {
     Poll,
-    /// Somebody asked for the task's end: drop the future.
+    /// The task was cancelled: drop the future.
     Cancel,
     /// The task ended while it was queued (its shard shut down).
     Completed,
 }
 
-/// What a run that ended with `Pending` leaves behind.
+/// The outcome of a run that ended with `Pending`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Paused {
-    /// The runner has its reference no more.
+    /// The runner's reference is released.
     Idle,
-    /// It was woken while it ran: the runner puts it in the queue again, with the reference it has.
+    /// The task was woken while it ran: the runner queues it again, with its reference.
     Requeue,
 }
 
-/// Who takes care of an output.
+/// The owner of an output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Output {
-    /// The join handle's, which is to be woken.
+    /// The output belongs to the join handle, which has to be woken.
     ForHandle,
-    /// Nobody will ask for it: the caller drops it.
+    /// No handle will take the output: the caller drops it.
     Unwanted,
 }
 
@@ -62,26 +66,28 @@ pub(crate) enum Output {
 pub(crate) struct State(AtomicUsize);
 
 impl State {
-    /// A task that is about to be queued for the first time, with `refs` references, one of them the join handle's.
+    /// Creates the state of a task that is about to be queued for the first time. It has `refs`
+    /// references, one of them the join handle's.
     pub(crate) fn new(refs: usize) -> Self {
         Self(AtomicUsize::new(SCHEDULED | JOIN | (refs * REF_ONE)))
     }
 
-    /// A wake, from any thread.
+    /// Wakes the task, from any thread.
     #[inline]
     pub(crate) fn wake(&self) -> Wake {
         self.schedule(SCHEDULED)
     }
 
-    /// A wake that also asks the run it leads to for the task's end. From any thread.
+    /// Wakes the task and makes the resulting run end it. Called from any thread.
     pub(crate) fn cancel(&self) -> Wake {
         self.schedule(SCHEDULED | CANCELLED)
     }
 
     #[inline]
     fn schedule(&self, bits: usize) -> Wake {
-        // ORDERING [task-wake], partner [task-start], [task-pause] below: what the waker wrote before the wake is seen by the
-        // poll that follows it, also when the task was queued already (so this is a read-modify-write in every case).
+        // ORDERING [task-wake], partner [task-start], [task-pause] below: the poll that follows a
+        // wake sees all that the waker wrote before it. This also holds when the task was queued
+        // already, so this is a read-modify-write in every case.
         let before = self.0.fetch_or(bits, Ordering::AcqRel);
         if before & (SCHEDULED | RUNNING | COMPLETED) == 0 {
             Wake::Enqueue
@@ -90,19 +96,19 @@ impl State {
         }
     }
 
-    /// Begins a run. Only the shard thread, with the task out of its queue.
+    /// Begins a run. Called by the shard thread only, with the task out of its queue.
     #[inline]
     pub(crate) fn start(&self) -> Start {
-        // ORDERING [task-start], partner [task-wake].
-        // SCHEDULED is set (the task was queued) and RUNNING is not, so adding their difference swaps the two. x86 has an
-        // instruction for that; with an exclusive-or it would be a loop.
+        // ORDERING [task-start], partner [task-wake]. SCHEDULED is set (the task was queued) and
+        // RUNNING is not, so adding their difference swaps the two. x86 has an instruction for
+        // that. An exclusive-or would compile to a loop.
         let before = self.0.fetch_add(RUNNING - SCHEDULED, Ordering::AcqRel);
         debug_assert_eq!(
             before & (SCHEDULED | RUNNING),
             SCHEDULED,
             "a task runs from its queue, once"
         );
-        // One test where there is nothing but to poll.
+        // One test covers the common case of a poll.
         if before & (COMPLETED | CANCELLED) == 0 {
             Start::Poll
         } else if before & COMPLETED == 0 {
@@ -112,12 +118,13 @@ impl State {
         }
     }
 
-    /// Ends a run whose poll was `Pending`. Where the task is idle then, the reference that came out of the queue is given
-    /// back too; it is never the last one, because the list of live tasks has one until the future is gone.
+    /// Ends a run whose poll was `Pending`. If the task is idle now, this also releases the
+    /// reference that came out of the queue. It is never the last reference, because the list of
+    /// live tasks holds one until the future is gone.
     #[inline]
     pub(crate) fn pause(&self) -> Paused {
-        // ORDERING [task-pause], partner [task-wake]: a wake that came during the run saw RUNNING and left the queueing to
-        // this side; one that comes after it sees the task idle and queues it itself.
+        // ORDERING [task-pause], partner [task-wake]: a wake during the run saw RUNNING and left
+        // the queueing to this side. A later wake sees the task idle and queues it.
         let before = self.0.fetch_sub(RUNNING + REF_ONE, Ordering::AcqRel);
         debug_assert!(
             before & RUNNING != 0 && before / REF_ONE >= 2,
@@ -126,15 +133,17 @@ impl State {
         if before & SCHEDULED == 0 || crate::sync::mutant("task_pause_forgets_wake") {
             Paused::Idle
         } else {
-            // SCHEDULED keeps everybody else from queueing the task meanwhile, and nobody else runs it.
+            // SCHEDULED keeps other threads from queueing the task meanwhile, and no other thread
+            // runs it.
             self.retain();
             Paused::Requeue
         }
     }
 
-    /// Publishes the stored output. Only the shard thread, after the future was dropped.
+    /// Publishes the stored output. Called by the shard thread only, after the future was dropped.
     pub(crate) fn complete(&self) -> Output {
-        // ORDERING [task-complete], partner [join-look], [join-drop]: the output is written before it is announced.
+        // ORDERING [task-complete], partner [join-look], [join-drop]: the output is written before
+        // it is announced.
         let before = self.0.fetch_or(COMPLETED, Ordering::AcqRel);
         if before & JOIN == 0 {
             Output::Unwanted
@@ -143,16 +152,17 @@ impl State {
         }
     }
 
-    /// Whether the output is there to be taken (by the join handle, which owns it then).
+    /// Returns true if the output is stored. The join handle owns it from then on.
     pub(crate) fn is_completed(&self) -> bool {
         // ORDERING [join-look], partner [task-complete].
         self.0.load(Ordering::Acquire) & COMPLETED != 0
     }
 
-    /// The join handle goes. Says whether an output is left for it to drop.
+    /// Drops the join handle's interest. Returns the owner of the output: the handle has to drop it
+    /// if the task has completed.
     pub(crate) fn detach(&self) -> Output {
-        // ORDERING [join-drop], partner [task-complete]. Of this and `complete` one comes second and sees the other: it drops the
-        // output.
+        // ORDERING [join-drop], partner [task-complete]. The second of this and `complete` sees the
+        // first, and drops the output.
         if crate::sync::mutant("task_detach_forgets_output") {
             self.0.fetch_and(!JOIN, Ordering::AcqRel);
             return Output::Unwanted;
@@ -167,14 +177,14 @@ impl State {
 
     #[inline]
     pub(crate) fn retain(&self) {
-        // Relaxed: a new reference comes from an old one, which orders everything it needs.
+        // Relaxed: a new reference comes from an existing one, which orders everything it needs.
         let before = self.0.fetch_add(REF_ONE, Ordering::Relaxed);
         if before > REFS_MAX {
             std::process::abort();
         }
     }
 
-    /// Gives one reference back. `true` tells the caller that it was the last one.
+    /// Releases one reference. Returns true if it was the last one.
     #[inline]
     #[must_use]
     pub(crate) fn release(&self) -> bool {
@@ -183,9 +193,10 @@ impl State {
         if before / REF_ONE != 1 {
             return false;
         }
-        // ORDERING [task-free], partner [task-release]: everything done through other references is over before the memory goes.
+        // ORDERING [task-free], partner [task-release]: everything done through other references is
+        // complete before the memory is freed.
         if cfg!(reactor_sanitize) {
-            // ThreadSanitizer does not know fences; a load of the word orders the same.
+            // ThreadSanitizer does not model fences. A load of the word orders the same.
             let _ = self.0.load(Ordering::Acquire);
         } else {
             fence(Ordering::Acquire);

@@ -1,4 +1,4 @@
-//! Wakers of our own tasks: a counted task reference behind std's vtable.
+//! Wakers of the reactor's own tasks: a counted task reference behind std's vtable.
 
 #![expect(unsafe_code, reason = "a RawWakerVTable is made of unsafe functions")]
 
@@ -10,7 +10,7 @@ use std::task::{RawWaker, RawWakerVTable, Waker};
 
 use crate::task::header::{Schedule, TaskRef};
 
-/// A waker for as long as a task reference is borrowed, at no cost in counting.
+/// A waker that borrows a task reference and holds no count of its own.
 pub(super) struct BorrowedWaker<'a> {
     waker: ManuallyDrop<Waker>,
     _task: PhantomData<&'a ()>,
@@ -27,8 +27,8 @@ impl Deref for BorrowedWaker<'_> {
 #[inline]
 pub(super) fn borrowed<S: Schedule>(task: &TaskRef<S>) -> BorrowedWaker<'_> {
     let data = task.as_ptr();
-    // SAFETY: the vtable's functions expect a pointer to a task, good for all of it. Nothing drops this waker, so it needs no count of its own; the
-    // borrow keeps the task alive.
+    // SAFETY: the vtable's functions expect a pointer that is valid for the whole task. This waker
+    // is never dropped, so it needs no count of its own. The borrow keeps the task alive.
     let waker = unsafe { Waker::new(data.cast(), vtable::<S>()) };
     BorrowedWaker {
         waker: ManuallyDrop::new(waker),
@@ -46,13 +46,15 @@ fn vtable<S: Schedule>() -> &'static RawWakerVTable {
     &Of::<S>::VTABLE
 }
 
+/// Returns the task reference behind a waker's data.
+///
 /// # Safety
 ///
-/// `data` is a waker's data: a task header, for which the waker holds one count or is borrowed from someone who does.
+/// `data` is a waker's data: a task header, for which the waker holds one count or borrows one.
 unsafe fn task<S: Schedule>(data: *const ()) -> TaskRef<S> {
     // SAFETY: wakers are made from non-null headers.
     let header = unsafe { NonNull::new_unchecked(data.cast_mut().cast()) };
-    // SAFETY: by the demand; callers that only borrow the count forget the reference.
+    // SAFETY: by this function's demand. Callers that only borrow the count forget the reference.
     unsafe { TaskRef::from_raw(header) }
 }
 
