@@ -11,6 +11,7 @@ use std::time::Duration;
 use reactor::Pinning;
 
 use crate::units::{self, UnitError};
+use crate::work::{self, Work};
 
 /// The most connections that the kernel queues for a listener.
 pub const BACKLOG: i32 = 1024;
@@ -96,6 +97,17 @@ impl IoSurface {
             Self::Poll => "poll",
         }
     }
+}
+
+/// The protocol that a server speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Service {
+    /// Sends back what it receives, byte for byte.
+    #[default]
+    Echo,
+    /// Spends the CPU time that each request asks for, then sends the request back. Served with
+    /// [`IoSurface::Helpers`], without the idle and write timeouts.
+    Work(Work),
 }
 
 /// The error for a word that names no [`AcceptPolicy`] or [`IoSurface`].
@@ -196,6 +208,8 @@ pub struct Config {
     pub accept: AcceptPolicy,
     /// The surface of `AsyncFd` that serves connections.
     pub io: IoSurface,
+    /// The protocol. Default: [`Service::Echo`].
+    pub service: Service,
     /// The limit on open connections. A connection beyond it is closed as soon as it is accepted.
     /// Default: no limit.
     pub max_connections: Option<usize>,
@@ -220,6 +234,7 @@ impl Default for Config {
             pinning: Pinning::Auto,
             accept: AcceptPolicy::default(),
             io: IoSurface::default(),
+            service: Service::default(),
             max_connections: None,
             idle_timeout: None,
             write_timeout: None,
@@ -255,7 +270,13 @@ impl Config {
                 "a write timeout of 0 would cut off every client slower than this server".into(),
             );
         }
-        Ok(())
+        match self.service {
+            Service::Work(Work { size, .. }) if size < work::HEAD => refuse(format!(
+                "a request of {size} bytes has no room for its time, which takes {}",
+                work::HEAD
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// Returns the number of shards to start, or `None` to leave it to the reactor.

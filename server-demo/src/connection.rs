@@ -47,6 +47,14 @@ impl Permit {
             shard,
         })
     }
+
+    /// Gives the place back at the end of a connection.
+    pub(crate) fn end(mut self, ending: Ending) {
+        if let Some(shared) = self.shared.take() {
+            ending.count(&shared.counters[self.shard]);
+            shared.close_one(self.shard);
+        }
+    }
 }
 
 impl Drop for Permit {
@@ -76,11 +84,21 @@ pub(crate) enum Ending {
 }
 
 impl Ending {
-    fn of(error: io::Error) -> Self {
+    pub(crate) fn of(error: io::Error) -> Self {
         if is_shutdown_error(&error) {
             Self::CutOff
         } else {
             Self::Failed
+        }
+    }
+
+    fn count(self, counters: &Counters) {
+        match self {
+            Self::Finished | Self::Drained => {}
+            Self::Idle => Counters::bump(&counters.idle_closed),
+            Self::Unread => Counters::bump(&counters.unread_closed),
+            Self::Failed => Counters::bump(&counters.failed),
+            Self::CutOff => Counters::bump(&counters.cut_off),
         }
     }
 }
@@ -154,14 +172,7 @@ impl Drop for Place {
         if self.key != Self::UNLISTED {
             self.local.unlist(self.key);
         }
-        let counters = self.local.counters();
-        match self.ending {
-            Ending::Finished | Ending::Drained => {}
-            Ending::Idle => Counters::bump(&counters.idle_closed),
-            Ending::Unread => Counters::bump(&counters.unread_closed),
-            Ending::Failed => Counters::bump(&counters.failed),
-            Ending::CutOff => Counters::bump(&counters.cut_off),
-        }
+        self.ending.count(self.local.counters());
         self.local.shared.close_one(self.local.shard.index());
     }
 }

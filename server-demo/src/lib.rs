@@ -1,4 +1,4 @@
-//! The demo TCP server on the sharded reactor: an echo service that a test, a benchmark or another
+//! The demo TCP server on the sharded reactor: a service that a test, a benchmark or another
 //! program can start in its own process.
 //!
 //! ```
@@ -29,6 +29,7 @@
 //! | `spread` | the policies that spread connections over shards |
 //! | `local` | the state of a shard: its scratch buffer and the list of its connections |
 //! | `connection`, `surface` | one connection, written on three surfaces of `AsyncFd` |
+//! | `work` | the service that spends CPU time for each request |
 //! | `shutdown` | signals, and the pace of a drain |
 //! | `stats` | counters per shard |
 //! | [`units`], [`limits`] | durations, counts and sizes as typed; the descriptor limit |
@@ -46,9 +47,11 @@ mod spread;
 mod stats;
 mod surface;
 pub mod units;
+mod work;
 
 pub use config::{
-    AcceptPolicy, BACKLOG, Config, IoSurface, READ_BUFFER, UnknownName, parse_pinning,
+    AcceptPolicy, BACKLOG, Config, IoSurface, READ_BUFFER, Service, UnknownName, parse_pinning,
 };
 pub use server::{Server, Summary};
 pub use stats::{ShardStats, Stats};
+pub use work::Work;

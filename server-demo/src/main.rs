@@ -13,8 +13,8 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use reactor::Pinning;
 use server_demo::shutdown::{Request, Signals};
-use server_demo::units::{UnitError, parse_count, parse_duration};
-use server_demo::{AcceptPolicy, Config, IoSurface, Server, limits, parse_pinning};
+use server_demo::units::{UnitError, parse_count, parse_duration, parse_size};
+use server_demo::{AcceptPolicy, Config, IoSurface, Server, Service, limits, parse_pinning};
 
 const FAILED: u8 = 1;
 const BAD_ARGUMENTS: u8 = 2;
@@ -36,10 +36,51 @@ enum Command {
     /// SIGUSR1 prints the same summary while it runs. Durations are ns, us, ms, s, m or h; a bare
     /// number is seconds. Counts take k and m.
     Echo(Echo),
+
+    /// Spends CPU time for each request, then sends it back.
+    ///
+    /// A request has the size of --size and starts with a little-endian 32-bit number, the time in
+    /// microseconds. The load generator sends such requests with --work. It starts and ends as echo
+    /// does.
+    Work(Work),
 }
 
 #[derive(Debug, clap::Args)]
 struct Echo {
+    #[command(flatten)]
+    common: Common,
+
+    /// Surface of AsyncFd that serves connections: helpers, guards or poll
+    #[arg(long, value_name = "SURFACE", default_value_t)]
+    io: IoSurface,
+
+    /// Close a connection on which no byte moves for this long [default: never]
+    #[arg(long, value_name = "D", value_parser = parse_duration)]
+    idle_timeout: Option<Duration>,
+
+    /// Cut off a connection whose peer takes longer than this to read an answer of up to 16 KiB
+    /// [default: never]
+    #[arg(long, value_name = "D", value_parser = parse_duration)]
+    write_timeout: Option<Duration>,
+}
+
+#[derive(Debug, clap::Args)]
+struct Work {
+    #[command(flatten)]
+    common: Common,
+
+    /// Bytes of a request and of its answer
+    #[arg(long, value_name = "BYTES", default_value = "64", value_parser = parse_request_size)]
+    size: usize,
+
+    /// Keep each connection on the shard where it starts, also where the reactor steals work
+    #[arg(long)]
+    local: bool,
+}
+
+/// The flags of every service.
+#[derive(Debug, clap::Args)]
+struct Common {
     /// Address to listen on; port 0 takes a free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7777")]
     listen: SocketAddr,
@@ -57,22 +98,9 @@ struct Echo {
     #[arg(long, value_name = "POLICY", default_value_t)]
     accept: AcceptPolicy,
 
-    /// Surface of AsyncFd that serves connections: helpers, guards or poll
-    #[arg(long, value_name = "SURFACE", default_value_t)]
-    io: IoSurface,
-
     /// Maximum number of open connections; more are closed at once [default: no limit]
     #[arg(long, value_name = "N", value_parser = parse_connections)]
     max_connections: Option<usize>,
-
-    /// Close a connection on which no byte moves for this long [default: never]
-    #[arg(long, value_name = "D", value_parser = parse_duration)]
-    idle_timeout: Option<Duration>,
-
-    /// Cut off a connection whose peer takes longer than this to read an answer of up to 16 KiB
-    /// [default: never]
-    #[arg(long, value_name = "D", value_parser = parse_duration)]
-    write_timeout: Option<Duration>,
 
     /// Time that connections get to finish when the server ends
     #[arg(long, value_name = "D", default_value = "5s", value_parser = parse_duration)]
@@ -84,9 +112,34 @@ fn parse_connections(text: &str) -> Result<usize, UnitError> {
     parse_count(text).map(|count| usize::try_from(count).unwrap_or(usize::MAX))
 }
 
+fn parse_request_size(text: &str) -> Result<usize, UnitError> {
+    parse_size(text).map(|size| usize::try_from(size).unwrap_or(usize::MAX))
+}
+
 fn main() -> ExitCode {
-    let Command::Echo(flags) = Cli::parse().command;
-    match echo(flags) {
+    let (common, config) = match Cli::parse().command {
+        Command::Echo(flags) => {
+            let config = Config {
+                io: flags.io,
+                idle_timeout: flags.idle_timeout,
+                write_timeout: flags.write_timeout,
+                ..Config::default()
+            };
+            (flags.common, config)
+        }
+        Command::Work(flags) => {
+            let work = server_demo::Work {
+                size: flags.size,
+                local: flags.local,
+            };
+            let config = Config {
+                service: Service::Work(work),
+                ..Config::default()
+            };
+            (flags.common, config)
+        }
+    };
+    match serve(common, config) {
         Ok(code) => code,
         Err(error) => {
             say(format_args!("{error}"));
@@ -96,7 +149,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn echo(flags: Echo) -> io::Result<ExitCode> {
+fn serve(flags: Common, config: Config) -> io::Result<ExitCode> {
     match limits::raise_nofile() {
         Ok(limit) => say(format_args!("{limit}")),
         Err(error) => say(format_args!(
@@ -104,17 +157,15 @@ fn echo(flags: Echo) -> io::Result<ExitCode> {
             limits::nofile()
         )),
     }
-    let (accept, io) = (flags.accept, flags.io);
+    let (accept, io) = (flags.accept, config.io);
     let server = Server::start(Config {
         listen: flags.listen,
         shards: flags.shards,
         pinning: flags.pin,
         accept,
-        io,
         max_connections: flags.max_connections,
-        idle_timeout: flags.idle_timeout,
-        write_timeout: flags.write_timeout,
         notice: |text| say(format_args!("{text}")),
+        ..config
     })?;
     for warning in server.warnings() {
         say(format_args!("warning: {warning}"));

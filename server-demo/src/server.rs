@@ -16,7 +16,7 @@ use reactor::{Handle, JoinHandle, Reactor, ShardId, ShutdownError, spawn_local};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::accept;
-use crate::config::{AcceptPolicy, BACKLOG, Config, IoSurface};
+use crate::config::{AcceptPolicy, BACKLOG, Config, IoSurface, Service};
 use crate::local::Local;
 use crate::stats::{Counters, Stats};
 
@@ -26,6 +26,7 @@ use crate::stats::{Counters, Stats};
 pub(crate) struct Shared {
     pub(crate) accept: AcceptPolicy,
     pub(crate) io: IoSurface,
+    pub(crate) service: Service,
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) write_timeout: Option<Duration>,
     pub(crate) notice: fn(&str),
@@ -46,6 +47,7 @@ impl Shared {
         Self {
             accept: config.accept,
             io: config.io,
+            service: config.service,
             idle_timeout: config.idle_timeout,
             write_timeout: config.write_timeout,
             notice: config.notice,

@@ -8,15 +8,17 @@
 use std::net::TcpStream as StdTcpStream;
 use std::os::fd::AsRawFd;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use reactor::{Handle, spawn_local};
 
-use crate::config::{AcceptPolicy, IoSurface};
+use crate::config::{AcceptPolicy, IoSurface, Service};
 use crate::connection::{Permit, serve};
 use crate::local::Local;
 use crate::server::Shared;
 use crate::stats::Counters;
 use crate::surface::{Guards, Helpers, Polling, Surface};
+use crate::work::{self, Work};
 
 /// Chooses a shard for each connection and sends it there.
 #[derive(Debug)]
@@ -63,6 +65,9 @@ impl Spread {
         };
         // This may fail if the peer is gone already. The first read reports that.
         let _ = stream.set_nodelay(true);
+        if let Service::Work(work) = shared.service {
+            return self.send_work(chosen, permit, stream, work);
+        }
         match shared.io {
             IoSurface::Helpers => self.send::<Helpers>(chosen, permit, stream),
             IoSurface::Guards => self.send::<Guards>(chosen, permit, stream),
@@ -79,6 +84,27 @@ impl Spread {
                 self.handle
                     .spawn_on(target, move || serve::<S>(permit, stream)),
             );
+        }
+    }
+
+    fn send_work(&self, chosen: usize, permit: Permit, stream: StdTcpStream, work: Work) {
+        let (shared, handle) = (Arc::clone(&self.local.shared), self.handle.clone());
+        let target = shared.shards[chosen];
+        let connection = {
+            let handle = handle.clone();
+            move || work::serve(shared, permit, stream, handle, work.size)
+        };
+        match (work.local, target == self.local.shard) {
+            (true, true) => drop(spawn_local(connection())),
+            (true, false) => drop(handle.spawn_on(target, connection)),
+            (false, true) => drop(handle.spawn(connection())),
+            // A task that may move is spawned on the shard where it shall start.
+            (false, false) => {
+                let spawner = handle.clone();
+                drop(handle.spawn_on(target, move || async move {
+                    drop(spawner.spawn(connection()));
+                }));
+            }
         }
     }
 }

@@ -104,8 +104,13 @@ pub struct Demo {
 impl Demo {
     /// Starts `server-demo echo` with these flags.
     pub fn start(flags: &[&str]) -> Self {
+        Self::start_service("echo", flags)
+    }
+
+    /// Starts another service.
+    pub fn start_service(service: &str, flags: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_server-demo"));
-        command.arg("echo").args(flags);
+        command.arg(service).args(flags);
         Self::run(command)
     }
 

@@ -1,0 +1,134 @@
+//! The `work` service: every request asks for CPU time, and gets its own bytes back after the
+//! server has spent that time.
+//!
+//! A request has a fixed size and starts with a little-endian `u32`, the time in microseconds. The
+//! time is CPU time of the serving thread, so a thread that the system preempts still does all of
+//! the work. By default a connection is a `Send` task, which a reactor with work stealing may move
+//! to another shard. A local one stays where it started. Tests: `tests/work.rs`.
+
+use std::future::poll_fn;
+use std::io;
+use std::net::{Shutdown, TcpStream as StdTcpStream};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use asyncfd::net::TcpStream;
+use reactor::{Handle, ShardId, time};
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::connection::{Ending, Permit};
+use crate::server::Shared;
+use crate::shutdown::QUIET;
+
+/// The bytes at the start of a request that hold the time.
+pub(crate) const HEAD: usize = 4;
+
+/// The settings of the `work` service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Work {
+    /// The size of a request and of its answer, in bytes; 4 or more. Default: 64.
+    pub size: usize,
+    /// Serves each connection with a task that stays on its shard, rather than with a `Send` task.
+    /// Default: false.
+    pub local: bool,
+}
+
+impl Default for Work {
+    fn default() -> Self {
+        Self {
+            size: 64,
+            local: false,
+        }
+    }
+}
+
+/// Serves a connection until the peer ends or the server drains. The socket is registered on the current shard.
+pub(crate) async fn serve(
+    shared: Arc<Shared>,
+    permit: Permit,
+    stream: StdTcpStream,
+    handle: Handle,
+    size: usize,
+) {
+    let ending = match requests(&shared, stream, &handle, size).await {
+        Ok(ending) => ending,
+        Err(error) => Ending::of(error),
+    };
+    permit.end(ending);
+}
+
+async fn requests(
+    shared: &Shared,
+    stream: StdTcpStream,
+    handle: &Handle,
+    size: usize,
+) -> io::Result<Ending> {
+    let stream = TcpStream::from_accepted(stream)?;
+    let mut request = vec![0; size];
+    let mut drains = handle.shutdown_requested();
+    let mut listed = false;
+    loop {
+        let mut filled = 0;
+        while filled < size {
+            let read = poll_fn(|cx| {
+                // One poll lists the task for the shutdown. Later polls look at a flag, which no
+                // thread writes until then.
+                let announced = if listed {
+                    handle.is_shutting_down()
+                } else {
+                    listed = true;
+                    Pin::new(&mut drains).poll(cx).is_ready()
+                };
+                match stream.poll_read(cx, &mut request[filled..]) {
+                    Poll::Pending if announced => Poll::Ready(None),
+                    read => read.map(Some),
+                }
+            });
+            let read = match read.await {
+                Some(read) => read,
+                // Requests that are under way still arrive.
+                None => match time::timeout(QUIET, stream.read(&mut request[filled..])).await {
+                    Ok(read) => read,
+                    Err(_elapsed) => {
+                        stream.shutdown(Shutdown::Write)?;
+                        return Ok(Ending::Drained);
+                    }
+                },
+            };
+            match read? {
+                0 if filled == 0 => return Ok(Ending::Finished),
+                0 => return Ok(Ending::Failed),
+                read => filled += read,
+            }
+        }
+        let [a, b, c, d] = *request
+            .first_chunk()
+            .expect("a request has room for its head");
+        spend(Duration::from_micros(
+            u32::from_le_bytes([a, b, c, d]).into(),
+        ));
+        stream.write_all(&request).await?;
+        if let Some(shard) = ShardId::current() {
+            shared.counters[shard.index()].add_bytes(size as u64);
+        }
+    }
+}
+
+/// Spends CPU time of the calling thread.
+fn spend(time: Duration) {
+    if time.is_zero() {
+        return;
+    }
+    let used = || {
+        let time = clock_gettime(ClockId::ThreadCPUTime);
+        Duration::try_from(time).unwrap_or_default()
+    };
+    let end = used() + time;
+    while used() < end {
+        for _ in 0..32 {
+            std::hint::spin_loop();
+        }
+    }
+}
