@@ -1,4 +1,4 @@
-//! [`Handle`]: all that a thread outside the shards may ask of a reactor.
+//! [`Handle`]: the interface of a reactor for threads outside its shards.
 
 use std::fmt;
 use std::io;
@@ -18,7 +18,7 @@ use crate::sync::{AtomicUsize, Ordering};
 use crate::task::{JoinHandle, SpawnSite, Spawned, TaskRef, spawn_here, spawn_made, spawn_send};
 use crate::{block_on, sys};
 
-/// What [`Handle::current`] says where there is no reactor.
+/// The panic message of [`Handle::current`] if there is no reactor.
 const NO_REACTOR: &str = "there is no reactor on this thread: call this from a task of a reactor, inside `Handle::enter` or \
      `Reactor::block_on`, or make a reactor global with `Builder::build_global`";
 
@@ -28,11 +28,12 @@ pub(crate) fn no_reactor() -> ! {
     panic!("{NO_REACTOR}")
 }
 
-/// A reference to a reactor, to spawn on it, register with it and ask it for its metrics. Cheap to clone.
+/// A reference to a reactor, for spawning tasks, registering descriptors and reading metrics. Cheap
+/// to clone.
 ///
-/// A handle does not keep the reactor running: once the [`Reactor`](crate::Reactor) has shut down, spawns are refused (their
-/// handles end with an error) and registrations fail with an error that [`is_shutdown_error`](crate::is_shutdown_error)
-/// recognises.
+/// A handle does not keep the reactor running. Once the [`Reactor`](crate::Reactor) has shut down,
+/// spawns are refused and their join handles return an error. Registrations fail with an error that
+/// [`is_shutdown_error`](crate::is_shutdown_error) recognises.
 #[derive(Clone)]
 pub struct Handle {
     shared: Arc<Shared>,
@@ -41,7 +42,7 @@ pub struct Handle {
 struct Shared {
     shards: Box<[ShardRef]>,
     placement: Placement,
-    /// Where the next spawn or registration goes that goes round.
+    /// The round-robin counter of spawns and registrations.
     next: AtomicUsize,
     lifecycle: Arc<Lifecycle>,
     blocking: Arc<BlockingPool>,
@@ -65,11 +66,13 @@ impl Handle {
         }
     }
 
-    /// The current reactor: that of the innermost [`enter`](Self::enter) guard or shard, else the global one.
+    /// Returns the current reactor: the one of the innermost [`enter`](Self::enter) guard or shard,
+    /// otherwise the global one.
     ///
     /// # Panics
     ///
-    /// Panics where there is none; the message says how to get one. [`try_current`](Self::try_current) does not.
+    /// Panics if there is no current reactor. The message explains how to get one.
+    /// [`try_current`](Self::try_current) does not panic.
     #[track_caller]
     pub fn current() -> Self {
         match Self::try_current() {
@@ -78,12 +81,12 @@ impl Handle {
         }
     }
 
-    /// The current reactor, if there is one: see [`current`](Self::current).
+    /// Returns the current reactor, if there is one. See [`current`](Self::current).
     pub fn try_current() -> Option<Self> {
         context::with(|handle| handle.cloned())
     }
 
-    /// Makes this reactor the current one on the calling thread, until the guard is dropped.
+    /// Makes this reactor current on the calling thread until the guard is dropped.
     ///
     /// # Examples
     ///
@@ -98,46 +101,52 @@ impl Handle {
         context::enter(self)
     }
 
-    /// Runs a future on the calling thread, with this reactor current, until it completes. The thread sleeps while it waits.
+    /// Runs a future on the calling thread, with this reactor current, until it completes. The
+    /// thread sleeps while the future waits.
     ///
     /// # Panics
     ///
-    /// Panics on a shard, which would stop all its tasks: spawn the future there instead. Panics in a forked child, where the
-    /// reactor's threads are not. A panic of the future is the caller's.
+    /// Panics on a shard, where it would stop all tasks: spawn the future there instead. Panics in
+    /// a forked child, where the reactor's threads do not exist. A panic of the future propagates
+    /// to the caller.
     #[track_caller]
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
         assert!(
             ShardId::current().is_none(),
             "block_on on a shard would stop all its tasks: await the future, or spawn it, or block on a thread of its own"
         );
-        // Shards are equal in this: a reactor is of one process.
+        // Any shard will do for this check: all shards belong to one process.
         self.shared.shards[0].io.refuse_forked();
         let _guard = self.enter();
         block_on::block_on(future)
     }
 
-    /// The reactor's shards, in order.
+    /// Returns the reactor's shards, in order.
     pub fn shards(&self) -> impl ExactSizeIterator<Item = ShardId> + Clone + use<> {
         (0..self.shared.shards.len()).map(ShardId::from_index)
     }
 
-    /// The shard that [`Placement::Hash`] gives a descriptor to.
+    /// Returns the shard that [`Placement::Hash`] assigns to a descriptor.
     pub fn shard_for(&self, fd: RawFd) -> ShardId {
         ShardId::from_index(shard_for_fd(fd, self.shared.shards.len()))
     }
 
-    /// The placement that registrations follow which name no other: [`Builder::placement`](crate::Builder::placement).
+    /// Returns the default placement of registrations, set with
+    /// [`Builder::placement`](crate::Builder::placement).
     pub fn placement(&self) -> Placement {
         self.shared.placement
     }
 
-    /// Spawns a future on a shard: the current one, where the caller is a task of this reactor, else the next in turn.
+    /// Spawns a future on a shard. If the caller is a task of this reactor, its shard is used;
+    /// otherwise the shards take turns.
     ///
-    /// After the reactor has shut down the future is dropped here, and the handle ends with an error.
+    /// After the reactor has shut down, the future is dropped at once, and the handle returns an
+    /// error.
     ///
     /// # Panics
     ///
-    /// Panics in a forked child, where the reactor's threads are not, as everything that spawns does.
+    /// Panics in a forked child, where the reactor's threads do not exist. This holds for every
+    /// spawn.
     ///
     /// # Examples
     ///
@@ -160,13 +169,15 @@ impl Handle {
         JoinHandle::new(start(spawn_send(future, shard, SpawnSite::here())))
     }
 
-    /// Has a shard call a closure and run the future it returns, which need not be `Send`.
+    /// Runs a closure on a shard and spawns the future it returns there. The future need not be
+    /// `Send`.
     ///
-    /// After the reactor has shut down the closure is dropped here, and the handle ends with an error.
+    /// After the reactor has shut down, the closure is dropped at once, and the handle returns an
+    /// error.
     ///
     /// # Panics
     ///
-    /// Panics where the reactor has no such shard, and in a forked child.
+    /// Panics if the reactor has no such shard, and in a forked child.
     ///
     /// # Examples
     ///
@@ -203,7 +214,8 @@ impl Handle {
         JoinHandle::new(start(spawn_made(make, shard, at)))
     }
 
-    /// As [`spawn_on`](Self::spawn_on), on every shard. The handles are in the shards' order.
+    /// Runs a closure on every shard and spawns the futures it returns. Otherwise the same as
+    /// [`spawn_on`](Self::spawn_on). The handles are in the order of the shards.
     ///
     /// # Panics
     ///
@@ -222,9 +234,11 @@ impl Handle {
         self.shards().map(spawn).collect()
     }
 
-    /// Runs a closure that may block on a thread for such work: see [`spawn_blocking`](crate::spawn_blocking).
+    /// Runs a closure that may block on a thread for blocking work. See
+    /// [`spawn_blocking`](crate::spawn_blocking).
     ///
-    /// After the reactor has shut down the closure is dropped here, and the handle ends with an error.
+    /// After the reactor has shut down, the closure is dropped at once, and the handle returns an
+    /// error.
     ///
     /// # Panics
     ///
@@ -248,7 +262,7 @@ impl Handle {
         self.shared.blocking.spawn(self, f, SpawnSite::here())
     }
 
-    /// A snapshot of every shard's counters.
+    /// Returns a snapshot of every shard's counters.
     pub fn metrics(&self) -> ReactorMetrics {
         ReactorMetrics {
             shards: self
@@ -261,17 +275,18 @@ impl Handle {
         }
     }
 
-    /// Completes when the reactor is about to shut down: when [`Reactor::shutdown`](crate::Reactor::shutdown) announces it, or the
-    /// reactor is dropped. Tasks that await it have until the deadline to end by themselves.
+    /// Waits until the reactor is about to shut down:
+    /// [`Reactor::shutdown`](crate::Reactor::shutdown) announces it, or the reactor is dropped.
+    /// Tasks that await it have until the deadline to end by themselves.
     ///
     /// # Cancel safety
     ///
-    /// Nothing is lost when it is dropped; a later one completes at once.
+    /// Dropping the future loses nothing; a later one completes at once.
     pub fn shutdown_requested(&self) -> impl Future<Output = ()> + Send + Unpin + use<> {
         ShutdownRequested::new(Arc::clone(&self.shared.lifecycle))
     }
 
-    /// Whether the reactor is shutting down or has shut down.
+    /// Returns true if the reactor is shutting down or has shut down.
     pub fn is_shutting_down(&self) -> bool {
         self.shared.lifecycle.is_announced()
     }
@@ -288,7 +303,7 @@ impl Handle {
         &self.shared.shards
     }
 
-    /// The shard that the caller is, where it is one of this reactor.
+    /// Returns the calling thread's shard, if it belongs to this reactor.
     fn current_shard(&self) -> Option<ShardRef> {
         current::with(|shard| {
             let shard = shard.filter(|shard| Arc::ptr_eq(&shard.handle().shared, &self.shared))?;
@@ -296,13 +311,13 @@ impl Handle {
         })
     }
 
-    /// The next shard in turn.
+    /// Returns the next shard in turn.
     pub(crate) fn any_shard(&self) -> ShardRef {
         ShardRef::clone(&self.shared.shards[self.round_robin()])
     }
 
     fn round_robin(&self) -> usize {
-        // Relaxed: it only spreads.
+        // Relaxed: the counter only spreads work.
         self.shared.next.fetch_add(1, Ordering::Relaxed) % self.shared.shards.len()
     }
 
@@ -317,7 +332,7 @@ impl Handle {
         }
     }
 
-    /// The shard that a new registration goes to.
+    /// Returns the shard for a new registration.
     #[inline]
     pub(crate) fn place(&self, placement: Placement, fd: RawFd) -> io::Result<ShardId> {
         match placement {
@@ -326,7 +341,7 @@ impl Handle {
         }
     }
 
-    /// As `place`, by what the shards say.
+    /// Places a registration by the shards' state.
     fn place_asking(&self, placement: Placement, fd: RawFd) -> io::Result<ShardId> {
         let shards = &self.shared.shards;
         let index = match placement {
@@ -359,18 +374,18 @@ impl Handle {
         Ok(ShardId::from_index(index))
     }
 
-    /// The registrations' side of a shard.
+    /// Returns a shard's I/O.
     pub(crate) fn io(&self, shard: ShardId) -> &Arc<ShardIo> {
         &self.shared.shards[shard.index()].io
     }
 
-    /// As `io`, for the table that a token names.
+    /// Returns the I/O of the shard whose table a token names.
     pub(crate) fn io_at(&self, index: usize) -> &Arc<ShardIo> {
         &self.shared.shards[index].io
     }
 }
 
-/// Puts a new task's first run in its shard's queue.
+/// Queues a new task's first run on its shard.
 fn start(spawned: Spawned<ShardRef>) -> TaskRef<ShardRef> {
     let Spawned { join, first_run } = spawned;
     if let Some(task) = first_run {
@@ -388,14 +403,15 @@ fn start(spawned: Spawned<ShardRef>) -> TaskRef<ShardRef> {
     join
 }
 
-/// Spawns a future that need not be `Send` on the current shard.
+/// Spawns a future on the current shard. The future need not be `Send`.
 ///
 /// # Panics
 ///
-/// Panics on a thread that is no shard; [`Handle::spawn_on`] takes a future to a shard from anywhere. Panics in a child that a shard
-/// forked.
+/// Panics on a thread that runs no shard; [`Handle::spawn_on`] sends a future to a shard from any
+/// thread. Panics in a child forked by a shard.
 ///
 /// # Examples
+///
 ///
 /// ```
 /// use std::rc::Rc;
@@ -426,18 +442,20 @@ where
     JoinHandle::new(start(spawn_here(future, shard, SpawnSite::here())))
 }
 
-/// Gives the calling thread back the CPU mask that the process had before the first shard was pinned.
+/// Restores on the calling thread the CPU mask that the process had before the first shard was
+/// pinned.
 ///
-/// For threads that a program starts from a task: they inherit the pin of the shard they were started on.
+/// Use it in threads that a program starts from a task: they inherit the pin of the shard that
+/// started them.
 ///
 /// # Errors
 ///
-/// The kernel's, where it refuses the mask.
+/// Returns the kernel's error if it refuses the mask.
 pub fn unpin_current() -> io::Result<()> {
     sys::unpin_current()
 }
 
-// What it leads to is atomics and locks that are let go of before foreign code runs.
+// A handle leads only to atomics, and to locks that are released before foreign code runs.
 impl UnwindSafe for Handle {}
 impl RefUnwindSafe for Handle {}
 

@@ -1,4 +1,4 @@
-//! [`Reactor`]: owns the shard threads; start, shutdown, join.
+//! [`Reactor`]: owns the shard threads, and starts, stops and joins them.
 
 use std::fmt;
 use std::io;
@@ -27,13 +27,15 @@ use crate::stall::Watch;
 use crate::sys::{self, CpuMask};
 use crate::time::Clock;
 
-/// How long polls that still run at the deadline of a shutdown get: DESIGN fixes one second.
+/// The extra time for polls that still run at the deadline of a shutdown. The design fixes it at
+/// one second.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// N shard threads, each with its own epoll, run queue and timers.
+/// A set of shard threads, each with its own epoll instance, run queue and timers.
 ///
-/// Dropping it shuts it down at once: tasks are dropped, and the threads joined, however long a poll under way takes.
-/// [`shutdown`](Self::shutdown) gives tasks time first. Work is given to it through its [`Handle`].
+/// Dropping a reactor shuts it down at once: its tasks are dropped and its threads are joined,
+/// however long a running poll takes. [`shutdown`](Self::shutdown) gives tasks time first. Spawn
+/// work through its [`Handle`].
 ///
 /// # Examples
 ///
@@ -48,37 +50,38 @@ const GRACE: Duration = Duration::from_secs(1);
 pub struct Reactor {
     handle: Handle,
     threads: Vec<thread::JoinHandle<()>>,
-    /// What looks for stalls, where that was asked for. It ends last.
+    /// The stall detector, if it is enabled. It ends last.
     watch: Option<Watch>,
     warnings: Vec<String>,
 }
 
 impl Reactor {
-    /// Starts a reactor with one shard for each CPU that the process may use, each pinned to its own.
+    /// Starts a reactor with one shard for each CPU that the process may use, each pinned to its
+    /// own CPU.
     ///
     /// # Errors
     ///
-    /// The system's, where an epoll descriptor or a thread could not be had.
+    /// Returns the system's error if it cannot create an epoll descriptor or a thread.
     pub fn new() -> io::Result<Self> {
         Self::builder().build()
     }
 
-    /// Configures a reactor.
+    /// Returns a builder that configures a reactor.
     pub fn builder() -> Builder {
         Builder::new()
     }
 
-    /// What others need to use the reactor.
+    /// Returns the handle, which other code needs to use the reactor.
     pub fn handle(&self) -> &Handle {
         &self.handle
     }
 
-    /// Makes this reactor current on the calling thread: see [`Handle::enter`].
+    /// Makes this reactor current on the calling thread. See [`Handle::enter`].
     pub fn enter(&self) -> EnterGuard<'_> {
         self.handle.enter()
     }
 
-    /// Runs a future on the calling thread until it completes: see [`Handle::block_on`].
+    /// Runs a future on the calling thread until it completes. See [`Handle::block_on`].
     ///
     /// # Panics
     ///
@@ -88,21 +91,25 @@ impl Reactor {
         self.handle.block_on(future)
     }
 
-    /// What could not be had at the start and could be done without: pins that were refused. One sentence each.
+    /// Returns warnings from startup, such as CPU pins that the OS refused. Each is one sentence.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
 
-    /// Shuts the reactor down, giving its tasks time to end by themselves.
+    /// Shuts the reactor down and gives its tasks time to end by themselves.
     ///
-    /// Announces it first ([`Handle::shutdown_requested`]) and waits until no task and no blocking job is left, or for `deadline`. Then every wait
-    /// on the reactor ends with the shutdown error, tasks that are left are dropped on their shards, and the threads are joined. A poll
-    /// that still runs then gets one second more. A blocking job that calls this waits for all but itself.
+    /// It first announces the shutdown ([`Handle::shutdown_requested`]) and waits until no task and
+    /// no blocking job is left, or for `deadline`. Then every wait on the reactor ends with the
+    /// shutdown error, remaining tasks are dropped on their shards, and the threads are joined. A
+    /// poll that is still running gets one more second. A blocking job that calls this waits for
+    /// all other jobs.
     ///
     /// # Errors
     ///
-    /// Names the shards that are still inside a poll (or an `on_thread_stop` hook) after that. Their threads are detached, and handles to
-    /// their tasks end with an error. Should such a poll ever return, its shard drops its tasks and ends; until then they are leaked.
+    /// Returns an error that names the shards which are still inside a poll (or an `on_thread_stop`
+    /// hook) after that. Their threads are detached, and handles to their tasks return an error. If
+    /// such a poll ever returns, its shard drops its tasks and ends. Until then the tasks are
+    /// leaked.
     pub fn shutdown(mut self, deadline: Duration) -> Result<(), ShutdownError> {
         if self.forget_if_forked() {
             return Ok(());
@@ -144,7 +151,7 @@ impl Reactor {
         }
     }
 
-    /// Ends every wait, and tells the shards to drop their tasks and end.
+    /// Ends every wait, and stops the shards, which drop their tasks and end.
     fn stop(&self) {
         for shard in self.handle.all_shards() {
             shard.io.shut_down();
@@ -155,7 +162,7 @@ impl Reactor {
         self.handle.blocking().close();
     }
 
-    /// Whether no shard has a task and nobody a blocking job, at one moment.
+    /// Returns true if at one moment no shard has a task and the pool has no blocking job.
     fn is_idle(&self) -> bool {
         nothing_left(|| {
             let shards = self.handle.all_shards().iter();
@@ -164,18 +171,20 @@ impl Reactor {
         })
     }
 
-    /// In a forked child the threads are not there, and the epolls are the parent's: there is nothing to end.
+    /// Returns true in a forked child, and forgets the threads there. The threads do not exist in
+    /// the child, and the epoll instances are the parent's, so there is nothing to end.
     fn forget_if_forked(&mut self) -> bool {
         let forked = self.handle.all_shards()[0].io.is_forked();
         if forked {
             self.threads.drain(..).for_each(std::mem::forget);
-            // Its channel's lock may be held by a thread that is not there.
+            // Its channel's lock may be held by a thread that does not exist in this process.
             std::mem::forget(self.watch.take());
         }
         forked
     }
 
-    /// On one of the reactor's own shards: a hook that is called now may be waiting for it.
+    /// Detaches the stall detector. Called on one of the reactor's own shards, where a running hook
+    /// may be waiting for this thread.
     fn detach_watch(&mut self) {
         if let Some(watch) = self.watch.take() {
             watch.detach();
@@ -189,7 +198,7 @@ impl Reactor {
             .any(|shard| current::is(shard))
     }
 
-    /// Starts the threads; the builder has checked its settings.
+    /// Starts the threads. The builder has checked its settings.
     pub(crate) fn start(builder: &Builder, shards: usize, allowed: &[usize]) -> io::Result<Self> {
         let (pins, warnings) = plan_pins(&builder.pinning, allowed, shards);
         let lifecycle = Arc::new(Lifecycle::new());
@@ -224,7 +233,7 @@ impl Reactor {
         };
         let blocking = BlockingPool::new(settings, Arc::clone(&lifecycle));
         let handle = Handle::new(all, builder.placement, lifecycle, blocking);
-        // Dropped on an error below, it stops and joins what was started.
+        // On an error below, its drop stops and joins the threads that were started.
         let mut reactor = Self {
             handle,
             threads: Vec::with_capacity(shards),
@@ -253,7 +262,8 @@ impl Reactor {
             match thread.spawn(move || start.run()) {
                 Ok(thread) => reactor.threads.push(thread),
                 Err(error) => {
-                    // Hooks of the threads that did start may have spawned onto those that never will.
+                    // Hooks of the started threads may have spawned tasks on shards that never
+                    // start.
                     reactor.handle.all_shards()[reactor.threads.len()..]
                         .iter()
                         .for_each(|shard| shard.abandon());
@@ -314,12 +324,13 @@ impl Drop for Reactor {
     }
 }
 
-/// Joins a shard thread, and returns what it panicked with.
+/// Joins a shard thread and returns the payload of its panic, if any.
 fn join(thread: thread::JoinHandle<()>) -> Option<Payload> {
     thread.join().err()
 }
 
-/// A shard thread's panic is a bug of the reactor (tasks' own are caught): it goes on in whoever joined the threads.
+/// Propagates a shard thread's panic to the thread that joined it. Such a panic is a bug of the
+/// reactor, since panics of tasks are caught.
 fn pass_on(panic: Option<Payload>) {
     if let Some(payload) = panic {
         if !thread::panicking() {
@@ -328,14 +339,14 @@ fn pass_on(panic: Option<Payload>) {
     }
 }
 
-/// What a shard thread tells the builder before its first turn.
+/// The report of a shard thread to the builder before its first turn.
 enum Started {
     AsAsked,
     Unpinned(io::Error),
     HookPanicked,
 }
 
-/// All that a new shard thread is given.
+/// Everything that a new shard thread receives.
 struct Start {
     driver: Driver,
     shared: ShardRef,
@@ -343,7 +354,7 @@ struct Start {
     handle: Handle,
     settings: Settings,
     cpu: Option<usize>,
-    /// The mask to begin with: the builder's own thread may be pinned.
+    /// The CPU mask to start with. The builder's own thread may be pinned.
     mask: Option<CpuMask>,
     on_start: Option<ThreadHook>,
     on_stop: Option<ThreadHook>,
@@ -351,12 +362,13 @@ struct Start {
 }
 
 impl Start {
-    /// The life of a shard thread.
+    /// Runs a shard thread from start to end.
     fn run(mut self) {
         let id = self.shared.id;
         let shared = ShardRef::clone(&self.shared);
         if let Some(mask) = self.mask {
-            // A thread that cannot have it back runs where its starter does, which a pin below corrects or a report shows.
+            // If the mask cannot be restored, the thread runs on the mask of its starter. A pin
+            // below corrects that, or a report shows it.
             let _ = mask.restore();
         }
         let pinned = self.cpu.map(sys::pin_current);
@@ -385,12 +397,13 @@ impl Start {
                 .and_then(Result::err)
                 .map_or(Started::AsAsked, Started::Unpinned),
         };
-        // The builder that does not listen any more has failed, and stops the shard.
+        // If the builder no longer listens, it has failed and stops the shard.
         let _ = self.report.send((id, started));
         drop(self.report);
         let outcome = catch_unwind(AssertUnwindSafe(|| shard::run(&shard, &mut self.driver)));
         if !matches!(outcome, Ok(Ok(()))) {
-            // No event comes any more, and nobody has ended the waits on this shard's descriptors as a shutdown does.
+            // No further event arrives, and no shutdown has ended the waits on this shard's
+            // descriptors.
             shared.io.shut_down();
         }
         if let Some(hook) = self.on_stop {

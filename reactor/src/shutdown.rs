@@ -1,4 +1,5 @@
-//! How a reactor ends: the announcement, the wait for its tasks, and the error that names what was stuck.
+//! The shutdown of a reactor: the announcement, the wait for its tasks, and the error that names
+//! stuck shards.
 
 use std::fmt;
 use std::pin::Pin;
@@ -13,16 +14,17 @@ use crate::shard::ShardId;
 use crate::sync::{AtomicBool, Ordering};
 use crate::sys::Process;
 
-/// What the shards, their users and the thread that shuts a reactor down tell each other.
+/// The state shared by the shards, their users and the thread that shuts a reactor down.
 #[derive(Debug)]
 pub(crate) struct Lifecycle {
-    /// The one that made the reactor.
+    /// The process that made the reactor.
     process: Process,
-    /// Set once. A shard whose last task ends looks at it.
+    /// Set once. A shard reads it when its last task ends.
     announced: AtomicBool,
-    /// Who awaits the announcement.
+    /// The wakers of the tasks that await the announcement.
     waiters: parking_lot::Mutex<Slab<Option<Waker>>>,
-    /// How many shard threads have ended; the condition also stands for "a shard ran out of tasks, or the pool of jobs".
+    /// The number of shard threads that have ended. The condition variable also signals that a
+    /// shard has no task left, or the pool no blocking job.
     progress: Mutex<usize>,
     changed: Condvar,
 }
@@ -43,7 +45,7 @@ impl Lifecycle {
         self.announced.load(Ordering::Acquire)
     }
 
-    /// Tells everybody who asked that the reactor is about to shut down.
+    /// Announces to all waiters that the reactor is about to shut down.
     pub(crate) fn announce(&self) {
         // ORDERING [announce], partner [announced-look].
         self.announced.store(true, Ordering::Release);
@@ -54,27 +56,30 @@ impl Lifecycle {
             .filter_map(|(_, waker)| waker.take())
             .collect();
         for waker in woken {
-            // A waker that panics is its owner's bug, and must not keep the others asleep.
+            // A waker that panics is its owner's bug. It must not keep the other waiters asleep.
             caught(|| waker.wake());
         }
     }
 
-    /// The last task of a shard, or the last blocking job, ended. Called often while the reactor lives, so it only looks.
+    /// Records that the last task of a shard, or the last blocking job, ended. This is called often
+    /// while the reactor lives, so it only reads a flag then.
     pub(crate) fn is_idle(&self) {
         if self.is_announced() {
-            // The lock orders this after a waiter's look at the tasks, so that the waiter sleeps already or sees them gone.
+            // The lock orders this after a waiter's check of the tasks: the waiter either sleeps
+            // already or sees that they are gone.
             drop(self.progress.lock().unwrap_or_else(PoisonError::into_inner));
             self.changed.notify_all();
         }
     }
 
-    /// A shard thread is about to return.
+    /// Records that a shard thread is about to return.
     pub(crate) fn shard_has_ended(&self) {
         *self.progress.lock().unwrap_or_else(PoisonError::into_inner) += 1;
         self.changed.notify_all();
     }
 
-    /// Waits until `done` (told how many shards have ended) or the deadline; `None` is no deadline. Returns whether it is done.
+    /// Waits until `done` returns true for the number of ended shards, or until the deadline;
+    /// `None` means no deadline. Returns true if `done` did.
     pub(crate) fn wait_until(
         &self,
         deadline: Option<Instant>,
@@ -103,10 +108,12 @@ impl Lifecycle {
     }
 }
 
-/// Whether there was a moment at which no place had work. A place says how much ever came in, where it has none.
+/// Returns true if there was a moment at which no place had work. An idle place returns the number
+/// of work items it ever received, and a busy place returns `None`.
 ///
-/// One look at each in turn is not enough: work may be handed over from a place that comes later to one that was looked at. So
-/// there are two looks, which agree only where nothing came in anywhere in between; in that time all were empty.
+/// One pass over the places is not enough: a place that is checked later may hand work to one that
+/// was checked before. So there are two passes. They agree only if no place received work in
+/// between, and then all places were empty at the same time.
 pub(crate) fn nothing_left<Places>(places: impl Fn() -> Places) -> bool
 where
     Places: Iterator<Item = Option<u64>>,
@@ -116,7 +123,8 @@ where
     first.is_some() && first == look()
 }
 
-/// Waits for the announcement that a reactor is about to shut down. From [`Handle::shutdown_requested`](crate::Handle::shutdown_requested).
+/// A future that waits for the announcement of the shutdown, from
+/// [`Handle::shutdown_requested`](crate::Handle::shutdown_requested).
 #[must_use = "a future does nothing unless it is awaited"]
 pub(crate) struct ShutdownRequested {
     lifecycle: Arc<Lifecycle>,
@@ -148,7 +156,8 @@ impl Future for ShutdownRequested {
         drop(waiters);
         drop(replaced);
         self.place = Some(place);
-        // The look after the put: an announcement in between may have found no waker here.
+        // This check follows the insertion: an announcement in between may have found no waker
+        // here.
         if self.lifecycle.is_announced() {
             Poll::Ready(())
         } else {
@@ -161,7 +170,7 @@ impl Drop for ShutdownRequested {
     fn drop(&mut self) {
         if let Some(place) = self.place {
             if !self.lifecycle.process.is_current() {
-                // A thread that is not there may hold the lock.
+                // A thread that does not exist in this process may hold the lock.
                 return;
             }
             let waker = self.lifecycle.waiters.lock().remove(place);
@@ -170,9 +179,11 @@ impl Drop for ShutdownRequested {
     }
 }
 
-/// A reactor that did not shut down whole: these shards were still inside a task's poll a second after the deadline.
+/// The error returned when a shutdown deadline passes with shards still busy: they were still
+/// inside a task's poll a second after the deadline.
 ///
-/// Their threads were detached. Their tasks' futures are leaked, and the tasks' handles end with an error.
+/// Their threads were detached. Their tasks' futures are leaked, and the tasks' handles return an
+/// error.
 #[derive(Debug, Clone)]
 pub struct ShutdownError {
     stuck: Vec<ShardId>,
@@ -183,7 +194,7 @@ impl ShutdownError {
         Self { stuck }
     }
 
-    /// The shards that did not stop.
+    /// Returns the shards that did not stop.
     pub fn stuck_shards(&self) -> &[ShardId] {
         &self.stuck
     }
@@ -215,11 +226,12 @@ mod tests {
 
     use super::nothing_left;
 
-    /// Two places, one piece of work, and who takes it where: after so many looks at a place it is in another one.
+    /// Runs `nothing_left` on two places with one piece of work. The work moves to the other place
+    /// after each number of checks in `hops`.
     fn looked_at(hops: &[usize]) -> bool {
         let looks = Cell::new(0);
         let look_at = |place: usize| {
-            // It came in at place 1 in the beginning, and at the other with each hop.
+            // The work arrived at place 1 in the beginning, and at the other place with each hop.
             let hopped = hops.iter().filter(|after| **after <= looks.get()).count();
             looks.set(looks.get() + 1);
             let came_in = if place == 1 {
@@ -238,9 +250,10 @@ mod tests {
 
     #[test]
     fn work_that_is_handed_over_between_the_looks_is_not_overlooked() {
-        // From the second place to the first, which was empty when it was looked at, and so was then the second.
+        // The work moves from the second place to the first after the first was found empty. Then
+        // the second is empty too.
         assert!(!looked_at(&[1]));
-        // And back, so that both are empty whenever they are looked at.
+        // And back, so that both are empty whenever they are checked.
         assert!(!looked_at(&[1, 2, 3]));
         assert!(!looked_at(&[]));
     }
@@ -268,16 +281,16 @@ mod fork_tests {
         let mut wait = ShutdownRequested::new(Arc::clone(&lifecycle));
         let mut cx = Context::from_waker(Waker::noop());
         assert!(pin!(&mut wait).poll(&mut cx).is_pending());
-        // As another thread may, which the child has not.
+        // Another thread may hold this lock, and that thread does not exist in the child.
         let held = lifecycle.waiters.lock();
-        // SAFETY: the child drops the wait, which is what is tested, and leaves with _exit.
+        // SAFETY: the child drops the wait, which is the tested action, and leaves with _exit.
         let child = unsafe { libc::fork() };
         assert!(child >= 0);
         if child == 0 {
-            // SAFETY: a drop that hangs ends by this signal, in ten seconds.
+            // SAFETY: a drop that hangs is ended by this signal after ten seconds.
             unsafe { libc::alarm(10) };
             drop(wait);
-            // SAFETY: ends the child without running anything of the parent's.
+            // SAFETY: ends the child without running any code of the parent.
             unsafe { libc::_exit(0) };
         }
         drop(held);
