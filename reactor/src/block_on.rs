@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 
+use crate::error::forked;
 use crate::sync::{AtomicBool, Ordering};
+use crate::sys::Process;
 
 /// Unparks the thread, once for any number of wakes between two polls.
 struct Unparker {
@@ -26,6 +28,7 @@ impl Wake for Unparker {
     }
 }
 
+#[track_caller]
 pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
     let unparker = Arc::new(Unparker {
@@ -34,9 +37,14 @@ pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     });
     let waker = Waker::from(Arc::clone(&unparker));
     let mut cx = Context::from_waker(&waker);
+    let process = Process::current();
     loop {
         if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
             return output;
+        }
+        // A future that forked: in the child no thread is left that could wake it.
+        if !process.is_current() {
+            forked();
         }
         // The thread's own token may be used by the future, so the flag is what counts.
         // ORDERING [block-on-look], partner [block-on-wake].

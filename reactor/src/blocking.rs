@@ -191,6 +191,7 @@ impl BlockingPool {
             while let Some(job) = state.queue.pop_front() {
                 drop(state);
                 run(job);
+                self.process.abort_child();
                 state = self.lock();
             }
             if state.closed {
@@ -312,6 +313,8 @@ unsafe impl Schedule for JobScheduler {
     }
 
     fn completed(&self, _: &TaskRef<Self>) {
+        // The job may have forked: see `work`.
+        self.0.process.abort_child();
         // A refused job ends on its spawner's thread, and was never adopted.
         if !self.is_home() {
             return;

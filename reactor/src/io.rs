@@ -89,6 +89,11 @@ impl ShardIo {
         !self.process.is_current()
     }
 
+    /// The process that made the reactor.
+    pub(crate) fn process(&self) -> Process {
+        self.process
+    }
+
     /// Panics in a forked child. Used by calls that push something and cannot return an error.
     ///
     /// # Panics

@@ -385,10 +385,11 @@ impl Start {
             self.settings,
         ));
         current::set(Rc::clone(&shard));
-        let started = match self
+        let started = self
             .on_start
-            .map(|hook| catch_unwind(AssertUnwindSafe(|| hook(id))))
-        {
+            .map(|hook| catch_unwind(AssertUnwindSafe(|| hook(id))));
+        shared.io.process().abort_child();
+        let started = match started {
             Some(Err(payload)) => {
                 drop_payload(payload);
                 Started::HookPanicked
@@ -408,6 +409,7 @@ impl Start {
         }
         if let Some(hook) = self.on_stop {
             caught(|| hook(id));
+            shared.io.process().abort_child();
         }
         shared.lifecycle.shard_has_ended();
         match outcome {

@@ -153,6 +153,7 @@ fn look_at(shard: &ShardShared, watched: &mut Watched, hook: Option<&StallHook>)
     };
     if let Some(hook) = hook {
         caught(|| hook(&stall));
+        shard.io.process().abort_child();
     }
 }
 

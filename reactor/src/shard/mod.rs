@@ -244,6 +244,8 @@ unsafe impl Schedule for ShardRef {
     }
 
     fn completed(&self, task: &TaskRef<Self>) {
+        // Before the lock below, which a thread that is not in a forked child may hold.
+        self.io.process().abort_child();
         // A refused task ends on its spawner's thread and never belonged to this shard.
         if self.is_home() {
             self.counters.tasks_completed.add_own(1);

@@ -22,7 +22,10 @@ use crate::token::Token;
 
 /// Runs a shard on the calling thread until it is stopped, then drops all remaining tasks here.
 pub(crate) fn run(shard: &Rc<Shard>, driver: &mut Driver) -> io::Result<()> {
+    let process = shard.shared.io.process();
     let outcome = loop {
+        // A child that waited here would take the parent's events.
+        process.abort_child();
         let timeout = shard.prepare_wait(|| shard.shared.clock.now());
         let waited = driver.wait(timeout);
         shard.shared.inbox.parker().awake();
@@ -199,8 +202,14 @@ impl Shard {
         if waited > counters.queued_turns_max.get() {
             counters.queued_turns_max.set_own(waited);
         }
+        let process = self.shared.io.process();
         let mut polls = 0;
-        while polls < event_interval {
+        loop {
+            // The poll before this one may have forked, and so may a waker. A child runs none of the parent's tasks.
+            process.abort_child();
+            if polls == event_interval {
+                break;
+            }
             let Some(task) = current::pop() else {
                 break;
             };

@@ -6,6 +6,8 @@
 #![expect(unsafe_code, reason = "pthread_atfork has no safe door")]
 #![expect(clippy::disallowed_types, reason = "loom's cannot be static")]
 
+use std::io;
+use std::process;
 use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -35,6 +37,26 @@ impl Process {
     pub(crate) fn is_current(self) -> bool {
         FORKS.load(Ordering::Relaxed) == self.0
     }
+
+    /// Aborts a forked child of that process. A thread of the reactor calls this each time that foreign code (a poll, a job,
+    /// a hook, a waker) has returned to it: that code may have forked, and the child must not go on with the parent's work.
+    #[inline(always)]
+    pub(crate) fn abort_child(self) {
+        if !self.is_current() {
+            abort_slow();
+        }
+    }
+}
+
+/// Aborts the process with one line on standard error.
+#[cold]
+fn abort_slow() -> ! {
+    // A bare write: `eprintln` takes a lock, which a thread that is not in this process may hold.
+    let _ = rustix::io::write(
+        io::stderr(),
+        b"shard-reactor: a forked child returned from a task, job or hook of its parent's reactor: end it with exec or _exit\n",
+    );
+    process::abort()
 }
 
 extern "C" fn count_fork() {
