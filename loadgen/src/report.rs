@@ -125,6 +125,15 @@ pub struct Settings {
     pub rate: Option<u64>,
     /// Spacing in an open loop.
     pub arrivals: Option<Arrivals>,
+    /// The hot share of the connections and their share of the requests, as asked for.
+    #[serde(default)]
+    pub hot: Option<String>,
+    /// Seconds after which the hot set moved.
+    #[serde(default)]
+    pub hot_shift_s: Option<f64>,
+    /// CPU microseconds that each request asked the server to spend.
+    #[serde(default)]
+    pub work_us: Option<u32>,
     /// Requests in flight per connection of a closed loop.
     pub pipeline: u32,
     /// What was said: `echo`, `http` or `raw`.

@@ -16,6 +16,7 @@ mod control;
 mod dispatch;
 pub mod embedded;
 pub mod exchange;
+pub mod hot;
 mod link;
 mod news;
 pub mod payload;
@@ -32,6 +33,7 @@ pub mod sizes;
 pub mod sources;
 mod supervise;
 mod transport;
+mod turns;
 
 /// Why no run took place: what to say, and the exit code.
 #[derive(Debug)]

@@ -14,12 +14,14 @@ use server_demo::units::parse_duration;
 use crate::measure::slo::Slo;
 use crate::report::output::Kind;
 use crate::run::bad_client::{BadKind, BadShare};
+use crate::run::hot::Hot;
+use crate::run::payload::WORK_HEADER;
 use crate::run::schedule::Arrivals;
 use crate::run::sizes::Sizes;
 use crate::tools::sweep::Steps;
 use values::{
     connections, interval, pin, pipeline, positive_count, positive_duration, rate, raw_bytes,
-    threads,
+    threads, work,
 };
 
 mod values;
@@ -120,6 +122,16 @@ pub struct RunArgs {
     #[arg(long, value_enum, default_value = "fixed", requires = "open")]
     pub arrivals: Arrivals,
 
+    /// Open loop: a share of the connections that gets a share of the requests, such as 25%:90%. The
+    /// first share is one over a whole number k: every k-th connection is hot, so the hot ones sit on
+    /// one shard of a server with k, k/2, ... shards that spreads connections in turn. Needs -t 1
+    #[arg(long, value_name = "SHARE:LOAD", value_parser = str::parse::<Hot>, requires = "open")]
+    pub hot: Option<Hot>,
+
+    /// Time after which the hot connections hand over to the next ones [default: never]
+    #[arg(long, value_name = "TIME", value_parser = positive_duration, requires = "hot")]
+    pub hot_shift: Option<Duration>,
+
     /// Closed loop: requests in flight per connection
     #[arg(short = 'P', long, value_name = "COUNT", default_value = "1", value_parser = pipeline, conflicts_with = "open")]
     pub pipeline: u32,
@@ -127,6 +139,11 @@ pub struct RunArgs {
     /// Payload of an echo request, in bytes: one size, or sizes with weights, such as 64:90,16k:10 [default: 64]
     #[arg(long, value_name = "BYTES")]
     pub size: Option<Sizes>,
+
+    /// Echo: each request asks the server to spend this much CPU time before it answers, as
+    /// `server-demo work` does (loadgen/docs/work.md) [default: none]
+    #[arg(long, value_name = "TIME", value_parser = work)]
+    pub work: Option<Duration>,
 
     /// What is said to the server [default: echo; http where TARGET is http://, raw with --send]
     #[arg(long, value_enum)]
@@ -403,6 +420,27 @@ impl RunArgs {
                 "--active {active} is more than -c {connections}{less}"
             ));
         }
+        if let Some(hot) = &self.hot {
+            let sending = self.active.unwrap_or(good);
+            if self.threads > 1 {
+                return Err(
+                    "--hot needs -t 1: several threads open their connections in no common order"
+                        .to_owned(),
+                );
+            }
+            if hot.stride() > sending {
+                return Err(format!(
+                    "--hot {hot}: {sending} connections that send have no such share"
+                ));
+            }
+        }
+        if let (Some(_), Some(size)) = (self.work, self.size().only())
+            && size < WORK_HEADER
+        {
+            return Err(format!(
+                "--work needs --size {WORK_HEADER} or more: a request begins with the time"
+            ));
+        }
         if let Pin::Cpus(cpus) = &self.pin
             && cpus.len() < self.threads as usize
         {
@@ -463,6 +501,18 @@ impl RunArgs {
             (
                 self.size.is_some() && !is_echo,
                 "--size is for --protocol echo",
+            ),
+            (
+                self.work.is_some() && !is_echo,
+                "--work is for --protocol echo",
+            ),
+            (
+                self.work.is_some() && self.size().only().is_none(),
+                "--work needs one --size: the server knows where a request ends by its size",
+            ),
+            (
+                self.work.is_some() && self.target.is_none(),
+                "--work needs a TARGET that spends the time, such as server-demo work",
             ),
             (
                 self.verify.is_some() && is_http,

@@ -118,6 +118,9 @@ pub(crate) fn resolve(args: &RunArgs) -> Result<(Option<Address>, Speech), Refus
         ProtocolName::Echo => Speech::Echo {
             sizes: args.size(),
             verify,
+            work_us: args
+                .work
+                .map(|work| u32::try_from(work.as_micros()).expect("checked where it was read")),
         },
         ProtocolName::Raw => Speech::Fixed {
             request: args.send.clone().unwrap_or_default(),

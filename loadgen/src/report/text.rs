@@ -72,7 +72,13 @@ fn header(report: &Report, out: &mut String) {
             let arrivals = arrivals.map_or(String::new(), |arrivals| {
                 format!(" ({arrivals:?})").to_lowercase()
             });
-            format!("open loop at {} requests/s{arrivals}", count(rate))
+            let hot = settings.hot.as_ref().map_or(String::new(), |hot| {
+                let shift = settings.hot_shift_s.map_or(String::new(), |shift_s| {
+                    format!(", moving every {}", duration_f64(shift_s * 1e9))
+                });
+                format!(" (hot {hot}{shift})")
+            });
+            format!("open loop at {} requests/s{arrivals}{hot}", count(rate))
         }
         (None, _) => format!(
             "closed loop, {} in flight per connection",
@@ -86,6 +92,13 @@ fn header(report: &Report, out: &mut String) {
     let what = match settings.protocol.as_str() {
         "echo" => what,
         protocol => format!("{protocol}, {what}"),
+    };
+    let what = match settings.work_us {
+        Some(work_us) => format!(
+            "{what}, each asking for {} of CPU time",
+            duration(u64::from(work_us) * 1_000)
+        ),
+        None => what,
     };
     let verified = if settings.verify {
         "verified"

@@ -252,6 +252,12 @@ fn settings(plan: &Plan, pin: &Pin) -> Settings {
         requests,
         rate,
         arrivals,
+        hot: plan.hot.as_ref().map(ToString::to_string),
+        hot_shift_s: plan.hot_shift.map(seconds),
+        work_us: match plan.speech {
+            Speech::Echo { work_us, .. } => work_us,
+            Speech::Fixed { .. } => None,
+        },
         pipeline,
         protocol: plan.speech.name().to_owned(),
         size: plan.speech.mean_size(),

@@ -12,10 +12,10 @@ use reactor::yield_now;
 
 use crate::measure::clock::Nanos;
 use crate::run::control::Timeline;
-use crate::run::link::Link;
 use crate::run::plan::Pace;
 use crate::run::schedule::Schedule;
 use crate::run::shard::Shard;
+use crate::run::turns::Turns;
 
 /// A sleep ends up to this much late: the grain of a timer, and waking up.
 const SLEEP_SLACK: Nanos = 2_000_000;
@@ -45,8 +45,7 @@ async fn run(shard: &Shard, timeline: Timeline) {
 /// The shard's share of the schedule, and whose turn it is. Reads no clock.
 struct Dispatcher {
     schedule: Schedule,
-    turns: Vec<Rc<Link>>,
-    turn: usize,
+    turns: Turns,
 }
 
 impl Dispatcher {
@@ -59,14 +58,10 @@ impl Dispatcher {
             return None;
         };
         let links = shard.links.borrow();
+        let active = links.iter().filter(|link| link.active).map(Rc::clone);
         Some(Self {
             schedule: Schedule::new(arrivals, rate, share, timeline.start, plan.seed),
-            turns: links
-                .iter()
-                .filter(|link| link.active)
-                .map(Rc::clone)
-                .collect(),
-            turn: 0,
+            turns: Turns::new(active, plan, timeline.start),
         })
     }
 
@@ -80,7 +75,7 @@ impl Dispatcher {
             if !shard.may_begin(intended) {
                 return None;
             }
-            let link = next_alive(&mut self.turns, &mut self.turn)?;
+            let link = self.turns.next(intended)?;
             self.schedule.take();
             let tally = &mut *shard.tally.borrow_mut();
             tally.scheduled += u64::from(tally.window.contains(intended));
@@ -89,33 +84,6 @@ impl Dispatcher {
         }
         let next = self.schedule.peek();
         (!shard.none_begins_from(next)).then_some(next)
-    }
-}
-
-/// Places that are passed over, at most, because their connection is being replaced.
-const AWAY_MAX: u32 = 16;
-
-/// The connection whose turn it is; those that have ended leave the round. One that is being replaced is passed over while
-/// there are others: the time connecting takes has a histogram of its own.
-fn next_alive<'a>(turns: &'a mut Vec<Rc<Link>>, turn: &mut usize) -> Option<&'a Rc<Link>> {
-    let mut passed = 0;
-    loop {
-        if turns.is_empty() {
-            return None;
-        }
-        *turn = if *turn + 1 < turns.len() {
-            *turn + 1
-        } else {
-            0
-        };
-        let link = &turns[*turn];
-        if link.ended.get() {
-            turns.swap_remove(*turn);
-        } else if link.away.get() && passed < AWAY_MAX {
-            passed += 1;
-        } else {
-            return Some(&turns[*turn]);
-        }
     }
 }
 

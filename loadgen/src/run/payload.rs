@@ -16,6 +16,8 @@ const PER_REQUEST: u64 = 0x9e37_79b9_7f4a_7c15;
 const PER_WORD: u64 = 0xd1b5_4a32_d192_ed03;
 /// Words taken in one go: a loop of known length is no loop to the compiler, which costs a request of 64 bytes half as much.
 const BLOCK_WORDS: usize = 8;
+/// Bytes at the beginning of a request that say how much CPU time it asks for.
+pub const WORK_HEADER: usize = 4;
 
 /// The payloads of one connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +26,8 @@ pub struct Payload {
     /// What every request has; zero where sizes are mixed.
     size: usize,
     mixed: Option<Sizes>,
+    /// The bytes that every request begins with instead, where requests ask for CPU time.
+    header: Option<[u8; WORK_HEADER]>,
 }
 
 impl Payload {
@@ -35,7 +39,16 @@ impl Payload {
             key: mix(seed ^ mix(connection + 1)),
             size: only.unwrap_or(0),
             mixed: only.is_none().then(|| sizes.clone()),
+            header: None,
         }
+    }
+
+    /// The same payloads, each beginning with the CPU time in microseconds that it asks for
+    /// (`loadgen/docs/work.md`).
+    #[must_use]
+    pub fn asking_for(mut self, work_us: u32) -> Self {
+        self.header = Some(work_us.to_le_bytes());
+        self
     }
 
     /// Bytes of `request`.
@@ -57,6 +70,11 @@ impl Payload {
     /// The byte at position `at` of `request`.
     #[must_use]
     pub fn byte(&self, request: u64, at: usize) -> u8 {
+        if let Some(header) = &self.header
+            && let Some(&byte) = header.get(at)
+        {
+            return byte;
+        }
         self.word(request, at as u64 / 8).to_le_bytes()[at % 8]
     }
 
@@ -64,7 +82,7 @@ impl Payload {
     #[inline]
     pub fn fill(&self, request: u64, at: usize, out: &mut [u8]) {
         debug_assert!(at + out.len() <= self.size(request));
-        let (head, rest) = out.split_at_mut(head_len(at, out.len()));
+        let (head, rest) = out.split_at_mut(self.head_len(at, out.len()));
         for (byte, at) in head.iter_mut().zip(at..) {
             *byte = self.byte(request, at);
         }
@@ -93,7 +111,7 @@ impl Payload {
     #[inline(always)]
     pub fn verify(&self, request: u64, at: usize, bytes: &[u8]) -> Result<(), usize> {
         debug_assert!(at + bytes.len() <= self.size(request));
-        let (head, rest) = bytes.split_at(head_len(at, bytes.len()));
+        let (head, rest) = bytes.split_at(self.head_len(at, bytes.len()));
         let mut wrong = 0;
         for (&byte, at) in head.iter().zip(at..) {
             wrong |= u64::from(byte ^ self.byte(request, at));
@@ -122,6 +140,18 @@ impl Payload {
         }
     }
 
+    /// Bytes that are taken one by one, at most `len`: those until the next word begins, and the
+    /// whole first word where it holds a header.
+    #[inline]
+    fn head_len(&self, at: usize, len: usize) -> usize {
+        let head = if at == 0 && self.header.is_some() {
+            8
+        } else {
+            at.wrapping_neg() % 8
+        };
+        head.min(len)
+    }
+
     #[cold]
     fn first_difference_slow(&self, request: u64, at: usize, bytes: &[u8]) -> usize {
         bytes
@@ -130,11 +160,6 @@ impl Payload {
             .position(|(&byte, at)| byte != self.byte(request, at))
             .expect("called only where the bytes differ")
     }
-}
-
-/// Bytes until the next word begins, at most `len`.
-fn head_len(at: usize, len: usize) -> usize {
-    (at.wrapping_neg() % 8).min(len)
 }
 
 /// Spreads a number over all 64 bits (the finisher of splitmix64); also the generator behind [`Random`].

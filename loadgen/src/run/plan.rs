@@ -7,6 +7,7 @@
 use crate::cli::args::IoSurface;
 use crate::measure::clock::Nanos;
 use crate::run::bad_client::BadKind;
+use crate::run::hot::Hot;
 use crate::run::protocol::Speech;
 use crate::run::schedule::{Arrivals, Share};
 use crate::run::sources::Address;
@@ -52,6 +53,10 @@ pub(crate) struct Plan {
     pub(crate) threads: u32,
     /// When requests are sent.
     pub(crate) pace: Pace,
+    /// The connections that get most of the requests of an open loop.
+    pub(crate) hot: Option<Hot>,
+    /// The time after which the hot set moves.
+    pub(crate) hot_shift: Option<Nanos>,
     /// How much is measured.
     pub(crate) amount: Amount,
     /// What is thrown away before.
@@ -129,6 +134,7 @@ pub(crate) mod tests {
         Speech::Echo {
             sizes: size.into(),
             verify: true,
+            work_us: None,
         }
     }
 
@@ -140,6 +146,8 @@ pub(crate) mod tests {
             active,
             threads,
             pace: Pace::Closed { pipeline: 1 },
+            hot: None,
+            hot_shift: None,
             amount: Amount::Time(1),
             warmup: 0,
             interval: crate::measure::series::INTERVAL_DEFAULT,

@@ -23,6 +23,8 @@ pub enum Speech {
         sizes: Sizes,
         /// Whether the echo is compared.
         verify: bool,
+        /// The CPU time in microseconds that each request asks the server to spend.
+        work_us: Option<u32>,
     },
     /// The same request again and again.
     Fixed {

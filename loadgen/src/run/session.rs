@@ -174,6 +174,8 @@ impl Session {
                     pipeline: args.pipeline as usize,
                 },
             },
+            hot: args.hot.clone(),
+            hot_shift: args.hot_shift.map(nanos),
             amount: match args.requests {
                 Some(requests) => Amount::Requests(requests),
                 None => Amount::Time(nanos(args.duration.unwrap_or(DURATION_DEFAULT))),

@@ -339,7 +339,8 @@ fn warnings(a: &Contender, b: &Contender) -> Vec<String> {
             .iter()
             .map(|bad| (bad.kind.clone(), bad.clients))
             .collect();
-        (shape, said, churn, bad, settings.verify, settings.io)
+        let skew = (settings.hot.clone(), settings.hot_shift_s, settings.work_us);
+        (shape, said, churn, bad, skew, settings.verify, settings.io)
     };
     let mut loads = a.rounds.iter().chain(&b.rounds).map(load);
     if let Some(first) = loads.next()

@@ -213,6 +213,9 @@ fn load(report: &Report) -> Vec<(&'static str, String)> {
                 .clone()
                 .unwrap_or_else(|| settings.size.to_string()),
         ),
+        ("--hot", settings.hot.clone().unwrap_or_default()),
+        ("--hot-shift", optional(settings.hot_shift_s)),
+        ("--work", optional(settings.work_us.map(f64::from))),
         ("--verify", settings.verify.to_string()),
         ("--io", settings.io.name().to_owned()),
         ("--duration", optional(settings.duration_s)),

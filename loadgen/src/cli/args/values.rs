@@ -76,6 +76,18 @@ pub(super) fn interval(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// Reads CPU time that a server is to spend; whole microseconds of 32 bits go into a request.
+pub(super) fn work(text: &str) -> Result<Duration, String> {
+    let time = positive_duration(text)?;
+    if !time.subsec_nanos().is_multiple_of(1_000) {
+        return Err("must be whole microseconds".to_owned());
+    }
+    if u32::try_from(time.as_micros()).is_err() {
+        return Err("must be below 71 minutes".to_owned());
+    }
+    Ok(time)
+}
+
 pub(super) fn pin(text: &str) -> Result<Pin, String> {
     match text {
         "none" => Ok(Pin::None),

@@ -10,6 +10,7 @@ use super::*;
 use crate::measure::clock::Clock;
 use crate::measure::histogram::Recorder;
 use crate::run::exchange::Exchange;
+use crate::run::link::Link;
 use crate::run::payload::Payload;
 use crate::run::plan::tests::plan as test_plan;
 use crate::run::plan::{Amount, Plan};

@@ -117,3 +117,27 @@ fn mixed_sizes_belong_to_request_and_connection() {
         assert_eq!(payload.verify(number, 0, &bytes), Ok(()));
     }
 }
+
+#[test]
+fn a_header_is_the_first_four_bytes_from_any_position() {
+    let plain = Payload::new(3, 7, &33.into());
+    let payload = plain.clone().asking_for(0x0403_0201);
+    let mut whole = [0; 33];
+    payload.fill(5, 0, &mut whole);
+    assert_eq!(whole[..4], [1, 2, 3, 4]);
+    let mut others = [0; 33];
+    plain.fill(5, 0, &mut others);
+    assert_eq!(whole[4..], others[4..]);
+    for from in 0..33 {
+        for to in from..=33 {
+            let mut part = vec![0; to - from];
+            payload.fill(5, from, &mut part);
+            assert_eq!(part, whole[from..to], "{from}..{to}");
+            assert_eq!(payload.verify(5, from, &part), Ok(()), "{from}..{to}");
+            if let Some(first) = part.first_mut() {
+                *first ^= 0x80;
+                assert_eq!(payload.verify(5, from, &part), Err(0), "{from}..{to}");
+            }
+        }
+    }
+}

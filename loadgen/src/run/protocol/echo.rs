@@ -66,10 +66,19 @@ impl Protocol for Echo {
     const PEER_MAY_CLOSE: bool = false;
 
     fn new(speech: &Speech, seed: u64, connection: u64) -> Self {
-        let Speech::Echo { sizes, verify } = speech else {
+        let Speech::Echo {
+            sizes,
+            verify,
+            work_us,
+        } = speech
+        else {
             panic!("{} is not an echo", speech.name())
         };
-        Self::of(Payload::new(seed, connection, sizes), *verify)
+        let mut payload = Payload::new(seed, connection, sizes);
+        if let Some(work_us) = work_us {
+            payload = payload.asking_for(*work_us);
+        }
+        Self::of(payload, *verify)
     }
 
     #[inline]
