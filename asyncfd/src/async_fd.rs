@@ -1,8 +1,8 @@
 //! [`AsyncFd`]: an object with a descriptor, tied to a shard.
 //!
-//! It owns a `reactor::Registration` and the object, in that order, and leaves every decision about
-//! readiness to the registration. It never reads, writes or closes the descriptor itself. Behaviour
-//! is tested in `tests/parity`, beside tokio's type of the same name.
+//! It owns a `reactor::Registration` and the object, in that order, and the registration makes
+//! every decision about readiness. It never reads, writes or closes the descriptor itself.
+//! `tests/parity` tests its behaviour, side by side with tokio's type of the same name.
 
 #![expect(
     unsafe_code,
@@ -19,38 +19,38 @@ use crate::{AsyncFdRegisterError, nonblocking};
 
 mod waiting;
 
-/// Ties an object with a file descriptor to a reactor, so that tasks can wait for it to be ready.
+/// An object with a file descriptor, tied to a reactor so that tasks can wait for it to be ready.
 ///
 /// The descriptor must be of a kind that the system can poll (sockets, pipes, terminals, eventfd,
 /// timerfd and the like, not regular files), and must be in non-blocking mode.
 ///
 /// # Where to begin
 ///
-/// Make one with [`from_fd`](Self::from_fd), and run operations through
-/// [`async_io`](Self::async_io), which waits, calls and clears as often as it takes.
+/// Create one with [`from_fd`](Self::from_fd), and run operations through
+/// [`async_io`](Self::async_io), which waits, calls and clears as often as needed.
 /// [`readable`](Self::readable) and [`writable`](Self::writable) return a guard instead, for code
-/// that wants to decide itself; see [`AsyncFdReadyGuard`](crate::AsyncFdReadyGuard). For sockets,
-/// the types in [`net`](crate::net) save a system call per message over both.
+/// that decides itself when to clear; see [`AsyncFdReadyGuard`](crate::AsyncFdReadyGuard). For
+/// sockets, the types in [`net`](crate::net) save a system call per message compared to both.
 ///
 /// # Readiness is cached
 ///
-/// The system announces a change once. What it announced is remembered until an operation was found
-/// to block, and a wait ends at once while something is remembered. Hence the one rule: clear
-/// readiness when, and only when, an operation ended with
-/// [`WouldBlock`](io::ErrorKind::WouldBlock). `async_io` and the guards' `try_io` do that by
-/// themselves.
+/// The system reports a change once. The `AsyncFd` caches the report until an operation blocks, and
+/// a wait ends at once while readiness is cached. This leads to one rule: clear readiness if, and
+/// only if, an operation ended with [`WouldBlock`](io::ErrorKind::WouldBlock). `async_io` and the
+/// guards' `try_io` do so by themselves.
 ///
 /// # Ownership
 ///
-/// The `AsyncFd` owns the object, and the object owns the descriptor: dropping the `AsyncFd` first
-/// ends the registration and then drops the object, which closes the descriptor if that is what the
-/// object does. The descriptor's number is read once, at creation. An object that changes its
-/// descriptor later costs this `AsyncFd` its own notifications, and never another's.
+/// The `AsyncFd` owns the object, and the object owns the descriptor. Dropping the `AsyncFd` first
+/// ends the registration and then drops the object, which closes the descriptor if the object does
+/// that. The descriptor's number is read once, at creation. If an object changes its descriptor
+/// later, only its own `AsyncFd` loses notifications.
 ///
-/// The waits may run on any thread and under any executor. On a task of the shard the descriptor is
-/// registered with, no other thread takes part.
+/// The waits may run on any thread and under any executor. On a task of the descriptor's own shard,
+/// no other thread takes part.
 ///
-/// Same as tokio's `AsyncFd`; the table in the [crate's documentation](crate) lists what differs.
+/// Same as tokio's `AsyncFd`; the table in the [crate's documentation](crate) lists the
+/// differences.
 ///
 /// # Examples
 ///
@@ -75,28 +75,28 @@ mod waiting;
 /// # Ok(()) }
 /// ```
 pub struct AsyncFd<T: AsRawFd> {
-    // Fields drop in this order: the registration ends while the descriptor is still open. Because
-    // nothing but that order is needed, there is no `Drop` of our own, and `into_inner` can take
-    // the value apart.
+    // Fields drop in this order: the registration ends while the descriptor is still open. Only
+    // this order is needed, so there is no `Drop` of our own, and `into_inner` can take the value
+    // apart.
     registration: Registration,
     number: RawFd,
     inner: T,
 }
 
-/// What `new` and its kin register.
+/// The interest of `new` and similar constructors.
 const READ_WRITE: Interest = Interest::READABLE.add(Interest::WRITABLE);
 
 impl<T: AsRawFd> AsyncFd<T> {
     /// Registers an object that owns, or validly borrows, its descriptor, for reading and writing.
     ///
-    /// The recommended door: [`AsFd`] promises what [`AsRawFd`] does not, that the descriptor is
-    /// open and stays so. The reactor's placement chooses the shard. Not in tokio.
+    /// This is the recommended constructor: unlike [`AsRawFd`], [`AsFd`] promises that the
+    /// descriptor is open and stays open. The reactor's placement chooses the shard. Not in tokio.
     ///
     /// # Errors
     ///
-    /// The object comes back with the system's reason: EPERM for a file or directory, EEXIST for a
-    /// descriptor that is registered already (under `Placement::Hash`), ENOMEM or ENOSPC at the
-    /// system's limits; or, on a reactor that has shut down, the error that
+    /// The error holds the object and the system's reason: EPERM for a file or directory, EEXIST
+    /// for a descriptor that is already registered (under `Placement::Hash`), ENOMEM or ENOSPC at
+    /// the system's limits. After the reactor's shutdown it holds the error that
     /// [`reactor::is_shutdown_error`] recognises. Nothing stays registered.
     ///
     /// # Panics
@@ -110,11 +110,11 @@ impl<T: AsRawFd> AsyncFd<T> {
         Self::from_fd_with_interest(inner, READ_WRITE)
     }
 
-    /// As [`from_fd`](Self::from_fd), for the given interest. Not in tokio.
+    /// Like [`from_fd`](Self::from_fd), for the given interest. Not in tokio.
     ///
     /// # Errors
     ///
-    /// As [`from_fd`](Self::from_fd).
+    /// The same as for [`from_fd`](Self::from_fd).
     ///
     /// # Panics
     ///
@@ -140,7 +140,7 @@ impl<T: AsRawFd> AsyncFd<T> {
     ///
     /// # Errors
     ///
-    /// As [`from_fd`](Self::from_fd); the object is dropped.
+    /// Like [`from_fd`](Self::from_fd); the object is dropped.
     ///
     /// # Panics
     ///
@@ -150,11 +150,11 @@ impl<T: AsRawFd> AsyncFd<T> {
         Ok(Self::try_with_interest(inner, READ_WRITE)?)
     }
 
-    /// As [`new`](Self::new), for the given interest. Same as tokio.
+    /// Like [`new`](Self::new), for the given interest. Same as tokio.
     ///
     /// # Errors
     ///
-    /// As [`from_fd`](Self::from_fd); the object is dropped.
+    /// Like [`from_fd`](Self::from_fd); the object is dropped.
     ///
     /// # Panics
     ///
@@ -164,11 +164,11 @@ impl<T: AsRawFd> AsyncFd<T> {
         Ok(Self::try_with_interest(inner, interest)?)
     }
 
-    /// As [`new`](Self::new), but hands the object back on failure. Same as tokio.
+    /// Like [`new`](Self::new), but hands the object back on failure. Same as tokio.
     ///
     /// # Errors
     ///
-    /// As [`from_fd`](Self::from_fd).
+    /// The same as for [`from_fd`](Self::from_fd).
     ///
     /// # Panics
     ///
@@ -178,12 +178,12 @@ impl<T: AsRawFd> AsyncFd<T> {
         Self::try_with_interest(inner, READ_WRITE)
     }
 
-    /// As [`with_interest`](Self::with_interest), but hands the object back on failure. Same as
+    /// Like [`with_interest`](Self::with_interest), but hands the object back on failure. Same as
     /// tokio.
     ///
     /// # Errors
     ///
-    /// As [`from_fd`](Self::from_fd).
+    /// The same as for [`from_fd`](Self::from_fd).
     ///
     /// # Panics
     ///
@@ -201,22 +201,22 @@ impl<T: AsRawFd> AsyncFd<T> {
     /// Registers an object with a descriptor, for reading and writing, on a promise about that
     /// descriptor.
     ///
-    /// Here for code written against tokio 1.53.3 or later, where it replaces the safe
-    /// constructors. It does what [`try_new`](Self::try_new) does. Same as tokio.
+    /// It exists for code written against tokio 1.53.3 or later, where it replaces the safe
+    /// constructors. It does the same as [`try_new`](Self::try_new). Same as tokio.
     ///
     /// # Safety
     ///
     /// 1. `inner.as_raw_fd()` returns the same number whenever it is called during the life of the
     ///    `AsyncFd`.
-    /// 2. That number names an open descriptor until the `AsyncFd` is dropped or taken apart with
-    ///    [`into_inner`](Self::into_inner), and it is not closed and opened anew meanwhile.
+    /// 2. That number names an open descriptor until the `AsyncFd` is dropped or consumed by
+    ///    [`into_inner`](Self::into_inner), and it is not closed and reopened meanwhile.
     ///
-    /// Breaking these does no harm in this implementation; the demands are tokio's, so that code
+    /// Breaking these does no harm in this implementation. They are tokio's demands, so that code
     /// stays portable.
     ///
     /// # Errors
     ///
-    /// As [`from_fd`](Self::from_fd).
+    /// The same as for [`from_fd`](Self::from_fd).
     ///
     /// # Panics
     ///
@@ -226,7 +226,7 @@ impl<T: AsRawFd> AsyncFd<T> {
         Self::try_with_interest(inner, READ_WRITE)
     }
 
-    /// As [`register`](Self::register), for the given interest. Same as tokio.
+    /// Like [`register`](Self::register), for the given interest. Same as tokio.
     ///
     /// # Safety
     ///
@@ -234,7 +234,7 @@ impl<T: AsRawFd> AsyncFd<T> {
     ///
     /// # Errors
     ///
-    /// As [`from_fd`](Self::from_fd).
+    /// The same as for [`from_fd`](Self::from_fd).
     ///
     /// # Panics
     ///
@@ -250,15 +250,15 @@ impl<T: AsRawFd> AsyncFd<T> {
     /// Registers an object, for reading and writing, with the given reactor and on the shard that
     /// `placement` chooses.
     ///
-    /// Needs no current reactor. Not in tokio.
+    /// It needs no current reactor. Not in tokio.
     ///
     /// # Errors
     ///
-    /// As [`from_fd`](Self::from_fd).
+    /// The same as for [`from_fd`](Self::from_fd).
     ///
     /// # Examples
     ///
-    /// An accept loop that runs on a shard keeps a connection there:
+    /// An accept loop on a shard keeps a connection on that shard:
     ///
     /// ```
     /// # use std::net::TcpStream;
@@ -287,7 +287,7 @@ impl<T: AsRawFd> AsyncFd<T> {
         Self::tied(registration, number, inner)
     }
 
-    /// Registers with a given reactor. `initial` is the readiness assumed at birth.
+    /// Registers with a given reactor. `initial` is the readiness that is assumed at creation.
     pub(crate) fn tie(
         handle: &Handle,
         placement: Placement,
@@ -326,13 +326,13 @@ impl<T: AsRawFd> AsyncFd<T> {
 
     /// Returns the object for changing it. Same as tokio.
     ///
-    /// It must keep its descriptor; putting another object in its place leaves the registration on
-    /// the old number.
+    /// The object must keep its descriptor. Replacing the object leaves the registration on the old
+    /// number.
     pub fn get_mut(&mut self) -> &mut T {
         &mut self.inner
     }
 
-    /// Ends the registration and returns the object, which may be registered again at once. Same as
+    /// Ends the registration and returns the object, which can be registered again at once. Same as
     /// tokio.
     pub fn into_inner(self) -> T {
         let Self {
@@ -349,14 +349,15 @@ impl<T: AsRawFd> AsyncFd<T> {
         self.registration.shard()
     }
 
-    /// Changes what the descriptor is registered for. Not in tokio.
+    /// Changes the interest of the registration. Not in tokio.
     ///
-    /// The system then reports anew what is ready.
+    /// The system then reports the current readiness again.
     ///
     /// # Errors
     ///
-    /// Those of epoll_ctl(2), and an error when the descriptor was closed behind this `AsyncFd`'s
-    /// back and its number belongs to another one now. The interest stays as it was.
+    /// The errors of epoll_ctl(2), and an error if the descriptor was closed without this
+    /// `AsyncFd`'s knowledge and its number now belongs to another registration. The interest is
+    /// then unchanged.
     pub fn set_interest(&mut self, interest: Interest) -> io::Result<()> {
         self.registration.set_interest(interest)
     }
@@ -369,8 +370,8 @@ impl<T: AsRawFd> AsRawFd for AsyncFd<T> {
     }
 }
 
-/// Asks the object, which alone can promise that its descriptor is open. (tokio makes the promise
-/// itself, for every `T`.)
+/// Calls the object's `as_fd`: only the object can promise that its descriptor is open. (tokio
+/// makes the promise itself, for every `T`.)
 impl<T: AsRawFd + AsFd> AsFd for AsyncFd<T> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.inner.as_fd()
@@ -379,15 +380,15 @@ impl<T: AsRawFd + AsFd> AsFd for AsyncFd<T> {
 
 impl<T: fmt::Debug + AsRawFd> fmt::Debug for AsyncFd<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The form tokio's type shows, down to the `Some`.
+        // The same form as tokio's type, down to the `Some`.
         f.debug_struct("AsyncFd")
             .field("inner", &Some(&self.inner))
             .finish()
     }
 }
 
-// A registration holds locks and cells, which the compiler takes for unsafe to see after a panic.
-// No caller's code runs while one of them is half changed, so what remains is the question whether
-// `T` is.
+// A registration holds locks and cells, which the compiler considers unsafe to observe after a
+// panic. No caller's code runs while one of them is half changed, so only the unwind safety of `T`
+// matters.
 impl<T: AsRawFd + UnwindSafe> UnwindSafe for AsyncFd<T> {}
 impl<T: AsRawFd + RefUnwindSafe> RefUnwindSafe for AsyncFd<T> {}

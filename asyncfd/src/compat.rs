@@ -1,37 +1,37 @@
-//! The traits by which other libraries read, write, sleep and spawn, each family behind a feature.
+//! The I/O, timer and executor traits of other libraries, each family behind a feature.
 //!
-//! | feature | what it adds |
+//! | feature | adds |
 //! |---|---|
 //! | `futures-io` | `futures_io::{AsyncRead, AsyncWrite}` for the streams |
-//! | `tokio-io` | `tokio::io::{AsyncRead, AsyncWrite}` for the streams; nothing of tokio's runtime comes along |
+//! | `tokio-io` | `tokio::io::{AsyncRead, AsyncWrite}` for the streams; without tokio's runtime |
 //! | `hyper` | `hyper::rt::{Read, Write}` for the streams; `ShardTimer` and `ShardExecutor` |
 //! | `full` | all of these |
 //!
 //! The streams are [`TcpStream`], [`UnixStream`], their halves, and the ends of a [`pipe`]. They
-//! have the traits themselves, so a library takes them as they are. Any other descriptor gets them
-//! in an `FdIo`.
+//! implement the traits themselves, so a library takes them as they are. Any other descriptor gets
+//! the traits inside an `FdIo`.
 //!
-//! # What the traits do
+//! # Behaviour of the traits
 //!
-//! Reading and writing are the `poll_` methods of the stream under another name: the same system
-//! calls, the same rule by which a short transfer counts as the last one (see [`net`](crate::net)),
-//! the same slot for a waker in each direction. What is read goes straight into the caller's memory,
-//! which is not filled with zeros first. Vectored writes are one system call, and the traits say so.
-//! Flushing does nothing, since nothing is kept back. Shutting down, or closing, ends the
-//! writing side, so that the peer reads the end; where the peer is gone already that is no error.
-//! A pipe's end comes when its sender is dropped, and not before.
+//! Reading and writing call the `poll_` methods of the stream: the same system calls, the same rule
+//! for short transfers (see [`net`](crate::net)), the same waker slot in each direction. Bytes are
+//! read straight into the caller's memory, which is not filled with zeros first. A vectored write
+//! is one system call, and the traits report that. Flushing does nothing, since no bytes are
+//! buffered. Shutting down, or closing, ends the writing side, so the peer reads the end of the
+//! stream. If the peer is already gone, that is not an error. A pipe ends only when its sender is
+//! dropped.
 //!
-//! The inherent methods of a stream come before those of the same name in extension traits
-//! (`AsyncReadExt` and the like), and mean the same. There are two exceptions.
-//! [`shutdown`](TcpStream::shutdown) asks for a direction: the trait's is
-//! `AsyncWriteExt::shutdown(&mut stream)`. And the `split` of the `futures` crate takes the stream
-//! by value, so it comes first where its trait is in scope: its halves share a lock, those of
-//! [`into_split`](TcpStream::into_split) do not.
+//! The inherent methods of a stream take precedence over methods of the same name in extension
+//! traits (`AsyncReadExt` and the like), and do the same. There are two exceptions.
+//! [`shutdown`](TcpStream::shutdown) takes a direction; call the trait's method as
+//! `AsyncWriteExt::shutdown(&mut stream)`. The `split` of the `futures` crate takes the stream by
+//! value, so it takes precedence where its trait is in scope. Its halves share a lock; the halves
+//! of [`into_split`](TcpStream::into_split) do not.
 //!
 //! # Executors
 //!
-//! A stream wakes the task that waits, wherever that runs. But a library that spawns or sleeps on
-//! tokio's runtime by itself, rather than take an executor and a timer as hyper does, needs that
+//! A stream wakes the waiting task under any executor. A library that spawns or sleeps on tokio's
+//! runtime by itself, instead of taking an executor and a timer as hyper does, still needs that
 //! runtime.
 
 #[cfg(doc)]

@@ -1,17 +1,17 @@
-//! The two errors of the surface: a registration that failed and hands its object back, and an
-//! operation that would have blocked. Made by `async_fd.rs` and `guard.rs`; tested through them in
-//! `tests/parity`.
+//! The two errors of the crate: a failed registration, which hands its object back, and an
+//! operation that would have blocked. `async_fd.rs` and `guard.rs` create them. `tests/parity`
+//! tests them.
 
 #![forbid(unsafe_code)]
 
 use std::error::Error;
 use std::{fmt, io};
 
-/// Tells that a descriptor could not be registered, and hands the object back.
+/// The error of a failed registration, which hands the object back.
 ///
-/// Returned by the constructors of [`AsyncFd`](crate::AsyncFd) that keep the object on failure. It
-/// shows its cause in `Debug` and `Display`, so neither asks anything of `T`, and `?` turns it into
-/// the cause in a function that returns [`io::Error`] (the object is dropped then).
+/// The constructors of [`AsyncFd`](crate::AsyncFd) that keep the object on failure return it.
+/// `Debug` and `Display` show its cause and need no bound on `T`. In a function that returns
+/// [`io::Error`], `?` converts it into the cause and drops the object.
 ///
 /// Same as tokio.
 pub struct AsyncFdRegisterError<T> {
@@ -19,7 +19,7 @@ pub struct AsyncFdRegisterError<T> {
     cause: io::Error,
 }
 
-/// The first name of [`AsyncFdRegisterError`]; one type under both names.
+/// The first name of [`AsyncFdRegisterError`]. Both names are the same type.
 pub type AsyncFdTryNewError<T> = AsyncFdRegisterError<T>;
 
 impl<T> AsyncFdRegisterError<T> {
@@ -27,8 +27,7 @@ impl<T> AsyncFdRegisterError<T> {
         Self { inner, cause }
     }
 
-    /// Takes the error apart into the object that was to be registered and the reason why it was
-    /// not.
+    /// Splits the error into the object and the cause.
     pub fn into_parts(self) -> (T, io::Error) {
         (self.inner, self.cause)
     }
@@ -58,10 +57,10 @@ impl<T> From<AsyncFdRegisterError<T>> for io::Error {
     }
 }
 
-/// Tells that the closure of a guard's `try_io` ended with
+/// The error of a guard's `try_io` whose closure returned
 /// [`WouldBlock`](io::ErrorKind::WouldBlock).
 ///
-/// By the time it is returned the readiness that the guard saw is cleared: wait again.
+/// The readiness that the guard saw is already cleared: wait again.
 ///
 /// Same as tokio; the [`Error`] and [`Display`](fmt::Display) implementations are additions.
 #[derive(Debug)]

@@ -1,8 +1,8 @@
-//! The two ready guards: what a wait on an [`AsyncFd`] returns, and how its user says whether the
+//! The two ready guards: a wait on an [`AsyncFd`] returns one, and its user tells through it if the
 //! readiness still holds.
 //!
-//! A guard is the readiness one look saw, with the ticks it saw it under, beside the `AsyncFd`. It
-//! clears through the registration and never touches the descriptor itself. Tested in
+//! A guard holds the readiness of one observation with its ticks, and a reference to the `AsyncFd`.
+//! It clears through the registration and never touches the descriptor itself. Tested in
 //! `tests/parity/cases/guards.rs`.
 
 #![forbid(unsafe_code)]
@@ -14,13 +14,12 @@ use reactor::{Ready, ReadyEvent, Registration};
 
 use crate::{AsyncFd, TryIoError};
 
-/// What an [`AsyncFd`] was seen ready for, with shared access to it.
+/// The readiness that a wait observed, with shared access to the [`AsyncFd`].
 ///
-/// Returned by the waits that take `&self`. Dropping the guard clears nothing, so the next wait
-/// ends at once: call [`try_io`](Self::try_io), which clears where it must, or one of the
-/// `clear_ready` methods after an operation has ended with
-/// [`WouldBlock`](io::ErrorKind::WouldBlock), or [`retain_ready`](Self::retain_ready) where it has
-/// not.
+/// The waits that take `&self` return it. Dropping the guard clears nothing, so the next wait ends
+/// at once. Call [`try_io`](Self::try_io), which clears when needed; or one of the `clear_ready`
+/// methods after an operation has ended with [`WouldBlock`](io::ErrorKind::WouldBlock); or
+/// [`retain_ready`](Self::retain_ready) if it has not.
 ///
 /// Same as tokio.
 ///
@@ -34,7 +33,7 @@ use crate::{AsyncFd, TryIoError};
 /// # Ok(()) }
 /// ```
 ///
-/// And one that is not looked at draws a warning that says what to choose from:
+/// An unused guard causes a warning that lists the choices:
 ///
 /// ```compile_fail
 /// #![deny(unused_must_use)]
@@ -48,13 +47,13 @@ pub struct AsyncFdReadyGuard<'a, T: AsRawFd> {
     event: ReadyEvent,
 }
 
-/// What an [`AsyncFd`] was seen ready for, with exclusive access to it.
+/// The readiness that a wait observed, with exclusive access to the [`AsyncFd`].
 ///
-/// Returned by the waits that take `&mut self`; see [`AsyncFdReadyGuard`] for what to do with it.
+/// The waits that take `&mut self` return it. See [`AsyncFdReadyGuard`] for its use.
 ///
 /// Same as tokio.
 ///
-/// While it lives the `AsyncFd` cannot be used beside it:
+/// While it lives, the `AsyncFd` cannot be used otherwise:
 ///
 /// ```compile_fail,E0502
 /// # async fn f(mut fd: asyncfd::AsyncFd<std::net::TcpStream>) -> std::io::Result<()> {
@@ -69,7 +68,7 @@ pub struct AsyncFdReadyMutGuard<'a, T: AsRawFd> {
     event: ReadyEvent,
 }
 
-/// Takes all bits out of a guard's event, which makes every later clear through it a no-op.
+/// Takes all bits out of a guard's event, so that every later clear through it does nothing.
 #[inline]
 fn take(event: &mut ReadyEvent) -> ReadyEvent {
     let seen = *event;
@@ -94,8 +93,8 @@ fn clear_matching(registration: &Registration, event: &mut ReadyEvent, ready: Re
     }
 }
 
-/// Sorts the result of a closure: `WouldBlock` clears what the guard saw, everything else passes
-/// through.
+/// Evaluates the result of a closure: `WouldBlock` clears the readiness that the guard saw,
+/// everything else passes through.
 #[inline(always)]
 fn settle<R>(
     registration: &Registration,
@@ -104,8 +103,8 @@ fn settle<R>(
 ) -> Result<io::Result<R>, TryIoError> {
     match result {
         Ok(value) => Ok(Ok(value)),
-        // The system's own is the usual one, which every other message of a textbook loop ends
-        // with. So it is told by its number, and cleared in place.
+        // The system's own EAGAIN is the usual one: a textbook loop ends every second message with
+        // it. So it is recognised by its number, and cleared in place.
         Err(error) if error.raw_os_error() == Some(EAGAIN) => {
             blocked(registration, event, &error);
             Err(TryIoError::new())
@@ -124,7 +123,7 @@ fn blocked(registration: &Registration, event: &mut ReadyEvent, error: &io::Erro
     }
 }
 
-/// Out of line, so that a closure that succeeds costs its caller a compare.
+/// It is out of line, so that a successful closure costs its caller one compare.
 #[inline(never)]
 fn settle_other(
     registration: &Registration,
@@ -146,13 +145,14 @@ impl<'a, T: AsRawFd> AsyncFdReadyGuard<'a, T> {
 
     /// Clears all the readiness this guard saw, on the descriptor and in the guard.
     ///
-    /// Call it when an operation has ended with [`WouldBlock`](io::ErrorKind::WouldBlock), and only
-    /// then: epoll announces a change once, so readiness cleared without one may never be announced
-    /// again. What arrived after the guard was made stays, and so do the closed bits. A second call
-    /// does nothing.
+    /// Call it if an operation has ended with [`WouldBlock`](io::ErrorKind::WouldBlock), and only
+    /// then: epoll reports a change once, so readiness that is cleared without one may never be
+    /// reported again. Events that arrived after the guard was created stay, and so do the closed
+    /// bits. A second call does nothing.
     ///
-    /// Events are counted modulo 2^19, for each direction. A guard that is cleared after exactly
-    /// that many of its direction, or a multiple, takes the newest for the one it saw.
+    /// Events are counted modulo 2^19, for each direction. If exactly that many events of one
+    /// direction, or a multiple, arrive before the clear, it takes the newest event for the one
+    /// that the guard saw.
     ///
     /// Same as tokio.
     #[inline]
@@ -162,7 +162,7 @@ impl<'a, T: AsRawFd> AsyncFdReadyGuard<'a, T> {
 
     /// Clears only `ready` of the readiness this guard saw, on the descriptor and in the guard.
     ///
-    /// The one to use after a wait for several states at once, of which one turned out to block.
+    /// Use it after a wait for several states at once, when an operation for one of them blocked.
     /// See [`clear_ready`](Self::clear_ready).
     ///
     /// Same as tokio.
@@ -170,14 +170,14 @@ impl<'a, T: AsRawFd> AsyncFdReadyGuard<'a, T> {
         clear_matching(self.async_fd.registration(), &mut self.event, ready);
     }
 
-    /// Keeps the readiness, and says so to the reader of the code. Does nothing.
+    /// Keeps the readiness. It does nothing, and states the intent in the code.
     ///
     /// Same as tokio.
     pub fn retain_ready(&mut self) {}
 
-    /// Returns what the descriptor was seen ready for, less what was cleared through this guard.
+    /// Returns the readiness this guard saw, minus the bits cleared through it.
     ///
-    /// It may be empty: a waiter that was woken completes even if another one cleared the readiness
+    /// It may be empty: a woken waiter completes even if another one cleared the readiness
     /// meanwhile.
     ///
     /// Same as tokio.
@@ -187,13 +187,13 @@ impl<'a, T: AsRawFd> AsyncFdReadyGuard<'a, T> {
 
     /// Runs an operation on the descriptor, and clears the readiness if it would have blocked.
     ///
-    /// The closure should perform the one operation this guard was waited for, and return
-    /// [`WouldBlock`](io::ErrorKind::WouldBlock) only when the system said so. Any other result
-    /// clears nothing.
+    /// The closure should perform the one operation this guard was obtained for, and return
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) only when the system did. Any other result clears
+    /// nothing.
     ///
-    /// Same as tokio. Where the error carries the kernel's own EAGAIN, closed bits that the guard
-    /// saw are doubted too: they are removed, and the kernel is asked to report again what is still
-    /// true.
+    /// Same as tokio, with one addition: if the error carries the kernel's own EAGAIN, the closed
+    /// bits that the guard saw are checked as well. They are removed, and the kernel reports again
+    /// the ones that are still true.
     ///
     /// # Errors
     ///
@@ -227,7 +227,7 @@ impl<'a, T: AsRawFd> AsyncFdReadyMutGuard<'a, T> {
 
     /// Clears all the readiness this guard saw, on the descriptor and in the guard.
     ///
-    /// As [`AsyncFdReadyGuard::clear_ready`]. Same as tokio.
+    /// Like [`AsyncFdReadyGuard::clear_ready`]. Same as tokio.
     #[inline]
     pub fn clear_ready(&mut self) {
         clear(self.async_fd.registration(), &mut self.event);
@@ -235,26 +235,27 @@ impl<'a, T: AsRawFd> AsyncFdReadyMutGuard<'a, T> {
 
     /// Clears only `ready` of the readiness this guard saw, on the descriptor and in the guard.
     ///
-    /// As [`AsyncFdReadyGuard::clear_ready_matching`]. Same as tokio.
+    /// Like [`AsyncFdReadyGuard::clear_ready_matching`]. Same as tokio.
     pub fn clear_ready_matching(&mut self, ready: Ready) {
         clear_matching(self.async_fd.registration(), &mut self.event, ready);
     }
 
-    /// Keeps the readiness, and says so to the reader of the code. Does nothing.
+    /// Keeps the readiness. It does nothing, and states the intent in the code.
     ///
     /// Same as tokio.
     pub fn retain_ready(&mut self) {}
 
-    /// Returns what the descriptor was seen ready for, less what was cleared through this guard.
+    /// Returns the readiness this guard saw, minus the bits cleared through it.
     ///
-    /// As [`AsyncFdReadyGuard::ready`]. Same as tokio.
+    /// Like [`AsyncFdReadyGuard::ready`]. Same as tokio.
     pub fn ready(&self) -> Ready {
         self.event.ready()
     }
 
     /// Runs an operation on the descriptor, and clears the readiness if it would have blocked.
     ///
-    /// As [`AsyncFdReadyGuard::try_io`], with a closure that may change the object. Same as tokio.
+    /// Like [`AsyncFdReadyGuard::try_io`], with a closure that may change the object. Same as
+    /// tokio.
     ///
     /// # Errors
     ///

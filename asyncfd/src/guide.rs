@@ -1,4 +1,4 @@
-//! Pages to read; no code. Their examples are tested with the crate.
+//! Guides for users, without code of their own. Their examples are tested with the crate.
 
 #[doc = include_str!("docs/migration.md")]
 pub mod migration {}

@@ -1,9 +1,9 @@
-//! The three ways to run an operation against cached readiness (wait, poll, try), and the rule by
-//! which a transfer tells that there is nothing left.
+//! The three ways to run an operation against cached readiness (wait, poll, try), and the rule of
+//! draining: the transfers that prove that nothing is left.
 //!
-//! Used by the socket types of `net`; `AsyncFd` itself never guesses. The rule has a test per kind
-//! of descriptor in `tests/draining.rs`, and what happens during a
-//! call is tested in `io/tests.rs`.
+//! The socket types of `net` use it. `AsyncFd` itself never relies on that proof.
+//! `tests/draining.rs` tests the rule for each kind of descriptor, and `drain/tests.rs` tests
+//! changes during a call.
 
 #![forbid(unsafe_code)]
 
@@ -15,65 +15,65 @@ use reactor::{Direction, Interest, ReadyEvent, Registration};
 #[cfg(test)]
 mod tests;
 
-/// The most that Linux moves in one call, on the largest page size it has (`MAX_RW_COUNT` is
-/// `INT_MAX` cut down to a page). A transfer as long as this may have been cut by the system, so it
-/// says nothing.
+/// The most bytes that Linux moves in one call, on its largest page size (`MAX_RW_COUNT` is
+/// `INT_MAX` rounded down to a page). The system may have cut a transfer of this length, so it
+/// proves nothing.
 const CALL_BYTES_MAX: usize = 0x7fff_0000;
 
-/// What a transfer that moved less than it could have says about the descriptor.
+/// The conclusion from a transfer that moved fewer bytes than it could have.
 ///
-/// Edge-triggered epoll gives no new edge for what was left behind, so readiness cleared after a
-/// short transfer that left something hangs, and readiness kept after one that left nothing costs a
-/// call that finds EAGAIN.
+/// Edge-triggered epoll gives no new edge for bytes that were left behind. If readiness is cleared
+/// after a short transfer that left bytes behind, a wait hangs. If it is kept after one that left
+/// nothing, it costs a call that fails with EAGAIN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ShortTransfer {
     /// The socket buffer is empty, or full: the next change gives a new edge.
     Drained,
-    /// Nothing. Messages, marks and passed descriptors end transfers early too; only EAGAIN is
+    /// Nothing. Messages, marks and passed descriptors also end transfers early; only EAGAIN is
     /// proof.
     SaysNothing,
 }
 
 impl ShortTransfer {
-    /// Whether a transfer of `n` bytes out of `len` proves that the next one would block.
+    /// Returns true if a transfer of `n` bytes out of `len` proves that the next one would block.
     pub(crate) fn is_proof(self, n: usize, len: usize) -> bool {
-        // A whole transfer, the usual end of a write, is told by one compare.
+        // A complete transfer, the usual end of a write, is recognised by one compare.
         n < len && 0 < n && n < CALL_BYTES_MAX && self == Self::Drained
     }
 }
 
-/// One kind of operation on a registered descriptor, ready to be tried any number of times.
+/// One kind of operation on a registered descriptor, which can be tried any number of times.
 ///
-/// A type rather than a closure and its parameters: what never varies is known to the compiler, and
-/// a future holds no more than the operation itself.
+/// It is a trait and not a closure with parameters: the compiler knows the constants, and a future
+/// holds only the operation itself.
 pub(crate) trait Operation {
-    /// What it returns.
+    /// The result of the operation.
     type Output;
-    /// What has to be ready for it.
+    /// The readiness that the operation needs.
     const INTEREST: Interest;
-    /// The poll slot it waits in.
+    /// The poll slot that the operation waits in.
     const DIRECTION: Direction;
 
     fn registration(&self) -> &Registration;
 
-    /// Does it once.
+    /// Performs the operation once.
     fn call(&mut self) -> io::Result<Self::Output>;
 
-    /// Whether this outcome proves that the next call would block.
+    /// Returns true if this outcome proves that the next call would block.
     #[inline(always)]
     fn drains(&self, _: &Self::Output) -> bool {
         false
     }
 }
 
-/// What is next after one call of an operation.
+/// The next step after one call of an operation.
 enum Next<R> {
     Return(io::Result<R>),
     WaitAgain,
 }
 
-/// Calls, and clears what the call has shown to be over. `event` was loaded before, so that a
-/// change which the call did not see keeps its readiness.
+/// Calls the operation, and clears the readiness if the call shows that it is over. `event` was
+/// loaded before the call, so a change that the call did not see stays ready.
 #[inline(always)]
 fn step<O: Operation>(operation: &mut O, event: ReadyEvent) -> Next<O::Output> {
     match operation.call() {
@@ -90,8 +90,8 @@ fn step<O: Operation>(operation: &mut O, event: ReadyEvent) -> Next<O::Output> {
     }
 }
 
-/// Clears what an error has shown to be over; gives the error back where it is one for the caller.
-/// Out of line, so that a call that succeeds costs its caller a compare.
+/// Clears readiness after an error that shows it is over, and returns the error if it is one for
+/// the caller. It is out of line, so that a successful call costs its caller one compare.
 #[inline(never)]
 fn settle_error(
     registration: &Registration,
@@ -124,7 +124,7 @@ pub(crate) async fn wait<O: Operation>(mut operation: O) -> io::Result<O::Output
     }
 }
 
-/// As [`wait`], through the poll slot of the operation's direction.
+/// Like [`wait`], through the poll slot of the operation's direction.
 #[inline]
 pub(crate) fn poll<O: Operation>(
     mut operation: O,
@@ -141,7 +141,7 @@ pub(crate) fn poll<O: Operation>(
     }
 }
 
-/// As [`wait`], but ends with `WouldBlock` where that one would wait.
+/// Like [`wait`], but returns `WouldBlock` instead of waiting.
 #[inline]
 pub(crate) fn attempt<O: Operation>(mut operation: O) -> io::Result<O::Output> {
     loop {

@@ -1,14 +1,14 @@
 //! `AsyncFd`: waiting for any file descriptor, on a sharded reactor.
 //!
-//! An [`AsyncFd`] ties an object with a descriptor to a shard of a [`reactor::Reactor`], and tasks
-//! wait for it to be readable or writable: on that shard, on another one, or under any executor at
-//! all. It has the API and the meaning of tokio's type of the same name.
+//! An [`AsyncFd`] ties an object with a descriptor to a shard of a [`reactor::Reactor`]. Tasks wait
+//! for it to become readable or writable: on that shard, on another one, or under any other
+//! executor. It has the API and the semantics of tokio's type of the same name.
 //!
-//! # How to use it
+//! # Usage
 //!
-//! Make one with [`AsyncFd::from_fd`], and run operations through [`AsyncFd::async_io`]. It waits,
-//! calls the operation, and forgets the readiness exactly when the operation would have blocked,
-//! which is the one thing that is easy to get wrong by hand:
+//! Create one with [`AsyncFd::from_fd`], and run operations through [`AsyncFd::async_io`]. It
+//! waits, calls the operation, and clears the readiness exactly when the operation would have
+//! blocked. Code that does this by hand easily gets that wrong.
 //!
 //! ```
 //! use std::io::{self, Read, Write};
@@ -46,18 +46,17 @@
 //! # Ok(()) }
 //! ```
 //!
-//! - For sockets, the types in [`net`] do the same for one system call less per message.
-//! - [`AsyncFd::readable`] and [`AsyncFd::writable`] return a guard, for code that decides itself
-//!   when readiness is over:
-//!   [`AsyncFdReadyGuard`].
+//! - For sockets, the types in [`net`] do the same with one system call less per message.
+//! - [`AsyncFd::readable`] and [`AsyncFd::writable`] return a guard ([`AsyncFdReadyGuard`]), for
+//!   code that decides itself when to clear readiness.
 //! - [`AsyncFd::poll_read_ready`] and [`AsyncFd::poll_write_ready`] serve code that implements
 //!   `poll` by hand.
-//! - For libraries that ask for the traits of futures-io, tokio or hyper, see [`compat`].
+//! - For libraries that need the traits of futures-io, tokio or hyper, see [`compat`].
 //!
-//! Coming from another library, see [`guide::migration`]; for fork, files, level-triggered and
-//! one-shot use, [`guide::descriptors`].
+//! To come from another library, see [`guide::migration`]. For fork, files, level-triggered and
+//! one-shot use, see [`guide::descriptors`].
 //!
-//! # What differs from tokio
+//! # Differences from tokio
 //!
 //! | where | tokio 1.54 | here |
 //! |---|---|---|
@@ -65,35 +64,36 @@
 //! | `new`, `with_interest`, `try_new`, `try_with_interest` | deprecated as unsound | sound (see below), not deprecated |
 //! | [`from_fd`](AsyncFd::from_fd), [`from_fd_with_interest`](AsyncFd::from_fd_with_interest) | | additions, and the recommended constructors |
 //! | [`new_on`](AsyncFd::new_on), [`shard`](AsyncFd::shard), [`set_interest`](AsyncFd::set_interest), [`closed`](AsyncFd::closed), [`clear_closed`](AsyncFd::clear_closed) | | additions |
-//! | `AsFd for AsyncFd<T>` | for every `T` | where `T: AsFd`, and asks `T` |
-//! | the descriptor's number | asked of `T` again and again | read once, at creation; `as_raw_fd` returns that |
-//! | a registration whose descriptor was closed behind its back | its drop can deafen another one with the same number | touches no other |
+//! | `AsFd for AsyncFd<T>` | for every `T` | where `T: AsFd`; it calls `T`'s `as_fd` |
+//! | the descriptor's number | read from `T` at each use | read once, at creation; `as_raw_fd` returns that number |
+//! | a registration whose descriptor was closed behind its back | its drop can remove the registration of a new owner of the number | affects no other registration |
 //! | `async_io` for READABLE and WRITABLE together | may sleep for ever | an error of kind `InvalidInput` |
-//! | `try_io` after shutdown | goes by what is cached | the shutdown error |
+//! | `try_io` after shutdown | uses the cached readiness | the shutdown error |
 //! | the shutdown error | recognised by its text | recognised by [`reactor::is_shutdown_error`] |
-//! | ticks | one of 8 bits for both directions | one of 19 bits for each direction |
-//! | an error without a hang-up | the write side shows closed | ERROR, and both directions ready; closed for the writer of a pipe only |
-//! | closed bits | stay for good | stay through `clear_ready`; an EAGAIN of the system has them checked, `clear_closed` drops them |
+//! | ticks | 8 bits for both directions | 19 bits for each direction |
+//! | an error without a hang-up | shows the write side as closed | ERROR, and both directions ready; closed only for the writer of a pipe |
+//! | closed bits | stay for good | stay through `clear_ready`; an EAGAIN from the kernel makes the reactor check them, `clear_closed` drops them |
 //! | the task's budget | `poll_*_ready` and `async_io` | all async waits too, on a shard |
-//! | `UnwindSafe`, `RefUnwindSafe` | depends on its features | where `T` is |
-//! | [`TryIoError`] | `Debug` | and `Error`, `Display` |
-//! | guards in `Debug` | the object | and what is ready |
-//! | [`Ready`] in `Debug` | a field for each state | the names of the states it holds, as [`Interest`] |
-//! | a blocking descriptor | no word | debug builds warn once on standard error |
+//! | `UnwindSafe`, `RefUnwindSafe` | depends on tokio's features | where `T` is |
+//! | [`TryIoError`] | `Debug` | also `Error`, `Display` |
+//! | guards in `Debug` | the object | also the readiness |
+//! | [`Ready`] in `Debug` | a field for each state | the names of the states it holds, like [`Interest`] |
+//! | a blocking descriptor | no warning | debug builds warn once on standard error |
 //!
 //! # Why the safe constructors are sound
 //!
 //! [`AsRawFd`](std::os::fd::AsRawFd) promises nothing about the life of a descriptor, so nothing
-//! here relies on it. The number is read once. What the system hands back with an event is a slot
-//! and its generation, never an address. Nothing is closed by the `AsyncFd` itself. And the reactor
-//! knows who owns a number, so that ending a registration cannot hit a descriptor that got the
-//! number since. An object that lies about its descriptor loses its own notifications, no more.
+//! here relies on it. The number is read once. The data that the kernel returns with an event is a
+//! slot and its generation, never an address. The `AsyncFd` itself closes nothing. The reactor
+//! tracks the owner of each number, so ending a registration cannot affect a descriptor that
+//! received the number later. An object that lies about its descriptor only loses its own
+//! notifications.
 //!
 //! # Features
 //!
-//! All off by default; each only adds. [`compat`] has the details.
+//! All are off by default, and each only adds API. [`compat`] has the details.
 //!
-//! | feature | what it adds |
+//! | feature | adds |
 //! |---|---|
 //! | `futures-io` | the traits of `futures_io` on the streams of [`net`] |
 //! | `tokio-io` | the traits of `tokio::io` on them, without tokio's runtime |

@@ -1,8 +1,8 @@
-//! The debug-build look at O_NONBLOCK, which turns the commonest set-up mistake into one line of
-//! text.
+//! The check for O_NONBLOCK in debug builds, which reports the most common set-up mistake in one
+//! line.
 //!
-//! A blocking descriptor registers like any other, and the first operation that would block then
-//! stops a whole shard. Called by the constructors of `async_fd.rs`; it never fails, never panics
+//! A blocking descriptor registers like any other, and the first operation that blocks then stops a
+//! whole shard. The constructors of `async_fd.rs` call this check. It never fails, never panics,
 //! and is empty in release builds. Tested in `tests/nonblocking.rs`.
 
 #![forbid(unsafe_code)]
@@ -20,10 +20,10 @@ mod debug {
 
     use rustix::fs::OFlags;
 
-    /// Set by the first warning; a process gets one. Relaxed: nothing is published with it.
+    /// Set by the first warning, so that a process prints one. Relaxed: it publishes nothing.
     static WARNED: AtomicBool = AtomicBool::new(false);
 
-    /// Looks at a descriptor that is known to be open.
+    /// Checks a descriptor that is known to be open.
     pub(crate) fn check_borrowed(fd: &impl AsFd) {
         if WARNED.load(Ordering::Relaxed) {
             return;
@@ -35,11 +35,11 @@ mod debug {
         }
     }
 
-    /// Looks at a bare number.
+    /// Checks a bare number.
     ///
-    /// Borrowing it for fcntl(2) would be a promise that it stays open, which nothing here can
-    /// give; the kernel's text under /proc answers without one. Systems without that text get no
-    /// warning.
+    /// A borrow for fcntl(2) would promise that the descriptor stays open, and nothing here can
+    /// promise that. The kernel's text under /proc needs no such promise. Systems without that text
+    /// get no warning.
     pub(crate) fn check_number(fd: RawFd) {
         if WARNED.load(Ordering::Relaxed) {
             return;
@@ -61,7 +61,7 @@ mod debug {
     #[cold]
     fn warn(fd: RawFd) {
         if !WARNED.swap(true, Ordering::Relaxed) {
-            // Written, not printed: a closed stderr must not become a panic.
+            // `write`, not `eprintln`: a closed stderr must not cause a panic.
             let _ = std::io::Write::write_fmt(
                 &mut std::io::stderr(),
                 format_args!(

@@ -1,6 +1,6 @@
-//! Waiting for an [`AsyncFd`], and running operations on it.
+//! Waits on an [`AsyncFd`], and operations that run on it.
 //!
-//! All of it goes through the registration; nothing here is kept from one call to the next.
+//! All of it goes through the registration. Nothing here keeps state between calls.
 
 #![forbid(unsafe_code)]
 
@@ -17,10 +17,10 @@ use super::AsyncFd;
 use crate::{AsyncFdReadyGuard, AsyncFdReadyMutGuard};
 
 pin_project! {
-    /// The registration's wait, ending in a guard.
+    /// The registration's wait, which returns a guard.
     ///
-    /// A type rather than an async function, whose state machine would cost more instructions than
-    /// all the rest of a wait that is over at once.
+    /// It is a type, not an async function: the state machine of one would cost more instructions
+    /// than the rest of a wait that ends at once.
     struct Waiting<'a, T: AsRawFd, W> {
         async_fd: &'a AsyncFd<T>,
         #[pin]
@@ -57,7 +57,7 @@ impl<T: AsRawFd> AsyncFd<T> {
     /// When pending, the task of `cx` is woken once the descriptor is readable or its read side is
     /// closed. This method and [`poll_read_ready_mut`](Self::poll_read_ready_mut) share one slot:
     /// the newest waker replaces the one before, which is not woken. The slot for writing and the
-    /// `async` waits are apart.
+    /// `async` waits are separate.
     #[inline]
     pub fn poll_read_ready<'a>(
         &'a self,
@@ -67,7 +67,7 @@ impl<T: AsRawFd> AsyncFd<T> {
         Poll::Ready(Ok(AsyncFdReadyGuard::new(self, event)))
     }
 
-    /// As [`poll_read_ready`](Self::poll_read_ready), with a guard that gives exclusive access.
+    /// Like [`poll_read_ready`](Self::poll_read_ready), with a guard that gives exclusive access.
     /// Same as tokio.
     ///
     /// # Errors
@@ -93,7 +93,7 @@ impl<T: AsRawFd> AsyncFd<T> {
     /// When pending, the task of `cx` is woken once the descriptor is writable or its write side is
     /// closed. This method and [`poll_write_ready_mut`](Self::poll_write_ready_mut) share one slot:
     /// the newest waker replaces the one before, which is not woken. The slot for reading and the
-    /// `async` waits are apart.
+    /// `async` waits are separate.
     #[inline]
     pub fn poll_write_ready<'a>(
         &'a self,
@@ -103,7 +103,7 @@ impl<T: AsRawFd> AsyncFd<T> {
         Poll::Ready(Ok(AsyncFdReadyGuard::new(self, event)))
     }
 
-    /// As [`poll_write_ready`](Self::poll_write_ready), with a guard that gives exclusive access.
+    /// Like [`poll_write_ready`](Self::poll_write_ready), with a guard that gives exclusive access.
     /// Same as tokio.
     ///
     /// # Errors
@@ -120,16 +120,16 @@ impl<T: AsRawFd> AsyncFd<T> {
 
     /// Waits for any of the states in `interest`. Same as tokio.
     ///
-    /// The guard says which states were seen. It can hold none: a waiter that was woken completes
-    /// even if another one cleared the readiness meanwhile, so look, and wait again if need be.
-    /// After an operation that would have blocked, clear only the state that blocked, with
+    /// The guard tells which states were seen. It can hold none, because a woken waiter completes
+    /// even if another one cleared the readiness meanwhile: check, and wait again if needed. After
+    /// an operation that would have blocked, clear only the state that blocked, with
     /// [`clear_ready_matching`](AsyncFdReadyGuard::clear_ready_matching).
     ///
-    /// Any number of tasks may wait, for the same or for different states.
+    /// Any number of tasks may wait, for the same state or for different ones.
     ///
     /// # Errors
     ///
-    /// The shutdown error, once the reactor shuts down, whatever is ready.
+    /// The shutdown error once the reactor shuts down, even if the descriptor is ready.
     ///
     /// # Cancel safety
     ///
@@ -138,7 +138,7 @@ impl<T: AsRawFd> AsyncFd<T> {
     /// # Wakeups
     ///
     /// An event wakes every waiter it matches. A wait for reading also ends when the read side is
-    /// closed, one for writing when the write side is.
+    /// closed, and a wait for writing when the write side is closed.
     #[inline]
     pub fn ready(
         &self,
@@ -156,7 +156,7 @@ impl<T: AsRawFd> AsyncFd<T> {
         }
     }
 
-    /// As [`ready`](Self::ready), with a guard that gives exclusive access. Same as tokio.
+    /// Like [`ready`](Self::ready), with a guard that gives exclusive access. Same as tokio.
     ///
     /// # Errors
     ///
@@ -187,7 +187,7 @@ impl<T: AsRawFd> AsyncFd<T> {
         self.guarded(self.registration.readable())
     }
 
-    /// As [`readable`](Self::readable), with a guard that gives exclusive access. Same as tokio.
+    /// Like [`readable`](Self::readable), with a guard that gives exclusive access. Same as tokio.
     ///
     /// # Errors
     ///
@@ -214,7 +214,7 @@ impl<T: AsRawFd> AsyncFd<T> {
         self.guarded(self.registration.writable())
     }
 
-    /// As [`writable`](Self::writable), with a guard that gives exclusive access. Same as tokio.
+    /// Like [`writable`](Self::writable), with a guard that gives exclusive access. Same as tokio.
     ///
     /// # Errors
     ///
@@ -230,20 +230,20 @@ impl<T: AsRawFd> AsyncFd<T> {
     /// Waits for `interest`, runs an operation, and waits again for as long as it would block. Same
     /// as tokio.
     ///
-    /// Ask for the one state that the operation needs. The closure should perform one operation on
-    /// the object, and return [`WouldBlock`](io::ErrorKind::WouldBlock) only when the system said
-    /// so: that clears the readiness.
+    /// Pass the one state that the operation needs. The closure should perform one operation on the
+    /// object, and return [`WouldBlock`](io::ErrorKind::WouldBlock) only when the system did: that
+    /// clears the readiness.
     ///
     /// # Errors
     ///
-    /// Those of the closure other than `WouldBlock`; the shutdown error; and
+    /// The closure's errors other than `WouldBlock`; the shutdown error; and
     /// [`InvalidInput`](io::ErrorKind::InvalidInput) for READABLE and WRITABLE together, where
     /// tokio may sleep for ever.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the wait removes it. The closure runs without a wait inside, so it has either run
-    /// to its end or not run.
+    /// Dropping the wait removes it. The closure itself never waits, so it has either run to its
+    /// end or not run.
     ///
     /// # Examples
     ///
@@ -273,15 +273,15 @@ impl<T: AsRawFd> AsyncFd<T> {
             .await
     }
 
-    /// As [`async_io`](Self::async_io), with a closure that may change the object. Same as tokio.
+    /// Like [`async_io`](Self::async_io), with a closure that may change the object. Same as tokio.
     ///
     /// # Errors
     ///
-    /// As [`async_io`](Self::async_io).
+    /// The same as for [`async_io`](Self::async_io).
     ///
     /// # Cancel safety
     ///
-    /// As [`async_io`](Self::async_io).
+    /// The same as for [`async_io`](Self::async_io).
     pub async fn async_io_mut<R>(
         &mut self,
         interest: Interest,
@@ -295,13 +295,14 @@ impl<T: AsRawFd> AsyncFd<T> {
         registration.async_io(interest, || f(inner)).await
     }
 
-    /// Runs an operation if the descriptor is cached as ready for `interest`, without waiting. Same
-    /// as tokio.
+    /// Runs an operation if `interest` is cached as ready, without waiting. Same as tokio.
+    ///
+    /// It never charges the task's budget, because a call that cannot wait has no way to yield.
     ///
     /// # Errors
     ///
-    /// [`WouldBlock`](io::ErrorKind::WouldBlock), without a call of the closure, when nothing is
-    /// cached; those of the closure, where `WouldBlock` also clears the readiness; the shutdown
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock), without calling the closure, if nothing is
+    /// cached; the closure's errors, of which `WouldBlock` also clears the readiness; the shutdown
     /// error.
     #[inline]
     pub fn try_io<R>(
@@ -312,11 +313,11 @@ impl<T: AsRawFd> AsyncFd<T> {
         self.registration.try_io(interest, || f(&self.inner))
     }
 
-    /// As [`try_io`](Self::try_io), with a closure that may change the object. Same as tokio.
+    /// Like [`try_io`](Self::try_io), with a closure that may change the object. Same as tokio.
     ///
     /// # Errors
     ///
-    /// As [`try_io`](Self::try_io).
+    /// The same as for [`try_io`](Self::try_io).
     #[inline]
     pub fn try_io_mut<R>(
         &mut self,
@@ -331,15 +332,15 @@ impl<T: AsRawFd> AsyncFd<T> {
         registration.try_io(interest, || f(inner))
     }
 
-    /// Waits until a peer has hung up or shut down a direction, without reading, and says which
-    /// side is closed.
+    /// Waits until the peer has hung up or shut down a direction, without reading, and returns the
+    /// closed sides.
     ///
-    /// Not in tokio. A closed bit that predates connect(2) is checked with the system once before
-    /// it is believed.
+    /// Not in tokio. A closed bit from before connect(2) is checked with the system once before it
+    /// counts.
     ///
     /// # Errors
     ///
-    /// The shutdown error, when the reactor shuts down first.
+    /// The shutdown error, if the reactor shuts down first.
     ///
     /// # Cancel safety
     ///
@@ -348,15 +349,15 @@ impl<T: AsRawFd> AsyncFd<T> {
         self.registration.closed().await
     }
 
-    /// Forgets the closed bits, and asks the system to report again what is still true. Not in
-    /// tokio.
+    /// Clears the closed bits, and asks the system to report again the ones that are still true.
+    /// Not in tokio.
     ///
-    /// For descriptors that come back to life, such as a FIFO with a new writer. The `clear_ready`
-    /// methods of the guards leave these bits alone.
+    /// It is for descriptors that come back to life, such as a FIFO with a new writer. The
+    /// `clear_ready` methods of the guards keep these bits.
     ///
     /// # Errors
     ///
-    /// As [`set_interest`](Self::set_interest).
+    /// The same as for [`set_interest`](Self::set_interest).
     pub fn clear_closed(&self) -> io::Result<()> {
         self.registration.clear_closed()
     }

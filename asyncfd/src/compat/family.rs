@@ -1,9 +1,10 @@
-//! Which types have the traits of every family, and what the families' files call on them.
+//! The types that have the traits of every family, and the methods that the families' files call on
+//! them.
 //!
-//! A family is two macros, one for what is read and one for what is written. Each is given a type
-//! and the way to the object that does the work. On that object it calls `poll_read`,
-//! `poll_read_vectored`, `poll_fill`, `poll_write` and `poll_write_vectored`, which are those of
-//! `net`, and what [`Written`] adds. So no family has a line about draining, and none about halves.
+//! A family is two macros, one for reading and one for writing. Each receives a type and an
+//! expression for the object that does the work. On that object it calls `poll_read`,
+//! `poll_read_vectored`, `poll_fill`, `poll_write` and `poll_write_vectored` from `net`, and the
+//! methods of [`Written`]. So no family has code for draining, and none for halves.
 
 #![forbid(unsafe_code)]
 
@@ -13,17 +14,17 @@ use std::task::{Context, Poll};
 
 use crate::net::{TcpStream, UnixStream, pipe};
 
-/// What the traits of writing ask for that is no transfer. The defaults are those of an object that
-/// keeps nothing back.
+/// The methods of the writing traits that transfer nothing. The defaults are for an object that
+/// buffers nothing.
 pub(super) trait Written {
     fn poll_flush(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }
 
-    /// Has the peer read the end.
+    /// Ends the stream, so that the peer reads its end.
     fn poll_end(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
-    /// Whether a vectored write costs one system call.
+    /// Returns true if a vectored write costs one system call.
     #[cfg(any(feature = "tokio-io", feature = "hyper"))]
     fn is_vectored(&self) -> bool {
         true
@@ -43,13 +44,13 @@ impl Written for UnixStream {
 }
 
 impl Written for pipe::Sender {
-    /// The end comes when the sender is dropped: a pipe has no other.
+    /// Does nothing: the end of a pipe comes only when its sender is dropped.
     fn poll_end(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }
 }
 
-/// The result of a shutdown(2). Whoever was to read the end may have gone away first.
+/// Converts the result of shutdown(2): it is not an error if the peer is already gone.
 pub(super) fn unless_gone(result: io::Result<()>) -> io::Result<()> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
@@ -57,8 +58,8 @@ pub(super) fn unless_gone(result: io::Result<()>) -> io::Result<()> {
     }
 }
 
-/// Calls the two macros of a family for each type: its parameters in brackets, itself, its bounds in
-/// brackets, and what does the work.
+/// Calls the two macros of a family for each type, with: its parameters in brackets, the type, its
+/// bounds in brackets, and the object that does the work.
 macro_rules! implement_for_all {
     ($reads:ident, $writes:ident) => {
         $reads!([] crate::net::TcpStream [] |this| this);

@@ -1,4 +1,4 @@
-//! [`FdIo`]: the traits for whatever an `AsyncFd` holds that reads and writes by itself.
+//! [`FdIo`]: the traits for any object in an `AsyncFd` that reads and writes by itself.
 
 #![forbid(unsafe_code)]
 
@@ -14,16 +14,16 @@ use super::family::{Written, unless_gone};
 use crate::AsyncFd;
 use crate::net::operations::{Input, Output};
 
-/// An [`AsyncFd`] with the traits of the other families, for objects of which a shared reference
-/// reads and writes, as those of `std`, `socket2` and most devices do.
+/// An [`AsyncFd`] with the I/O traits of other libraries. It is for objects that read and write
+/// through a shared reference, like those of `std`, `socket2` and most devices.
 ///
-/// For TCP, Unix sockets and pipes the types of [`net`](crate::net) are cheaper. What this one holds
-/// is not known, so a short transfer is never taken for the last one, memory is initialised before
-/// it is read into, and vectored writes are not announced.
+/// For TCP, Unix sockets and pipes the types of [`net`](crate::net) are cheaper. This type does not
+/// know its object, so a short transfer never counts as the last one, memory is initialised before
+/// a read, and vectored writes are not advertised.
 ///
-/// Reading asks for `&T: Read`, writing for `&T: Write` and `T: AsFd`. Flushing is the
-/// object's own. Shutting down, or closing, ends the writing side where this is a socket that
-/// has one to end, and does no more than flush where it is not.
+/// Reading needs `&T: Read`; writing needs `&T: Write` and `T: AsFd`. Flushing calls the object's
+/// own `flush`. Shutting down, or closing, ends the writing side of a socket. On any other object
+/// it only flushes.
 ///
 /// The reading and writing traits wait in the slots of [`AsyncFd::poll_read_ready`] and
 /// [`AsyncFd::poll_write_ready`]: one task for each direction.
@@ -57,22 +57,22 @@ pub struct FdIo<T: AsRawFd> {
 }
 
 impl<T: AsRawFd> FdIo<T> {
-    /// Gives `fd` the traits.
+    /// Wraps `fd`.
     pub const fn new(fd: AsyncFd<T>) -> Self {
         Self { fd }
     }
 
-    /// Returns the `AsyncFd` inside. Readiness is shared with it.
+    /// Returns the `AsyncFd` inside. Both share the readiness.
     pub const fn get_ref(&self) -> &AsyncFd<T> {
         &self.fd
     }
 
-    /// Returns the `AsyncFd` inside, for changing it.
+    /// Returns the `AsyncFd` inside, mutably.
     pub const fn get_mut(&mut self) -> &mut AsyncFd<T> {
         &mut self.fd
     }
 
-    /// Takes the `AsyncFd` out.
+    /// Returns the `AsyncFd` inside and drops the wrapper.
     pub fn into_inner(self) -> AsyncFd<T> {
         self.fd
     }
@@ -142,8 +142,8 @@ where
     for<'a> &'a T: Write,
 {
     fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // First without a look at the readiness: most objects keep nothing back, and a full socket
-        // is no reason for those to wait.
+        // The first try does not check the readiness: most objects buffer nothing, and they need
+        // not wait because a socket is full.
         loop {
             return match self.fd.get_ref().flush() {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,

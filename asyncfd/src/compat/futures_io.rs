@@ -1,4 +1,4 @@
-//! The traits of `futures_io`, for smol, async-std's family and whatever takes either.
+//! The traits of `futures_io`, for smol, async-std's family and libraries that take either.
 
 #![forbid(unsafe_code)]
 

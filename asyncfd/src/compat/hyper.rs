@@ -1,4 +1,4 @@
-//! hyper's traits: reading and writing, time, and the executor that its HTTP/2 side spawns on.
+//! hyper's traits: reading and writing, timers, and the executor for its HTTP/2 tasks.
 
 #![forbid(unsafe_code)]
 
@@ -70,21 +70,21 @@ macro_rules! writes {
 
 implement_for_all!(reads, writes);
 
-/// hyper's timer on the reactor's time: [`reactor::time::sleep`].
+/// A timer for hyper that uses the reactor's time: [`reactor::time::sleep`].
 ///
-/// Give it to every connection's builder: hyper's timeouts panic where there is no timer, and some
-/// are set unless they are turned off. A sleep is kept by the shard that polls it, and moving its
-/// deadline, as hyper does between requests, makes no new one.
+/// Pass it to every connection's builder: hyper's timeouts panic without a timer, and some are on
+/// by default. The shard that polls a sleep keeps its timer. Moving the deadline, as hyper does
+/// between requests, creates no new sleep.
 ///
 /// # Panics
 ///
-/// Its sleeps panic where they are made off a shard and with no reactor current.
+/// Its sleeps panic when they are created off a shard and without a current reactor.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct ShardTimer;
 
 impl ShardTimer {
-    /// Makes one. It holds nothing.
+    /// Creates a timer. It has no state.
     pub const fn new() -> Self {
         Self
     }
@@ -102,13 +102,14 @@ impl Timer for ShardTimer {
     fn reset(&self, sleep: &mut Pin<Box<dyn Sleep>>, new_deadline: Instant) {
         match sleep.as_mut().downcast_mut_pin::<ShardSleep>() {
             Some(mut sleep) => Pin::new(&mut sleep.0).reset(new_deadline),
-            // Made by another timer.
+            // The sleep came from another timer.
             None => *sleep = self.sleep_until(new_deadline),
         }
     }
 }
 
-/// The reactor's sleep, which is `Send` and `Sync` as hyper asks, though its timer is a shard's.
+/// The reactor's sleep. It is `Send` and `Sync`, as hyper requires, although its timer belongs to a
+/// shard.
 struct ShardSleep(time::Sleep);
 
 impl Future for ShardSleep {
@@ -121,20 +122,20 @@ impl Future for ShardSleep {
 
 impl Sleep for ShardSleep {}
 
-/// hyper's executor that spawns on the current shard: [`reactor::spawn_local`].
+/// An executor for hyper that spawns on the current shard: [`reactor::spawn_local`].
 ///
-/// So what a connection has hyper spawn, its HTTP/2 streams above all, stays with the connection, and
-/// need not be `Send`.
+/// Tasks that hyper spawns for a connection, above all its HTTP/2 streams, stay on the connection's
+/// shard and need not be `Send`.
 ///
 /// # Panics
 ///
-/// Executing panics off a shard.
+/// `execute` panics off a shard.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct ShardExecutor;
 
 impl ShardExecutor {
-    /// Makes one. It holds nothing.
+    /// Creates an executor. It has no state.
     pub const fn new() -> Self {
         Self
     }
@@ -146,7 +147,7 @@ where
 {
     #[track_caller]
     fn execute(&self, future: F) {
-        // Dropping the handle lets it run.
+        // Dropping the handle lets the task run on.
         drop(reactor::spawn_local(future));
     }
 }

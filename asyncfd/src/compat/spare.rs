@@ -1,17 +1,17 @@
-//! The free part of the buffers that tokio and hyper read into, which may not be initialised.
+//! The free part of the buffers that tokio and hyper read into, which may be uninitialised.
 //!
-//! The one home of unsafe code in `compat`. Both buffers lend their free part, and are told how much
-//! of it was filled, by unsafe methods, each with one demand:
+//! This is the only unsafe code in `compat`. Both buffers lend their free part, and learn how much
+//! of it was filled, through unsafe methods. Each method has one demand:
 //!
-//! 1. What is initialised stays so. The free part is handed to [`Transport::receive`] and to nobody
-//!    else, which knows nothing of its argument but that it is a `Buffer` of rustix, a sealed
-//!    trait without methods. So all it can do is hand it on to one of rustix's calls, and these
-//!    store bytes.
-//! 2. What is counted as filled is initialised. Out of memory that is not initialised rustix's calls
-//!    return the front part that is so now, as `u8`, and `receive` can return nothing else.
+//! 1. Initialised memory stays initialised. Only [`Transport::receive`] gets the free part. It
+//!    knows its argument only as a `Buffer` of rustix, a sealed trait without methods, so it can
+//!    only pass it on to one of rustix's calls, and these only store bytes.
+//! 2. Bytes that are counted as filled are initialised. For uninitialised memory, rustix's calls
+//!    return the front part that is now initialised, as `u8`, and `receive` can return nothing
+//!    else.
 //!
-//! The ways without unsafe code are to zero the free part before every read, or to read into memory
-//! of our own and copy; ARCHITECTURE.md says what they cost.
+//! The alternatives without unsafe code are to zero the free part before every read, or to read
+//! into our own memory and copy. ARCHITECTURE.md has their cost.
 
 #![expect(
     unsafe_code,
@@ -22,20 +22,20 @@ use std::io;
 
 use crate::net::operations::Transport;
 
-/// A buffer's free part.
+/// The free part of a buffer.
 pub(crate) trait Spare {
-    /// How many bytes still fit.
+    /// Returns the number of bytes that still fit.
     fn remaining(&self) -> usize;
 
-    /// Reads into it once, and counts what came.
+    /// Reads into the free part once, and counts the bytes as filled.
     fn fill(&mut self, from: &impl Transport) -> io::Result<usize>;
 
-    /// As [`fill`](Self::fill), for a `read` that needs initialised memory. It returns how much of
-    /// that it stored to.
+    /// Like [`fill`](Self::fill), for a `read` that needs initialised memory. `read` returns the
+    /// number of bytes that it stored.
     ///
     /// # Panics
     ///
-    /// Where it returns more than there is.
+    /// If `read` returns more than the buffer's length.
     fn fill_zeroed(
         &mut self,
         read: impl FnOnce(&mut [u8]) -> io::Result<usize>,

@@ -1,4 +1,5 @@
-//! The traits of `tokio::io`, for rustls, h2 and whatever else takes them without tokio's runtime.
+//! The traits of `tokio::io`, for rustls, h2 and other libraries that use them without tokio's
+//! runtime.
 
 #![forbid(unsafe_code)]
 

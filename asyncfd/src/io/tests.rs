@@ -1,4 +1,4 @@
-//! The proof by arithmetic, and changes that come while an operation runs.
+//! The arithmetic of the draining rule, and changes that arrive while an operation runs.
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -11,7 +11,8 @@ use super::{CALL_BYTES_MAX, Operation, ShortTransfer, attempt, poll, wait};
 
 const READ: Interest = Interest::READABLE;
 
-/// A closure as an operation that proves the stream drained by anything short of 64.
+/// A closure as an operation, in which any transfer shorter than 64 proves that the stream is
+/// drained.
 struct Call<'a, F>(&'a Registration, F);
 
 impl<F: FnMut() -> io::Result<usize>> Operation for Call<'_, F> {
@@ -55,10 +56,11 @@ impl Stream {
         }
     }
 
-    /// Sends, and returns once the shard has published it.
+    /// Sends, and returns once the shard has published the event.
     fn send(&self, bytes: &[u8]) {
         (&self.far).write_all(bytes).unwrap();
-        // Events keep their order on one shard, so that of a socket made ready now comes later.
+        // Events keep their order on one shard, so the event of a socket that becomes ready now
+        // comes later.
         let (near, mut far) = UnixStream::pair().unwrap();
         let handle = self.reactor.handle();
         let later = Registration::new(handle, Placement::Hash, &near, READ, Ready::EMPTY).unwrap();
@@ -74,7 +76,7 @@ impl Stream {
         self.registration.try_ready(READ).unwrap().ready()
     }
 
-    /// Runs an operation in the three ways.
+    /// Runs an operation in all three ways.
     fn each_way(
         &self,
         mut operation: impl FnMut() -> io::Result<usize>,
@@ -102,7 +104,7 @@ fn a_short_transfer_is_proof_between_nothing_and_all() {
     let drained = |n, len| ShortTransfer::Drained.is_proof(n, len);
     assert!(drained(1, 2) && drained(1, 4096) && drained(4095, 4096));
     assert!(!drained(0, 0) && !drained(0, 4096) && !drained(1, 1) && !drained(4096, 4096));
-    // As much as one call moves was cut by the system and not by the buffer's end.
+    // A transfer of the maximum length was cut by the system, not by the end of the buffer.
     assert!(drained(CALL_BYTES_MAX - 1, usize::MAX));
     assert!(!drained(CALL_BYTES_MAX, usize::MAX));
     assert!(
@@ -164,7 +166,7 @@ fn what_arrives_during_a_call_that_blocks_stays_ready() {
             result
         },
         || {
-            // Cached, and not true any more.
+            // Readiness is cached but no longer true.
             calls.set(0);
             stream.send(b"abc");
             assert_eq!(stream.receive().unwrap(), 3);

@@ -1,19 +1,19 @@
-//! Messages in and out of `UdpSocket` and `UnixDatagram`, through the loops of `io.rs`.
+//! Sending and receiving messages for `UdpSocket` and `UnixDatagram`, through the loops of `io.rs`.
 //!
-//! Macros, as in `socket.rs`. One message says nothing about the next, neither its length nor that
-//! it came: everything here clears on EAGAIN only.
+//! These are macros, as in `socket.rs`. One message proves nothing about the next, neither by its
+//! length nor by its arrival, so everything here clears on EAGAIN only.
 
 #![forbid(unsafe_code)]
 
-/// All that the two kinds have in common. Names of `$address` are what messages come from.
+/// The common part of the two kinds. `$address` is the type of a message's source address.
 macro_rules! datagram_io {
     ($socket:ident, $std:ty, $address:ty) => {
         impl $socket {
-            /// Registers a socket that was made elsewhere, and sets it to non-blocking mode.
+            /// Registers a socket that was created elsewhere, and sets it to non-blocking mode.
             ///
             /// # Errors
             ///
-            /// Those of registering.
+            /// The errors of registering.
             ///
             /// # Panics
             ///
@@ -37,8 +37,8 @@ macro_rules! datagram_io {
             ///
             /// # Errors
             ///
-            /// Those of send(2) other than EAGAIN, and the shutdown error. Among them may be one
-            /// that an earlier message met on its way, such as ECONNREFUSED.
+            /// The errors of send(2) other than EAGAIN, and the shutdown error. An error may belong
+            /// to an earlier message, such as ECONNREFUSED.
             ///
             /// # Cancel safety
             ///
@@ -47,24 +47,24 @@ macro_rules! datagram_io {
                 Output::new(&this.fd, move |socket| sys::send(socket, message));
             /// Receives a message into `buffer`, and returns its length, which may be 0.
             ///
-            /// What a buffer is too short for is lost. A connected socket receives from its peer
-            /// only.
+            /// If the buffer is too short, the rest of the message is lost. A connected socket
+            /// receives from its peer only.
             ///
             /// # Errors
             ///
-            /// Those of recv(2) other than EAGAIN, and the shutdown error. Among them may be one
-            /// that an earlier message met on its way, such as ECONNREFUSED.
+            /// The errors of recv(2) other than EAGAIN, and the shutdown error. An error may belong
+            /// to an earlier message, such as ECONNREFUSED.
             ///
             /// # Cancel safety
             ///
             /// Dropping the future receives nothing.
             recv, try_recv, poll_recv(buffer: &mut [u8]) -> usize =
                 Input::new(&this.fd, move |socket| sys::recv(socket, &mut *buffer));
-            /// As [`recv`](Self::recv), and returns also who sent the message.
+            /// Like [`recv`](Self::recv), and also returns the sender's address.
             ///
             /// # Errors
             ///
-            /// As [`recv`](Self::recv).
+            /// The same as for [`recv`](Self::recv).
             ///
             /// # Cancel safety
             ///
@@ -78,7 +78,7 @@ macro_rules! datagram_io {
             ///
             /// # Errors
             ///
-            /// Those of getsockname(2).
+            /// The errors of getsockname(2).
             pub fn local_addr(&self) -> io::Result<$address> {
                 self.fd.get_ref().local_addr()
             }
@@ -87,7 +87,7 @@ macro_rules! datagram_io {
             ///
             /// # Errors
             ///
-            /// Those of getpeername(2), such as ENOTCONN.
+            /// The errors of getpeername(2), such as ENOTCONN.
             pub fn peer_addr(&self) -> io::Result<$address> {
                 self.fd.get_ref().peer_addr()
             }

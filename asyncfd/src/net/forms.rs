@@ -1,13 +1,13 @@
 //! The three forms of every operation: one that waits, one that does not, and one for code that
 //! implements `poll` by hand.
 //!
-//! Each is an operation of `operations.rs` in one of the three loops of `io.rs`, so that a type only
-//! says which operations it has, in a table.
+//! Each runs an operation of `operations.rs` in one of the three loops of `io.rs`, so a type only
+//! lists its operations in a table.
 
 #![forbid(unsafe_code)]
 
-/// For each row: the documentation of the form that waits, with its sections; the names of the three
-/// forms; their arguments and output; and the operation, made from `$this`, the object.
+/// Each row has: the documentation of the waiting form, with its sections; the names of the three
+/// forms; their arguments and output; and the operation, built from `$this`, the object.
 macro_rules! three_forms {
     ($socket:ident, |$this:ident| {$(
         $(#[$doc:meta])+
@@ -22,28 +22,28 @@ macro_rules! three_forms {
                 crate::io::wait($operation)
             }
 
-            #[doc = concat!("As [`", stringify!($name), "`](Self::", stringify!($name), "), without waiting.")]
+            #[doc = concat!("Like [`", stringify!($name), "`](Self::", stringify!($name), "), without waiting.")]
             ///
             /// # Errors
             ///
-            /// [`WouldBlock`](io::ErrorKind::WouldBlock) where the form that waits would wait, and
-            /// where the system has not reported this ready yet; others as there.
+            /// [`WouldBlock`](io::ErrorKind::WouldBlock) when the waiting form would wait, and when
+            /// the system has not reported readiness yet; otherwise the errors of the waiting form.
             #[inline]
             pub fn $try_name(&self, $($argument: $of),*) -> io::Result<$output> {
                 let $this = self;
                 crate::io::attempt($operation)
             }
 
-            #[doc = concat!("As [`", stringify!($name), "`](Self::", stringify!($name), "), for code that implements `poll` by hand.")]
+            #[doc = concat!("Like [`", stringify!($name), "`](Self::", stringify!($name), "), for code that implements `poll` by hand.")]
             ///
             /// # Errors
             ///
-            /// As there.
+            /// The same as for the waiting form.
             ///
             /// # Wakeups
             ///
-            /// When pending, the task of `cx` is woken once this is ready for it. One task at a time
-            /// in each direction: the newest waker replaces the one before.
+            /// When pending, the task of `cx` is woken once this is ready for it. One task at a
+            /// time in each direction: the newest waker replaces the one before.
             #[inline]
             pub fn $poll_name(
                 &self,

@@ -1,18 +1,18 @@
-//! Accepting, as `TcpListener` and `UnixListener` do it, and their stream of connections.
+//! Accepting for `TcpListener` and `UnixListener`, and their stream of connections.
 //!
-//! A macro, as in `socket.rs`. A connection that was taken says nothing about others, so that a
-//! listener is ready until accept(2) says EAGAIN.
+//! This is a macro, as in `socket.rs`. An accepted connection proves nothing about others, so a
+//! listener stays ready until accept(2) fails with EAGAIN.
 
 #![forbid(unsafe_code)]
 
 macro_rules! listener_io {
     ($listener:ident, $std:ty, $stream:ident, $std_stream:ty, $address:ty, $accept:path) => {
         impl $listener {
-            /// Registers a listener that was made elsewhere, and sets it to non-blocking mode.
+            /// Registers a listener that was created elsewhere, and sets it to non-blocking mode.
             ///
             /// # Errors
             ///
-            /// Those of registering.
+            /// The errors of registering.
             ///
             /// # Panics
             ///
@@ -30,18 +30,17 @@ macro_rules! listener_io {
                 })
             }
 
-            /// Waits for a connection and registers it where this runs: on the current shard when
-            /// there is one.
+            /// Waits for a connection and registers it on the current shard, if there is one.
             ///
-            /// The stream is ready at birth, so its first read is tried without waiting for an
-            /// event. Connections that were gone before they could be taken are skipped.
+            /// The stream starts as ready, so its first read does not wait for an event.
+            /// Connections that ended before they could be accepted are skipped.
             ///
             /// # Errors
             ///
-            /// Those of accept(2) other than EAGAIN, EINTR and ECONNABORTED; those of registering;
-            /// the shutdown error. After EMFILE or ENFILE the connection still waits and the
-            /// readiness is still cached, so the next call fails at once while descriptors are
-            /// short: back off in between.
+            /// The errors of accept(2) other than EAGAIN, EINTR and ECONNABORTED; those of
+            /// registering; the shutdown error. After EMFILE or ENFILE the connection stays queued
+            /// and the readiness stays cached, so the next call fails at once while descriptors are
+            /// short. Back off between calls.
             ///
             /// # Panics
             ///
@@ -49,17 +48,17 @@ macro_rules! listener_io {
             ///
             /// # Cancel safety
             ///
-            /// Dropping the future takes no connection.
+            /// Dropping the future loses no connection.
             pub async fn accept(&self) -> io::Result<($stream, $address)> {
                 let (stream, peer) = self.accept_std().await?;
                 Ok(($stream::from_accepted(stream)?, peer))
             }
 
-            /// As [`accept`](Self::accept), for code that implements `poll` by hand.
+            /// Like [`accept`](Self::accept), for code that implements `poll` by hand.
             ///
             /// # Errors
             ///
-            /// As [`accept`](Self::accept).
+            /// The same as for [`accept`](Self::accept).
             ///
             /// # Panics
             ///
@@ -67,8 +66,8 @@ macro_rules! listener_io {
             ///
             /// # Wakeups
             ///
-            /// When pending, the task of `cx` is woken once a connection waits. One task at a time:
-            /// the newest waker replaces the one before.
+            /// When pending, the task of `cx` is woken once a connection arrives. One task at a
+            /// time: the newest waker replaces the one before.
             pub fn poll_accept(
                 &self,
                 cx: &mut Context<'_>,
@@ -77,7 +76,7 @@ macro_rules! listener_io {
                 Poll::Ready($stream::from_accepted(stream).map(|stream| (stream, peer)))
             }
 
-            /// Returns the connections as a stream, each as [`accept`](Self::accept) returns it,
+            /// Returns a stream of connections, each as [`accept`](Self::accept) returns it,
             /// without the address of its peer.
             pub fn incoming(&self) -> Incoming<'_> {
                 Incoming(self)
@@ -87,36 +86,36 @@ macro_rules! listener_io {
             ///
             /// # Errors
             ///
-            /// Those of getsockname(2).
+            /// The errors of getsockname(2).
             pub fn local_addr(&self) -> io::Result<$address> {
                 self.fd.get_ref().local_addr()
             }
         }
 
         three_forms!($listener, |this| {
-            /// Waits for a connection and returns it in non-blocking mode and not registered, so
-            /// that it can be registered on another shard.
+            /// Waits for a connection and returns it in non-blocking mode, not registered. It can
+            /// be registered on another shard.
             ///
-            /// [`try_accept_std`](Self::try_accept_std) takes what is there, for accepting in
-            /// batches.
+            /// [`try_accept_std`](Self::try_accept_std) takes a connection only if one is queued,
+            /// for accepting in batches.
             ///
             /// # Errors
             ///
-            /// As [`accept`](Self::accept).
+            /// The same as for [`accept`](Self::accept).
             ///
             /// # Cancel safety
             ///
-            /// Dropping the future takes no connection.
+            /// Dropping the future loses no connection.
             accept_std, try_accept_std, poll_accept_std() -> ($std_stream, $address) =
                 Input::new(&this.fd, $accept);
         });
 
         socket_traits!($listener, $std);
 
-        /// The connections of a listener, as a stream that never ends; made by `incoming`.
+        /// A stream of a listener's connections, which never ends; returned by `incoming`.
         ///
-        /// An error of accept(2) is an item, and the stream goes on after it. Out of descriptors it
-        /// is the next item too, at once, for as long as they are short: back off.
+        /// An error of accept(2) is an item, and the stream goes on after it. While descriptors are
+        /// short, every next item is the same error, at once: back off.
         ///
         /// # Panics
         ///

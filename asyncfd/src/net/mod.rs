@@ -1,9 +1,9 @@
-//! Sockets that know about draining: the standard library's types on an
-//! [`AsyncFd`], with the operations one expects of them.
+//! Sockets that detect when they are drained: the standard library's types on an [`AsyncFd`], with
+//! the usual operations.
 //!
-//! They cost one system call less per message than a loop of guards: after a transfer that proves
-//! the socket buffer empty or full they clear the readiness themselves, so no call is spent on
-//! being told EAGAIN. That proof exists only for some transfers:
+//! They cost one system call less per message than a loop of guards. After a transfer that proves
+//! the socket buffer empty or full, they clear the readiness themselves, so no call fails with
+//! EAGAIN. Only some transfers are such a proof:
 //!
 //! | readiness is cleared after | for |
 //! |---|---|
@@ -12,23 +12,23 @@
 //!
 //! Urgent data and kernel TLS end TCP reads early too; see [`TcpStream::set_short_read_drains`].
 //!
-//! A socket registers on the current shard when there is one, so that the task that made it and the
-//! socket share a thread; elsewhere by the current reactor's placement. What
-//! [`accept`](TcpListener::accept) returns is tried before its first event, and what was just made is
-//! ready for sending.
+//! A socket registers on the current shard if there is one, so it shares a thread with the task
+//! that created it. Off the shards, the current reactor's placement chooses the shard. A stream
+//! from [`accept`](TcpListener::accept) is tried before its first event, and a new socket is ready
+//! to send.
 //!
 //! # Names
 //!
-//! What connects or binds takes a [`ToSocketAddrs`]: an address, or a name, which is looked up on a
-//! thread that may block, so that a slow resolver holds no shard up. So do
-//! [`lookup_host`] and [`UdpSocket::send_to`].
+//! Functions that connect or bind take a [`ToSocketAddrs`]: an address, or a name. A name is looked
+//! up on a blocking thread, so a slow resolver delays no shard. [`lookup_host`] and
+//! [`UdpSocket::send_to`] do the same.
 //!
 //! # Options
 //!
-//! The commonest have methods. All others are reached from outside: every type here has
-//! [`AsFd`], which is what socket2's `SockRef` asks for, and a socket that has to be set up before
-//! it is bound, connected or listens comes in through `from_std`, or as an [`OwnedFd`]. No type of
-//! socket2 is part of this interface, so any version of it will do.
+//! The most common options have methods. All others are set from outside: every type here has
+//! [`AsFd`], which socket2's `SockRef` needs. A socket that must be set up before it binds,
+//! connects or listens is converted with `from_std`, or from an [`OwnedFd`]. No type of socket2 is
+//! part of this interface, so any version of it works.
 //!
 //! ```
 //! use std::net::{Ipv4Addr, SocketAddr};
@@ -61,13 +61,13 @@
 //!
 //! # Other libraries
 //!
-//! Behind features the streams have the traits of futures-io, tokio and hyper; see
+//! With features, the streams have the traits of futures-io, tokio and hyper; see
 //! [`compat`](crate::compat).
 //!
-//! # What is inside
+//! # The `AsyncFd` inside
 //!
-//! The [`AsyncFd`] is reachable through `as_async_fd`, and `into_std` leads back. System calls of
-//! your own go through `try_io` and `async_io`.
+//! `as_async_fd` returns the [`AsyncFd`] inside, and `into_std` returns the standard library's
+//! socket. Your own system calls go through `try_io` and `async_io`.
 
 #![forbid(unsafe_code)]
 
@@ -99,8 +99,8 @@ pub use tcp::{TcpListener, TcpSocket, TcpStream};
 pub use udp::UdpSocket;
 pub use unix::{UnixDatagram, UnixListener, UnixStream};
 
-/// Registers a socket where the module's documentation says, with the readiness that is assumed at
-/// birth.
+/// Registers a socket as the module's documentation says, with the readiness that is assumed at
+/// creation.
 #[track_caller]
 fn attach<T: AsFd + AsRawFd>(
     inner: T,
@@ -119,7 +119,8 @@ fn attach<T: AsFd + AsRawFd>(
 
 const READ_WRITE: Interest = Interest::READABLE.add(Interest::WRITABLE);
 
-/// What a socket is born with when its peer may have sent already. A wrong guess costs one EAGAIN.
+/// The initial readiness of a socket whose peer may have sent already. A wrong guess costs one
+/// EAGAIN.
 fn ready_at_birth() -> Ready {
     Ready::READABLE | Ready::WRITABLE
 }

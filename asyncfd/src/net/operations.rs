@@ -1,10 +1,10 @@
-//! What the sockets do, as operations for the loops of `io.rs`: each with its system call and its
+//! The operations of the sockets, for the loops of `io.rs`: each with its system call and its
 //! draining rule.
 //!
-//! [`Receive`] and [`Transmit`] and their vectored forms move bytes of a stream, and may take a
-//! short transfer for the last one. Everything else (datagrams, `peek`, `accept`) is a closure
-//! for [`Input`] or [`Output`], where only EAGAIN is proof. Tested in `tests/draining.rs` and
-//! `tests/net`.
+//! [`Receive`] and [`Transmit`] and their vectored forms transfer bytes of a stream, and a short
+//! transfer may prove that the stream is drained. Everything else (datagrams, `peek`, `accept`) is
+//! a closure for [`Input`] or [`Output`], where only EAGAIN is proof. Tested in `tests/draining.rs`
+//! and `tests/net`.
 
 #![forbid(unsafe_code)]
 
@@ -20,9 +20,9 @@ use crate::AsyncFd;
 use crate::compat::Spare;
 use crate::io::{Operation, ShortTransfer};
 
-/// How bytes get into an object and out of it: as on a stream socket, unless it says otherwise.
+/// The system calls that read and write an object. The defaults are those of a stream socket.
 pub(crate) trait Transport: AsRawFd + AsFd {
-    /// Returns how much it was; of memory that is not initialised, the part that is now.
+    /// Returns the number of bytes, or for uninitialised memory the part that is now initialised.
     #[inline]
     fn receive<B: Buffer<u8>>(&self, buffer: B) -> io::Result<B::Output> {
         sys::recv(self, buffer)
@@ -57,7 +57,7 @@ impl Transport for OwnedFd {
     }
 }
 
-/// The head of an [`Operation`]: in which direction it goes.
+/// The common part of an [`Operation`]: its direction.
 macro_rules! direction {
     (read) => {
         const INTEREST: Interest = Interest::READABLE;
@@ -77,7 +77,7 @@ macro_rules! direction {
     };
 }
 
-/// Reads what there is.
+/// Reads available bytes.
 pub(super) struct Receive<'a, 'b, T: AsRawFd> {
     pub(super) fd: &'a AsyncFd<T>,
     pub(super) buffer: &'b mut [u8],
@@ -99,7 +99,7 @@ impl<T: Transport> Operation for Receive<'_, '_, T> {
     }
 }
 
-/// As [`Receive`], into the free part of another library's buffer.
+/// Like [`Receive`], into the free part of another library's buffer.
 #[cfg(any(feature = "tokio-io", feature = "hyper"))]
 pub(super) struct Fill<'a, 'b, T: AsRawFd, S> {
     pub(super) fd: &'a AsyncFd<T>,
@@ -123,7 +123,7 @@ impl<T: Transport, S: Spare> Operation for Fill<'_, '_, T, S> {
     }
 }
 
-/// As [`Receive`], into several buffers.
+/// Like [`Receive`], into several buffers.
 pub(super) struct ReceiveVectored<'a, 'b, 'c, T: AsRawFd> {
     pub(super) fd: &'a AsyncFd<T>,
     pub(super) buffers: &'b mut [IoSliceMut<'c>],
@@ -143,7 +143,8 @@ impl<T: Transport> Operation for ReceiveVectored<'_, '_, '_, T> {
     }
 }
 
-/// Writes what there is room for. Streams and pipes take less only when their buffer is full.
+/// Writes as many bytes as fit. Streams and pipes take less than all only when their buffer is
+/// full.
 pub(super) struct Transmit<'a, 'b, T: AsRawFd> {
     pub(super) fd: &'a AsyncFd<T>,
     pub(super) bytes: &'b [u8],
@@ -164,7 +165,7 @@ impl<T: Transport> Operation for Transmit<'_, '_, T> {
     }
 }
 
-/// As [`Transmit`], from several slices.
+/// Like [`Transmit`], from several slices.
 pub(super) struct TransmitVectored<'a, 'b, 'c, T: AsRawFd> {
     pub(super) fd: &'a AsyncFd<T>,
     pub(super) slices: &'b [IoSlice<'c>],
@@ -183,8 +184,8 @@ impl<T: Transport> Operation for TransmitVectored<'_, '_, '_, T> {
     }
 }
 
-/// Whatever reads and proves nothing by what it returns: one message or connection taken says
-/// nothing about others, and what was peeked at is all still there.
+/// An operation that reads and whose result proves nothing: one message or connection tells nothing
+/// about others, and peeked bytes are all still there.
 pub(crate) struct Input<'a, T: AsRawFd, F>(&'a AsyncFd<T>, F);
 
 impl<'a, T: AsRawFd, R, F: FnMut(&T) -> io::Result<R>> Input<'a, T, F> {
@@ -207,7 +208,7 @@ impl<T: AsRawFd, R, F: FnMut(&T) -> io::Result<R>> Operation for Input<'_, T, F>
     }
 }
 
-/// As [`Input`], in the other direction.
+/// Like [`Input`], in the other direction.
 pub(crate) struct Output<'a, T: AsRawFd, F>(&'a AsyncFd<T>, F);
 
 impl<'a, T: AsRawFd, R, F: FnMut(&T) -> io::Result<R>> Output<'a, T, F> {

@@ -1,9 +1,9 @@
-//! Addresses to bind and to connect to: given outright, or as a name that somebody has to look up.
+//! Addresses to bind and to connect to: given as an address, or as a name that needs a lookup.
 //!
-//! What is given outright costs nothing and waits for nothing. A name goes to the reactor's threads
-//! for blocking work, since getaddrinfo(3) takes seconds at times and has no other form: no shard
-//! ever calls it. Used by the constructors of `net`; tested in `resolve/tests.rs`, with resolvers of
-//! the tests' own, and in `tests/net/cases/names.rs`.
+//! A given address costs nothing and waits for nothing. A name goes to the reactor's blocking
+//! threads, because getaddrinfo(3) can take seconds and has no other form. No shard ever calls it.
+//! The constructors of `net` use this module. It is tested in `resolve/tests.rs` with test
+//! resolvers, and in `tests/net/cases/names.rs`.
 
 #![forbid(unsafe_code)]
 
@@ -19,7 +19,7 @@ use sealed::{Given, Target};
 #[cfg(test)]
 mod tests;
 
-/// What [`net`](crate::net) takes for an address.
+/// The types that [`net`](crate::net) accepts as an address.
 ///
 /// - [`SocketAddr`], [`SocketAddrV4`], [`SocketAddrV6`]
 /// - an address and a port, such as `(Ipv4Addr::LOCALHOST, 80)`
@@ -28,8 +28,8 @@ mod tests;
 /// - a slice of [`SocketAddr`], of which the first that works is taken
 /// - a reference to one of these
 ///
-/// A name is looked up on a thread of the current reactor's that may block, and its addresses are
-/// tried in turn. Nothing is looked up where an address is written out.
+/// A name is looked up on a blocking thread of the current reactor, and its addresses are tried in
+/// turn. A written-out address needs no lookup.
 ///
 /// The trait cannot be implemented elsewhere. Same as tokio's.
 pub trait ToSocketAddrs: Given {}
@@ -44,22 +44,22 @@ mod sealed {
     use std::io;
     use std::net::SocketAddr;
 
-    /// Where the text of an address, or the lack of one, ends up.
+    /// The result of reading an address: one or several addresses, or a name.
     #[derive(Debug)]
     pub enum Target {
         One(SocketAddr),
         Several(Vec<SocketAddr>),
-        /// To be looked up.
+        /// A name and port that need a lookup.
         Name(String, u16),
     }
 
     pub trait Given {
-        /// Reads what was given, without asking anybody.
+        /// Reads the given value, without a lookup.
         fn target(&self) -> io::Result<Target>;
     }
 }
 
-/// The types that are an address.
+/// Implements the trait for types that are an address.
 macro_rules! given_outright {
     ($($type:ty),+) => {
         $(impl Given for $type {
@@ -91,7 +91,7 @@ impl<T: Given + ?Sized> Given for &T {
     }
 }
 
-/// What is written `host:port`: an address outright, or a name.
+/// Text in the form `host:port`: an address, or a name.
 impl Given for str {
     fn target(&self) -> io::Result<Target> {
         if let Ok(address) = self.parse() {
@@ -129,22 +129,22 @@ impl Given for (String, u16) {
     }
 }
 
-/// Looks a name up, with the system's resolver and on a thread that may block.
+/// Looks a name up with the system's resolver, on a blocking thread.
 ///
-/// What is an address already is returned as it is. Same as tokio's.
+/// An address is returned as it is. Same as tokio's.
 ///
 /// # Errors
 ///
-/// [`InvalidInput`](io::ErrorKind::InvalidInput) where what is written is neither an address nor a
-/// name and a port; what the resolver said; the shutdown error.
+/// [`InvalidInput`](io::ErrorKind::InvalidInput) if the text is neither an address nor a name and a
+/// port; the resolver's error; the shutdown error.
 ///
 /// # Panics
 ///
-/// When there is no current reactor and a name is to be looked up.
+/// When there is no current reactor and `host` is a name.
 ///
 /// # Cancel safety
 ///
-/// Dropping the future gives the question up, if nobody asks it yet.
+/// Dropping the future cancels the lookup if it has not started yet.
 ///
 /// # Examples
 ///
@@ -163,8 +163,7 @@ pub async fn lookup_host(host: impl ToSocketAddrs) -> io::Result<impl Iterator<I
     resolve(host.target()?, ask_the_system).await
 }
 
-/// Does something with one address after the other until it works, and returns what came of the
-/// last.
+/// Calls `attempt` with one address after the other until it succeeds, or returns the last error.
 ///
 /// # Errors
 ///
@@ -183,7 +182,7 @@ pub(super) async fn each<R>(
     Err(failure.unwrap_or_else(no_address))
 }
 
-/// The first address.
+/// Returns the first address.
 ///
 /// # Errors
 ///
@@ -193,7 +192,7 @@ pub(super) async fn first(address: impl ToSocketAddrs) -> io::Result<SocketAddr>
     addresses.next().ok_or_else(no_address)
 }
 
-/// The addresses of a target. `look_up` is what asks for a name's, on a thread that may block.
+/// Returns the addresses of a target. `look_up` resolves a name, on a blocking thread.
 async fn resolve<F>(target: Target, look_up: F) -> io::Result<Addresses>
 where
     F: FnOnce(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + 'static,
@@ -213,7 +212,7 @@ fn ask_the_system(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     Ok(std::net::ToSocketAddrs::to_socket_addrs(&(host, port))?.collect())
 }
 
-/// What was found. One address, which is the rule, takes no allocation.
+/// The addresses found. The usual case of one address takes no allocation.
 enum Addresses {
     One(option::IntoIter<SocketAddr>),
     Several(vec::IntoIter<SocketAddr>),
@@ -230,8 +229,7 @@ impl Iterator for Addresses {
     }
 }
 
-/// Keeps a question that nobody waits for any more from being asked, if it still stands in the
-/// queue.
+/// Cancels a queued lookup when its future is dropped.
 struct AbortOnDrop<T>(JoinHandle<T>);
 
 impl<T> Future for AbortOnDrop<T> {

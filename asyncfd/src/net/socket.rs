@@ -1,13 +1,13 @@
-//! What all types of `net` have in common, over the `AsyncFd` inside: waiting, operations of the
-//! caller's own, conversions and traits.
+//! The common part of all types of `net`, over the `AsyncFd` inside: waits, the caller's own
+//! operations, conversions and traits.
 //!
-//! Macros rather than a generic type, so that each type shows plain methods in its documentation.
-//! A type that uses one has a field `fd: AsyncFd<_>`. They know nothing of reading and writing:
+//! Macros instead of a generic type, so that each type shows plain methods in its documentation. A
+//! type that uses one has a field `fd: AsyncFd<_>`. They know nothing about reading and writing:
 //! `stream.rs` and `datagram.rs` do.
 
 #![forbid(unsafe_code)]
 
-/// Waiting for one direction. `$poll_ready` is the name of the polled form.
+/// Waits for one direction. `$poll_ready` is the name of the `poll` form.
 macro_rules! waits_for {
     (readable, $socket:ident, $poll_ready:ident) => {
         impl $socket {
@@ -26,8 +26,8 @@ macro_rules! waits_for {
                 Ok(())
             }
 
-            /// Polls for readiness to read, through the one slot of the methods whose names begin
-            /// with `poll` and that read.
+            /// Polls for readiness to read. It shares one slot with all reading methods whose names
+            /// begin with `poll`.
             ///
             /// # Errors
             ///
@@ -62,8 +62,8 @@ macro_rules! waits_for {
                 Ok(())
             }
 
-            /// Polls for readiness to write, through the one slot of the methods whose names begin
-            /// with `poll` and that write.
+            /// Polls for readiness to write. It shares one slot with all writing methods whose
+            /// names begin with `poll`.
             ///
             /// # Errors
             ///
@@ -83,12 +83,12 @@ macro_rules! waits_for {
     };
 }
 
-/// Waiting for anything, and operations of the caller's own.
+/// Waits for any state, and the caller's own operations.
 macro_rules! own_operations {
     ($socket:ident) => {
         impl $socket {
-            /// Waits for any of the states in `interest`, and returns which were seen (possibly
-            /// none).
+            /// Waits for any of the states in `interest`, and returns those that were seen
+            /// (possibly none).
             ///
             /// # Errors
             ///
@@ -101,17 +101,17 @@ macro_rules! own_operations {
                 Ok(self.fd.registration().ready(interest).await?.ready())
             }
 
-            /// Runs an operation of your own if `interest` was reported ready, without waiting.
+            /// Runs your own operation if `interest` was reported ready, without waiting.
             ///
-            /// For system calls that are not offered here, by way of [`AsFd`]. The operation must
-            /// do one of the directions in `interest`, on this descriptor, and return
-            /// [`WouldBlock`](io::ErrorKind::WouldBlock) only where the system did: that clears the
-            /// readiness, and nothing else does.
+            /// It is for system calls without a method here, which reach the descriptor through
+            /// [`AsFd`]. The operation must work in one direction of `interest`, on this
+            /// descriptor, and return [`WouldBlock`](io::ErrorKind::WouldBlock) only when the
+            /// system did. Only that clears the readiness.
             ///
             /// # Errors
             ///
-            /// `WouldBlock`, without a call, where nothing is ready; the shutdown error; else what
-            /// `operation` returns.
+            /// `WouldBlock`, without a call, when nothing is ready; the shutdown error; otherwise
+            /// the error of `operation`.
             pub fn try_io<R>(
                 &self,
                 interest: Interest,
@@ -120,18 +120,18 @@ macro_rules! own_operations {
                 self.fd.registration().try_io(interest, operation)
             }
 
-            /// As [`try_io`](Self::try_io), but waits and tries again until the operation does
+            /// Like [`try_io`](Self::try_io), but waits and tries again until the operation does
             /// something other than block.
             ///
             /// # Errors
             ///
             /// [`InvalidInput`](io::ErrorKind::InvalidInput) for an interest that is both readable
-            /// and writable; the shutdown error; else what `operation` returns, `WouldBlock`
-            /// excepted.
+            /// and writable; the shutdown error; otherwise the error of `operation`, except
+            /// `WouldBlock`.
             ///
             /// # Cancel safety
             ///
-            /// It waits only after an operation that did nothing, so dropping it loses nothing.
+            /// It only waits after an operation that did nothing, so dropping it loses nothing.
             pub fn async_io<R>(
                 &self,
                 interest: Interest,
@@ -143,7 +143,7 @@ macro_rules! own_operations {
     };
 }
 
-/// What every type has, whatever its descriptor is.
+/// The part that every type has, whatever its descriptor is.
 macro_rules! descriptor_traits {
     ($socket:ident, $inner:ty) => {
         impl $socket {
@@ -154,7 +154,7 @@ macro_rules! descriptor_traits {
 
             /// Returns the [`AsyncFd`] inside, for guards and for what is not offered here.
             ///
-            /// Readiness is shared with it.
+            /// Both share the readiness.
             pub fn as_async_fd(&self) -> &AsyncFd<$inner> {
                 &self.fd
             }
@@ -187,8 +187,8 @@ macro_rules! descriptor_traits {
     };
 }
 
-/// What every type has that stands for one of the standard library's sockets. It has an associated
-/// function `from_std`.
+/// The part of every type that wraps a socket of the standard library. Such a type has an
+/// associated function `from_std`.
 macro_rules! socket_traits {
     ($socket:ident, $std:ty) => {
         impl $socket {
@@ -202,11 +202,11 @@ macro_rules! socket_traits {
                 Ok(self.fd.into_inner())
             }
 
-            /// Takes the error that the system keeps for this socket, if there is one.
+            /// Takes the pending error of this socket (SO_ERROR), if there is one.
             ///
             /// # Errors
             ///
-            /// Those of getsockopt(2).
+            /// The errors of getsockopt(2).
             pub fn take_error(&self) -> io::Result<Option<io::Error>> {
                 self.fd.get_ref().take_error()
             }
@@ -214,7 +214,7 @@ macro_rules! socket_traits {
 
         descriptor_traits!($socket, $std);
 
-        /// Registers the descriptor, as `from_std` does. It must be a socket of this kind, which is
+        /// Registers the descriptor, as `from_std` does. It must be a socket of this kind; this is
         /// not checked.
         impl TryFrom<OwnedFd> for $socket {
             type Error = io::Error;
@@ -225,7 +225,7 @@ macro_rules! socket_traits {
             }
         }
 
-        /// As `from_std`.
+        /// Like `from_std`.
         impl TryFrom<$std> for $socket {
             type Error = io::Error;
 
@@ -237,8 +237,8 @@ macro_rules! socket_traits {
     };
 }
 
-/// Options of a socket that are read and set alike: the names here, the type, and the names on what
-/// `$of` makes of the socket, which is the standard library's type or socket2's view of it.
+/// Socket options with a getter and a setter: their names here, the type, and their names on the
+/// value of `$of`, which is the standard library's type or socket2's view of it.
 macro_rules! socket_options {
     ($socket:ident, |$this:ident| $of:expr, {$(
         $(#[$doc:meta])+
@@ -249,7 +249,7 @@ macro_rules! socket_options {
             ///
             /// # Errors
             ///
-            /// Those of getsockopt(2).
+            /// The errors of getsockopt(2).
             pub fn $get(&self) -> io::Result<$type> {
                 let $this = self;
                 $of.$inner_get()
@@ -259,7 +259,7 @@ macro_rules! socket_options {
             ///
             /// # Errors
             ///
-            /// Those of setsockopt(2).
+            /// The errors of setsockopt(2).
             pub fn $set(&self, value: $type) -> io::Result<()> {
                 let $this = self;
                 $of.$inner_set(value)

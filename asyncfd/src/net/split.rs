@@ -1,12 +1,12 @@
 //! The halves of a stream: borrowed ones from `split`, owned ones from `into_split`.
 //!
-//! A half is a reference to the stream that offers one direction of it; the stream works the same
-//! whole or split. As `stream.rs`, a macro that is used once per stream type.
+//! A half is a reference to the stream that offers one direction of it. The stream works the same
+//! whole or split. As in `stream.rs`, this is a macro that is used once per stream type.
 
 #![forbid(unsafe_code)]
 
-/// Methods of a half that are the stream's. `$stream` reaches the stream from `&self`; each method has
-/// a first line of its own, and its sections refer to the stream's.
+/// Methods of a half that call the stream. `$stream` reaches the stream from `&self`. Each method
+/// has its own first line, and its sections refer to the stream's method.
 macro_rules! delegate {
     ($half:ty, $type:ident, |$this:ident| $stream:expr, {$(
         $(#[$doc:meta])+
@@ -17,7 +17,7 @@ macro_rules! delegate {
             ///
             /// # Errors
             ///
-            #[doc = concat!("As [`", stringify!($type), "::", stringify!($name), "`].")]
+            #[doc = concat!("The same as for [`", stringify!($type), "::", stringify!($name), "`].")]
             #[doc = delegate!(section $kind)]
             pub fn $name(&self, $($argument: $of),*) -> delegate!(output $kind $output) {
                 let $this = self;
@@ -25,37 +25,37 @@ macro_rules! delegate {
             }
         )+}
     };
-    (section waits) => { "\n# Cancel safety\n\nAs there." };
-    (section polls) => { "\n# Wakeups\n\nAs there." };
+    (section waits) => { "\n# Cancel safety\n\nThe same as there." };
+    (section polls) => { "\n# Wakeups\n\nThe same as there." };
     (section tries) => { "" };
     (output waits $output:ty) => { impl Future<Output = io::Result<$output>> };
     (output polls $output:ty) => { Poll<io::Result<$output>> };
     (output tries $output:ty) => { io::Result<$output> };
 }
 
-/// What one half offers, and the way to the whole stream.
+/// The methods of one half, and access to the whole stream.
 macro_rules! half_io {
     (read, $half:ty, $type:ident, $address:ty, |$this:ident| $stream:expr) => {
         delegate!($half, $type, |$this| $stream, {
             /// Reads into `buffer` once something can be read; 0 is the end of the stream.
             waits read(buffer: &mut [u8]) -> usize;
-            /// As [`read`](Self::read), into several buffers.
+            /// Like [`read`](Self::read), into several buffers.
             waits read_vectored(buffers: &mut [IoSliceMut<'_>]) -> usize;
-            /// As [`read`](Self::read), without waiting.
+            /// Like [`read`](Self::read), without waiting.
             tries try_read(buffer: &mut [u8]) -> usize;
-            /// As [`read_vectored`](Self::read_vectored), without waiting.
+            /// Like [`read_vectored`](Self::read_vectored), without waiting.
             tries try_read_vectored(buffers: &mut [IoSliceMut<'_>]) -> usize;
-            /// As [`read`](Self::read), for code that implements `poll` by hand.
+            /// Like [`read`](Self::read), for code that implements `poll` by hand.
             polls poll_read(cx: &mut Context<'_>, buffer: &mut [u8]) -> usize;
             /// Reads without taking the bytes off the stream.
             waits peek(buffer: &mut [u8]) -> usize;
-            /// As [`peek`](Self::peek), without waiting.
+            /// Like [`peek`](Self::peek), without waiting.
             tries try_peek(buffer: &mut [u8]) -> usize;
-            /// As [`peek`](Self::peek), for code that implements `poll` by hand.
+            /// Like [`peek`](Self::peek), for code that implements `poll` by hand.
             polls poll_peek(cx: &mut Context<'_>, buffer: &mut [u8]) -> usize;
             /// Waits until the stream is readable or its read side is closed.
             waits readable() -> ();
-            /// As [`readable`](Self::readable), for code that implements `poll` by hand.
+            /// Like [`readable`](Self::readable), for code that implements `poll` by hand.
             polls poll_read_ready(cx: &mut Context<'_>) -> ();
         });
         half_io!(common, $half, $type, $address, |$this| $stream);
@@ -64,29 +64,30 @@ macro_rules! half_io {
         delegate!($half, $type, |$this| $stream, {
             /// Writes from `bytes` once something can be written, and returns how many were taken.
             waits write(bytes: &[u8]) -> usize;
-            /// As [`write`](Self::write), from several slices.
+            /// Like [`write`](Self::write), from several slices.
             waits write_vectored(slices: &[IoSlice<'_>]) -> usize;
             /// Writes all of `bytes`.
             waits write_all(bytes: &[u8]) -> ();
-            /// As [`write`](Self::write), without waiting.
+            /// Like [`write`](Self::write), without waiting.
             tries try_write(bytes: &[u8]) -> usize;
-            /// As [`write_vectored`](Self::write_vectored), without waiting.
+            /// Like [`write_vectored`](Self::write_vectored), without waiting.
             tries try_write_vectored(slices: &[IoSlice<'_>]) -> usize;
-            /// As [`write`](Self::write), for code that implements `poll` by hand.
+            /// Like [`write`](Self::write), for code that implements `poll` by hand.
             polls poll_write(cx: &mut Context<'_>, bytes: &[u8]) -> usize;
-            /// As [`write_vectored`](Self::write_vectored), for code that implements `poll` by hand.
+            /// Like [`write_vectored`](Self::write_vectored), for code that implements `poll` by
+            /// hand.
             polls poll_write_vectored(cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> usize;
             /// Waits until the stream is writable or its write side is closed.
             waits writable() -> ();
-            /// As [`writable`](Self::writable), for code that implements `poll` by hand.
+            /// Like [`writable`](Self::writable), for code that implements `poll` by hand.
             polls poll_write_ready(cx: &mut Context<'_>) -> ();
         });
         half_io!(common, $half, $type, $address, |$this| $stream);
     };
     (common, $half:ty, $type:ident, $address:ty, |$this:ident| $stream:expr) => {
         delegate!($half, $type, |$this| $stream, {
-            /// Waits for any of the states in `interest`, and returns which were seen (possibly
-            /// none).
+            /// Waits for any of the states in `interest`, and returns those that were seen
+            /// (possibly none).
             waits ready(interest: Interest) -> Ready;
             /// Returns the address of the peer.
             tries peer_addr() -> $address;
@@ -94,7 +95,7 @@ macro_rules! half_io {
             tries local_addr() -> $address;
         });
 
-        /// The whole stream, for everything that is no business of one direction.
+        /// Returns the whole stream, for everything that concerns both directions.
         impl AsRef<$type> for $half {
             fn as_ref(&self) -> &$type {
                 let $this = self;
@@ -120,7 +121,7 @@ macro_rules! split_halves {
 
         /// The writing direction of a stream, which it owns together with the other half.
         ///
-        /// Dropping it shuts the writing side down; [`forget`](Self::forget) drops it without.
+        /// Dropping it shuts down the writing side; [`forget`](Self::forget) drops it without that.
         #[derive(Debug)]
         pub struct OwnedWriteHalf {
             pub(super) stream: Arc<$stream>,
@@ -134,7 +135,7 @@ macro_rules! split_halves {
             .stream);
 
         impl OwnedReadHalf {
-            /// Puts the stream together again.
+            /// Joins the halves into the stream again.
             ///
             /// # Errors
             ///
@@ -145,7 +146,7 @@ macro_rules! split_halves {
         }
 
         impl OwnedWriteHalf {
-            /// Puts the stream together again.
+            /// Joins the halves into the stream again.
             ///
             /// # Errors
             ///
@@ -154,7 +155,7 @@ macro_rules! split_halves {
                 reunite(read, self)
             }
 
-            /// Drops this half without shutting the writing side down.
+            /// Drops this half without shutting down the writing side.
             pub fn forget(mut self) {
                 self.shutdown_on_drop = false;
             }
@@ -163,7 +164,7 @@ macro_rules! split_halves {
         impl Drop for OwnedWriteHalf {
             fn drop(&mut self) {
                 if self.shutdown_on_drop {
-                    // A peer that is gone has made it pointless, and nobody is left to be told.
+                    // An error means that the peer is gone, and nobody can handle it here.
                     let _ = self.stream.shutdown(Shutdown::Write);
                 }
             }
@@ -182,7 +183,7 @@ macro_rules! split_halves {
             Ok(stream.expect("a stream is owned by its two halves and by nothing else"))
         }
 
-        /// Tells that two halves are not of one stream, and holds both.
+        /// The error for halves of two different streams; it holds both.
         #[derive(Debug)]
         pub struct ReuniteError(pub OwnedReadHalf, pub OwnedWriteHalf);
 

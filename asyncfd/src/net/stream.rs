@@ -1,7 +1,7 @@
-//! Bytes in and out of `TcpStream`, `UnixStream` and the ends of a pipe.
+//! Reading and writing bytes for `TcpStream`, `UnixStream` and the ends of a pipe.
 //!
-//! Macros, as in `socket.rs`. What is read takes a method `short_read`, which says what a short read
-//! proves on that type; a short write proves the same on all of them.
+//! These are macros, as in `socket.rs`. A type that reads has a method `short_read`, which tells if
+//! a short read proves that the type is drained. A short write is proof on all of them.
 
 #![forbid(unsafe_code)]
 
@@ -9,15 +9,15 @@
 macro_rules! read_io {
     ($stream:ident) => {
         three_forms!($stream, |this| {
-            /// Reads into `buffer` once something can be read; 0 is the end of the stream.
+            /// Reads into `buffer` once something can be read; returns 0 at the end of the stream.
             ///
-            /// Nothing is asked of the system until the descriptor was reported ready. With
-            /// [`readable`](Self::readable), [`try_read`](Self::try_read) lets a server wait without
-            /// holding a buffer.
+            /// It makes no system call until the descriptor is reported ready. With
+            /// [`readable`](Self::readable) and [`try_read`](Self::try_read), a server can wait
+            /// without holding a buffer.
             ///
             /// # Errors
             ///
-            /// Those of reading other than EAGAIN, and the shutdown error.
+            /// The errors of recv(2) or read(2) other than EAGAIN, and the shutdown error.
             ///
             /// # Cancel safety
             ///
@@ -27,12 +27,12 @@ macro_rules! read_io {
                 buffer,
                 short: this.short_read(),
             };
-            /// As [`read`](Self::read), into several buffers, of which the system takes 1,024 in
-            /// one call.
+            /// Like [`read`](Self::read), into several buffers. One call uses at most 1,024 of
+            /// them.
             ///
             /// # Errors
             ///
-            /// As [`read`](Self::read).
+            /// The same as for [`read`](Self::read).
             ///
             /// # Cancel safety
             ///
@@ -47,7 +47,7 @@ macro_rules! read_io {
 
         #[cfg(any(feature = "tokio-io", feature = "hyper"))]
         impl $stream {
-            /// As [`poll_read`](Self::poll_read), into the free part of another library's buffer.
+            /// Like [`poll_read`](Self::poll_read), into the free part of another library's buffer.
             #[inline]
             pub(crate) fn poll_fill(
                 &self,
@@ -69,11 +69,12 @@ macro_rules! read_io {
 macro_rules! write_io {
     ($stream:ident) => {
         three_forms!($stream, |this| {
-            /// Writes from `bytes` once something can be written, and returns how many were taken.
+            /// Writes from `bytes` once something can be written, and returns the number of bytes
+            /// written.
             ///
             /// # Errors
             ///
-            /// Those of writing other than EAGAIN, and the shutdown error.
+            /// The errors of send(2) or write(2) other than EAGAIN, and the shutdown error.
             ///
             /// # Cancel safety
             ///
@@ -82,12 +83,12 @@ macro_rules! write_io {
                 fd: &this.fd,
                 bytes,
             };
-            /// As [`write`](Self::write), from several slices, of which the system takes 1,024 in
-            /// one call.
+            /// Like [`write`](Self::write), from several slices. One call uses at most 1,024 of
+            /// them.
             ///
             /// # Errors
             ///
-            /// As [`write`](Self::write).
+            /// The same as for [`write`](Self::write).
             ///
             /// # Cancel safety
             ///
@@ -104,12 +105,12 @@ macro_rules! write_io {
             ///
             /// # Errors
             ///
-            /// As [`write`](Self::write), and [`WriteZero`](io::ErrorKind::WriteZero) when the
-            /// system takes nothing. How much went out before is not told.
+            /// Like [`write`](Self::write), and [`WriteZero`](io::ErrorKind::WriteZero) when the
+            /// system takes no bytes. The number of bytes written before the error is unknown.
             ///
             /// # Cancel safety
             ///
-            /// Not cancel safe: dropping the future loses how much was written.
+            /// Not cancel safe: after dropping the future, the number of bytes written is unknown.
             #[inline]
             pub async fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
                 while !bytes.is_empty() {
@@ -125,16 +126,15 @@ macro_rules! write_io {
     };
 }
 
-/// Looking at what can be read.
+/// Peeking at available bytes.
 macro_rules! peek_io {
     ($socket:ident) => {
         three_forms!($socket, |this| {
-            /// Reads into `buffer` without taking anything off, so that the next read finds the
-            /// same.
+            /// Reads into `buffer` without consuming bytes, so the next read returns the same ones.
             ///
             /// # Errors
             ///
-            /// Those of recv(2) other than EAGAIN, and the shutdown error.
+            /// The errors of recv(2) other than EAGAIN, and the shutdown error.
             ///
             /// # Cancel safety
             ///
@@ -145,7 +145,7 @@ macro_rules! peek_io {
     };
 }
 
-/// All that a connection of two directions does.
+/// Everything that a connection with two directions does.
 macro_rules! stream_io {
     ($stream:ident, $std:ty, $address:ty) => {
         read_io!($stream);
@@ -157,12 +157,12 @@ macro_rules! stream_io {
         socket_traits!($stream, $std);
 
         impl $stream {
-            /// Registers a connected socket that was made elsewhere, and sets it to non-blocking
+            /// Registers a connected socket that was created elsewhere, and sets it to non-blocking
             /// mode.
             ///
             /// # Errors
             ///
-            /// Those of registering.
+            /// The errors of registering.
             ///
             /// # Panics
             ///
@@ -173,7 +173,7 @@ macro_rules! stream_io {
                 Self::attach(stream, Ready::EMPTY)
             }
 
-            /// Registers a socket that a listener's `accept_std` returned, ready at birth: its first
+            /// Registers a socket from a listener's `accept_std`. It starts as ready: its first
             /// read and write are tried before its first event.
             ///
             /// The socket must be in non-blocking mode; the mode is not set again, which saves a
@@ -181,7 +181,7 @@ macro_rules! stream_io {
             ///
             /// # Errors
             ///
-            /// Those of registering.
+            /// The errors of registering.
             ///
             /// # Panics
             ///
@@ -191,12 +191,13 @@ macro_rules! stream_io {
                 Self::attach(stream, ready_at_birth())
             }
 
-            /// Connects a socket that is set up.
+            /// Connects a socket that is already set up.
             pub(super) async fn connect_from(
                 socket: socket2::Socket,
                 address: &socket2::SockAddr,
             ) -> io::Result<Self> {
-                // connect(2) comes first: a socket registered before it is reported as hung up.
+                // connect(2) comes first: the system reports a hang-up on a socket that is
+                // registered before.
                 let connected = sys::start_connect(&socket, address)?;
                 let initial = if connected {
                     Ready::WRITABLE
@@ -210,7 +211,7 @@ macro_rules! stream_io {
                 Ok(stream)
             }
 
-            /// Waits for a connect(2) under way to end.
+            /// Waits until a connect(2) in progress ends.
             async fn connected(&self) -> io::Result<()> {
                 let registration = self.fd.registration();
                 loop {
@@ -221,8 +222,8 @@ macro_rules! stream_io {
                     if let Some(error) = self.fd.get_ref().take_error()? {
                         return Err(error);
                     }
-                    // Writable may be said too early (something on the error queue), which leaves
-                    // no error and no peer.
+                    // The system may report writable too early (for an entry on the error queue).
+                    // Then there is neither an error nor a peer.
                     match self.fd.get_ref().peer_addr() {
                         Ok(_) => return Ok(()),
                         Err(error)
@@ -240,7 +241,7 @@ macro_rules! stream_io {
             ///
             /// # Errors
             ///
-            /// Those of getpeername(2).
+            /// The errors of getpeername(2).
             pub fn peer_addr(&self) -> io::Result<$address> {
                 self.fd.get_ref().peer_addr()
             }
@@ -249,12 +250,12 @@ macro_rules! stream_io {
             ///
             /// # Errors
             ///
-            /// Those of getsockname(2).
+            /// The errors of getsockname(2).
             pub fn local_addr(&self) -> io::Result<$address> {
                 self.fd.get_ref().local_addr()
             }
 
-            /// Waits until the peer has hung up or shut down a direction, without reading; see
+            /// Waits until the peer has hung up or shut down a direction, without reading. See
             /// [`AsyncFd::closed`].
             ///
             /// # Errors
@@ -272,19 +273,19 @@ macro_rules! stream_io {
             ///
             /// # Errors
             ///
-            /// Those of shutdown(2).
+            /// The errors of shutdown(2).
             pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
                 self.fd.get_ref().shutdown(how)
             }
 
-            /// Borrows the two directions, for two parts of one task.
+            /// Borrows the two directions separately, for two parts of one task.
             pub fn split(&mut self) -> (ReadHalf<'_>, WriteHalf<'_>) {
                 (ReadHalf(self), WriteHalf(self))
             }
 
-            /// Takes the stream apart into two halves that own it together, for two tasks.
+            /// Splits the stream into two halves that own it together, for two tasks.
             ///
-            /// Dropping the write half shuts the writing side down.
+            /// Dropping the write half shuts down the writing side.
             pub fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
                 let stream = Arc::new(self);
                 (

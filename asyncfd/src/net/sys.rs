@@ -1,7 +1,7 @@
-//! The system calls of the socket types, in the form that costs the fewest: accept4(2) sets both
-//! flags, sends raise no signal, vectored calls say how much the kernel was really given.
+//! The system calls of the socket types, in their cheapest form: accept4(2) sets both flags, sends
+//! raise no signal, vectored calls report the number of bytes that the kernel received.
 //!
-//! Where a platform lacks one of these the difference ends in this file.
+//! If a platform lacks one of these, the difference ends in this file.
 
 #![forbid(unsafe_code)]
 
@@ -14,11 +14,10 @@ use rustix::buffer::Buffer;
 use rustix::net::{RecvFlags, SendFlags};
 use socket2::{Domain, Protocol, Socket, Type};
 
-/// How many connections may wait to be accepted: Linux's SOMAXCONN, which the system lowers to
-/// `net.core.somaxconn`.
+/// The backlog of a listener: Linux's SOMAXCONN, which the system lowers to `net.core.somaxconn`.
 pub(crate) const BACKLOG: i32 = 4096;
 
-/// How many slices one vectored call takes: UIO_MAXIOV of Linux, IOV_MAX elsewhere.
+/// The most slices that one vectored call takes: UIO_MAXIOV on Linux, IOV_MAX elsewhere.
 const SLICES_MAX: usize = 1024;
 
 #[cfg(not(target_vendor = "apple"))]
@@ -26,8 +25,8 @@ const SEND_FLAGS: SendFlags = SendFlags::NOSIGNAL;
 #[cfg(target_vendor = "apple")]
 const SEND_FLAGS: SendFlags = SendFlags::empty();
 
-/// What the system said of an operation that failed. Out of line, or the compiler makes the error
-/// before it looks whether there is one.
+/// Converts the error of a failed operation. It is out of line because the compiler otherwise
+/// builds the error before it checks for one.
 #[cold]
 fn failed(error: rustix::io::Errno) -> io::Error {
     error.into()
@@ -54,23 +53,24 @@ pub(crate) fn recv_vectored(fd: impl AsFd, buffers: &mut [IoSliceMut<'_>]) -> io
     Ok(rustix::io::readv(fd, &mut buffers[..given])?)
 }
 
-/// For what is no socket.
+/// Reads from a descriptor that is not a socket.
 pub(crate) fn read<B: Buffer<u8>>(fd: impl AsFd, buffer: B) -> io::Result<B::Output> {
     Ok(rustix::io::read(fd, buffer)?)
 }
 
-/// As [`read`]. Writing to a pipe that nobody reads raises SIGPIPE, which Rust's runtime ignores.
+/// Like [`read`], in the other direction. Writing to a pipe without a reader raises SIGPIPE, which
+/// Rust's runtime ignores.
 pub(crate) fn write(fd: impl AsFd, bytes: &[u8]) -> io::Result<usize> {
     Ok(rustix::io::write(fd, bytes)?)
 }
 
-/// As [`write()`].
+/// Like [`write()`], from several slices.
 pub(crate) fn write_vectored(fd: impl AsFd, slices: &[IoSlice<'_>]) -> io::Result<usize> {
     let given = slices.len().min(SLICES_MAX);
     Ok(rustix::io::writev(fd, &slices[..given])?)
 }
 
-/// sendmsg(2), because writev(2) has no flags and so may raise SIGPIPE.
+/// Calls sendmsg(2), because writev(2) has no flags and may raise SIGPIPE.
 pub(crate) fn send_vectored(fd: impl AsFd, slices: &[IoSlice<'_>]) -> io::Result<usize> {
     let given = slices.len().min(SLICES_MAX);
     let mut no_descriptors = rustix::net::SendAncillaryBuffer::default();
@@ -82,7 +82,7 @@ pub(crate) fn send_vectored(fd: impl AsFd, slices: &[IoSlice<'_>]) -> io::Result
     )?)
 }
 
-/// How many bytes the kernel is given of these slices.
+/// Returns the number of bytes of these slices that one call passes to the kernel.
 pub(crate) fn given<S: std::ops::Deref<Target = [u8]>>(slices: &[S]) -> usize {
     slices
         .iter()
@@ -90,7 +90,7 @@ pub(crate) fn given<S: std::ops::Deref<Target = [u8]>>(slices: &[S]) -> usize {
         .fold(0, |sum, slice| sum.saturating_add(slice.len()))
 }
 
-/// A pipe, non-blocking and closed on exec: what is read from, and what is written to.
+/// Creates a pipe, non-blocking and closed on exec. Returns the reading end, then the writing end.
 pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     #[cfg(not(target_vendor = "apple"))]
     return Ok(rustix::pipe::pipe_with(
@@ -103,7 +103,7 @@ pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     }
 }
 
-/// Makes a socket that is non-blocking and closed on exec from birth.
+/// Creates a socket that is non-blocking and closed on exec from the start.
 pub(crate) fn stream_socket(domain: Domain, protocol: Option<Protocol>) -> io::Result<Socket> {
     #[cfg(not(target_vendor = "apple"))]
     return Socket::new(domain, Type::STREAM.nonblocking(), protocol);
@@ -115,23 +115,24 @@ pub(crate) fn stream_socket(domain: Domain, protocol: Option<Protocol>) -> io::R
     }
 }
 
-/// Starts a connection. `true`: it is made already; `false`: it is under way.
+/// Starts a connection. Returns `true` if it is already established, and `false` if it is in
+/// progress.
 pub(crate) fn start_connect(socket: &Socket, address: &socket2::SockAddr) -> io::Result<bool> {
     match socket.connect(address) {
         Ok(()) => Ok(true),
         Err(error) => match rustix::io::Errno::from_io_error(&error) {
-            // After EINTR the connection goes on by itself, and another connect(2) would only say
-            // EALREADY.
+            // After EINTR the connection goes on by itself, and another connect(2) would only
+            // return EALREADY.
             Some(rustix::io::Errno::INPROGRESS | rustix::io::Errno::INTR) => Ok(false),
             _ => Err(error),
         },
     }
 }
 
-/// What accept(2) said, for the loops in `io.rs`.
+/// Converts the result of accept(2) for the loops in `io.rs`.
 ///
-/// A connection that was gone before it could be taken is reported as an interruption: they try
-/// again then, by way of the task's budget.
+/// A connection that ended before it could be accepted is reported as an interruption. The loops
+/// then try again, within the task's budget.
 fn accepted<T>(result: rustix::io::Result<T>) -> io::Result<T> {
     use rustix::io::Errno;
     result.map_err(|error| match error {
@@ -155,11 +156,10 @@ pub(crate) fn accept_tcp(
     Ok((socket.into(), SocketAddr::try_from(address)?))
 }
 
-/// As [`accept_tcp`].
+/// Like [`accept_tcp`], for Unix sockets.
 ///
-/// The peer's name takes a call of its own: a peer may choose a path that fills its address to the
-/// last byte, and only the standard library's reading of addresses, which begins with a call, is
-/// prepared for that.
+/// The peer's name needs a separate call. A peer may choose a path that fills its address to the
+/// last byte, and only the standard library's `peer_addr` handles that.
 pub(crate) fn accept_unix(
     fd: &std::os::unix::net::UnixListener,
 ) -> io::Result<(std::os::unix::net::UnixStream, UnixAddr)> {
@@ -168,7 +168,7 @@ pub(crate) fn accept_unix(
     #[cfg(target_vendor = "apple")]
     let socket = set_flags(accepted(rustix::net::accept(fd))?)?;
     let stream = std::os::unix::net::UnixStream::from(socket);
-    // No name to be had is no reason to lose the connection.
+    // A missing name is no reason to lose the connection.
     let address = match stream.peer_addr() {
         Ok(address) => address,
         Err(_) => UnixAddr::from_pathname("")?,
@@ -180,7 +180,7 @@ pub(crate) fn accept_unix(
 const ACCEPT_FLAGS: rustix::net::SocketFlags =
     rustix::net::SocketFlags::NONBLOCK.union(rustix::net::SocketFlags::CLOEXEC);
 
-/// There is no accept4(2) here, so another thread may fork before this and leak the
+/// There is no accept4(2) here, so a fork in another thread before this call can leak the
 /// descriptor.
 #[cfg(target_vendor = "apple")]
 fn set_flags(socket: OwnedFd) -> io::Result<OwnedFd> {

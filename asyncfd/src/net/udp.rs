@@ -21,10 +21,10 @@ use crate::AsyncFd;
 
 /// A UDP socket.
 ///
-/// It sends to and receives from anybody, or after [`connect`](Self::connect) one peer only. All
-/// methods take `&self`, so that any number of tasks can use it.
+/// It sends to and receives from any address, or only one peer after [`connect`](Self::connect).
+/// All methods take `&self`, so any number of tasks can use it.
 ///
-/// Same as tokio's type of the name, but that the `poll_` methods take a plain buffer.
+/// Same as tokio's type of this name, except that the `poll_` methods take a plain buffer.
 ///
 /// # Examples
 ///
@@ -52,15 +52,15 @@ pub struct UdpSocket {
 }
 
 impl UdpSocket {
-    /// Makes a socket and binds it to `address`: to the first that works, where it is a name with
-    /// several.
+    /// Creates a socket and binds it to `address`. If that is a name with several addresses, it
+    /// takes the first that works.
     ///
-    /// For options that have to be set before binding set up a [`std::net::UdpSocket`], with
-    /// socket2 for instance, and use [`from_std`](Self::from_std).
+    /// To set options before binding, create a [`std::net::UdpSocket`], for instance with socket2,
+    /// and use [`from_std`](Self::from_std).
     ///
     /// # Errors
     ///
-    /// Those of looking the name up, of socket(2), bind(2) and of registering.
+    /// The errors of the name lookup, of socket(2), bind(2) and of registering.
     ///
     /// # Panics
     ///
@@ -68,7 +68,7 @@ impl UdpSocket {
     ///
     /// # Cancel safety
     ///
-    /// It waits for a name to be looked up, and for nothing else; dropping it loses nothing.
+    /// It waits only for a name lookup; dropping it loses nothing.
     pub async fn bind(address: impl ToSocketAddrs) -> io::Result<Self> {
         resolve::each(address, async |address| {
             let socket = std::net::UdpSocket::bind(address)?;
@@ -80,33 +80,33 @@ impl UdpSocket {
 
     /// Connects this socket: messages go to `address` and come from there only.
     ///
-    /// Nothing is sent by it.
+    /// It sends nothing.
     ///
     /// # Errors
     ///
-    /// Those of looking the name up, and of connect(2).
+    /// The errors of the name lookup, and of connect(2).
     ///
     /// # Panics
     ///
-    /// When a name is to be looked up and there is no current reactor.
+    /// When `address` is a name and there is no current reactor.
     ///
     /// # Cancel safety
     ///
-    /// It waits for a name to be looked up, and for nothing else; dropping it loses nothing.
+    /// It waits only for a name lookup; dropping it loses nothing.
     pub async fn connect(&self, address: impl ToSocketAddrs) -> io::Result<()> {
         resolve::each(address, async |address| self.fd.get_ref().connect(address)).await
     }
 
-    /// Sends a message to `target` (the first address, where it is a name with several), and
-    /// returns its length.
+    /// Sends a message to `target` and returns its length. If `target` is a name with several
+    /// addresses, it takes the first.
     ///
     /// # Errors
     ///
-    /// Those of looking the name up, of sendto(2) other than EAGAIN, and the shutdown error.
+    /// The errors of the name lookup, of sendto(2) other than EAGAIN, and the shutdown error.
     ///
     /// # Panics
     ///
-    /// When a name is to be looked up and there is no current reactor.
+    /// When `target` is a name and there is no current reactor.
     ///
     /// # Cancel safety
     ///
@@ -119,27 +119,27 @@ impl UdpSocket {
         .await
     }
 
-    /// As [`send_to`](Self::send_to), without waiting.
+    /// Like [`send_to`](Self::send_to), without waiting.
     ///
     /// # Errors
     ///
-    /// [`WouldBlock`](io::ErrorKind::WouldBlock) where [`send_to`](Self::send_to) would wait;
-    /// others as there.
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) when [`send_to`](Self::send_to) would wait;
+    /// otherwise its errors.
     pub fn try_send_to(&self, message: &[u8], target: SocketAddr) -> io::Result<usize> {
         crate::io::attempt(Output::new(&self.fd, move |socket| {
             socket.send_to(message, target)
         }))
     }
 
-    /// As [`send_to`](Self::send_to), for code that implements `poll` by hand.
+    /// Like [`send_to`](Self::send_to), for code that implements `poll` by hand.
     ///
     /// # Errors
     ///
-    /// As [`send_to`](Self::send_to).
+    /// The same as for [`send_to`](Self::send_to).
     ///
     /// # Wakeups
     ///
-    /// As [`poll_send_ready`](Self::poll_send_ready).
+    /// The same as for [`poll_send_ready`](Self::poll_send_ready).
     pub fn poll_send_to(
         &self,
         cx: &mut Context<'_>,
@@ -150,12 +150,12 @@ impl UdpSocket {
         crate::io::poll(send, cx)
     }
 
-    /// Joins a multicast group on the interface with the given address (the system's choice, where
-    /// that is 0.0.0.0).
+    /// Joins a multicast group on the interface with the given address; 0.0.0.0 leaves the choice
+    /// to the system.
     ///
     /// # Errors
     ///
-    /// Those of setsockopt(2).
+    /// The errors of setsockopt(2).
     pub fn join_multicast_v4(&self, group: Ipv4Addr, interface: Ipv4Addr) -> io::Result<()> {
         self.fd.get_ref().join_multicast_v4(&group, &interface)
     }
@@ -164,17 +164,17 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// Those of setsockopt(2).
+    /// The errors of setsockopt(2).
     pub fn leave_multicast_v4(&self, group: Ipv4Addr, interface: Ipv4Addr) -> io::Result<()> {
         self.fd.get_ref().leave_multicast_v4(&group, &interface)
     }
 
-    /// Joins a multicast group on the interface of the given index (the system's choice, where that
-    /// is 0).
+    /// Joins a multicast group on the interface with the given index; 0 leaves the choice to the
+    /// system.
     ///
     /// # Errors
     ///
-    /// Those of setsockopt(2).
+    /// The errors of setsockopt(2).
     pub fn join_multicast_v6(&self, group: &Ipv6Addr, interface: u32) -> io::Result<()> {
         self.fd.get_ref().join_multicast_v6(group, interface)
     }
@@ -183,42 +183,42 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// Those of setsockopt(2).
+    /// The errors of setsockopt(2).
     pub fn leave_multicast_v6(&self, group: &Ipv6Addr, interface: u32) -> io::Result<()> {
         self.fd.get_ref().leave_multicast_v6(group, interface)
     }
 }
 
 socket_options!(UdpSocket, |this| this.fd.get_ref(), {
-    /// Returns SO_BROADCAST: whether messages may go to a broadcast address.
+    /// Returns SO_BROADCAST: true if messages may go to a broadcast address.
     broadcast, set_broadcast: bool = broadcast, set_broadcast;
-    /// Returns IP_TTL: how many hops a message may take.
+    /// Returns IP_TTL: the number of hops a message may take.
     ttl, set_ttl: u32 = ttl, set_ttl;
-    /// Returns IP_MULTICAST_LOOP: whether this host hears the messages it sends to a group.
+    /// Returns IP_MULTICAST_LOOP: true if this host receives the messages it sends to a group.
     multicast_loop_v4, set_multicast_loop_v4: bool = multicast_loop_v4, set_multicast_loop_v4;
-    /// Returns IP_MULTICAST_TTL: how many hops a message to a group may take.
+    /// Returns IP_MULTICAST_TTL: the number of hops a message to a group may take.
     multicast_ttl_v4, set_multicast_ttl_v4: u32 = multicast_ttl_v4, set_multicast_ttl_v4;
-    /// Returns IPV6_MULTICAST_LOOP: whether this host hears the messages it sends to a group.
+    /// Returns IPV6_MULTICAST_LOOP: true if this host receives the messages it sends to a group.
     multicast_loop_v6, set_multicast_loop_v6: bool = multicast_loop_v6, set_multicast_loop_v6;
 });
 
 three_forms!(UdpSocket, |this| {
-    /// As [`recv_from`](Self::recv_from), and leaves the message where it is.
+    /// Like [`recv_from`](Self::recv_from), but leaves the message in the queue.
     ///
     /// # Errors
     ///
-    /// As [`recv_from`](Self::recv_from).
+    /// The same as for [`recv_from`](Self::recv_from).
     ///
     /// # Cancel safety
     ///
     /// Nothing is lost in any case.
     peek_from, try_peek_from, poll_peek_from(buffer: &mut [u8]) -> (usize, SocketAddr) =
         Input::new(&this.fd, move |socket| socket.peek_from(buffer));
-    /// Waits for a message, leaves it where it is, and returns who sent it.
+    /// Waits for a message, leaves it in the queue, and returns its sender.
     ///
     /// # Errors
     ///
-    /// As [`recv_from`](Self::recv_from).
+    /// The same as for [`recv_from`](Self::recv_from).
     ///
     /// # Cancel safety
     ///

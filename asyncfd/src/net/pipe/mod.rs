@@ -1,7 +1,6 @@
 //! Pipes: an anonymous one from [`pipe`], or a FIFO in the file system through [`OpenOptions`].
 //!
-//! Same as tokio's module `net::unix::pipe`, with the reading and writing that its types have from
-//! traits.
+//! Same as tokio's module `net::unix::pipe`, where reading and writing come from traits.
 
 #![forbid(unsafe_code)]
 
@@ -26,11 +25,11 @@ use crate::io::ShortTransfer;
 
 pub use options::OpenOptions;
 
-/// Makes a pipe: what is written to the one end is read from the other.
+/// Creates a pipe: bytes written to one end are read from the other.
 ///
 /// # Errors
 ///
-/// Those of pipe2(2) and of registering.
+/// The errors of pipe2(2) and of registering.
 ///
 /// # Panics
 ///
@@ -63,19 +62,19 @@ pub fn pipe() -> io::Result<(Sender, Receiver)> {
     ))
 }
 
-/// The end of a pipe that is written to.
+/// The writing end of a pipe.
 ///
-/// Dropping it closes it; a reader then finds the end, once all senders are gone. Writing where
-/// nobody reads any more is [`BrokenPipe`](io::ErrorKind::BrokenPipe), and a SIGPIPE besides, which
-/// Rust's runtime ignores.
+/// Dropping it closes it. Once all senders are gone, a reader reads the end of the stream. A write
+/// without a reader fails with [`BrokenPipe`](io::ErrorKind::BrokenPipe), and also raises SIGPIPE,
+/// which Rust's runtime ignores.
 pub struct Sender {
     fd: AsyncFd<OwnedFd>,
 }
 
-/// The end of a pipe that is read from.
+/// The reading end of a pipe.
 ///
-/// A read that returns fewer bytes than asked for proves nothing: a writer may have asked for
-/// packets, with O_DIRECT. So a reader finds out by EAGAIN that the pipe is empty.
+/// A read of fewer bytes than requested proves nothing, because a writer may have used packet mode
+/// (O_DIRECT). So a reader detects an empty pipe by EAGAIN.
 pub struct Receiver {
     fd: AsyncFd<OwnedFd>,
 }
@@ -86,16 +85,16 @@ impl Receiver {
     }
 }
 
-/// Where an end comes from and goes to. `$interest` is what it is registered for, `$mode` the access
-/// that its descriptor needs.
+/// Constructors and conversions of an end. `$interest` is its registered interest, `$mode` the
+/// access mode that its descriptor needs.
 macro_rules! end_of_pipe {
     ($end:ident, $interest:expr, $mode:expr, $open:literal) => {
         impl $end {
-            /// Registers an end that was opened elsewhere, and sets it to non-blocking mode.
+            /// Registers a pipe end that was opened elsewhere, and sets it to non-blocking mode.
             ///
             /// # Errors
             ///
-            /// [`InvalidInput`](io::ErrorKind::InvalidInput) where it is no pipe, or not open for
+            /// [`InvalidInput`](io::ErrorKind::InvalidInput) if it is not a pipe, or not open for
             #[doc = concat!($open, "; those of registering.")]
             ///
             /// # Panics
@@ -106,11 +105,11 @@ macro_rules! end_of_pipe {
                 Self::from_owned_fd(file.into())
             }
 
-            /// As [`from_file`](Self::from_file), from a descriptor.
+            /// Like [`from_file`](Self::from_file), from a descriptor.
             ///
             /// # Errors
             ///
-            /// As [`from_file`](Self::from_file).
+            /// The same as for [`from_file`](Self::from_file).
             ///
             /// # Panics
             ///
@@ -122,12 +121,12 @@ macro_rules! end_of_pipe {
                 Self::attach(fd, Ready::EMPTY)
             }
 
-            /// As [`from_file`](Self::from_file), of a file that is known to be fit: nothing is
-            /// checked, and the mode is not set.
+            /// Like [`from_file`](Self::from_file), for a file that is known to fit: it checks
+            /// nothing and does not set the mode.
             ///
             /// # Errors
             ///
-            /// Those of registering.
+            /// The errors of registering.
             ///
             /// # Panics
             ///
@@ -137,11 +136,11 @@ macro_rules! end_of_pipe {
                 Self::from_owned_fd_unchecked(file.into())
             }
 
-            /// As [`from_file_unchecked`](Self::from_file_unchecked), from a descriptor.
+            /// Like [`from_file_unchecked`](Self::from_file_unchecked), from a descriptor.
             ///
             /// # Errors
             ///
-            /// Those of registering.
+            /// The errors of registering.
             ///
             /// # Panics
             ///
@@ -158,14 +157,15 @@ macro_rules! end_of_pipe {
                 })
             }
 
-            /// Ends the registration and returns the descriptor, in blocking mode, to be given to
-            /// a child process for instance.
+            /// Ends the registration and returns the descriptor in blocking mode, for instance to
+            /// pass it to a child process.
             ///
-            /// The mode belongs to the pipe's open file, so whoever shares that sees the change.
+            /// The mode belongs to the pipe's open file, so every process that shares the file sees
+            /// the change.
             ///
             /// # Errors
             ///
-            /// Those of setting the mode.
+            /// The errors of setting the mode.
             pub fn into_blocking_fd(self) -> io::Result<OwnedFd> {
                 let fd = self.into_nonblocking_fd()?;
                 rustix::io::ioctl_fionbio(&fd, false)?;
@@ -185,7 +185,7 @@ macro_rules! end_of_pipe {
         own_operations!($end);
         descriptor_traits!($end, OwnedFd);
 
-        /// As `from_owned_fd`.
+        /// Like `from_owned_fd`.
         impl TryFrom<OwnedFd> for $end {
             type Error = io::Error;
 
@@ -205,7 +205,7 @@ read_io!(Receiver);
 waits_for!(readable, Receiver, poll_read_ready);
 end_of_pipe!(Receiver, Interest::READABLE, OFlags::RDONLY, "reading");
 
-/// Whether this is a pipe that is open in `mode`, or for both directions.
+/// Checks that this is a pipe that is open in `mode` or for both directions.
 fn check(fd: &OwnedFd, mode: OFlags) -> io::Result<()> {
     let kind = FileType::from_raw_mode(rustix::fs::fstat(fd)?.st_mode);
     let access = rustix::fs::fcntl_getfl(fd)? & OFlags::RWMODE;

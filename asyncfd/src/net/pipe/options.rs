@@ -10,13 +10,13 @@ use rustix::fs::{Mode, OFlags};
 
 use super::{Receiver, Sender};
 
-/// How a FIFO is opened, which others call a named pipe.
+/// Options for opening a FIFO, also called a named pipe.
 ///
-/// Same as tokio's type of the name.
+/// Same as tokio's type of this name.
 ///
 /// # Examples
 ///
-/// A reader that does not care whether writers come and go:
+/// A reader that stays open while writers come and go:
 ///
 /// ```no_run
 /// use asyncfd::net::pipe;
@@ -38,26 +38,26 @@ pub struct OpenOptions {
 }
 
 impl OpenOptions {
-    /// The usual: one direction, and a check that it is a FIFO.
+    /// Returns the default options: one direction, and a check that the file is a FIFO.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Opens the FIFO for both directions, although one is used.
+    /// Opens the FIFO for both directions, although only one is used.
     ///
-    /// A receiver then finds no end when the last writer goes, and a sender opens, and writes, while
-    /// nobody reads.
+    /// A receiver then sees no end of the stream when the last writer leaves. A sender can open and
+    /// write without a reader.
     ///
     /// # Platform notes
     ///
-    /// POSIX leaves this open; Linux has it.
+    /// POSIX does not define this; Linux supports it.
     pub fn read_write(&mut self, value: bool) -> &mut Self {
         self.read_write = value;
         self
     }
 
-    /// Leaves out the check that it is a FIFO, for one that is known to be.
+    /// Skips the check that the file is a FIFO, for files that are known to be one.
     pub fn unchecked(&mut self, value: bool) -> &mut Self {
         self.unchecked = value;
         self
@@ -65,13 +65,13 @@ impl OpenOptions {
 
     /// Opens the FIFO at `path` for reading, without waiting for a writer.
     ///
-    /// Until the first writer comes a read waits; after the last has gone it finds the end, and goes
-    /// on when another comes.
+    /// A read waits until the first writer comes. After the last writer has left, a read returns
+    /// the end of the stream. It works again when another writer comes.
     ///
     /// # Errors
     ///
-    /// Those of open(2), [`InvalidInput`](io::ErrorKind::InvalidInput) where it is no FIFO, and those
-    /// of registering.
+    /// The errors of open(2), [`InvalidInput`](io::ErrorKind::InvalidInput) if it is not a FIFO,
+    /// and the errors of registering.
     ///
     /// # Panics
     ///
@@ -90,7 +90,8 @@ impl OpenOptions {
     ///
     /// # Errors
     ///
-    /// As [`open_receiver`](Self::open_receiver); among those of open(2) is ENXIO where nobody reads.
+    /// Like [`open_receiver`](Self::open_receiver); open(2) also fails with ENXIO if there is no
+    /// reader.
     ///
     /// # Panics
     ///

@@ -1,4 +1,4 @@
-//! Who asks, when, and on which thread.
+//! Tests of lookups: their trigger, their time and their thread.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -11,7 +11,7 @@ use reactor::{Reactor, ShardId};
 use super::sealed::{Given, Target};
 use super::{ToSocketAddrs, resolve};
 
-/// Nothing waits this long unless it hangs.
+/// No wait takes this long unless it hangs.
 const DEADLINE: Duration = Duration::from_secs(60);
 
 fn reactor() -> Reactor {
@@ -37,7 +37,7 @@ fn found() -> Vec<SocketAddr> {
 fn an_address_is_never_looked_up() {
     fn outright(given: impl ToSocketAddrs) -> SocketAddr {
         let target = given.target().unwrap();
-        // Without a reactor, so that there is not even a thread that could be asked.
+        // There is no reactor, so there is not even a thread that could look something up.
         let nobody = |_: &str, _| panic!("somebody was asked");
         let mut addresses = at_once(resolve(target, nobody)).unwrap();
         addresses.next().unwrap()
@@ -55,7 +55,7 @@ fn an_address_is_never_looked_up() {
     assert_eq!(outright(&[v6, v4][..]), v6);
 }
 
-/// The output of a future that does not wait.
+/// Returns the output of a future that does not wait.
 fn at_once<F: Future>(future: F) -> F::Output {
     let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
     match std::pin::pin!(future).poll(&mut cx) {
@@ -72,7 +72,7 @@ fn what_is_no_address_is_read_as_a_name_and_a_port() {
     };
     assert_eq!(is_name(&"localhost:80".to_owned()), "localhost");
     assert_eq!(is_name(&("localhost", 80)), "localhost");
-    // Four numbers too few, and one too many: names, for all that one can see.
+    // Too few numbers, and one out of range: both look like names.
     assert_eq!(is_name(&("127.1", 80)), "127.1");
     assert_eq!(is_name(&("127.0.0.256", 80)), "127.0.0.256");
     for wrong in [
@@ -97,7 +97,7 @@ fn a_slow_resolver_holds_nobody_up() {
         let slow = move |host: &str, port| {
             assert_eq!((host, port), ("somewhere", 80));
             assert_eq!(ShardId::current(), None);
-            // Nobody answers but the shard, which can do so only while it is not held up here.
+            // Only the shard answers, and it can do so only while it is not blocked here.
             answered.recv_timeout(DEADLINE).map_err(io::Error::other)?;
             Ok(found())
         };
@@ -125,7 +125,7 @@ fn a_question_that_was_given_up_is_not_asked() {
             };
             Box::pin(resolve(name(), look_up))
         };
-        // The only thread waits with the first question while the second stands in the queue.
+        // The only thread is busy with the first lookup while the second is queued.
         let mut first = ask(Box::new(move || assert!(answered.recv().is_err())));
         let asked = Arc::new(AtomicBool::new(false));
         let note = Arc::clone(&asked);
@@ -136,7 +136,7 @@ fn a_question_that_was_given_up_is_not_asked() {
         drop(second);
         drop(answer);
         first.await.unwrap();
-        // It would have come before this one.
+        // The cancelled lookup would have run before this one.
         ask(Box::new(|| ())).await.unwrap();
         assert!(!asked.load(Ordering::SeqCst));
     });

@@ -20,7 +20,7 @@ use crate::net::resolve::{self, ToSocketAddrs};
 use crate::net::socket::{descriptor_traits, socket_options, socket_traits};
 use crate::net::{attach, sys};
 
-/// Accepts TCP connections.
+/// A TCP listener.
 ///
 /// # Examples
 ///
@@ -45,16 +45,16 @@ pub struct TcpListener {
 }
 
 impl TcpListener {
-    /// Makes a socket, binds it to `address` (the first that works, where there are several) and
-    /// listens, with SO_REUSEADDR and room for 4,096 waiting connections (or as many as the system
+    /// Creates a socket, binds it to `address` (the first that works, if there are several) and
+    /// listens. It sets SO_REUSEADDR, and a backlog of 4,096 connections (or as many as the system
     /// allows).
     ///
-    /// For other options set up a [`TcpSocket`], or a [`std::net::TcpListener`] for
+    /// For other options, use a [`TcpSocket`], or a [`std::net::TcpListener`] with
     /// [`from_std`](Self::from_std).
     ///
     /// # Errors
     ///
-    /// Those of looking a name up, of socket(2), bind(2), listen(2) and of registering.
+    /// The errors of the name lookup, of socket(2), bind(2), listen(2) and of registering.
     ///
     /// # Panics
     ///
@@ -84,6 +84,6 @@ listener_io!(
 );
 
 socket_options!(TcpListener, |this| this.fd.get_ref(), {
-    /// Returns IP_TTL: how many hops a packet may take.
+    /// Returns IP_TTL: the number of hops a packet may take.
     ttl, set_ttl: u32 = ttl, set_ttl;
 });

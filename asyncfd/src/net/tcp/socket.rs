@@ -13,14 +13,14 @@ use super::{TcpListener, TcpStream};
 use crate::net::socket::socket_options;
 use crate::net::sys;
 
-/// A TCP socket that is neither connected nor listens yet, for options that have to be set before.
+/// A TCP socket that is not yet connected or listening, for options that must be set before.
 ///
 /// It is not registered, so it needs no reactor; [`connect`](Self::connect) and
-/// [`listen`](Self::listen) register. Options without a method here are reached through
-/// [`AsFd`], for instance with socket2's `SockRef::from(&socket)`; a socket that was made
-/// elsewhere comes in by way of [`OwnedFd`].
+/// [`listen`](Self::listen) register it. Set other options through [`AsFd`], for instance with
+/// socket2's `SockRef::from(&socket)`. Convert a socket that was created elsewhere from an
+/// [`OwnedFd`].
 ///
-/// Same as tokio's type of the name.
+/// Same as tokio's type of this name.
 ///
 /// # Examples
 ///
@@ -53,25 +53,25 @@ pub struct TcpSocket {
 }
 
 impl TcpSocket {
-    /// Makes a socket for IPv4.
+    /// Creates a socket for IPv4.
     ///
     /// # Errors
     ///
-    /// Those of socket(2).
+    /// The errors of socket(2).
     pub fn new_v4() -> io::Result<Self> {
         Self::new(Domain::IPV4)
     }
 
-    /// Makes a socket for IPv6.
+    /// Creates a socket for IPv6.
     ///
     /// # Errors
     ///
-    /// Those of socket(2).
+    /// The errors of socket(2).
     pub fn new_v6() -> io::Result<Self> {
         Self::new(Domain::IPV6)
     }
 
-    /// Makes a socket of the family that `address` has.
+    /// Creates a socket of `address`'s family.
     pub(super) fn for_address(address: SocketAddr) -> io::Result<Self> {
         Self::new(Domain::for_address(address))
     }
@@ -81,30 +81,30 @@ impl TcpSocket {
         Ok(Self { socket })
     }
 
-    /// Takes over a socket that was made elsewhere and is not connected yet, and sets it to
+    /// Takes over a socket that was created elsewhere and is not connected yet, and sets it to
     /// non-blocking mode.
     ///
     /// # Panics
     ///
-    /// When the system refuses that mode, which it does of no socket.
+    /// When the system refuses that mode, which no system does for a socket.
     pub fn from_std_stream(stream: std::net::TcpStream) -> Self {
         Self::try_from(OwnedFd::from(stream)).expect("a socket can be set to non-blocking mode")
     }
 
-    /// Binds to `address`, with any port where that of the address is 0.
+    /// Binds to `address`; port 0 takes any free port.
     ///
     /// # Errors
     ///
-    /// Those of bind(2).
+    /// The errors of bind(2).
     pub fn bind(&self, address: SocketAddr) -> io::Result<()> {
         self.socket.bind(&address.into())
     }
 
-    /// Connects, and registers the stream.
+    /// Connects and registers the stream.
     ///
     /// # Errors
     ///
-    /// Those of connecting (ECONNREFUSED, ETIMEDOUT) and of registering; the shutdown error.
+    /// The errors of connecting (ECONNREFUSED, ETIMEDOUT) and of registering; the shutdown error.
     ///
     /// # Panics
     ///
@@ -112,17 +112,17 @@ impl TcpSocket {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future closes the socket, which gives the attempt up.
+    /// Dropping the future closes the socket, which cancels the attempt.
     pub async fn connect(self, address: SocketAddr) -> io::Result<TcpStream> {
         TcpStream::connect_from(self.socket, &address.into()).await
     }
 
-    /// Listens, with room for `backlog` waiting connections (or as many as the system allows), and
+    /// Listens with a queue of `backlog` connections (or as many as the system allows), and
     /// registers the listener.
     ///
     /// # Errors
     ///
-    /// Those of listen(2) and of registering.
+    /// The errors of listen(2) and of registering.
     ///
     /// # Panics
     ///
@@ -138,7 +138,7 @@ impl TcpSocket {
     ///
     /// # Errors
     ///
-    /// Those of getsockname(2).
+    /// The errors of getsockname(2).
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         let address = self.socket.local_addr()?;
         address
@@ -146,49 +146,49 @@ impl TcpSocket {
             .ok_or_else(|| io::ErrorKind::InvalidInput.into())
     }
 
-    /// Takes the error that the system keeps for this socket, if there is one.
+    /// Takes the pending error of this socket (SO_ERROR), if there is one.
     ///
     /// # Errors
     ///
-    /// Those of getsockopt(2).
+    /// The errors of getsockopt(2).
     pub fn take_error(&self) -> io::Result<Option<io::Error>> {
         self.socket.take_error()
     }
 
-    /// Has closing send a reset, and drop what was not sent yet.
+    /// Makes closing send a reset and drop unsent bytes.
     ///
     /// # Errors
     ///
-    /// Those of setsockopt(2).
+    /// The errors of setsockopt(2).
     pub fn set_zero_linger(&self) -> io::Result<()> {
         self.socket.set_linger(Some(Duration::ZERO))
     }
 }
 
 socket_options!(TcpSocket, |this| this.socket, {
-    /// Returns SO_REUSEADDR: whether an address may be bound again while connections of before
-    /// linger on it.
+    /// Returns SO_REUSEADDR: true if an address may be bound while old connections still linger on
+    /// it.
     reuseaddr, set_reuseaddr: bool = reuse_address, set_reuse_address;
-    /// Returns SO_REUSEPORT: whether several sockets may listen on one address, and share what
-    /// comes.
+    /// Returns SO_REUSEPORT: true if several sockets may listen on one address and share its
+    /// connections.
     reuseport, set_reuseport: bool = reuse_port, set_reuse_port;
-    /// Returns SO_KEEPALIVE: whether an idle connection is probed.
+    /// Returns SO_KEEPALIVE: true if an idle connection is probed.
     keepalive, set_keepalive: bool = keepalive, set_keepalive;
-    /// Returns TCP_NODELAY: whether small writes go out at once.
+    /// Returns TCP_NODELAY: true if small writes are sent at once.
     nodelay, set_nodelay: bool = tcp_nodelay, set_tcp_nodelay;
-    /// Returns SO_LINGER: how long the system waits, after closing, for what was not sent yet.
+    /// Returns SO_LINGER: the time that the system waits after closing for unsent bytes.
     linger, set_linger: Option<Duration> = linger, set_linger;
 });
 
 socket_options!(TcpSocket, |this| BufferSizes(&this.socket), {
     /// Returns SO_SNDBUF in bytes. Linux returns twice what was set.
     send_buffer_size, set_send_buffer_size: u32 = send, set_send;
-    /// Returns SO_RCVBUF in bytes. Linux returns twice what was set. The window that a peer may
-    /// fill goes by what this is when the connection is made.
+    /// Returns SO_RCVBUF in bytes. Linux returns twice what was set. The receive window follows the
+    /// value at the time of connecting.
     recv_buffer_size, set_recv_buffer_size: u32 = recv, set_recv;
 });
 
-/// The two sizes as the system has them, and as tokio's names do: in 32 bits.
+/// The two buffer sizes in 32 bits, as in the system and in tokio's API.
 struct BufferSizes<'a>(&'a Socket);
 
 impl BufferSizes<'_> {
@@ -233,7 +233,7 @@ impl From<TcpSocket> for OwnedFd {
     }
 }
 
-/// Sets the socket to non-blocking mode. It must be a TCP socket that is not connected yet, which is
+/// Sets the socket to non-blocking mode. It must be a TCP socket that is not connected yet; this is
 /// not checked.
 impl TryFrom<OwnedFd> for TcpSocket {
     type Error = io::Error;

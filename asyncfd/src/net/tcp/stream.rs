@@ -27,23 +27,22 @@ use crate::net::{READ_WRITE, attach, ready_at_birth, sys};
 
 /// A TCP connection.
 ///
-/// All methods take `&self`, so that any number of tasks can use it. Two tasks that read take bytes
-/// from each other.
+/// All methods take `&self`, so any number of tasks can use it. If two tasks read, each gets a part
+/// of the bytes.
 pub struct TcpStream {
     fd: AsyncFd<std::net::TcpStream>,
     short_read: ShortTransfer,
 }
 
 impl TcpStream {
-    /// Connects to `address`: to the first that answers, where there are several, or where it is a
-    /// name with several.
+    /// Connects to `address`. If there are several addresses, it takes the first that answers.
     ///
-    /// For options that have to be set before, set up a [`TcpSocket`].
+    /// To set options before connecting, use a [`TcpSocket`].
     ///
     /// # Errors
     ///
-    /// Those of looking the name up, of socket(2), of connecting (ECONNREFUSED, ETIMEDOUT) and of
-    /// registering; the shutdown error. Of several addresses, what came of the last.
+    /// The errors of the name lookup, of socket(2), of connecting (ECONNREFUSED, ETIMEDOUT) and of
+    /// registering; the shutdown error. If several addresses fail, the error of the last.
     ///
     /// # Panics
     ///
@@ -51,7 +50,7 @@ impl TcpStream {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future closes the socket, which gives the attempt up.
+    /// Dropping the future closes the socket, which cancels the attempt.
     pub async fn connect(address: impl ToSocketAddrs) -> io::Result<Self> {
         resolve::each(address, async |address| {
             TcpSocket::for_address(address)?.connect(address).await
@@ -72,13 +71,12 @@ impl TcpStream {
         self.short_read
     }
 
-    /// Says whether a read of fewer bytes than asked for proves that nothing is left to read
-    /// (`true` unless changed).
+    /// Sets whether a read of fewer bytes than requested proves that nothing is left to read
+    /// (default: `true`).
     ///
-    /// It does on plain TCP, and saves a system call per message. Set it to `false` where reads end
-    /// early for another reason, or a wait hangs in front of bytes that are there: when the peer
-    /// sends urgent data (a read stops at the mark), and with kernel TLS (a read stops at the end
-    /// of a record).
+    /// It does on plain TCP, and saves a system call per message. Set it to `false` if reads end
+    /// early for another reason, or a wait hangs while bytes are there: when the peer sends urgent
+    /// data (a read stops at the mark), and with kernel TLS (a read stops at the end of a record).
     pub fn set_short_read_drains(&mut self, drains: bool) {
         self.short_read = if drains {
             ShortTransfer::Drained
@@ -87,34 +85,34 @@ impl TcpStream {
         };
     }
 
-    /// Has closing send a reset, and drop what was not sent yet.
+    /// Makes closing send a reset and drop unsent bytes.
     ///
     /// # Errors
     ///
-    /// Those of setsockopt(2).
+    /// The errors of setsockopt(2).
     pub fn set_zero_linger(&self) -> io::Result<()> {
         self.set_linger(Some(Duration::ZERO))
     }
 }
 
 socket_options!(TcpStream, |this| this.fd.get_ref(), {
-    /// Returns TCP_NODELAY: whether small writes go out at once.
+    /// Returns TCP_NODELAY: true if small writes are sent at once.
     nodelay, set_nodelay: bool = nodelay, set_nodelay;
-    /// Returns IP_TTL: how many hops a packet may take.
+    /// Returns IP_TTL: the number of hops a packet may take.
     ttl, set_ttl: u32 = ttl, set_ttl;
 });
 
 socket_options!(TcpStream, |this| SockRef::from(this), {
-    /// Returns SO_LINGER: how long the system waits, after closing, for what was not sent yet.
+    /// Returns SO_LINGER: the time that the system waits after closing for unsent bytes.
     ///
-    /// With any wait but none and zero, closing blocks the shard; zero sends a reset.
+    /// A time other than zero makes closing block the shard; zero sends a reset.
     linger, set_linger: Option<Duration> = linger, set_linger;
 });
 
 #[cfg(target_os = "linux")]
 socket_options!(TcpStream, |this| SockRef::from(this), {
-    /// Returns TCP_QUICKACK: whether what comes in is acknowledged at once. The system changes it
-    /// back by itself.
+    /// Returns TCP_QUICKACK: true if received bytes are acknowledged at once. The system resets it
+    /// by itself.
     quickack, set_quickack: bool = tcp_quickack, set_tcp_quickack;
 });
 

@@ -22,15 +22,16 @@ use crate::net::{READ_WRITE, attach, sys};
 
 /// A Unix socket that carries messages, in order and without loss.
 ///
-/// All methods take `&self`, so that any number of tasks can use it.
+/// All methods take `&self`, so any number of tasks can use it.
 ///
-/// Same as tokio's type of the name, but that the `poll_` methods take a plain buffer.
+/// Same as tokio's type of this name, except that the `poll_` methods take a plain buffer.
 ///
 /// # Platform notes
 ///
-/// A message to a receiver whose queue is full has to wait. On Linux a *connected* sender is told
-/// once there is room; one that names the receiver in [`send_to`](Self::send_to) is told only when
-/// a message of its own was taken. Connect, where several senders share a slow receiver.
+/// A message waits while the receiver's queue is full. Linux wakes a *connected* sender once there
+/// is room. It wakes a sender that names the receiver in [`send_to`](Self::send_to) only after one
+/// of that sender's own messages was received. If several senders share a slow receiver, connect
+/// them.
 ///
 /// # Examples
 ///
@@ -55,13 +56,13 @@ pub struct UnixDatagram {
 }
 
 impl UnixDatagram {
-    /// Makes a socket and binds it to `path`.
+    /// Creates a socket and binds it to `path`.
     ///
     /// The path stays in the file system when the socket is dropped.
     ///
     /// # Errors
     ///
-    /// Those of socket(2), bind(2) (EADDRINUSE where `path` exists) and of registering.
+    /// The errors of socket(2), bind(2) (EADDRINUSE where `path` exists) and of registering.
     ///
     /// # Panics
     ///
@@ -71,11 +72,11 @@ impl UnixDatagram {
         Self::made(std::os::unix::net::UnixDatagram::bind(path)?)
     }
 
-    /// Makes a socket without an address, which can send and receives no answers.
+    /// Creates a socket without an address. It can send but receives no answers.
     ///
     /// # Errors
     ///
-    /// Those of socket(2) and of registering.
+    /// The errors of socket(2) and of registering.
     ///
     /// # Panics
     ///
@@ -85,11 +86,11 @@ impl UnixDatagram {
         Self::made(std::os::unix::net::UnixDatagram::unbound()?)
     }
 
-    /// Makes two sockets that are connected with each other.
+    /// Creates two sockets that are connected to each other.
     ///
     /// # Errors
     ///
-    /// Those of socketpair(2) and of registering.
+    /// The errors of socketpair(2) and of registering.
     ///
     /// # Panics
     ///
@@ -100,7 +101,7 @@ impl UnixDatagram {
         Ok((Self::made(a)?, Self::made(b)?))
     }
 
-    /// Registers a socket that was just made, so that there is room for what it sends.
+    /// Registers a new socket, which has room to send.
     #[track_caller]
     fn made(socket: std::os::unix::net::UnixDatagram) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
@@ -111,7 +112,7 @@ impl UnixDatagram {
     ///
     /// # Errors
     ///
-    /// Those of connect(2).
+    /// The errors of connect(2).
     pub fn connect(&self, path: impl AsRef<Path>) -> io::Result<()> {
         self.fd.get_ref().connect(path)
     }
@@ -120,7 +121,7 @@ impl UnixDatagram {
     ///
     /// # Errors
     ///
-    /// Those of sendto(2) other than EAGAIN, and the shutdown error.
+    /// The errors of sendto(2) other than EAGAIN, and the shutdown error.
     ///
     /// # Cancel safety
     ///
@@ -130,26 +131,26 @@ impl UnixDatagram {
         crate::io::wait(send).await
     }
 
-    /// As [`send_to`](Self::send_to), without waiting.
+    /// Like [`send_to`](Self::send_to), without waiting.
     ///
     /// # Errors
     ///
-    /// [`WouldBlock`](io::ErrorKind::WouldBlock) where [`send_to`](Self::send_to) would wait;
-    /// others as there.
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) when [`send_to`](Self::send_to) would wait;
+    /// otherwise its errors.
     pub fn try_send_to(&self, message: &[u8], path: impl AsRef<Path>) -> io::Result<usize> {
         let send = Output::new(&self.fd, |socket| socket.send_to(message, &path));
         crate::io::attempt(send)
     }
 
-    /// As [`send_to`](Self::send_to), for code that implements `poll` by hand.
+    /// Like [`send_to`](Self::send_to), for code that implements `poll` by hand.
     ///
     /// # Errors
     ///
-    /// As [`send_to`](Self::send_to).
+    /// The same as for [`send_to`](Self::send_to).
     ///
     /// # Wakeups
     ///
-    /// As [`poll_send_ready`](Self::poll_send_ready).
+    /// The same as for [`poll_send_ready`](Self::poll_send_ready).
     pub fn poll_send_to(
         &self,
         cx: &mut Context<'_>,
@@ -162,12 +163,12 @@ impl UnixDatagram {
 
     /// Shuts down the reading side, the writing side, or both.
     ///
-    /// Do not receive after the reading side: Linux then says at once that the socket is readable
-    /// and that there is nothing to read, again and again.
+    /// Do not receive after shutting down the reading side: Linux then reports the socket as
+    /// readable, yet every read fails with EAGAIN, again and again.
     ///
     /// # Errors
     ///
-    /// Those of shutdown(2).
+    /// The errors of shutdown(2).
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         self.fd.get_ref().shutdown(how)
     }

@@ -21,20 +21,21 @@ use crate::net::operations::Input;
 use crate::net::socket::{descriptor_traits, socket_traits};
 use crate::net::{attach, sys};
 
-/// Accepts connections on a Unix socket.
+/// A listener on a Unix socket.
 pub struct UnixListener {
     fd: AsyncFd<std::os::unix::net::UnixListener>,
 }
 
 impl UnixListener {
-    /// Makes a socket, binds it to `path` and listens, with room for 4,096 waiting connections (or
-    /// as many as the system allows).
+    /// Creates a socket, binds it to `path` and listens, with a backlog of 4,096 connections (or as
+    /// many as the system allows).
     ///
     /// The path stays in the file system when the listener is dropped.
     ///
     /// # Errors
     ///
-    /// Those of socket(2), bind(2) (EADDRINUSE where `path` exists), listen(2) and of registering.
+    /// The errors of socket(2), bind(2) (EADDRINUSE where `path` exists), listen(2) and of
+    /// registering.
     ///
     /// # Panics
     ///

@@ -1,4 +1,4 @@
-//! Unix sockets: the listener, the stream, the stream's halves, and the socket for messages.
+//! Unix sockets: the listener, the stream, the stream's halves, and the datagram socket.
 
 #![forbid(unsafe_code)]
 

@@ -25,11 +25,11 @@ use crate::net::{READ_WRITE, attach, ready_at_birth, sys};
 
 /// A connection between two processes, or two parts of one.
 ///
-/// All methods take `&self`, so that any number of tasks can use it. Two tasks that read take bytes
-/// from each other.
+/// All methods take `&self`, so any number of tasks can use it. If two tasks read, each gets a part
+/// of the bytes.
 ///
-/// A read that returns fewer bytes than asked for proves nothing here: a message that carries
-/// descriptors ends it early. So a reader finds out by EAGAIN that the stream is drained.
+/// A read of fewer bytes than requested proves nothing here: a message with descriptors ends a read
+/// early. So a reader detects a drained stream by EAGAIN.
 pub struct UnixStream {
     fd: AsyncFd<std::os::unix::net::UnixStream>,
 }
@@ -39,9 +39,9 @@ impl UnixStream {
     ///
     /// # Errors
     ///
-    /// Those of socket(2), connect(2) and of registering. Among them is
-    /// [`WouldBlock`](io::ErrorKind::WouldBlock) when the listener's queue is full: the system
-    /// offers nothing to wait for, so try again later.
+    /// The errors of socket(2), connect(2) and of registering. Among them is
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) when the listener's queue is full. The system has
+    /// no event for that, so try again later.
     ///
     /// # Panics
     ///
@@ -49,17 +49,17 @@ impl UnixStream {
     ///
     /// # Cancel safety
     ///
-    /// It never waits on today's systems.
+    /// It never waits on current systems.
     pub async fn connect(path: impl AsRef<Path>) -> io::Result<Self> {
         let socket = sys::stream_socket(Domain::UNIX, None)?;
         Self::connect_from(socket, &SockAddr::unix(path)?).await
     }
 
-    /// Makes two streams that are connected with each other, ready at birth for writing.
+    /// Creates two streams that are connected to each other and start as ready for writing.
     ///
     /// # Errors
     ///
-    /// Those of socketpair(2) and of registering.
+    /// The errors of socketpair(2) and of registering.
     ///
     /// # Panics
     ///
