@@ -109,10 +109,11 @@
 
 mod async_fd;
 pub mod compat;
+mod drain;
 mod error;
 mod guard;
 pub mod guide;
-mod io;
+
 pub mod net;
 mod nonblocking;
 

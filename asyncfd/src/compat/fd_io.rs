@@ -90,7 +90,7 @@ where
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
         let read = Input::new(&self.fd, |mut object: &T| object.read(buffer));
-        crate::io::poll(read, cx)
+        crate::drain::poll(read, cx)
     }
 
     #[cfg(feature = "futures-io")]
@@ -100,7 +100,7 @@ where
         buffers: &mut [io::IoSliceMut<'_>],
     ) -> Poll<io::Result<usize>> {
         let read = Input::new(&self.fd, |mut object: &T| object.read_vectored(buffers));
-        crate::io::poll(read, cx)
+        crate::drain::poll(read, cx)
     }
 
     #[cfg(any(feature = "tokio-io", feature = "hyper"))]
@@ -112,7 +112,7 @@ where
         let read = Input::new(&self.fd, |mut object: &T| {
             spare.fill_zeroed(|memory| object.read(memory))
         });
-        crate::io::poll(read, cx)
+        crate::drain::poll(read, cx)
     }
 }
 
@@ -123,7 +123,7 @@ where
 {
     pub(super) fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let write = Output::new(&self.fd, |mut object: &T| object.write(bytes));
-        crate::io::poll(write, cx)
+        crate::drain::poll(write, cx)
     }
 
     pub(super) fn poll_write_vectored(
@@ -132,7 +132,7 @@ where
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let write = Output::new(&self.fd, |mut object: &T| object.write_vectored(slices));
-        crate::io::poll(write, cx)
+        crate::drain::poll(write, cx)
     }
 }
 
@@ -149,7 +149,7 @@ where
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     let flush = Output::new(&self.fd, |mut object: &T| object.flush());
-                    crate::io::poll(flush, cx)
+                    crate::drain::poll(flush, cx)
                 }
                 result => Poll::Ready(result),
             };

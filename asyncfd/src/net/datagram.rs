@@ -1,4 +1,4 @@
-//! Sending and receiving messages for `UdpSocket` and `UnixDatagram`, through the loops of `io.rs`.
+//! Sending and receiving messages for `UdpSocket` and `UnixDatagram`, through the loops of `drain.rs`.
 //!
 //! These are macros, as in `socket.rs`. One message proves nothing about the next, neither by its
 //! length nor by its arrival, so everything here clears on EAGAIN only.

@@ -1,7 +1,7 @@
 //! The three forms of every operation: one that waits, one that does not, and one for code that
 //! implements `poll` by hand.
 //!
-//! Each runs an operation of `operations.rs` in one of the three loops of `io.rs`, so a type only
+//! Each runs an operation of `operations.rs` in one of the three loops of `drain.rs`, so a type only
 //! lists its operations in a table.
 
 #![forbid(unsafe_code)]
@@ -19,7 +19,7 @@ macro_rules! three_forms {
             #[inline]
             pub fn $name(&self, $($argument: $of),*) -> impl Future<Output = io::Result<$output>> {
                 let $this = self;
-                crate::io::wait($operation)
+                crate::drain::wait($operation)
             }
 
             #[doc = concat!("Like [`", stringify!($name), "`](Self::", stringify!($name), "), without waiting.")]
@@ -31,7 +31,7 @@ macro_rules! three_forms {
             #[inline]
             pub fn $try_name(&self, $($argument: $of),*) -> io::Result<$output> {
                 let $this = self;
-                crate::io::attempt($operation)
+                crate::drain::attempt($operation)
             }
 
             #[doc = concat!("Like [`", stringify!($name), "`](Self::", stringify!($name), "), for code that implements `poll` by hand.")]
@@ -51,7 +51,7 @@ macro_rules! three_forms {
                 $($argument: $of),*
             ) -> Poll<io::Result<$output>> {
                 let $this = self;
-                crate::io::poll($operation, cx)
+                crate::drain::poll($operation, cx)
             }
         )+}
     };

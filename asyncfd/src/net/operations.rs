@@ -1,4 +1,4 @@
-//! The operations of the sockets, for the loops of `io.rs`: each with its system call and its
+//! The operations of the sockets, for the loops of `drain.rs`: each with its system call and its
 //! draining rule.
 //!
 //! [`Receive`] and [`Transmit`] and their vectored forms transfer bytes of a stream, and a short
@@ -18,7 +18,7 @@ use super::sys;
 use crate::AsyncFd;
 #[cfg(any(feature = "tokio-io", feature = "hyper"))]
 use crate::compat::Spare;
-use crate::io::{Operation, ShortTransfer};
+use crate::drain::{Operation, ShortTransfer};
 
 /// The system calls that read and write an object. The defaults are those of a stream socket.
 pub(crate) trait Transport: AsRawFd + AsFd {

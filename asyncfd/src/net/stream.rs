@@ -59,7 +59,7 @@ macro_rules! read_io {
                     spare,
                     short: self.short_read(),
                 };
-                crate::io::poll(fill, cx)
+                crate::drain::poll(fill, cx)
             }
         }
     };

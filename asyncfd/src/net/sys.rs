@@ -129,7 +129,7 @@ pub(crate) fn start_connect(socket: &Socket, address: &socket2::SockAddr) -> io:
     }
 }
 
-/// Converts the result of accept(2) for the loops in `io.rs`.
+/// Converts the result of accept(2) for the loops in `drain.rs`.
 ///
 /// A connection that ended before it could be accepted is reported as an interruption. The loops
 /// then try again, within the task's budget.

@@ -113,7 +113,7 @@ impl UdpSocket {
     /// Dropping the future sends nothing.
     pub async fn send_to(&self, message: &[u8], target: impl ToSocketAddrs) -> io::Result<usize> {
         let target = resolve::first(target).await?;
-        crate::io::wait(Output::new(&self.fd, move |socket| {
+        crate::drain::wait(Output::new(&self.fd, move |socket| {
             socket.send_to(message, target)
         }))
         .await
@@ -126,7 +126,7 @@ impl UdpSocket {
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) when [`send_to`](Self::send_to) would wait;
     /// otherwise its errors.
     pub fn try_send_to(&self, message: &[u8], target: SocketAddr) -> io::Result<usize> {
-        crate::io::attempt(Output::new(&self.fd, move |socket| {
+        crate::drain::attempt(Output::new(&self.fd, move |socket| {
             socket.send_to(message, target)
         }))
     }
@@ -147,7 +147,7 @@ impl UdpSocket {
         target: SocketAddr,
     ) -> Poll<io::Result<usize>> {
         let send = Output::new(&self.fd, |socket| socket.send_to(message, target));
-        crate::io::poll(send, cx)
+        crate::drain::poll(send, cx)
     }
 
     /// Joins a multicast group on the interface with the given address; 0.0.0.0 leaves the choice

@@ -21,7 +21,7 @@ use super::socket::{descriptor_traits, own_operations, waits_for};
 use super::stream::{read_io, write_io};
 use super::{attach, sys};
 use crate::AsyncFd;
-use crate::io::ShortTransfer;
+use crate::drain::ShortTransfer;
 
 pub use options::OpenOptions;
 

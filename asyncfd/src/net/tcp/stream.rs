@@ -15,7 +15,7 @@ use socket2::SockRef;
 
 use super::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, TcpSocket, WriteHalf};
 use crate::AsyncFd;
-use crate::io::ShortTransfer;
+use crate::drain::ShortTransfer;
 use crate::net::forms::three_forms;
 use crate::net::operations::{Input, Receive, ReceiveVectored, Transmit, TransmitVectored};
 use crate::net::resolve::{self, ToSocketAddrs};

@@ -128,7 +128,7 @@ impl UnixDatagram {
     /// Dropping the future sends nothing.
     pub async fn send_to(&self, message: &[u8], path: impl AsRef<Path>) -> io::Result<usize> {
         let send = Output::new(&self.fd, |socket| socket.send_to(message, &path));
-        crate::io::wait(send).await
+        crate::drain::wait(send).await
     }
 
     /// Like [`send_to`](Self::send_to), without waiting.
@@ -139,7 +139,7 @@ impl UnixDatagram {
     /// otherwise its errors.
     pub fn try_send_to(&self, message: &[u8], path: impl AsRef<Path>) -> io::Result<usize> {
         let send = Output::new(&self.fd, |socket| socket.send_to(message, &path));
-        crate::io::attempt(send)
+        crate::drain::attempt(send)
     }
 
     /// Like [`send_to`](Self::send_to), for code that implements `poll` by hand.
@@ -158,7 +158,7 @@ impl UnixDatagram {
         path: impl AsRef<Path>,
     ) -> Poll<io::Result<usize>> {
         let send = Output::new(&self.fd, |socket| socket.send_to(message, &path));
-        crate::io::poll(send, cx)
+        crate::drain::poll(send, cx)
     }
 
     /// Shuts down the reading side, the writing side, or both.

@@ -16,7 +16,7 @@ use socket2::{Domain, SockAddr};
 
 use super::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
 use crate::AsyncFd;
-use crate::io::ShortTransfer;
+use crate::drain::ShortTransfer;
 use crate::net::forms::three_forms;
 use crate::net::operations::{Input, Receive, ReceiveVectored, Transmit, TransmitVectored};
 use crate::net::socket::{descriptor_traits, own_operations, socket_traits, waits_for};
