@@ -58,5 +58,3 @@ mod tokio_io;
 pub use fd_io::FdIo;
 #[cfg(feature = "hyper")]
 pub use hyper::{ShardExecutor, ShardTimer};
-#[cfg(any(feature = "tokio-io", feature = "hyper"))]
-pub(crate) use spare::Spare;

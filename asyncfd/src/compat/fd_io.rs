@@ -12,6 +12,8 @@ use rustix::net::Shutdown;
 
 use super::family::{Written, unless_gone};
 use crate::AsyncFd;
+#[cfg(any(feature = "tokio-io", feature = "hyper"))]
+use crate::net::operations::Spare;
 use crate::net::operations::{Input, Output};
 
 /// An [`AsyncFd`] with the I/O traits of other libraries. It is for objects that read and write
@@ -107,7 +109,7 @@ where
     pub(super) fn poll_fill(
         &self,
         cx: &mut Context<'_>,
-        spare: &mut impl super::Spare,
+        spare: &mut impl Spare,
     ) -> Poll<io::Result<usize>> {
         let read = Input::new(&self.fd, |mut object: &T| {
             spare.fill_zeroed(|memory| object.read(memory))

@@ -20,27 +20,7 @@
 
 use std::io;
 
-use crate::net::operations::Transport;
-
-/// The free part of a buffer.
-pub(crate) trait Spare {
-    /// Returns the number of bytes that still fit.
-    fn remaining(&self) -> usize;
-
-    /// Reads into the free part once, and counts the bytes as filled.
-    fn fill(&mut self, from: &impl Transport) -> io::Result<usize>;
-
-    /// Like [`fill`](Self::fill), for a `read` that needs initialised memory. `read` returns the
-    /// number of bytes that it stored.
-    ///
-    /// # Panics
-    ///
-    /// If `read` returns more than the buffer's length.
-    fn fill_zeroed(
-        &mut self,
-        read: impl FnOnce(&mut [u8]) -> io::Result<usize>,
-    ) -> io::Result<usize>;
-}
+use crate::net::operations::{Spare, Transport};
 
 #[cfg(feature = "tokio-io")]
 impl Spare for tokio::io::ReadBuf<'_> {

@@ -16,8 +16,6 @@ use rustix::buffer::Buffer;
 
 use super::sys;
 use crate::AsyncFd;
-#[cfg(any(feature = "tokio-io", feature = "hyper"))]
-use crate::compat::Spare;
 use crate::drain::{Operation, ShortTransfer};
 
 /// The system calls that read and write an object. The defaults are those of a stream socket.
@@ -55,6 +53,27 @@ impl Transport for OwnedFd {
     fn transmit_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         sys::write_vectored(self, slices)
     }
+}
+
+/// The free part of another library's buffer. `compat/spare.rs` implements it.
+#[cfg(any(feature = "tokio-io", feature = "hyper"))]
+pub(crate) trait Spare {
+    /// Returns the number of bytes that still fit.
+    fn remaining(&self) -> usize;
+
+    /// Reads into the free part once, and counts the bytes as filled.
+    fn fill(&mut self, from: &impl Transport) -> io::Result<usize>;
+
+    /// Like [`fill`](Self::fill), for a `read` that needs initialised memory. `read` returns the
+    /// number of bytes that it stored.
+    ///
+    /// # Panics
+    ///
+    /// If `read` returns more than the buffer's length.
+    fn fill_zeroed(
+        &mut self,
+        read: impl FnOnce(&mut [u8]) -> io::Result<usize>,
+    ) -> io::Result<usize>;
 }
 
 /// The common part of an [`Operation`]: its direction.

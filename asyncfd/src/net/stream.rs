@@ -52,7 +52,7 @@ macro_rules! read_io {
             pub(crate) fn poll_fill(
                 &self,
                 cx: &mut Context<'_>,
-                spare: &mut impl crate::compat::Spare,
+                spare: &mut impl crate::net::operations::Spare,
             ) -> Poll<io::Result<usize>> {
                 let fill = crate::net::operations::Fill {
                     fd: &self.fd,
