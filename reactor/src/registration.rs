@@ -21,7 +21,7 @@ use crate::context;
 use crate::error::{shutdown_error, two_directions_error};
 use crate::handle::no_reactor;
 use crate::io::ShardIo;
-use crate::readiness::{Doubt, Readiness, Side, Snapshot, WaiterId};
+use crate::readiness::{ClosedStates, Readiness, Side, Snapshot, WaiterId};
 use crate::table::SlotRef;
 use crate::token::Token;
 use crate::{Handle, Interest, Placement, Ready, ShardId};
@@ -361,7 +361,7 @@ impl Registration {
     #[inline]
     pub fn clear_blocked(&self, event: ReadyEvent, error: &io::Error) {
         if event.ready().intersects(Ready::CLOSED) && is_kernels_eagain(error) {
-            self.doubt_slow(event);
+            self.clear_with_closed_slow(event);
         } else {
             self.clear(event);
         }
@@ -494,8 +494,8 @@ impl Registration {
     }
 
     #[cold]
-    fn doubt_slow(&self, event: ReadyEvent) {
-        if self.readiness().clear_with_closed(event.0) == Doubt::Raised {
+    fn clear_with_closed_slow(&self, event: ReadyEvent) {
+        if self.readiness().clear_with_closed(event.0) == ClosedStates::Removed {
             // This fails if the descriptor was closed while it was registered. Its notifications
             // are lost then, as documented, and the caller's next attempt returns the error of that
             // number.

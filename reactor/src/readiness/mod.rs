@@ -21,11 +21,11 @@ pub(crate) use waiters::Waiters;
 
 /// What became of closed states that a kernel's EAGAIN speaks against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Doubt {
+pub(crate) enum ClosedStates {
     /// They were removed.
-    Raised,
+    Removed,
     /// They were reported again since, or are gone already.
-    Unfounded,
+    Kept,
 }
 
 /// The readiness of one descriptor and everybody who waits for it: the two halves of the protocol, put together.
@@ -69,12 +69,12 @@ impl Readiness {
     }
 
     /// As [`Readiness::clear`], the closed states included; says whether one of those went. Then the caller re-arms.
-    pub(crate) fn clear_with_closed(&self, seen: Snapshot) -> Doubt {
+    pub(crate) fn clear_with_closed(&self, seen: Snapshot) -> ClosedStates {
         let (before, after) = self.cell.clear_if_fresh(seen, seen.ready());
         if before.ready() & Ready::CLOSED == after.ready() & Ready::CLOSED {
-            Doubt::Unfounded
+            ClosedStates::Kept
         } else {
-            Doubt::Raised
+            ClosedStates::Removed
         }
     }
 

@@ -8,7 +8,7 @@ use std::task::{Poll, Wake, Waker};
 
 use crate::Ready;
 use crate::readiness::snapshot::TICK_BITS;
-use crate::readiness::{Doubt, Readiness, Side, Snapshot, WaiterId};
+use crate::readiness::{ClosedStates, Readiness, Side, Snapshot, WaiterId};
 use crate::sync::{AtomicU32, Mutex, Ordering};
 
 /// What is done. Looks, waits and tasks are meant by number, modulo how many there are.
@@ -161,9 +161,9 @@ impl World {
                 if !closed_too {
                     return self.readiness.clear(seen);
                 }
-                let raised = before & Ready::CLOSED != self.word.ready & Ready::CLOSED;
-                let doubt = self.readiness.clear_with_closed(seen);
-                assert_eq!(doubt == Doubt::Raised, raised);
+                let removed = before & Ready::CLOSED != self.word.ready & Ready::CLOSED;
+                let states = self.readiness.clear_with_closed(seen);
+                assert_eq!(states == ClosedStates::Removed, removed);
             }
             Step::ForgetClosed => {
                 self.word.ready = self.word.ready - Ready::CLOSED;

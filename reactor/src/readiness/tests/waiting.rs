@@ -5,7 +5,7 @@ use std::task::{Poll, Wake, Waker};
 
 use crate::Ready;
 use crate::readiness::list::BATCH;
-use crate::readiness::{Doubt, Readiness, Side};
+use crate::readiness::{ClosedStates, Readiness, Side};
 use crate::sync::{AtomicU32, Mutex, Ordering};
 
 /// A task that counts its wakes.
@@ -231,7 +231,7 @@ fn leftover_waiters_are_taken_out_with_their_wakers() {
 
 /// An EAGAIN speaks against closed states only where nothing was reported since.
 #[test]
-fn closed_states_are_doubted_under_a_fresh_tick_only() {
+fn closed_states_are_removed_under_a_fresh_tick_only() {
     let ready = Readiness::new();
     ready.publish(Ready::READABLE | Ready::READ_CLOSED);
     let seen = ready.load();
@@ -242,9 +242,9 @@ fn closed_states_are_doubted_under_a_fresh_tick_only() {
         "a plain clear leaves it"
     );
     ready.publish(Ready::READ_CLOSED);
-    assert_eq!(ready.clear_with_closed(seen), Doubt::Unfounded);
+    assert_eq!(ready.clear_with_closed(seen), ClosedStates::Kept);
     assert_eq!(ready.load().ready(), Ready::READ_CLOSED);
-    assert_eq!(ready.clear_with_closed(ready.load()), Doubt::Raised);
+    assert_eq!(ready.clear_with_closed(ready.load()), ClosedStates::Removed);
     assert_eq!(ready.load().ready(), Ready::EMPTY);
 }
 
