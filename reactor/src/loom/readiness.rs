@@ -170,7 +170,7 @@ fn publish_vs_new_waker() {
 /// A task that waits looks again and again, and waits anew once it was told, while its event comes in. It sees the event that
 /// it was told of, and the place that it gave up without the lock is as good as new.
 #[test]
-fn publish_vs_told() {
+fn publish_vs_notified() {
     loom::model(|| {
         let ready = readiness(Ready::EMPTY);
         let id: WaiterId = ready.wait(Ready::READABLE, Waker::noop()).unwrap();

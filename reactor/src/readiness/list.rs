@@ -142,12 +142,12 @@ impl WaiterList {
         if self.waits_at(0) && READ_SIDE.intersects(ready) {
             self.take_at(0)
         } else if self.waits_at(2) && self.masks[0].intersects(ready) {
-            places.tell(InPlace::FIRST);
+            places.notify(InPlace::FIRST);
             self.take_at(2)
         } else if self.waits_at(1) && WRITE_SIDE.intersects(ready) {
             self.take_at(1)
         } else if self.waits_at(3) && self.masks[1].intersects(ready) {
-            places.tell(InPlace::SECOND);
+            places.notify(InPlace::SECOND);
             self.take_at(3)
         } else {
             None

@@ -114,7 +114,7 @@ impl Readiness {
     #[inline(always)]
     pub(crate) fn poll_wait(&self, id: WaiterId, waker: &Waker) -> Poll<Snapshot> {
         // A task is polled because its waiter was told, nearly always: that much without the lock.
-        if self.waiters.was_told(id) {
+        if self.waiters.was_notified(id) {
             return Poll::Ready(self.cell.load());
         }
         self.poll_wait_slow(id, waker)

@@ -55,7 +55,7 @@ struct Wait {
     id: WaiterId,
     mask: Ready,
     task: usize,
-    told: bool,
+    notified: bool,
 }
 
 /// States, and events counted by numbers that never wrap.
@@ -186,15 +186,15 @@ impl World {
                 let Some(wait) = wait.checked_rem(self.waits.len()) else {
                     return;
                 };
-                let (Wait { id, told, .. }, task) = (self.waits[wait], task % TASKS);
+                let (Wait { id, notified, .. }, task) = (self.waits[wait], task % TASKS);
                 match self.readiness.poll_wait(id, &self.waker(task)) {
                     Poll::Ready(seen) => {
-                        assert!(told);
+                        assert!(notified);
                         self.word.agrees(seen);
                         self.waits.swap_remove(wait);
                     }
                     Poll::Pending => {
-                        assert!(!told);
+                        assert!(!notified);
                         self.waits[wait].task = task;
                     }
                 }
@@ -238,12 +238,12 @@ impl World {
         }
     }
 
-    /// Whoever waits for any of `event` was told once, and the last task has come back as often.
+    /// Whoever waits for any of `event` was notified once, and the last task has come back as often.
     fn woken(&mut self, event: Ready) {
         let before = self.wakes;
-        for wait in self.waits.iter_mut().filter(|wait| !wait.told) {
+        for wait in self.waits.iter_mut().filter(|wait| !wait.notified) {
             if wait.mask.intersects(event) {
-                wait.told = true;
+                wait.notified = true;
                 self.wakes[wait.task] += 1;
             }
         }
@@ -277,7 +277,7 @@ impl World {
             id,
             mask,
             task,
-            told: false,
+            notified: false,
         });
     }
 
@@ -285,7 +285,7 @@ impl World {
         self.word.agrees(self.readiness.load());
         for (index, task) in self.tasks.iter().enumerate() {
             assert_eq!(task.wakes.load(Ordering::Relaxed), self.wakes[index]);
-            let waits = self.waits.iter().filter(|wait| !wait.told);
+            let waits = self.waits.iter().filter(|wait| !wait.notified);
             let waiting = waits.filter(|wait| wait.task == index).count();
             let polling = self.sides.iter().filter(|side| **side == Some(index));
             // One count is ours.

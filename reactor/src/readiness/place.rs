@@ -11,7 +11,7 @@ const VACANT: u8 = 0;
 /// A waiter's, who is to be told. Its waker is in the list.
 const WAITING: u8 = 1;
 /// A waiter's, who was told and has not looked yet. Only that waiter ends this, by giving the place up.
-const TOLD: u8 = 2;
+const NOTIFIED: u8 = 2;
 
 /// Which place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,22 +53,22 @@ impl Places {
 
     /// Notes that a waiter was told. Under the lock, by the publisher, who has taken the waker.
     #[inline(always)]
-    pub(super) fn tell(&self, place: InPlace) {
-        let order = if crate::sync::mutant("told_relaxed") {
+    pub(super) fn notify(&self, place: InPlace) {
+        let order = if crate::sync::mutant("notified_relaxed") {
             Ordering::Relaxed
         } else {
-            // ORDERING [waiter-tell], partner [waiter-told]: a waiter that finds itself told sees the word that the publisher
+            // ORDERING [waiter-notify], partner [waiter-notified]: a waiter that finds itself told sees the word that the publisher
             // made before, although it has not come to the lock.
             Ordering::Release
         };
-        self.0[place.0].store(TOLD, order);
+        self.0[place.0].store(NOTIFIED, order);
     }
 
     /// Whether the waiter was told. By the waiter itself, without the lock.
     #[inline(always)]
-    pub(super) fn was_told(&self, place: InPlace) -> bool {
-        // ORDERING [waiter-told], partner [waiter-tell].
-        self.0[place.0].load(Ordering::Acquire) == TOLD
+    pub(super) fn was_notified(&self, place: InPlace) -> bool {
+        // ORDERING [waiter-notified], partner [waiter-notify].
+        self.0[place.0].load(Ordering::Acquire) == NOTIFIED
     }
 
     /// Ends a waiter's hold on its place. By the waiter: without the lock once it was told, else under it.

@@ -35,8 +35,8 @@ impl Waiters {
     /// only where there is anybody else at all.
     #[inline(always)]
     pub(crate) fn wake(&self, ready: Ready) -> u32 {
-        if crate::sync::mutant("told_before_taken") {
-            self.places.tell(InPlace::FIRST);
+        if crate::sync::mutant("notified_before_taken") {
+            self.places.notify(InPlace::FIRST);
         }
         let mut list = self.list.lock();
         let first = list.take_one(ready, &self.places);
@@ -93,15 +93,15 @@ impl Waiters {
 
     /// Whether a waiter in place was told, without the lock; if so, it has given up its place.
     #[inline(always)]
-    pub(crate) fn was_told(&self, id: WaiterId) -> bool {
+    pub(crate) fn was_notified(&self, id: WaiterId) -> bool {
         let Some(place) = id.in_place() else {
             return false;
         };
-        let told = self.places.was_told(place);
-        if told {
+        let notified = self.places.was_notified(place);
+        if notified {
             self.places.give_up(place);
         }
-        told
+        notified
     }
 
     /// See [`Readiness::poll_wait`](super::Readiness::poll_wait).

@@ -82,14 +82,14 @@ fn places_are_used_again() {
 }
 
 #[test]
-fn a_waiter_that_was_told_keeps_its_place_until_it_looks() {
+fn a_waiter_that_was_notified_keeps_its_place_until_it_looks() {
     let ready = Readiness::new();
     let wait = || ready.wait(Ready::READABLE, Waker::noop()).unwrap();
-    let told = [wait(), wait(), wait()];
+    let notified = [wait(), wait(), wait()];
     ready.publish(Ready::READABLE);
     ready.clear(ready.load());
     let later = [wait(), wait(), wait()];
-    for id in told {
+    for id in notified {
         assert!(!later.contains(&id));
         assert!(ready.poll_wait(id, Waker::noop()).is_ready());
     }
@@ -97,7 +97,11 @@ fn a_waiter_that_was_told_keeps_its_place_until_it_looks() {
         assert!(ready.poll_wait(id, Waker::noop()).is_pending());
         ready.end_wait(id);
     }
-    assert_eq!(wait(), told[0], "a place that was given up is free again");
+    assert_eq!(
+        wait(),
+        notified[0],
+        "a place that was given up is free again"
+    );
 }
 
 #[test]
