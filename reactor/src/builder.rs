@@ -146,6 +146,34 @@ impl Builder {
         self
     }
 
+    /// Sets the function that polls the ready tasks of a shard, for code that has to run around polls, such as
+    /// a runtime whose context they need.
+    ///
+    /// The shard calls it in each turn with ready tasks. Its argument polls the next ready task and returns true, or
+    /// returns false if the turn is over. Code before and after all calls of the argument runs once a turn; code around
+    /// each call runs once a poll. Tasks that it leaves are polled in the next turn. Its panic is caught and counted.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let reactor = reactor::Reactor::builder()
+    ///     .shards(1)
+    ///     .poll_tasks_with(|poll_next| {
+    ///         // Enter the other runtime's context here.
+    ///         while poll_next() {}
+    ///     })
+    ///     .build()?;
+    /// assert_eq!(reactor.block_on(reactor.handle().spawn(async { 7 }))?, 7);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn poll_tasks_with(
+        mut self,
+        hook: impl Fn(&mut dyn FnMut() -> bool) + Send + Sync + 'static,
+    ) -> Self {
+        self.hooks.poll_tasks = Some(Arc::new(hook));
+        self
+    }
+
     /// Looks for polls that last longer than this, and so keep their shard from everything else. Default: off. Must not be 0.
     ///
     /// A thread of the reactor looks at the shards four times in that time, which is why it is off by default: it wakes though all of them

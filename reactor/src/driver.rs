@@ -86,11 +86,23 @@ impl Driver {
 
 impl Ctl for Registry {
     fn add(&self, fd: RawFd, token: Token, interest: Interest) -> io::Result<()> {
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        if interest.is_exclusive() {
+            // mio has no such flag. Its events carry the token as the number that is given here.
+            let epoll = std::os::fd::AsRawFd::as_raw_fd(&self.0);
+            return crate::sys::add_exclusive(epoll, fd, token.to_bits());
+        }
         self.0
             .register(&mut SourceFd(&fd), to_mio(token), interests(interest))
     }
 
     fn modify(&self, fd: RawFd, token: Token, interest: Interest) -> io::Result<()> {
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        if interest.is_exclusive() {
+            // The kernel modifies no exclusive entry.
+            self.delete(fd)?;
+            return self.add(fd, token, interest);
+        }
         self.0
             .reregister(&mut SourceFd(&fd), to_mio(token), interests(interest))
     }

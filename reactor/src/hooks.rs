@@ -10,9 +10,13 @@ use crate::task::TaskMeta;
 /// Called with each panic of a task.
 pub(crate) type PanicHook = Arc<dyn Fn(&TaskPanic<'_>) + Send + Sync>;
 
+/// Called by a shard with a function that polls one task.
+pub(crate) type PollHook = Arc<dyn Fn(&mut dyn FnMut() -> bool) + Send + Sync>;
+
 /// The hooks that are called while a reactor runs.
 #[derive(Clone, Default)]
 pub(crate) struct Hooks {
+    pub(crate) poll_tasks: Option<PollHook>,
     pub(crate) on_task_panic: Option<PanicHook>,
 }
 
@@ -28,6 +32,7 @@ impl Hooks {
 impl fmt::Debug for Hooks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Hooks")
+            .field("poll_tasks", &self.poll_tasks.is_some())
             .field("on_task_panic", &self.on_task_panic.is_some())
             .finish()
     }

@@ -29,6 +29,7 @@ use std::ops::{BitOr, BitOrAssign};
 pub struct Interest(u8);
 
 const PRIORITY: u8 = 1 << 4;
+const EXCLUSIVE: u8 = 1 << 6;
 
 impl Interest {
     /// Being able to read.
@@ -40,6 +41,17 @@ impl Interest {
     pub const PRIORITY: Self = Self(PRIORITY);
     /// An error to be fetched.
     pub const ERROR: Self = Self(1 << 5);
+    /// A modifier of [`READABLE`](Self::READABLE) for a listener that several shards wait for: an
+    /// event wakes one sleeping shard rather than all of them (`EPOLLEXCLUSIVE`).
+    ///
+    /// It counts when a descriptor is registered, and the system then reports readability and
+    /// nothing else. Each shard registers the same listener with [`Placement::Current`] or
+    /// [`Placement::Shard`]. The woken shard must accept until `EAGAIN`. Waits ignore the modifier.
+    ///
+    /// [`Placement::Current`]: crate::Placement::Current
+    /// [`Placement::Shard`]: crate::Placement::Shard
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub const EXCLUSIVE: Self = Self(EXCLUSIVE);
 
     /// Both sets together.
     #[must_use]
@@ -86,6 +98,12 @@ impl Interest {
     pub(crate) const fn has_priority(self) -> bool {
         self.0 & PRIORITY != 0
     }
+
+    /// Returns true if an event shall wake one shard of those that wait for the descriptor.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub(crate) const fn is_exclusive(self) -> bool {
+        self.0 & EXCLUSIVE != 0
+    }
 }
 
 impl BitOr for Interest {
@@ -104,11 +122,12 @@ impl BitOrAssign for Interest {
 
 impl fmt::Debug for Interest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const NAMES: [(u8, &str); 4] = [
+        const NAMES: [(u8, &str); 5] = [
             (Interest::READABLE.0, "READABLE"),
             (Interest::WRITABLE.0, "WRITABLE"),
             (PRIORITY, "PRIORITY"),
             (Interest::ERROR.0, "ERROR"),
+            (EXCLUSIVE, "EXCLUSIVE"),
         ];
         fmt_flags(f, self.0, &NAMES)
     }

@@ -191,42 +191,54 @@ impl Shard {
     }
 
     fn run_tasks(&self) {
-        let Settings {
-            event_interval,
-            task_budget,
-            ..
-        } = self.settings;
         let counters = &self.shared.counters;
         let turn = counters.turns.get();
         let waited = self.backlog.borrow().waited(turn);
         if waited > counters.queued_turns_max.get() {
             counters.queued_turns_max.set_own(waited);
         }
-        let process = self.shared.io.process();
         let mut polls = 0;
-        loop {
-            // The poll before this one may have forked, and so may a waker. A child runs none of the parent's tasks.
-            process.abort_child();
-            if polls == event_interval {
-                break;
-            }
-            let Some(task) = current::pop() else {
-                break;
-            };
-            polls += 1;
-            // Both come before the poll: the stall detector has to tell one poll from the next
-            // (`stall.rs`).
-            counters.polling.set_own(task.task().id().to_bits());
-            counters.polls.add_own(1);
-            budget::begin(task_budget);
-            if let Some(task) = task.run() {
-                self.push_local(task);
+        match &self.shared.hooks.poll_tasks {
+            None => while self.poll_next(&mut polls) {},
+            Some(hook) => {
+                if !current::is_idle() {
+                    self.count_panics(caught(|| hook(&mut || self.poll_next(&mut polls))).1);
+                }
             }
         }
         counters.polling.set_own(0);
         budget::end();
         let (polled, queued) = (counters.polls.get(), current::queued());
         self.backlog.borrow_mut().end_turn(turn, polled, queued);
+    }
+
+    /// Polls one task, unless none is ready or the turn has made `polls` enough.
+    #[inline(always)]
+    fn poll_next(&self, polls: &mut u32) -> bool {
+        let Settings {
+            event_interval,
+            task_budget,
+            ..
+        } = self.settings;
+        // The poll before this one may have forked, and so may a waker. A child runs none of the parent's tasks.
+        self.shared.io.process().abort_child();
+        if *polls == event_interval {
+            return false;
+        }
+        let Some(task) = current::pop() else {
+            return false;
+        };
+        *polls += 1;
+        let counters = &self.shared.counters;
+        // Both come before the poll: the stall detector has to tell one poll from the next
+        // (`stall.rs`).
+        counters.polling.set_own(task.task().id().to_bits());
+        counters.polls.add_own(1);
+        budget::begin(task_budget);
+        if let Some(task) = task.run() {
+            self.push_local(task);
+        }
+        true
     }
 
     /// Ends the shard: refuses new tasks, then drops every future here, whatever their drops do.

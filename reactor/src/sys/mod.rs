@@ -16,6 +16,8 @@
 //! unsafe code, one libc call each time: all else goes through `core_affinity` and `rustix`. Tests are in `tests.rs` (Linux
 //! only, where there is something to test).
 
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod exclusive;
 mod fd;
 mod fork;
 #[cfg(target_os = "linux")]
@@ -25,6 +27,8 @@ mod other;
 #[cfg(all(test, target_os = "linux"))]
 mod tests;
 
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) use exclusive::add_exclusive;
 pub(crate) use fd::{has_hung_up, is_fifo};
 pub(crate) use fork::Process;
 #[cfg(target_os = "linux")]
