@@ -8,6 +8,7 @@ use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::pin::pin;
+use std::task::Poll;
 
 use asyncfd::{AsyncFd, Interest, Ready};
 use reactor::{Handle, Placement, Reactor};
@@ -340,5 +341,23 @@ fn operations_that_never_wait_still_let_other_tasks_of_the_shard_run() {
             a.async_io(Interest::WRITABLE, |_| Ok(())).await.unwrap();
         }
         other.await.unwrap();
+    });
+}
+
+#[test]
+fn try_io_never_charges_the_budget() {
+    common::run_on_shard(|| async {
+        let (a, _b) = pair();
+        let a = AsyncFd::from_fd(a).unwrap();
+        a.writable().await.unwrap().retain_ready();
+        // A fresh budget, which a yield grants.
+        reactor::yield_now().await;
+        for _ in 0..1_000 {
+            a.try_io(Interest::WRITABLE, |_| Ok(())).unwrap();
+        }
+        // With a charge per call the budget of 128 would be used up, and this would be pending.
+        let mut wait = pin!(a.async_io(Interest::WRITABLE, |_| Ok(())));
+        let first = std::future::poll_fn(|cx| Poll::Ready(wait.as_mut().poll(cx))).await;
+        assert!(first.is_ready(), "the calls used the budget up");
     });
 }

@@ -1,16 +1,15 @@
-//! `CONTRACT.md` is complete: it names only cases that exist, and every statement of the texts that
-//! it answers to has a row.
+//! `CONTRACT.md` is complete: every case that it names exists, and every promise of `AsyncFd` has a
+//! row.
 //!
-//! The texts are not part of this repository; they lie beside the checkout, in `../shared`, where
-//! it is worked on. `contract/statements.txt` lists their statements by the hash of their words, so
-//! a statement that is new, or changed, is found where the texts are. Everywhere, a statement
-//! without a row is.
+//! `contract/statements.txt` lists the promises, in the project's own words, each with the rows that
+//! test it. A public function of `AsyncFd`, of its guards or of its errors that no statement names
+//! fails a test here.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-/// Where the cases of a module are.
+/// Returns the source of the test module `module`.
 fn source_of(module: &str) -> Option<String> {
     let homes = [
         format!("tests/parity/cases/{module}.rs"),
@@ -28,7 +27,7 @@ fn source_of(module: &str) -> Option<String> {
         .map(|home| fs::read_to_string(home).unwrap())
 }
 
-/// The rows of the contract by name, each with its column of cases.
+/// Returns the rows of the contract by name, each with its column of cases.
 fn rows() -> BTreeMap<String, String> {
     let contract = fs::read_to_string("CONTRACT.md").unwrap();
     let mut rows = BTreeMap::new();
@@ -42,21 +41,30 @@ fn rows() -> BTreeMap<String, String> {
     rows
 }
 
-/// What `statements.txt` says of each text: the statements' hashes, and the rows of each.
-fn listed() -> BTreeMap<&'static str, Vec<(u32, Vec<&'static str>)>> {
-    let mut texts = BTreeMap::new();
-    let mut text = "";
-    for line in include_str!("contract/statements.txt").lines() {
-        match line.split_once(' ') {
-            _ if line.starts_with('#') || line.is_empty() => {}
-            None => text = line,
-            Some((hash, rows)) => texts.entry(text).or_insert_with(Vec::new).push((
-                u32::from_str_radix(hash, 16).unwrap(),
-                rows.split(' ').collect(),
-            )),
-        }
-    }
-    texts
+/// The statements of `statements.txt`, each with the names of its rows.
+fn statements() -> Vec<(Vec<&'static str>, &'static str)> {
+    include_str!("contract/statements.txt")
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .map(|line| {
+            let (rows, statement) = line.split_once(": ").expect("a line is `ROWS: statement`");
+            (rows.split(' ').collect(), statement)
+        })
+        .collect()
+}
+
+/// The public functions that the file `source` declares.
+fn public_functions(source: &str) -> BTreeSet<String> {
+    let source = fs::read_to_string(source).unwrap();
+    source
+        .lines()
+        .filter_map(|line| line.trim_start().strip_prefix("pub "))
+        .filter_map(|declaration| declaration.split_once("fn "))
+        .map(|(_, rest)| {
+            let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_');
+            rest[..end.unwrap()].to_owned()
+        })
+        .collect()
 }
 
 #[test]
@@ -84,96 +92,29 @@ fn every_case_that_the_contract_names_is_there() {
 #[test]
 fn every_row_that_a_statement_names_is_there() {
     let rows = rows();
-    for (text, statements) in listed() {
-        assert!(statements.len() > 90, "{text} says more than that");
-        for (hash, named) in statements {
-            for row in named.into_iter().filter(|row| *row != "-") {
-                let there = rows.contains_key(row);
-                assert!(there, "no row {row} for statement {hash:08x} of the {text}");
-            }
+    for (named, statement) in statements() {
+        for row in named {
+            assert!(rows.contains_key(row), "no row {row} for: {statement}");
         }
     }
-}
-
-/// Cuts a text into statements: what ends in a full stop or semicolon, and each row of a table.
-fn statements(text: &str) -> Vec<String> {
-    let mut paragraphs: Vec<String> = Vec::new();
-    let mut open = false;
-    for line in text.lines().map(str::trim) {
-        let alone = line.starts_with(['|', '#']);
-        if line.is_empty() {
-            open = false;
-        } else if open && !alone && !line.starts_with("- ") {
-            let paragraph = paragraphs.last_mut().unwrap();
-            paragraph.push(' ');
-            paragraph.push_str(line);
-        } else {
-            paragraphs.push(line.to_owned());
-            open = !alone;
-        }
-    }
-    let mut statements = Vec::new();
-    for paragraph in paragraphs.iter().filter(|text| !text.starts_with('#')) {
-        let mut words: Vec<&str> = Vec::new();
-        let mut end = |words: &mut Vec<&str>| {
-            let statement = words.join(" ");
-            words.clear();
-            let statement = statement.trim_start_matches(['-', ' ']);
-            if statement.len() > 3 && statement.contains(|c| !"|-: ".contains(c)) {
-                statements.push(statement.to_owned());
-            }
-        };
-        for word in paragraph.split_whitespace() {
-            words.push(word);
-            if word.ends_with(['.', ';']) {
-                end(&mut words);
-            }
-        }
-        end(&mut words);
-    }
-    statements
-}
-
-/// FNV-1a, folded to 32 bits.
-fn hash(text: &str) -> u32 {
-    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
-    });
-    let folded = (hash >> 32) ^ (hash & 0xffff_ffff);
-    u32::try_from(folded).unwrap()
-}
-
-/// The reference text is the only file of its folder.
-fn texts() -> Option<BTreeMap<&'static str, String>> {
-    let shared = Path::new("../../shared");
-    let page = fs::read_to_string(shared.join("ASYNCFD.md")).ok()?;
-    let mut seeds = fs::read_dir(shared.join("seeds")).ok()?;
-    let reference = fs::read_to_string(seeds.next()?.ok()?.path()).ok()?;
-    Some(BTreeMap::from([("page", page), ("reference", reference)]))
 }
 
 #[test]
-fn every_statement_of_the_texts_is_mapped() {
-    let Some(texts) = texts() else {
-        // Without the texts the list itself is all there is to check.
-        return every_row_that_a_statement_names_is_there();
-    };
-    for (name, text) in texts {
-        let listed: BTreeSet<u32> = listed()[name].iter().map(|(hash, _)| *hash).collect();
-        let said: BTreeMap<u32, String> = statements(&text)
-            .into_iter()
-            .map(|statement| (hash(&statement), statement))
-            .collect();
-        for (hash, statement) in &said {
-            let there = listed.contains(hash);
-            assert!(
-                there,
-                "the {name} says what no row shows: {hash:08x} {statement}"
-            );
-        }
-        for hash in listed {
-            let there = said.contains_key(&hash);
-            assert!(there, "the {name} does not say {hash:08x} any more");
+fn every_public_function_is_in_a_statement() {
+    let statements = statements();
+    let sources = [
+        "src/async_fd.rs",
+        "src/async_fd/waiting.rs",
+        "src/guard.rs",
+        "src/error.rs",
+    ];
+    for source in sources {
+        let functions = public_functions(source);
+        assert!(!functions.is_empty(), "{source} declares no function");
+        for function in functions {
+            let name = format!("`{function}`");
+            let there = statements.iter().any(|(_, text)| text.contains(&name));
+            assert!(there, "no statement names {name} of {source}");
         }
     }
 }
