@@ -1,8 +1,9 @@
-//! The readiness word as an atomic, and its few transitions.
+//! The readiness word as an atomic, and its transitions.
 //!
-//! A cell is part of a slot and is shared by the shard that publishes, by any number of tasks that look, wait and clear on
-//! any thread, and by the shutdown. Every change after birth is one atomic read-modify-write, so none erases another; what
-//! the word becomes is decided in `snapshot.rs`. The models are in `loom/readiness.rs`.
+//! A cell is part of a slot. It is shared by the shard that publishes events, by any number of
+//! tasks that load, wait and clear on any thread, and by the shutdown. Every change after
+//! initialisation is one atomic read-modify-write, so no change overwrites another. `snapshot.rs`
+//! computes the new value of the word. The models are in `loom/readiness.rs`.
 
 use crate::Ready;
 use crate::readiness::Snapshot;
@@ -11,8 +12,9 @@ use crate::sync::{AtomicU64, Ordering};
 /// The readiness of one descriptor.
 #[derive(Debug)]
 pub(crate) struct ReadinessCell {
-    /// Written by the publishing shard, by clears and by the shutdown; read by every wait. It publishes nothing but
-    /// itself: the orderings are about system calls (see [`ReadinessCell::load`]).
+    /// Written by the publishing shard, by clears and by the shutdown; read by every wait. It
+    /// publishes nothing but itself: the orderings are about system calls (see
+    /// [`ReadinessCell::load`]).
     word: AtomicU64,
 }
 
@@ -23,13 +25,14 @@ impl ReadinessCell {
         }
     }
 
-    /// What there is now.
+    /// Returns the current readiness.
     #[inline(always)]
     pub(crate) fn load(&self) -> Snapshot {
-        // ORDERING [ready-look], partner [ready-publish].
-        // A caller looks, then reads the descriptor, then clears what the look saw. Were the look allowed to sink below
-        // the system call, it could see the tick of an event that the call came too early for, and the clear would
-        // erase that event. Acquire keeps what follows behind it. It costs nothing on x86. Model: `publish_vs_clear`.
+        // ORDERING [ready-look], partner [ready-publish]. A caller loads the word, then reads the
+        // descriptor, then clears the states that the load saw. If the load could move below the
+        // system call, it could see the tick of an event that arrived after the call. The clear
+        // would then erase that event. Acquire keeps later operations behind the load. It costs
+        // nothing on x86. Model: `publish_vs_clear`.
         let order = if crate::sync::mutant("look_relaxed") {
             Ordering::Relaxed
         } else {
@@ -38,7 +41,7 @@ impl ReadinessCell {
         Snapshot::from_bits(self.word.load(order))
     }
 
-    /// Adds what an event carried. Called by the shard that polls the descriptor.
+    /// Adds the states of an event. Called by the shard that polls the descriptor.
     #[inline]
     pub(crate) fn publish(&self, event: Ready) {
         if crate::sync::mutant("publish_overwrites") {
@@ -46,15 +49,15 @@ impl ReadinessCell {
             self.word.store(after.to_bits(), Ordering::Relaxed);
             return;
         }
-        // ORDERING [ready-publish], partner [ready-look].
-        // The event was fetched before it is published, so whoever sees it and then reads the descriptor, does so after
-        // the kernel had something to report. Model: `publish_vs_clear`.
+        // ORDERING [ready-publish], partner [ready-look]. The event was fetched before it is
+        // published. Code that sees it and then reads the descriptor does so after the kernel had
+        // something to report. Model: `publish_vs_clear`.
         let order = if crate::sync::mutant("publish_relaxed") {
             Ordering::Relaxed
         } else {
             Ordering::Release
         };
-        // Not `update`: a tick always moves, so there is always something to write.
+        // This does not use `update`: a tick always changes, so there is always something to write.
         let mut word = self.word.load(Ordering::Relaxed);
         while let Err(now) = self.word.compare_exchange_weak(
             word,
@@ -66,7 +69,8 @@ impl ReadinessCell {
         }
     }
 
-    /// Removes `states` in those directions that had no event since `seen`; returns the words before and after.
+    /// Removes `states` in the directions that had no event since `seen`. Returns the words before
+    /// and after.
     #[inline]
     pub(crate) fn clear_if_fresh(&self, seen: Snapshot, states: Ready) -> (Snapshot, Snapshot) {
         if crate::sync::mutant("clear_overwrites") {
@@ -75,29 +79,32 @@ impl ReadinessCell {
             self.word.store(after.to_bits(), Ordering::Relaxed);
             return (before, after);
         }
-        // Relaxed: a clear publishes nothing. A later event is later in the order of the word itself.
+        // Relaxed: a clear publishes nothing. A later event is later in the order of the word
+        // itself.
         self.update(Ordering::Relaxed, |word| word.cleared(seen, states))
     }
 
-    /// Removes the closed states, however fresh: a caller that re-arms the descriptor next asks for it.
+    /// Removes the closed states, however fresh they are. The caller re-arms the descriptor next.
     pub(crate) fn forget_closed(&self) {
         self.update(Ordering::Relaxed, |word| word.cleared(word, Ready::CLOSED));
     }
 
-    /// Sets the shutdown bit, which nothing removes before the slot is born again.
+    /// Sets the shutdown bit. Only initialising the slot again removes it.
     pub(crate) fn close(&self) {
-        // Relaxed: waiters are told under their lock, and everybody else may learn it late.
+        // Relaxed: waiters are notified under their lock, and other code may learn of it late.
         self.update(Ordering::Relaxed, Snapshot::closed);
     }
 
-    /// The word at birth. The caller owns the slot and nobody else looks at it: it was just taken from the free list.
+    /// Initialises the word. The caller owns the slot, which was just taken from the free list, and
+    /// no other thread accesses it.
     pub(crate) fn reset(&self, initial: Ready) {
-        // Relaxed: the list's lock orders it before the next owner, and the kernel's before the first event.
+        // Relaxed: the list's lock orders this before the next owner, and the kernel's lock before
+        // the first event.
         self.word
             .store(Snapshot::new(initial).to_bits(), Ordering::Relaxed);
     }
 
-    /// Applies `change` with one read-modify-write, none where it changes nothing.
+    /// Applies `change` with one read-modify-write, or with none if it changes nothing.
     #[inline(always)]
     fn update(
         &self,

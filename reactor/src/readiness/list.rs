@@ -1,8 +1,10 @@
-//! The waiters of one descriptor, as plain data. The lock around it and the rules for using it are in `waiters.rs`.
+//! The waiters of one descriptor, as plain data. The lock around them and the rules of its use are
+//! in `waiters.rs`.
 //!
-//! Two poll places (one for each direction), two async waiters in place, and a slab for more. Two in place, because a
-//! connection whose halves are read and written by two tasks is common, and then never allocates. Nothing here clones,
-//! drops or wakes a waker: each function hands out what it displaced. Tests are in `tests.rs`.
+//! The list has two poll slots (one for each direction), two inline async waiters, and a slab for
+//! more. Two inline waiters suffice for a connection that is read and written by two tasks, which
+//! is common and therefore never allocates. Nothing here clones, drops or wakes a waker: each
+//! function returns the waker that it displaced. Tests are in `tests.rs`.
 
 use std::mem;
 use std::num::NonZeroU32;
@@ -14,14 +16,15 @@ use crate::Ready;
 use crate::panics::caught;
 use crate::readiness::place::{InPlace, Places};
 
-/// The two poll places, as numbers: a parameter that the compiler knows makes a tenth of a wait's instructions.
+/// The two poll slots, as numbers. A parameter that the compiler knows saves a tenth of a wait's
+/// instructions.
 pub(crate) struct Side;
 
 impl Side {
     pub(crate) const READ: usize = 0;
     pub(crate) const WRITE: usize = 1;
 
-    /// The states that end a wait on this side.
+    /// Returns the states that end a wait on this side.
     #[inline]
     pub(crate) const fn mask(side: usize) -> Ready {
         match side {
@@ -34,30 +37,30 @@ impl Side {
 const READ_SIDE: Ready = Ready::from_interest(crate::Interest::READABLE);
 const WRITE_SIDE: Ready = Ready::from_interest(crate::Interest::WRITABLE);
 
-/// Names a waiter from its insertion to its removal.
+/// Identifies a waiter from its insertion to its removal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct WaiterId(NonZeroU32);
 
-/// Async waiters kept in the list itself.
+/// The number of async waiters that are stored in the list itself.
 pub(super) const IN_PLACE: usize = 2;
 
-/// The poll places, which come before those.
+/// The number of poll slots, which come before the inline waiters.
 const SIDES: usize = 2;
 
-/// How many wakers leave the slab at a time.
+/// The maximum number of wakers that leave the slab at a time.
 pub(crate) const BATCH: usize = 8;
 
 /// A waiter in the slab.
 #[derive(Debug)]
 enum Entry {
-    /// A waiter that is to be told of any state in the mask.
+    /// A waiter that will be notified of any state in the mask.
     Waiting { waker: Waker, mask: Ready },
-    /// A waiter that was told. It completes when it looks, whatever became of the readiness.
+    /// A notified waiter. It completes at its next poll, whatever the readiness is by then.
     Notified,
 }
 
 impl Entry {
-    /// Turns a waiter for any of `ready` into a notified one and hands out its waker.
+    /// Turns a waiter for any of `ready` into a notified one and returns its waker.
     fn notify(&mut self, ready: Ready) -> Option<Waker> {
         match self {
             Self::Waiting { mask, .. } if mask.intersects(ready) => {
@@ -75,7 +78,7 @@ impl Entry {
     }
 }
 
-/// What a waiter finds in its place.
+/// The state in which a waiter finds its entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Found {
     Notified,
@@ -97,15 +100,16 @@ impl Found {
 
 #[derive(Debug)]
 pub(crate) struct WaiterList {
-    /// Where there is a waker: one bit for each of `wakers`, and [`FURTHER`].
+    /// The presence of wakers: one bit for each of `wakers`, and [`FURTHER`].
     armed: u8,
-    /// What the async waiters in place are to be told of.
+    /// The states that the inline async waiters wait for.
     masks: [Ready; IN_PLACE],
-    /// The two poll places, then the async waiters in place.
+    /// The two poll slots, then the inline async waiters.
     wakers: [Option<Waker>; SIDES + IN_PLACE],
-    /// How many wakers there are in the slab.
+    /// The number of wakers in the slab.
     further: u32,
-    /// Kept once allocated, until the slot is freed, so that many waiters do not allocate at every wait.
+    /// Kept once allocated, until the slot is freed, so that a descriptor with many waiters does
+    /// not allocate at every wait.
     more: Option<Box<Slab<Entry>>>,
 }
 
@@ -123,7 +127,8 @@ impl WaiterList {
         }
     }
 
-    /// Drops everybody's waker. Each is foreign code: one that panics keeps none of the others; returns how many did.
+    /// Drops all wakers. Each drop is foreign code: one that panics does not prevent the others.
+    /// Returns the number of panics.
     pub(crate) fn drop_caught(self) -> u32 {
         let further = self
             .more
@@ -134,9 +139,10 @@ impl WaiterList {
         wakers.map(|waker| caught(|| drop(waker)).1).sum()
     }
 
-    /// Takes the waker of somebody who waits for any of `ready`, outside the slab.
+    /// Takes one waker outside the slab that waits for any of `ready`.
     ///
-    /// Place by place, each known to the compiler: scanning the bits costs 12 instructions more.
+    /// Each slot is tested by itself, with an index that the compiler knows: scanning the bits
+    /// costs 12 instructions more.
     #[inline(always)]
     pub(super) fn take_one(&mut self, ready: Ready, places: &Places) -> Option<Waker> {
         if self.waits_at(0) && READ_SIDE.intersects(ready) {
@@ -165,19 +171,19 @@ impl WaiterList {
         self.wakers[index].take()
     }
 
-    /// Whether nobody waits, for whatever it may be.
+    /// Returns true if no task waits for any state.
     #[inline(always)]
     pub(crate) fn is_empty(&self) -> bool {
         self.armed == 0
     }
 
-    /// Whether nobody waits and nothing is allocated.
+    /// Returns true if no task waits and nothing is allocated.
     #[inline]
     pub(crate) fn is_bare(&self) -> bool {
         self.is_empty() && self.more.is_none()
     }
 
-    /// Takes the wakers of everybody outside the slab who waits for any of `ready`.
+    /// Takes all wakers outside the slab that wait for any of `ready`.
     pub(super) fn take_first(
         &mut self,
         ready: Ready,
@@ -186,7 +192,7 @@ impl WaiterList {
         std::array::from_fn(|_| self.take_one(ready, places))
     }
 
-    /// Where the slab ends. Zero: nobody in it waits.
+    /// Returns the end of the slab, or zero if no task in it waits.
     pub(crate) fn more_until(&self) -> usize {
         match &self.more {
             Some(more) if self.further > 0 => more.capacity(),
@@ -194,10 +200,11 @@ impl WaiterList {
         }
     }
 
-    /// Takes up to [`BATCH`] wakers from the slab, and moves `from` on to where the next call starts, or to `until`.
+    /// Takes up to [`BATCH`] wakers from the slab. Moves `from` to the start of the next call, or
+    /// to `until`.
     ///
-    /// A waiter that joins meanwhile is told only if it takes a place in `from..until`, so a waker that waits again as it
-    /// is woken cannot keep the caller busy for ever.
+    /// A waiter that joins meanwhile is notified only if its entry is in `from..until`. A waker
+    /// that waits again when it is woken therefore cannot keep the caller busy without end.
     pub(crate) fn take_more(
         &mut self,
         ready: Ready,
@@ -235,7 +242,7 @@ impl WaiterList {
         self.armed |= 1 << index;
         let older = self.wakers[index].replace(waker);
         debug_assert!(older.is_none(), "a vacant place has no waker");
-        // Not dropped, which would be to ask once more whether it is there.
+        // Forgotten rather than dropped, since a drop would check once more if it holds a waker.
         mem::forget(older);
         WaiterId::new(place.index())
     }
@@ -250,7 +257,7 @@ impl WaiterList {
         WaiterId::new(IN_PLACE + more.insert(Entry::Waiting { waker, mask }))
     }
 
-    /// Looks after a waiter. One that was notified has given its place up then; it had no waker left.
+    /// Checks a waiter's entry. A notified waiter gives up its entry here; it had no waker left.
     pub(super) fn look(&mut self, id: WaiterId, waker: &Waker, places: &Places) -> Found {
         let Some(place) = id.in_place() else {
             return self.look_further(id.index() - IN_PLACE, waker);
@@ -275,7 +282,8 @@ impl WaiterList {
         }
     }
 
-    /// Exchanges a waiter's waker and hands the older out, or the given one where the waiter was notified meanwhile.
+    /// Replaces a waiter's waker and returns the old one, or the new one if the waiter was notified
+    /// meanwhile.
     pub(crate) fn exchange(&mut self, id: WaiterId, new: Waker) -> Result<Waker, Waker> {
         let current = match id.in_place() {
             Some(place) => self.wakers[SIDES + place.index()].as_mut(),
@@ -290,7 +298,7 @@ impl WaiterList {
         }
     }
 
-    /// Takes a waiter out and hands out its waker, if it still had one.
+    /// Removes a waiter and returns its waker, if it still had one.
     pub(super) fn remove(&mut self, id: WaiterId, places: &Places) -> Option<Waker> {
         let Some(place) = id.in_place() else {
             let more = self.more.as_mut()?;
@@ -307,7 +315,7 @@ impl WaiterList {
         waker
     }
 
-    /// Leaves a waker in a poll place and hands out the older one.
+    /// Stores a waker in a poll slot and returns the old one.
     #[inline(always)]
     pub(crate) fn set_side<const SIDE: usize>(&mut self, waker: Waker) -> Option<Waker> {
         const { assert!(SIDE < SIDES) };
@@ -341,7 +349,7 @@ impl WaiterId {
         self.0.get() as usize - 1
     }
 
-    /// The place of a waiter that is in the list itself.
+    /// Returns the place of an inline waiter.
     #[inline(always)]
     pub(super) fn in_place(self) -> Option<InPlace> {
         InPlace::new(self.index())

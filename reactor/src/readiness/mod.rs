@@ -19,16 +19,17 @@ pub(crate) use list::{Side, WaiterId, WaiterList};
 pub(crate) use snapshot::Snapshot;
 pub(crate) use waiters::Waiters;
 
-/// What became of closed states that a kernel's EAGAIN speaks against.
+/// The result of checking the closed bits again after the kernel returned EAGAIN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ClosedStates {
     /// They were removed.
     Removed,
-    /// They were reported again since, or are gone already.
+    /// They were reported again since, or are already gone.
     Kept,
 }
 
-/// The readiness of one descriptor and everybody who waits for it: the two halves of the protocol, put together.
+/// The readiness of one descriptor and the waiters for it: the two halves of the protocol,
+/// combined.
 #[derive(Debug)]
 pub(crate) struct Readiness {
     cell: ReadinessCell,
@@ -43,13 +44,14 @@ impl Readiness {
         }
     }
 
-    /// What there is now.
+    /// Returns the current readiness.
     #[inline(always)]
     pub(crate) fn load(&self) -> Snapshot {
         self.cell.load()
     }
 
-    /// Adds what an event carried and wakes who waited for it; returns how many wakers panicked.
+    /// Adds the states of an event and wakes the tasks that waited for them. Returns the number of
+    /// wakers that panicked.
     #[inline]
     pub(crate) fn publish(&self, event: Ready) -> u32 {
         if crate::sync::mutant("publish_wakes_first") {
@@ -57,18 +59,21 @@ impl Readiness {
             self.cell.publish(event);
             return panics;
         }
-        // The word first, the waiters after: whoever comes to the lock too late to be woken sees the word.
+        // The word changes first and the waiters are notified afterwards. A waiter that takes the
+        // lock too late to be woken sees the word.
         self.cell.publish(event);
         self.waiters.wake(event)
     }
 
-    /// Removes those of the states `seen` shows that had no event since.
+    /// Removes the states that `seen` shows, in directions that had no event since. Keeps the
+    /// closed states.
     #[inline]
     pub(crate) fn clear(&self, seen: Snapshot) {
         self.cell.clear_if_fresh(seen, seen.ready() - Ready::CLOSED);
     }
 
-    /// As [`Readiness::clear`], the closed states included; says whether one of those went. Then the caller re-arms.
+    /// Removes states like [`Readiness::clear`], including the closed states. If the result is
+    /// `Removed`, the caller re-arms the descriptor.
     pub(crate) fn clear_with_closed(&self, seen: Snapshot) -> ClosedStates {
         let (before, after) = self.cell.clear_if_fresh(seen, seen.ready());
         if before.ready() & Ready::CLOSED == after.ready() & Ready::CLOSED {
@@ -83,37 +88,40 @@ impl Readiness {
         self.cell.forget_closed();
     }
 
-    /// Ends every wait, now and later; returns how many wakers panicked.
+    /// Ends every current and later wait. Returns the number of wakers that panicked.
     pub(crate) fn close(&self) -> u32 {
         self.cell.close();
         self.waiters.wake(Ready::ALL)
     }
 
-    /// Makes the word new for the slot's next owner.
+    /// Initialises the word for the slot's next owner.
     pub(crate) fn reset(&self, initial: Ready) {
         self.cell.reset(initial);
     }
 
-    /// Takes out whatever waiter is left (a leaked wait leaves its own). The caller drops them, holding nothing.
+    /// Takes out all remaining waiters, which leaked waits leave behind. The caller drops them
+    /// without holding a lock.
     #[must_use]
     pub(crate) fn take_waiters(&self) -> Option<WaiterList> {
         self.waiters.take_all()
     }
 
-    /// Starts a wait for any of `mask`, unless there is no need to.
+    /// Starts a wait for any of `mask`, unless the wait is already over.
     ///
     /// # Errors
     ///
-    /// The word that ends the wait before it began.
+    /// Returns the word that ends the wait before it begins.
     #[inline(always)]
     pub(crate) fn wait(&self, mask: Ready, waker: &Waker) -> Result<WaiterId, Snapshot> {
         self.waiters.wait(&self.cell, mask, waker)
     }
 
-    /// Looks after a wait that [`Readiness::wait`] began. After `Ready` the wait is over and its id means nothing.
+    /// Polls a wait that [`Readiness::wait`] began. After `Ready` the wait is over and its id is
+    /// invalid.
     #[inline(always)]
     pub(crate) fn poll_wait(&self, id: WaiterId, waker: &Waker) -> Poll<Snapshot> {
-        // A task is polled because its waiter was told, nearly always: that much without the lock.
+        // A task is almost always polled because its waiter was notified. That case does not take
+        // the lock.
         if self.waiters.was_notified(id) {
             return Poll::Ready(self.cell.load());
         }
@@ -128,12 +136,13 @@ impl Readiness {
         }
     }
 
-    /// Gives a wait up.
+    /// Ends a wait early.
     pub(crate) fn end_wait(&self, id: WaiterId) {
         self.waiters.end_wait(id);
     }
 
-    /// Leaves a waker in one of the two poll places, unless there is no need to; an older one there is dropped unwoken.
+    /// Stores a waker in one of the two poll slots, unless the wait is already over. An older waker
+    /// in the slot is dropped without a wake.
     #[inline(never)]
     pub(crate) fn poll_side<const SIDE: usize>(&self, waker: &Waker) -> Poll<Snapshot> {
         self.waiters.poll_side::<SIDE>(&self.cell, waker)
@@ -142,7 +151,8 @@ impl Readiness {
 
 #[cfg(all(any(test, fuzzing), not(reactor_loom)))]
 impl Readiness {
-    /// As [`Readiness::reset`], with these ticks: where they wrap is too far to go there.
+    /// Initialises the word with these ticks. Tests use it because reaching a wrap takes too many
+    /// events.
     fn reset_to(&self, initial: Ready, ticks: [u64; 3]) {
         self.cell.set(Snapshot::new(initial).with_ticks(ticks));
     }

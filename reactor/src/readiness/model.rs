@@ -1,7 +1,8 @@
-//! The word and its waiters played beside a model of both, step by step, on one thread.
+//! The word and its waiters, which run in step with a model of both on one thread.
 //!
-//! The steps are those of a property test (`tests/program.rs`) or of a fuzzer (`crate::fuzzing`). Panics where the two disagree:
-//! on the states, on who is woken and how often, on what a wait finds, and on which wakers are kept.
+//! The steps come from a property test (`tests/program.rs`) or from a fuzzer (`crate::fuzzing`). It
+//! panics if the two disagree on the states, on the number of wakes of each task, on a wait's
+//! result, or on the wakers that are kept.
 
 use std::sync::{Arc, Weak};
 use std::task::{Poll, Wake, Waker};
@@ -11,25 +12,26 @@ use crate::readiness::snapshot::TICK_BITS;
 use crate::readiness::{ClosedStates, Readiness, Side, Snapshot, WaiterId};
 use crate::sync::{AtomicU32, Mutex, Ordering};
 
-/// What is done. Looks, waits and tasks are meant by number, modulo how many there are.
+/// An operation. Looks, waits and tasks are given by number, modulo their count.
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
     Look,
     Publish(Ready),
-    /// Clears what a look saw, the closed states too or not.
+    /// Clears the states that a look saw. The flag says if it includes the closed states.
     Clear(usize, bool),
     ForgetClosed,
     Close,
-    /// Waits for any of these states, not none.
+    /// Waits for any of these states. The set is never empty.
     Wait(Ready, usize),
     PollWait(usize, usize),
     EndWait(usize),
     PollSide(usize, usize),
-    /// The slot's next owner: whatever is left is taken out, and each tick is so many events before its wrap.
+    /// Passes the slot to its next owner: remaining waiters are taken out, and each tick starts
+    /// this many events before its wrap.
     Renew(Ready, [u8; 3]),
 }
 
-/// Of these the last waits once more whenever it is woken, for this.
+/// The number of tasks. The last one waits for `RETURNS_FOR` again whenever it is woken.
 const TASKS: usize = 4;
 const RETURNS_FOR: Ready = Ready::from_interest(crate::Interest::WRITABLE);
 
@@ -58,7 +60,7 @@ struct Wait {
     notified: bool,
 }
 
-/// States, and events counted by numbers that never wrap.
+/// The states and the number of events, with counters that never wrap.
 #[derive(Clone, Copy, Default)]
 struct Word {
     ready: Ready,
@@ -92,12 +94,12 @@ struct World {
     word: Word,
     looks: Vec<(Snapshot, Word)>,
     waits: Vec<Wait>,
-    /// Whose waker is in each of the poll places.
+    /// The task whose waker is in each of the poll slots.
     sides: [Option<usize>; 2],
     wakes: [u32; TASKS],
 }
 
-/// Plays the steps on a slot that is new.
+/// Runs the steps on a new slot.
 pub(crate) fn play(steps: impl IntoIterator<Item = Step>) {
     let readiness = Arc::new(Readiness::new());
     let mut world = World {
@@ -238,7 +240,8 @@ impl World {
         }
     }
 
-    /// Whoever waits for any of `event` was notified once, and the last task has come back as often.
+    /// Checks that each waiter for any of `event` was notified once, and that the last task waited
+    /// again as often as it was woken.
     fn woken(&mut self, event: Ready) {
         let before = self.wakes;
         for wait in self.waits.iter_mut().filter(|wait| !wait.notified) {

@@ -1,8 +1,9 @@
-//! The bit layout of the readiness word, and the pure functions from word to word. No atomics.
+//! The bit layout of the readiness word, and pure functions from word to word. No atomics.
 //!
-//! `cell.rs` loops over these functions; `Registration` hands the word a look saw to the caller, as a `ReadyEvent`. The
-//! word is a `u64` everywhere and no tick ever leaves it: two ticks are compared in place, so none can be cut short on
-//! the way. Tests are in `tests.rs`: exhaustive over the states, by property over the ticks.
+//! `cell.rs` loops over these functions. `Registration` returns the loaded word to the caller as a
+//! `ReadyEvent`. The word is a `u64` everywhere and no tick ever leaves it: two ticks are compared
+//! in place, so neither can be truncated. Tests are in `tests.rs`: exhaustive over the states, by
+//! property over the ticks.
 
 use std::fmt;
 
@@ -11,16 +12,18 @@ use crate::Ready;
 /// Six state bits (those of [`Ready`]), the shutdown bit, and three ticks of 19 bits.
 ///
 /// ```text
-///  63       45 44       26 25        7 6        5     4        3            2           1        0
-/// | error tick | write tick | read tick | shutdown | error | priority | write closed | read closed | writable | readable |
+/// bit 0  readable        bit 4  priority       bits  7-25  read tick
+/// bit 1  writable        bit 5  error          bits 26-44  write tick
+/// bit 2  read closed     bit 6  shutdown       bits 45-63  error tick
+/// bit 3  write closed
 /// ```
 ///
-/// A tick counts the events that carried a bit of its direction, modulo 2^19, so a clear from 1 to 2^19 - 1 events late
-/// is recognised as late.
+/// A tick counts the events that carried a state of its direction, modulo 2^19. A clear that is 1
+/// to 2^19 - 1 events late is therefore recognised as late.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Snapshot(u64);
 
-/// How wide a tick is: what 64 bits leave after seven for the state, in three equal parts.
+/// The width of a tick: 64 bits, less seven for the state, in three equal parts.
 pub(crate) const TICK_BITS: u32 = 19;
 
 const STATE: u64 = Ready::ALL.bits() as u64;
@@ -65,7 +68,7 @@ const TICKS: u64 = READ.tick | WRITE.tick | ERROR.tick;
 /// The highest bit of each tick.
 const TICK_TOPS: u64 = (READ.one | WRITE.one | ERROR.one) << (TICK_BITS - 1);
 
-/// For each set of states, what an event that carries them adds to the ticks.
+/// The increment of the ticks for each set of states that an event carries.
 static BUMPS: [u64; Ready::ALL.bits() as usize + 1] = {
     let mut bumps = [0; Ready::ALL.bits() as usize + 1];
     let mut event = 0;
@@ -86,7 +89,7 @@ static BUMPS: [u64; Ready::ALL.bits() as usize + 1] = {
 };
 
 impl Snapshot {
-    /// The word of a slot at birth: what is assumed of the descriptor, and every tick at zero.
+    /// Creates the word of a new slot: the assumed readiness of the descriptor, and all ticks zero.
     pub(crate) const fn new(initial: Ready) -> Self {
         Self(initial.bits() as u64)
     }
@@ -101,48 +104,50 @@ impl Snapshot {
         self.0
     }
 
-    /// The state, all of it.
+    /// Returns all states.
     #[inline(always)]
     pub(crate) const fn ready(self) -> Ready {
         #[expect(clippy::cast_possible_truncation, reason = "the low bits are meant")]
         Ready::from_bits(self.0 as u8)
     }
 
-    /// Whether the shard has shut down.
+    /// Returns true if the shard has shut down.
     #[inline(always)]
     pub(crate) const fn is_shutdown(self) -> bool {
         self.0 & SHUTDOWN != 0
     }
 
-    /// Whether a wait for any of `mask` is over.
+    /// Returns true if a wait for any of `mask` is over.
     #[inline(always)]
     pub(crate) const fn ends_wait(self, mask: Ready) -> bool {
         self.0 & (SHUTDOWN | mask.bits() as u64) != 0
     }
 
-    /// The same ticks beside those states that `mask` has too.
+    /// Returns the word with the same ticks and only the states in `mask`.
     #[inline(always)]
     pub(crate) const fn restricted_to(self, mask: Ready) -> Self {
         Self(self.0 & !(STATE & !(mask.bits() as u64)))
     }
 
-    /// After an event: its states added, and the tick of each direction that it carries moved on.
+    /// Returns the word after an event: its states are added, and the tick of each of its
+    /// directions is incremented.
     #[inline(always)]
     pub(crate) fn published(self, event: Ready) -> Self {
         let bump = BUMPS[(event.bits() & Ready::ALL.bits()) as usize];
-        // All ticks at once. Without their top bits the addition carries into those at most, and never out of a tick; a top
-        // bit is the sum of that carry and what it was.
+        // This increments all ticks at once. With the top bits masked off, the addition carries at
+        // most into them, and never out of a tick. A top bit is then the sum of that carry and its
+        // old value.
         let low = (self.0 & !TICK_TOPS).wrapping_add(bump);
         Self((low ^ (self.0 & TICK_TOPS)) | event.bits() as u64)
     }
 
-    /// After a clear of `states` by somebody who saw `seen`: they are gone in those directions whose tick has not moved
-    /// since. The shutdown bit stays, whatever is asked.
+    /// Returns the word after a clear of `states` by a caller that saw `seen`. The states are
+    /// removed in the directions whose tick has not moved since. The shutdown bit always stays.
     #[inline(always)]
     pub(crate) fn cleared(self, seen: Self, states: Ready) -> Self {
         let moved = (self.0 ^ seen.0) & TICKS;
         let mut gone = states.bits() as u64;
-        // Nearly always none has moved, which one look at all of them tells.
+        // Almost always no tick has moved, and one comparison of all of them shows it.
         if moved != 0 && !crate::sync::mutant("clear_ignores_tick") {
             if moved & READ.tick != 0 {
                 gone &= !READ.state;
@@ -157,7 +162,7 @@ impl Snapshot {
         Self(self.0 & !gone)
     }
 
-    /// After the shard's end.
+    /// Returns the word after the shard's end.
     #[inline]
     pub(crate) const fn closed(self) -> Self {
         Self(self.0 | SHUTDOWN)
@@ -175,16 +180,16 @@ impl fmt::Debug for Snapshot {
     }
 }
 
-/// What the tests need to see of a word that the code never takes out of it.
+/// Parts of a word that only tests need to see.
 #[cfg(all(any(test, fuzzing), not(reactor_loom)))]
 impl Snapshot {
-    /// The read, write and error tick.
+    /// Returns the read, write and error tick.
     #[cfg(test)]
     pub(crate) fn ticks(self) -> [u64; 3] {
         [READ, WRITE, ERROR].map(|lane| (self.0 & lane.tick) / lane.one)
     }
 
-    /// The same state with these ticks.
+    /// Returns the same state with these ticks.
     pub(crate) fn with_ticks(self, ticks: [u64; 3]) -> Self {
         let mut word = self.0 & (STATE | SHUTDOWN);
         for (lane, tick) in [READ, WRITE, ERROR].iter().zip(ticks) {

@@ -1,4 +1,5 @@
-//! The word by itself, and the word and its waiters together, on one thread. What needs two threads is in `loom/readiness.rs`.
+//! Tests of the word alone, and of the word with its waiters, on one thread. Tests that need two
+//! threads are in `loom/readiness.rs`.
 
 mod program;
 mod waiting;

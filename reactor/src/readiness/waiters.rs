@@ -1,8 +1,9 @@
 //! The lock around the waiters, and the rules that keep foreign code out of it.
 //!
-//! A waker is foreign code: cloning, waking and dropping it may panic, or come back to this very descriptor. So wakers are
-//! cloned before the lock, moved in and out under it, and woken and dropped after it; and one that panics as it is woken
-//! does not keep the others from being woken. Tests are in `tests.rs`, the models in `loom/readiness.rs`.
+//! A waker is foreign code: cloning, waking and dropping it may panic, or call back into this very
+//! descriptor. So wakers are cloned before the lock, moved in and out under it, and woken and
+//! dropped after it. A waker that panics when it is woken does not prevent the others from being
+//! woken. Tests are in `tests.rs`, the models in `loom/readiness.rs`.
 
 use std::mem;
 use std::task::{Poll, Waker};
@@ -17,7 +18,7 @@ use crate::sync::Mutex;
 #[derive(Debug)]
 pub(crate) struct Waiters {
     list: Mutex<WaiterList>,
-    /// Beside the lock, for a waiter that was told to find out without it.
+    /// Beside the lock, so that a notified waiter need not take it.
     places: Places,
 }
 
@@ -29,10 +30,10 @@ impl Waiters {
         }
     }
 
-    /// Wakes everybody who waits for any of `ready`; returns how many wakers panicked.
+    /// Wakes all tasks that wait for any of `ready`. Returns the number of wakers that panicked.
     ///
-    /// Nearly always one task waits for a descriptor, so that one is taken and woken first, and the rest is looked for
-    /// only where there is anybody else at all.
+    /// Almost always one task waits for a descriptor. That task is taken and woken first, and
+    /// others are searched for only if there are any.
     #[inline(always)]
     pub(crate) fn wake(&self, ready: Ready) -> u32 {
         if crate::sync::mutant("notified_before_taken") {
@@ -80,8 +81,8 @@ impl Waiters {
     ) -> Result<WaiterId, Snapshot> {
         let waker = waker.clone();
         let mut list = self.list.lock();
-        // A publisher changes the word before it comes to the lock. If it was here already, the word says so; if it is
-        // still to come, it finds this waiter.
+        // A publisher changes the word before it takes the lock. If it already held the lock, the
+        // word shows its event. If it takes the lock later, it finds this waiter.
         let seen = cell.load();
         if seen.ends_wait(mask) && !crate::sync::mutant("wait_skips_recheck") {
             drop(list);
@@ -91,7 +92,8 @@ impl Waiters {
         Ok(list.insert(mask, waker, &self.places))
     }
 
-    /// Whether a waiter in place was told, without the lock; if so, it has given up its place.
+    /// Returns true if an inline waiter was notified, without taking the lock. In that case the
+    /// waiter has given up its place.
     #[inline(always)]
     pub(crate) fn was_notified(&self, id: WaiterId) -> bool {
         let Some(place) = id.in_place() else {
@@ -121,8 +123,8 @@ impl Waiters {
             }
             Err(_) if crate::sync::mutant("exchange_misses_notice") => Poll::Pending,
             Err(unused) => {
-                // Notified between the two looks. The place is given up last: should the waker panic as it is dropped,
-                // the waiter still has its place to give up.
+                // The waiter was notified between the two locked sections. The place is given up
+                // last: if the waker's drop panics, the waiter still has its place to give up.
                 drop(unused);
                 self.list.lock().remove(id, &self.places);
                 Poll::Ready(())
@@ -153,7 +155,7 @@ impl Waiters {
             drop_slow(waker);
             return Poll::Ready(seen);
         }
-        // Nearly always the one before was woken, and has left its place empty.
+        // Almost always the previous waker was woken, and its slot is empty.
         if let Some(older) = list.set_side::<SIDE>(waker) {
             drop(list);
             drop_slow(older);
@@ -161,8 +163,9 @@ impl Waiters {
         Poll::Pending
     }
 
-    /// Empties the list. The caller drops what was in it, holding nothing. Nearly always there is nothing, which is told by
-    /// two looks: moving an empty list out and dropping it costs 130 instructions.
+    /// Empties the list. The caller drops its contents without holding the lock. The list is almost
+    /// always empty. Two checks find that out, while moving an empty list out and dropping it costs
+    /// 130 instructions.
     #[must_use]
     pub(crate) fn take_all(&self) -> Option<WaiterList> {
         let mut list = self.list.lock();
@@ -174,14 +177,14 @@ impl Waiters {
     }
 }
 
-/// Drops a waker that was not needed. Out of line: the registers it would take are saved at every wait.
+/// Drops an unneeded waker. It is out of line, which saves registers in every wait.
 #[cold]
 #[inline(never)]
 fn drop_slow(waker: Waker) {
     drop(waker);
 }
 
-/// Wakes one task; returns 1 where the waker panicked.
+/// Wakes one task. Returns 1 if the waker panicked.
 #[inline]
 fn wake_caught(waker: Waker) -> u32 {
     caught(|| waker.wake()).1

@@ -1,8 +1,8 @@
-//! The one door to the time that timers go by, and the shard's memory of when its turn looked at it.
+//! The clock of timers, and the shard's record of its turn's time.
 //!
-//! A reactor has one [`Clock`], which its shards share. Under `--cfg reactor_sim` the clock of `driver_sim.rs` takes this one's
-//! place, and stands still until a test moves it. Deadlines of shutdown are no timers: they are waited for by user threads, in
-//! the system's time.
+//! A reactor has one [`Clock`], which its shards share. Under `--cfg reactor_sim`, the clock of
+//! `driver_sim.rs` replaces it and stands still until a test moves it. Shutdown deadlines are not
+//! timers: user threads wait for them by the system's clock.
 
 use std::cell::Cell;
 use std::time::Instant;
@@ -11,11 +11,12 @@ use std::time::Instant;
 pub(crate) use crate::driver::Clock;
 
 thread_local! {
-    /// What the clock said in the turn under way; none outside a turn, and before anything asked.
+    /// The clock's value in the current turn. `None` outside a turn, and before the first read in a
+    /// turn.
     static TURN: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
-/// The system's monotonic clock, and when the reactor started by it.
+/// The system's monotonic clock, and the reactor's start time on it.
 #[cfg(not(reactor_sim))]
 #[derive(Clone, Debug)]
 pub(crate) struct Clock {
@@ -24,31 +25,32 @@ pub(crate) struct Clock {
 
 #[cfg(not(reactor_sim))]
 impl Clock {
-    /// The clock of a reactor that starts now.
+    /// Returns the clock of a reactor that starts now.
     pub(crate) fn start() -> Self {
         Self {
             epoch: Instant::now(),
         }
     }
 
-    /// When the reactor started.
+    /// Returns the reactor's start time.
     pub(crate) fn epoch(&self) -> Instant {
         self.epoch
     }
 
-    /// The time.
+    /// Returns the current time.
     pub(crate) fn now(&self) -> Instant {
         Instant::now()
     }
 }
 
-/// Starts a turn: what the clock said in the last one is forgotten. The shard only.
+/// Starts a turn: discards the previous turn's time. Called by the shard only.
 #[inline]
 pub(crate) fn forget_turn() {
     TURN.set(None);
 }
 
-/// The time of the turn under way; reads the clock where nothing in this turn has. The shard only.
+/// Returns the current turn's time. It reads the clock if nothing in this turn has read it yet.
+/// Called by the shard only.
 #[inline]
 pub(crate) fn turn_time(now: impl FnOnce() -> Instant) -> Instant {
     TURN.get().unwrap_or_else(|| {
@@ -58,7 +60,7 @@ pub(crate) fn turn_time(now: impl FnOnce() -> Instant) -> Instant {
     })
 }
 
-/// The time of the turn under way, if there is one and anything in it has asked.
+/// Returns the current turn's time, if there is a turn and something in it has read the clock.
 #[inline]
 pub(super) fn known_turn_time() -> Option<Instant> {
     TURN.get()

@@ -1,4 +1,4 @@
-//! [`Interval`]: ticks at a steady rate, on one [`Sleep`] that is set anew for each.
+//! [`Interval`]: ticks at a steady rate, with one [`Sleep`] that is reset for each tick.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -8,21 +8,23 @@ use std::time::{Duration, Instant};
 
 use crate::time::sleep::{Sleep, after, sleep, sleep_until};
 
-/// A tick that comes this much late was not missed: what a turn or the grain of a timer costs shifts no schedule. As tokio's.
+/// A tick that is late by no more than this was not missed. The delay of a turn or of the timer's
+/// resolution must not shift the schedule. The value is tokio's.
 const SLACK: Duration = Duration::from_millis(5);
 
-/// Ticks at once, and then once per `period`. Same as tokio's.
+/// Creates an interval that ticks at once, and then once per `period`. Same as tokio's.
 ///
-/// Ticks are due at the start and at whole periods after it. What happens to those that were not awaited in time is for
-/// [`Interval::set_missed_tick_behavior`] to say; by default all of them are made up for. An interval is no timer store entry
-/// between its ticks: it is armed by being polled.
+/// Ticks are due at the start and at whole periods after it. [`Interval::set_missed_tick_behavior`]
+/// decides about ticks that were not awaited in time; by default all of them are made up for. An
+/// interval has no entry in the timer store until it is polled.
 ///
-/// Once its reactor has shut down every tick comes at once, as a sleep ends then: a loop of ticks on another thread has to look at
-/// [`Handle::is_shutting_down`](crate::Handle::is_shutting_down).
+/// After its reactor has shut down, every tick completes at once, as a sleep does. A loop of ticks
+/// on another thread has to check [`Handle::is_shutting_down`](crate::Handle::is_shutting_down).
 ///
 /// # Panics
 ///
-/// Panics where `period` is zero, and off a shard where there is no current reactor: see [`Handle::enter`](crate::Handle::enter).
+/// Panics if `period` is zero. Also panics off a shard if there is no current reactor: see
+/// [`Handle::enter`](crate::Handle::enter).
 ///
 /// # Examples
 ///
@@ -43,20 +45,24 @@ pub fn interval(period: Duration) -> Interval {
     Interval::new(period, || sleep(Duration::ZERO))
 }
 
-/// Ticks at `start`, and then once per `period`. Otherwise as [`interval`].
+/// Creates an interval that ticks at `start`, and then once per `period`. Otherwise the same as
+/// [`interval`].
 ///
 /// # Panics
 ///
-/// Panics where `period` is zero, and off a shard where there is no current reactor: see [`Handle::enter`](crate::Handle::enter).
+/// Panics if `period` is zero. Also panics off a shard if there is no current reactor: see
+/// [`Handle::enter`](crate::Handle::enter).
 #[track_caller]
 pub fn interval_at(start: Instant, period: Duration) -> Interval {
     Interval::new(period, || sleep_until(start))
 }
 
-/// What an [`Interval`] does about ticks that were due, more than 5 ms ago, before anybody awaited them. Same as tokio's.
+/// The behavior of an [`Interval`] after missed ticks: ticks that were due more than 5 ms before a
+/// task awaited them. Same as tokio's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum MissedTickBehavior {
-    /// Ticks as fast as it is asked until it has caught up: every tick that was due comes, and the schedule stays.
+    /// Ticks as fast as it is polled until it has caught up. Every due tick is delivered, and the
+    /// schedule stays.
     ///
     /// ```text
     /// due:     1   2   3   4   5   6
@@ -64,14 +70,15 @@ pub enum MissedTickBehavior {
     /// ```
     #[default]
     Burst,
-    /// Counts the period from the late tick: none comes closer to another than a period, and the schedule moves.
+    /// Counts the period from the late tick. Two ticks are never closer than a period, and the
+    /// schedule moves.
     ///
     /// ```text
     /// due:     1   2   3   4   5   6
     /// awaited: 1   2         3   4   5
     /// ```
     Delay,
-    /// Leaves out the ticks that were missed and goes on with the next one that is due: the schedule stays.
+    /// Skips the missed ticks and continues with the next one that is due. The schedule stays.
     ///
     /// ```text
     /// due:     1   2   3   4   5   6
@@ -81,7 +88,7 @@ pub enum MissedTickBehavior {
 }
 
 impl MissedTickBehavior {
-    /// When to tick after the tick that was due at `due` came at `now`, too late.
+    /// Returns the time of the next tick, after the tick due at `due` was delivered late, at `now`.
     fn next(self, due: Instant, now: Instant, period: Duration) -> Instant {
         match self {
             Self::Burst => after(due, period),
@@ -94,7 +101,7 @@ impl MissedTickBehavior {
     }
 }
 
-/// What is left of `duration` after whole periods.
+/// Returns the remainder of `duration` after whole periods.
 fn remainder(duration: Duration, period: Duration) -> Duration {
     if duration < period {
         return duration;
@@ -104,7 +111,7 @@ fn remainder(duration: Duration, period: Duration) -> Duration {
     u64::try_from(nanos).map_or(Duration::ZERO, Duration::from_nanos)
 }
 
-/// Ticks at a steady rate, from [`interval`] or [`interval_at`].
+/// A stream of ticks at a steady rate, from [`interval`] or [`interval_at`].
 #[must_use = "an interval does nothing unless its ticks are awaited"]
 pub struct Interval {
     /// Its deadline is the next tick.
@@ -127,16 +134,17 @@ impl Interval {
         }
     }
 
-    /// Waits for the next tick, and returns when it was due.
+    /// Waits for the next tick and returns the time at which it was due.
     ///
     /// # Cancel safety
     ///
-    /// A tick that was not returned is not lost: the next call waits for it, or has it at once.
+    /// A tick that was not returned is not lost: the next call waits for it, or returns it at once.
     pub async fn tick(&mut self) -> Instant {
         poll_fn(|cx| self.poll_tick(cx)).await
     }
 
-    /// Polls for the next tick, and returns when it was due. Where it is not, the task is woken then.
+    /// Polls for the next tick and returns the time at which it was due. If it is not due yet, the
+    /// task is woken when it is.
     pub fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<Instant> {
         ready!(Pin::new(&mut self.next).poll(cx));
         let due = self.next.deadline();
@@ -150,22 +158,22 @@ impl Interval {
         Poll::Ready(due)
     }
 
-    /// Starts over: the next tick is a period from now.
+    /// Restarts the interval: the next tick is due one period from now.
     pub fn reset(&mut self) {
         self.reset_after(self.period);
     }
 
-    /// Starts over: the next tick is due now.
+    /// Restarts the interval: the next tick is due now.
     pub fn reset_immediately(&mut self) {
         self.reset_after(Duration::ZERO);
     }
 
-    /// Starts over: the next tick is so much from now.
+    /// Restarts the interval: the next tick is due after `wait`.
     pub fn reset_after(&mut self, wait: Duration) {
         self.move_next(after(self.next.now(), wait));
     }
 
-    /// Starts over: the next tick is at that time, which may have passed.
+    /// Restarts the interval: the next tick is due at `deadline`, which may have passed.
     pub fn reset_at(&mut self, deadline: Instant) {
         self.move_next(deadline);
     }
@@ -174,17 +182,17 @@ impl Interval {
         Pin::new(&mut self.next).reset(deadline);
     }
 
-    /// The time between ticks.
+    /// Returns the time between ticks.
     pub fn period(&self) -> Duration {
         self.period
     }
 
-    /// What it does about ticks that were missed.
+    /// Returns the behavior after missed ticks.
     pub fn missed_tick_behavior(&self) -> MissedTickBehavior {
         self.missed
     }
 
-    /// Says what to do about ticks that were missed.
+    /// Sets the behavior after missed ticks.
     pub fn set_missed_tick_behavior(&mut self, behavior: MissedTickBehavior) {
         self.missed = behavior;
     }

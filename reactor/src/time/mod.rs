@@ -1,22 +1,24 @@
-//! Sleeps, deadlines and timeouts, on the timer store of a shard.
+//! Sleeps, deadlines and timeouts, based on the timer store of a shard.
 //!
-//! A wait that is polled on a shard is armed in that shard's own store, with no lock, no system call and, once the store has grown,
-//! no allocation. A wait that is polled anywhere else asks a shard of its reactor to wake it (`remote.rs`), which costs an
-//! allocation and a message. Moving the deadline of either later, as an idle timeout does on every request, is one store.
+//! A wait that is polled on a shard is armed in that shard's own store. This takes no lock, no
+//! system call and, once the store has grown, no allocation. A wait that is polled on another
+//! thread asks a shard of its reactor to wake it (`remote.rs`), which costs an allocation and a
+//! message. Moving either deadline later, as an idle timeout does on every request, is one store.
 //!
 //! # Rounding
 //!
-//! Timers have a grain of one millisecond, counted from the reactor's start, and a deadline is rounded up to it: a wait never ends
-//! before its deadline, and is due less than a millisecond after it. It ends at the first turn of its shard from then on. A shard
-//! that sleeps is woken for it by the system, whose own grain may add another millisecond; a shard that is busy ends the turn under
-//! way first. Waits of one shard that are due together end in the order of their milliseconds.
+//! Timers have a resolution of one millisecond, counted from the reactor's start. A deadline is
+//! rounded up: a wait never ends before its deadline, and is due less than a millisecond after it.
+//! It ends in the first turn of its shard from then on. The system wakes a sleeping shard for it,
+//! and the system's own resolution may add another millisecond. A busy shard first finishes the
+//! current turn. Waits of one shard that are due together end in the order of their milliseconds.
 //!
-//! Time stands still during a turn for whoever asks [`coarse_now`], which is how a busy server counts deadlines without reading
-//! the clock for each.
+//! [`coarse_now`] returns the same time throughout a turn. A busy server uses it to compute
+//! deadlines without reading the clock for each.
 //!
 //! # Shutdown
 //!
-//! A sleep whose reactor shuts down ends at that moment, early, since nobody would be there to end it later.
+//! A sleep ends early when its reactor shuts down, since no timer would end it later.
 
 pub(crate) mod clock;
 mod interval;
@@ -36,7 +38,7 @@ pub use timeout::{Elapsed, Timeout, timeout, timeout_at};
 pub(crate) use wheel::TimerKey;
 use wheel::Wheel;
 
-/// A shard's timers, in the wheel's milliseconds since the reactor's start.
+/// A shard's timers. The wheel counts milliseconds since the reactor's start.
 #[derive(Debug)]
 pub(crate) struct ShardTimers {
     wheel: Wheel,
@@ -65,14 +67,14 @@ impl ShardTimers {
         self.wheel.advance(now_ms, expired);
     }
 
-    /// How long the shard may sleep. The clock is read only where a timer is armed.
+    /// Returns the time the shard may sleep. The clock is read only if a timer is armed.
     pub(crate) fn until_next(&self, now: impl FnOnce() -> Instant) -> Option<Duration> {
         let next = self.wheel.next_expiry_ms()?;
         let due = self.epoch.checked_add(Duration::from_millis(next));
         Some(due.map_or(Duration::MAX, |due| due.saturating_duration_since(now())))
     }
 
-    /// The first whole millisecond at or after the deadline, so that no timer fires early.
+    /// Returns the first whole millisecond at or after the deadline, so that no timer fires early.
     fn deadline_ms(&self, deadline: Instant) -> u64 {
         let since = deadline.saturating_duration_since(self.epoch);
         let floor = millis_floor(since);
@@ -91,7 +93,8 @@ impl ShardTimers {
         self.wheel.reset(key, self.deadline_ms(deadline))
     }
 
-    /// As `reset`, but leaves a deadline that is earlier: one that was set here since another thread asked for this one.
+    /// Moves a deadline earlier. Unlike `reset`, it keeps an earlier deadline, which was set here
+    /// after another thread requested this one.
     pub(crate) fn move_up(&mut self, key: TimerKey, deadline: Instant) {
         self.wheel.move_up(key, self.deadline_ms(deadline));
     }
@@ -100,13 +103,13 @@ impl ShardTimers {
         self.wheel.remove(key)
     }
 
-    /// The wakers of all timers, which are gone then.
+    /// Removes all timers and collects their wakers.
     pub(crate) fn take_all(&mut self, wakers: &mut Vec<Waker>) {
         self.wheel.take_all(wakers);
     }
 }
 
-/// Whole milliseconds, saturating: `u64` holds 584 million years of them.
+/// Returns whole milliseconds, saturating: a `u64` holds 584 million years of them.
 fn millis_floor(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

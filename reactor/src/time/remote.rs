@@ -12,21 +12,21 @@ use crate::shard::Shard;
 use crate::sync::Mutex;
 use crate::time::TimerKey;
 
-/// What the waiting thread and the shard share. Either side locks it for a few instructions, and no waker is cloned, dropped or
-/// woken meanwhile.
+/// The state shared by the waiting thread and the shard. Either side locks it for a few
+/// instructions. No waker is cloned, dropped or woken under the lock.
 pub(crate) struct RemoteTimer(Mutex<State>);
 
 struct State {
     deadline: Instant,
-    /// Who waits; none after the timer fired or was cancelled.
+    /// The waiter's waker. `None` after the timer fired or was cancelled.
     waker: Option<Waker>,
-    /// Where it is in the shard's store. The shard alone uses it.
+    /// The timer's key in the shard's store. Used by the shard only.
     key: Option<TimerKey>,
-    /// Where it is listed; set when it is.
+    /// The timer's index in the list. Set when it is added.
     place: usize,
 }
 
-/// The timers that a shard keeps for other threads, so that they can be told where the shard is given up.
+/// The timers that a shard keeps for other threads. They are woken if the shard is abandoned.
 #[derive(Debug)]
 pub(crate) struct RemoteTimers(Mutex<Slab<Arc<RemoteTimer>>>);
 
@@ -35,20 +35,20 @@ impl RemoteTimers {
         Self(Mutex::new(Slab::new()))
     }
 
-    /// Lists a timer, once.
+    /// Adds a timer to the list, once.
     pub(crate) fn list(&self, timer: &Arc<RemoteTimer>) {
         let place = self.0.lock().insert(Arc::clone(timer));
         timer.0.lock().place = place;
     }
 
-    /// Takes a listed timer out.
+    /// Removes a timer from the list.
     pub(crate) fn unlist(&self, timer: &RemoteTimer) {
         let place = timer.0.lock().place;
         let timer = self.0.lock().remove(place);
         drop(timer);
     }
 
-    /// Wakes everybody who waits. Returns how many wakers panicked.
+    /// Wakes all waiters. Returns the number of wakers that panicked.
     pub(crate) fn wake_all(&self) -> u32 {
         let timers: Vec<_> = self
             .0
@@ -73,7 +73,7 @@ impl RemoteTimer {
         })))
     }
 
-    /// Sees to it that the firing wakes this task. `false` where it has fired.
+    /// Stores this task's waker for the firing. Returns false if the timer has fired.
     pub(crate) fn wait(&self, cx: &mut Context<'_>) -> bool {
         let waker = cx.waker().clone();
         let mut state = self.0.lock();
@@ -88,18 +88,18 @@ impl RemoteTimer {
         !fired
     }
 
-    /// Moves the deadline; the shard is told by a message that follows.
+    /// Moves the deadline. The caller then sends a message to the shard.
     pub(crate) fn reset(&self, deadline: Instant) {
         self.0.lock().deadline = deadline;
     }
 
-    /// Lets go of the waker; the shard is told by a message that follows.
+    /// Drops the waker. The caller then sends a message to the shard.
     pub(crate) fn cancel(&self) {
         let waker = self.0.lock().waker.take();
         drop(waker);
     }
 
-    /// Makes the shard's store agree with what is asked for. On the shard.
+    /// Updates the shard's store to match the requested state. Called on the shard.
     pub(crate) fn apply(self: Arc<Self>, shard: &Shard) {
         let (deadline, wanted, key) = {
             let state = self.0.lock();

@@ -1,4 +1,4 @@
-//! [`Sleep`]: one deadline, armed where it is polled.
+//! [`Sleep`]: one deadline, armed on the thread that polls it.
 
 use std::fmt;
 use std::pin::Pin;
@@ -12,18 +12,19 @@ use crate::shard::inbox::Command;
 use crate::shard::{Shard, ShardRef, current};
 use crate::time::{RemoteTimer, TimerKey, clock};
 
-/// What counts as "never" where a deadline is too far off for the clock to name: about thirty years.
+/// A stand-in for "never", about thirty years ahead, for deadlines that the clock cannot represent.
 const FAR_FUTURE: Duration = Duration::from_secs(86_400 * 365 * 30);
 
-/// Waits for a duration to pass. Grain one millisecond; never early, but for the end of the reactor.
+/// Waits for a duration to pass. The resolution is one millisecond. The wait never ends early,
+/// except when its reactor shuts down.
 ///
 /// # Panics
 ///
-/// Panics off a shard where there is no current reactor: see [`Handle::enter`](crate::Handle::enter).
+/// Panics off a shard if there is no current reactor: see [`Handle::enter`](crate::Handle::enter).
 ///
 /// # Cancel safety
 ///
-/// Dropping it disarms the timer.
+/// Dropping the future disarms the timer.
 ///
 /// # Examples
 ///
@@ -43,21 +44,21 @@ pub fn sleep(duration: Duration) -> Sleep {
     Sleep::new(home, deadline)
 }
 
-/// Waits until a point in time. Otherwise as [`sleep`].
+/// Waits until a point in time. Otherwise the same as [`sleep`].
 ///
 /// # Panics
 ///
-/// Panics off a shard where there is no current reactor: see [`Handle::enter`](crate::Handle::enter).
+/// Panics off a shard if there is no current reactor: see [`Handle::enter`](crate::Handle::enter).
 ///
 /// # Cancel safety
 ///
-/// Dropping it disarms the timer.
+/// Dropping the future disarms the timer.
 #[track_caller]
 pub fn sleep_until(deadline: Instant) -> Sleep {
     Sleep::new(home(), deadline)
 }
 
-/// The shard that will keep a timer which is made here.
+/// Returns the shard that will keep a timer made on this thread.
 #[track_caller]
 fn home() -> ShardRef {
     let home = current::with(|shard| shard.map(|shard| ShardRef::clone(shard.shared_ref())));
@@ -67,18 +68,20 @@ fn home() -> ShardRef {
     }
 }
 
-/// A point in time so much later, or a far one where the clock cannot name it.
+/// Returns `start + duration`, or a far point in time if the clock cannot represent it.
 pub(super) fn after(start: Instant, duration: Duration) -> Instant {
     start
         .checked_add(duration)
         .unwrap_or_else(|| start + FAR_FUTURE)
 }
 
-/// The time as the current shard's turn saw it: never later than the clock, and at most one turn old.
+/// Returns the time of the current shard's turn: never later than the clock, and at most one turn
+/// old.
 ///
-/// The first caller of a turn reads the clock, where the turn has not done so for its timers, and the others get what it saw. So a
-/// server that moves an idle timeout with every request reads the clock once per turn and not once per request. A deadline counted
-/// from it comes early by as much as the turn has lasted. Off a shard it is the clock itself.
+/// The first call in a turn reads the clock, unless the turn has already read it for its timers.
+/// Later calls in the turn return the same value. A server that moves an idle timeout with every
+/// request therefore reads the clock once per turn and not once per request. A deadline based on
+/// this time is early by at most the time the turn has lasted. Off a shard, this reads the clock.
 ///
 /// # Examples
 ///
@@ -111,28 +114,31 @@ fn read_clock() -> Instant {
 
 /// A wait for a deadline, from [`sleep`] or [`sleep_until`].
 ///
-/// `Unpin`, so that it can be kept in a struct and [`reset`](Self::reset): that is how an idle timeout is re-armed on every request
-/// at the cost of a few instructions. `Send` and `Sync`: it may be made, polled, reset and dropped on different threads, of which
-/// the shard that polls it keeps its timer.
+/// It is `Unpin`, so it can be kept in a struct and [`reset`](Self::reset): an idle timeout is
+/// re-armed on every request at the cost of a few instructions. It is `Send` and `Sync`: it may be
+/// made, polled, reset and dropped on different threads. The shard that polls it keeps its timer.
 #[must_use = "a sleep does nothing unless it is awaited"]
 pub struct Sleep {
     deadline: Instant,
     /// The shard that keeps the timer.
     home: ShardRef,
     armed: Armed,
-    /// Whether the deadline was moved to an earlier one, which may have passed though the timer has not fired.
+    /// True if the deadline was moved earlier. The new deadline may have passed although the timer
+    /// has not fired.
     moved_up: bool,
 }
 
-// With its entry in the store, of which doubling leaves a part unused, a million of them take less than 100 bytes each.
+// With its entry in the store, a million of them take less than 100 bytes each. The figure includes
+// the part of the store that doubling leaves unused.
 const _: () = assert!(size_of::<Sleep>() <= 48);
 
-/// Where the timer is.
+/// The location of the timer.
 enum Armed {
     No,
-    /// In the store of `home`, put there by `home` itself, under this deadline or an earlier one. It may have fired since.
+    /// In the store of `home`, armed by `home` itself, under this deadline or an earlier one. It
+    /// may have fired since.
     AtHome(TimerKey),
-    /// `home` was asked by another thread to keep it, under this deadline or an earlier one.
+    /// Kept by `home` at the request of another thread, under this deadline or an earlier one.
     Remotely(Arc<RemoteTimer>),
 }
 
@@ -146,27 +152,29 @@ impl Sleep {
         }
     }
 
-    /// When the wait ends.
+    /// Returns the deadline.
     pub fn deadline(&self) -> Instant {
         self.deadline
     }
 
-    /// Whether the deadline has passed, by the clock of now.
+    /// Returns true if the deadline has passed, by the current clock.
     pub fn is_elapsed(&self) -> bool {
         self.now() >= self.deadline
     }
 
-    /// What the clock that the wait goes by says.
+    /// Returns the current time of the clock that this wait uses.
     pub(super) fn now(&self) -> Instant {
         self.home.clock.now()
     }
 
-    /// Moves the deadline, also of a wait that ended.
+    /// Moves the deadline. This also works for a wait that has ended.
     ///
-    /// A later deadline is one store, on any thread: the timer stays armed for the earlier one, at which the task is woken, polls,
-    /// and is armed again for the rest, once however often the deadline was moved meanwhile. An earlier deadline is O(1) and
-    /// without a lock, a system call or an allocation on the shard that keeps the timer; from elsewhere it is a message to it. A task
-    /// that waits need not be polled for either to hold.
+    /// A later deadline is one store, on any thread. The timer stays armed for the earlier
+    /// deadline, at which the task is woken, polls, and arms the timer for the rest. This happens
+    /// once, however often the deadline was moved meanwhile. On the shard that keeps the timer, an
+    /// earlier deadline takes constant time, without a lock, a system call or an allocation. From
+    /// another thread it is a message to that shard. A waiting task need not be polled for the new
+    /// deadline to take effect.
     #[inline]
     pub fn reset(mut self: Pin<&mut Self>, deadline: Instant) {
         let earlier = deadline < self.deadline;
@@ -176,7 +184,7 @@ impl Sleep {
         }
     }
 
-    /// Has an armed timer fire at the new deadline, which is earlier than the last one.
+    /// Makes an armed timer fire at the new deadline, which is earlier than the last one.
     #[cold]
     fn move_up(&mut self) {
         self.moved_up = true;
@@ -189,7 +197,7 @@ impl Sleep {
                 });
                 match still_armed {
                     Some(true) => {}
-                    // It fired: its task was woken, and the next poll arms it anew.
+                    // The timer fired: its task was woken, and the next poll arms it again.
                     Some(false) => self.armed = Armed::No,
                     None => self.home.inbox.send(Command::MoveUp(*key, deadline)),
                 }
@@ -218,12 +226,14 @@ impl Sleep {
         }
     }
 
-    /// In a forked child the shard is the parent's, and whoever held a lock at the fork is not there.
+    /// Returns true in a forked child. The shard belongs to the parent there, and a thread that
+    /// held a lock at the fork does not exist.
     fn is_forked(&self) -> bool {
         self.home.io.is_forked()
     }
 
-    /// Whether a timer that has not fired will wake this task, so that there is nothing to do.
+    /// Returns true if a timer that has not fired will wake this task, so that there is nothing to
+    /// do.
     #[inline(always)]
     fn is_armed_for(&self, cx: &Context<'_>) -> bool {
         let Armed::AtHome(key) = self.armed else {
@@ -241,7 +251,8 @@ impl Sleep {
         if let Armed::AtHome(key) = self.armed {
             let waker = cx.waker().clone();
             let replaced = shard.timers().borrow_mut().wheel.replace_waker(key, waker);
-            // It has not fired, so the deadline has not passed by the turn's clock. The waker is dropped with the store let go.
+            // The timer has not fired, so the deadline has not passed by the turn's clock. The
+            // waker is dropped after the borrow of the store ends.
             if replaced.is_ok() {
                 return Poll::Pending;
             }
@@ -275,7 +286,7 @@ impl Sleep {
         self.home.remote_timers.list(&timer);
         self.armed = Armed::Remotely(Arc::clone(&timer));
         self.home.inbox.send(Command::Timer(timer));
-        // The look after the put: a shard that had ended by then never saw it.
+        // This check follows the push: a shard that had ended by then did not see it.
         if self.home.keeps_no_timers() {
             Poll::Ready(())
         } else {
@@ -284,7 +295,7 @@ impl Sleep {
     }
 }
 
-/// Calls `f` with `home`'s shard where the calling thread is that shard.
+/// Calls `f` with `home`'s shard if the calling thread runs that shard.
 #[inline]
 fn on_shard<R>(home: &ShardRef, f: impl FnOnce(&Shard) -> R) -> Option<R> {
     current::with(|shard| {
@@ -295,7 +306,7 @@ fn on_shard<R>(home: &ShardRef, f: impl FnOnce(&Shard) -> R) -> Option<R> {
 }
 
 impl Shard {
-    /// Takes a timer out of the store, if it has not fired.
+    /// Removes a timer from the store, if it has not fired.
     pub(crate) fn disarm(&self, key: TimerKey) {
         let waker = self.timers().borrow_mut().remove(key);
         self.count_timers();
@@ -308,7 +319,8 @@ impl Future for Sleep {
 
     #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        // The way of an idle timeout, once for each request: no budget is asked for where nothing is given.
+        // This is the path of an idle timeout, once per request. No budget is charged for a pending
+        // result.
         if self.is_armed_for(cx) {
             return Poll::Pending;
         }
@@ -318,7 +330,7 @@ impl Future for Sleep {
 }
 
 impl Sleep {
-    /// As `poll`, also for a task that has used its budget up.
+    /// Polls like `poll`, but ignores the task's budget.
     pub(super) fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.is_armed_for(cx) {
             return Poll::Pending;
@@ -330,7 +342,7 @@ impl Sleep {
     fn poll_slow(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let this = self;
         if std::mem::take(&mut this.moved_up) && this.is_elapsed() {
-            // With no timer armed, what follows looks at the clock itself.
+            // With no timer armed, the code below checks the clock itself.
             this.disarm();
         }
         let polled = current::with(|shard| match shard {

@@ -11,19 +11,20 @@ use pin_project_lite::pin_project;
 use crate::budget;
 use crate::time::{Sleep, sleep, sleep_until};
 
-/// Gives a future so much time. Same as tokio's: the future is polled first, and a result that is there beats the deadline.
+/// Runs a future with a time limit. Same as tokio's: the future is polled first, and its result
+/// takes precedence over the deadline.
 ///
 /// # Errors
 ///
-/// [`Elapsed`] where the deadline came first; the future is dropped with the `Timeout`.
+/// Returns [`Elapsed`] if the deadline came first. The future is dropped with the `Timeout`.
 ///
 /// # Panics
 ///
-/// Panics off a shard where there is no current reactor: see [`Handle::enter`](crate::Handle::enter).
+/// Panics off a shard if there is no current reactor: see [`Handle::enter`](crate::Handle::enter).
 ///
 /// # Cancel safety
 ///
-/// As the future's own: dropping the `Timeout` drops it.
+/// Same as the future's own: dropping the `Timeout` drops the future.
 ///
 /// # Examples
 ///
@@ -46,19 +47,19 @@ pub fn timeout<F: IntoFuture>(duration: Duration, future: F) -> Timeout<F::IntoF
     }
 }
 
-/// Gives a future until a point in time. Otherwise as [`timeout`].
+/// Runs a future until a point in time. Otherwise the same as [`timeout`].
 ///
 /// # Errors
 ///
-/// [`Elapsed`] where the deadline came first.
+/// Returns [`Elapsed`] if the deadline came first.
 ///
 /// # Panics
 ///
-/// Panics off a shard where there is no current reactor.
+/// Panics off a shard if there is no current reactor.
 ///
 /// # Cancel safety
 ///
-/// As the future's own.
+/// Same as the future's own.
 #[track_caller]
 pub fn timeout_at<F: IntoFuture>(deadline: Instant, future: F) -> Timeout<F::IntoFuture> {
     Timeout {
@@ -79,12 +80,12 @@ pin_project! {
 }
 
 impl<F> Timeout<F> {
-    /// The future under the deadline.
+    /// Returns a reference to the future.
     pub fn get_ref(&self) -> &F {
         &self.future
     }
 
-    /// Takes the future back, with the deadline dropped.
+    /// Returns the future and drops the deadline.
     pub fn into_inner(self) -> F {
         self.future
     }
@@ -100,7 +101,7 @@ impl<F: Future> Future for Timeout<F> {
             return Poll::Ready(Ok(output));
         }
         let elapsed = if had_budget && !budget::is_left() {
-            // The future used the budget up: it must not put its own deadline off by that.
+            // The future used up the budget. It must not postpone its own deadline by that.
             this.deadline.poll_deadline(cx)
         } else {
             Pin::new(this.deadline).poll(cx)

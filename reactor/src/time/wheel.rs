@@ -1,22 +1,26 @@
-//! The shard's timer store: a hierarchical wheel of wakers.
+//! The shard's timer store: a hierarchical timing wheel of wakers.
 //!
-//! A plain data structure. It has no clock (times are milliseconds since the shard's epoch, and `advance` says how late it
-//! is), starts no thread and never runs a waker's code: wakers come in by value and leave by value, so that the shard can
-//! wake, clone and drop them outside every borrow. The shard's turn calls `advance` and `next_expiry_ms`; `Sleep` calls the
+//! It is a plain data structure. It has no clock: times are milliseconds since the shard's epoch,
+//! and `advance` receives the current time. It starts no thread and never runs a waker's code.
+//! Wakers are passed in and returned by value, so that the shard can wake, clone and drop them
+//! outside every borrow. The shard's turn calls `advance` and `next_expiry_ms`; `Sleep` calls the
 //! rest. Tests are in `tests.rs`, against the model in `model.rs`.
 //!
 //! # Shape
 //!
-//! Six levels of 64 slots. A slot of level 0 is one millisecond wide, a slot of each further level as wide as the whole
-//! level below it. An entry is filed at the level of the highest six-bit digit in which its time differs from `elapsed`,
-//! so everything on one level is due before anything on the next, and the earliest occupied slot is found by looking at one
-//! 64-bit map per level. When `elapsed` reaches a slot above level 0, its entries are filed again, each on a lower level.
+//! The wheel has six levels of 64 slots. A slot of level 0 is one millisecond wide. A slot of each
+//! further level is as wide as the whole level below it. An entry is filed at the level of the
+//! highest six-bit digit in which its time differs from `elapsed`. Everything on one level is
+//! therefore due before anything on the next, and one 64-bit map per level finds the earliest
+//! occupied slot. When `elapsed` reaches a slot above level 0, its entries are filed again, each on
+//! a lower level.
 //!
 //! # Re-arming is one store
 //!
-//! An idle timeout is pushed later with every request and hardly ever fires. So `reset` to a later time writes the deadline
-//! and leaves the entry where it is *filed*; when that slot comes due, the entry moves on to its deadline. Only a time before
-//! the filed one relinks it, in constant time. Nothing but `insert` allocates, and it reuses what fired or was removed.
+//! An idle timeout is moved later with every request and rarely fires. So `reset` to a later time
+//! only writes the deadline and leaves the entry where it is *filed*. When that slot comes due, the
+//! entry moves on to its deadline. Only a time before the filed one relinks the entry, in constant
+//! time. Only `insert` allocates, and it reuses entries of timers that fired or were removed.
 
 use std::task::Waker;
 
@@ -29,14 +33,15 @@ const LEVEL_BITS: usize = 6;
 const SLOTS: usize = 1 << LEVEL_BITS;
 const SLOT_MASK: u64 = SLOTS as u64 - 1;
 const LEVELS: usize = 6;
-/// How far ahead an entry can be filed, about two years; what is due later is filed there and moves on. One slot less than
-/// a whole turn, so that an entry never lands in the slot that `elapsed` is in and looks due a turn too early.
+/// The farthest time ahead at which an entry can be filed, about two years. An entry that is due
+/// later is filed there and moves on. The reach is one slot less than a full rotation. Otherwise an
+/// entry could land in the slot that `elapsed` is in and appear due one rotation too early.
 const REACH_MS: u64 = SLOT_MASK << level_shift(LEVELS - 1);
 
 /// The end of a list. No entry has this index.
 const NIL: u32 = u32::MAX;
 
-/// Names one armed timer. It goes stale, for good, when the timer fires or is removed.
+/// Identifies one armed timer. It becomes stale for good when the timer fires or is removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TimerKey {
     index: u32,
@@ -45,24 +50,26 @@ pub(crate) struct TimerKey {
 
 #[derive(Debug)]
 struct Entry {
-    /// Present while the timer is armed; a free entry has none.
+    /// Present while the timer is armed. A free entry has none.
     waker: Option<Waker>,
     deadline_ms: u64,
-    /// The time it is filed under: never after the deadline once that is within reach.
+    /// The time under which the entry is filed. It is never after the deadline once that is within
+    /// reach.
     filed_ms: u64,
     /// Neighbours in the slot's list. A free entry uses `next` for the free list.
     prev: u32,
     next: u32,
-    /// Counts the timers that were here. Keys of earlier ones no longer match.
+    /// Counts the timers that used this entry. Keys of earlier timers no longer match.
     generation: u32,
     level: u8,
     slot: u8,
 }
 
-// A table that doubles has at most twice the room it needs, so 48 bytes are at most 96 for each armed timer.
+// A table that doubles has at most twice the room it needs, so 48 bytes are at most 96 for each
+// armed timer.
 const _: () = assert!(size_of::<Entry>() <= 48);
 
-/// The earliest slot that holds anything.
+/// The earliest occupied slot.
 #[derive(Clone, Copy, Debug)]
 struct Due {
     level: usize,
@@ -73,7 +80,7 @@ struct Due {
 /// The timers of one shard.
 #[derive(Debug)]
 pub(crate) struct Wheel {
-    /// All times up to here have been looked at.
+    /// All times up to this one have been processed.
     elapsed_ms: u64,
     /// One bit per slot that is not empty.
     occupied: [u64; LEVELS],
@@ -84,7 +91,7 @@ pub(crate) struct Wheel {
 }
 
 impl Wheel {
-    /// An empty wheel at time 0. Allocates nothing.
+    /// Creates an empty wheel at time 0. Allocates nothing.
     pub(crate) const fn new() -> Self {
         Self {
             elapsed_ms: 0,
@@ -96,7 +103,7 @@ impl Wheel {
         }
     }
 
-    /// How many timers are armed.
+    /// Returns the number of armed timers.
     pub(crate) const fn len(&self) -> usize {
         self.armed
     }
@@ -105,7 +112,7 @@ impl Wheel {
     ///
     /// # Panics
     ///
-    /// With 2^32 - 1 timers, for which memory runs out first.
+    /// Panics with 2^32 - 1 timers; memory runs out first.
     pub(crate) fn insert(&mut self, deadline_ms: u64, waker: Waker) -> TimerKey {
         let index = self.take_free();
         let entry = self.entry_mut(index);
@@ -120,8 +127,8 @@ impl Wheel {
         key
     }
 
-    /// Gives an armed timer another deadline; later or earlier, in constant time and without allocating. False, with
-    /// nothing done, when it has fired or was removed.
+    /// Changes an armed timer's deadline to a later or earlier time, in constant time and without
+    /// allocating. Returns false and does nothing if the timer has fired or was removed.
     pub(crate) fn reset(&mut self, key: TimerKey, deadline_ms: u64) -> bool {
         let Some(entry) = self.armed_mut(key) else {
             return false;
@@ -134,7 +141,7 @@ impl Wheel {
         true
     }
 
-    /// Gives an armed timer a deadline that is earlier than its own, and does nothing with one that is not.
+    /// Moves an armed timer's deadline earlier. Does nothing if `deadline_ms` is not earlier.
     pub(crate) fn move_up(&mut self, key: TimerKey, deadline_ms: u64) {
         let armed = self.armed_mut(key);
         if armed.is_some_and(|entry| deadline_ms < entry.deadline_ms) {
@@ -142,13 +149,13 @@ impl Wheel {
         }
     }
 
-    /// Whether the timer has neither fired nor been removed.
+    /// Returns true if the timer has neither fired nor been removed.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn is_armed(&self, key: TimerKey) -> bool {
         self.waker(key).is_some()
     }
 
-    /// The waker of an armed timer, to compare with a new one before cloning that.
+    /// Returns the waker of an armed timer, to be compared with a new one before that is cloned.
     #[inline]
     pub(crate) fn waker(&self, key: TimerKey) -> Option<&Waker> {
         let entry = self.entries.get(key.index as usize)?;
@@ -158,11 +165,12 @@ impl Wheel {
             .filter(|_| entry.generation == key.generation)
     }
 
-    /// Exchanges the waker of an armed timer and hands back the old one, to be dropped outside every borrow.
+    /// Replaces the waker of an armed timer and returns the old one, to be dropped outside every
+    /// borrow.
     ///
     /// # Errors
     ///
-    /// The new waker, when the timer has fired or was removed.
+    /// Returns the new waker if the timer has fired or was removed.
     pub(crate) fn replace_waker(&mut self, key: TimerKey, waker: Waker) -> Result<Waker, Waker> {
         match self.armed_mut(key).and_then(|entry| entry.waker.as_mut()) {
             Some(place) => Ok(std::mem::replace(place, waker)),
@@ -170,16 +178,17 @@ impl Wheel {
         }
     }
 
-    /// Disarms a timer and hands back its waker, to be dropped outside every borrow. `None` when it has fired or was
-    /// removed before.
+    /// Disarms a timer and returns its waker, to be dropped outside every borrow. Returns `None` if
+    /// the timer has fired or was removed before.
     pub(crate) fn remove(&mut self, key: TimerKey) -> Option<Waker> {
         self.armed_mut(key)?;
         self.unlink(key.index);
         self.release(key.index)
     }
 
-    /// Disarms every timer whose deadline is `now_ms` or earlier and pushes its waker to `expired`, to be woken outside
-    /// every borrow, earlier deadlines first. A time before one given earlier counts as that one.
+    /// Disarms every timer whose deadline is `now_ms` or earlier. Pushes the wakers to `expired`,
+    /// earlier deadlines first, to be woken outside every borrow. A time before an earlier call's
+    /// time counts as that call's time.
     pub(crate) fn advance(&mut self, now_ms: u64, expired: &mut Vec<Waker>) {
         let now_ms = now_ms.max(self.elapsed_ms);
         while let Some(due) = self.earliest().filter(|due| due.start_ms <= now_ms) {
@@ -191,9 +200,11 @@ impl Wheel {
                 if entry.deadline_ms <= due.start_ms {
                     expired.extend(self.release(index));
                 } else {
-                    // Later than this slot's start: it came from a wider one, was reset, or was out of reach. It is filed
-                    // again even if it is due by now, so that timers fire in the order of their deadlines however late
-                    // the call is. With `elapsed` at the slot's start it cannot land in this slot again.
+                    // The deadline is later than this slot's start: the entry came from a wider
+                    // slot, was reset, or was out of reach. It is filed again even if it is already
+                    // due, so that timers fire in the order of their deadlines however late the
+                    // call is. With `elapsed` at the slot's start, it cannot land in this slot
+                    // again.
                     self.file(index);
                 }
                 index = next;
@@ -202,12 +213,13 @@ impl Wheel {
         self.elapsed_ms = now_ms;
     }
 
-    /// When `advance` is to be called next: never after the earliest deadline, but perhaps before it, when timers have to
-    /// be filed again. `None` without timers.
+    /// Returns the time of the next `advance`. It is never after the earliest deadline. It may be
+    /// before it if timers have to be filed again. Returns `None` without timers.
     pub(crate) fn next_expiry_ms(&self) -> Option<u64> {
         let due = self.earliest()?;
         let first = self.entry(self.heads[due.level][due.slot]);
-        // A timer alone in its slot needs no filing on the way: it saves a wake of the shard per level.
+        // A timer alone in its slot needs no filing on the way. This saves a wake-up of the shard
+        // per level.
         Some(if first.next == NIL {
             first.filed_ms
         } else {
@@ -215,7 +227,8 @@ impl Wheel {
         })
     }
 
-    /// Disarms every timer and pushes its waker to `wakers`, to be woken or dropped outside every borrow.
+    /// Disarms every timer and pushes the wakers to `wakers`, to be woken or dropped outside every
+    /// borrow.
     pub(crate) fn take_all(&mut self, wakers: &mut Vec<Waker>) {
         while let Some(due) = self.earliest() {
             let mut index = self.detach(due);
@@ -227,12 +240,14 @@ impl Wheel {
         }
     }
 
-    /// The first occupied slot at or after `elapsed`. Lower levels are due before higher ones.
+    /// Returns the first occupied slot at or after `elapsed`. Lower levels are due before higher
+    /// ones.
     fn earliest(&self) -> Option<Due> {
         let level = self.occupied.iter().position(|&map| map != 0)?;
         let shift = level_shift(level);
         let current = self.elapsed_ms >> shift;
-        // Slots are numbered round the clock: turned so that the current one is bit 0, the distance is the lowest bit.
+        // Slots wrap around. After a rotation that makes the current slot bit 0, the lowest set bit
+        // is the distance.
         let turn = u32::try_from(current & SLOT_MASK).expect("six bits");
         let ahead = self.occupied[level].rotate_right(turn).trailing_zeros();
         let position = current + u64::from(ahead);
@@ -266,7 +281,7 @@ impl Wheel {
         entry.slot = u8::try_from(slot).expect("64 slots");
     }
 
-    /// Takes an entry out of its slot.
+    /// Removes an entry from its slot.
     fn unlink(&mut self, index: u32) {
         let &Entry {
             prev,
@@ -318,8 +333,9 @@ impl Wheel {
         index
     }
 
-    /// Ends the life of an entry that is in no list any more. It is reused unless its generations are used up: then it
-    /// stays empty for ever (48 bytes for four billion timers), so that no old key can ever match.
+    /// Frees an entry that is no longer in a list. It is reused unless its generations are used up.
+    /// In that case it stays empty for good (48 bytes for four billion timers), so that no old key
+    /// can match.
     fn release(&mut self, index: u32) -> Option<Waker> {
         self.armed -= 1;
         let free = self.free;
@@ -347,11 +363,12 @@ impl Wheel {
     }
 }
 
-/// The level of the highest digit in which two times differ.
+/// Returns the level of the highest digit in which two times differ.
 const fn level_of(elapsed_ms: u64, time_ms: u64) -> usize {
     let highest_bit = ((elapsed_ms ^ time_ms) | SLOT_MASK).ilog2() as usize;
     let digit = highest_bit / LEVEL_BITS;
-    // Above the top level only a carry can differ, since nothing is filed farther ahead than that level reaches.
+    // Above the top level only a carry can differ, since nothing is filed farther ahead than that
+    // level reaches.
     if digit < LEVELS { digit } else { LEVELS - 1 }
 }
 

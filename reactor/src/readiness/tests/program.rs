@@ -1,4 +1,5 @@
-//! Random programs on the word and its waiters, beside a model. A fuzzer plays the same (`fuzz/`).
+//! Random programs on the word and its waiters, compared with a model. A fuzzer runs the same steps
+//! (`fuzz/`).
 
 use proptest::prelude::*;
 

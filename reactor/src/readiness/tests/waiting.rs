@@ -1,4 +1,4 @@
-//! Who is woken by what, on one thread, with wakers that count, panic or come back.
+//! Tests of wakes on one thread, with wakers that count, panic or wait again.
 
 use std::sync::{Arc, Weak};
 use std::task::{Poll, Wake, Waker};
@@ -36,7 +36,7 @@ fn kept(task: &Arc<Task>) -> bool {
 
 #[test]
 fn every_matching_waiter_is_woken_once_and_no_other() {
-    // In place, in the slab, and across several of its batches.
+    // Inline waiters, waiters in the slab, and waiters across several of its batches.
     for many in [1, 2, 3, BATCH + 2, BATCH + 3, 3 * BATCH + 5] {
         let ready = Readiness::new();
         let waits: Vec<_> = (0..many)
@@ -110,7 +110,7 @@ fn a_slot_that_is_emptied_has_every_place_free() {
     let ids = [(); 3].map(|()| ready.wait(Ready::READABLE, Waker::noop()).unwrap());
     ready.publish(Ready::READABLE);
     ready.clear(ready.load());
-    // As leaked waits leave them: one told, one waiting.
+    // The state that leaked waits leave behind: one notified, one waiting.
     assert!(ready.poll_wait(ids[0], Waker::noop()).is_ready());
     let waiting = ready.wait(Ready::WRITABLE, Waker::noop()).unwrap();
     assert_eq!(ready.take_waiters().unwrap().drop_caught(), 0);
@@ -233,7 +233,7 @@ fn leftover_waiters_are_taken_out_with_their_wakers() {
     assert_eq!(task.wakes(), 0);
 }
 
-/// An EAGAIN speaks against closed states only where nothing was reported since.
+/// An EAGAIN removes closed states only if nothing was reported since.
 #[test]
 fn closed_states_are_removed_under_a_fresh_tick_only() {
     let ready = Readiness::new();
@@ -284,7 +284,8 @@ fn a_waker_that_panics_does_not_keep_the_others_from_being_woken() {
     assert_eq!(task.wakes(), u32::try_from(2 * BATCH).unwrap());
 }
 
-/// A task that looks, clears and waits again while it is woken, and once more as its waker is dropped.
+/// A task that checks, clears and waits again while it is woken, and once more when its waker is
+/// dropped.
 struct Returns {
     ready: Weak<Readiness>,
     wakes: AtomicU32,
@@ -340,7 +341,7 @@ fn a_waker_may_come_back_to_the_descriptor_it_was_woken_for() {
             .poll_side::<{ Side::READ }>(&Waker::from(task))
             .is_pending()
     );
-    // The last reference goes with the waiters, and its drop comes back to the descriptor.
+    // The last reference goes with the waiters, and its drop calls back into the descriptor.
     drop(ready.take_waiters());
     assert!(
         ready

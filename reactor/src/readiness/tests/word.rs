@@ -1,4 +1,4 @@
-//! The bit layout, exhaustively over the states and by property over the ticks.
+//! Tests of the bit layout, exhaustive over the states and by property over the ticks.
 
 use proptest::prelude::*;
 
@@ -76,7 +76,7 @@ fn a_stale_clear_is_ignored_at_every_distance() {
                 "{distance} events late"
             );
         }
-        // One event more, and the tick is the same again: this is how far 19 bits reach.
+        // One more event, and the tick has the same value again: 19 bits reach no further.
         assert_eq!(
             now.published(lane).cleared(seen, lane).ready(),
             Ready::ALL - lane

@@ -1,6 +1,7 @@
-//! A wheel played beside what it must agree with, a map from names to deadlines, step by step.
+//! A wheel that runs in step with a model: a map from names to deadlines.
 //!
-//! The steps are those of a property test (`tests.rs`) or of a fuzzer (`crate::fuzzing`). Panics where the two disagree.
+//! The steps come from a property test (`tests.rs`) or from a fuzzer (`crate::fuzzing`). It panics
+//! if the two disagree.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -29,7 +30,7 @@ impl Bell {
         Waker::from(Arc::new(Rope(self.clone(), name)))
     }
 
-    /// The names that one advance woke, sorted.
+    /// Returns the names that one advance woke, sorted.
     pub(super) fn advance(&self, wheel: &mut Wheel, now_ms: u64) -> Vec<u64> {
         let mut expired = Vec::new();
         wheel.advance(now_ms, &mut expired);
@@ -40,18 +41,19 @@ impl Bell {
     }
 }
 
-/// What is done to a wheel. Timers are meant by their rank among those that are armed, times as spans from now.
+/// An operation on a wheel. Timers are given by their rank among the armed ones, and times as spans
+/// from now.
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
     Insert(u64),
     Reset(usize, i64),
     Remove(usize),
     Advance(u64),
-    /// To `next_expiry_ms`, as an idle shard does.
+    /// Advances to `next_expiry_ms`, as an idle shard does.
     Sleep,
 }
 
-/// Names and deadlines, nothing else.
+/// The names and deadlines of armed timers, and stale keys.
 #[derive(Default)]
 struct Model {
     now: u64,
@@ -83,7 +85,7 @@ impl Model {
     }
 }
 
-/// Plays the steps on a wheel whose clock stands at `origin`, then sleeps until nothing is armed.
+/// Runs the steps on a wheel whose clock stands at `origin`, then sleeps until no timer is armed.
 pub(crate) fn play(origin: u64, steps: impl IntoIterator<Item = Step>) {
     let (mut wheel, bell) = (Wheel::new(), Bell::default());
     let mut model = Model {
@@ -138,7 +140,7 @@ pub(crate) fn play(origin: u64, steps: impl IntoIterator<Item = Step>) {
             other => panic!("{other:?}"),
         }
     }
-    // Sleeping to the end ends, and misses nothing.
+    // Sleeping until the end terminates and misses no timer.
     while let Some(next) = wheel.next_expiry_ms() {
         let now = next.max(model.now);
         assert_eq!(bell.advance(&mut wheel, now), model.expire(now));

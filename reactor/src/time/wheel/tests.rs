@@ -9,7 +9,7 @@ fn insert(wheel: &mut Wheel, bell: &Bell, deadline_ms: u64) -> TimerKey {
     wheel.insert(deadline_ms, bell.waker(deadline_ms))
 }
 
-/// Whether the entry was filed anew is visible in the time it is filed under.
+/// Returns the time under which an entry is filed. A change shows that it was filed again.
 fn filed(wheel: &Wheel, key: TimerKey) -> u64 {
     wheel.entry(key.index).filed_ms
 }
@@ -210,7 +210,7 @@ fn a_million_timers_take_at_most_100_bytes_each_and_reuse_them() {
 fn timers_are_removed_from_every_place_of_every_level() {
     for level in 0..LEVELS {
         let deadline = 3 << level_shift(level);
-        // Lists of three, of which one is removed: the first, the middle one, the last.
+        // Lists of three, from which one is removed: the first, the middle one, or the last.
         for removed in 0..3 {
             let (mut wheel, bell) = (Wheel::new(), Bell::default());
             let keys: Vec<_> = (0..3)
@@ -222,7 +222,7 @@ fn timers_are_removed_from_every_place_of_every_level() {
             assert!(bell.advance(&mut wheel, deadline - 1).is_empty());
             assert_eq!(bell.advance(&mut wheel, deadline), left, "level {level}");
         }
-        // The last of a level takes its mark along.
+        // Removing the last timer of a level also clears its bit.
         let (mut wheel, bell) = (Wheel::new(), Bell::default());
         let key = insert(&mut wheel, &bell, deadline);
         assert!(wheel.remove(key).is_some());
@@ -237,7 +237,7 @@ fn timers_are_removed_from_every_place_of_every_level() {
 fn ten_thousand_timers_of_one_slot_are_removed_moved_and_fired_apart() {
     const TIMERS: u64 = 10_000;
     let (mut wheel, bell) = (Wheel::new(), Bell::default());
-    // Far enough to come down through two levels together.
+    // Far enough ahead that all of them move down through two levels together.
     let deadline = 5_000;
     let keys: Vec<_> = (0..TIMERS)
         .map(|name| wheel.insert(deadline, bell.waker(name)))
@@ -274,12 +274,12 @@ fn the_clock_may_come_to_its_end() {
     assert_eq!(bell.advance(&mut wheel, u64::MAX), [u64::MAX]);
 }
 
-/// Spans of every magnitude, so that all levels and the clamp are met.
+/// Spans of every magnitude, so that all levels and the clamp are reached.
 fn span() -> impl Strategy<Value = u64> {
     (0_u32..42, any::<u64>()).prop_map(|(bits, noise)| noise & ((1 << bits) - 1))
 }
 
-/// Where the clock stands at first: anywhere near its start, or near its end.
+/// The clock's first value: anywhere near its start, or near its end.
 fn origin() -> impl Strategy<Value = u64> {
     (span(), any::<bool>()).prop_map(|(span, at_end)| if at_end { u64::MAX - span } else { span })
 }
