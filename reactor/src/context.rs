@@ -24,15 +24,22 @@ thread_local! {
 /// Guards are dropped in the reverse order of their making; another order panics.
 #[must_use = "the reactor is current until the guard is dropped"]
 pub struct EnterGuard<'a> {
+    entered: Entered,
+    _handle: PhantomData<&'a Handle>,
+}
+
+/// The part of a guard that has a drop. It does not name the handle's lifetime, so a guard does not
+/// keep a reactor borrowed: `shutdown` takes the reactor by value while a guard of it lives.
+struct Entered {
     depth: usize,
-    /// Bound to the handle, and to the thread.
-    _handle: PhantomData<(&'a Handle, *const ())>,
+    /// Bound to the thread.
+    _thread: PhantomData<*const ()>,
 }
 
 impl fmt::Debug for EnterGuard<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EnterGuard")
-            .field("depth", &self.depth)
+            .field("depth", &self.entered.depth)
             .finish_non_exhaustive()
     }
 }
@@ -44,12 +51,15 @@ pub(crate) fn enter(handle: &Handle) -> EnterGuard<'_> {
         entered.len()
     });
     EnterGuard {
-        depth,
+        entered: Entered {
+            depth,
+            _thread: PhantomData,
+        },
         _handle: PhantomData,
     }
 }
 
-impl Drop for EnterGuard<'_> {
+impl Drop for Entered {
     fn drop(&mut self) {
         // A thread that ends has no list any more, and no use for one.
         let left = ENTERED.try_with(|entered| {

@@ -126,6 +126,29 @@ impl Handle {
         (0..self.shared.shards.len()).map(ShardId::from_index)
     }
 
+    /// Returns the shard of the given index.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the reactor has no shard of that index.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let reactor = reactor::Reactor::builder().shards(2).build()?;
+    /// let handle = reactor.handle();
+    /// let here = handle.spawn_on(handle.shard(1), || async { reactor::ShardId::current() });
+    /// assert_eq!(reactor.block_on(here)?, Some(handle.shard(1)));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn shard(&self, index: usize) -> ShardId {
+        match self.shared.shards.get(index) {
+            Some(shard) => shard.id,
+            None => self.no_shard(index),
+        }
+    }
+
     /// Returns the shard that [`Placement::Hash`] assigns to a descriptor.
     pub fn shard_for(&self, fd: RawFd) -> ShardId {
         ShardId::from_index(shard_for_fd(fd, self.shared.shards.len()))
@@ -209,7 +232,7 @@ impl Handle {
         M: FnOnce() -> F + Send + 'static,
         F: Future<Output: Send> + 'static,
     {
-        let shard = ShardRef::clone(self.shard(shard));
+        let shard = ShardRef::clone(self.shard_ref(shard));
         shard.io.refuse_forked();
         JoinHandle::new(start(spawn_made(make, shard, at)))
     }
@@ -322,14 +345,20 @@ impl Handle {
     }
 
     #[track_caller]
-    fn shard(&self, shard: ShardId) -> &ShardRef {
+    fn shard_ref(&self, shard: ShardId) -> &ShardRef {
         match self.shared.shards.get(shard.index()) {
             Some(shard) => shard,
-            None => panic!(
-                "this reactor has {} shards, and none of index {shard}",
-                self.shared.shards.len()
-            ),
+            None => self.no_shard(shard.index()),
         }
+    }
+
+    #[cold]
+    #[track_caller]
+    fn no_shard(&self, index: usize) -> ! {
+        panic!(
+            "this reactor has {} shards, and none of index {index}",
+            self.shared.shards.len()
+        )
     }
 
     /// Returns the shard for a new registration.
@@ -401,6 +430,28 @@ fn start(spawned: Spawned<ShardRef>) -> TaskRef<ShardRef> {
         }
     }
     join
+}
+
+/// Spawns a future on the current reactor. See [`Handle::spawn`].
+///
+/// # Panics
+///
+/// Panics where no reactor is current, and in a forked child.
+///
+/// # Examples
+///
+/// ```
+/// let reactor = reactor::Reactor::builder().shards(1).build()?;
+/// let sum = reactor.block_on(async { reactor::spawn(async { 1 + 1 }).await })?;
+/// assert_eq!(sum, 2);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[track_caller]
+pub fn spawn<F>(future: F) -> JoinHandle<F::Output>
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    Handle::current().spawn(future)
 }
 
 /// Spawns a future on the current shard. The future need not be `Send`.

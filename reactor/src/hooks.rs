@@ -44,7 +44,9 @@ impl fmt::Debug for Hooks {
 pub enum PanicPlace {
     /// A poll of its future, or the closure of a blocking job. Its handle gives the panic as an error.
     Poll,
-    /// The drop of its future, after it completed or was cancelled. Its handle gives the panic as an error, unless it has another one.
+    /// The drop of its future. Its handle gives the panic as an error, unless a poll panicked before.
+    ///
+    /// A panic in a poll drops the future while it unwinds. A panic of that drop is reported first.
     FutureDrop,
     /// The drop of its output, which nobody wanted. This is the only place that hears of it.
     OutputDrop,

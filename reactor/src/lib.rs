@@ -90,7 +90,7 @@ pub use budget::{Unconstrained, consume_budget, unconstrained, yield_now};
 pub use builder::Builder;
 pub use context::EnterGuard;
 pub use error::is_shutdown_error;
-pub use handle::{Handle, spawn_local, unpin_current};
+pub use handle::{Handle, spawn, spawn_local, unpin_current};
 pub use hooks::{PanicPlace, TaskPanic};
 pub use interest::Interest;
 pub use metrics::{BlockingMetrics, ReactorMetrics, ShardMetrics};

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 use std::iter;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, RefUnwindSafe, UnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -25,6 +25,7 @@ use crate::shard::{self, Settings, Shard, ShardId, ShardRef, ShardShared, curren
 use crate::shutdown::{Lifecycle, ShutdownError, nothing_left};
 use crate::stall::Watch;
 use crate::sys::{self, CpuMask};
+use crate::task::JoinHandle;
 use crate::time::Clock;
 
 /// The extra time for polls that still run at the deadline of a shutdown. The design fixes it at
@@ -91,6 +92,33 @@ impl Reactor {
         self.handle.block_on(future)
     }
 
+    /// Spawns a future on a shard. See [`Handle::spawn`].
+    ///
+    /// # Panics
+    ///
+    /// Panics in a forked child.
+    #[track_caller]
+    pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        self.handle.spawn(future)
+    }
+
+    /// Runs a closure that may block on a thread for such work. See [`Handle::spawn_blocking`].
+    ///
+    /// # Panics
+    ///
+    /// Panics in a forked child.
+    #[track_caller]
+    pub fn spawn_blocking<F, T>(&self, f: F) -> JoinHandle<T>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        self.handle.spawn_blocking(f)
+    }
+
     /// Returns warnings from startup, such as CPU pins that the OS refused. Each is one sentence.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
@@ -151,6 +179,32 @@ impl Reactor {
         }
     }
 
+    /// Shuts the reactor down and returns at once, without joining its threads.
+    ///
+    /// Every wait on the reactor ends with the shutdown error. Each shard drops its tasks once the
+    /// poll that it runs now has returned, and then ends. A blocking job that has begun goes on to
+    /// its end.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let reactor = reactor::Reactor::builder().shards(1).build()?;
+    /// let task = reactor.spawn(std::future::pending::<()>());
+    /// let handle = reactor.handle().clone();
+    /// reactor.shutdown_background();
+    /// assert!(handle.block_on(task).unwrap_err().is_shutdown());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn shutdown_background(mut self) {
+        if self.forget_if_forked() {
+            return;
+        }
+        self.handle.lifecycle().announce();
+        self.stop();
+        self.threads.clear();
+        self.detach_watch();
+    }
+
     /// Ends every wait, and stops the shards, which drop their tasks and end.
     fn stop(&self) {
         for shard in self.handle.all_shards() {
@@ -183,8 +237,7 @@ impl Reactor {
         forked
     }
 
-    /// Detaches the stall detector. Called on one of the reactor's own shards, where a running hook
-    /// may be waiting for this thread.
+    /// Detaches the stall detector. A hook of it that runs now may be waiting for the caller.
     fn detach_watch(&mut self) {
         if let Some(watch) = self.watch.take() {
             watch.detach();
@@ -422,6 +475,10 @@ impl Start {
         }
     }
 }
+
+// Shared references lead to the handle and to strings that never change.
+impl RefUnwindSafe for Reactor {}
+impl UnwindSafe for Reactor {}
 
 impl fmt::Debug for Reactor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -154,7 +154,36 @@ fn a_panic_in_the_drop_of_a_future_is_reported() {
     let report = receive(&told, "the report");
     assert_eq!(report.place, PanicPlace::FutureDrop);
     assert_eq!(report.on, shard_thread);
-    assert!(reactor.block_on(aborted).unwrap_err().is_cancelled());
+    assert!(reactor.block_on(aborted).unwrap_err().is_panic());
+    assert_eq!(panics(&reactor), 2);
+}
+
+/// Panics in its poll, and again in its drop, which the first panic brings.
+struct TwoPanics(#[allow(dead_code, reason = "held for its drop")] Bomb);
+
+impl Future for TwoPanics {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+        panic!("first");
+    }
+}
+
+#[test]
+fn a_panic_in_the_drop_that_a_panic_brings_does_not_abort() {
+    let (reactor, told) = with_hook(1);
+    let task = reactor.handle().spawn(TwoPanics(Bomb("second")));
+    // The drop is inside the poll's panic, so it is over first.
+    for (place, message) in [
+        (PanicPlace::FutureDrop, "second"),
+        (PanicPlace::Poll, "first"),
+    ] {
+        let report = receive(&told, "the report");
+        assert_eq!(report.place, place);
+        assert_eq!(report.message.as_deref(), Some(message));
+    }
+    let error = reactor.block_on(task).unwrap_err();
+    assert_eq!(error.into_panic().downcast_ref(), Some(&"first"));
     assert_eq!(panics(&reactor), 2);
 }
 
@@ -328,6 +357,6 @@ fn the_end_of_the_reactor_drops_each_future_on_its_shard_though_all_of_them_pani
     }
     for task in handles {
         assert!(task.is_finished());
-        assert!(handle.block_on(task).unwrap_err().is_shutdown());
+        assert!(handle.block_on(task).unwrap_err().is_panic());
     }
 }

@@ -17,7 +17,7 @@ use crate::panics::drop_payload;
 use crate::sync::UnsafeCell;
 use crate::task::header::{Header, NewTask, Polled, Runnable, Schedule, TaskRef, Vtable};
 use crate::task::join::JoinError;
-use crate::task::meta::TaskId;
+use crate::task::meta::{TaskId, as_task};
 use crate::task::site::SpawnSite;
 
 /// The header and what follows it in memory.
@@ -58,10 +58,36 @@ pub(super) unsafe fn allocate<Name, F: Future, S: Schedule>(
     }
 }
 
-/// Drops an output that nobody wants.
+/// Drops an output that nobody wants. The drop runs as the task, on whatever thread this is.
 fn drop_guarded<S: Schedule>(header: &Header<S>, output: impl Sized) {
-    if let Err(payload) = header.guarded(PanicPlace::OutputDrop, || drop(output)) {
+    let drop = || header.guarded(PanicPlace::OutputDrop, || drop(output));
+    if let Err(payload) = as_task(header.id(), drop) {
         drop_payload(payload);
+    }
+}
+
+/// Drops the future while a panic of its poll unwinds, so that `std::thread::panicking` is true in
+/// its drop. The poll forgets it when it returns.
+struct DropOnUnwind<F: Future, S: Schedule> {
+    header: NonNull<Header<S>>,
+    stage: *mut Stage<F>,
+}
+
+impl<F: Future, S: Schedule> Drop for DropOnUnwind<F, S> {
+    #[cold]
+    fn drop(&mut self) {
+        // SAFETY: whoever polls has a reference to the task.
+        let task = unsafe { self.header.as_ref() };
+        let dropped = task.guarded(PanicPlace::FutureDrop, || {
+            // SAFETY: the poll that made this guard may touch the stage, and has given up its
+            // borrow. The assignment drops the future in place, and writes also when that unwinds.
+            unsafe { *self.stage = Stage::Empty };
+        });
+        // The first panic is the one that the handle reports. A second one that got out of here
+        // would end the process.
+        if let Err(payload) = dropped {
+            drop_payload(payload);
+        }
     }
 }
 
@@ -96,8 +122,11 @@ impl<F: Future, S: Schedule> Cell<F, S> {
             let Stage::Future(future) = (unsafe { &mut *stage }) else {
                 unreachable!("a task is polled before it completes")
             };
-            // SAFETY: the future stays in the task's memory until `store` drops it there.
-            unsafe { Pin::new_unchecked(future) }.poll(cx)
+            let unwinding = DropOnUnwind { header, stage };
+            // SAFETY: the future stays in the task's memory until it is dropped there.
+            let polled = unsafe { Pin::new_unchecked(future) }.poll(cx);
+            std::mem::forget(unwinding);
+            polled
         };
         match stage.with_mut(poll) {
             Poll::Pending => Polled::Pending,
@@ -107,11 +136,15 @@ impl<F: Future, S: Schedule> Cell<F, S> {
     }
 
     unsafe fn fail(header: NonNull<Header<S>>, error: JoinError) -> Polled {
-        // SAFETY: by the vtable's demand.
-        unsafe { Self::store(header, Err(error)) }
+        // The shard's end, or a refused spawn, drops it outside of a poll.
+        as_task(TaskId::of(header), || {
+            // SAFETY: by the vtable's demand.
+            unsafe { Self::store(header, Err(error)) }
+        })
     }
 
-    /// Drops the future in place and puts the output there. A panic of the drop takes the place of a good output.
+    /// Drops the future in place and puts the output there. A panic of the drop takes the place of
+    /// the output, unless that is the panic of a poll.
     ///
     /// # Safety
     ///
@@ -135,10 +168,11 @@ impl<F: Future, S: Schedule> Cell<F, S> {
                 drop_guarded(task, output);
                 Err(JoinError::panicked(TaskId::of(header), payload))
             }
-            (Err(payload), Err(error)) => {
+            (Err(payload), Err(error)) if error.is_panic() => {
                 drop_payload(payload);
                 Err(error)
             }
+            (Err(payload), Err(_)) => Err(JoinError::panicked(TaskId::of(header), payload)),
         };
         // SAFETY: by the demand; what is overwritten is `Empty`.
         stage.with_mut(|stage| unsafe { *stage = Stage::Output(output) });

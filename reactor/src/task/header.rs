@@ -105,7 +105,7 @@ impl<S> Header<S> {
 }
 
 impl<S: Schedule> Header<S> {
-    fn id(&self) -> TaskId {
+    pub(super) fn id(&self) -> TaskId {
         TaskId::of(NonNull::from(self))
     }
 

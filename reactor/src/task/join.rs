@@ -46,7 +46,6 @@ use crate::task::meta::TaskId;
 /// assert_eq!(reactor.block_on(handle)?, 42);
 /// # Ok::<(), std::io::Error>(())
 /// ```
-#[must_use = "dropping the handle detaches the task; write `drop(handle)` where that is meant"]
 pub struct JoinHandle<T> {
     pub(super) of: Of<RawJoin<T, ShardRef>, RawJoin<T, JobScheduler>>,
 }

@@ -1,5 +1,6 @@
 //! What tells one task from others: for handles, for hooks, and for the people who read their reports.
 
+use std::cell::Cell;
 use std::fmt;
 use std::num::NonZeroU64;
 use std::panic::Location;
@@ -7,6 +8,25 @@ use std::ptr::NonNull;
 
 use crate::blocking;
 use crate::shard::{Shard, ShardId, current};
+
+thread_local! {
+    /// The task whose future or output the thread drops, outside of a poll of that task.
+    static DROPPED: Cell<Option<TaskId>> = const { Cell::new(None) };
+}
+
+/// Calls `drop`, in which [`TaskId::current`] is `task`.
+pub(super) fn as_task<R>(task: TaskId, drop: impl FnOnce() -> R) -> R {
+    struct Restore(Option<TaskId>);
+
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            DROPPED.set(self.0);
+        }
+    }
+
+    let _restore = Restore(DROPPED.replace(Some(task)));
+    drop()
+}
 
 /// Names a task among those that there are at the same time: once a task has ended and its handles are gone, another may get the same.
 /// As tokio's `task::Id`.
@@ -30,8 +50,14 @@ impl TaskId {
         Self(NonZeroU64::try_from(task.addr()).expect("64-bit targets only"))
     }
 
-    /// The task that the calling thread polls now, or the blocking job that it runs.
+    /// Returns the task that the calling thread polls now, or the blocking job that it runs.
+    ///
+    /// While a task's future or output is dropped, that is the current task, whichever thread drops
+    /// it.
     pub fn current() -> Option<Self> {
+        if let Some(dropped) = DROPPED.get() {
+            return Some(dropped);
+        }
         let polled =
             |shard: Option<&Shard>| Self::from_bits(shard?.shared().counters.polling.get());
         current::with(polled).or_else(blocking::current_job)

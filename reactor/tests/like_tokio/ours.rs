@@ -1,0 +1,24 @@
+//! Our side.
+
+pub(crate) mod side {
+    use std::time::Duration;
+
+    pub(crate) use reactor::{Reactor as Runtime, TaskId, spawn};
+
+    pub(crate) fn runtime() -> Runtime {
+        crate::support::reactor(1)
+    }
+
+    pub(crate) fn current_task() -> Option<TaskId> {
+        TaskId::current()
+    }
+
+    pub(crate) fn shut_down(runtime: Runtime) {
+        runtime.shutdown(Duration::ZERO).unwrap();
+    }
+}
+
+#[path = "cases/runtime.rs"]
+mod runtime;
+#[path = "cases/task_ends.rs"]
+mod task_ends;
