@@ -35,7 +35,7 @@ impl Room {
             let heard = id == from || member.try_write(line.as_bytes()).ok() == Some(line.len());
             if !heard {
                 // Its own task finds the end of the stream and leaves.
-                let _ = member.shutdown(Shutdown::Both);
+                let _ = member.shutdown_std(Shutdown::Both);
             }
             heard
         });

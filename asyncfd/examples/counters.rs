@@ -31,8 +31,7 @@ thread_local! {
 
 /// Asks every shard for its counter. All are asked before the first answer is waited for.
 async fn total() -> u64 {
-    let asked =
-        Handle::current().on_all_shards(|_| async { COUNTER.with(|counter| counter.get()) });
+    let asked = Handle::current().spawn_on_all(|_| async { COUNTER.with(|counter| counter.get()) });
     let mut sum = 0;
     for answer in asked {
         sum += answer.await.unwrap_or(0);

@@ -22,11 +22,9 @@
 //! dropped.
 //!
 //! The inherent methods of a stream take precedence over methods of the same name in extension
-//! traits (`AsyncReadExt` and the like), and do the same. There are two exceptions.
-//! [`shutdown`](TcpStream::shutdown) takes a direction; call the trait's method as
-//! `AsyncWriteExt::shutdown(&mut stream)`. The `split` of the `futures` crate takes the stream by
-//! value, so it takes precedence where its trait is in scope. Its halves share a lock; the halves
-//! of [`into_split`](TcpStream::into_split) do not.
+//! traits (`AsyncReadExt` and the like), and do the same. There is one exception: the `split` of
+//! the `futures` crate takes the stream by value, so it takes precedence where its trait is in
+//! scope. Its halves share a lock; the halves of [`into_split`](TcpStream::into_split) do not.
 //!
 //! # Executors
 //!

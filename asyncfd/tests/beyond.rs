@@ -85,7 +85,7 @@ fn new_on_needs_no_current_reactor_and_follows_the_placement() {
         let a = AsyncFd::new_on(&Handle::current(), Placement::Current, a).unwrap();
         assert_eq!(a.shard(), shard);
     };
-    for task in reactor.handle().on_all_shards(task) {
+    for task in reactor.handle().spawn_on_all(task) {
         within_deadline(&reactor, task).unwrap();
     }
 }

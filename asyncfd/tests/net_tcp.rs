@@ -86,7 +86,7 @@ fn megabytes_pass_through_full_buffers() {
             .collect();
         let mut write = pin!(async {
             client.write_all(&sent).await.unwrap();
-            client.shutdown(Shutdown::Write).unwrap();
+            client.shutdown_std(Shutdown::Write).unwrap();
         });
         let mut received = Vec::new();
         let mut read = Box::pin(async {
@@ -155,7 +155,7 @@ fn a_connected_stream_shows_no_hang_up_from_before() {
         assert!(probe.poll(closed.as_mut()).is_pending());
         settle().await;
         assert!(probe.poll(closed.as_mut()).is_pending());
-        server.shutdown(Shutdown::Write).unwrap();
+        server.shutdown_std(Shutdown::Write).unwrap();
         assert_eq!(closed.await.unwrap(), Ready::READ_CLOSED);
     });
 }

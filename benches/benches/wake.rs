@@ -124,7 +124,7 @@ fn other_thread(c: &mut Criterion) {
         });
         let metrics = reactor.handle().metrics();
         let notifies = metrics.total(|shard| shard.notifies);
-        let wakes = metrics.total(|shard| shard.remote_wakes_sent);
+        let wakes = metrics.total(|shard| shard.remote_wakes_received);
         eprintln!("{name}: {notifies} eventfd writes for {wakes} wakes by the other shard");
     }
 

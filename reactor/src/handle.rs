@@ -244,7 +244,7 @@ impl Handle {
     ///
     /// Panics in a forked child.
     #[track_caller]
-    pub fn on_all_shards<M, F>(&self, make: M) -> Vec<JoinHandle<F::Output>>
+    pub fn spawn_on_all<M, F>(&self, make: M) -> Vec<JoinHandle<F::Output>>
     where
         M: Fn(ShardId) -> F + Clone + Send + 'static,
         F: Future<Output: Send> + 'static,
@@ -468,7 +468,7 @@ where
 /// use std::rc::Rc;
 ///
 /// let reactor = reactor::Reactor::builder().shards(1).build()?;
-/// let task = reactor.handle().on_all_shards(|_| async {
+/// let task = reactor.handle().spawn_on_all(|_| async {
 ///     let shared = Rc::new(5);
 ///     let theirs = Rc::clone(&shared);
 ///     reactor::spawn_local(async move { *theirs }).await

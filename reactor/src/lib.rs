@@ -25,7 +25,7 @@
 //! use reactor::{Reactor, time};
 //!
 //! let reactor = Reactor::new()?;
-//! let tasks = reactor.handle().on_all_shards(|shard| async move {
+//! let tasks = reactor.handle().spawn_on_all(|shard| async move {
 //!     time::sleep(Duration::from_millis(1)).await;
 //!     shard.index()
 //! });

@@ -138,7 +138,7 @@ pub struct ShardMetrics {
     /// Polls that lasted longer than [`Builder::detect_stalls`](crate::Builder::detect_stalls) allows; 0 where it was not asked for.
     pub stalls: u64,
     /// Wakes of this shard's tasks by other threads.
-    pub remote_wakes_sent: u64,
+    pub remote_wakes_received: u64,
     /// Tasks that other threads spawned onto this shard.
     pub remote_spawns: u64,
     /// Wakes by other threads that needed no system call, as the shard was awake or notified already.

@@ -135,7 +135,7 @@ fn a_forked_child_that_spawns_or_waits_is_told_so() {
     let _guard = reactor.enter();
     in_child(|| refused(|| drop(handle.spawn(async {}))));
     in_child(|| refused(|| drop(handle.spawn_on(shard, || async {}))));
-    in_child(|| refused(|| drop(handle.on_all_shards(|_| async {}))));
+    in_child(|| refused(|| drop(handle.spawn_on_all(|_| async {}))));
     in_child(|| refused(|| drop(handle.spawn_blocking(|| ()))));
     in_child(|| refused(|| reactor.block_on(async {})));
     in_child(|| {

@@ -118,7 +118,7 @@ fn every_way_to_spawn_tells_its_line() {
     };
     drop(reactor.handle().spawn(async { panic!() }));
     expect(line!() - 1);
-    drop(reactor.handle().on_all_shards(|_| async { panic!() }));
+    drop(reactor.handle().spawn_on_all(|_| async { panic!() }));
     expect(line!() - 1);
     drop(reactor.handle().spawn_blocking(|| panic!()));
     expect(line!() - 1);
@@ -317,7 +317,7 @@ fn the_end_of_the_reactor_drops_each_future_on_its_shard_though_all_of_them_pani
     let mut handles = Vec::new();
     for _ in 0..TASKS {
         let wakers = wakers.clone();
-        handles.extend(reactor.handle().on_all_shards(move |_| KeepsItsThread {
+        handles.extend(reactor.handle().spawn_on_all(move |_| KeepsItsThread {
             wakers: wakers.clone(),
             _bomb: Bomb("dropped with the reactor"),
             _not_send: PhantomData,

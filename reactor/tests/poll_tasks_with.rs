@@ -24,7 +24,7 @@ fn every_poll_is_inside_the_hook() {
         })
         .build()
         .unwrap();
-    let tasks = reactor.handle().on_all_shards(|_| async {
+    let tasks = reactor.handle().spawn_on_all(|_| async {
         for _ in 0..100 {
             assert!(INSIDE.get());
             yield_now().await;

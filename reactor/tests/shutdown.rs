@@ -16,7 +16,7 @@ use support::{DEADLINE, eventually, reactor, receive, total};
 #[test]
 fn shutdown_announces_and_ends_early_when_no_task_remains() {
     let reactor = reactor(2);
-    let tasks = reactor.handle().on_all_shards(|_| async {
+    let tasks = reactor.handle().spawn_on_all(|_| async {
         reactor::Handle::current().shutdown_requested().await;
         "told"
     });
@@ -39,7 +39,7 @@ fn shutdown_announces_and_ends_early_when_no_task_remains() {
 fn tasks_left_at_the_deadline_are_dropped_on_their_shard() {
     let reactor = reactor(2);
     let (sender, receiver) = channel();
-    let tasks = reactor.handle().on_all_shards(move |shard| {
+    let tasks = reactor.handle().spawn_on_all(move |shard| {
         struct Witness(
             std::sync::mpsc::Sender<bool>,
             thread::ThreadId,

@@ -25,7 +25,7 @@ fn each_shard_is_pinned_to_its_cpu_as_the_kernel_tells() {
         .build()
         .unwrap();
     assert!(reactor.warnings().is_empty(), "{:?}", reactor.warnings());
-    let masks = reactor.handle().on_all_shards(|_| async { mask() });
+    let masks = reactor.handle().spawn_on_all(|_| async { mask() });
     for (shard, task) in masks.into_iter().enumerate() {
         let expected = allowed
             .get(shard)

@@ -279,7 +279,7 @@ fn wakes_of_a_shards_own_tasks_are_not_remote() {
     // Joined from this thread only after it ended, so that nothing crosses.
     eventually("the task's end", || task.is_finished());
     let shard = &reactor.handle().metrics().shards[0];
-    assert_eq!((shard.remote_wakes_sent, shard.remote_spawns), (0, 1));
+    assert_eq!((shard.remote_wakes_received, shard.remote_spawns), (0, 1));
     assert!(shard.polls > 200, "{shard:?}");
 }
 
@@ -317,7 +317,7 @@ fn many_wakes_of_a_busy_shard_write_its_eventfd_once_at_most() {
     }
     let after = reactor.handle().metrics().shards[0].clone();
     assert_eq!(
-        after.remote_wakes_sent - before.remote_wakes_sent,
+        after.remote_wakes_received - before.remote_wakes_received,
         100,
         "one entry a task"
     );

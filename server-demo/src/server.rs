@@ -201,7 +201,7 @@ impl Server {
         for (shard, measured) in stats.shards.iter_mut().zip(self.handle.metrics().shards) {
             shard.polls = measured.polls;
             shard.queued_turns_max = measured.queued_turns_max;
-            shard.remote_wakes = measured.remote_wakes_sent;
+            shard.remote_wakes = measured.remote_wakes_received;
             shard.tasks = measured.tasks;
             shard.registrations = measured.registrations;
             shard.timers = measured.timers;

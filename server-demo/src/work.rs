@@ -92,7 +92,7 @@ async fn requests(
                 None => match time::timeout(QUIET, stream.read(&mut request[filled..])).await {
                     Ok(read) => read,
                     Err(_elapsed) => {
-                        stream.shutdown(Shutdown::Write)?;
+                        stream.shutdown_std(Shutdown::Write)?;
                         return Ok(Ending::Drained);
                     }
                 },

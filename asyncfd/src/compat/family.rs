@@ -12,7 +12,7 @@ use std::io;
 use std::net::Shutdown;
 use std::task::{Context, Poll};
 
-use crate::net::{TcpStream, UnixStream, pipe};
+use crate::net::{TcpStream, UnixStream, pipe, sys};
 
 /// The methods of the writing traits that transfer nothing. The defaults are for an object that
 /// buffers nothing.
@@ -33,13 +33,13 @@ pub(super) trait Written {
 
 impl Written for TcpStream {
     fn poll_end(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(unless_gone(self.shutdown(Shutdown::Write)))
+        Poll::Ready(sys::unless_gone(self.shutdown_std(Shutdown::Write)))
     }
 }
 
 impl Written for UnixStream {
     fn poll_end(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(unless_gone(self.shutdown(Shutdown::Write)))
+        Poll::Ready(sys::unless_gone(self.shutdown_std(Shutdown::Write)))
     }
 }
 
@@ -47,14 +47,6 @@ impl Written for pipe::Sender {
     /// Does nothing: the end of a pipe comes only when its sender is dropped.
     fn poll_end(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
-    }
-}
-
-/// Converts the result of shutdown(2): it is not an error if the peer is already gone.
-pub(super) fn unless_gone(result: io::Result<()>) -> io::Result<()> {
-    match result {
-        Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
-        result => result,
     }
 }
 

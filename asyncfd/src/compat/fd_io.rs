@@ -10,11 +10,12 @@ use std::task::{Context, Poll};
 use rustix::io::Errno;
 use rustix::net::Shutdown;
 
-use super::family::{Written, unless_gone};
+use super::family::Written;
 use crate::AsyncFd;
 #[cfg(any(feature = "tokio-io", feature = "hyper"))]
 use crate::net::operations::Spare;
 use crate::net::operations::{Input, Output};
+use crate::net::sys;
 
 /// An [`AsyncFd`] with the I/O traits of other libraries. It is for objects that read and write
 /// through a shared reference, like those of `std`, `socket2` and most devices.
@@ -162,7 +163,7 @@ where
         std::task::ready!(self.poll_flush(cx))?;
         Poll::Ready(match rustix::net::shutdown(&self.fd, Shutdown::Write) {
             Err(Errno::NOTSOCK | Errno::OPNOTSUPP) => Ok(()),
-            result => unless_gone(result.map_err(io::Error::from)),
+            result => sys::unless_gone(result.map_err(io::Error::from)),
         })
     }
 

@@ -80,7 +80,7 @@ mod resolve;
 mod socket;
 mod split;
 mod stream;
-mod sys;
+pub(crate) mod sys;
 pub mod tcp;
 mod udp;
 pub mod unix;

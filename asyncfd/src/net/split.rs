@@ -68,6 +68,8 @@ macro_rules! half_io {
             waits write_vectored(slices: &[IoSlice<'_>]) -> usize;
             /// Writes all of `bytes`.
             waits write_all(bytes: &[u8]) -> ();
+            /// Shuts down the writing side, so that the peer reads the end of the stream.
+            waits shutdown() -> ();
             /// Like [`write`](Self::write), without waiting.
             tries try_write(bytes: &[u8]) -> usize;
             /// Like [`write_vectored`](Self::write_vectored), without waiting.
@@ -165,7 +167,7 @@ macro_rules! split_halves {
             fn drop(&mut self) {
                 if self.shutdown_on_drop {
                     // An error means that the peer is gone, and nobody can handle it here.
-                    let _ = self.stream.shutdown(Shutdown::Write);
+                    let _ = self.stream.shutdown_std(Shutdown::Write);
                 }
             }
         }

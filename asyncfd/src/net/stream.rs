@@ -269,12 +269,30 @@ macro_rules! stream_io {
                 self.fd.closed().await
             }
 
+            /// Shuts down the writing side, so that the peer reads the end of the stream.
+            ///
+            /// The same as `shutdown` of tokio's `AsyncWriteExt`, and needs no trait. It never
+            /// waits. A peer that is gone already is no error.
+            ///
+            /// # Errors
+            ///
+            /// The errors of shutdown(2), except ENOTCONN.
+            ///
+            /// # Cancel safety
+            ///
+            /// It is done at the first poll.
+            pub async fn shutdown(&self) -> io::Result<()> {
+                sys::unless_gone(self.shutdown_std(Shutdown::Write))
+            }
+
             /// Shuts down the reading side, the writing side, or both.
+            ///
+            /// The standard library's `shutdown`. [`shutdown`](Self::shutdown) is tokio's.
             ///
             /// # Errors
             ///
             /// The errors of shutdown(2).
-            pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+            pub fn shutdown_std(&self, how: Shutdown) -> io::Result<()> {
                 self.fd.get_ref().shutdown(how)
             }
 

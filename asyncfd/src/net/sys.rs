@@ -115,6 +115,14 @@ pub(crate) fn stream_socket(domain: Domain, protocol: Option<Protocol>) -> io::R
     }
 }
 
+/// The result of a shutdown(2). The peer may have gone away first, which is no error.
+pub(crate) fn unless_gone(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
+        result => result,
+    }
+}
+
 /// Starts a connection. Returns `true` if it is already established, and `false` if it is in
 /// progress.
 pub(crate) fn start_connect(socket: &Socket, address: &socket2::SockAddr) -> io::Result<bool> {

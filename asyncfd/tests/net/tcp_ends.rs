@@ -24,7 +24,7 @@ fn each_direction_is_shut_down_alone() {
         let (client, server) = connected().await;
         let mut buffer = [0; 8];
         client.write_all(b"last").await.unwrap();
-        client.shutdown(Shutdown::Write).unwrap();
+        client.shutdown_std(Shutdown::Write).unwrap();
         let error = client.write(b"x").await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
         assert_eq!(server.read(&mut buffer).await.unwrap(), 4);
@@ -32,7 +32,7 @@ fn each_direction_is_shut_down_alone() {
         // The way back is open still, until its own end.
         server.write_all(b"answer").await.unwrap();
         assert_eq!(client.read(&mut buffer).await.unwrap(), 6);
-        server.shutdown(Shutdown::Write).unwrap();
+        server.shutdown_std(Shutdown::Write).unwrap();
         assert_eq!(client.read(&mut buffer).await.unwrap(), 0);
     });
 }
@@ -46,7 +46,7 @@ fn shutting_reading_down_ends_a_read_that_waits() {
             let probe = Probe::new();
             let mut read = pin!(client.read(&mut buffer));
             assert!(probe.poll(read.as_mut()).is_pending());
-            client.shutdown(Shutdown::Read).unwrap();
+            client.shutdown_std(Shutdown::Read).unwrap();
             assert_eq!(read.await.unwrap(), 0);
         }
         // Writing goes on.
@@ -66,7 +66,7 @@ fn shutting_both_down_ends_all_that_waits() {
         assert!(probe.poll(write.as_mut()).is_pending());
         let mut read = pin!(client.read(&mut buffer));
         assert!(probe.poll(read.as_mut()).is_pending());
-        client.shutdown(Shutdown::Both).unwrap();
+        client.shutdown_std(Shutdown::Both).unwrap();
         assert_eq!(read.await.unwrap(), 0);
         let error = write.await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);

@@ -214,7 +214,7 @@ impl ShardShared {
             tasks_completed: self.counters.tasks_completed.get(),
             panics: self.panics.get() + self.io.waker_panics(),
             stalls: self.stalls.get(),
-            remote_wakes_sent: self.inbox.wakes_sent.get(),
+            remote_wakes_received: self.inbox.wakes_sent.get(),
             remote_wakes_coalesced: self.inbox.wakes_coalesced.get(),
             remote_spawns: self.inbox.spawns.get(),
             notifies: self.inbox.parker().notifies(),

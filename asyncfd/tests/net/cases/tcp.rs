@@ -1,4 +1,8 @@
 //! `TcpStream`: connecting, and what both sides have under the same names.
+#![allow(
+    unused_mut,
+    reason = "tokio's streams are written to and read from by &mut"
+)]
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -7,7 +11,7 @@ use std::time::Duration;
 
 use socket2::{Domain, SockRef, Socket, Type};
 
-use super::side::{Interest, TcpListener, TcpSocket, TcpStream, run};
+use super::side::*;
 use crate::common::both;
 
 fn would_block<R: std::fmt::Debug>(result: io::Result<R>) {
@@ -20,6 +24,26 @@ async fn connected() -> (TcpStream, TcpStream) {
     let client = TcpStream::connect(address).await.unwrap();
     let (server, _) = listener.accept().await.unwrap();
     (client, server)
+}
+
+#[test]
+fn shutdown_ends_the_writing_side() {
+    run(|| async {
+        let (mut client, mut server) = connected().await;
+        client.write_all(b"last").await.unwrap();
+        client.shutdown().await.unwrap();
+        let mut buffer = [0; 8];
+        assert_eq!(server.read(&mut buffer).await.unwrap(), 4);
+        assert_eq!(server.read(&mut buffer).await.unwrap(), 0);
+        // The other direction stays open, and so does a half's.
+        let (mut read, mut write) = server.split();
+        write.write_all(b"answer").await.unwrap();
+        write.shutdown().await.unwrap();
+        assert_eq!(read.read(&mut buffer).await.unwrap(), 0);
+        assert_eq!(client.read(&mut buffer).await.unwrap(), 6);
+        assert_eq!(client.read(&mut buffer).await.unwrap(), 0);
+        client.shutdown().await.unwrap();
+    });
 }
 
 /// A listener whose queue is taken, so that further attempts stay under way.
