@@ -1,12 +1,14 @@
-//! [`spawn_blocking`]: closures that may block, on threads of their own.
+//! [`spawn_blocking`]: runs closures that may block, on threads of their own.
 //!
-//! Owns a reactor's pool: a queue, and threads that are started when a job finds none idle and end when they were idle for a
-//! while. A job is a task (`task/`) with a pool for its scheduler: the state word, the join cell and what contains panics are the
-//! shards' own. The pool is not on any hot path, so one lock guards all of it; no job runs, and nothing foreign is dropped or woken,
-//! while it is held. Tests are in `tests/blocking.rs`.
+//! This module owns a reactor's pool: a queue, and threads. A thread is started if a job finds none
+//! idle, and ends after it was idle for a while. A job is a task (`task/`) whose scheduler is the
+//! pool: it shares the state word, the join cell and the handling of panics with tasks of shards.
+//! The pool is not on any hot path, so one lock guards all of it. No job runs, and no foreign value
+//! is dropped or woken, while the lock is held. Tests are in `tests/blocking.rs`.
 //!
-//! Pools of others were tried: `blocking` 1.7 is one per process (its limit is an environment variable), brings fourteen crates where this
-//! library has eighteen, and its idle threads never end and wake twice a second each.
+//! The `blocking` crate 1.7 was tried instead. It has one pool per process, whose limit is an
+//! environment variable. It brings fourteen crates where this library has eighteen. Its idle
+//! threads never end and wake up twice a second each.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -31,7 +33,7 @@ thread_local! {
     static RUNS: Cell<Option<Runs>> = const { Cell::new(None) };
 }
 
-/// The job that the calling thread runs. The addresses are to be compared and nothing else.
+/// The job that the calling thread runs. The addresses are for comparison only.
 #[derive(Clone, Copy)]
 struct Runs {
     scheduler: *const JobScheduler,
@@ -39,7 +41,7 @@ struct Runs {
     job: TaskId,
 }
 
-/// The job that the calling thread runs, if it runs one.
+/// Returns the job that the calling thread runs, if any.
 pub(crate) fn current_job() -> Option<TaskId> {
     RUNS.get().map(|runs| runs.job)
 }
@@ -50,7 +52,7 @@ pub(crate) struct PoolSettings {
     pub(crate) threads_max: usize,
     pub(crate) keep_alive: Duration,
     pub(crate) thread_name: String,
-    /// The mask of the thread that built the reactor, from before it was pinned if it is.
+    /// The CPU mask of the thread that built the reactor, from before any pinning.
     pub(crate) mask: Option<CpuMask>,
     pub(crate) hooks: Hooks,
 }
@@ -59,7 +61,7 @@ pub(crate) struct PoolSettings {
 #[derive(Debug)]
 pub(crate) struct BlockingPool {
     state: Mutex<State>,
-    /// A job came, or the pool was closed.
+    /// Signals a new job, or the close of the pool.
     changed: Condvar,
     settings: PoolSettings,
     panics: Counter,
@@ -71,15 +73,15 @@ pub(crate) struct BlockingPool {
 struct State {
     queue: VecDeque<Runnable<JobScheduler>>,
     threads: usize,
-    /// Threads among them whose job waits for all others to end. The limit does not count them.
+    /// The number of threads whose job waits for all others to end. The limit does not count them.
     lent: usize,
-    /// Threads that wait for a job. Those that were notified count until they have run.
+    /// The number of threads that wait for a job. A notified thread counts until it has run.
     idle: usize,
-    /// Jobs that are queued or run.
+    /// The number of jobs that are queued or running.
     live: usize,
-    /// How many jobs ever came in.
+    /// The number of jobs accepted so far.
     adopted: u64,
-    /// The reactor has shut down: no job begins any more.
+    /// True once the reactor has shut down: no further job begins.
     closed: bool,
 }
 
@@ -130,9 +132,10 @@ impl BlockingPool {
         self.serve_queue(state);
     }
 
-    /// Sees to it that somebody takes the job that is last in the queue.
+    /// Ensures that a thread takes the last job in the queue.
     fn serve_queue(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
-        // Each idle thread takes one job before it looks again, so a longer queue needs another thread.
+        // Each idle thread takes one job before it checks again, so a longer queue needs another
+        // thread.
         if state.queue.len() <= state.idle {
             drop(state);
             self.changed.notify_one();
@@ -143,8 +146,9 @@ impl BlockingPool {
         }
     }
 
-    /// The caller is about to wait for every job but its own, to the reactor's end. Where its own is one of this pool, another thread
-    /// takes its place: jobs in the queue would wait for it.
+    /// Excludes the caller's job from the thread limit. The caller is about to wait until all other
+    /// jobs and the reactor end. If it runs a job of this pool, another thread takes its place,
+    /// since queued jobs would otherwise wait for it.
     pub(crate) fn lend_place(self: &Arc<Self>) {
         if self.runs_caller() {
             let mut state = self.lock();
@@ -153,7 +157,7 @@ impl BlockingPool {
         }
     }
 
-    /// Whether the calling thread runs a job of this pool.
+    /// Returns true if the calling thread runs a job of this pool.
     fn runs_caller(&self) -> bool {
         RUNS.get().is_some_and(|runs| ptr::eq(runs.pool, self))
     }
@@ -165,7 +169,7 @@ impl BlockingPool {
         let Err(error) = started else { return };
         let mut state = self.lock();
         state.threads -= 1;
-        // The threads there are come to the queue in time. Where there is none, nobody would.
+        // Existing threads reach the queue in time. Without any, no thread would.
         if state.threads > state.lent {
             return;
         }
@@ -180,10 +184,11 @@ impl BlockingPool {
         }
     }
 
-    /// The life of a pool thread.
+    /// Runs a pool thread from start to end.
     fn work(&self) {
         if let Some(mask) = self.settings.mask {
-            // It inherited the pin of the shard that started it. A mask that is refused leaves it there, which is slower and no more.
+            // The thread inherited the pin of the shard that started it. If the mask is refused,
+            // the thread stays there, which is only slower.
             let _ = mask.restore();
         }
         let mut state = self.lock();
@@ -211,7 +216,8 @@ impl BlockingPool {
         state.threads -= 1;
     }
 
-    /// Takes no more jobs, and ends those that have not begun, here. Those that run go on. The reactor's end.
+    /// Closes the pool at the reactor's end: it refuses new jobs and ends the jobs that have not
+    /// begun, on this thread. Running jobs continue.
     pub(crate) fn close(&self) {
         let mut state = self.lock();
         state.closed = true;
@@ -223,7 +229,7 @@ impl BlockingPool {
         }
     }
 
-    /// How many jobs ever came in, where none is left but the one that asks.
+    /// Returns the number of jobs accepted so far if none is left besides the caller's own.
     pub(crate) fn idle_since(&self) -> Option<u64> {
         let asks = self.runs_caller();
         let state = self.lock();
@@ -242,9 +248,9 @@ impl BlockingPool {
     }
 }
 
-/// Makes the calling thread a job's home, for as long as `f` takes.
+/// Makes the calling thread a job's home while `f` runs.
 fn at_home<R>(job: &TaskRef<JobScheduler>, f: impl FnOnce() -> R) -> R {
-    // A job may drop the reactor, and so end others that have not begun.
+    // A job may drop the reactor, and so end other jobs that have not begun.
     let scheduler = job.scheduler();
     let outer = RUNS.replace(Some(Runs {
         scheduler,
@@ -262,12 +268,12 @@ fn run(job: Runnable<JobScheduler>) {
     debug_assert!(again.is_none(), "a job is done after one poll");
 }
 
-/// Drops a job's closure on the calling thread, and gives its handle the error.
+/// Drops a job's closure on the calling thread, and passes the error to its handle.
 fn end_unrun(job: &Runnable<JobScheduler>, error: JoinError) {
     at_home(job.task(), || job.task().end(error));
 }
 
-/// A closure, as the future that one poll completes.
+/// A closure as a future that one poll completes.
 struct Job<F> {
     f: Option<F>,
     handle: Handle,
@@ -285,13 +291,14 @@ impl<F: FnOnce() -> T, T> Future for Job<F> {
     }
 }
 
-/// What a job's task holds of its pool. Each job has one of its own, whose address tells it from the others.
+/// A job's reference to its pool. Each job has one of its own, whose address identifies it.
 #[derive(Debug)]
 pub(crate) struct JobScheduler(Arc<BlockingPool>);
 
 #[expect(unsafe_code, reason = "tasks rely on `is_home` to name one thread")]
-// SAFETY: there is one task to a `JobScheduler`, in whose memory it lies. `RUNS` has that address on the one thread that took the task's
-// runnable (of which there is one) out of the queue, for as long as it runs or ends it.
+// SAFETY: there is one task per `JobScheduler`, and it lies in that task's memory. `RUNS` has its
+// address only on the one thread that took the task's only runnable out of the queue, while that
+// thread runs it or ends it.
 unsafe impl Schedule for JobScheduler {
     fn is_home(&self) -> bool {
         RUNS.get().is_some_and(|runs| ptr::eq(runs.scheduler, self))
@@ -304,7 +311,7 @@ unsafe impl Schedule for JobScheduler {
         }
         state.live += 1;
         state.adopted += 1;
-        // No list of jobs is kept: the runnable has a reference until the job is done.
+        // No list of jobs is kept: the runnable holds a reference until the job is done.
         Ok(())
     }
 
@@ -351,23 +358,29 @@ unsafe impl Schedule for JobScheduler {
     }
 }
 
-/// Runs a closure that may block on a thread where that stops no shard: files, name resolution, compression, other people's libraries.
+/// Runs a closure that may block, on a thread where it stops no shard. Use it for files, name
+/// resolution, compression and blocking libraries.
 ///
-/// It runs on one of the [current](Handle::current) reactor's threads for such work, with the CPU mask that the reactor's builder had rather
-/// than a shard's pin, and with the reactor current. Threads are started as jobs come, up to
-/// [`max_blocking_threads`](crate::Builder::max_blocking_threads); beyond that, jobs wait in a queue. Same as tokio's.
+/// The closure runs on a blocking thread of the [current](Handle::current) reactor, and that
+/// reactor is current on it. The thread has the CPU mask of the reactor's builder rather than a
+/// shard's pin. Threads are started as jobs arrive, up to
+/// [`max_blocking_threads`](crate::Builder::max_blocking_threads). Beyond that, jobs wait in a
+/// queue. Same as tokio's.
 ///
-/// Aborting a job that has not begun keeps it from running; one that runs goes on to its end, and its handle gives its output.
+/// Aborting a job that has not begun prevents it from running. A running job continues to its end,
+/// and its handle returns its output.
 ///
 /// # Shutdown
 ///
-/// [`Reactor::shutdown`](crate::Reactor::shutdown) waits for jobs as for tasks, until its deadline. Then, and when the reactor is dropped, jobs
-/// that have not begun are dropped and their handles end with an error that [`is_shutdown`](JoinError::is_shutdown); those that run are
-/// not waited for (tokio's `Drop` does) and go on, and their handles give their output.
+/// [`Reactor::shutdown`](crate::Reactor::shutdown) waits for jobs as for tasks, until its deadline.
+/// Then, and when the reactor is dropped, jobs that have not begun are dropped. Their handles
+/// return an error for which [`is_shutdown`](JoinError::is_shutdown) is true. Running jobs are not
+/// waited for, unlike in tokio's `Drop`. They continue, and their handles return their output.
 ///
 /// # Panics
 ///
-/// Panics where no reactor is current, and in a forked child. A panic of the closure is the handle's error.
+/// Panics if no reactor is current, and in a forked child. A panic of the closure is returned by
+/// the handle as an error.
 ///
 /// # Examples
 ///

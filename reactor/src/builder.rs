@@ -14,16 +14,17 @@ use crate::shard::{Settings, ShardId};
 use crate::stall::{Stall, StallHook};
 use crate::sys;
 
-/// More than this many events never come at once: it is the kernel's own default limit of descriptors a process
-/// (`/proc/sys/fs/nr_open`), and the buffer is 12 MiB already.
+/// The maximum batch of events. It equals the kernel's default limit of descriptors per process
+/// (`/proc/sys/fs/nr_open`), so no larger batch arrives, and its buffer already takes 12 MiB.
 const EVENTS_PER_POLL_MAX: usize = 1 << 20;
 
-/// What is called on each shard thread, with its shard.
+/// A hook that is called on each shard thread, with its shard.
 pub(crate) type ThreadHook = Arc<dyn Fn(ShardId) + Send + Sync>;
 
-/// Configures a [`Reactor`]. Made by [`Reactor::builder`].
+/// Configures a [`Reactor`]. Created by [`Reactor::builder`].
 ///
 /// # Examples
+///
 ///
 /// ```
 /// use reactor::{Pinning, Placement, Reactor};
@@ -78,53 +79,58 @@ impl Builder {
         }
     }
 
-    /// How many shards (threads) the reactor has: from 1 to 1,023. Default: one for each CPU that the process may use.
+    /// Sets the number of shards (threads), from 1 to 1,023. Default: one for each CPU that the
+    /// process may use.
     pub fn shards(mut self, shards: usize) -> Self {
         self.shards = Some(shards);
         self
     }
 
-    /// Which CPUs the shards are pinned to. Default: [`Pinning::Auto`].
+    /// Sets the CPUs that the shards are pinned to. Default: [`Pinning::Auto`].
     pub fn pinning(mut self, pinning: Pinning) -> Self {
         self.pinning = pinning;
         self
     }
 
-    /// Where registrations go that name no placement. Default: [`Placement::Hash`].
+    /// Sets the placement of registrations that name none. Default: [`Placement::Hash`].
     pub fn placement(mut self, placement: Placement) -> Self {
         self.placement = placement;
         self
     }
 
-    /// The name of the shard threads, followed by the shard's index. Default: `shard`. The kernel shows 15 bytes of it.
+    /// Sets the name of the shard threads, which is followed by the shard's index. Default:
+    /// `shard`. The kernel shows 15 bytes of it.
     pub fn thread_name(mut self, name: impl Into<String>) -> Self {
         self.thread_name = name.into();
         self
     }
 
-    /// The stack of each shard thread, in bytes. Default: the standard library's (2 MiB).
+    /// Sets the stack size of each shard thread, in bytes. Default: the standard library's (2 MiB).
     pub fn thread_stack_size(mut self, bytes: usize) -> Self {
         self.thread_stack_size = Some(bytes);
         self
     }
 
-    /// Called on each shard thread before its first task. A panic in it fails [`build`](Self::build).
+    /// Sets a hook that runs on each shard thread before its first task. A panic in it makes
+    /// [`build`](Self::build) fail.
     pub fn on_thread_start(mut self, hook: impl Fn(ShardId) + Send + Sync + 'static) -> Self {
         self.on_thread_start = Some(Arc::new(hook));
         self
     }
 
-    /// Called on each shard thread after its last task was dropped.
+    /// Sets a hook that runs on each shard thread after its last task was dropped.
     pub fn on_thread_stop(mut self, hook: impl Fn(ShardId) + Send + Sync + 'static) -> Self {
         self.on_thread_stop = Some(Arc::new(hook));
         self
     }
 
-    /// Called with each panic of a task or of a blocking job, for a log: in a poll, in the drop of its future, in the drop of an output that
-    /// nobody wanted. It is caught, and counted in the metrics, with or without a hook.
+    /// Sets a hook that is called with each panic of a task or of a blocking job, for example for a
+    /// log. The panic occurs in a poll, in the drop of a future, or in the drop of an output that
+    /// no handle took. It is caught and counted in the metrics with or without a hook.
     ///
-    /// The hook runs where the panic was caught: on the task's shard, which it should not hold up, or on the thread that dropped the handle
-    /// of a task whose output panics. Its own panic is caught, and harms nothing.
+    /// The hook runs on the thread that caught the panic: on the task's shard, which it should not
+    /// block, or on the thread that dropped the handle of a task whose output panics. A panic of
+    /// the hook itself is caught and does no harm.
     ///
     /// # Examples
     ///
@@ -146,12 +152,13 @@ impl Builder {
         self
     }
 
-    /// Sets the function that polls the ready tasks of a shard, for code that has to run around polls, such as
-    /// a runtime whose context they need.
+    /// Sets the function that polls the ready tasks of a shard. Use it for code that has to run
+    /// around polls, such as entering the context of another runtime.
     ///
-    /// The shard calls it in each turn with ready tasks. Its argument polls the next ready task and returns true, or
-    /// returns false if the turn is over. Code before and after all calls of the argument runs once a turn; code around
-    /// each call runs once a poll. Tasks that it leaves are polled in the next turn. Its panic is caught and counted.
+    /// The shard calls it in each turn with ready tasks. Its argument polls the next ready task and
+    /// returns true, or returns false if the turn is over. Code before and after all calls of the
+    /// argument runs once per turn. Code around each call runs once per poll. Tasks that it leaves
+    /// are polled in the next turn. Its panic is caught and counted.
     ///
     /// # Examples
     ///
@@ -174,19 +181,23 @@ impl Builder {
         self
     }
 
-    /// Looks for polls that last longer than this, and so keep their shard from everything else. Default: off. Must not be 0.
+    /// Enables the stall detector, which reports polls that last longer than `threshold`. Such a
+    /// poll keeps its shard from all other work. Default: off. Must not be 0.
     ///
-    /// A thread of the reactor looks at the shards four times in that time, which is why it is off by default: it wakes though all of them
-    /// sleep. The shards themselves pay nothing more for it. What it finds it counts in [`ShardMetrics::stalls`](crate::ShardMetrics::stalls)
-    /// and tells [`on_stall`](Self::on_stall). The time is that of the wall: on a machine with more to run than CPUs, a shard that is not
-    /// given one is found as well. 100 milliseconds find what users notice.
+    /// A thread of the reactor checks the shards four times per threshold. It is off by default
+    /// because that thread wakes up even if all shards sleep. The shards themselves do no extra
+    /// work. Stalls are counted in [`ShardMetrics::stalls`](crate::ShardMetrics::stalls) and passed
+    /// to [`on_stall`](Self::on_stall). The threshold is wall-clock time: on a machine with more
+    /// runnable threads than CPUs, a shard that gets no CPU is reported as well. 100 milliseconds
+    /// find the stalls that users notice.
     pub fn detect_stalls(mut self, threshold: Duration) -> Self {
         self.stall_threshold = Some(threshold);
         self
     }
 
-    /// Called with each stall that [`detect_stalls`](Self::detect_stalls) finds: once while it lasts, and once when it is over. It runs on the
-    /// thread that looks, so the shard may be stuck for good. Its panic is caught, and harms nothing.
+    /// Sets a hook that is called with each stall that [`detect_stalls`](Self::detect_stalls)
+    /// finds: once while it lasts, and once when it is over. It runs on the detector's thread,
+    /// since the shard may be stuck for good. Its panic is caught and does no harm.
     ///
     /// # Examples
     ///
@@ -204,49 +215,57 @@ impl Builder {
         self
     }
 
-    /// How many threads [`spawn_blocking`](crate::spawn_blocking) starts at most, each for one job at a time. Default: 512, as tokio's. Must
-    /// not be 0.
+    /// Sets the maximum number of threads of [`spawn_blocking`](crate::spawn_blocking). Each runs
+    /// one job at a time. Default: 512, as tokio's. Must not be 0.
     pub fn max_blocking_threads(mut self, threads: usize) -> Self {
         self.blocking_threads_max = threads;
         self
     }
 
-    /// How long a thread of [`spawn_blocking`](crate::spawn_blocking) stays without a job. Default: 10 seconds, as tokio's.
+    /// Sets the time that a thread of [`spawn_blocking`](crate::spawn_blocking) stays without a
+    /// job. Default: 10 seconds, as tokio's.
     pub fn thread_keep_alive(mut self, time: Duration) -> Self {
         self.blocking_keep_alive = time;
         self
     }
 
-    /// How many events a shard takes from the OS at once: from 1 to 1,048,576. Default: 1,024 (12 KiB of buffer).
+    /// Sets the maximum number of events that a shard takes from the OS at once, from 1 to
+    /// 1,048,576. Default: 1,024 (12 KiB of buffer).
     pub fn events_per_poll(mut self, events: usize) -> Self {
         self.settings.events_per_poll = events;
         self
     }
 
-    /// How many task polls a shard makes before it looks at the OS again, at most. Default: 61, as tokio's. Must not be 0.
+    /// Sets the maximum number of task polls before a shard polls the OS again. Default: 61, as
+    /// tokio's. Must not be 0.
     pub fn event_interval(mut self, polls: u32) -> Self {
         self.settings.event_interval = polls;
         self
     }
 
-    /// How much a task may do in one poll (reads, writes, waits that were ready) before it must yield. Default: 128, as tokio's.
-    /// Must not be 0.
+    /// Sets the number of operations (reads, writes, waits that were ready) that a task may do in
+    /// one poll before it must yield. Default: 128, as tokio's. Must not be 0.
     pub fn task_budget(mut self, units: u32) -> Self {
         self.settings.task_budget = units;
         self
     }
 
-    /// How long a shard without work goes on looking at the OS before it sleeps. Default: zero, so that it sleeps at once.
+    /// Sets the time that a shard without work keeps polling the OS before it sleeps. Default:
+    /// zero, which means that it sleeps at once.
     ///
-    /// A message that comes within that time is served without the kernel's waking of a thread (some microseconds, more where the CPU went to sleep
-    /// as well), and a wake or spawn from another thread makes no system call. The price is the CPU: a shard whose traffic has no gap as
-    /// long as this takes all of it. So it pays where each shard has a CPU of its own, latency matters more than power, and
-    /// messages come somewhat more often than once in this time; 50 to 200 microseconds are usual. It does harm where shards share CPUs with each
-    /// other or with anybody else, or live under a CPU quota. [`ShardMetrics::spins`](crate::ShardMetrics::spins) against
-    /// [`waits`](crate::ShardMetrics::waits) tells how it goes.
+    /// A message that arrives within that time is served without a thread wake-up by the kernel.
+    /// This saves some microseconds, or more if the CPU went to sleep as well. A wake or spawn from
+    /// another thread then makes no system call. The price is CPU time: a shard whose traffic has
+    /// no gap as long as this takes all of its CPU. It pays off if each shard has a CPU of its own,
+    /// latency matters more than power, and messages arrive somewhat more often than once in this
+    /// time. Usual values are 50 to 200 microseconds. It does harm if shards share CPUs with each
+    /// other or with other programs, or run under a CPU quota. Compare
+    /// [`ShardMetrics::spins`](crate::ShardMetrics::spins) with
+    /// [`waits`](crate::ShardMetrics::waits) to judge its effect.
     ///
-    /// Measured: two tasks on two shards that hand a baton to and fro take 11.2 microseconds for a round of two wakes, and 0.9 while
-    /// both shards spin, with 10 writes to an eventfd in 1.5 million wakes (`cargo bench -p benches --bench wake -- wake_other_thread`).
+    /// Measured: two tasks on two shards that wake each other in turns take 11.2 microseconds for a
+    /// round of two wakes, and 0.9 while both shards spin, with 10 eventfd writes in 1.5 million
+    /// wakes (`cargo bench -p benches --bench wake -- wake_other_thread`).
     ///
     /// # Examples
     ///
@@ -268,12 +287,12 @@ impl Builder {
 
     /// Starts the reactor.
     ///
-    /// A CPU that a shard could not be pinned to is no error: see [`Reactor::warnings`].
+    /// It is no error if a shard cannot be pinned to a CPU: see [`Reactor::warnings`].
     ///
     /// # Errors
     ///
-    /// `InvalidInput` where a number above is out of its range; the system's own error where an epoll descriptor or a thread could
-    /// not be had. Nothing is left running then.
+    /// Returns `InvalidInput` if a setting is out of its range, and the system's error if it cannot
+    /// create an epoll descriptor or a thread. Nothing is left running then.
     pub fn build(self) -> io::Result<Reactor> {
         let settings = &self.settings;
         check(
@@ -321,11 +340,12 @@ impl Builder {
         Reactor::start(&self, shards, &allowed)
     }
 
-    /// Starts the reactor and makes it the one that is current wherever no other is. It runs until the process ends.
+    /// Starts the reactor and makes it the global one, which is current on every thread without
+    /// another reactor. It runs until the process ends.
     ///
     /// # Errors
     ///
-    /// As [`build`](Self::build), and `AlreadyExists` where there is a global reactor already.
+    /// As [`build`](Self::build), and `AlreadyExists` if there is already a global reactor.
     pub fn build_global(self) -> io::Result<Handle> {
         let reactor = self.build()?;
         let handle = reactor.handle().clone();

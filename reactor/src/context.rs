@@ -1,4 +1,5 @@
-//! Which reactor is current on a thread: the innermost of `enter` guard and shard, then the global one.
+//! The current reactor of a thread: that of the innermost `enter` guard or shard, otherwise the
+//! global one.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -17,11 +18,12 @@ thread_local! {
     static ENTERED: RefCell<Vec<Handle>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Keeps a reactor current on this thread until it is dropped. From [`Handle::enter`].
+/// A guard that keeps a reactor current on this thread until it is dropped. Returned by
+/// [`Handle::enter`].
 ///
 /// # Panics
 ///
-/// Guards are dropped in the reverse order of their making; another order panics.
+/// Panics if guards are not dropped in the reverse order of their creation.
 #[must_use = "the reactor is current until the guard is dropped"]
 pub struct EnterGuard<'a> {
     entered: Entered,
@@ -61,7 +63,7 @@ pub(crate) fn enter(handle: &Handle) -> EnterGuard<'_> {
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        // A thread that ends has no list any more, and no use for one.
+        // A thread that ends no longer has the list, and does not need it.
         let left = ENTERED.try_with(|entered| {
             let mut entered = entered.borrow_mut();
             if entered.len() == self.depth {
@@ -71,7 +73,7 @@ impl Drop for Entered {
             }
         });
         if let Ok(Err(depth)) = left {
-            // A second panic would abort; the unwinding already tells that something went wrong.
+            // A second panic would abort. The unwinding already shows that something went wrong.
             if !std::thread::panicking() {
                 panic!(
                     "an EnterGuard of depth {} was dropped at depth {depth}: drop guards in reverse order",
@@ -98,7 +100,8 @@ pub(crate) fn with<R>(f: impl FnOnce(Option<&Handle>) -> R) -> R {
     })
 }
 
-/// Makes a reactor the global one, for the rest of the process, or gives it back where there is one already.
+/// Makes a reactor the global one for the rest of the process, or returns it if there already is
+/// one.
 pub(crate) fn set_global(reactor: Reactor) -> Result<(), Reactor> {
     GLOBAL.set(reactor)
 }

@@ -1,4 +1,5 @@
-//! What a [`Builder`](crate::Builder)'s hooks are told, and how they are called: their panics harm nothing.
+//! The arguments of a [`Builder`](crate::Builder)'s hooks, and their calls. A panic of a hook does
+//! no harm.
 
 use std::any::Any;
 use std::fmt;
@@ -7,10 +8,10 @@ use std::sync::Arc;
 use crate::panics::{caught, message};
 use crate::task::TaskMeta;
 
-/// Called with each panic of a task.
+/// A hook that is called with each panic of a task.
 pub(crate) type PanicHook = Arc<dyn Fn(&TaskPanic<'_>) + Send + Sync>;
 
-/// Called by a shard with a function that polls one task.
+/// A hook that a shard calls with a function that polls one task.
 pub(crate) type PollHook = Arc<dyn Fn(&mut dyn FnMut() -> bool) + Send + Sync>;
 
 /// The hooks that are called while a reactor runs.
@@ -38,21 +39,23 @@ impl fmt::Debug for Hooks {
     }
 }
 
-/// What of a task panicked.
+/// The part of a task that panicked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum PanicPlace {
-    /// A poll of its future, or the closure of a blocking job. Its handle gives the panic as an error.
+    /// A poll of its future, or the closure of a blocking job. Its handle returns the panic as an
+    /// error.
     Poll,
-    /// The drop of its future. Its handle gives the panic as an error, unless a poll panicked before.
+    /// The drop of its future. Its handle returns the panic as an error, unless a poll panicked
+    /// before.
     ///
     /// A panic in a poll drops the future while it unwinds. A panic of that drop is reported first.
     FutureDrop,
-    /// The drop of its output, which nobody wanted. This is the only place that hears of it.
+    /// The drop of its output, which no handle took. Only the hook reports this panic.
     OutputDrop,
 }
 
-/// A panic of a task, as [`Builder::on_task_panic`](crate::Builder::on_task_panic) is told of it.
+/// A panic of a task, as passed to [`Builder::on_task_panic`](crate::Builder::on_task_panic).
 pub struct TaskPanic<'a> {
     pub(crate) task: TaskMeta,
     pub(crate) place: PanicPlace,
@@ -60,22 +63,22 @@ pub struct TaskPanic<'a> {
 }
 
 impl TaskPanic<'_> {
-    /// Whose panic it is.
+    /// Returns the description of the task that panicked.
     pub fn task(&self) -> &TaskMeta {
         &self.task
     }
 
-    /// What panicked.
+    /// Returns the part of the task that panicked.
     pub fn place(&self) -> PanicPlace {
         self.place
     }
 
-    /// What the panic said, where it said something: the text of `panic!`.
+    /// Returns the panic's message, if it has one: the text of `panic!`.
     pub fn message(&self) -> Option<&str> {
         message(self.payload)
     }
 
-    /// What the panic carries.
+    /// Returns the panic's payload.
     pub fn payload(&self) -> &(dyn Any + Send) {
         self.payload
     }

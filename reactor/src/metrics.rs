@@ -1,12 +1,13 @@
-//! Counters that are always on, and the snapshot callers get of them.
+//! Counters that are always on, and the snapshots of them that callers get.
 //!
-//! A shard writes its own counters with plain loads and stores, on cache lines that only reports read; the few that other
-//! threads write are counted with an atomic addition, beside data those threads write anyway.
+//! A shard writes its own counters with plain loads and stores, on cache lines that only reports
+//! read. The few counters that other threads write use an atomic addition, beside data that those
+//! threads write anyway.
 #![expect(clippy::disallowed_types, reason = "no model has counters")]
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// An event count. Every access is relaxed: reports read it, nothing is decided by it.
+/// An event counter. Every access is relaxed: only reports read it, and no decision depends on it.
 #[derive(Debug, Default)]
 pub(crate) struct Counter(AtomicU64);
 
@@ -15,13 +16,13 @@ impl Counter {
         Self(AtomicU64::new(0))
     }
 
-    /// Adds to a counter that only the calling thread ever writes: no locked instruction.
+    /// Adds to a counter that only the calling thread writes. It uses no locked instruction.
     #[inline]
     pub(crate) fn add_own(&self, n: u64) {
         self.0.store(self.0.load(Relaxed).wrapping_add(n), Relaxed);
     }
 
-    /// Sets a gauge that only the calling thread ever writes.
+    /// Sets a gauge that only the calling thread writes.
     #[inline]
     pub(crate) fn set_own(&self, value: u64) {
         self.0.store(value, Relaxed);
@@ -39,7 +40,7 @@ impl Counter {
     }
 }
 
-/// What a shard thread counts of its own work.
+/// The counters of a shard thread's own work.
 #[derive(Debug, Default)]
 pub(crate) struct ShardCounters {
     pub(crate) turns: Counter,
@@ -51,25 +52,26 @@ pub(crate) struct ShardCounters {
     pub(crate) full_batches: Counter,
     pub(crate) polls: Counter,
     pub(crate) tasks_completed: Counter,
-    /// The id of the task that is polled now, or 0.
+    /// The id of the task that is being polled, or 0.
     pub(crate) polling: Counter,
     pub(crate) queued_turns_max: Counter,
 }
 
-/// A look at every shard's counters, from [`Handle::metrics`](crate::Handle::metrics).
+/// A snapshot of every shard's counters, from [`Handle::metrics`](crate::Handle::metrics).
 ///
-/// The counters are read one after the other while the shards go on, so two of them may be some events apart.
+/// The counters are read one after the other while the shards run, so two of them may be some
+/// events apart.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ReactorMetrics {
-    /// One entry a shard, in the order of [`ShardId::index`](crate::ShardId::index).
+    /// One entry per shard, in the order of [`ShardId::index`](crate::ShardId::index).
     pub shards: Vec<ShardMetrics>,
     /// The threads of [`spawn_blocking`](crate::spawn_blocking).
     pub blocking: BlockingMetrics,
 }
 
 impl ReactorMetrics {
-    /// Adds one counter up over all shards.
+    /// Sums one counter over all shards.
     ///
     /// # Examples
     ///
@@ -84,67 +86,77 @@ impl ReactorMetrics {
     }
 }
 
-/// The threads for blocking jobs, and the jobs: the first three are of this moment, the rest has grown since the start.
+/// Metrics of the blocking threads and their jobs. The first three are current values; the rest
+/// count since the start.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct BlockingMetrics {
-    /// Threads there are.
+    /// The number of threads.
     pub threads: u64,
-    /// Threads that wait for a job.
+    /// The number of threads that wait for a job.
     pub idle_threads: u64,
-    /// Jobs that wait for a thread.
+    /// The number of jobs that wait for a thread.
     pub queue_depth: u64,
-    /// Jobs that ended, by completing, panicking or being dropped before they began.
+    /// The number of jobs that ended: they completed, panicked, or were dropped before they began.
     pub jobs_completed: u64,
-    /// Panics caught in jobs, in the drop of their outputs, and in wakers that awaited them.
+    /// The number of panics caught in jobs, in drops of their outputs, and in wakers that awaited
+    /// them.
     pub panics: u64,
 }
 
-/// One shard's counters: `registrations` and `tasks` are what is live now, the rest has grown since the start.
+/// One shard's counters. `registrations`, `tasks` and `timers` are current values; the rest count
+/// since the start.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct ShardMetrics {
     /// The CPU that the shard's thread is pinned to, if any.
     pub cpu: Option<usize>,
-    /// Live registrations (descriptors).
+    /// The number of live registrations (descriptors).
     pub registrations: u64,
-    /// Live tasks: spawned and neither completed nor cancelled.
+    /// The number of live tasks: spawned and neither completed nor cancelled.
     pub tasks: u64,
     /// Turns of the shard's loop.
     pub turns: u64,
     /// Turns that may have slept in the kernel, because nothing was left to run.
     pub waits: u64,
-    /// Turns that looked at the OS rather than sleep, because of [`Builder::busy_poll`](crate::Builder::busy_poll).
+    /// Turns that polled the OS instead of sleeping, because of
+    /// [`Builder::busy_poll`](crate::Builder::busy_poll).
     pub spins: u64,
     /// Readiness events published.
     pub events: u64,
     /// Events dropped because their registration was gone.
     pub stale_events: u64,
-    /// Looks at the OS that brought nothing: nobody has news while tasks run, or a timer ended a sleep.
+    /// Calls to `epoll_wait` that returned no event: nothing was ready while tasks ran, or a timer
+    /// ended a sleep.
     pub empty_batches: u64,
-    /// Looks at the OS that brought as many events as one may ([`Builder::events_per_poll`](crate::Builder::events_per_poll)). Where
-    /// these are many, the shard has more to do than it can, or the batches are too small.
+    /// Calls to `epoll_wait` that returned the maximum number of events
+    /// ([`Builder::events_per_poll`](crate::Builder::events_per_poll)). If there are many, the
+    /// shard is overloaded, or the batches are too small.
     pub full_batches: u64,
     /// Polls of tasks.
     pub polls: u64,
-    /// The most turns that a task of this shard ever waited from its wake to its poll; 0 if each was polled in the turn that woke
-    /// it. A turn polls [`event_interval`](crate::Builder::event_interval) tasks, oldest first, so a task waits one turn for
-    /// every so many that were woken before it, however busy these are.
+    /// The longest queueing delay of a task of this shard, in turns from its wake to its poll; 0 if
+    /// each was polled in the turn that woke it. A turn polls
+    /// [`event_interval`](crate::Builder::event_interval) tasks, oldest first. So a task waits one
+    /// turn per `event_interval` tasks that were woken before it, however busy these are.
     pub queued_turns_max: u64,
-    /// Tasks that ended, by completing, panicking or being cancelled.
+    /// Tasks that ended: they completed, panicked or were cancelled.
     pub tasks_completed: u64,
-    /// Panics caught in tasks: in a poll, in the drop of a future, in the drop of an output; and in wakers the shard woke.
+    /// Panics caught in tasks (in a poll, in the drop of a future, in the drop of an output) and in
+    /// wakers that the shard woke.
     pub panics: u64,
-    /// Polls that lasted longer than [`Builder::detect_stalls`](crate::Builder::detect_stalls) allows; 0 where it was not asked for.
+    /// Polls that lasted longer than [`Builder::detect_stalls`](crate::Builder::detect_stalls)
+    /// allows; 0 if the detector is off.
     pub stalls: u64,
     /// Wakes of this shard's tasks by other threads.
     pub remote_wakes_received: u64,
-    /// Tasks that other threads spawned onto this shard.
+    /// Tasks that other threads spawned on this shard.
     pub remote_spawns: u64,
-    /// Wakes by other threads that needed no system call, as the shard was awake or notified already.
+    /// Wakes by other threads that needed no system call, because the shard was awake or already
+    /// notified.
     pub remote_wakes_coalesced: u64,
     /// Writes of the shard's eventfd: system calls that other threads made to end its sleep.
     pub notifies: u64,
-    /// Timers armed now.
+    /// The number of armed timers.
     pub timers: u64,
 }

@@ -1,5 +1,5 @@
-//! A task's memory behind its header: the future, then its output. All that needs the future's type is here, and reached through the
-//! header's vtable.
+//! A task's memory behind its header: the future, then its output. All code that needs the future's
+//! type is here, and is reached through the header's vtable.
 
 #![expect(
     unsafe_code,
@@ -20,7 +20,7 @@ use crate::task::join::JoinError;
 use crate::task::meta::{TaskId, as_task};
 use crate::task::site::SpawnSite;
 
-/// The header and what follows it in memory.
+/// The header, and the stage that follows it in memory.
 #[repr(C)]
 struct Cell<F: Future, S: 'static> {
     header: Header<S>,
@@ -34,11 +34,12 @@ enum Stage<F: Future> {
     Empty,
 }
 
-/// Puts a future into a task of its own, which reports call after the type `Name`.
+/// Allocates a task for a future. Reports name the task after the type `Name`.
 ///
 /// # Safety
 ///
-/// `F` may be moved to and dropped on the scheduler's home thread: it is `Send`, or the calling thread is that home.
+/// `F` may be moved to the scheduler's home thread and dropped there: it is `Send`, or the calling
+/// thread is that home.
 pub(super) unsafe fn allocate<Name, F: Future, S: Schedule>(
     future: F,
     scheduler: S,
@@ -49,7 +50,7 @@ pub(super) unsafe fn allocate<Name, F: Future, S: Schedule>(
         stage: UnsafeCell::new(Stage::Future(future)),
     });
     let header = NonNull::from(Box::leak(cell)).cast();
-    // SAFETY: the count of a new header is for three references, which are made here.
+    // SAFETY: a new header counts three references, which are made here.
     let reference = || unsafe { TaskRef::from_raw(header) };
     NewTask {
         live: reference(),
@@ -58,7 +59,7 @@ pub(super) unsafe fn allocate<Name, F: Future, S: Schedule>(
     }
 }
 
-/// Drops an output that nobody wants. The drop runs as the task, on whatever thread this is.
+/// Drops an output that no handle takes. The drop runs as the task, whichever thread this is.
 fn drop_guarded<S: Schedule>(header: &Header<S>, output: impl Sized) {
     let drop = || header.guarded(PanicPlace::OutputDrop, || drop(output));
     if let Err(payload) = as_task(header.id(), drop) {
@@ -67,7 +68,7 @@ fn drop_guarded<S: Schedule>(header: &Header<S>, output: impl Sized) {
 }
 
 /// Drops the future while a panic of its poll unwinds, so that `std::thread::panicking` is true in
-/// its drop. The poll forgets it when it returns.
+/// its drop. The poll forgets this guard when it returns.
 struct DropOnUnwind<F: Future, S: Schedule> {
     header: NonNull<Header<S>>,
     stage: *mut Stage<F>,
@@ -76,22 +77,22 @@ struct DropOnUnwind<F: Future, S: Schedule> {
 impl<F: Future, S: Schedule> Drop for DropOnUnwind<F, S> {
     #[cold]
     fn drop(&mut self) {
-        // SAFETY: whoever polls has a reference to the task.
+        // SAFETY: the polling code has a reference to the task.
         let task = unsafe { self.header.as_ref() };
         let dropped = task.guarded(PanicPlace::FutureDrop, || {
-            // SAFETY: the poll that made this guard may touch the stage, and has given up its
-            // borrow. The assignment drops the future in place, and writes also when that unwinds.
+            // SAFETY: the poll that made this guard may access the stage, and has given up its
+            // borrow. The assignment drops the future in place, and writes even if that unwinds.
             unsafe { *self.stage = Stage::Empty };
         });
-        // The first panic is the one that the handle reports. A second one that got out of here
-        // would end the process.
+        // The first panic is the one that the handle reports. A second one that escaped from here
+        // would abort the process.
         if let Err(payload) = dropped {
             drop_payload(payload);
         }
     }
 }
 
-/// The vtable of a `Cell<F, S>` whose task is called after `Name`.
+/// The vtable of a `Cell<F, S>` whose task is named after `Name`.
 struct Named<Name, F, S>(PhantomData<(Name, F, S)>);
 
 impl<Name, F: Future, S: Schedule> Named<Name, F, S> {
@@ -106,11 +107,14 @@ impl<Name, F: Future, S: Schedule> Named<Name, F, S> {
 }
 
 impl<F: Future, S: Schedule> Cell<F, S> {
+    /// Returns the stage behind a header.
+    ///
     /// # Safety
     ///
     /// The header is the head of a live `Cell<F, S>`.
     unsafe fn stage<'a>(header: NonNull<Header<S>>) -> &'a UnsafeCell<Stage<F>> {
-        // SAFETY: by the demand; `repr(C)` puts the header first. Only shared references to a Cell are ever made.
+        // SAFETY: by this function's demand; `repr(C)` puts the header first. Only shared
+        // references to a Cell are ever made.
         unsafe { &header.cast::<Self>().as_ref().stage }
     }
 
@@ -118,7 +122,7 @@ impl<F: Future, S: Schedule> Cell<F, S> {
         // SAFETY: the vtable belongs to this type.
         let stage = unsafe { Self::stage(header) };
         let poll = |stage: *mut Stage<F>| {
-            // SAFETY: RUNNING keeps everybody else away from the stage.
+            // SAFETY: RUNNING keeps all other code away from the stage.
             let Stage::Future(future) = (unsafe { &mut *stage }) else {
                 unreachable!("a task is polled before it completes")
             };
@@ -136,29 +140,30 @@ impl<F: Future, S: Schedule> Cell<F, S> {
     }
 
     unsafe fn fail(header: NonNull<Header<S>>, error: JoinError) -> Polled {
-        // The shard's end, or a refused spawn, drops it outside of a poll.
+        // The shard's end, or a refused spawn, drops the future outside of a poll.
         as_task(TaskId::of(header), || {
             // SAFETY: by the vtable's demand.
             unsafe { Self::store(header, Err(error)) }
         })
     }
 
-    /// Drops the future in place and puts the output there. A panic of the drop takes the place of
-    /// the output, unless that is the panic of a poll.
+    /// Drops the future in place and stores the output there. If the drop panics, the panic
+    /// replaces the output, unless the output is the panic of a poll.
     ///
     /// # Safety
     ///
-    /// The header is the head of a live `Cell<F, S>`, whose stage the caller may touch, on a thread where the future may be dropped.
+    /// The header is the head of a live `Cell<F, S>`. The caller may access its stage, on a thread
+    /// where the future may be dropped.
     #[inline(never)]
     unsafe fn store(header: NonNull<Header<S>>, output: Result<F::Output, JoinError>) -> Polled {
-        // SAFETY: by the demand.
+        // SAFETY: by this function's demand.
         let stage = unsafe { Self::stage(header) };
-        // SAFETY: whoever calls the vtable has a reference to the task.
+        // SAFETY: the caller of a vtable function has a reference to the task.
         let task = unsafe { header.as_ref() };
         let dropped = task.guarded(PanicPlace::FutureDrop, || {
             stage.with_mut(|stage| {
-                // SAFETY: by the demand. An assignment drops the future where it lies, as its pinning asks, and writes the new
-                // value also when that drop unwinds.
+                // SAFETY: by this function's demand. An assignment drops the future in place, as
+                // its pinning requires, and writes the new value even if that drop unwinds.
                 unsafe { *stage = Stage::Empty };
             });
         });
@@ -174,7 +179,7 @@ impl<F: Future, S: Schedule> Cell<F, S> {
             }
             (Err(payload), Err(_)) => Err(JoinError::panicked(TaskId::of(header), payload)),
         };
-        // SAFETY: by the demand; what is overwritten is `Empty`.
+        // SAFETY: by this function's demand; the overwritten value is `Empty`.
         stage.with_mut(|stage| unsafe { *stage = Stage::Output(output) });
         Polled::Done
     }
@@ -187,7 +192,7 @@ impl<F: Future, S: Schedule> Cell<F, S> {
         let Stage::Output(output) = taken else {
             unreachable!("an output is taken once, after the task completed")
         };
-        // SAFETY: the target is a valid place of this type, by the vtable's demand.
+        // SAFETY: the target is valid for a write of this type, by the vtable's demand.
         unsafe { *target.cast() = Poll::Ready(output) };
     }
 
@@ -197,17 +202,18 @@ impl<F: Future, S: Schedule> Cell<F, S> {
         // SAFETY: the caller owns the output.
         let output =
             stage.with_mut(|stage| unsafe { std::mem::replace(&mut *stage, Stage::Empty) });
-        // SAFETY: whoever calls the vtable has a reference to the task.
+        // SAFETY: the caller of a vtable function has a reference to the task.
         drop_guarded(unsafe { header.as_ref() }, output);
     }
 
     unsafe fn dealloc(header: NonNull<Header<S>>) {
-        // SAFETY: the memory came from a `Box<Cell<F, S>>` and this was the last reference. The stage holds no future (the list
-        // of live tasks keeps a reference until the task completed) and no output (the handle or the completer dropped it).
+        // SAFETY: the memory came from a `Box<Cell<F, S>>` and this was the last reference. The
+        // stage holds no future (the list of live tasks keeps a reference until the task has
+        // completed) and no output (the handle or the completing side dropped it).
         drop(unsafe { Box::from_raw(header.cast::<Self>().as_ptr()) });
     }
 }
 
-// A header is counted by the ten thousand: ARCHITECTURE.md says this number.
+// There are tens of thousands of headers. ARCHITECTURE.md names this number.
 #[cfg(not(reactor_loom))]
 const _: () = assert!(size_of::<Header<crate::shard::ShardRef>>() == 64);

@@ -1,7 +1,8 @@
-//! What the spawner of a task holds: [`JoinHandle`], [`AbortHandle`] and [`JoinError`].
+//! The handles of a task's spawner: [`JoinHandle`], [`AbortHandle`] and [`JoinError`].
 //!
-//! The handle side of the join protocol (`JOIN.md`): store the waker, then look whether the task completed, while the task
-//! announces its output, then takes the waker. Whoever comes second sees the other.
+//! This is the handle's side of the join protocol (`JOIN.md`). The handle stores its waker, then
+//! checks if the task has completed. The task announces its output, then takes the waker. Whichever
+//! side comes second sees the other.
 
 #![expect(
     unsafe_code,
@@ -27,8 +28,9 @@ use crate::task::meta::TaskId;
 
 /// Waits for a task to end and takes its output.
 ///
-/// Awaiting it gives the task's output, or a [`JoinError`] where the task panicked, was aborted, or ended with its reactor.
-/// Dropping the handle detaches the task, which goes on. Same as tokio's.
+/// Awaiting the handle returns the task's output, or a [`JoinError`] if the task panicked, was
+/// aborted, or ended with its reactor. Dropping the handle detaches the task, which keeps running.
+/// Same as tokio's.
 ///
 /// # Cancel safety
 ///
@@ -36,7 +38,7 @@ use crate::task::meta::TaskId;
 ///
 /// # Panics
 ///
-/// Polling it again after it gave the output panics.
+/// Panics if it is polled again after it returned the output.
 ///
 /// # Examples
 ///
@@ -50,7 +52,7 @@ pub struct JoinHandle<T> {
     pub(super) of: Of<RawJoin<T, ShardRef>, RawJoin<T, JobScheduler>>,
 }
 
-/// What a handle is for: a task of a shard, or a job that may block.
+/// The two kinds of task behind a handle: a task of a shard, or a blocking job.
 #[derive(Clone)]
 pub(super) enum Of<Task, Job> {
     Task(Task),
@@ -64,17 +66,18 @@ impl<T> JoinHandle<T> {
         }
     }
 
-    /// For a job of `spawn_blocking`.
+    /// Creates the handle of a `spawn_blocking` job.
     pub(crate) fn of_job(job: TaskRef<JobScheduler>) -> Self {
         Self {
             of: Of::Job(RawJoin::new(job)),
         }
     }
 
-    /// Asks for the task's end. Its future is dropped on its shard, at the task's next turn in the queue; a poll under way goes
-    /// on to its end first.
+    /// Aborts the task. Its shard drops the future at the task's next turn in the queue. A running
+    /// poll finishes first.
     ///
-    /// A task that completes before that keeps its output: the handle then gives it as if `abort` had not been called.
+    /// A task that completes before that keeps its output: the handle returns it as if `abort` had
+    /// not been called.
     pub fn abort(&self) {
         match &self.of {
             Of::Task(raw) => raw.task().cancel(),
@@ -82,7 +85,8 @@ impl<T> JoinHandle<T> {
         }
     }
 
-    /// A handle that can do nothing but abort the task. It does not keep the output alive, and outlives the `JoinHandle`.
+    /// Returns a handle that can only abort the task. It does not keep the output alive, and may
+    /// outlive the `JoinHandle`.
     pub fn abort_handle(&self) -> AbortHandle {
         AbortHandle {
             of: match &self.of {
@@ -92,7 +96,7 @@ impl<T> JoinHandle<T> {
         }
     }
 
-    /// The task's id, which also its [`JoinError`] and the hooks of the builder name.
+    /// Returns the task's id. Its [`JoinError`] and the builder's hooks report the same id.
     pub fn id(&self) -> TaskId {
         match &self.of {
             Of::Task(raw) => raw.task().id(),
@@ -100,7 +104,8 @@ impl<T> JoinHandle<T> {
         }
     }
 
-    /// Whether the task has ended (completed, panicked or was cancelled). The output is there to be taken without waiting.
+    /// Returns true if the task has ended: it completed, panicked or was cancelled. The output can
+    /// then be taken without waiting.
     pub fn is_finished(&self) -> bool {
         match &self.of {
             Of::Task(raw) => raw.task().is_finished(),
@@ -142,23 +147,26 @@ impl<T> fmt::Debug for JoinHandle<T> {
 /// The handle's half of the protocol, for any scheduler.
 pub(crate) struct RawJoin<T, S: Schedule> {
     task: ManuallyDrop<TaskRef<S>>,
-    /// It gave its result; a later poll is a bug of the caller.
+    /// True once the handle returned its result. A later poll is a bug of the caller.
     done: bool,
-    /// The result was the task's output, which is in the task no more. Not so where the shard was given up: that task may yet
-    /// complete, and its output is then this handle's to drop, or its shard's.
+    /// True if the result was the task's output, which is then no longer in the task. This stays
+    /// false if the shard was abandoned: that task may still complete, and its output is then
+    /// dropped by this handle or by its shard.
     taken: bool,
-    /// The handle owns an output of this type once the task completed: `Send` and `Sync` only as that is.
+    /// The handle owns an output of this type once the task has completed. Therefore it is `Send`
+    /// and `Sync` only if that type allows it.
     _output: PhantomData<T>,
 }
 
 impl<T, S: Schedule> Unpin for RawJoin<T, S> {}
 
-// SAFETY: a shared reference can ask whether the task has ended and abort it; the output is reached through `&mut` alone, so
-// sharing the handle never shares a `T`.
+// SAFETY: a shared reference can only check if the task has ended, and abort it. The output is
+// reached only through `&mut`, so sharing the handle never shares a `T`.
 unsafe impl<T: Send, S: Schedule> Sync for RawJoin<T, S> {}
 
 impl<T, S: Schedule> RawJoin<T, S> {
-    /// `task` is the reference that `allocate` made for the join handle of a task whose output is a `T`.
+    /// Creates the join half of a task whose output is a `T`. `task` is the reference that
+    /// `allocate` made for it.
     pub(crate) fn new(task: TaskRef<S>) -> Self {
         Self {
             task: ManuallyDrop::new(task),
@@ -181,7 +189,8 @@ impl<T, S: Schedule> RawJoin<T, S> {
             let waker = cx.waker().clone();
             let replaced = self.task.join_waker().lock().replace(waker);
             drop(replaced);
-            // The look after the store: a task that completed in between may have found no waker.
+            // This check follows the store: a task that completed in between may have found no
+            // waker.
             if crate::sync::mutant("join_no_second_look") || !self.task.is_finished() {
                 return Poll::Pending;
             }
@@ -189,7 +198,8 @@ impl<T, S: Schedule> RawJoin<T, S> {
         self.done = true;
         if self.task.is_completed() {
             self.taken = true;
-            // SAFETY: (1) this is the join handle, the task has completed, and `taken` was false. (2) `new` was told so.
+            // SAFETY: (1) this is the join handle, the task has completed, and `taken` was false.
+            // (2) The caller of `new` answers for the type.
             Poll::Ready(unsafe { self.task.take_output() })
         } else {
             Poll::Ready(Err(JoinError::shutdown(self.task.id())))
@@ -210,14 +220,14 @@ impl<T, S: Schedule> Drop for RawJoin<T, S> {
     }
 }
 
-/// Aborts a task from anywhere, and does nothing else: see [`JoinHandle::abort_handle`].
+/// A handle that can only abort a task, from any thread. See [`JoinHandle::abort_handle`].
 #[derive(Clone)]
 pub struct AbortHandle {
     of: Of<TaskRef<ShardRef>, TaskRef<JobScheduler>>,
 }
 
 impl AbortHandle {
-    /// Asks for the task's end, as [`JoinHandle::abort`] does.
+    /// Aborts the task, like [`JoinHandle::abort`].
     pub fn abort(&self) {
         match &self.of {
             Of::Task(task) => task.cancel(),
@@ -225,7 +235,7 @@ impl AbortHandle {
         }
     }
 
-    /// The task's id: see [`JoinHandle::id`].
+    /// Returns the task's id. See [`JoinHandle::id`].
     pub fn id(&self) -> TaskId {
         match &self.of {
             Of::Task(task) => task.id(),
@@ -233,7 +243,7 @@ impl AbortHandle {
         }
     }
 
-    /// Whether the task has ended.
+    /// Returns true if the task has ended.
     pub fn is_finished(&self) -> bool {
         match &self.of {
             Of::Task(task) => task.is_finished(),
@@ -251,7 +261,7 @@ impl fmt::Debug for AbortHandle {
     }
 }
 
-/// Why a task gave no output.
+/// The reason that a task has no output.
 pub struct JoinError {
     task: TaskId,
     cause: Cause,
@@ -264,11 +274,11 @@ enum Cause {
     Panicked(Panic),
 }
 
-/// A payload that is moved out whole, or looked at for its message.
+/// A payload that is moved out whole, or inspected for its message.
 struct Panic(Payload);
 
-// SAFETY: through a shared reference the payload is only asked whether it is a `&'static str` or a `String`, both of which are
-// Sync, and read as that.
+// SAFETY: through a shared reference, the payload is only tested for `&'static str` and `String`
+// and read as such. Both types are Sync.
 unsafe impl Sync for Panic {}
 
 impl Panic {
@@ -292,7 +302,7 @@ impl JoinError {
         }
     }
 
-    /// For a job of `spawn_blocking` that no thread could be started for.
+    /// Creates the error of a `spawn_blocking` job for which no thread could be started.
     pub(crate) fn no_thread(job: TaskId, error: Arc<io::Error>) -> Self {
         Self {
             task: job,
@@ -307,37 +317,39 @@ impl JoinError {
         }
     }
 
-    /// Whether the task was dropped before it completed: it was aborted, its reactor shut down, or no thread could be had for a blocking job.
+    /// Returns true if the task was dropped before it completed: it was aborted, its reactor shut
+    /// down, or no thread could be started for a blocking job.
     pub fn is_cancelled(&self) -> bool {
         !self.is_panic()
     }
 
-    /// Whether the task was dropped because its reactor shut down.
+    /// Returns true if the task was dropped because its reactor shut down.
     pub fn is_shutdown(&self) -> bool {
         matches!(self.cause, Cause::Shutdown)
     }
 
-    /// Whether the task panicked: in a poll, or in the drop of its future.
+    /// Returns true if the task panicked, in a poll or in the drop of its future.
     pub fn is_panic(&self) -> bool {
         matches!(self.cause, Cause::Panicked(_))
     }
 
-    /// The payload of the task's panic, for [`std::panic::resume_unwind`].
+    /// Returns the payload of the task's panic, for [`std::panic::resume_unwind`].
     ///
     /// # Panics
     ///
-    /// Panics where the task did not: ask [`is_panic`](Self::is_panic) first, or use [`try_into_panic`](Self::try_into_panic).
+    /// Panics if the task did not panic. Check [`is_panic`](Self::is_panic) first, or use
+    /// [`try_into_panic`](Self::try_into_panic).
     #[track_caller]
     pub fn into_panic(self) -> Box<dyn Any + Send> {
         self.try_into_panic()
             .expect("into_panic is for the error of a task that panicked")
     }
 
-    /// The payload of the task's panic.
+    /// Returns the payload of the task's panic.
     ///
     /// # Errors
     ///
-    /// Gives the error back where the task did not panic.
+    /// Returns the error itself if the task did not panic.
     pub fn try_into_panic(self) -> Result<Box<dyn Any + Send>, Self> {
         match self.cause {
             Cause::Panicked(Panic(payload)) => Ok(payload),
@@ -345,7 +357,7 @@ impl JoinError {
         }
     }
 
-    /// The task that gave no output.
+    /// Returns the id of the task that has no output.
     pub fn id(&self) -> TaskId {
         self.task
     }

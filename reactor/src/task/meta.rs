@@ -1,4 +1,4 @@
-//! What tells one task from others: for handles, for hooks, and for the people who read their reports.
+//! The identity of a task, for handles, for hooks, and for the people who read their reports.
 
 use std::cell::Cell;
 use std::fmt;
@@ -28,8 +28,8 @@ pub(super) fn as_task<R>(task: TaskId, drop: impl FnOnce() -> R) -> R {
     drop()
 }
 
-/// Names a task among those that there are at the same time: once a task has ended and its handles are gone, another may get the same.
-/// As tokio's `task::Id`.
+/// Identifies a task among those that exist at the same time. Once a task has ended and its handles
+/// are gone, another task may get the same id. As tokio's `task::Id`.
 ///
 /// # Examples
 ///
@@ -44,13 +44,14 @@ pub(super) fn as_task<R>(task: TaskId, drop: impl FnOnce() -> R) -> R {
 pub struct TaskId(NonZeroU64);
 
 impl TaskId {
-    /// Of the task whose memory is there.
+    /// Returns the id of the task at this address.
     #[inline]
     pub(super) fn of<T>(task: NonNull<T>) -> Self {
         Self(NonZeroU64::try_from(task.addr()).expect("64-bit targets only"))
     }
 
-    /// Returns the task that the calling thread polls now, or the blocking job that it runs.
+    /// Returns the id of the task that the calling thread is polling, or of the blocking job that
+    /// it runs.
     ///
     /// While a task's future or output is dropped, that is the current task, whichever thread drops
     /// it.
@@ -85,7 +86,7 @@ impl fmt::Debug for TaskId {
     }
 }
 
-/// What is known of a task, for the hooks of a [`Builder`](crate::Builder). As tokio's `TaskMeta`.
+/// A description of a task, for the hooks of a [`Builder`](crate::Builder). As tokio's `TaskMeta`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TaskMeta {
     pub(crate) id: TaskId,
@@ -95,30 +96,34 @@ pub struct TaskMeta {
 }
 
 impl TaskMeta {
-    /// The task's id.
+    /// Returns the task's id.
     pub fn id(&self) -> TaskId {
         self.id
     }
 
-    /// The shard it runs on; `None` for a job of [`spawn_blocking`](crate::spawn_blocking).
+    /// Returns the shard that runs the task, or `None` for a job of
+    /// [`spawn_blocking`](crate::spawn_blocking).
     pub fn shard(&self) -> Option<ShardId> {
         self.shard
     }
 
-    /// The type of its future (or of its closure, for a blocking job) as the compiler writes it: for an async block the function that it
-    /// is in. Meant for people: the form may change with the compiler.
+    /// Returns the type name of the task's future, or of its closure for a blocking job, as the
+    /// compiler writes it. For an async block it names the enclosing function. It is meant for
+    /// people: the form may change with the compiler.
     pub fn future(&self) -> &'static str {
         self.future
     }
 
-    /// The line that spawned it. Not known where the program is loaded in parts that are far from each other in memory.
+    /// Returns the source location that spawned the task. It is unknown if parts of the program are
+    /// loaded far from each other in memory.
     pub fn spawned_at(&self) -> Option<&'static Location<'static>> {
         self.spawned_at
     }
 }
 
 impl fmt::Display for TaskMeta {
-    /// For example `task 5581a0 of app::serve::{{closure}}, spawned at src/main.rs:12:9, on shard 3`.
+    /// Writes, for example,
+    /// `task 5581a0 of app::serve::{{closure}}, spawned at src/main.rs:12:9, on shard 3`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "task {} of {}", self.id, self.future)?;
         if let Some(location) = self.spawned_at {

@@ -1,9 +1,15 @@
 //! Tasks of a shard: their memory, their state word, their wakers and handles.
 //!
-//! A task system of our own rather than `async-task`, because the budgets ask for it: one allocation holds the state, the future
-//! and the join cell (there they are two), the link through which other threads queue a task is part of it (no queue that
-//! allocates), a panic in a future's drop is an error and not an abort, and the wake of a task on its own shard is one atomic
-//! operation and a push. `shard` decides where and when a task runs; this module never looks at a clock or a descriptor.
+//! The reactor has its own task system rather than `async-task`, because its budgets require it:
+//!
+//! - One allocation holds the state, the future and the join cell; with `async-task` there are two.
+//! - The link through which other threads queue a task is part of that allocation, so no queue
+//!   allocates.
+//! - A panic in a future's drop is an error and not an abort.
+//! - Waking a task on its own shard is one atomic operation and a push.
+//!
+//! `shard` decides when and on which thread a task runs. This module never reads a clock and never
+//! accesses a descriptor.
 
 mod cell;
 mod header;

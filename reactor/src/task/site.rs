@@ -1,22 +1,24 @@
-//! Where a task was spawned, in four bytes that its header has to spare.
+//! The source location of a spawn, in four bytes that the task's header has to spare.
 //!
-//! A `&'static Location` is eight, and headers are counted by the ten thousand. Locations are constants of the program, which the linker
-//! puts within a few megabytes of each other: so the distance from one static is kept. One that is too far off (a library loaded
-//! far away) is not known then.
+//! A `&'static Location` takes eight bytes, and there are tens of thousands of headers. Locations
+//! are constants of the program, which the linker places within a few megabytes of each other. So a
+//! site stores the distance from one static. A location that is too far away, such as one in a
+//! library loaded elsewhere, is unknown.
 #![expect(unsafe_code, reason = "turns a distance back into a reference")]
 
 use std::panic::Location;
 use std::ptr;
 
-/// What distances are measured from.
+/// The reference point for distances.
 static ANCHOR: u64 = 0;
 
-/// A place in the source that spawned a task; 0 is an unknown one, since no location is where `ANCHOR` is.
+/// The source location that spawned a task. 0 is an unknown location, since no location lies at
+/// `ANCHOR`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SpawnSite(i32);
 
 impl SpawnSite {
-    /// The caller of whatever function, marked `#[track_caller]`, calls this.
+    /// Returns the location of the caller of the `#[track_caller]` function that calls this.
     #[inline]
     #[track_caller]
     pub(crate) fn here() -> Self {
@@ -27,7 +29,7 @@ impl SpawnSite {
     fn of(location: &'static Location<'static>) -> Self {
         let at = ptr::from_ref(location).expose_provenance();
         let distance = at.wrapping_sub(ptr::from_ref(&ANCHOR).addr()) as isize;
-        // Aligned as they are, both are whole steps apart.
+        // Both addresses are aligned, so they are a whole number of steps apart.
         Self(i32::try_from(distance / STEP).unwrap_or(0))
     }
 
@@ -38,12 +40,13 @@ impl SpawnSite {
         let at = ptr::from_ref(&ANCHOR)
             .addr()
             .wrapping_add_signed(self.0 as isize * STEP);
-        // SAFETY: `of` measured the distance of a `&'static Location`, whose provenance it exposed, and this undoes its arithmetic.
+        // SAFETY: `of` measured the distance of a `&'static Location`, whose provenance it exposed.
+        // This reverses its arithmetic.
         Some(unsafe { &*ptr::with_exposed_provenance(at) })
     }
 }
 
-/// In what steps distances are counted.
+/// The unit of distances.
 const STEP: isize = align_of::<Location<'static>>() as isize;
 
 const _: () = assert!(

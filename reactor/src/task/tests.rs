@@ -1,4 +1,4 @@
-//! What only a test inside can arrange: a lock that is held while the process forks.
+//! Tests that need access to private state: a lock that is held while the process forks.
 #![expect(unsafe_code, reason = "fork(2)")]
 
 use std::sync::mpsc::channel;
@@ -6,16 +6,18 @@ use std::sync::mpsc::channel;
 use super::join::Of;
 use crate::{JoinHandle, Pinning, Reactor};
 
-/// Forks, and has the child drop the handle; gives it back to the parent. A drop that hangs ends by a signal.
+/// Forks, and drops the handle in the child. Returns it to the parent. A drop that hangs is ended
+/// by a signal.
 fn drop_in_a_child<T>(handle: JoinHandle<T>) -> JoinHandle<T> {
-    // SAFETY: the child drops its copy of the handle, which is what is tested, and leaves with _exit.
+    // SAFETY: the child drops its copy of the handle, which is the tested action, and leaves with
+    // _exit.
     let child = unsafe { libc::fork() };
     assert!(child >= 0);
     if child == 0 {
         // SAFETY: it touches no memory.
         unsafe { libc::alarm(10) };
         drop(handle);
-        // SAFETY: ends the child without running anything of the parent's.
+        // SAFETY: ends the child without running any code of the parent.
         unsafe { libc::_exit(0) };
     }
     let mut status = 0;
@@ -45,11 +47,12 @@ fn a_handle_dropped_in_a_forked_child_takes_no_lock() {
             Of::Task(raw) => (Some(raw.task().clone()), None),
             Of::Job(raw) => (None, Some(raw.task().clone())),
         };
-        // The parent's threads may be anywhere when it forks: here, one of them holds the lock for good in the child.
+        // The parent's threads may be anywhere when it forks. Here one of them holds the lock, and
+        // in the child it stays held for good.
         let held = shard.as_ref().map(|task| task.join_waker().lock());
         let also = pool.as_ref().map(|job| job.join_waker().lock());
         let handle = drop_in_a_child(handle);
-        // The parent's own drop of the handle takes it.
+        // The parent's own drop of the handle takes the lock.
         drop((held, also));
         drop(handle);
     }
