@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use loadgen::run::bad_client::BadShare;
+use loadgen::run::bad_kind::BadShare;
 use loadgen::run::protocol::escape::unescape;
 use loadgen::run::sizes::{SIZE_MAX, Sizes};
 use loadgen::measure::slo::Slo;

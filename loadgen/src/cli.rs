@@ -2,14 +2,17 @@
 
 use std::process::ExitCode;
 
-use crate::report::output;
-use crate::run::{self, Refusal, embedded};
+use crate::console;
+use crate::exit_error::Refusal;
+use crate::run::embedded;
 use crate::tools::{calibrate, compare, merge};
 use args::Command;
 
 pub mod args;
 pub mod completions;
 pub(crate) mod config;
+mod job;
+mod load;
 pub(crate) mod target;
 
 /// Runs the program. clap ends the process on arguments it cannot read, with code 2, and after `--help`.
@@ -23,7 +26,7 @@ pub fn main() -> ExitCode {
     match cli.command {
         Some(Command::Calibrate(args)) => ended(calibrate::run(&args, command)),
         Some(Command::Compare(args)) => ended(compare::run(&args).map(|()| 0)),
-        Some(Command::Completions { what }) => match output::print(&completions::render(what)) {
+        Some(Command::Completions { what }) => match console::print(&completions::render(what)) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&format!("standard output: {error}"), 1),
         },
@@ -32,7 +35,7 @@ pub fn main() -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&format!("embedded server: {error}"), 1),
         },
-        None => ended(run::run(&cli.run, command)),
+        None => ended(load::run(&cli.run, command)),
     }
 }
 
@@ -44,6 +47,6 @@ fn ended(how: Result<u8, Refusal>) -> ExitCode {
 }
 
 fn fail(message: &str, code: u8) -> ExitCode {
-    output::remark(format_args!("loadgen: {message}"));
+    console::remark(format_args!("loadgen: {message}"));
     ExitCode::from(code)
 }

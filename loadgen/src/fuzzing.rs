@@ -22,8 +22,7 @@ pub fn config(text: &str) {
     let Ok(flags) = flags else { return };
     let program = "loadgen".to_owned();
     if let Ok(cli) = Cli::try_parse_from([program].into_iter().chain(flags)) {
-        let _ = (cli.run.check(), cli.run.protocol());
-        let _ = (cli.run.good(1_000), cli.run.bad(1_000));
+        let _ = cli.run.job();
     }
 }
 

@@ -4,8 +4,8 @@
 //!
 //! ```text
 //!  main thread                     shard threads (-t), one Rc<Shard> each
-//!  run       arguments, limits,
-//!            target, reactor
+//!  cli       flags
+//!  session   limits, target, reactor
 //!  conduct   spawns a supervisor ─▶ supervise   a tick every 10 ms: commands, silence, end
 //!            waits for events    ◀─   ramp        opens connections, each served once; replaces those that end
 //!            Go                  ─▶   dispatch    open loop: hands out scheduled requests
@@ -14,19 +14,24 @@
 //!            measured part
 //!            Close               ─▶ results
 //!  conclude  merge, warnings, exit code
-//!  report    text, JSON
+//!  report    text, JSON, ...
 //! ```
+//!
+//! Each folder imports from those below it, and no files import each other in a circle
+//! (`tests/layout.rs`).
 //!
 //! | folder | holds |
 //! |---|---|
 //! | [`cli`] | the command line: flags, the config file, targets, completions |
-//! | [`run`] | a run: its plan and session, the main thread, and all that runs on a shard |
-//! | [`measure`] | time, histograms, counters, the time series, thresholds, statistics |
-//! | [`report`] | the result as data, and its formats |
 //! | [`tools`] | calibrate, compare, merge, sweep |
+//! | [`run`] | a run: its setup, plan and session, the main thread, and all that runs on a shard |
+//! | [`report`] | the result as data, and its formats |
+//! | [`measure`] | time, histograms, counters, the time series, thresholds, statistics |
 #![forbid(unsafe_code)]
 
 pub mod cli;
+mod console;
+pub mod exit_error;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 pub mod measure;

@@ -10,3 +10,4 @@ pub(crate) mod slices;
 pub mod slo;
 pub mod stats;
 pub(crate) mod tally;
+pub mod units;

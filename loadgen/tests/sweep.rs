@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use common::{echo, run, serve};
-use loadgen::tools::sweep::Sweep;
+use loadgen::report::sweep::Sweep;
 
 /// All connections together get an answer every 2 ms at most, after the first of each.
 fn server_of_500_per_second() -> SocketAddr {

@@ -1,6 +1,6 @@
 //! The command line: every flag with its unit and default, and the checks that need no run.
 //!
-//! clap ends the process with code 2 on what it cannot read; [`RunArgs::check`] finds the rest (flags that contradict each
+//! clap ends the process with code 2 on what it cannot read; `job.rs` finds the rest (flags that contradict each
 //! other) and is reported the same way. What depends on the machine, such as descriptors, is checked when the run begins.
 //! Tests: `args/tests.rs`.
 
@@ -12,12 +12,15 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use server_demo::units::parse_duration;
 
 use crate::measure::slo::Slo;
-use crate::report::output::Kind;
-use crate::run::bad_client::{BadKind, BadShare};
+use crate::report::output::Format;
+use crate::report::settings::{Arrivals, IoSurface, Pin};
+use crate::run::bad_kind::BadShare;
+use crate::run::embedded::{EmbeddedArgs, SUBCOMMAND};
 use crate::run::hot::Hot;
-use crate::run::payload::WORK_HEADER;
-use crate::run::schedule::Arrivals;
 use crate::run::sizes::Sizes;
+use crate::tools::calibrate::CalibrateArgs;
+use crate::tools::compare::CompareArgs;
+use crate::tools::merge::MergeArgs;
 use crate::tools::sweep::Steps;
 use values::{
     connections, interval, pin, pipeline, positive_count, positive_duration, rate, raw_bytes,
@@ -28,18 +31,12 @@ mod values;
 
 pub(crate) use values::http_path;
 
-/// Connections where `-c` is absent.
-pub const CONNECTIONS_DEFAULT: u32 = 4_000;
 /// Measured time where neither `-d` nor `-n` is given.
 pub const DURATION_DEFAULT: Duration = Duration::from_secs(10);
 /// The discarded start of a run with a duration.
 pub const WARMUP_DEFAULT: Duration = Duration::from_secs(1);
-/// Intervals below this one hold too few answers, and cost too much.
-pub const INTERVAL_MIN: Duration = Duration::from_millis(10);
 /// Bytes of an echo request where `--size` is absent.
 pub const SIZE_DEFAULT: usize = 64;
-/// Rates above this are a mistake.
-pub const RATE_MAX: u64 = 1_000_000_000;
 
 /// A load generator for TCP services with very many connections.
 ///
@@ -82,7 +79,7 @@ pub enum Command {
     /// Add the reports of several processes that loaded one server at the same time
     Merge(MergeArgs),
     /// The embedded echo server of a run; ends when its standard input closes.
-    #[command(name = crate::run::embedded::SUBCOMMAND, hide = true)]
+    #[command(name = SUBCOMMAND, hide = true)]
     EmbeddedServer(EmbeddedArgs),
 }
 
@@ -125,6 +122,7 @@ pub struct RunArgs {
     /// Open loop: a share of the connections that gets a share of the requests, such as 25%:90%. The
     /// first share is one over a whole number k: every k-th connection is hot, so the hot ones sit on
     /// one shard of a server with k, k/2, ... shards that spreads connections in turn. Needs -t 1
+    /// [default: none]
     #[arg(long, value_name = "SHARE:LOAD", value_parser = str::parse::<Hot>, requires = "open")]
     pub hot: Option<Hot>,
 
@@ -237,70 +235,6 @@ pub struct RunArgs {
     pub quiet: bool,
 }
 
-/// The arguments of `calibrate`.
-#[derive(Args, Debug, Clone)]
-pub struct CalibrateArgs {
-    /// Three rounds of 0.6s of each of the six cases, instead of five of 1.3s
-    #[arg(long)]
-    pub quick: bool,
-
-    /// What is printed on standard output
-    #[arg(long, value_enum, default_value = "text")]
-    pub format: TextOrJson,
-
-    /// Show no progress
-    #[arg(short = 'q', long)]
-    pub quiet: bool,
-}
-
-/// The arguments of `compare`.
-#[derive(Args, Debug, Clone)]
-pub struct CompareArgs {
-    /// All rounds of the base contender: JSON reports one after another, or one array of them
-    #[arg(value_name = "A.json")]
-    pub a: PathBuf,
-
-    /// All rounds of the other contender, in the same order: round k of both ran side by side
-    #[arg(value_name = "B.json")]
-    pub b: PathBuf,
-
-    /// What is printed on standard output
-    #[arg(long, value_enum, default_value = "text")]
-    pub format: Format,
-
-    /// Also write the comparison to FILE, in the format of its extension: json, csv or html (a page with plots); repeatable
-    #[arg(short = 'o', long = "output", value_name = "FILE")]
-    pub outputs: Vec<PathBuf>,
-}
-
-/// The arguments of `merge`.
-#[derive(Args, Debug, Clone)]
-pub struct MergeArgs {
-    /// JSON reports of runs with the same load, one or several per file
-    #[arg(value_name = "FILE.json", required = true)]
-    pub files: Vec<PathBuf>,
-
-    /// What is printed on standard output
-    #[arg(long, value_enum, default_value = "text")]
-    pub format: Format,
-
-    /// Also write the sum to FILE, in the format of its extension: json, csv, hgrm, hlog or html; repeatable
-    #[arg(short = 'o', long = "output", value_name = "FILE")]
-    pub outputs: Vec<PathBuf>,
-}
-
-/// The arguments of the hidden server command.
-#[derive(Args, Debug, Clone)]
-pub struct EmbeddedArgs {
-    /// Shards of the server
-    #[arg(long)]
-    pub shards: usize,
-
-    /// Surface the server is written with
-    #[arg(long, value_enum)]
-    pub io: IoSurface,
-}
-
 /// A flag that is on or off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Switch {
@@ -308,30 +242,6 @@ pub enum Switch {
     On,
     /// Leave it.
     Off,
-}
-
-/// The three ways to do I/O with `asyncfd`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum IoSurface {
-    /// The socket types of `asyncfd::net`
-    Helpers,
-    /// `AsyncFd` with `readable().await` and `try_io` on the guard
-    Guards,
-    /// `AsyncFd` with `poll_read_ready` and `poll_write_ready`
-    Poll,
-}
-
-impl IoSurface {
-    /// Its word on the command line.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Helpers => "helpers",
-            Self::Guards => "guards",
-            Self::Poll => "poll",
-        }
-    }
 }
 
 /// What is said to a server.
@@ -343,17 +253,6 @@ pub enum ProtocolName {
     Http,
     /// The bytes of --send, answered by those of --expect
     Raw,
-}
-
-/// How a report is printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// For people
-    Text,
-    /// For scripts: one line per report
-    Json,
-    /// For spreadsheets: the figures and the time series as a table
-    Csv,
 }
 
 /// What `completions` prints.
@@ -371,210 +270,6 @@ pub enum CompletionsFor {
     Zsh,
     /// loadgen completions man | man -l -
     Man,
-}
-
-/// How a result is printed that has no columns.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum TextOrJson {
-    /// For people
-    Text,
-    /// For scripts
-    Json,
-}
-
-/// Where the generator's threads run.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Pin {
-    /// Wherever the system puts them.
-    None,
-    /// One per CPU that this process may use, in order.
-    Auto,
-    /// On these CPUs, in order.
-    Cpus(Vec<usize>),
-}
-
-impl RunArgs {
-    /// Finds flags that contradict each other.
-    ///
-    /// # Errors
-    /// A sentence that names the flags.
-    pub fn check(&self) -> Result<(), String> {
-        self.protocol()?;
-        let connections = self.connections.unwrap_or(CONNECTIONS_DEFAULT);
-        let good = self.good(connections)?;
-        if self.threads > good {
-            return Err(format!(
-                "-t {} is more threads than the {good} connections",
-                self.threads
-            ));
-        }
-        if let (Some(active), Some(_)) = (self.active, self.connections)
-            && active > good
-        {
-            let less = if good < connections {
-                " less the bad clients"
-            } else {
-                ""
-            };
-            return Err(format!(
-                "--active {active} is more than -c {connections}{less}"
-            ));
-        }
-        if let Some(hot) = &self.hot {
-            let sending = self.active.unwrap_or(good);
-            if self.threads > 1 {
-                return Err(
-                    "--hot needs -t 1: several threads open their connections in no common order"
-                        .to_owned(),
-                );
-            }
-            if hot.stride() > sending {
-                return Err(format!(
-                    "--hot {hot}: {sending} connections that send have no such share"
-                ));
-            }
-        }
-        if let (Some(_), Some(size)) = (self.work, self.size().only())
-            && size < WORK_HEADER
-        {
-            return Err(format!(
-                "--work needs --size {WORK_HEADER} or more: a request begins with the time"
-            ));
-        }
-        if let Pin::Cpus(cpus) = &self.pin
-            && cpus.len() < self.threads as usize
-        {
-            let (cpus, threads) = (cpus.len(), self.threads);
-            return Err(format!("--pin names {cpus} CPUs for -t {threads} threads"));
-        }
-        if let (None, None, Some(slo)) = (self.rate, &self.sweep, &self.slo)
-            && let Some(threshold) = slo.needs_schedule()
-        {
-            return Err(format!(
-                "--slo {threshold}: a closed loop has no schedule to be late for; give it one by -R, or leave this out"
-            ));
-        }
-        for output in &self.outputs {
-            let allowed = match self.sweep {
-                Some(_) => &Kind::OF_SWEEP[..],
-                None => &Kind::OF_RUN,
-            };
-            Kind::of(output, allowed)?;
-        }
-        Ok(())
-    }
-
-    /// What is said to the server: as told, or as the target or `--send` make plain.
-    ///
-    /// # Errors
-    /// A sentence that names the flags that contradict it.
-    pub fn protocol(&self) -> Result<ProtocolName, String> {
-        let is_url = (self.target.as_deref()).is_some_and(|target| target.starts_with("http://"));
-        let protocol = match self.protocol {
-            Some(named) => named,
-            None if self.send.is_some() => ProtocolName::Raw,
-            None if is_url => ProtocolName::Http,
-            None => ProtocolName::Echo,
-        };
-        let (is_http, is_raw) = (
-            protocol == ProtocolName::Http,
-            protocol == ProtocolName::Raw,
-        );
-        let is_echo = protocol == ProtocolName::Echo;
-        let wrong = [
-            (
-                is_url && !is_http,
-                "an http:// target is spoken to with --protocol http",
-            ),
-            (
-                self.path.is_some() && !is_http,
-                "--path is for --protocol http",
-            ),
-            (
-                self.send.is_some() && !is_raw,
-                "--send and --expect are for --protocol raw",
-            ),
-            (
-                self.send.is_none() && is_raw,
-                "--protocol raw needs --send and --expect",
-            ),
-            (
-                self.size.is_some() && !is_echo,
-                "--size is for --protocol echo",
-            ),
-            (
-                self.work.is_some() && !is_echo,
-                "--work is for --protocol echo",
-            ),
-            (
-                self.work.is_some() && self.size().only().is_none(),
-                "--work needs one --size: the server knows where a request ends by its size",
-            ),
-            (
-                self.work.is_some() && self.target.is_none(),
-                "--work needs a TARGET that spends the time, such as server-demo work",
-            ),
-            (
-                self.verify.is_some() && is_http,
-                "--verify is for --protocol echo and raw: of HTTP only the framing and the status are checked",
-            ),
-            (
-                self.target.is_none() && !is_echo,
-                "the embedded server only echoes: name a TARGET",
-            ),
-        ];
-        match wrong.into_iter().find(|(wrong, _)| *wrong) {
-            Some((_, words)) => Err(words.to_owned()),
-            None => Ok(protocol),
-        }
-    }
-
-    /// How many clients misbehave in which way, of so many connections.
-    #[must_use]
-    pub fn bad(&self, connections: u32) -> Vec<(BadKind, u32)> {
-        let shares = self.bad_clients.iter();
-        shares
-            .map(|share| (share.kind(), share.of(connections)))
-            .collect()
-    }
-
-    /// How many of so many connections are the load.
-    ///
-    /// # Errors
-    /// None are left by the bad clients, or these are named twice.
-    pub fn good(&self, connections: u32) -> Result<u32, String> {
-        let mut good = connections;
-        let mut seen: Vec<BadKind> = Vec::new();
-        for (kind, clients) in self.bad(connections) {
-            if seen.contains(&kind) {
-                return Err(format!("--bad-clients names {kind} twice"));
-            }
-            seen.push(kind);
-            good = good.saturating_sub(clients);
-        }
-        if good == 0 {
-            return Err(format!(
-                "--bad-clients leaves none of the {connections} connections to measure"
-            ));
-        }
-        Ok(good)
-    }
-
-    /// The sizes of echo requests, with their default filled in.
-    #[must_use]
-    pub fn size(&self) -> Sizes {
-        self.size.clone().unwrap_or_else(|| SIZE_DEFAULT.into())
-    }
-
-    /// The discarded start, with its default filled in.
-    #[must_use]
-    pub fn warmup(&self) -> Duration {
-        match (self.warmup, self.requests) {
-            (Some(given), _) => given,
-            (None, Some(_)) => Duration::ZERO,
-            (None, None) => WARMUP_DEFAULT,
-        }
-    }
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory, Parser};
 use toml::de::{DeTable, DeValue};
 
 use crate::cli::args::Cli;
-use crate::run::Refusal;
+use crate::exit_error::Refusal;
 
 /// Below this likeness a name is no suggestion; clap's own measure for flags.
 const ALIKE: f64 = 0.7;

@@ -3,14 +3,8 @@
 //! `HOST:PORT`, `unix:PATH` and `http://HOST[:PORT][/PATH]`; the last also names the protocol. Called once, by the session.
 //! Tests: at the end of this file, `tests/command_line.rs` and `tests/protocols.rs`.
 
-use std::net::ToSocketAddrs;
-use std::path::PathBuf;
-use std::sync::Arc;
-
-use crate::cli::args::{ProtocolName, RunArgs, Switch, http_path};
-use crate::run::Refusal;
-use crate::run::protocol::{Answers, Speech};
-use crate::run::sources::Address;
+use crate::cli::args::http_path;
+use crate::run::endpoint::Endpoint;
 
 /// The port of `http://` where none is named.
 const HTTP_PORT: u16 = 80;
@@ -18,26 +12,29 @@ const HTTP_PORT: u16 = 80;
 /// What the system's address of a Unix socket has room for, less the zero at its end.
 const UNIX_PATH_MAX: usize = 107;
 
-/// A target, read but not looked up.
+/// A target as it was read.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Named<'a> {
-    /// A host and a port, together as they were given and as they stand in an HTTP request.
-    Tcp {
-        authority: &'a str,
-        port: Option<u16>,
-    },
-    Unix(PathBuf),
+pub(crate) struct Named<'a> {
+    pub(crate) endpoint: Endpoint,
+    /// The `Host` field of an HTTP request.
+    pub(crate) host: String,
+    /// The path of a URL; `None` for other targets.
+    pub(crate) path: Option<&'a str>,
 }
 
 /// Splits a target into where it is and the path of `http://`, if it is that.
-pub(crate) fn read(target: &str) -> Result<(Named<'_>, Option<&str>), String> {
+pub(crate) fn read(target: &str) -> Result<Named<'_>, String> {
     if let Some(path) = target.strip_prefix("unix:") {
         return match path {
             "" => Err("unix: needs a path, as in unix:/run/server.sock".to_owned()),
             long if long.len() > UNIX_PATH_MAX => Err(format!(
                 "{target}: the path of a Unix socket has {UNIX_PATH_MAX} bytes at most: give one from the current folder, or a link"
             )),
-            path => Ok((Named::Unix(path.into()), None)),
+            path => Ok(Named {
+                endpoint: Endpoint::Unix(path.into()),
+                host: "localhost".to_owned(),
+                path: None,
+            }),
         };
     }
     if target.starts_with("https://") {
@@ -68,82 +65,20 @@ pub(crate) fn read(target: &str) -> Result<(Named<'_>, Option<&str>), String> {
             "{target:?} is not HOST:PORT, unix:PATH or http://HOST[:PORT]/PATH (an IPv6 host stands in brackets)"
         ));
     }
-    Ok((Named::Tcp { authority, port }, path))
-}
-
-impl Named<'_> {
-    /// Looks the host up.
-    fn look_up(&self) -> Result<Address, Refusal> {
-        let (authority, port) = match self {
-            Self::Unix(path) => return Ok(Address::Unix(path.clone())),
-            Self::Tcp { authority, port } => (*authority, *port),
-        };
-        let whole = match port {
-            Some(_) => authority.to_owned(),
-            None => format!("{authority}:{HTTP_PORT}"),
-        };
-        if let Ok(address) = whole.parse() {
-            return Ok(Address::Tcp(address));
-        }
-        let found = whole.to_socket_addrs().map_err(|error| {
-            Refusal::run(format!(
-                "{whole}: {error}: check the name, or give an address"
-            ))
-        })?;
-        match { found }.next() {
-            Some(address) => Ok(Address::Tcp(address)),
-            None => Err(Refusal::run(format!("{whole}: the name has no address"))),
-        }
-    }
-
-    /// For the `Host` field.
-    fn host(&self) -> &str {
-        match self {
-            Self::Tcp { authority, .. } => authority,
-            Self::Unix(_) => "localhost",
-        }
-    }
-}
-
-/// Where a run goes and what it says; `None` for the address of the embedded server.
-pub(crate) fn resolve(args: &RunArgs) -> Result<(Option<Address>, Speech), Refusal> {
-    let named = args.target.as_deref().map(read).transpose();
-    let named = named.map_err(Refusal::arguments)?;
-    let (named, path) = match &named {
-        Some((named, path)) => (Some(named), *path),
-        None => (None, None),
+    let host = match port {
+        Some(_) => authority
+            .rsplit_once(':')
+            .map_or(authority, |(host, _)| host),
+        None => authority,
     };
-    let verify = args.verify != Some(Switch::Off);
-    let speech = match args.protocol().map_err(Refusal::arguments)? {
-        ProtocolName::Echo => Speech::Echo {
-            sizes: args.size(),
-            verify,
-            work_us: args
-                .work
-                .map(|work| u32::try_from(work.as_micros()).expect("checked where it was read")),
+    Ok(Named {
+        endpoint: Endpoint::Tcp {
+            host: host.to_owned(),
+            port: port.unwrap_or(HTTP_PORT),
         },
-        ProtocolName::Raw => Speech::Fixed {
-            request: args.send.clone().unwrap_or_default(),
-            answer: Answers::Bytes {
-                expected: args.expect.clone().unwrap_or_default(),
-                verify,
-            },
-        },
-        ProtocolName::Http => {
-            let path = args.path.as_deref().or(path).unwrap_or("/");
-            let host = named.map_or("localhost", Named::host);
-            let agent = concat!("loadgen/", env!("CARGO_PKG_VERSION"));
-            let request = format!(
-                "GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {agent}\r\nAccept: */*\r\n\r\n"
-            );
-            Speech::Fixed {
-                request: Arc::from(request.into_bytes()),
-                answer: Answers::Http,
-            }
-        }
-    };
-    let address = named.map(Named::look_up).transpose()?;
-    Ok((address, speech))
+        host: authority.to_owned(),
+        path,
+    })
 }
 
 #[cfg(test)]
@@ -152,18 +87,20 @@ mod tests {
 
     #[test]
     fn targets_are_read() {
-        for (target, authority, port, path) in [
-            ("host:7", "host:7", Some(7), None),
-            ("[::1]:7", "[::1]:7", Some(7), None),
-            ("http://host", "host", None, Some("/")),
-            ("http://host:81/a?b", "host:81", Some(81), Some("/a?b")),
-            ("http://[::1]/x", "[::1]", None, Some("/x")),
+        for (target, host, port, path) in [
+            ("host:7", "host", 7, None),
+            ("[::1]:7", "[::1]", 7, None),
+            ("http://host", "host", 80, Some("/")),
+            ("http://host:81/a?b", "host", 81, Some("/a?b")),
+            ("http://[::1]/x", "[::1]", 80, Some("/x")),
         ] {
-            let named = Named::Tcp { authority, port };
-            assert_eq!(read(target), Ok((named, path)), "{target}");
+            let named = read(target).expect(target);
+            let host = host.to_owned();
+            assert_eq!(named.endpoint, Endpoint::Tcp { host, port }, "{target}");
+            assert_eq!(named.path, path, "{target}");
         }
-        let unix = Named::Unix("/run/x.sock".into());
-        assert_eq!(read("unix:/run/x.sock"), Ok((unix, None)));
+        let unix = read("unix:/run/x.sock").expect("a path");
+        assert_eq!(unix.endpoint, Endpoint::Unix("/run/x.sock".into()));
     }
 
     #[test]
@@ -202,8 +139,8 @@ mod tests {
             ("http://127.0.0.1/", "127.0.0.1:80"),
             ("http://[::1]/", "[::1]:80"),
         ] {
-            let (named, _) = read(target).expect("a target");
-            let found = named.look_up().expect("an address");
+            let named = read(target).expect("a target");
+            let found = named.endpoint.look_up().expect("an address");
             assert_eq!(found.to_string(), address);
         }
     }

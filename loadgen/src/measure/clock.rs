@@ -10,6 +10,15 @@ use rustix::time::{ClockId, clock_gettime};
 /// Nanoseconds on the run's clock.
 pub type Nanos = u64;
 
+/// When a request was meant to go out, and when it did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    /// The schedule's time; in a closed loop the same as `sent`.
+    pub intended: Nanos,
+    /// The time just before its first byte was handed to the system.
+    pub sent: Nanos,
+}
+
 /// A monotonic clock that starts at 1 when it is created; 0 is left to mean "never".
 #[derive(Debug, Clone, Copy)]
 pub struct Clock {

@@ -4,10 +4,9 @@
 //! long the run: there are at most [`POINTS_MAX`] intervals, beyond which neighbours are joined and the length doubles, and
 //! only the last few keep their histogram unpacked. Tests: at the end of this file.
 
-use crate::measure::clock::{Nanos, seconds};
+use crate::measure::clock::Nanos;
 use crate::measure::histogram::Recorder;
 use crate::measure::slices::Slice;
-use crate::report::{Interval, TimeSeries};
 
 /// The length of an interval, unless asked for another or the run is long.
 pub(crate) const INTERVAL_DEFAULT: Nanos = 100_000_000;
@@ -34,10 +33,17 @@ impl Default for Series {
 
 /// One interval.
 #[derive(Debug, Default)]
-struct Point {
+pub(crate) struct Point {
     latency: Held,
-    completed: u64,
-    errors: u64,
+    pub(crate) completed: u64,
+    pub(crate) errors: u64,
+}
+
+impl Point {
+    /// All latencies of the interval.
+    pub(crate) fn latencies(&self) -> Recorder {
+        self.latency.recorder().unwrap_or_default()
+    }
 }
 
 /// A histogram, unpacked where more is about to come.
@@ -142,30 +148,21 @@ impl Series {
         self.factor *= 2;
     }
 
-    /// What a report says of it. Rates are those of the measured part, which lasted `elapsed`.
-    pub(crate) fn report(&self, elapsed: Nanos) -> TimeSeries {
-        let length = self.base * self.factor;
-        let interval = |(at, point): (usize, &Point)| {
-            let start = length * at as u64;
-            let measured = elapsed.saturating_sub(start).min(length);
-            Interval::new(
-                seconds(start),
-                seconds(measured),
-                point.completed,
-                point.errors,
-                &point.latency.recorder().unwrap_or_default(),
-            )
-        };
-        TimeSeries {
-            interval_s: seconds(length),
-            intervals: self.points.iter().enumerate().map(interval).collect(),
-        }
+    /// Length of an interval.
+    pub(crate) fn interval(&self) -> Nanos {
+        self.base * self.factor
+    }
+
+    /// The intervals in order, without gaps.
+    pub(crate) fn points(&self) -> &[Point] {
+        &self.points
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::TimeSeries;
 
     const BASE: Nanos = 1_000_000_000;
 
@@ -182,7 +179,7 @@ mod tests {
         for (index, latency) in [(0, 10), (1, 20), (5, 50), (0, 30), (1, 40), (6, 60)] {
             series.add(slice(index, latency));
         }
-        let report = series.report(6 * BASE);
+        let report = TimeSeries::of(&series, 6 * BASE);
         let counts: Vec<_> = report
             .intervals
             .iter()
@@ -215,7 +212,7 @@ mod tests {
     fn an_interval_cut_short_has_the_rate_of_its_part() {
         let mut series = Series::new(BASE);
         series.add(slice(0, 10));
-        let interval = &series.report(BASE / 4).intervals[0];
+        let interval = &TimeSeries::of(&series, BASE / 4).intervals[0];
         assert_eq!(interval.requests_per_s, Some(4.0));
         assert!((interval.measured_s - 0.25).abs() < 1e-9);
     }
@@ -227,7 +224,7 @@ mod tests {
         for index in 0..slices {
             series.add(slice(index, index + 1));
         }
-        let report = series.report(slices * BASE);
+        let report = TimeSeries::of(&series, slices * BASE);
         assert!((report.interval_s - 4.0).abs() < 1e-9, "doubled twice");
         assert_eq!(report.intervals.len() as u64, slices.div_ceil(4));
         assert!(report.intervals.iter().all(|interval| interval.count == 4));

@@ -11,35 +11,20 @@ use crate::measure::clock::Nanos;
 mod linux;
 #[cfg(not(target_os = "linux"))]
 mod other;
+mod reading;
 
 #[cfg(target_os = "linux")]
 use linux as sys;
 #[cfg(not(target_os = "linux"))]
 use other as sys;
+pub use reading::CpuReading;
+use reading::ThreadReading;
 
 /// A process that is looked at.
 #[derive(Debug)]
 pub struct Probe {
     pid: i32,
     process: sys::Process,
-}
-
-/// The CPU time a process had used when it was looked at.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CpuReading {
-    /// In user space, to the grain of the system's clock tick.
-    user: Nanos,
-    /// In the kernel, to the same grain.
-    system: Nanos,
-    /// What the scheduler counted per thread: thread, time on a CPU, time it waited for one.
-    threads: Vec<ThreadReading>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct ThreadReading {
-    thread: i32,
-    ran: Nanos,
-    waited: Nanos,
 }
 
 /// CPU time used between two readings.

@@ -11,7 +11,7 @@
 //! | `errors`, `unanswered` | failed connections; requests without an answer | a count |
 //!
 //! `lag.` needs an open loop, and is refused without one. Operators are `<`, `<=`, `>`, `>=` and `=`. What was not measured is missed: a gate never passes for want of data. Pure;
-//! `conclude.rs` judges with it and the report holds the [`Verdict`]s. Tests: `slo/tests.rs`.
+//! `conclude.rs` judges with it and the report holds the [`Verdict`]s. Tests: `report/gate/tests.rs`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -20,8 +20,7 @@ use serde::{Deserialize, Serialize};
 use server_demo::units::{parse_count, parse_duration};
 
 use crate::measure::clock::nanos;
-use crate::report::units::{count, duration_f64, metric};
-use crate::report::{Distribution, Report};
+use crate::measure::units::{count, duration_f64, metric};
 
 /// All thresholds of a run.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,7 +39,7 @@ struct Threshold {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Metric {
+pub(crate) enum Metric {
     Latency(Series, Statistic),
     Rate,
     Kept,
@@ -49,7 +48,7 @@ enum Metric {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Series {
+pub(crate) enum Series {
     Headline,
     Raw,
     Connect,
@@ -57,7 +56,7 @@ enum Series {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Statistic {
+pub(crate) enum Statistic {
     /// A share between 0 and 1.
     Quantile(f64),
     Mean,
@@ -183,7 +182,7 @@ impl FromStr for Metric {
 }
 
 /// `99.9` as 0.999, without the error of dividing a number that is not exact.
-fn quantile(percent: &str) -> Option<f64> {
+pub(crate) fn quantile(percent: &str) -> Option<f64> {
     const SCALE: f64 = 1e6;
     let plain = percent
         .bytes()
@@ -231,53 +230,6 @@ impl Metric {
             Self::Errors | Self::Unanswered => Unit::Count,
         }
     }
-
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "a report shows at most nine digits"
-    )]
-    fn of(self, report: &Report) -> Option<f64> {
-        match self {
-            Self::Latency(series, statistic) => {
-                let latency = &report.latency;
-                let distribution = match series {
-                    Series::Headline => latency.headline(),
-                    Series::Raw => &latency.raw,
-                    Series::Connect => &report.connections.connect_latency,
-                    Series::Lag => latency.schedule_lag.as_ref()?,
-                };
-                statistic.of(distribution)
-            }
-            Self::Rate => (report.elapsed_s > 0.0).then_some(report.throughput.requests_per_s),
-            Self::Kept => {
-                let requests = &report.requests;
-                let share = requests.completed as f64 / requests.scheduled as f64;
-                (requests.scheduled > 0).then_some(100.0 * share)
-            }
-            Self::Errors => {
-                let all: u64 = report.errors.iter().map(|error| error.count).sum();
-                Some(all as f64)
-            }
-            Self::Unanswered => Some(report.requests.unanswered as f64),
-        }
-    }
-}
-
-impl Statistic {
-    #[expect(clippy::cast_precision_loss, reason = "latencies far below 2^53 ns")]
-    fn of(self, distribution: &Distribution) -> Option<f64> {
-        if distribution.count == 0 {
-            return None;
-        }
-        match self {
-            Self::Mean => Some(distribution.mean_ns),
-            Self::Max => Some(distribution.max_ns as f64),
-            Self::Quantile(quantile) => {
-                let recorder = distribution.recorder().ok()?;
-                Some(recorder.quantile(quantile) as f64)
-            }
-        }
-    }
 }
 
 impl Operator {
@@ -294,11 +246,11 @@ impl Operator {
 }
 
 impl Slo {
-    /// What the report shows of each threshold, in order.
+    /// Holds each threshold, in order, against the value that `measured` gives for its metric.
     #[must_use]
-    pub fn judge(&self, report: &Report) -> Vec<Verdict> {
+    pub(crate) fn judge(&self, measured: impl Fn(Metric) -> Option<f64>) -> Vec<Verdict> {
         let judge = |threshold: &Threshold| {
-            let measured = threshold.metric.of(report);
+            let measured = measured(threshold.metric);
             Verdict {
                 threshold: threshold.text.clone(),
                 unit: threshold.metric.unit(),
@@ -360,6 +312,3 @@ impl fmt::Display for Verdict {
         Ok(())
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -4,10 +4,9 @@
 //! stays in the tail. Throughput instead counts the answers that arrive within the window. Called on every answer. Tests:
 //! `tally/tests.rs`.
 
-use crate::measure::clock::Nanos;
+use crate::measure::clock::{Nanos, Stamp};
 use crate::measure::histogram::Recorder;
 use crate::measure::slices::Slicer;
-use crate::run::exchange::Stamp;
 
 /// The measured part of a run: from the first to before the second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,7 +7,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Distribution, Report};
+use super::data::{Distribution, Report};
 use crate::measure::histogram::Recorder;
 
 /// The columns.

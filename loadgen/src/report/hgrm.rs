@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::Report;
+use super::data::Report;
 use crate::measure::histogram::{Recorder, SUB_BUCKETS};
 
 /// Rows for each halving of the distance to 100%.

@@ -6,7 +6,7 @@
 
 use std::fmt::Write as _;
 
-use super::Report;
+use super::data::Report;
 use crate::measure::histogram::Recorder;
 
 /// The log, with a line end after each line.

@@ -1,6 +1,6 @@
 //! JSON for scripts: one report per line, so that the rounds of a contender can be appended to one file.
 
-use super::Report;
+use super::data::Report;
 
 /// The report on one line, with a line end.
 ///

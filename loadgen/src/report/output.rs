@@ -6,17 +6,18 @@
 //! file and is refused. Called by `run`, `compare` and `merge`; `signals.rs` ends a process that has files unfinished. Tests: at
 //! the end of this file, `tests/output.rs` and `tests/signals.rs`.
 
-use std::fmt;
 use std::fs::{self, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use clap::ValueEnum;
 use tempfile::NamedTempFile;
 
-use crate::report::{Report, csv, hgrm, hlog, html, json};
-use crate::run::Refusal;
+use crate::exit_error::Refusal;
+use crate::report::data::Report;
+use crate::report::{csv, hgrm, hlog, html, json};
 
 /// Symbolic links in a row that are followed, as many as the system does.
 const LINKS_MAX: u32 = 40;
@@ -74,6 +75,26 @@ impl Kind {
     pub const OF_SWEEP: [Self; 3] = [Self::Json, Self::Csv, Self::Html];
     /// What a comparison can be written as.
     pub const OF_COMPARISON: [Self; 3] = [Self::Json, Self::Csv, Self::Html];
+}
+
+/// How a report is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    Text,
+    /// For scripts: one line per report
+    Json,
+    /// For spreadsheets: the figures and the time series as a table
+    Csv,
+}
+
+/// How a result is printed that has no columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TextOrJson {
+    /// For people
+    Text,
+    /// For scripts
+    Json,
 }
 
 /// Files that are about to be written. Dropping them leaves everything as it was.
@@ -209,24 +230,6 @@ pub fn render(report: &Report, kind: Kind) -> Vec<u8> {
         Kind::Hlog => hlog::render(report).into_bytes(),
         Kind::Html => html::run(report).into_bytes(),
     }
-}
-
-/// Prints on standard output. A reader that has seen enough, as in `loadgen | head`, is no failure.
-///
-/// # Errors
-/// Writing failed.
-pub fn print(text: &[u8]) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    match out.write_all(text).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
-        _ => Ok(()),
-    }
-}
-
-/// Says something on standard error. Where nobody hears it the run goes on: its result is not there.
-pub(crate) fn remark(what: fmt::Arguments<'_>) {
-    // One write, so that lines of two processes do not mix.
-    let _ = io::stderr().write_all(format!("{what}\n").as_bytes());
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::{Distribution, FORMAT, Report, VERSION};
+use super::data::{Distribution, FORMAT, Report, VERSION};
 use crate::measure::histogram::Recorder;
 
 /// Counts, sizes and times are below this, and JSON numbers are whole up to here: 2^53.

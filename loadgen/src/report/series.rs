@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::measure::clock::Nanos;
+use crate::measure::clock::{Nanos, seconds};
 use crate::measure::histogram::Recorder;
+use crate::measure::series::{Point, Series};
 use crate::measure::stats::Running;
 
 /// Intervals of equal length from the beginning of the measured part, without gaps.
@@ -44,6 +45,27 @@ pub struct Interval {
 }
 
 impl TimeSeries {
+    /// The series as a report shows it. Rates are those of the measured part, which lasted
+    /// `elapsed`.
+    pub(crate) fn of(series: &Series, elapsed: Nanos) -> Self {
+        let length = series.interval();
+        let interval = |(at, point): (usize, &Point)| {
+            let start = length * at as u64;
+            let measured = elapsed.saturating_sub(start).min(length);
+            Interval::new(
+                seconds(start),
+                seconds(measured),
+                point.completed,
+                point.errors,
+                &point.latencies(),
+            )
+        };
+        Self {
+            interval_s: seconds(length),
+            intervals: series.points().iter().enumerate().map(interval).collect(),
+        }
+    }
+
     /// The rates of the whole intervals.
     #[must_use]
     pub fn rates(&self) -> Running {

@@ -1,5 +1,7 @@
 use super::*;
-use crate::measure::failure::{ErrorKind, Failure};
+use crate::measure::failure::{ErrorKind, Errors, Failure};
+use crate::measure::histogram::Recorder;
+use crate::report::settings::{Arrivals, IoSurface};
 
 /// A report of a run that went well, for the tests of whoever reads reports.
 pub(crate) fn sample(requests_per_s: f64, latency_us: u64) -> Report {
@@ -213,7 +215,7 @@ fn json_reads_back_on_one_line() {
 
 #[test]
 fn figures_are_readable() {
-    use units::*;
+    use crate::measure::units::*;
     assert_eq!(
         ["0ns", "999ns", "1.50us", "2.00ms", "1.00s", "2.00m"].map(str::to_owned),
         [0, 999, 1_500, 2_000_000, 1_000_000_000, 120_000_000_000].map(duration)

@@ -3,9 +3,9 @@
 
 use std::fmt::Write as _;
 
-use super::units::{bytes, count, duration, duration_f64, metric, plural, short_duration};
-use super::{Distribution, ErrorCount, Report, Status};
+use super::data::{Distribution, ErrorCount, Report, Status};
 use crate::measure::histogram::Recorder;
+use crate::measure::units::{bytes, count, duration, duration_f64, metric, plural, short_duration};
 
 /// Columns of the bars.
 const BAR_WIDTH: usize = 40;

@@ -14,7 +14,7 @@ use reactor::time::sleep;
 
 use crate::measure::clock::Nanos;
 use crate::run::link::{Link, Order};
-use crate::run::payload::mix;
+use crate::run::random::mix;
 use crate::run::shard::Shard;
 
 /// The rest after the first connection that was of no use, and the longest one.

@@ -5,21 +5,20 @@
 //! histogram and no counter of the load; `BadCounts` says what came of them. A server may cut such a client off, which is no
 //! error; an answer with wrong bytes is. Tests: at the end of this file, and `tests/bad_clients.rs`.
 
-use std::fmt;
 use std::future::Future;
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::pin::pin;
 use std::rc::Rc;
-use std::str::FromStr;
 use std::time::Duration;
 
-use clap::ValueEnum;
 use reactor::time::sleep;
 use socket2::Socket;
 
+use crate::measure::clock::Stamp;
 use crate::measure::failure::{ErrorKind, Failure};
-use crate::run::exchange::{Exchange, Stamp};
+use crate::run::bad_kind::{BadCounts, BadKind};
+use crate::run::exchange::Exchange;
 use crate::run::link::{Link, Order};
 use crate::run::protocol::Protocol;
 use crate::run::shard::Shard;
@@ -31,131 +30,6 @@ const STEP: Duration = Duration::from_millis(10);
 const SLOW_READ_DUE: usize = 64;
 /// Receive buffer of those who do not read, so that the server feels it soon.
 const RECEIVE_BUFFER: usize = 4_096;
-
-/// A way to misbehave.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum BadKind {
-    /// Sends requests and reads one byte of the answers at a time
-    SlowRead,
-    /// Sends one byte of a request at a time
-    SlowWrite,
-    /// Sends requests and reads nothing
-    NeverRead,
-    /// Sends a request, closes its half of the connection, and reads to the end; again and again
-    HalfClose,
-    /// Sends a request and resets the connection; again and again
-    Reset,
-}
-
-impl BadKind {
-    const ALL: [Self; 5] = [
-        Self::SlowRead,
-        Self::SlowWrite,
-        Self::NeverRead,
-        Self::HalfClose,
-        Self::Reset,
-    ];
-
-    /// Its word on the command line.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::SlowRead => "slow-read",
-            Self::SlowWrite => "slow-write",
-            Self::NeverRead => "never-read",
-            Self::HalfClose => "half-close",
-            Self::Reset => "reset",
-        }
-    }
-}
-
-/// A way to misbehave, and what part of the connections does.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct BadShare {
-    kind: BadKind,
-    /// More than zero, less than one.
-    share: f64,
-}
-
-impl BadShare {
-    /// The way.
-    #[must_use]
-    pub fn kind(self) -> BadKind {
-        self.kind
-    }
-
-    /// How many of so many connections: one at the least.
-    #[must_use]
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a share of a u32"
-    )]
-    pub fn of(self, connections: u32) -> u32 {
-        ((self.share * f64::from(connections)).round() as u32).max(1)
-    }
-}
-
-/// `KIND:SHARE`, the share as `5%` or `0.05`.
-impl FromStr for BadShare {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let Some((kind, share)) = text.split_once(':') else {
-            return Err("write KIND:SHARE, as in slow-read:5%".to_owned());
-        };
-        let kind = BadKind::from_str(kind, false).map_err(|_| {
-            let names = BadKind::ALL.map(BadKind::name).join(", ");
-            format!("{kind:?} is not one of {names}")
-        })?;
-        let (number, whole) = match share.strip_suffix('%') {
-            Some(percent) => (percent, 100.0),
-            None => (share, 1.0),
-        };
-        let number: f64 = number.parse().unwrap_or(f64::NAN);
-        let share = number / whole;
-        if 0.0 < share && share < 1.0 {
-            Ok(Self { kind, share })
-        } else {
-            Err("the share is a part of the connections, as in 5% or 0.05".to_owned())
-        }
-    }
-}
-
-/// What came of the clients of one kind.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct BadCounts {
-    /// Connections they made.
-    pub(crate) connections: u64,
-    /// Connections that could not be made.
-    pub(crate) refused: u64,
-    /// Requests that went out whole.
-    pub(crate) requests: u64,
-    /// Answers that came whole.
-    pub(crate) answers: u64,
-    /// Connections that the server ended before they were done.
-    pub(crate) cut: u64,
-}
-
-/// The counts of every kind, in the order of [`BadKind`].
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct BadTally([BadCounts; BadKind::ALL.len()]);
-
-impl BadTally {
-    pub(crate) fn of(&mut self, kind: BadKind) -> &mut BadCounts {
-        &mut self.0[kind as usize]
-    }
-
-    pub(crate) fn merge(&mut self, other: &Self) {
-        for (mine, theirs) in self.0.iter_mut().zip(&other.0) {
-            mine.connections += theirs.connections;
-            mine.refused += theirs.refused;
-            mine.requests += theirs.requests;
-            mine.answers += theirs.answers;
-            mine.cut += theirs.cut;
-        }
-    }
-}
 
 /// The task of one connection of a bad client. Another follows until the run is over.
 pub(crate) async fn run<P: Protocol>(shard: Rc<Shard>, link: Rc<Link>, kind: BadKind) {
@@ -367,49 +241,5 @@ fn unless_blocked(result: io::Result<usize>) -> io::Result<Option<usize>> {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
         Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(None),
         Err(error) => Err(error),
-    }
-}
-
-impl fmt::Display for BadKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn shares_are_percents_or_fractions() {
-        for (text, kind, of_1000) in [
-            ("slow-read:5%", BadKind::SlowRead, 50),
-            ("slow-write:0.05", BadKind::SlowWrite, 50),
-            ("reset:0.25%", BadKind::Reset, 3),
-            ("half-close:0.0001", BadKind::HalfClose, 1),
-            ("never-read:99.9%", BadKind::NeverRead, 999),
-        ] {
-            let share: BadShare = text.parse().expect(text);
-            assert_eq!((share.kind(), share.of(1_000)), (kind, of_1000), "{text}");
-        }
-        for kind in BadKind::ALL {
-            assert_eq!(BadKind::from_str(kind.name(), false), Ok(kind));
-        }
-    }
-
-    #[test]
-    fn what_is_none_is_refused_with_a_hint() {
-        for (text, words) in [
-            ("reset", "KIND:SHARE"),
-            ("rude:5%", "slow-read, slow-write"),
-            ("reset:5", "5% or 0.05"),
-            ("reset:0", "5% or 0.05"),
-            ("reset:100%", "5% or 0.05"),
-            ("reset:x", "5% or 0.05"),
-            ("reset:-1%", "5% or 0.05"),
-        ] {
-            let message = text.parse::<BadShare>().expect_err(text);
-            assert!(message.contains(words), "{text}: {message}");
-        }
     }
 }

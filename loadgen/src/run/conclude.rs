@@ -1,17 +1,19 @@
 //! From what was seen to what is said: merges the shards, names what went wrong and what makes the figures doubtful, and
 //! decides how the run ended. Pure. Tests: `conclude/tests.rs`.
 
-use crate::cli::args::Pin;
 use crate::measure::clock::{Nanos, seconds};
 use crate::measure::failure::Errors;
 use crate::measure::slo::Slo;
 use crate::measure::tally::Tally;
-use crate::report::units::{count, duration, metric, plural};
+use crate::measure::units::{count, duration, metric, plural};
+use crate::report::gate::gate;
+use crate::report::series::TimeSeries;
+use crate::report::settings::Pin;
 use crate::report::{
     BadClients, Connections, Distribution, ErrorCount, FORMAT, Generator, Latency, Machine,
     Outcome, Report, Requests, Server, Settings, Status, Target, Throughput, VERSION,
 };
-use crate::run::bad_client::BadTally;
+use crate::run::bad_kind::BadTally;
 use crate::run::conduct::{Costs, Seen};
 use crate::run::control::ShardResult;
 use crate::run::plan::{Amount, Pace, Plan};
@@ -57,7 +59,7 @@ pub(crate) fn conclude(plan: &Plan, context: Context, seen: &Seen) -> Report {
     let elapsed = elapsed(plan, seen, tally);
     let launched = tally.answered + tally.unanswered + tally.interrupted;
     let completed = tally.completed;
-    let series = seen.series.report(elapsed);
+    let series = TimeSeries::of(&seen.series, elapsed);
     let lag = tally.lag.as_ref().map(Distribution::from);
     let mut report = Report {
         format: FORMAT.to_owned(),
@@ -269,15 +271,7 @@ fn settings(plan: &Plan, pin: &Pin) -> Settings {
         warmup_s: seconds(plan.warmup),
         io: plan.io,
         verify: plan.speech.verifies(),
-        pin: match pin {
-            Pin::None => "none".to_owned(),
-            Pin::Auto => "auto".to_owned(),
-            Pin::Cpus(cpus) => cpus
-                .iter()
-                .map(ToString::to_string)
-                .collect::<Vec<_>>()
-                .join(","),
-        },
+        pin: pin.to_string(),
     }
 }
 
@@ -417,17 +411,6 @@ fn judge(
         (None, false) => (Status::Failed, 1),
         (None, true) => (Status::Ok, 0),
     };
-}
-
-/// Holds the report against its thresholds. A run that failed or was interrupted keeps that exit code.
-pub(crate) fn gate(slo: &Slo, report: &mut Report) {
-    report.slo = slo.judge(report);
-    let missed = report.slo.iter().filter(|verdict| !verdict.met);
-    let missed: Vec<_> = missed.map(|verdict| format!("--slo: {verdict}")).collect();
-    if !missed.is_empty() && report.outcome.status == Status::Ok {
-        (report.outcome.status, report.outcome.exit_code) = (Status::Missed, 3);
-    }
-    report.outcome.messages.extend(missed);
 }
 
 #[cfg(test)]

@@ -11,8 +11,9 @@ use crate::measure::clock::{Clock, Nanos, nanos};
 use crate::measure::series::Series;
 use crate::measure::server_side::{CpuReading, CpuUsed, Probe};
 use crate::measure::slices::Slice;
-use crate::run::control::{Command, Control, Event, Live, ShardResult, Timeline};
-use crate::run::plan::{Amount, Plan};
+use crate::report::bytes_per_connection;
+use crate::run::control::{Command, Control, Event, Live, ShardResult};
+use crate::run::plan::{Amount, Plan, Timeline};
 use crate::run::progress::{Extent, Progress};
 use crate::run::supervise::supervise;
 
@@ -97,16 +98,6 @@ impl Costs {
             (Err(error), _) => self.error = Some(error.to_string()),
         }
     }
-}
-
-/// Memory that connections took, each, between two looks; one that is zero failed, or never took place.
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "a report shows at most nine digits"
-)]
-pub(crate) fn bytes_per_connection(before: u64, connected: u64, connections: u32) -> Option<f64> {
-    let grown = connected.checked_sub(before)?;
-    (before > 0 && connections > 0).then(|| grown as f64 / f64::from(connections))
 }
 
 /// Runs a plan to its end, whatever that is.

@@ -17,10 +17,11 @@ use std::time::Duration;
 use reactor::time::sleep;
 
 use crate::measure::clock::Nanos;
+use crate::measure::clock::Stamp;
 use crate::measure::failure::{ErrorKind, Failure};
-use crate::report::units::{duration, plural};
+use crate::measure::units::{duration, plural};
 use crate::run::backoff;
-use crate::run::exchange::{Exchange, Stamp};
+use crate::run::exchange::Exchange;
 use crate::run::link::{Link, Order};
 use crate::run::plan::Pace;
 use crate::run::protocol::{Protocol, Verdict};

@@ -5,22 +5,11 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::measure::clock::Nanos;
 use crate::measure::failure::Errors;
 use crate::measure::slices::Slice;
 use crate::measure::tally::Tally;
-use crate::run::bad_client::BadTally;
-
-/// When a run's parts begin and end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Timeline {
-    /// Requests begin.
-    pub(crate) start: Nanos,
-    /// The measured part begins.
-    pub(crate) from: Nanos,
-    /// It ends; `Nanos::MAX` where a number of requests decides.
-    pub(crate) until: Nanos,
-}
+use crate::run::bad_kind::BadTally;
+use crate::run::plan::Timeline;
 
 /// What all shards are to do. Commands only move forward.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

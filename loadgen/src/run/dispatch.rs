@@ -11,8 +11,8 @@ use reactor::time::sleep;
 use reactor::yield_now;
 
 use crate::measure::clock::Nanos;
-use crate::run::control::Timeline;
 use crate::run::plan::Pace;
+use crate::run::plan::Timeline;
 use crate::run::schedule::Schedule;
 use crate::run::shard::Shard;
 use crate::run::turns::Turns;

@@ -11,9 +11,22 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use clap::Args;
 use reactor::Pinning;
 
-use crate::cli::args::{EmbeddedArgs, IoSurface};
+use crate::report::settings::IoSurface;
+
+/// The arguments of the hidden server command.
+#[derive(Args, Debug, Clone)]
+pub struct EmbeddedArgs {
+    /// Shards of the server
+    #[arg(long)]
+    pub shards: usize,
+
+    /// Surface the server is written with
+    #[arg(long, value_enum)]
+    pub io: IoSurface,
+}
 
 /// The hidden subcommand that is the server.
 pub const SUBCOMMAND: &str = "embedded-server";
@@ -49,9 +62,7 @@ pub fn serve(args: &EmbeddedArgs) -> io::Result<()> {
             IoSurface::Guards => server_demo::IoSurface::Guards,
             IoSurface::Poll => server_demo::IoSurface::Poll,
         },
-        notice: |notice| {
-            crate::report::output::remark(format_args!("loadgen: embedded server: {notice}"))
-        },
+        notice: |notice| crate::console::remark(format_args!("loadgen: embedded server: {notice}")),
         ..server_demo::Config::default()
     })?;
     let mut out = io::stdout();
@@ -62,7 +73,7 @@ pub fn serve(args: &EmbeddedArgs) -> io::Result<()> {
     // The run is over. A thread that a busy machine keeps from ending in time takes nothing from what was measured, and a
     // server that hung before its end has failed the run already.
     if let Some(stuck) = server.shutdown(DRAIN).stuck {
-        crate::report::output::remark(format_args!("loadgen: embedded server: {stuck}"));
+        crate::console::remark(format_args!("loadgen: embedded server: {stuck}"));
     }
     Ok(())
 }

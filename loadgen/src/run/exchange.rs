@@ -7,17 +7,8 @@
 
 use std::collections::VecDeque;
 
-use crate::measure::clock::Nanos;
+use crate::measure::clock::Stamp;
 use crate::run::protocol::{Protocol, Sent, Verdict, Wrong};
-
-/// When a request was meant to go out, and when it did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stamp {
-    /// The schedule's time; in a closed loop the same as `sent`.
-    pub intended: Nanos,
-    /// The time just before its first byte was handed to the system.
-    pub sent: Nanos,
-}
 
 /// A position in the stream of requests.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

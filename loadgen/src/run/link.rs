@@ -8,8 +8,8 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 
 use crate::measure::clock::Nanos;
-use crate::run::bad_client::BadKind;
-use crate::run::exchange::Stamp;
+use crate::measure::clock::Stamp;
+use crate::run::bad_kind::BadKind;
 use crate::run::news::News;
 
 /// Time-outs that may pass from one whole answer to the next while bytes keep coming. Without such a bound a server that

@@ -4,12 +4,13 @@
 //! number `i` belongs to shard `i` modulo the number of shards, and the first `active` of them send. Tests: at the end of this
 //! file.
 
-use crate::cli::args::IoSurface;
 use crate::measure::clock::Nanos;
-use crate::run::bad_client::BadKind;
+use crate::report::settings::Arrivals;
+use crate::report::settings::IoSurface;
+use crate::run::bad_kind::BadKind;
 use crate::run::hot::Hot;
 use crate::run::protocol::Speech;
-use crate::run::schedule::{Arrivals, Share};
+use crate::run::schedule::Share;
 use crate::run::sources::Address;
 
 /// What decides when a request is sent.
@@ -36,6 +37,17 @@ pub(crate) enum Amount {
     Time(Nanos),
     /// This many requests.
     Requests(u64),
+}
+
+/// When a run's parts begin and end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Timeline {
+    /// Requests begin.
+    pub(crate) start: Nanos,
+    /// The measured part begins.
+    pub(crate) from: Nanos,
+    /// It ends; `Nanos::MAX` where a number of requests decides.
+    pub(crate) until: Nanos,
 }
 
 /// A run.

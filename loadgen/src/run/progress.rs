@@ -11,7 +11,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::measure::clock::{Nanos, nanos, seconds};
 use crate::measure::histogram::Recorder;
-use crate::report::units::{count, duration, metric};
+use crate::measure::units::{count, duration, metric};
 use crate::run::control::Live;
 
 /// Time between two plain lines, and between two looks of the panel.
@@ -158,7 +158,7 @@ impl Progress {
                 PANEL_INTERVAL
             }
             Sink::Plain => {
-                crate::report::output::remark(format_args!(
+                crate::console::remark(format_args!(
                     "  {:>5.1}s {what}: {}",
                     seconds(now),
                     texts.join(", ")

@@ -9,8 +9,9 @@ use std::rc::Rc;
 use reactor::time::sleep_until;
 
 use crate::measure::clock::Nanos;
+use crate::report::settings::Arrivals;
 use crate::run::link::Link;
-use crate::run::schedule::{Arrivals, Schedule, Share};
+use crate::run::schedule::{Schedule, Share};
 use crate::run::shard::Shard;
 
 /// Connections of all threads that stand in the door. Below 128, the smallest backlog in common use.

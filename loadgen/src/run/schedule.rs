@@ -6,21 +6,12 @@
 //! Poisson. Called by the dispatcher of each thread. Tests: `schedule/tests.rs`.
 
 use crate::measure::clock::Nanos;
-use crate::run::payload::Random;
+use crate::report::settings::Arrivals;
+use crate::run::random::{Random, mix};
 
 const SECOND: u64 = 1_000_000_000;
-
-/// How intended send times are spaced.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Serialize, serde::Deserialize,
-)]
-#[serde(rename_all = "lowercase")]
-pub enum Arrivals {
-    /// One every 1/rate seconds.
-    Fixed,
-    /// Independent of each other, as requests of many users are.
-    Poisson,
-}
+/// Rates above this are a mistake.
+pub const RATE_MAX: u64 = 1_000_000_000;
 
 /// The endless, non-decreasing sequence of intended send times of one thread.
 #[derive(Debug, Clone)]
@@ -77,8 +68,7 @@ impl Schedule {
             }
             Arrivals::Poisson => {
                 let mean = f64::from(share.of) * SECOND as f64 / rate as f64;
-                let mut random =
-                    Random::new(crate::run::payload::mix(seed ^ u64::from(share.index)));
+                let mut random = Random::new(mix(seed ^ u64::from(share.index)));
                 let at = start as f64 + exponential(mean, &mut random);
                 Self {
                     next: whole_nanos(at),

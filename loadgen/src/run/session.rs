@@ -9,21 +9,20 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use reactor::{Pinning, Reactor};
 use server_demo::limits::raise_nofile;
 
-use crate::cli::args::{CONNECTIONS_DEFAULT, DURATION_DEFAULT, Pin, RunArgs};
-use crate::cli::target;
+use crate::exit_error::Refusal;
 use crate::measure::clock::{Clock, nanos};
 use crate::measure::server_side::Probe;
+use crate::report::settings::Pin;
 use crate::report::{Report, Target};
-use crate::run::Refusal;
-use crate::run::bad_client::BadKind;
 use crate::run::conclude::{Context, conclude};
 use crate::run::conduct::{Probes, conduct};
 use crate::run::control::Event;
 use crate::run::embedded::{self, Embedded};
-use crate::run::payload::mix;
-use crate::run::plan::{Amount, Pace, Plan};
+use crate::run::endpoint::Endpoint;
+use crate::run::plan::Plan;
 use crate::run::progress::Progress;
-use crate::run::protocol::Speech;
+use crate::run::random::mix;
+use crate::run::setup::{Load, Setup};
 use crate::run::signals;
 use crate::run::sources::Address;
 
@@ -38,13 +37,12 @@ const SHUTDOWN_MAX: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct Session {
     command: Vec<String>,
-    /// But for the bad clients.
+    setup: Setup,
+    /// All connections.
     connections: u32,
-    bad: Vec<(BadKind, u32)>,
     /// Remarks from before the runs.
     notes: Vec<String>,
     address: Address,
-    speech: Speech,
     embedded: Option<Embedded>,
     server_pid: Option<i32>,
     /// Signals, and what the shards of the run in hand say.
@@ -65,15 +63,9 @@ impl Session {
     ///
     /// # Errors
     /// No run can begin.
-    pub(crate) fn begin(args: &RunArgs, command: Vec<String>) -> Result<Self, Refusal> {
-        let (address, speech) = target::resolve(args)?;
-        let (in_all, note) = connections(args)?;
-        let connections = args.good(in_all).map_err(Refusal::run)?;
-        if connections < args.active.unwrap_or(1).max(args.threads) {
-            return Err(Refusal::run(format!(
-                "the bad clients leave {connections} of {in_all} connections, fewer than --active or -t need"
-            )));
-        }
+    pub(crate) fn begin(setup: Setup, command: Vec<String>) -> Result<Self, Refusal> {
+        let address = setup.target.as_ref().map(Endpoint::look_up).transpose()?;
+        let (connections, note) = connections(&setup)?;
         // Signals are taken from before the child starts, so that it never outlives an interrupted parent.
         let (sender, events) = mpsc::channel();
         signals::forward(sender.clone())
@@ -82,23 +74,22 @@ impl Session {
         let address = match address {
             Some(address) => address,
             None => {
-                let server = Embedded::start(embedded::shards(), args.io)
+                let server = Embedded::start(embedded::shards(), setup.io)
                     .map_err(|error| Refusal::run(format!("embedded server: {error}")))?;
                 let address = Address::Tcp(server.address());
                 embedded = Some(server);
                 address
             }
         };
-        let server_pid = args
+        let server_pid = setup
             .server_pid
             .or_else(|| embedded.as_ref().map(Embedded::pid));
         Ok(Self {
             command,
+            setup,
             connections,
-            bad: args.bad(in_all),
             notes: note.into_iter().collect(),
             address,
-            speech,
             embedded,
             server_pid,
             sender,
@@ -110,7 +101,7 @@ impl Session {
     ///
     /// # Errors
     /// The run could not begin.
-    pub(crate) fn measure(&mut self, args: &RunArgs) -> Result<Measured, Refusal> {
+    pub(crate) fn measure(&mut self, load: &Load) -> Result<Measured, Refusal> {
         let started = unix_now();
         let server = match self.server_pid {
             Some(pid) => Some(
@@ -120,8 +111,8 @@ impl Session {
             ),
             None => None,
         };
-        let plan = Arc::new(self.plan(args, nanos(started)));
-        let reactor = reactor(args)?;
+        let plan = Arc::new(self.plan(load, nanos(started))?);
+        let reactor = reactor(&self.setup)?;
         let probes = Probes {
             server,
             generator: Probe::this_process().ok(),
@@ -134,7 +125,7 @@ impl Session {
             &reactor,
             (&self.sender, &self.events),
             probes,
-            Progress::new(args.quiet),
+            Progress::new(self.setup.quiet),
         );
         let context = Context {
             command: self.command.clone(),
@@ -142,8 +133,8 @@ impl Session {
             started_unix_ms: u64::try_from(started.as_millis()).unwrap_or(0),
             clock_unix_ms: u64::try_from(clock_unix.as_millis()).unwrap_or(0),
             target: self.target(),
-            pin: args.pin.clone(),
-            slo: args.slo.clone(),
+            pin: self.setup.pin.clone(),
+            slo: load.slo.clone(),
             notes: self.notes.clone(),
             warnings: Vec::new(),
             server_pid: self.server_pid,
@@ -151,45 +142,43 @@ impl Session {
         };
         let report = conclude(&plan, context, &seen);
         if let Err(error) = reactor.shutdown(SHUTDOWN_MAX) {
-            crate::report::output::remark(format_args!("loadgen: {error}"));
+            crate::console::remark(format_args!("loadgen: {error}"));
         }
         let began = seen.timeline.map(|timeline| clock.instant(timeline.start));
         Ok(Measured { report, began })
     }
 
     /// The run that begins now.
-    fn plan(&self, args: &RunArgs, started: u64) -> Plan {
-        Plan {
+    fn plan(&self, load: &Load, started: u64) -> Result<Plan, Refusal> {
+        let setup = &self.setup;
+        let division = setup
+            .divide(self.connections, load.hot.as_ref())
+            .map_err(Refusal::run)?;
+        Ok(Plan {
             target: self.address.clone(),
-            connections: self.connections,
-            bad: self.bad.clone(),
-            active: args.active.unwrap_or(self.connections),
-            threads: args.threads,
-            pace: match args.rate {
-                Some(rate) => Pace::Open {
-                    rate,
-                    arrivals: args.arrivals,
-                },
-                None => Pace::Closed {
-                    pipeline: args.pipeline as usize,
-                },
-            },
-            hot: args.hot.clone(),
-            hot_shift: args.hot_shift.map(nanos),
-            amount: match args.requests {
-                Some(requests) => Amount::Requests(requests),
-                None => Amount::Time(nanos(args.duration.unwrap_or(DURATION_DEFAULT))),
-            },
-            warmup: nanos(args.warmup()),
-            interval: nanos(args.interval),
-            speech: self.speech.clone(),
-            io: args.io,
-            timeout: nanos(args.timeout),
-            connect_rate: args.connect_rate,
-            requests_per_conn: args.requests_per_conn,
-            lifetime: args.lifetime.map(nanos),
+            connections: division.good,
+            bad: division.bad,
+            active: division.active,
+            threads: setup.threads,
+            pace: load.pace,
+            hot: load.hot.clone(),
+            hot_shift: load.hot_shift,
+            amount: load.amount,
+            warmup: nanos(load.warmup),
+            interval: nanos(setup.interval),
+            speech: setup.speech.clone(),
+            io: setup.io,
+            timeout: nanos(setup.timeout),
+            connect_rate: setup.connect_rate,
+            requests_per_conn: setup.requests_per_conn,
+            lifetime: setup.lifetime.map(nanos),
             seed: mix(started ^ u64::from(std::process::id())),
-        }
+        })
+    }
+
+    /// Whether progress is not shown.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.setup.quiet
     }
 
     /// The command line.
@@ -235,10 +224,10 @@ fn unix_now() -> Duration {
 }
 
 /// The threads of a run.
-fn reactor(args: &RunArgs) -> Result<Reactor, Refusal> {
+fn reactor(setup: &Setup) -> Result<Reactor, Refusal> {
     let reactor = Reactor::builder()
-        .shards(args.threads as usize)
-        .pinning(match &args.pin {
+        .shards(setup.threads as usize)
+        .pinning(match &setup.pin {
             Pin::None => Pinning::None,
             Pin::Auto => Pinning::Auto,
             Pin::Cpus(cpus) => Pinning::Cpus(cpus.clone()),
@@ -247,24 +236,24 @@ fn reactor(args: &RunArgs) -> Result<Reactor, Refusal> {
         .build()
         .map_err(|error| Refusal::run(format!("cannot start the threads: {error}")))?;
     match reactor.warnings().first() {
-        Some(refused) if args.pin != Pin::None => Err(Refusal::run(format!("--pin: {refused}"))),
+        Some(refused) if setup.pin != Pin::None => Err(Refusal::run(format!("--pin: {refused}"))),
         _ => Ok(reactor),
     }
 }
 
 /// How many connections there will be, with a remark where the descriptor limit decided.
-fn connections(args: &RunArgs) -> Result<(u32, Option<String>), Refusal> {
+fn connections(setup: &Setup) -> Result<(u32, Option<String>), Refusal> {
     let limit =
         raise_nofile().map_err(|error| Refusal::run(format!("descriptor limit: {error}")))?;
-    let threads = if args.target.is_none() {
+    let threads = if setup.target.is_none() {
         embedded::shards() as u64
     } else {
         0
     }
-    .max(args.threads.into());
+    .max(setup.threads.into());
     let beside = DESCRIPTORS_BESIDE + DESCRIPTORS_PER_THREAD * threads;
     let possible = limit.now.saturating_sub(beside);
-    if let Some(asked) = args.connections {
+    if let Some(asked) = setup.connections {
         if u64::from(asked) > possible {
             return Err(Refusal::run(format!(
                 "-c {asked} needs {} descriptors and the limit is {}: raise it (ulimit -Hn) or ask for {possible} at most",
@@ -274,14 +263,14 @@ fn connections(args: &RunArgs) -> Result<(u32, Option<String>), Refusal> {
         }
         return Ok((asked, None));
     }
-    let least = args.active.unwrap_or(1).max(args.threads);
+    let least = setup.least();
     if possible < u64::from(least) {
         let now = limit.now;
         return Err(Refusal::run(format!(
             "the descriptor limit of {now} leaves {possible} connections; {least} are needed"
         )));
     }
-    let wanted = CONNECTIONS_DEFAULT.max(least);
+    let wanted = setup.connections_default();
     match u32::try_from(possible) {
         Ok(possible) if possible < wanted => {
             let note = format!(

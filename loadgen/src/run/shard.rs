@@ -9,15 +9,16 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use crate::measure::clock::Stamp;
 use crate::measure::clock::{Clock, Nanos};
 use crate::measure::failure::{ErrorKind, Errors, Failure};
 use crate::measure::tally::{Tally, Window};
-use crate::run::bad_client::BadTally;
-use crate::run::churn::{self, Lives};
-use crate::run::control::Timeline;
-use crate::run::exchange::{Exchange, Stamp};
+use crate::run::bad_kind::BadTally;
+use crate::run::exchange::Exchange;
 use crate::run::link::Link;
+use crate::run::lives::{self, Lives};
 use crate::run::news::News;
+use crate::run::plan::Timeline;
 use crate::run::plan::{Amount, Pace, Plan};
 use crate::run::protocol::Protocol;
 use crate::run::scratch::{SCRATCH_BYTES, Scratch};
@@ -143,7 +144,7 @@ impl Shard {
         self.end.set(timeline.until);
         if let Some(lifetime) = self.plan.lifetime {
             *self.lives.borrow_mut() =
-                churn::spread(&self.links.borrow(), timeline.start, lifetime);
+                lives::spread(&self.links.borrow(), timeline.start, lifetime);
         }
         for kind in self.plan.bad_of(self.index) {
             let link = Rc::new(Link::bad(kind));

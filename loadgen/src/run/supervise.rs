@@ -15,10 +15,10 @@ use crate::measure::clock::{Clock, Nanos, nanos};
 use crate::measure::cpu::ThreadCpu;
 use crate::measure::tally::Tally;
 use crate::run::churn::end_lifetimes;
-use crate::run::control::{Command, Control, Event, Live, ShardResult, Timeline};
+use crate::run::control::{Command, Control, Event, Live, ShardResult};
 use crate::run::dispatch::dispatch;
 use crate::run::link::Order;
-use crate::run::plan::Plan;
+use crate::run::plan::{Plan, Timeline};
 use crate::run::ramp::keep_open;
 use crate::run::shard::Shard;
 

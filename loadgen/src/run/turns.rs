@@ -8,8 +8,8 @@ use std::rc::Rc;
 
 use crate::measure::clock::Nanos;
 use crate::run::link::Link;
-use crate::run::payload::{Random, mix};
 use crate::run::plan::Plan;
+use crate::run::random::{Random, mix};
 
 /// Places that are passed over, at most, because their connection is being replaced.
 const AWAY_MAX: u32 = 16;

@@ -9,27 +9,31 @@
 
 use std::time::{Duration, Instant};
 
-use clap::Parser;
-use serde::{Deserialize, Serialize};
+use clap::Args;
 
-use crate::cli::args::{CalibrateArgs, Cli, RunArgs, TextOrJson};
-use crate::measure::clock::{Nanos, nanos};
-use crate::report::output;
+use crate::console;
+use crate::exit_error::Refusal;
+use crate::measure::clock::nanos;
+use crate::report::output::TextOrJson;
+use crate::report::settings::{Arrivals, IoSurface, Pin};
 use crate::report::{Machine, Report, Status};
-use crate::run::Refusal;
+use crate::run::endpoint::Endpoint;
+use crate::run::plan::{Amount, Pace};
+use crate::run::protocol::Speech;
 use crate::run::session::{Measured, Session};
+use crate::run::setup::{Load, Setup};
 use server::{DelayServer, Delays, PerConnection, Reply};
 
+mod data;
 mod server;
 mod table;
 
-/// What the `format` field of a calibration says.
-pub const CALIBRATION_FORMAT: &str = "loadgen-calibration";
-/// The version of its schema.
-pub const CALIBRATION_VERSION: u32 = 1;
+pub use data::*;
 
 /// Connections of each round. With seven, p50 and p90 fall within the requests of one connection and not between two.
 const CONNECTIONS: u32 = 7;
+/// The time after which a server counts as silent.
+const TIMEOUT: Duration = Duration::from_secs(5);
 /// Bytes of a request.
 const SIZE: usize = 64;
 /// Requests per second of the open loop: at these delays about seven are in flight, as in the closed one.
@@ -43,10 +47,6 @@ const APART: Duration = Duration::from_micros(400);
 const LEAST: Duration = Duration::from_millis(16);
 const MEAN: Duration = Duration::from_millis(8);
 const MOST: Duration = Duration::from_millis(100);
-/// A measured value agrees when it is off by this share at most …
-const SHARE_MAX: f64 = 0.01;
-/// … or by this much.
-const OFF_MAX: Nanos = 50_000;
 /// The quantiles compared; those from p99.9 on rest on too few requests to be held to anything.
 const QUANTILES: [(&str, f64, bool); 5] = [
     ("p50", 0.5, true),
@@ -56,97 +56,20 @@ const QUANTILES: [(&str, f64, bool); 5] = [
     ("max", 1.0, false),
 ];
 
-/// The result: what JSON holds.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Calibration {
-    /// [`CALIBRATION_FORMAT`].
-    pub format: String,
-    /// [`CALIBRATION_VERSION`].
-    pub version: u32,
-    /// Version of the program.
-    pub loadgen: String,
-    /// Where it ran.
-    pub machine: Machine,
-    /// Connections of each round.
-    pub connections: u32,
-    /// Rounds of each case.
-    pub rounds: usize,
-    /// Rounds that have to agree.
-    pub rounds_needed: usize,
-    /// Seconds of load in a round, about.
-    pub round_s: f64,
-    /// Whether every case agreed often enough.
-    pub passed: bool,
-    /// What was compared.
-    pub cases: Vec<Case>,
-}
+/// The arguments of `calibrate`.
+#[derive(Args, Debug, Clone)]
+pub struct CalibrateArgs {
+    /// Three rounds of 0.6s of each of the six cases, instead of five of 1.3s
+    #[arg(long)]
+    pub quick: bool,
 
-/// One loop under one kind of delay.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Case {
-    /// In words.
-    pub name: String,
-    /// Whether requests followed a schedule.
-    pub open: bool,
-    /// Requests in each round.
-    pub requests: u64,
-    /// Rounds in which every quantile from p50 to p99 agreed, of every series.
-    pub rounds_within: usize,
-    /// Whether those are enough.
-    pub passed: bool,
-    /// Latency from the send; in the open loop also from the intended time.
-    pub series: Vec<Series>,
-}
+    /// What is printed on standard output
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: TextOrJson,
 
-/// One kind of latency.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Series {
-    /// `raw` (from the send) or `corrected` (from the intended time).
-    pub name: String,
-    /// Its quantiles.
-    pub quantiles: Vec<Quantile>,
-}
-
-/// One quantile in all rounds.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Quantile {
-    /// `p50` and so on.
-    pub name: String,
-    /// Whether it must agree, or is only reported.
-    pub gated: bool,
-    /// A pair per round.
-    pub rounds: Vec<Pair>,
-}
-
-/// One quantile in one round.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Pair {
-    /// By the server's record.
-    pub server_ns: Nanos,
-    /// By the generator's histogram.
-    pub measured_ns: Nanos,
-}
-
-impl Pair {
-    /// How much more the generator saw.
-    #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "latencies far below 2^53 ns")]
-    pub fn difference_ns(self) -> f64 {
-        self.measured_ns as f64 - self.server_ns as f64
-    }
-
-    /// The same as a share of the server's.
-    #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "latencies far below 2^53 ns")]
-    pub fn difference(self) -> f64 {
-        self.difference_ns() / (self.server_ns.max(1) as f64)
-    }
-
-    /// Whether the two agree.
-    #[must_use]
-    pub fn agrees(self) -> bool {
-        self.measured_ns.abs_diff(self.server_ns) <= OFF_MAX || self.difference().abs() <= SHARE_MAX
-    }
+    /// Show no progress
+    #[arg(short = 'q', long)]
+    pub quiet: bool,
 }
 
 /// How much is run.
@@ -175,7 +98,7 @@ impl Extent {
 }
 
 /// What a case runs.
-struct Setup {
+struct Scenario {
     name: String,
     open: bool,
     delays: Delays,
@@ -183,7 +106,7 @@ struct Setup {
 }
 
 /// The six cases: each kind of delay in both loops.
-fn setups(round: Duration) -> Vec<Setup> {
+fn setups(round: Duration) -> Vec<Scenario> {
     let stall = round / 4;
     let each = PerConnection {
         first: DELAY,
@@ -225,7 +148,7 @@ fn setups(round: Duration) -> Vec<Setup> {
             // A connection sends as often as answers come; nothing is sent during a stall.
             u64::from(CONNECTIONS) * (nanos(round - *idle) / nanos(*mean))
         };
-        Setup {
+        Scenario {
             name: format!("{} loop, {name}", if open { "open" } else { "closed" }),
             open,
             delays: *delays,
@@ -244,13 +167,13 @@ pub fn run(args: &CalibrateArgs, command: Vec<String>) -> Result<u8, Refusal> {
     let extent = Extent::new(args.quick);
     let server = DelayServer::start(SIZE)
         .map_err(|error| Refusal::run(format!("calibration server: {error}")))?;
-    let mut session = Session::begin(&arguments(&server, "-n 1"), command)?;
+    let mut session = Session::begin(run_setup(&server, true), command)?;
     let mut cases = Vec::new();
     for setup in setups(extent.round) {
         let mut rounds = Vec::new();
         for round in 1..=extent.rounds {
             if !args.quiet {
-                output::remark(format_args!(
+                console::remark(format_args!(
                     "  {}: round {round} of {}",
                     setup.name, extent.rounds
                 ));
@@ -280,18 +203,57 @@ pub fn run(args: &CalibrateArgs, command: Vec<String>) -> Result<u8, Refusal> {
         }
         TextOrJson::Text => table::render(&calibration),
     };
-    output::print(text.as_bytes())
+    console::print(text.as_bytes())
         .map_err(|error| Refusal::run(format!("standard output: {error}")))?;
     Ok(u8::from(!calibration.passed))
 }
 
-/// The arguments of a round, made where all others are.
-fn arguments(server: &DelayServer, load: &str) -> RunArgs {
-    let (address, size) = (server.address(), server.size());
-    let line = format!("loadgen {address} -c {CONNECTIONS} --size {size} --quiet {load}");
-    Cli::try_parse_from(line.split_whitespace())
-        .expect("these arguments are right")
-        .run
+/// The runs of a calibration.
+fn run_setup(server: &DelayServer, quiet: bool) -> Setup {
+    let address = server.address();
+    Setup {
+        target: Some(Endpoint::Tcp {
+            host: address.ip().to_string(),
+            port: address.port(),
+        }),
+        speech: Speech::Echo {
+            sizes: server.size().into(),
+            verify: true,
+            work_us: None,
+        },
+        connections: Some(CONNECTIONS),
+        bad: Vec::new(),
+        active: None,
+        threads: 1,
+        io: IoSurface::Helpers,
+        pin: Pin::None,
+        timeout: TIMEOUT,
+        interval: Duration::from_millis(100),
+        connect_rate: None,
+        requests_per_conn: None,
+        lifetime: None,
+        server_pid: None,
+        quiet,
+    }
+}
+
+/// The load of a round.
+fn load(setup: &Scenario) -> Load {
+    Load {
+        pace: if setup.open {
+            Pace::Open {
+                rate: RATE,
+                arrivals: Arrivals::Fixed,
+            }
+        } else {
+            Pace::Closed { pipeline: 1 }
+        },
+        hot: None,
+        hot_shift: None,
+        amount: Amount::Requests(setup.requests),
+        warmup: Duration::ZERO,
+        slo: None,
+    }
 }
 
 /// The quantiles of both sides for each series, in the order of [`QUANTILES`].
@@ -301,15 +263,10 @@ type Round = Vec<(&'static str, Vec<Pair>)>;
 fn measure(
     session: &mut Session,
     server: &DelayServer,
-    setup: &Setup,
+    setup: &Scenario,
 ) -> Result<Result<Round, u8>, Refusal> {
-    let mut load = format!("-n {}", setup.requests);
-    if setup.open {
-        load += &format!(" --rate {RATE}");
-    }
-    let args = arguments(server, &load);
     let record = server.begin(setup.delays, CONNECTIONS as usize);
-    let Measured { report, began } = session.measure(&args)?;
+    let Measured { report, began } = session.measure(&load(setup))?;
     match report.outcome.status {
         Status::Ok | Status::Missed => {}
         Status::Interrupted => return Ok(Err(report.outcome.exit_code)),
@@ -398,7 +355,7 @@ fn rank(sorted: &[Duration], quantile: f64) -> Option<Duration> {
 }
 
 /// Turns rounds with quantiles into quantiles with rounds.
-fn case(setup: Setup, rounds: &[Round], needed: usize) -> Case {
+fn case(setup: Scenario, rounds: &[Round], needed: usize) -> Case {
     let gated = |pairs: &[Pair]| {
         let gated = pairs
             .iter()

@@ -4,109 +4,36 @@
 //! side by side, so they are compared in pairs (see [`stats`](crate::measure::stats)). The ratio is B/A. Reads files and renders; the
 //! command line calls [`run`]. Tests: `compare/tests.rs`.
 
-use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use clap::Args;
 
-use crate::cli::args::{CompareArgs, Format};
+use crate::console;
+use crate::exit_error::Refusal;
 use crate::measure::stats::{Interval, median, paired_ratio};
-use crate::report::output::{self, Files, Kind};
+pub use crate::report::comparison::Contender;
+use crate::report::comparison::{COMPARE_FORMAT, Comparison, Metric, Side, Verdict};
+use crate::report::output::{Files, Format, Kind};
 use crate::report::{self, Report, Status, html};
-use crate::run::Refusal;
 
-/// What the `format` field of a comparison says.
-pub const COMPARE_FORMAT: &str = "loadgen-compare";
+/// The arguments of `compare`.
+#[derive(Args, Debug, Clone)]
+pub struct CompareArgs {
+    /// All rounds of the base contender: JSON reports one after another, or one array of them
+    #[arg(value_name = "A.json")]
+    pub a: PathBuf,
 
-/// All rounds of one contender.
-#[derive(Debug)]
-pub struct Contender {
-    /// Where they were read from.
-    pub file: String,
-    /// In order.
-    pub rounds: Vec<Report>,
-}
+    /// All rounds of the other contender, in the same order: round k of both ran side by side
+    #[arg(value_name = "B.json")]
+    pub b: PathBuf,
 
-/// The result: what JSON holds (version 1 of the schema).
-#[derive(Debug, Serialize)]
-pub struct Comparison {
-    /// [`COMPARE_FORMAT`].
-    pub format: &'static str,
-    /// The version of the schema.
-    pub version: u32,
-    /// The base.
-    pub a: Side,
-    /// What is compared with it.
-    pub b: Side,
-    /// Pairs of rounds.
-    pub rounds: usize,
-    /// What makes the comparison doubtful.
-    pub warnings: Vec<String>,
-    /// One entry per metric that both sides have in every round.
-    pub metrics: Vec<Metric>,
-}
+    /// What is printed on standard output
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Format,
 
-/// One contender in the result.
-#[derive(Debug, Serialize)]
-pub struct Side {
-    /// Its file.
-    pub file: String,
-    /// What its first round was run against.
-    pub target: String,
-    /// Rounds that ended with errors or by a signal.
-    pub rounds_not_ok: usize,
-    /// Rounds in which the generator may have been the bottleneck.
-    pub rounds_generator_bound: usize,
-}
-
-/// One metric of both.
-#[derive(Debug, Serialize)]
-pub struct Metric {
-    /// Name as in the reports.
-    pub name: &'static str,
-    /// Unit of the medians.
-    pub unit: &'static str,
-    /// Which direction is better: `higher` or `lower`.
-    pub better: &'static str,
-    /// Median of A's rounds.
-    pub a_median: f64,
-    /// Median of B's rounds.
-    pub b_median: f64,
-    /// Geometric mean of B/A over the pairs; absent with a single pair.
-    pub ratio: Option<f64>,
-    /// Lower end of the 95% interval.
-    pub low: Option<f64>,
-    /// Upper end.
-    pub high: Option<f64>,
-    /// What it says.
-    pub verdict: Verdict,
-}
-
-/// What a metric's interval says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Verdict {
-    /// B is better.
-    BBetter,
-    /// B is worse.
-    BWorse,
-    /// The interval contains 1: no difference shown.
-    NoDifferenceShown,
-    /// Too few rounds for an interval, or a zero among them, which has no ratio.
-    NoInterval,
-}
-
-impl Verdict {
-    /// In words.
-    #[must_use]
-    pub fn describe(self) -> &'static str {
-        match self {
-            Self::BBetter => "B is better",
-            Self::BWorse => "B is worse",
-            Self::NoDifferenceShown => "no difference shown",
-            Self::NoInterval => "too few rounds, or a zero",
-        }
-    }
+    /// Also write the comparison to FILE, in the format of its extension: json, csv or html (a page with plots); repeatable
+    #[arg(short = 'o', long = "output", value_name = "FILE")]
+    pub outputs: Vec<PathBuf>,
 }
 
 struct Definition {
@@ -211,7 +138,7 @@ pub fn run(args: &CompareArgs) -> Result<(), Refusal> {
             _ => comparison.json().into_bytes(),
         })
         .map_err(Refusal::run)?;
-    output::print(text.as_bytes())
+    console::print(text.as_bytes())
         .map_err(|error| Refusal::run(format!("standard output: {error}")))
 }
 
@@ -352,78 +279,6 @@ fn warnings(a: &Contender, b: &Contender) -> Vec<String> {
         warnings.push("one round has no interval; run several in turns".to_owned());
     }
     warnings
-}
-
-impl Comparison {
-    /// The comparison on one line, with a line end.
-    ///
-    /// # Panics
-    /// Never: it holds nothing that JSON cannot.
-    #[must_use]
-    pub fn json(&self) -> String {
-        serde_json::to_string(self).expect("strings, numbers and lists") + "\n"
-    }
-
-    /// A row for each metric under a header.
-    #[must_use]
-    pub fn csv(&self) -> String {
-        let mut out = "metric,unit,better,a_median,b_median,ratio,low,high,verdict\n".to_owned();
-        let number =
-            |value: Option<f64>| value.map_or(String::new(), |value| format!("{value:.6}"));
-        for metric in &self.metrics {
-            writeln!(
-                out,
-                "{},{},{},{:.6},{:.6},{},{},{},{}",
-                metric.name,
-                metric.unit,
-                metric.better,
-                metric.a_median,
-                metric.b_median,
-                number(metric.ratio),
-                number(metric.low),
-                number(metric.high),
-                metric.verdict.describe()
-            )
-            .expect("writing to a string does not fail");
-        }
-        out
-    }
-
-    /// The comparison for people, with a line end after each line.
-    #[must_use]
-    pub fn render(&self) -> String {
-        let mut out = String::new();
-        let mut line =
-            |text: String| writeln!(out, "{text}").expect("writing to a string does not fail");
-        line(format!("A: {} ({})", self.a.file, self.a.target));
-        line(format!("B: {} ({})", self.b.file, self.b.target));
-        line(format!(
-            "{} paired rounds; ratio B/A with its 95% interval",
-            self.rounds
-        ));
-        line(format!(
-            "  {:<28} {:>14} {:>14} {:>4}  {:>24}  {}",
-            "", "A (median)", "B (median)", "", "B/A", "verdict"
-        ));
-        for metric in &self.metrics {
-            let ratio = match (metric.ratio, metric.low, metric.high) {
-                (Some(ratio), Some(low), Some(high)) => format!("{ratio:.3} [{low:.3}, {high:.3}]"),
-                _ => "-".to_owned(),
-            };
-            line(format!(
-                "  {:<28} {:>14.2} {:>14.2} {:>4}  {ratio:>24}  {}",
-                metric.name,
-                metric.a_median,
-                metric.b_median,
-                metric.unit,
-                metric.verdict.describe()
-            ));
-        }
-        for warning in &self.warnings {
-            line(format!("Warning: {warning}"));
-        }
-        out
-    }
 }
 
 #[cfg(test)]

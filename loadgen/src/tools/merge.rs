@@ -5,24 +5,44 @@
 //! sum would describe no load. Thresholds are judged again on the sum. The command line calls [`run`]. Tests: `merge/tests.rs`.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
-use crate::cli::args::{Format, MergeArgs};
+use clap::Args;
+
+use crate::console;
+use crate::exit_error::Refusal;
 use crate::measure::clock::{Nanos, nanos_f64};
 use crate::measure::histogram::Recorder;
 use crate::measure::series::Series;
 use crate::measure::slices::Slice;
 use crate::measure::slo::Slo;
-use crate::report::output::{self, Files, Kind};
+use crate::report::bytes_per_connection;
+use crate::report::gate::gate;
+use crate::report::output::{self, Files, Format, Kind};
+use crate::report::series::TimeSeries;
 use crate::report::{
     BadClients, Connections, Distribution, ErrorCount, Generator, Interval, Latency, Report,
     Requests, Server, Settings, Status, Throughput, read, text,
 };
-use crate::run::Refusal;
-use crate::run::conclude::gate;
-use crate::run::conduct::bytes_per_connection;
 
 /// Measured parts that have less than this share of the whole in common make its rates doubtful.
 const IN_COMMON: f64 = 0.9;
+
+/// The arguments of `merge`.
+#[derive(Args, Debug, Clone)]
+pub struct MergeArgs {
+    /// JSON reports of runs with the same load, one or several per file
+    #[arg(value_name = "FILE.json", required = true)]
+    pub files: Vec<PathBuf>,
+
+    /// What is printed on standard output
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Format,
+
+    /// Also write the sum to FILE, in the format of its extension: json, csv, hgrm, hlog or html; repeatable
+    #[arg(short = 'o', long = "output", value_name = "FILE")]
+    pub outputs: Vec<PathBuf>,
+}
 
 /// Merges the reports of some files: prints the sum and writes the files asked for. Returns the exit code of the sum, as if it
 /// had been one run.
@@ -50,7 +70,7 @@ pub fn run(args: &MergeArgs, command: Vec<String>) -> Result<u8, Refusal> {
     files
         .write(|kind| output::render(&report, kind))
         .map_err(Refusal::run)?;
-    output::print(&text).map_err(|error| Refusal::run(format!("standard output: {error}")))?;
+    console::print(&text).map_err(|error| Refusal::run(format!("standard output: {error}")))?;
     Ok(report.outcome.exit_code)
 }
 
@@ -100,7 +120,7 @@ pub fn merge(parts: &[(String, Report)], command: Vec<String>) -> Result<Report,
             );
         }
     }
-    let series = series.report(elapsed);
+    let series = TimeSeries::of(&series, elapsed);
     let distribution = |of: &dyn Fn(&Report) -> Option<&Distribution>| {
         let mut sum = Recorder::new();
         for (at, report) in reports.iter().enumerate() {

@@ -9,27 +9,21 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use server_demo::units::parse_count;
 
-use crate::cli::args::{RATE_MAX, RunArgs};
+use crate::exit_error::Refusal;
 use crate::measure::slo::Slo;
-use crate::report::{Machine, Report, Status, Target};
-use crate::run::Refusal;
+use crate::report::sweep::{SWEEP_FORMAT, SWEEP_VERSION, Step, Sweep};
+use crate::report::{Machine, Status};
+use crate::run::plan::Pace;
+use crate::run::schedule::RATE_MAX;
 use crate::run::session::Session;
+use crate::run::setup::Load;
 
-mod table;
-
-pub(crate) use table::{COLUMNS, cells, doubt, knee};
-pub use table::{csv, text};
-
-/// What the `format` field of a sweep says.
-pub const SWEEP_FORMAT: &str = "loadgen-sweep";
-/// The version of its schema.
-pub const SWEEP_VERSION: u32 = 1;
-/// Measured time of a step where `-d` is absent, and what is thrown away before it.
+/// Measured time of a step where `-d` is absent.
 pub const STEP_DURATION: Duration = Duration::from_secs(3);
-const STEP_WARMUP: Duration = Duration::from_millis(500);
+/// The discarded start of a step where `--warmup` is absent.
+pub const STEP_WARMUP: Duration = Duration::from_millis(500);
 /// What holds where `--slo` is absent.
 const SLO_DEFAULT: &str = "kept>=99%";
 /// More steps than this are a mistake.
@@ -78,6 +72,14 @@ impl FromStr for Steps {
     }
 }
 
+impl Steps {
+    /// The lowest rate.
+    #[must_use]
+    pub fn first(&self) -> u64 {
+        self.0[0]
+    }
+}
+
 /// The next whole rate, always a higher one.
 #[expect(
     clippy::cast_precision_loss,
@@ -89,68 +91,12 @@ fn times(rate: u64, factor: f64) -> u64 {
     ((rate as f64 * factor).round() as u64).max(rate + 1)
 }
 
-/// The result: what JSON holds.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Sweep {
-    /// [`SWEEP_FORMAT`].
-    pub format: String,
-    /// [`SWEEP_VERSION`].
-    pub version: u32,
-    /// Version of the program.
-    pub loadgen: String,
-    /// The command line.
-    pub command: Vec<String>,
-    /// Where it ran.
-    pub machine: Machine,
-    /// What was loaded.
-    pub target: Target,
-    /// What a rate must show.
-    pub slo: String,
-    /// What was run, in order; a rate that missed occurs twice.
-    pub steps: Vec<Step>,
-    /// The last rate that held; absent where none did.
-    pub knee: Option<u64>,
-    /// The rate that broke; absent where none did.
-    pub broke: Option<u64>,
-    /// 0; 3 where not even the first rate held; 1 or above 128 as for a run.
-    pub exit_code: u8,
-    /// Why it ended as it did, where that is not the knee's doing.
-    pub messages: Vec<String>,
-}
-
-/// One run of a sweep.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Step {
-    /// Requests per second.
-    pub rate: u64,
-    /// Whether the thresholds were met.
-    pub held: bool,
-    /// All of it.
-    pub report: Report,
-}
-
-impl Step {
-    fn new(rate: u64, report: Report) -> Self {
-        let held = report.outcome.status == Status::Ok;
-        Self { rate, held, report }
-    }
-
-    /// What broke it.
-    #[must_use]
-    pub fn why(&self) -> String {
-        self.report.outcome.messages.join("; ")
-    }
-}
-
 /// Runs the steps until one breaks.
 ///
 /// # Errors
 /// No step could be run.
-pub(crate) fn run(args: &RunArgs, steps: &Steps, mut session: Session) -> Result<Sweep, Refusal> {
-    let slo = match &args.slo {
-        Some(slo) => slo.clone(),
-        None => SLO_DEFAULT.parse().expect("the default is right"),
-    };
+pub(crate) fn run(load: &Load, steps: &Steps, mut session: Session) -> Result<Sweep, Refusal> {
+    let slo = load.slo.clone().unwrap_or_else(slo_default);
     let mut sweep = Sweep {
         format: SWEEP_FORMAT.to_owned(),
         version: SWEEP_VERSION,
@@ -166,73 +112,67 @@ pub(crate) fn run(args: &RunArgs, steps: &Steps, mut session: Session) -> Result
         messages: Vec::new(),
     };
     for &rate in &steps.0 {
-        let step = step_args(args, rate, &slo);
-        if !args.quiet {
-            crate::report::output::remark(format_args!("  step: {rate} requests/s"));
+        let mut step = load.clone();
+        step.slo = Some(slo.clone());
+        if let Pace::Open { rate: of_step, .. } = &mut step.pace {
+            *of_step = rate;
         }
-        if !sweep.hold(&step, rate, &mut session)? && !sweep.hold(&step, rate, &mut session)? {
+        if !session.is_quiet() {
+            crate::console::remark(format_args!("  step: {rate} requests/s"));
+        }
+        if !hold(&mut sweep, &step, rate, &mut session)?
+            && !hold(&mut sweep, &step, rate, &mut session)?
+        {
             break;
         }
     }
     if let Some(wrong) = session.end() {
-        sweep.fail(1, vec![wrong]);
+        fail(&mut sweep, 1, vec![wrong]);
     }
-    sweep.conclude();
+    conclude(&mut sweep);
     Ok(sweep)
 }
 
-/// The arguments of one step.
-fn step_args(args: &RunArgs, rate: u64, slo: &Slo) -> RunArgs {
-    RunArgs {
-        rate: Some(rate),
-        slo: Some(slo.clone()),
-        duration: Some(args.duration.unwrap_or(STEP_DURATION)),
-        warmup: Some(args.warmup.unwrap_or(STEP_WARMUP)),
-        ..args.clone()
+/// Runs one step; says whether to go on to the next rate.
+fn hold(sweep: &mut Sweep, load: &Load, rate: u64, session: &mut Session) -> Result<bool, Refusal> {
+    if sweep.exit_code != 0 {
+        return Ok(false);
+    }
+    let report = session.measure(load)?.report;
+    let outcome = &report.outcome;
+    let began = report.requests.scheduled > 0;
+    if outcome.status == Status::Interrupted || (outcome.status == Status::Failed && !began) {
+        fail(sweep, outcome.exit_code, outcome.messages.clone());
+        return Ok(false);
+    }
+    let step = Step::new(rate, report);
+    let held = step.held;
+    sweep.steps.push(step);
+    Ok(held)
+}
+
+fn fail(sweep: &mut Sweep, exit_code: u8, messages: Vec<String>) {
+    sweep.exit_code = sweep.exit_code.max(exit_code);
+    sweep.messages.extend(messages);
+}
+
+/// Names the knee.
+fn conclude(sweep: &mut Sweep) {
+    let held = sweep.steps.iter().rev().find(|step| step.held);
+    sweep.knee = held.map(|step| step.rate);
+    if let Some(last) = sweep.steps.last()
+        && !last.held
+    {
+        sweep.broke = Some(last.rate);
+        if sweep.knee.is_none() && sweep.exit_code == 0 {
+            sweep.exit_code = 3;
+        }
     }
 }
 
-impl Sweep {
-    /// Runs one step; says whether to go on to the next rate.
-    fn hold(&mut self, args: &RunArgs, rate: u64, session: &mut Session) -> Result<bool, Refusal> {
-        if self.exit_code != 0 {
-            return Ok(false);
-        }
-        let report = session.measure(args)?.report;
-        let outcome = &report.outcome;
-        let began = report.requests.scheduled > 0;
-        if outcome.status == Status::Interrupted || (outcome.status == Status::Failed && !began) {
-            self.fail(outcome.exit_code, outcome.messages.clone());
-            return Ok(false);
-        }
-        let step = Step::new(rate, report);
-        let held = step.held;
-        self.steps.push(step);
-        Ok(held)
-    }
-
-    fn fail(&mut self, exit_code: u8, messages: Vec<String>) {
-        self.exit_code = self.exit_code.max(exit_code);
-        self.messages.extend(messages);
-    }
-
-    /// Names the knee.
-    fn conclude(&mut self) {
-        self.knee = self
-            .steps
-            .iter()
-            .rev()
-            .find(|step| step.held)
-            .map(|step| step.rate);
-        if let Some(last) = self.steps.last()
-            && !last.held
-        {
-            self.broke = Some(last.rate);
-            if self.knee.is_none() && self.exit_code == 0 {
-                self.exit_code = 3;
-            }
-        }
-    }
+/// The threshold of a sweep without `--slo`.
+pub(crate) fn slo_default() -> Slo {
+    SLO_DEFAULT.parse().expect("the default is right")
 }
 
 #[cfg(test)]

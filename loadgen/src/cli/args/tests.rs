@@ -2,12 +2,20 @@ use clap::CommandFactory;
 use clap::error::ErrorKind;
 
 use super::*;
+use crate::run::setup::Load;
 
 fn run(args: &str) -> RunArgs {
     let words = std::iter::once("loadgen").chain(args.split_whitespace());
     let cli = Cli::try_parse_from(words).unwrap_or_else(|error| panic!("{args}: {error}"));
     assert!(cli.command.is_none(), "{args}");
     cli.run
+}
+
+fn load(args: &str) -> Load {
+    run(args)
+        .job()
+        .unwrap_or_else(|error| panic!("{args}: {error}"))
+        .load
 }
 
 fn refused(args: &str) -> ErrorKind {
@@ -27,20 +35,20 @@ fn without_arguments_the_defaults_hold() {
     let args = run("");
     assert_eq!(args.target, None);
     assert_eq!(
-        (args.connections, args.threads, args.pipeline, args.size()),
-        (None, 1, 1, 64.into())
+        (args.connections, args.threads, args.pipeline),
+        (None, 1, 1)
     );
     assert_eq!(
         (args.duration, args.requests, args.rate),
         (None, None, None)
     );
     assert_eq!(args.timeout, Duration::from_secs(5));
-    assert_eq!(args.warmup(), Duration::from_secs(1));
+    assert_eq!(load("").warmup, Duration::from_secs(1));
     assert_eq!(
         (args.io, args.verify, args.pin.clone()),
         (IoSurface::Helpers, None, Pin::None)
     );
-    assert_eq!(args.check(), Ok(()));
+    assert!(args.job().is_ok());
 }
 
 #[test]
@@ -51,22 +59,22 @@ fn units_are_understood() {
     assert_eq!(args.target.as_deref(), Some("localhost:7"));
     assert_eq!((args.connections, args.active), (Some(19_000), Some(64)));
     assert_eq!(
-        (args.duration, args.warmup()),
+        (args.duration, args.warmup),
         (
             Some(Duration::from_millis(1_500)),
-            Duration::from_millis(250)
+            Some(Duration::from_millis(250))
         )
     );
     assert_eq!(
-        (args.rate, args.arrivals, args.size()),
-        (Some(200_000), Arrivals::Poisson, 4_096.into())
+        (args.rate, args.arrivals, args.size),
+        (Some(200_000), Arrivals::Poisson, Some(4_096.into()))
     );
 }
 
 #[test]
 fn a_number_of_requests_needs_no_warmup() {
-    assert_eq!(run("-n 10").warmup(), Duration::ZERO);
-    assert_eq!(run("-n 10 --warmup 2").warmup(), Duration::from_secs(2));
+    assert_eq!(load("-n 10").warmup, Duration::ZERO);
+    assert_eq!(load("-n 10 --warmup 2").warmup, Duration::from_secs(2));
 }
 
 #[test]
@@ -119,11 +127,11 @@ fn contradictions_are_named() {
         ("-o report", "report"),
         ("--slo p99<5ms,lag.p99<1ms", "--slo lag.p99<1ms"),
     ] {
-        let message = run(args).check().expect_err(args);
+        let message = run(args).job().map(|_| ()).expect_err(args);
         assert!(message.contains(words), "{args}: {message}");
     }
     for open in ["-R 5", "--sweep 1..2:1"] {
-        assert_eq!(run(&format!("{open} --slo lag.max<1s")).check(), Ok(()));
+        assert!(run(&format!("{open} --slo lag.max<1s")).job().is_ok());
     }
 }
 

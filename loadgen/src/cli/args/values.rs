@@ -5,8 +5,12 @@ use std::time::Duration;
 
 use server_demo::units::{parse_count, parse_cpus, parse_duration};
 
-use super::{INTERVAL_MIN, Pin, RATE_MAX};
+use crate::report::settings::Pin;
 use crate::run::protocol::escape::unescape;
+use crate::run::schedule::RATE_MAX;
+
+/// Intervals below this one hold too few answers, and cost too much.
+const INTERVAL_MIN: Duration = Duration::from_millis(10);
 
 fn bounded(text: &str, range: std::ops::RangeInclusive<u64>) -> Result<u64, String> {
     let count = parse_count(text).map_err(|error| error.to_string())?;

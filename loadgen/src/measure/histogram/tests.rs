@@ -61,7 +61,7 @@ fn every_duration_has_the_bounds_that_the_family_gives_it() {
 
 #[test]
 fn what_is_asked_of_it_is_what_the_family_answers() {
-    let mut random = crate::run::payload::Random::new(7);
+    let mut random = crate::run::random::Random::new(7);
     let mut recorder = Recorder::new();
     let mut family =
         Histogram::<u64>::new_with_bounds(LOWEST_NS, HIGHEST_NS, DIGITS).expect("valid");

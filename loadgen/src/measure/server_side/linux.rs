@@ -4,7 +4,7 @@ use std::io;
 
 use procfs::ProcError;
 
-use super::{CpuReading, ThreadReading};
+use super::reading::{CpuReading, ThreadReading};
 use crate::measure::clock::Nanos;
 
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::CpuReading;
+use super::reading::CpuReading;
 
 #[derive(Debug)]
 pub(super) struct Process;

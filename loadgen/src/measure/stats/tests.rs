@@ -1,5 +1,5 @@
 use super::*;
-use crate::run::payload::Random;
+use crate::run::random::Random;
 
 fn close(a: f64, b: f64) -> bool {
     (a - b).abs() < 1e-9

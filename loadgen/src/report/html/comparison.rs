@@ -3,10 +3,10 @@
 use super::axis::Axis;
 use super::chart::{Chart, Line, Ratio, Tone, ratios};
 use super::page::{Page, Table, cards, remarks};
-use super::percentiles;
+use super::percentiles::percentiles;
 use crate::measure::histogram::Recorder;
-use crate::report::units::short_metric;
-use crate::tools::compare::{Comparison, Contender, Metric, Verdict};
+use crate::measure::units::short_metric;
+use crate::report::comparison::{Comparison, Contender, Metric, Verdict};
 
 /// The page of a comparison of these two contenders.
 #[must_use]
@@ -116,8 +116,9 @@ fn all(contender: &Contender) -> Recorder {
 
 fn latency(a: &Contender, b: &Contender) -> String {
     let (a, b) = (all(a), all(b));
-    let at =
-        |recorder: &Recorder, quantile| crate::report::units::duration(recorder.quantile(quantile));
+    let at = |recorder: &Recorder, quantile| {
+        crate::measure::units::duration(recorder.quantile(quantile))
+    };
     percentiles(
         "percentiles",
         "Latency within which a share of the requests was answered, all rounds of a contender together",

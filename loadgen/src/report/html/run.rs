@@ -3,11 +3,12 @@
 use super::axis::Axis;
 use super::chart::{Chart, Line};
 use super::page::{Page, Table, cards, details, escape, remarks};
-use super::percentiles;
-use crate::report::units::{
+use super::percentiles::percentiles;
+use crate::measure::units::{
     bytes, count, duration, duration_f64, metric, plural, short_duration, short_metric, utc,
 };
-use crate::report::{Distribution, Interval, Report, Status};
+use crate::report::data::{Distribution, Report, Status};
+use crate::report::series::Interval;
 
 /// The page.
 #[must_use]

@@ -3,9 +3,10 @@
 use super::axis::Axis;
 use super::chart::{Chart, Line};
 use super::page::{Page, Table, cards, remarks};
-use crate::report::Distribution;
-use crate::report::units::{count, plural, short_duration, short_metric, utc};
-use crate::tools::sweep::{COLUMNS, Step, Sweep, cells, doubt, knee};
+use crate::measure::units::{count, plural, short_duration, short_metric, utc};
+use crate::report::data::Distribution;
+use crate::report::sweep::{Step, Sweep};
+use crate::report::sweep_table::{COLUMNS, cells, doubt, knee};
 
 /// The page.
 #[must_use]

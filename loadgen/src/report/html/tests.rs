@@ -1,4 +1,5 @@
 use super::*;
+use crate::measure::histogram::Recorder;
 use crate::report::tests::sample;
 use crate::report::{ErrorCount, Interval, Report};
 use crate::tools::compare::{compare, tests::contender};
@@ -9,10 +10,8 @@ fn eventful() -> Report {
     let mut report = sample(1_000.0, 100);
     report.settings.rate = Some(1_200);
     report.latency.corrected = Some(report.latency.raw.clone());
-    report.slo = "p99<1us"
-        .parse::<crate::measure::slo::Slo>()
-        .expect("a threshold")
-        .judge(&report);
+    let slo = "p99<1us".parse().expect("a threshold");
+    report.slo = crate::report::gate::judge(&slo, &report);
     report.bad_clients = vec![crate::report::BadClients {
         kind: "slow-reader".to_owned(),
         clients: 7,
@@ -159,11 +158,11 @@ fn a_comparison_shows_each_metric_with_its_interval() {
     };
     assert_eq!(
         shown("better"),
-        2 * verdicts(crate::tools::compare::Verdict::BBetter)
+        2 * verdicts(crate::report::comparison::Verdict::BBetter)
     );
     assert_eq!(
         shown("same"),
-        2 * verdicts(crate::tools::compare::Verdict::NoDifferenceShown)
+        2 * verdicts(crate::report::comparison::Verdict::NoDifferenceShown)
     );
     assert!(shown("better") > 0 && shown("same") > 0);
 }

@@ -1,10 +1,10 @@
 use super::*;
+use crate::measure::clock::Stamp;
 use crate::measure::failure::{ErrorKind, Failure};
 use crate::measure::tally::Window;
-use crate::run::control::Timeline;
-use crate::run::exchange::Stamp;
+use crate::report::settings::Arrivals;
+use crate::run::plan::Timeline;
 use crate::run::plan::tests::plan as test_plan;
-use crate::run::schedule::Arrivals;
 
 const SECOND: Nanos = 1_000_000_000;
 

@@ -9,13 +9,13 @@ use std::sync::Arc;
 use super::*;
 use crate::measure::clock::Clock;
 use crate::measure::histogram::Recorder;
+use crate::report::settings::Arrivals;
 use crate::run::exchange::Exchange;
 use crate::run::link::Link;
 use crate::run::payload::Payload;
 use crate::run::plan::tests::plan as test_plan;
 use crate::run::plan::{Amount, Plan};
 use crate::run::protocol::echo::Echo;
-use crate::run::schedule::Arrivals;
 
 const MS: Nanos = 1_000_000;
 /// When requests begin, so that no stamp is small by accident.

@@ -1,4 +1,5 @@
 use super::*;
+use crate::measure::clock::Nanos;
 use crate::run::payload::Payload;
 use crate::run::protocol::LooksLike;
 use crate::run::protocol::echo::Echo;

@@ -1,4 +1,5 @@
 use super::*;
+use crate::run::random::Random;
 
 fn request(payload: &Payload, number: u64) -> Vec<u8> {
     let mut bytes = vec![0; payload.size(number)];

@@ -9,14 +9,14 @@ use asyncfd::net::{TcpStream, UnixStream};
 use reactor::spawn_local;
 
 use super::Shard;
-use crate::cli::args::IoSurface;
 use crate::measure::clock::Nanos;
+use crate::measure::clock::Stamp;
 use crate::measure::tally::Lost;
+use crate::report::settings::IoSurface;
 use crate::run::bad_client;
-use crate::run::churn::Life;
 use crate::run::connection;
-use crate::run::exchange::Stamp;
 use crate::run::link::{Link, Order};
+use crate::run::lives::Life;
 use crate::run::protocol::echo::Echo;
 use crate::run::protocol::fixed::Fixed;
 use crate::run::protocol::{Protocol, Speech};

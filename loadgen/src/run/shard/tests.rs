@@ -64,7 +64,7 @@ fn an_open_loop_takes_all_that_was_assigned() {
         Amount::Time(1),
         Pace::Open {
             rate: 1,
-            arrivals: crate::run::schedule::Arrivals::Fixed,
+            arrivals: crate::report::settings::Arrivals::Fixed,
         },
     );
     let (link, mut exchange) = (Link::new(true), exchange(64));

@@ -1,5 +1,5 @@
 use super::*;
-use crate::run::payload::mix;
+use crate::run::random::mix;
 
 fn sizes(text: &str) -> Sizes {
     text.parse()

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::run::payload::Random;
+use crate::run::random::Random;
 
 /// How long the connections of a round may take to close once the generator is done.
 const CLOSE_MAX: Duration = Duration::from_secs(10);

@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::{Calibration, Case, OFF_MAX, Pair, Quantile, SHARE_MAX};
-use crate::report::units::{duration, duration_f64};
+use super::data::{Calibration, Case, OFF_MAX, Pair, Quantile, SHARE_MAX};
+use crate::measure::units::{duration, duration_f64};
 
 /// The table, with a line end after each line.
 pub(super) fn render(calibration: &Calibration) -> String {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::measure::clock::Nanos;
 use crate::measure::histogram::Recorder;
 use crate::report::Distribution;
 use crate::report::tests::sample;
@@ -79,7 +80,7 @@ fn round(late: Duration, share_off: f64) -> Round {
     compare(&report(&raw, &corrected), &replies, Some(began))
 }
 
-fn setup() -> Setup {
+fn setup() -> Scenario {
     setups(Duration::from_secs(1)).remove(1)
 }
 

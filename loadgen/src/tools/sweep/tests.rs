@@ -1,5 +1,7 @@
 use super::*;
+use crate::report::sweep_table::{csv, text};
 use crate::report::tests::sample;
+use crate::report::{Machine, Target};
 
 fn rates(text: &str) -> Vec<u64> {
     text.parse::<Steps>()
@@ -62,7 +64,7 @@ pub(crate) fn sweep(steps: &[(u64, bool)]) -> Sweep {
         exit_code: 0,
         messages: Vec::new(),
     };
-    sweep.conclude();
+    conclude(&mut sweep);
     sweep
 }
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::measure::slo::quantile;
 use crate::report::tests::sample;
 use crate::report::{Distribution, ErrorCount};
 
@@ -9,8 +10,7 @@ fn slo(text: &str) -> Slo {
 
 /// Whether a report with latencies of 1, 2, … 100 ms and 5,000 answers per second meets it.
 fn met(text: &str) -> bool {
-    slo(text)
-        .judge(&sample(5_000.0, 100_000))
+    judge(&slo(text), &sample(5_000.0, 100_000))
         .iter()
         .all(|verdict| verdict.met)
 }
@@ -64,7 +64,7 @@ fn errors_count_failed_connections() {
             first: String::new(),
         })
         .to_vec();
-    let verdicts = slo("errors<7").judge(&report);
+    let verdicts = judge(&slo("errors<7"), &report);
     assert_eq!(verdicts[0].measured, Some(7.0));
     assert!(!verdicts[0].met);
     assert_eq!(verdicts[0].to_string(), "errors<7 missed: 7, 0 over (0.0%)");
@@ -74,11 +74,11 @@ fn errors_count_failed_connections() {
 #[test]
 fn what_was_not_measured_is_missed() {
     let mut report = sample(1.0, 1);
-    assert!(!slo("lag.p99<1").judge(&report)[0].met, "a closed loop");
+    assert!(!judge(&slo("lag.p99<1"), &report)[0].met, "a closed loop");
     report.latency.raw = Distribution::default();
     report.requests.scheduled = 0;
     for text in ["p99<1", "max<1", "kept>=0"] {
-        let verdict = slo(text).judge(&report).remove(0);
+        let verdict = judge(&slo(text), &report).remove(0);
         assert!(!verdict.met && verdict.measured.is_none(), "{verdict:?}");
         assert!(verdict.to_string().ends_with("nothing was measured"));
     }
@@ -86,9 +86,12 @@ fn what_was_not_measured_is_missed() {
 
 #[test]
 fn a_verdict_says_by_how_much() {
-    let verdicts = slo("errors=0").judge(&sample(1.0, 1));
+    let verdicts = judge(&slo("errors=0"), &sample(1.0, 1));
     assert_eq!(verdicts[0].to_string(), "errors=0 met: 0");
-    let verdicts = slo(" p99 < 50ms , rate>10k,mean<1").judge(&sample(5_000.0, 100_000));
+    let verdicts = judge(
+        &slo(" p99 < 50ms , rate>10k,mean<1"),
+        &sample(5_000.0, 100_000),
+    );
     let texts: Vec<_> = verdicts.iter().map(ToString::to_string).collect();
     assert_eq!(
         texts[..2],

@@ -2,12 +2,12 @@
 
 use std::fmt::Write as _;
 
-use super::{Step, Sweep};
-use crate::report::units::{count, duration, metric};
+use super::sweep::{Step, Sweep};
+use crate::measure::units::{count, duration, metric};
 
 /// The table and the knee, with a line end after each line.
 #[must_use]
-pub fn text(sweep: &Sweep) -> String {
+pub(crate) fn text(sweep: &Sweep) -> String {
     let mut out = String::new();
     write(sweep, &mut out).expect("writing to a string does not fail");
     out
@@ -115,7 +115,7 @@ fn errors(step: &Step) -> u64 {
 /// A row per step; latencies in microseconds.
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "latencies far below 2^53 ns")]
-pub fn csv(sweep: &Sweep) -> String {
+pub(crate) fn csv(sweep: &Sweep) -> String {
     let mut out =
         "rate_per_s,held,requests_per_s,p50_us,p99_us,p99_9_us,max_us,errors,server_cpu_us_per_request\n"
             .to_owned();

@@ -1,0 +1,230 @@
+//! From the flags to a run: the one place that gives them their meaning together.
+//!
+//! clap has read each flag by itself. Here they are checked against each other, defaults are filled
+//! in, and the result holds only values that work. Tests: `cli/args/tests.rs`.
+
+use crate::cli::args::{
+    DURATION_DEFAULT, ProtocolName, RunArgs, SIZE_DEFAULT, Switch, WARMUP_DEFAULT,
+};
+use crate::cli::target;
+use crate::measure::clock::nanos;
+use crate::report::output::Kind;
+use crate::report::settings::Pin;
+use crate::run::payload::WORK_HEADER;
+use crate::run::plan::{Amount, Pace};
+use crate::run::protocol::{Answers, Speech};
+use crate::run::setup::{Load, Setup};
+use crate::run::sizes::Sizes;
+use crate::tools::sweep::{self, Steps};
+
+/// A run, or a sweep of runs.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) setup: Setup,
+    /// The load; its rate is that of the first step in a sweep.
+    pub(crate) load: Load,
+    pub(crate) sweep: Option<Steps>,
+}
+
+impl RunArgs {
+    /// The run that these flags describe.
+    ///
+    /// # Errors
+    /// Flags contradict each other; a sentence names them.
+    pub(crate) fn job(&self) -> Result<Job, String> {
+        let setup = self.setup()?;
+        let load = self.load();
+        let connections = self
+            .connections
+            .unwrap_or_else(|| setup.connections_default());
+        setup.divide(connections, self.hot.as_ref())?;
+        if self.hot.is_some() && self.threads > 1 {
+            return Err(
+                "--hot needs -t 1: several threads open their connections in no common order"
+                    .to_owned(),
+            );
+        }
+        if let Pin::Cpus(cpus) = &self.pin
+            && cpus.len() < self.threads as usize
+        {
+            let (cpus, threads) = (cpus.len(), self.threads);
+            return Err(format!("--pin names {cpus} CPUs for -t {threads} threads"));
+        }
+        if let (Pace::Closed { .. }, Some(slo)) = (load.pace, &self.slo)
+            && let Some(threshold) = slo.needs_schedule()
+        {
+            return Err(format!(
+                "--slo {threshold}: a closed loop has no schedule to be late for; give it one by -R, or leave this out"
+            ));
+        }
+        for output in &self.outputs {
+            let allowed = match self.sweep {
+                Some(_) => &Kind::OF_SWEEP[..],
+                None => &Kind::OF_RUN,
+            };
+            Kind::of(output, allowed)?;
+        }
+        Ok(Job {
+            setup,
+            load,
+            sweep: self.sweep.clone(),
+        })
+    }
+
+    fn setup(&self) -> Result<Setup, String> {
+        let named = self.target.as_deref().map(target::read).transpose()?;
+        let (endpoint, host, path) = match named {
+            Some(named) => (Some(named.endpoint), named.host, named.path),
+            None => (None, String::new(), None),
+        };
+        Ok(Setup {
+            target: endpoint,
+            speech: self.speech(&host, path)?,
+            connections: self.connections,
+            bad: self.bad_clients.clone(),
+            active: self.active,
+            threads: self.threads,
+            io: self.io,
+            pin: self.pin.clone(),
+            timeout: self.timeout,
+            interval: self.interval,
+            connect_rate: self.connect_rate,
+            requests_per_conn: self.requests_per_conn,
+            lifetime: self.lifetime,
+            server_pid: self.server_pid,
+            quiet: self.quiet,
+        })
+    }
+
+    fn load(&self) -> Load {
+        let rate = match &self.sweep {
+            Some(steps) => Some(steps.first()),
+            None => self.rate,
+        };
+        let amount = match self.requests {
+            Some(requests) => Amount::Requests(requests),
+            None => Amount::Time(nanos(self.duration.unwrap_or(match self.sweep {
+                Some(_) => sweep::STEP_DURATION,
+                None => DURATION_DEFAULT,
+            }))),
+        };
+        let warmup = self.warmup.unwrap_or(match (&self.sweep, amount) {
+            (Some(_), _) => sweep::STEP_WARMUP,
+            (None, Amount::Requests(_)) => std::time::Duration::ZERO,
+            (None, Amount::Time(_)) => WARMUP_DEFAULT,
+        });
+        Load {
+            pace: match rate {
+                Some(rate) => Pace::Open {
+                    rate,
+                    arrivals: self.arrivals,
+                },
+                None => Pace::Closed {
+                    pipeline: self.pipeline as usize,
+                },
+            },
+            hot: self.hot.clone(),
+            hot_shift: self.hot_shift.map(nanos),
+            amount,
+            warmup,
+            slo: match (&self.slo, &self.sweep) {
+                (None, Some(_)) => Some(sweep::slo_default()),
+                (slo, _) => slo.clone(),
+            },
+        }
+    }
+
+    /// The words for the server: those of `--protocol`, or those that the target or `--send` imply.
+    fn speech(&self, host: &str, path: Option<&str>) -> Result<Speech, String> {
+        let protocol = match self.protocol {
+            Some(named) => named,
+            None if self.send.is_some() => ProtocolName::Raw,
+            None if path.is_some() => ProtocolName::Http,
+            None => ProtocolName::Echo,
+        };
+        let (is_http, is_raw) = (
+            protocol == ProtocolName::Http,
+            protocol == ProtocolName::Raw,
+        );
+        let is_echo = protocol == ProtocolName::Echo;
+        let sizes = self
+            .size
+            .clone()
+            .unwrap_or_else(|| Sizes::from(SIZE_DEFAULT));
+        let refuse = |words: &str| Err(words.to_owned());
+        if path.is_some() && !is_http {
+            return refuse("an http:// target is spoken to with --protocol http");
+        }
+        if self.path.is_some() && !is_http {
+            return refuse("--path is for --protocol http");
+        }
+        if self.send.is_some() && !is_raw {
+            return refuse("--send and --expect are for --protocol raw");
+        }
+        if self.send.is_none() && is_raw {
+            return refuse("--protocol raw needs --send and --expect");
+        }
+        if self.size.is_some() && !is_echo {
+            return refuse("--size is for --protocol echo");
+        }
+        if self.verify.is_some() && is_http {
+            return refuse(
+                "--verify is for --protocol echo and raw: of HTTP only the framing and the status are checked",
+            );
+        }
+        if self.target.is_none() && !is_echo {
+            return refuse("the embedded server only echoes: name a TARGET");
+        }
+        if self.work.is_some() {
+            if !is_echo {
+                return refuse("--work is for --protocol echo");
+            }
+            match sizes.only() {
+                None => {
+                    return refuse(
+                        "--work needs one --size: the server knows where a request ends by its size",
+                    );
+                }
+                Some(size) if size < WORK_HEADER => {
+                    return Err(format!(
+                        "--work needs --size {WORK_HEADER} or more: a request begins with the time"
+                    ));
+                }
+                Some(_) => {}
+            }
+            if self.target.is_none() {
+                return refuse(
+                    "--work needs a TARGET that spends the time, such as server-demo work",
+                );
+            }
+        }
+        let verify = self.verify != Some(Switch::Off);
+        Ok(match protocol {
+            ProtocolName::Echo => Speech::Echo {
+                sizes,
+                verify,
+                work_us: self.work.map(|work| {
+                    u32::try_from(work.as_micros()).expect("checked where it was read")
+                }),
+            },
+            ProtocolName::Raw => Speech::Fixed {
+                request: self.send.clone().unwrap_or_default(),
+                answer: Answers::Bytes {
+                    expected: self.expect.clone().unwrap_or_default(),
+                    verify,
+                },
+            },
+            ProtocolName::Http => {
+                let path = self.path.as_deref().or(path).unwrap_or("/");
+                let agent = concat!("loadgen/", env!("CARGO_PKG_VERSION"));
+                let request = format!(
+                    "GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {agent}\r\nAccept: */*\r\n\r\n"
+                );
+                Speech::Fixed {
+                    request: request.into_bytes().into(),
+                    answer: Answers::Http,
+                }
+            }
+        })
+    }
+}

@@ -1,0 +1,443 @@
+//! The result of a run as plain data: what JSON holds, what the text shows, and what `compare` reads.
+//!
+//! The structs below are the JSON schema, version 2; field names end in their unit. A reader ignores fields it does not know;
+//! the version changes only when a field changes its meaning or goes. `loadgen/docs/outputs.md` describes the formats.
+//! Tests: `report/tests.rs`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::measure::clock::{Nanos, seconds};
+use crate::measure::failure::{ErrorKind, Errors};
+use crate::measure::histogram::Recorder;
+use crate::measure::slo::Verdict;
+use crate::measure::stats::Running;
+
+use super::series::TimeSeries;
+use super::settings::{Machine, Settings, Target};
+
+/// What the `format` field of a run's report says.
+pub const FORMAT: &str = "loadgen-run";
+/// The version of the schema.
+pub const VERSION: u32 = 2;
+
+/// A run, whole or interrupted.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Report {
+    /// [`FORMAT`].
+    pub format: String,
+    /// [`VERSION`].
+    pub version: u32,
+    /// Version of the program.
+    pub loadgen: String,
+    /// The command line.
+    pub command: Vec<String>,
+    /// The run, by a name that no other one has; those of all its parts, for a sum.
+    #[serde(default)]
+    pub runs: Vec<String>,
+    /// When the run began, in milliseconds since 1970.
+    pub started_unix_ms: u64,
+    /// When its measured part began.
+    pub measured_unix_ms: u64,
+    /// Where it ran.
+    pub machine: Machine,
+    /// What was loaded.
+    pub target: Target,
+    /// What was asked for, defaults filled in.
+    pub settings: Settings,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Seconds of the measured part.
+    pub elapsed_s: f64,
+    /// Connections, counted.
+    pub connections: Connections,
+    /// Requests, counted.
+    pub requests: Requests,
+    /// Requests and bytes per second.
+    pub throughput: Throughput,
+    /// Latencies.
+    pub latency: Latency,
+    /// How rate and latency went over time.
+    pub series: TimeSeries,
+    /// What the run cost this program.
+    pub generator: Generator,
+    /// What it cost the server, where that is known.
+    pub server: Option<Server>,
+    /// Clients that misbehaved on purpose, by their ways; in nothing else of this report.
+    #[serde(default)]
+    pub bad_clients: Vec<BadClients>,
+    /// Failed connections and refused requests by kind; empty when all went well.
+    pub errors: Vec<ErrorCount>,
+    /// What became of the thresholds asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub slo: Vec<Verdict>,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// As asked.
+    Ok,
+    /// With errors.
+    Failed,
+    /// By a signal.
+    Interrupted,
+    /// As asked, and a threshold was missed.
+    Missed,
+}
+
+/// How a run ended, in words.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Outcome {
+    /// In one word.
+    pub status: Status,
+    /// The exit code.
+    pub exit_code: u8,
+    /// Why it failed.
+    pub messages: Vec<String>,
+    /// What makes the figures doubtful.
+    pub warnings: Vec<String>,
+    /// What else a reader should know.
+    pub notes: Vec<String>,
+    /// Whether the generator, rather than the server, may have limited the result.
+    pub generator_was_bottleneck: bool,
+}
+
+/// Connections of a run. A connection that is replaced when it ends holds one place with its successors.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Connections {
+    /// Asked for, but for the bad clients.
+    pub requested: u32,
+    /// Places for which one was established.
+    pub connected: u32,
+    /// The most that were open at once.
+    pub peak_live: u32,
+    /// Places served at least once, with a verified answer.
+    pub served: u32,
+    /// Of those, how many were to send during the run.
+    pub active: u32,
+    /// Established in all, those that replaced others included.
+    #[serde(default)]
+    pub established: u64,
+    /// Closed from this end when they had carried their requests or lived their time.
+    #[serde(default)]
+    pub retired: u64,
+    /// Closed by the server when it owed nothing, and replaced: the end of an HTTP connection.
+    #[serde(default)]
+    pub closed_by_server: u64,
+    /// Seconds from the first connect to the last connection served.
+    pub ramp_s: f64,
+    /// Time that connecting took.
+    pub connect_latency: Distribution,
+}
+
+/// Requests of the measured part.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Requests {
+    /// Due by the schedule; in a closed loop the same as launched.
+    pub scheduled: u64,
+    /// Sent.
+    pub launched: u64,
+    /// Answered, of those launched.
+    pub answered: u64,
+    /// Launched or due, and not answered when the run gave up; they count in the tail with the time they waited.
+    pub unanswered: u64,
+    /// In flight when a signal ended the run; not counted anywhere else.
+    pub interrupted: u64,
+    /// Answers that arrived within the measured time, whenever their requests were sent: what throughput counts.
+    pub completed: u64,
+    /// Bytes of answers that arrived within the measured time.
+    pub bytes_read: u64,
+}
+
+/// Rates of the measured part.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Throughput {
+    /// Answers per second.
+    pub requests_per_s: f64,
+    /// Bytes read per second.
+    pub bytes_read_per_s: f64,
+    /// Number of intervals the next three describe.
+    pub intervals: u64,
+    /// Mean rate of an interval.
+    pub interval_mean_per_s: f64,
+    /// Standard deviation between intervals.
+    pub interval_stdev_per_s: f64,
+    /// The best interval.
+    pub interval_max_per_s: f64,
+}
+
+/// Latencies of the measured part.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Latency {
+    /// From the moment of sending.
+    pub raw: Distribution,
+    /// From the intended moment of sending; open loop only.
+    pub corrected: Option<Distribution>,
+    /// How late the generator itself sent; open loop only.
+    pub schedule_lag: Option<Distribution>,
+}
+
+/// A distribution of durations.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Distribution {
+    /// How many.
+    pub count: u64,
+    /// The smallest.
+    pub min_ns: Nanos,
+    /// The average.
+    pub mean_ns: f64,
+    /// The standard deviation.
+    pub stdev_ns: f64,
+    /// The median.
+    pub p50_ns: Nanos,
+    /// 75%.
+    pub p75_ns: Nanos,
+    /// 90%.
+    pub p90_ns: Nanos,
+    /// 99%.
+    pub p99_ns: Nanos,
+    /// 99.9%.
+    pub p99_9_ns: Nanos,
+    /// 99.99%.
+    pub p99_99_ns: Nanos,
+    /// The largest.
+    pub max_ns: Nanos,
+    /// All of it: an HDR histogram in nanoseconds, in the V2 encoding compressed with deflate, in base64.
+    pub histogram_base64: String,
+}
+
+/// What the run cost this program.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Generator {
+    /// CPU seconds in user space.
+    pub cpu_user_s: f64,
+    /// CPU seconds in the kernel.
+    pub cpu_system_s: f64,
+    /// CPU microseconds per request.
+    pub cpu_us_per_request: f64,
+    /// Share of the measured time that the busiest thread was on a CPU.
+    pub busiest_thread: f64,
+    /// Seconds its threads were ready to run and had no CPU.
+    pub waited_for_cpu_s: f64,
+    /// The most resident memory seen, in bytes.
+    pub resident_bytes: u64,
+    /// Resident memory before the first connection, in bytes.
+    #[serde(default)]
+    pub resident_before_bytes: u64,
+    /// Resident memory with all connections open and served once.
+    #[serde(default)]
+    pub resident_connected_bytes: u64,
+    /// Growth from before to connected, per connection.
+    #[serde(default)]
+    pub bytes_per_connection: Option<f64>,
+}
+
+/// What the run cost the server.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Server {
+    /// Its process.
+    pub pid: i32,
+    /// CPU seconds in user space.
+    pub cpu_user_s: f64,
+    /// CPU seconds in the kernel.
+    pub cpu_system_s: f64,
+    /// CPU microseconds per request.
+    pub cpu_us_per_request: Option<f64>,
+    /// Of which in user space.
+    pub cpu_user_us_per_request: Option<f64>,
+    /// Of which in the kernel.
+    pub cpu_system_us_per_request: Option<f64>,
+    /// Requests answered per CPU second.
+    pub requests_per_cpu_s: Option<f64>,
+    /// Resident memory before the first connection, in bytes.
+    pub resident_before_bytes: u64,
+    /// Resident memory with all connections open and served once.
+    pub resident_connected_bytes: u64,
+    /// The largest seen.
+    pub resident_peak_bytes: u64,
+    /// Growth from before to connected, per connection.
+    pub bytes_per_connection: Option<f64>,
+}
+
+impl Server {
+    /// What is known of a process after so many requests on so many connections, from its CPU seconds in user space and in the
+    /// kernel and its resident memory before, connected and at its peak. CPU time of zero was not measured.
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a report shows at most nine digits"
+    )]
+    pub(crate) fn new(
+        pid: i32,
+        (user, system): (f64, f64),
+        [before, connected, peak]: [u64; 3],
+        (completed, connections): (u64, u32),
+    ) -> Self {
+        let cpu = user + system;
+        let known = cpu > 0.0 && completed > 0;
+        let each = |cpu: f64| known.then(|| cpu * 1e6 / completed as f64);
+        Self {
+            pid,
+            cpu_user_s: user,
+            cpu_system_s: system,
+            cpu_us_per_request: each(cpu),
+            cpu_user_us_per_request: each(user),
+            cpu_system_us_per_request: each(system),
+            requests_per_cpu_s: known.then(|| completed as f64 / cpu),
+            resident_before_bytes: before,
+            resident_connected_bytes: connected,
+            resident_peak_bytes: peak,
+            bytes_per_connection: bytes_per_connection(before, connected, connections),
+        }
+    }
+}
+
+/// Memory that connections took, each, between two looks; one that is zero failed, or never took place.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a report shows at most nine digits"
+)]
+pub(crate) fn bytes_per_connection(before: u64, connected: u64, connections: u32) -> Option<f64> {
+    let grown = connected.checked_sub(before)?;
+    (before > 0 && connections > 0).then(|| grown as f64 / f64::from(connections))
+}
+
+/// Clients that misbehaved in one way, from the beginning of the run to its end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BadClients {
+    /// The way, as on the command line.
+    pub kind: String,
+    /// How many clients.
+    pub clients: u32,
+    /// Connections they made, one after the other.
+    pub connections: u64,
+    /// Connections that could not be made.
+    pub refused: u64,
+    /// Requests they sent whole.
+    pub requests: u64,
+    /// Answers they read whole.
+    pub answers: u64,
+    /// Connections that the server ended before they were done.
+    pub cut_by_server: u64,
+}
+
+/// Failures of one kind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorCount {
+    /// One word.
+    pub kind: String,
+    /// A few words.
+    pub description: String,
+    /// How many connections, or requests.
+    pub count: u64,
+    /// The first of them.
+    pub first: String,
+}
+
+impl Outcome {
+    /// Adds a reason why the run failed.
+    pub fn fail(&mut self, message: String) {
+        self.messages.push(message);
+        if matches!(self.status, Status::Ok | Status::Missed) {
+            (self.status, self.exit_code) = (Status::Failed, 1);
+        }
+    }
+}
+
+impl Distribution {
+    /// The durations below which a share of all lies, with the share's name.
+    #[must_use]
+    pub fn quantiles(&self) -> [(&'static str, Nanos); 7] {
+        [
+            ("50%", self.p50_ns),
+            ("75%", self.p75_ns),
+            ("90%", self.p90_ns),
+            ("99%", self.p99_ns),
+            ("99.9%", self.p99_9_ns),
+            ("99.99%", self.p99_99_ns),
+            ("100%", self.max_ns),
+        ]
+    }
+
+    /// All of it, read back from the encoded histogram.
+    ///
+    /// # Errors
+    /// The text is not a histogram.
+    pub fn recorder(&self) -> Result<Recorder, String> {
+        Recorder::from_base64(&self.histogram_base64)
+    }
+}
+
+impl From<&Recorder> for Distribution {
+    fn from(recorder: &Recorder) -> Self {
+        Self {
+            count: recorder.count(),
+            min_ns: recorder.min(),
+            mean_ns: recorder.mean(),
+            stdev_ns: recorder.stdev(),
+            p50_ns: recorder.quantile(0.5),
+            p75_ns: recorder.quantile(0.75),
+            p90_ns: recorder.quantile(0.9),
+            p99_ns: recorder.quantile(0.99),
+            p99_9_ns: recorder.quantile(0.999),
+            p99_99_ns: recorder.quantile(0.9999),
+            max_ns: recorder.max(),
+            histogram_base64: recorder.to_base64(),
+        }
+    }
+}
+
+impl Throughput {
+    /// Rates over `elapsed`, with the intervals seen on the way.
+    #[must_use]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a report shows at most nine digits"
+    )]
+    pub fn new(completed: u64, bytes_read: u64, elapsed: Nanos, intervals: &Running) -> Self {
+        let per_second = |count: u64| {
+            if elapsed == 0 {
+                0.0
+            } else {
+                count as f64 / seconds(elapsed)
+            }
+        };
+        Self {
+            requests_per_s: per_second(completed),
+            bytes_read_per_s: per_second(bytes_read),
+            intervals: intervals.count(),
+            interval_mean_per_s: intervals.mean(),
+            interval_stdev_per_s: intervals.stdev(),
+            interval_max_per_s: intervals.max(),
+        }
+    }
+}
+
+impl Latency {
+    /// The distribution that counts: corrected where there is a schedule.
+    #[must_use]
+    pub fn headline(&self) -> &Distribution {
+        self.corrected.as_ref().unwrap_or(&self.raw)
+    }
+}
+
+impl ErrorCount {
+    /// One entry per kind that occurred.
+    #[must_use]
+    pub fn list(errors: &Errors) -> Vec<Self> {
+        let entry = |(kind, count, first): (ErrorKind, u64, &str)| Self {
+            kind: kind.name().to_owned(),
+            description: kind.describe().to_owned(),
+            count,
+            first: first.to_owned(),
+        };
+        errors.iter().map(entry).collect()
+    }
+
+    /// Whether it counts requests, on connections that went on.
+    #[must_use]
+    pub fn is_of_request(&self) -> bool {
+        let mut kinds = ErrorKind::ALL.into_iter();
+        kinds.any(|kind| kind.is_of_request() && kind.name() == self.kind)
+    }
+}

@@ -1,0 +1,167 @@
+//! The load of a run as a report names it: settings, machine and target.
+
+use std::fmt;
+
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+
+/// The machine of a run.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Machine {
+    /// Operating system and its version.
+    pub kernel: String,
+    /// Processor architecture.
+    pub architecture: String,
+    /// CPUs this process may use.
+    pub cpus: usize,
+}
+
+/// The server of a run.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Target {
+    /// Address and port.
+    pub address: String,
+    /// Whether it was the embedded server.
+    pub embedded: bool,
+    /// Shards of the embedded server.
+    pub shards: Option<usize>,
+}
+
+/// The load asked for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Settings {
+    /// Connections; where they were not asked for, what the descriptor limit allows.
+    pub connections: u32,
+    /// Connections that send.
+    pub active: u32,
+    /// Threads.
+    pub threads: u32,
+    /// Seconds to measure, unless a number of requests was asked for.
+    pub duration_s: Option<f64>,
+    /// Requests to measure, unless a duration was asked for.
+    pub requests: Option<u64>,
+    /// Requests per second of an open loop.
+    pub rate: Option<u64>,
+    /// Spacing in an open loop.
+    pub arrivals: Option<Arrivals>,
+    /// The hot share of the connections and their share of the requests, as asked for.
+    #[serde(default)]
+    pub hot: Option<String>,
+    /// Seconds after which the hot set moved.
+    #[serde(default)]
+    pub hot_shift_s: Option<f64>,
+    /// CPU microseconds that each request asked the server to spend.
+    #[serde(default)]
+    pub work_us: Option<u32>,
+    /// Requests in flight per connection of a closed loop.
+    pub pipeline: u32,
+    /// What was said: `echo`, `http` or `raw`.
+    #[serde(default = "echo")]
+    pub protocol: String,
+    /// Bytes per request, on average where sizes were mixed.
+    pub size: usize,
+    /// Sizes with their weights, where there were several.
+    #[serde(default)]
+    pub size_mix: Option<String>,
+    /// Connections opened per second, where limited.
+    pub connect_rate: Option<u64>,
+    /// Requests after which a connection was replaced.
+    #[serde(default)]
+    pub requests_per_conn: Option<u64>,
+    /// Seconds after which a connection was replaced.
+    #[serde(default)]
+    pub lifetime_s: Option<f64>,
+    /// Seconds of silence that end a connection.
+    pub timeout_s: f64,
+    /// Seconds thrown away at the start.
+    pub warmup_s: f64,
+    /// The I/O surface.
+    pub io: IoSurface,
+    /// Whether answers were compared with what was sent.
+    pub verify: bool,
+    /// CPUs of the threads: `none`, `auto` or a list.
+    pub pin: String,
+}
+
+/// What was said before there was a choice.
+fn echo() -> String {
+    "echo".to_owned()
+}
+
+/// The three ways to do I/O with `asyncfd`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IoSurface {
+    /// The socket types of `asyncfd::net`
+    Helpers,
+    /// `AsyncFd` with `readable().await` and `try_io` on the guard
+    Guards,
+    /// `AsyncFd` with `poll_read_ready` and `poll_write_ready`
+    Poll,
+}
+
+impl IoSurface {
+    /// Its word on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Helpers => "helpers",
+            Self::Guards => "guards",
+            Self::Poll => "poll",
+        }
+    }
+}
+
+/// How intended send times are spaced.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Arrivals {
+    /// One every 1/rate seconds.
+    Fixed,
+    /// Independent of each other, as requests of many users are.
+    Poisson,
+}
+
+/// Where the generator's threads run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Pin {
+    /// Wherever the system puts them.
+    None,
+    /// One per CPU that this process may use, in order.
+    Auto,
+    /// On these CPUs, in order.
+    Cpus(Vec<usize>),
+}
+
+/// Formats as on the command line.
+impl fmt::Display for Pin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("none"),
+            Self::Auto => f.write_str("auto"),
+            Self::Cpus(cpus) => {
+                let cpus: Vec<_> = cpus.iter().map(ToString::to_string).collect();
+                f.write_str(&cpus.join(","))
+            }
+        }
+    }
+}
+
+impl Machine {
+    /// This one.
+    #[must_use]
+    pub fn this() -> Self {
+        let name = rustix::system::uname();
+        Self {
+            kernel: format!(
+                "{} {}",
+                name.sysname().to_string_lossy(),
+                name.release().to_string_lossy()
+            ),
+            architecture: name.machine().to_string_lossy().into_owned(),
+            cpus: std::thread::available_parallelism().map_or(1, usize::from),
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! A sweep over rates as plain data.
+
+use serde::{Deserialize, Serialize};
+
+use super::data::{Report, Status};
+use super::settings::{Machine, Target};
+
+/// What the `format` field of a sweep says.
+pub const SWEEP_FORMAT: &str = "loadgen-sweep";
+/// The version of its schema.
+pub const SWEEP_VERSION: u32 = 1;
+/// The result: what JSON holds.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Sweep {
+    /// [`SWEEP_FORMAT`].
+    pub format: String,
+    /// [`SWEEP_VERSION`].
+    pub version: u32,
+    /// Version of the program.
+    pub loadgen: String,
+    /// The command line.
+    pub command: Vec<String>,
+    /// Where it ran.
+    pub machine: Machine,
+    /// What was loaded.
+    pub target: Target,
+    /// What a rate must show.
+    pub slo: String,
+    /// What was run, in order; a rate that missed occurs twice.
+    pub steps: Vec<Step>,
+    /// The last rate that held; absent where none did.
+    pub knee: Option<u64>,
+    /// The rate that broke; absent where none did.
+    pub broke: Option<u64>,
+    /// 0; 3 where not even the first rate held; 1 or above 128 as for a run.
+    pub exit_code: u8,
+    /// Why it ended as it did, where that is not the knee's doing.
+    pub messages: Vec<String>,
+}
+
+/// One run of a sweep.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Step {
+    /// Requests per second.
+    pub rate: u64,
+    /// Whether the thresholds were met.
+    pub held: bool,
+    /// All of it.
+    pub report: Report,
+}
+
+impl Step {
+    pub(crate) fn new(rate: u64, report: Report) -> Self {
+        let held = report.outcome.status == Status::Ok;
+        Self { rate, held, report }
+    }
+
+    /// What broke it.
+    #[must_use]
+    pub fn why(&self) -> String {
+        self.report.outcome.messages.join("; ")
+    }
+}

@@ -1,0 +1,125 @@
+//! A run as it was asked for: every value checked, nothing looked up yet.
+//!
+//! The command line makes a [`Setup`] and a [`Load`]; the session adds what the machine allows. Both
+//! are plain data. Tests: `cli/args/tests.rs` and every integration test.
+
+use std::time::Duration;
+
+use crate::measure::clock::Nanos;
+use crate::measure::slo::Slo;
+use crate::report::settings::{IoSurface, Pin};
+use crate::run::bad_kind::{BadKind, BadShare};
+use crate::run::endpoint::Endpoint;
+use crate::run::hot::Hot;
+use crate::run::plan::{Amount, Pace};
+use crate::run::protocol::Speech;
+
+/// Connections where `-c` is absent.
+pub(crate) const CONNECTIONS_DEFAULT: u32 = 4_000;
+
+/// The parts that all runs of a session share.
+#[derive(Debug, Clone)]
+pub(crate) struct Setup {
+    /// The server; the embedded one if absent.
+    pub(crate) target: Option<Endpoint>,
+    pub(crate) speech: Speech,
+    /// Connections in total; as many as the descriptor limit allows up to the default if absent.
+    pub(crate) connections: Option<u32>,
+    pub(crate) bad: Vec<BadShare>,
+    /// Connections that send; all if absent.
+    pub(crate) active: Option<u32>,
+    pub(crate) threads: u32,
+    pub(crate) io: IoSurface,
+    pub(crate) pin: Pin,
+    pub(crate) timeout: Duration,
+    pub(crate) interval: Duration,
+    pub(crate) connect_rate: Option<u64>,
+    pub(crate) requests_per_conn: Option<u64>,
+    pub(crate) lifetime: Option<Duration>,
+    pub(crate) server_pid: Option<i32>,
+    /// Shows no progress.
+    pub(crate) quiet: bool,
+}
+
+/// The parts that differ between the runs of a session.
+#[derive(Debug, Clone)]
+pub(crate) struct Load {
+    pub(crate) pace: Pace,
+    pub(crate) hot: Option<Hot>,
+    pub(crate) hot_shift: Option<Nanos>,
+    pub(crate) amount: Amount,
+    /// The discarded start.
+    pub(crate) warmup: Duration,
+    pub(crate) slo: Option<Slo>,
+}
+
+/// The connections of a run, divided.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Division {
+    /// Connections that are measured.
+    pub(crate) good: u32,
+    /// Those of them that send.
+    pub(crate) active: u32,
+    /// Clients that misbehave.
+    pub(crate) bad: Vec<(BadKind, u32)>,
+}
+
+impl Setup {
+    /// Divides this many connections.
+    ///
+    /// # Errors
+    /// They do not suffice for the bad clients, the threads, the active ones or the hot set, or a
+    /// kind of bad client is named twice; a sentence names the flags.
+    pub(crate) fn divide(&self, connections: u32, hot: Option<&Hot>) -> Result<Division, String> {
+        let mut good = connections;
+        let mut bad: Vec<(BadKind, u32)> = Vec::new();
+        for share in &self.bad {
+            let (kind, clients) = (share.kind(), share.of(connections));
+            if bad.iter().any(|&(other, _)| other == kind) {
+                return Err(format!("--bad-clients names {kind} twice"));
+            }
+            good = good.saturating_sub(clients);
+            bad.push((kind, clients));
+        }
+        if good == 0 {
+            return Err(format!(
+                "--bad-clients leaves none of the {connections} connections to measure"
+            ));
+        }
+        let threads = self.threads;
+        if threads > good {
+            return Err(format!(
+                "-t {threads} is more threads than the {good} connections"
+            ));
+        }
+        let active = self.active.unwrap_or(good);
+        if active > good {
+            let less = if good < connections {
+                " less the bad clients"
+            } else {
+                ""
+            };
+            return Err(format!(
+                "--active {active} is more than -c {connections}{less}"
+            ));
+        }
+        if let Some(hot) = hot
+            && hot.stride() > active
+        {
+            return Err(format!(
+                "--hot {hot}: {active} connections that send have no such share"
+            ));
+        }
+        Ok(Division { good, active, bad })
+    }
+
+    /// The fewest connections that the threads and the active ones need.
+    pub(crate) fn least(&self) -> u32 {
+        self.active.unwrap_or(1).max(self.threads)
+    }
+
+    /// The connections where `-c` is absent and the descriptor limit allows them.
+    pub(crate) fn connections_default(&self) -> u32 {
+        CONNECTIONS_DEFAULT.max(self.least())
+    }
+}

@@ -1,0 +1,108 @@
+//! A calibration as plain data.
+
+use serde::{Deserialize, Serialize};
+
+use crate::measure::clock::Nanos;
+use crate::report::Machine;
+
+/// What the `format` field of a calibration says.
+pub const CALIBRATION_FORMAT: &str = "loadgen-calibration";
+/// The version of its schema.
+pub const CALIBRATION_VERSION: u32 = 1;
+
+/// A measured value agrees when it is off by this share at most …
+pub(super) const SHARE_MAX: f64 = 0.01;
+/// … or by this much.
+pub(super) const OFF_MAX: Nanos = 50_000;
+/// The result: what JSON holds.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Calibration {
+    /// [`CALIBRATION_FORMAT`].
+    pub format: String,
+    /// [`CALIBRATION_VERSION`].
+    pub version: u32,
+    /// Version of the program.
+    pub loadgen: String,
+    /// Where it ran.
+    pub machine: Machine,
+    /// Connections of each round.
+    pub connections: u32,
+    /// Rounds of each case.
+    pub rounds: usize,
+    /// Rounds that have to agree.
+    pub rounds_needed: usize,
+    /// Seconds of load in a round, about.
+    pub round_s: f64,
+    /// Whether every case agreed often enough.
+    pub passed: bool,
+    /// What was compared.
+    pub cases: Vec<Case>,
+}
+
+/// One loop under one kind of delay.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Case {
+    /// In words.
+    pub name: String,
+    /// Whether requests followed a schedule.
+    pub open: bool,
+    /// Requests in each round.
+    pub requests: u64,
+    /// Rounds in which every quantile from p50 to p99 agreed, of every series.
+    pub rounds_within: usize,
+    /// Whether those are enough.
+    pub passed: bool,
+    /// Latency from the send; in the open loop also from the intended time.
+    pub series: Vec<Series>,
+}
+
+/// One kind of latency.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Series {
+    /// `raw` (from the send) or `corrected` (from the intended time).
+    pub name: String,
+    /// Its quantiles.
+    pub quantiles: Vec<Quantile>,
+}
+
+/// One quantile in all rounds.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Quantile {
+    /// `p50` and so on.
+    pub name: String,
+    /// Whether it must agree, or is only reported.
+    pub gated: bool,
+    /// A pair per round.
+    pub rounds: Vec<Pair>,
+}
+
+/// One quantile in one round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pair {
+    /// By the server's record.
+    pub server_ns: Nanos,
+    /// By the generator's histogram.
+    pub measured_ns: Nanos,
+}
+
+impl Pair {
+    /// How much more the generator saw.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "latencies far below 2^53 ns")]
+    pub fn difference_ns(self) -> f64 {
+        self.measured_ns as f64 - self.server_ns as f64
+    }
+
+    /// The same as a share of the server's.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "latencies far below 2^53 ns")]
+    pub fn difference(self) -> f64 {
+        self.difference_ns() / (self.server_ns.max(1) as f64)
+    }
+
+    /// Whether the two agree.
+    #[must_use]
+    pub fn agrees(self) -> bool {
+        self.measured_ns.abs_diff(self.server_ns) <= OFF_MAX || self.difference().abs() <= SHARE_MAX
+    }
+}
