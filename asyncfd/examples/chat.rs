@@ -1,11 +1,12 @@
-//! A chat server: what one member says, all others hear, line by line.
+//! A chat server: each line from one member goes to all others.
 //!
 //! ```console
 //! $ cargo run --example chat -- 127.0.0.1:7000     # then, in some terminals: nc 127.0.0.1 7000
 //! ```
 //!
-//! The room is on one shard, with all its members, so it is an `Rc` and a `RefCell`, without a lock. A member who does not
-//! read is thrown out as soon as its socket is full: the room holds nobody's lines for later.
+//! The room is on one shard, with all its members, so it is an `Rc` and a `RefCell`, without a
+//! lock. A member who does not read is removed as soon as its socket is full: the room stores no
+//! lines for later.
 
 mod ending;
 
@@ -29,7 +30,7 @@ type Members = HashMap<u64, Rc<TcpStream>>;
 struct Room(RefCell<Members>);
 
 impl Room {
-    /// Sends a line to every member but the one whose it is.
+    /// Sends a line to every member except its author.
     fn say(&self, from: u64, line: &str) {
         self.0.borrow_mut().retain(|&id, member| {
             let heard = id == from || member.try_write(line.as_bytes()).ok() == Some(line.len());
@@ -46,13 +47,13 @@ async fn serve(room: Rc<Room>, id: u64, stream: TcpStream) {
     let stream = Rc::new(stream);
     room.0.borrow_mut().insert(id, Rc::clone(&stream));
     room.say(id, &format!("* {id} came\n"));
-    // A reset is a way to leave, too.
+    // A reset is also a way to leave.
     let _ = listen(&room, id, &stream).await;
     room.0.borrow_mut().remove(&id);
     room.say(id, &format!("* {id} left\n"));
 }
 
-/// Passes on what a member says, until the end.
+/// Passes on a member's lines, until the end of the stream.
 async fn listen(room: &Room, id: u64, stream: &TcpStream) -> io::Result<()> {
     let (mut heard, mut buffer) = (Vec::new(), [0; LINE_MAX]);
     let mut serving = Serving::new();

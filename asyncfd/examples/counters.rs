@@ -1,12 +1,13 @@
-//! A counter on every shard, counted without a lock and without an atomic: `incr` adds one to the counter of the shard that
-//! serves the connection, `shard` reads it, `total` adds all of them up.
+//! A counter on every shard, without a lock and without an atomic. `incr` adds one to the counter
+//! of the shard that serves the connection, `shard` reads it, `total` adds up all of them.
 //!
 //! ```console
 //! $ cargo run --example counters -- 127.0.0.1:7003     # then: printf 'incr\ntotal\n' | nc -N 127.0.0.1 7003
 //! ```
 //!
-//! Each shard has a listener of its own on the one address (`SO_REUSEPORT`) and serves what the kernel gives it, on data that
-//! nobody else can reach: an `Rc<Cell<u64>>`. To ask another shard is to spawn a task there and to wait for its output.
+//! Each shard has a listener of its own on the one address (`SO_REUSEPORT`). It serves the
+//! connections that the kernel gives it, with data that no other thread can reach: an
+//! `Rc<Cell<u64>>`. To ask another shard, it spawns a task there and waits for its output.
 
 mod ending;
 
@@ -21,15 +22,15 @@ use ending::{Serving, Signals, pause};
 use reactor::{Handle, Reactor, spawn_local};
 use socket2::{Domain, Socket, Type};
 
-/// Longer lines end the connection.
+/// The longest line; a longer one ends the connection.
 const LINE_MAX: usize = 64;
 
 thread_local! {
-    /// The counter of the shard that this thread is.
+    /// The counter of the shard that runs on this thread.
     static COUNTER: Rc<Cell<u64>> = Rc::default();
 }
 
-/// Asks every shard for its counter. All are asked before the first answer is waited for.
+/// Asks every shard for its counter. It asks all before it waits for the first answer.
 async fn total() -> u64 {
     let asked = Handle::current().spawn_on_all(|_| async { COUNTER.with(|counter| counter.get()) });
     let mut sum = 0;

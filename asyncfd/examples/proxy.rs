@@ -4,8 +4,10 @@
 //! $ cargo run --example proxy -- 127.0.0.1:7001 localhost:8000
 //! ```
 //!
-//! One task accepts; the shards serve. The two sockets of a connection and the two tasks that copy between them are on one
-//! shard, so that no event crosses threads. A name is looked up on a thread of its own, anew for each connection. An end of the stream is passed on by itself, as HTTP clients and `nc -N` need.
+//! One task accepts; the shards serve. The two sockets of a connection and the two tasks that copy
+//! between them are on one shard, so no event crosses threads. The name is looked up on a blocking
+//! thread for each connection. The end of a stream is passed on by itself, as HTTP clients and `nc
+//! -N` need.
 
 mod ending;
 
@@ -20,13 +22,13 @@ use asyncfd::net::{TcpListener, TcpStream};
 use ending::{Serving, Signals, pause};
 use reactor::{Handle, Reactor, spawn_local};
 
-/// Copies until the end of what `from` sends, and passes the end on.
+/// Copies until `from` ends, and passes the end on.
 async fn copy(from: OwnedReadHalf, to: OwnedWriteHalf) -> io::Result<()> {
     let mut buffer = vec![0; 16 * 1024];
     loop {
         let n = from.read(&mut buffer).await?;
         if n == 0 {
-            // The drop of the half shuts the writing side down.
+            // Dropping the half shuts down the writing side.
             return Ok(());
         }
         to.write_all(&buffer[..n]).await?;
@@ -42,7 +44,7 @@ async fn serve(client: StdTcpStream, upstream: &str) -> io::Result<()> {
     let (server_reads, server_writes) = server.into_split();
     let request = spawn_local(copy(client_reads, server_writes));
     let answered = copy(server_reads, client_writes).await;
-    // Once the answer is complete nobody waits for more of the request.
+    // Once the answer is complete, nobody waits for the rest of the request.
     request.abort();
     answered
 }

@@ -1,13 +1,15 @@
-//! An echo server whose connections move from shard to shard while they are served, until every shard has as many.
+//! An echo server whose connections move between shards while they are served, until every shard
+//! has the same number.
 //!
 //! ```console
 //! $ cargo run --example rebalance -- 127.0.0.1:7004 4
 //! ```
 //!
-//! One task accepts, and every connection starts on its shard, which is as uneven as it gets. A connection that has just
-//! answered compares its shard with the one that has the fewest, and moves there if that makes things more even. To move
-//! is to take the socket off the one shard and to start a task with it on the other: two calls of the system. What comes
-//! meanwhile stays in the socket, and is reported there at once; what a connection knows besides goes along as a value.
+//! One task accepts, and every connection starts on its shard, which is as uneven as possible. A
+//! connection that has just answered compares its shard with the one that has the fewest, and moves
+//! there if that improves the balance. To move, it takes the socket off one shard and starts a task
+//! with it on the other: two system calls. Bytes that arrive meanwhile stay in the socket and are
+//! reported there at once. Other state of the connection moves along as a value.
 
 mod ending;
 
@@ -22,11 +24,12 @@ use asyncfd::net::{TcpListener, TcpStream};
 use ending::{Serving, Signals, pause};
 use reactor::{Handle, Reactor, ShardId, spawn_local, time};
 
-/// How many connections each shard has. A look at it may be late by a few, and a connection then moves once too often.
+/// The number of connections of each shard. A reading may be a few connections late, and then a
+/// connection moves once too often.
 struct Shares(Vec<AtomicUsize>);
 
 impl Shares {
-    /// The shard that a connection of `shard` is better off on, if there is one.
+    /// Returns a shard that would be better for a connection of `shard`, if there is one.
     fn better_than(&self, shard: ShardId) -> Option<usize> {
         let own = self.0[shard.index()].load(Relaxed);
         let counts = self.0.iter().map(|count| count.load(Relaxed));
@@ -35,7 +38,7 @@ impl Shares {
     }
 }
 
-/// What a connection counts for in the share of its shard.
+/// A connection's unit in the count of its shard.
 struct Place(Arc<Shares>, usize);
 
 impl Place {
@@ -51,7 +54,8 @@ impl Drop for Place {
     }
 }
 
-/// Serves until the peer ends, or until the connection is better off on another shard, which is returned then.
+/// Serves until the peer ends, or until another shard is better for the connection. Returns that
+/// shard.
 async fn serve(stream: &TcpStream, shares: &Shares) -> io::Result<Option<usize>> {
     let mut buffer = [0; 4096];
     let mut serving = Serving::new();
@@ -69,7 +73,7 @@ async fn serve(stream: &TcpStream, shares: &Shares) -> io::Result<Option<usize>>
     Ok(None)
 }
 
-/// Has a connection on the current shard, for as long as it stays there.
+/// Runs a connection on the current shard, for as long as it stays there.
 async fn stay(socket: StdTcpStream, place: Place) -> io::Result<()> {
     let Place(shares, _) = &place;
     let stream = TcpStream::from_accepted(socket)?;
@@ -106,7 +110,7 @@ async fn accept(listener: StdTcpListener, shares: Arc<Shares>) -> io::Result<()>
     Ok(())
 }
 
-/// Prints how many connections each shard has, whenever that has changed.
+/// Prints the number of connections of each shard, whenever it changes.
 async fn report(shares: Arc<Shares>) {
     let mut serving = Serving::new();
     let mut last = Vec::new();

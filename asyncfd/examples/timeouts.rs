@@ -1,11 +1,13 @@
-//! An echo server with a timeout on every step of a connection, so that no client can hold one for nothing.
+//! An echo server with a timeout on every step of a connection, so that no client can hold one for
+//! nothing.
 //!
 //! ```console
 //! $ cargo run --example timeouts -- 127.0.0.1:7002 1000     # the timeout in milliseconds
 //! ```
 //!
-//! A timeout is a future around another one. It is a timer of the connection's own shard: to arm it and to drop it takes no
-//! system call and no lock, so it costs next to nothing to have one around each read.
+//! A timeout is a future around another one. It is a timer of the connection's own shard: arming
+//! and dropping it takes no system call and no lock, so a timeout around each read costs almost
+//! nothing.
 
 mod ending;
 
@@ -19,8 +21,8 @@ use asyncfd::net::{TcpListener, TcpStream};
 use ending::{Serving, Signals, pause};
 use reactor::{Handle, Reactor, time};
 
-/// Ends an operation that takes longer than `limit`. The socket is not harmed by that: a read that did not happen has taken no
-/// bytes.
+/// Runs an operation with a time limit. This does not harm the socket: a read that did not happen
+/// has taken no bytes.
 async fn within<T>(limit: Duration, work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     time::timeout(limit, work)
         .await
@@ -40,7 +42,7 @@ async fn serve(stream: StdTcpStream, limit: Duration) -> io::Result<()> {
             }
             Err(error) => return Err(error),
         };
-        // One who does not read is not waited for either.
+        // The limit also applies to a client that does not read.
         within(limit, stream.write_all(&buffer[..n])).await?;
     }
     Ok(())

@@ -1,11 +1,11 @@
-//! UDP echo: every datagram goes back to where it came from, whole.
+//! UDP echo: every datagram goes back to its sender, whole.
 //!
 //! ```console
 //! $ cargo run --example udp_echo -- 127.0.0.1:7004     # then: nc -u 127.0.0.1 7004
 //! ```
 //!
-//! Datagrams that come faster than they are sent back wait in the kernel, which drops those that find no room: nothing piles up
-//! here.
+//! Datagrams that arrive faster than they are sent back wait in the kernel, which drops those
+//! without room: nothing piles up here.
 
 mod ending;
 
@@ -27,7 +27,8 @@ async fn echo(socket: StdUdpSocket) -> io::Result<()> {
     while let Some(received) = serving.wait(socket.recv_from(&mut buffer)).await {
         let (len, peer) = received?;
         if let Err(error) = socket.send_to(&buffer[..len], peer).await {
-            // Of one peer, and not of the socket: a port where nobody listens any more, a datagram too long for the way.
+            // The error concerns one peer, not the socket: a port without a listener, or a datagram
+            // too long for the path.
             eprintln!("{peer}: {error}");
         }
     }

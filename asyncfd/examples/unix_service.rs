@@ -1,4 +1,5 @@
-//! A service on a Unix socket, such as a daemon has for its operator: `ping`, `uptime`, `stats`, one command a line.
+//! A service on a Unix socket, such as a daemon has for its operator: `ping`, `uptime`, `stats`,
+//! one command per line.
 //!
 //! ```console
 //! $ cargo run --example unix_service -- /tmp/service.sock     # then: nc -U /tmp/service.sock
@@ -16,7 +17,7 @@ use asyncfd::net::{UnixListener, UnixStream};
 use ending::{Serving, Signals, pause};
 use reactor::{Handle, Reactor, spawn_local};
 
-/// Longer commands end the connection.
+/// The longest command; a longer one ends the connection.
 const COMMAND_MAX: usize = 64;
 
 fn answer(command: &[u8], started: Instant) -> String {
@@ -76,7 +77,7 @@ async fn accept(listener: StdUnixListener) -> io::Result<()> {
     Ok(())
 }
 
-/// The socket's name in the file system, gone when the service is.
+/// The socket's path in the file system, removed on drop.
 struct Name(PathBuf);
 
 impl Drop for Name {
@@ -85,7 +86,7 @@ impl Drop for Name {
     }
 }
 
-/// Binds the path. A socket that an earlier process left there, and on which nobody listens, is no obstacle.
+/// Binds the path. A leftover socket of an earlier process, without a listener, is replaced.
 fn bind(path: &Path) -> io::Result<StdUnixListener> {
     let abandoned = std::os::unix::net::UnixStream::connect(path)
         .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);

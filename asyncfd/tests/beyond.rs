@@ -1,5 +1,5 @@
-//! What `AsyncFd` has beyond tokio's: other constructors, the shard, changes of interest, and
-//! closing.
+//! The additions to tokio's `AsyncFd`: other constructors, the shard, changes of interest, and
+//! closed sides.
 
 mod common;
 
@@ -178,7 +178,7 @@ fn closed_does_not_believe_a_bit_from_before_connect() {
             None,
         )
         .unwrap();
-        // Registered too early: the system reports a hang-up.
+        // The socket is registered too early, so the system reports a hang-up.
         let fd = AsyncFd::from_fd(socket).unwrap();
         settle().await;
         assert!(cached(&fd, BOTH).is_write_closed());
@@ -209,7 +209,7 @@ fn a_socket_registered_before_connect_recovers() {
         settle().await;
         let _ = fd.get_ref().connect(&listener.local_addr().unwrap().into());
         let (mut peer, _) = listener.accept().unwrap();
-        // Closed bits would end every wait at once; the first EAGAIN has them checked.
+        // Closed bits would end every wait at once; the first EAGAIN makes the reactor check them.
         let tries = std::cell::Cell::new(0);
         let mut read = pin!(fd.async_io(Interest::READABLE, |mut fd| {
             tries.set(tries.get() + 1);
@@ -281,12 +281,12 @@ fn clear_closed_drops_what_is_no_longer_true() {
             cached(&reader, Interest::READABLE).is_read_closed(),
             "a clear leaves it"
         );
-        // Still true, so it comes back.
+        // It is still true, so it returns.
         reader.clear_closed().unwrap();
         settle().await;
         assert!(cached(&reader, Interest::READABLE).is_read_closed());
 
-        // A writer returns, and it is true no more.
+        // A writer returns, and it is no longer true.
         let mut writer = File::from(open(OFlags::WRONLY));
         reader.clear_closed().unwrap();
         settle().await;
@@ -306,13 +306,13 @@ fn waits_run_under_any_executor() {
     let reactor = Reactor::builder().shards(2).build().unwrap();
     let (a, mut b) = pair();
     let a = AsyncFd::new_on(reactor.handle(), Placement::Hash, a).unwrap();
-    // By hand, without an executor at all.
+    // Polled by hand, without an executor.
     let probe = Probe::new();
     let mut read = pin!(a.async_io(Interest::READABLE, |mut a| a.read(&mut [0; 8])));
     assert!(probe.poll(read.as_mut()).is_pending());
     b.write_all(b"abc").unwrap();
     assert_eq!(common::support::block_by_hand(read.as_mut()).unwrap(), 3);
-    // And under tokio.
+    // Under tokio.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .unwrap();
@@ -333,7 +333,7 @@ fn operations_that_never_wait_still_let_other_tasks_of_the_shard_run() {
         let ran = std::rc::Rc::new(std::cell::Cell::new(false));
         let others = std::rc::Rc::clone(&ran);
         let other = reactor::spawn_local(async move { others.set(true) });
-        // Each ends at once, so only the budget can make this task give way.
+        // Each operation ends at once, so only the budget can make this task yield.
         let mut operations = 0;
         while !ran.get() {
             operations += 1;
@@ -350,12 +350,13 @@ fn try_io_never_charges_the_budget() {
         let (a, _b) = pair();
         let a = AsyncFd::from_fd(a).unwrap();
         a.writable().await.unwrap().retain_ready();
-        // A fresh budget, which a yield grants.
+        // The yield grants a fresh budget.
         reactor::yield_now().await;
         for _ in 0..1_000 {
             a.try_io(Interest::WRITABLE, |_| Ok(())).unwrap();
         }
-        // With a charge per call the budget of 128 would be used up, and this would be pending.
+        // If every call charged the budget of 128, it would be used up and this wait would be
+        // pending.
         let mut wait = pin!(a.async_io(Interest::WRITABLE, |_| Ok(())));
         let first = std::future::poll_fn(|cx| Poll::Ready(wait.as_mut().poll(cx))).await;
         assert!(first.is_ready(), "the calls used the budget up");

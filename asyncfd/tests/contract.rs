@@ -1,9 +1,9 @@
 //! `CONTRACT.md` is complete: every case that it names exists, and every promise of `AsyncFd` has a
 //! row.
 //!
-//! `contract/statements.txt` lists the promises, in the project's own words, each with the rows that
-//! test it. A public function of `AsyncFd`, of its guards or of its errors that no statement names
-//! fails a test here.
+//! `contract/statements.txt` lists the promises, in the project's own words, each with the rows
+//! that test it. A public function of `AsyncFd`, of its guards or of its errors that no statement
+//! names fails a test here.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -41,7 +41,7 @@ fn rows() -> BTreeMap<String, String> {
     rows
 }
 
-/// The statements of `statements.txt`, each with the names of its rows.
+/// Returns the statements of `statements.txt`, each with the names of its rows.
 fn statements() -> Vec<(Vec<&'static str>, &'static str)> {
     include_str!("contract/statements.txt")
         .lines()
@@ -53,7 +53,7 @@ fn statements() -> Vec<(Vec<&'static str>, &'static str)> {
         .collect()
 }
 
-/// The public functions that the file `source` declares.
+/// Returns the names of the public functions that the file `source` declares.
 fn public_functions(source: &str) -> BTreeSet<String> {
     let source = fs::read_to_string(source).unwrap();
     source

@@ -1,4 +1,5 @@
-//! Accepting when no descriptor is left. One test, because the limit is that of the whole process.
+//! Accepting when no descriptor is left. There is one test, because the limit belongs to the whole
+//! process.
 
 mod common;
 
@@ -43,7 +44,7 @@ fn accept_returns_the_error_and_the_connection_still_waits() {
         for result in refused {
             assert_eq!(result.unwrap_err().raw_os_error(), Some(EMFILE));
         }
-        // No new event is needed to go on.
+        // It needs no new event to go on.
         listener.try_accept_std().unwrap();
     });
 }

@@ -1,10 +1,10 @@
-//! When a transfer proves a socket drained and when it does not: one test per kind of descriptor
-//! and operation.
+//! The transfers that prove a socket drained, and those that do not: one test per kind of
+//! descriptor and operation.
 //!
-//! Each test reads or writes on after a transfer that left something, which hangs (and so fails at
-//! the deadline) when readiness was cleared wrongly; or it looks at the cached readiness after one
-//! that left nothing, which fails when it was kept. Events are published before the transfer, so
-//! that no late one hides a wrong clear.
+//! A test either reads or writes on after a transfer that left something, which hangs (and so fails
+//! at the deadline) if the readiness was cleared wrongly. Or it checks the cached readiness after a
+//! transfer that left nothing, which fails if it was kept. Events are published before the
+//! transfer, so that no late one hides a wrong clear.
 
 mod common;
 
@@ -24,7 +24,7 @@ use common::{cached, run, settle};
 const READ: Interest = Interest::READABLE;
 const WRITE: Interest = Interest::WRITABLE;
 
-/// More than one call is given: the kernel takes 1,024.
+/// More slices than one call takes: the kernel takes 1,024.
 const SLICES: usize = 1030;
 
 async fn tcp() -> (TcpStream, std::net::TcpStream) {
@@ -41,7 +41,7 @@ async fn unix() -> (UnixStream, std::os::unix::net::UnixStream) {
     (a, b)
 }
 
-/// Sends, and returns once the receiver's shard knows.
+/// Sends, and returns once the receiver's shard has published the event.
 async fn send(mut to: impl Write, bytes: &[u8]) {
     to.write_all(bytes).unwrap();
     settle().await;
@@ -63,7 +63,7 @@ fn a_short_tcp_read_clears() {
             .unwrap();
         assert_eq!(n, 3);
         assert_eq!(cached(a.as_async_fd(), READ), Ready::EMPTY);
-        // And the next byte is seen.
+        // The next byte is reported.
         send(&b, b"x").await;
         assert_eq!(a.read(&mut [0; 8]).await.unwrap(), 1);
     });
@@ -92,7 +92,7 @@ fn the_end_of_a_tcp_stream_does_not_clear() {
         send(&b, b"abc").await;
         drop(b);
         settle().await;
-        // Shorter than asked for, and the end comes behind it without an edge of its own.
+        // A short read, and the end of the stream comes behind it without an edge of its own.
         assert_eq!(a.read(&mut [0; 8]).await.unwrap(), 3);
         for _ in 0..3 {
             assert_eq!(a.read(&mut [0; 8]).await.unwrap(), 0);
@@ -107,7 +107,7 @@ fn a_vectored_tcp_read_goes_by_what_the_kernel_was_given() {
         send(&b, &[5; 2 * 1024 + 7]).await;
         let mut bytes = [0; SLICES];
         let mut slices: Vec<_> = bytes.chunks_mut(1).map(IoSliceMut::new).collect();
-        // Fewer than the slices hold, and as many as the kernel took of them.
+        // Fewer bytes than the slices hold, and as many as the kernel took of them.
         assert_eq!(a.read_vectored(&mut slices).await.unwrap(), 1024);
         assert_eq!(a.try_read_vectored(&mut slices).unwrap(), 1024);
         assert_eq!(a.read_vectored(&mut slices).await.unwrap(), 7);
@@ -137,7 +137,7 @@ fn tcp_reads_may_end_at_the_urgent_mark_where_the_option_says_so() {
             "and goes on behind it"
         );
 
-        // What the option is for: without it those three bytes are taken for none.
+        // The reason for the option: without it, those three bytes prove the socket empty.
         a.set_short_read_drains(true);
         three_parts().await;
         assert_eq!(a.read(&mut [0; 16]).await.unwrap(), 3);
@@ -195,7 +195,7 @@ fn a_unix_read_cut_short_by_a_descriptor_does_not_clear() {
     });
 }
 
-/// Fills a stream with one large write in each of its forms. `$kind` makes the stream.
+/// Fills a stream with one large write in each of its forms. `$kind` creates the stream.
 macro_rules! a_short_write_clears {
     ($name:ident, $kind:ident) => {
         #[test]
@@ -215,9 +215,9 @@ macro_rules! a_short_write_clears {
                             .unwrap(),
                     };
                     assert!(n < much.len());
-                    // Room may have come up since (the peer's buffer takes some), with an event of
-                    // its own. While something is cached there must be room, or the short write did
-                    // not clear.
+                    // Room may have appeared since then (the peer's buffer takes some), with its
+                    // own event. While readiness is cached there must be room, or the short write
+                    // did not clear.
                     settle().await;
                     while cached(a.as_async_fd(), WRITE) == Ready::WRITABLE {
                         let more = a
@@ -226,7 +226,7 @@ macro_rules! a_short_write_clears {
                         assert!(more < much.len());
                         settle().await;
                     }
-                    // The next change brings it back.
+                    // The next change makes it ready again.
                     drain(&b);
                     a.writable().await.unwrap();
                 }
@@ -259,7 +259,7 @@ fn a_vectored_write_goes_by_what_the_kernel_was_given() {
     run(|| async {
         let bytes = [5; SLICES];
         let slices: Vec<_> = bytes.chunks(1).map(IoSlice::new).collect();
-        // Fewer than the slices hold, while there is room: no edge would come.
+        // Fewer bytes than the slices hold, although there is room: no new edge would come.
         let (a, _b) = tcp().await;
         assert_eq!(a.write_vectored(&slices).await.unwrap(), 1024);
         assert_eq!(a.try_write_vectored(&slices).unwrap(), 1024);
@@ -315,7 +315,7 @@ fn nothing_is_asked_of_the_system_before_it_reported_something() {
     run(|| async {
         let (a, b) = tcp().await;
         send(&b, b"abc").await;
-        // The bytes are there and their event is spent, so only a call could find them.
+        // The bytes are there and their event is used up, so only a system call could find them.
         a.as_async_fd().readable().await.unwrap().clear_ready();
         let mut buffer = [0; 8];
         assert_eq!(

@@ -1,7 +1,7 @@
-//! A child made by fork(2) has copies of every `AsyncFd`, over the very epoll instances of its
-//! parent, and of every descriptor. What it drops, closes or holds harms nothing in the parent.
+//! A child made by fork(2) has copies of every descriptor and of every `AsyncFd`, over the same
+//! epoll instances as its parent. Nothing that it drops, closes or holds harms the parent.
 //!
-//! What the registration below does is tested in the reactor's own `tests/fork.rs`.
+//! The reactor's own `tests/fork.rs` tests the registration below.
 #![expect(unsafe_code, reason = "fork(2)")]
 #![cfg(target_os = "linux")]
 
@@ -22,26 +22,26 @@ use common::{cached, settle, within_deadline};
 
 const READ: Interest = Interest::READABLE;
 
-/// The cases count on the lowest free number being the next one.
+/// The cases rely on the lowest free number being used next.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A child process, which is killed if it is still there at the end.
+/// A child process, which is killed on drop if it still runs.
 struct Child(libc::pid_t);
 
 impl Child {
-    /// Forks, and has the child do something and end with its answer.
+    /// Forks, lets the child run a closure, and ends it with the result.
     ///
-    /// The child has this one thread, and whatever lock another thread held is held for ever in it:
-    /// it should do no more than the case is about.
+    /// The child has only this thread, and locks of other threads stay locked in it for ever. So it
+    /// should do no more than the case needs.
     fn that(does: impl FnOnce() -> bool) -> Self {
-        // SAFETY: the child runs `does`, which is made for that, and ends without running anything
-        // else of the parent's.
+        // SAFETY: the child runs `does`, which is written for that, and exits without running any
+        // other code of the parent's.
         match unsafe { libc::fork() } {
             0 => {
-                // A panic must not unwind into the harness, of which this is a copy.
+                // A panic must not unwind into the harness, which the child has a copy of.
                 let good = catch_unwind(AssertUnwindSafe(does)).unwrap_or(false);
                 let code = i32::from(!good);
                 // SAFETY: ends the child and runs nothing.
@@ -54,11 +54,11 @@ impl Child {
         }
     }
 
-    /// A child that sleeps, and holds its copies, until it is dropped here.
+    /// Forks a child that sleeps, and holds its copies, until this value is dropped.
     fn that_stays() -> Self {
         Self::that(|| {
             loop {
-                // SAFETY: it waits for a signal, and nothing else.
+                // SAFETY: it only waits for a signal.
                 unsafe { libc::pause() };
             }
         })
@@ -66,7 +66,7 @@ impl Child {
 
     fn wait(&mut self) -> i32 {
         let mut status = 0;
-        // SAFETY: waits for the child made above, once; `status` is alive for the call.
+        // SAFETY: waits once for the child made above; `status` is alive for the call.
         let ended = unsafe { libc::waitpid(self.0, &raw mut status, 0) };
         assert_eq!(ended, self.0);
         self.0 = 0;
@@ -85,14 +85,14 @@ impl Child {
 impl Drop for Child {
     fn drop(&mut self) {
         if self.0 > 0 {
-            // SAFETY: the child has not been waited for, so the number is still its own.
+            // SAFETY: the child was not waited for yet, so the number is still its own.
             unsafe { libc::kill(self.0, libc::SIGKILL) };
             self.wait();
         }
     }
 }
 
-/// The child's own copy of something that its parent goes on using.
+/// Returns the child's copy of a value that its parent goes on using.
 ///
 /// # Safety
 ///
@@ -137,14 +137,15 @@ fn a_child_that_drops_its_copies_and_ends_harms_no_wait() {
         let mut wait = pin!(a.readable());
         assert!(probe.poll(wait.as_mut()).is_pending());
         Child::that(|| {
-            // SAFETY: (1) this is the child, which ends with this closure and uses neither original.
+            // SAFETY: (1) this is the child, which exits with this closure and uses neither
+            // original.
             let copy = unsafe { copy_in_child(&a) };
             // SAFETY: (1) as above.
             let other = unsafe { copy_in_child(&taken_apart) };
             let number = copy.as_raw_fd();
             drop(copy);
             drop(other.into_inner());
-            // Closed here, so that was a real drop.
+            // The descriptor is closed here, so that was a real drop.
             rustix::io::dup(std::io::stderr()).is_ok_and(|lowest| lowest.as_raw_fd() <= number)
         })
         .assert_good();
@@ -198,7 +199,7 @@ fn what_the_parent_drops_is_gone_though_a_child_holds_it() {
     let (a, b) = registered(&reactor);
     let number = a.as_raw_fd();
     let child = Child::that_stays();
-    // The child keeps the file open, so that the system would go on reporting it.
+    // The child keeps the file open, so the system would go on reporting it.
     drop(a);
     let (c, d) = pair();
     assert_eq!(c.as_raw_fd(), number, "the lowest free number");
@@ -236,7 +237,8 @@ fn what_was_closed_behind_its_back_does_not_spin_while_a_child_holds_it() {
         talk(&c, &d).await;
         let stale = stale_events(&reactor);
         { &b }.write_all(b"x").unwrap();
-        // No call can name that entry any more; its one event is looked at once, sooner or later, and never again.
+        // No call can name that entry any more. Its one event is handled once, sooner or later, and
+        // never again.
         for _ in 0..20 {
             settle().await;
         }
@@ -244,7 +246,7 @@ fn what_was_closed_behind_its_back_does_not_spin_while_a_child_holds_it() {
         assert!(reported <= 1, "{reported} stale events for one");
         assert_eq!(cached(&c, READ), Ready::EMPTY);
         talk(&c, &d).await;
-        // With the last copy of the file its entry goes, too.
+        // The entry goes away with the last copy of the file.
         drop(child);
         settle().await;
         talk(&c, &d).await;

@@ -1,6 +1,6 @@
-//! After many short connections everything is where it began: descriptors, slots, tasks.
+//! After many short connections, every count returns to its start: descriptors, slots, tasks.
 //!
-//! One test, because it counts the descriptors of the whole process.
+//! There is one test, because it counts the descriptors of the whole process.
 
 mod common;
 
@@ -34,7 +34,7 @@ async fn serve(listener: TcpListener) {
         let (stream, _) = listener.accept().await.unwrap();
         connections.push(Handle::current().spawn(async move {
             let mut buffer = [0; 64];
-            // The client leaves with a reset, so that ports are free again at once.
+            // The client leaves with a reset, so that its port is free again at once.
             while let Ok(n @ 1..) = stream.read(&mut buffer).await {
                 if stream.write_all(&buffer[..n]).await.is_err() {
                     break;
@@ -65,7 +65,7 @@ async fn connect_and_leave(address: std::net::SocketAddr, id: usize) {
 fn ten_thousand_short_connections_leave_nothing_behind() {
     let reactor = Reactor::builder().shards(2).build().unwrap();
     let handle = reactor.handle().clone();
-    // The first of everything may open or keep something for good.
+    // The first use of anything may open a descriptor for good.
     reactor.block_on(async {
         AsyncFd::from_fd(pair().0)
             .unwrap()

@@ -1,4 +1,4 @@
-//! TCP through `net`: connecting, accepting, both halves, and the way from and to other types.
+//! TCP through `net`: connecting, accepting, both halves, and conversions.
 
 mod common;
 
@@ -23,7 +23,7 @@ fn loopback() -> SocketAddr {
     (Ipv4Addr::LOCALHOST, 0).into()
 }
 
-/// An address on which nobody listens; the socket keeps it taken.
+/// Returns an address without a listener; the socket keeps the address taken.
 fn deserted() -> (Socket, SocketAddr) {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.bind(&loopback().into()).unwrap();
@@ -31,7 +31,7 @@ fn deserted() -> (Socket, SocketAddr) {
     (socket, address)
 }
 
-/// A socket that was set up with socket2.
+/// Returns a socket that was set up with socket2.
 fn configured(socket: Socket) -> TcpSocket {
     TcpSocket::try_from(OwnedFd::from(socket)).unwrap()
 }
@@ -133,7 +133,7 @@ fn connecting_from_a_bound_socket_keeps_its_address() {
         let (_server, peer) = listener.accept().await.unwrap();
         assert_eq!(peer.ip(), Ipv4Addr::new(127, 0, 0, 2));
         assert_eq!(client.local_addr().unwrap(), peer);
-        // It was made blocking.
+        // The stream was created in blocking mode.
         let flags = rustix::fs::fcntl_getfl(&client).unwrap();
         assert!(flags.contains(rustix::fs::OFlags::NONBLOCK));
 
@@ -163,7 +163,7 @@ fn a_connected_stream_shows_no_hang_up_from_before() {
 #[test]
 fn giving_a_connect_up_closes_its_socket() {
     run(|| async {
-        // A queue for one, which is taken: further attempts stay under way.
+        // A queue for one connection, which is full: further attempts stay pending.
         let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         listener.bind(&loopback().into()).unwrap();
         listener.listen(0).unwrap();
@@ -187,7 +187,7 @@ fn giving_a_connect_up_closes_its_socket() {
 
 #[test]
 fn an_accepted_stream_is_tried_before_its_first_event() {
-    // On the shard, so that no turn of its loop comes between.
+    // The case runs on the shard, so that no turn of its loop comes in between.
     run_on_shard(|| async {
         let listener = TcpListener::bind(loopback()).await.unwrap();
         let mut client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
@@ -202,7 +202,7 @@ fn an_accepted_stream_is_tried_before_its_first_event() {
         let server = TcpStream::from_accepted(server).unwrap();
         assert_eq!(server.try_read(&mut [0; 8]).unwrap(), 3);
 
-        // Others wait for theirs.
+        // Other sockets wait for their first event.
         let (a, mut b) = tcp_pair();
         b.write_all(b"abc").unwrap();
         let a = TcpStream::from_std(a).unwrap();
@@ -219,7 +219,7 @@ fn an_early_guess_costs_one_try_and_no_more() {
         let listener = TcpListener::bind(loopback()).await.unwrap();
         let client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (server, _) = listener.accept().await.unwrap();
-        // Nothing was sent: the guess is wrong, and the wait that follows is a true one.
+        // Nothing was sent: the guess is wrong, and the wait that follows really waits.
         let probe = Probe::new();
         let mut buffer = [0; 8];
         let mut read = pin!(server.read(&mut buffer));
@@ -288,7 +288,7 @@ fn off_the_shards_the_reactor_places_them() {
         .build()
         .unwrap();
     let _entered = reactor.enter();
-    // All alive at once, so that their numbers differ and a hash would spread them.
+    // All are alive at once, so their numbers differ and a hash would spread them.
     let sockets: Vec<_> = (0..16)
         .map(|_| TcpListener::from_std(std::net::TcpListener::bind(loopback()).unwrap()).unwrap())
         .collect();

@@ -1,4 +1,4 @@
-//! Unix sockets through `net`: what differs from TCP, and that the rest is there.
+//! Unix sockets through `net`: the differences from TCP, and the rest of the API.
 
 mod common;
 
@@ -68,7 +68,7 @@ fn a_client_may_have_the_longest_name_there_is() {
     run(|| async {
         let (path, name) = (SocketPath::new("patient"), SocketPath::new("long"));
         let listener = UnixListener::bind(&path.0).unwrap();
-        // Fills the address to its last byte and leaves no room for a terminator.
+        // A path that fills the address to its last byte and leaves no room for a terminator.
         let length = 108 - name.0.as_os_str().len();
         let name = SocketPath(format!("{}{}", name.0.display(), "x".repeat(length)).into());
         let client = rustix::net::socket(
@@ -112,7 +112,7 @@ fn connecting_fails_clearly() {
         let path = SocketPath::new("nobody");
         let error = UnixStream::connect(&path.0).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::NotFound);
-        // A socket that nobody listens on any more.
+        // A socket file whose listener is gone.
         drop(UnixListener::bind(&path.0).unwrap());
         let error = UnixStream::connect(&path.0).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
@@ -141,7 +141,7 @@ fn a_full_queue_would_block_rather_than_hang() {
 fn a_pair_is_ready_for_writing_at_birth() {
     run_on_shard(|| async {
         let (a, b) = UnixStream::pair().unwrap();
-        // No turn of the shard's loop came between.
+        // No turn of the shard's loop came in between.
         assert_eq!(a.try_write(b"abc").unwrap(), 3);
         assert_eq!(b.try_write(b"de").unwrap(), 2);
         let mut buffer = [0; 8];

@@ -1,6 +1,6 @@
 //! The warning about a blocking descriptor: once per process, in debug builds, and never a panic.
 //!
-//! It is about a whole process, so the test runs itself in children.
+//! The warning concerns a whole process, so the test runs itself in child processes.
 
 mod common;
 
@@ -11,10 +11,10 @@ use std::process::{Command, Stdio};
 use asyncfd::AsyncFd;
 use reactor::Reactor;
 
-/// Says which child this process is to be.
+/// The variable that selects a child's role.
 const ROLE: &str = "ASYNCFD_TEST_ROLE";
 
-/// Runs this program once more for the test below, and returns what it wrote to standard error.
+/// Runs this program again for the test below, and returns its standard error.
 fn child(role: &str) -> String {
     let output = command(role).output().unwrap();
     assert!(output.status.success(), "{role}: {output:?}");

@@ -1,12 +1,12 @@
-//! Descriptors closed, duplicated and recycled behind an `AsyncFd`'s back: on the shard that has the
-//! next owner of the number and on another, case by case and in a storm.
+//! Descriptors that are closed, duplicated and recycled without their `AsyncFd`'s knowledge: on the
+//! shard of the number's next owner and on another one, case by case and in a storm.
 //!
-//! What was closed loses its own notifications, at most. No stranger loses an event, no event
-//! reaches the wrong one, what the system still reports for nobody costs one look each time and
-//! never a spin, and every count returns.
+//! A closed descriptor loses at most its own notifications. No other registration loses an event,
+//! and no event reaches the wrong one. An event that the system still reports for no registration
+//! costs one check each time and never a spin. Every count returns to its start.
 //!
 //! All of it is safe code: an `AsyncFd` over a bare number promises nothing about that number. The
-//! cases rely on the lowest free number being the next one, so they run one at a time.
+//! cases rely on the lowest free number being used next, so they run one at a time.
 #![cfg(target_os = "linux")]
 
 mod common;
@@ -29,8 +29,8 @@ use common::{cached, within_deadline};
 
 const READ: Interest = Interest::READABLE;
 
-/// How many descriptors the process has open. The smallest of some looks: threads of the harness, and of tests that wait for
-/// their turn, open one for a moment now and then.
+/// Returns the number of open descriptors of the process. It takes the smallest of several counts:
+/// threads of the harness, and of tests that wait for their turn, briefly open one now and then.
 fn open_descriptors() -> usize {
     let look = || {
         std::thread::yield_now();
@@ -43,7 +43,7 @@ fn duplicate(fd: &OwnedFd) -> OwnedFd {
     fd.try_clone().unwrap()
 }
 
-/// Two shards, and the only test that runs just now.
+/// Two shards, held by the only test that runs at the moment.
 struct World {
     reactor: Reactor,
     shards: [ShardId; 2],
@@ -96,7 +96,7 @@ impl World {
         self.reactor.handle().metrics().total(|shard| shard.turns)
     }
 
-    /// Says whether bytes arrive, three times, each by an event of its own.
+    /// Checks three times that bytes arrive, each time by an event of its own.
     fn talk(
         &self,
         fd: &AsyncFd<impl AsRawFd>,
@@ -107,7 +107,7 @@ impl World {
             { peer }.write_all(&[byte]).unwrap();
             let seen = self.wait(fd.async_io(READ, |_| read()));
             assert_eq!(seen.unwrap(), byte);
-            // Drained: the next one has to be announced.
+            // The descriptor is drained, so the next byte has to be reported.
             let empty = fd.try_io(READ, |_| read()).unwrap_err();
             assert_eq!(empty.kind(), io::ErrorKind::WouldBlock);
         }
@@ -117,8 +117,8 @@ impl World {
         self.talk(fd, || read_byte(fd.get_ref()), peer);
     }
 
-    /// Nothing goes on: what the system may still have to report for nobody is not reported again
-    /// at every look, and the shards sleep.
+    /// Checks that nothing goes on: leftover events of the system are not reported at every poll,
+    /// and the shards sleep.
     fn assert_quiet(&self) {
         self.settle();
         let stale = self.stale_events();
@@ -126,8 +126,8 @@ impl World {
             self.settle();
         }
         assert_eq!(self.stale_events(), stale, "reported again and again");
-        // There is no event to wait for, so this looks at a stretch of time. One that is cut long by
-        // a busy machine shows a spin all the better.
+        // There is no event to wait for, so this measures a stretch of time. A busy machine makes
+        // it longer, which shows a spin even better.
         let turns = self.turns();
         const STRETCH: Duration = Duration::from_millis(20);
         self.wait(async { reactor::time::sleep(STRETCH).await });
@@ -147,7 +147,7 @@ fn read_byte(mut from: impl Read) -> io::Result<u8> {
     }
 }
 
-/// Runs a case with the old registration and the next one on one shard, and on two.
+/// Runs a case with the old and the next registration on one shard, and on two.
 fn same_shard_and_another(case: impl Fn(&World, ShardId, ShardId)) {
     let world = World::new();
     let [one, two] = world.shards;
@@ -169,7 +169,7 @@ fn a_number_opened_again_belongs_to_the_next_socket() {
         assert_eq!(c.as_raw_fd(), number, "the lowest free number");
         let next = world.on(other, c);
         world.talk_over(&next, &d);
-        // Whatever is done with the old one.
+        // Every operation on the old registration.
         let error = old.set_interest(Interest::WRITABLE).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::NotFound);
         let error = old.clear_closed().unwrap_err();
@@ -214,13 +214,13 @@ fn events_of_a_file_that_a_duplicate_keeps_open_reach_no_stranger() {
         let next = world.on(other, c);
         world.talk_over(&next, &d);
 
-        // The file lives, so its own registration is told, and the other one is not.
+        // The file still exists, so its own registration is told, and the other one is not.
         peer.write_all(b"x").unwrap();
         world.wait(async { old.readable().await.unwrap().retain_ready() });
         world.settle();
         assert_eq!(cached(&next, READ), Ready::EMPTY);
 
-        // Nor is anybody told when that registration is gone, who may have its slot by now.
+        // No other registration is told when that one is gone, even if it reuses the slot.
         drop(old);
         world.settle();
         let strangers: Vec<_> = (0..8)
@@ -240,7 +240,7 @@ fn events_of_a_file_that_a_duplicate_keeps_open_reach_no_stranger() {
             assert_eq!(cached(stranger, READ), Ready::EMPTY);
         }
         world.talk_over(&next, &d);
-        // There is still something to be read, and nobody reads it.
+        // There are still bytes to read, and no task reads them.
         world.assert_quiet();
         drop(kept);
     });
@@ -277,7 +277,7 @@ fn what_a_duplicate_kept_registered_is_taken_over() {
         let old = world.on(one, number);
         let kept = duplicate(&a);
         drop(a);
-        // The system is asked for a number that names nothing, and the entry stays.
+        // The system gets a number without a descriptor, and the entry stays.
         drop(old);
         let again = UnixStream::from(duplicate(&kept));
         assert_eq!(
@@ -293,7 +293,7 @@ fn what_a_duplicate_kept_registered_is_taken_over() {
         if one == other {
             assert_eq!(reported_twice, 0, "the old entry is the new one's");
         }
-        // And it goes with its new owner.
+        // It goes away with its new owner.
         drop(again);
         world.settle();
         let stale = world.stale_events();
@@ -315,7 +315,7 @@ fn a_live_registration_is_not_taken_over() {
             let (back, error) = second.unwrap_err().into_parts();
             assert_eq!((back, error.kind()), (number, io::ErrorKind::AlreadyExists));
         } else {
-            // Each shard reports to its own.
+            // Each shard reports to its own registration.
             let second = second.unwrap();
             { &peer }.write_all(b"x").unwrap();
             world.wait(async { second.readable().await.unwrap().retain_ready() });
@@ -325,10 +325,10 @@ fn a_live_registration_is_not_taken_over() {
     });
 }
 
-/// How long the storm lasts.
+/// The duration of the storm.
 const STORM: Duration = Duration::from_millis(1500);
 
-/// A small generator of numbers without a pattern (xorshift), repeatable by its seed.
+/// A small pseudo-random generator (xorshift), repeatable by its seed.
 struct Random(u64);
 
 impl Random {
@@ -340,14 +340,14 @@ impl Random {
     }
 }
 
-/// What everybody in the storm sees.
+/// The shared state of the storm.
 struct Storm {
     handle: Handle,
     shards: [ShardId; 2],
     until: Instant,
     /// Numbers that were closed while registered.
     betrayed: Mutex<HashSet<RawFd>>,
-    /// How many of them came to be a stranger's.
+    /// The number of these that a stranger received.
     reused: AtomicUsize,
 }
 
@@ -356,8 +356,8 @@ impl Storm {
         Placement::Shard(self.shards[random.below(2)])
     }
 
-    /// Somebody who does all things right, on numbers that others closed: opens, registers, talks
-    /// and leaves, and gets every event.
+    /// A stranger does everything right, on numbers that others closed: it opens, registers,
+    /// exchanges bytes and leaves, and it gets every event.
     async fn stranger(&self, mut random: Random) {
         while Instant::now() < self.until {
             let sockets: Vec<_> = (0..4)
@@ -385,7 +385,7 @@ impl Storm {
         }
     }
 
-    /// Somebody who does everything wrong, but nothing unsafe.
+    /// A betrayer does everything wrong, but nothing unsafe.
     fn betrayer(&self, mut random: Random) -> usize {
         let mut late: Vec<AsyncFd<RawFd>> = Vec::new();
         let mut kept: Vec<(OwnedFd, UnixStream)> = Vec::new();
@@ -401,14 +401,15 @@ impl Storm {
                 drop(a);
             };
             match random.below(4) {
-                // The file ends with its number.
+                // The file goes away with its number.
                 0 => closing(a),
-                // A duplicate keeps it.
+                // A duplicate keeps the file open.
                 1 => {
                     kept.push((duplicate(&a), b));
                     closing(a);
                 }
-                // Another file takes the number over, is registered there itself, and goes first.
+                // Another file takes over the number, is registered there itself, and is dropped
+                // first.
                 2 => {
                     let (mut a, other) = (a, pair());
                     rustix::io::dup2(&other.0, &mut a).unwrap();
@@ -416,8 +417,8 @@ impl Storm {
                     drop(AsyncFd::new_on(&self.handle, place, a.as_fd()).unwrap());
                     closing(a);
                 }
-                // The registration goes, its entry stays, and the file comes back, perhaps at the
-                // number that it had.
+                // The registration is dropped, its entry stays, and the file returns, perhaps at
+                // its old number.
                 _ => {
                     let copy = duplicate(&a);
                     closing(a);
@@ -438,7 +439,7 @@ impl Storm {
                 _ => {}
             }
             for (_, peer) in &mut kept {
-                // An event of a file whose number is someone else's by now. Full is fine.
+                // An event for a file whose number has a new owner by now. A full socket is fine.
                 let _ = peer.write(b"x");
             }
             while late.len() > 24 {

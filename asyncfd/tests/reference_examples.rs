@@ -1,8 +1,8 @@
-//! The examples in the documentation of tokio's `AsyncFd`, with nothing changed but their `use` and
-//! runtime lines: what compiles and works there does here.
+//! The examples in the documentation of tokio's `AsyncFd`, unchanged except for their `use` and
+//! runtime lines: they compile and work here too.
 //!
-//! Two of them name fixed ports and expect a peer there. The `TcpStream` and `UdpSocket` that they
-//! use come from [`ports`], which leads a fixed port to the peer of the test.
+//! Two of them use fixed ports and expect a peer there. Their `TcpStream` and `UdpSocket` come from
+//! [`ports`], which redirects a fixed port to the peer of the test.
 
 mod common;
 
@@ -13,7 +13,7 @@ use std::thread;
 use common::within_deadline;
 use reactor::Reactor;
 
-/// Stands in for the standard library's sockets where an example names a port.
+/// Replaces the standard library's sockets in examples that use a fixed port.
 mod ports {
     use std::cell::RefCell;
     use std::io;
@@ -23,7 +23,7 @@ mod ports {
         static PEER: RefCell<Option<SocketAddr>> = const { RefCell::new(None) };
     }
 
-    /// Whom the examples on this thread reach at their fixed ports.
+    /// Sets the peer that examples on this thread reach at their fixed ports.
     pub(super) fn lead_to(peer: SocketAddr) {
         PEER.set(Some(peer));
     }
@@ -323,7 +323,7 @@ fn the_tcp_stream_of_the_page_echoes() {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
         let tcp = std::net::TcpStream::connect(address).unwrap();
         let mut stream = a_tcp_stream::AsyncTcpStream::new(tcp).unwrap();
-        // More than the buffers hold is more than one try can take.
+        // More than the buffers hold, so one try cannot take all of it.
         AsyncWriteExt::write_all(&mut stream, &[1; 300_000])
             .await
             .unwrap();
@@ -355,8 +355,8 @@ fn the_tcp_stream_of_the_page_echoes() {
     assert_eq!(echo.join().unwrap(), 300_100);
 }
 
-/// Serves the two examples that read and write for as long as their peer does: takes in what they
-/// say, answers, and leaves.
+/// Serves the two examples that read and write for as long as their peer does: reads their bytes,
+/// answers, and leaves.
 fn serve(example: impl AsyncFnOnce() -> Result<(), Box<dyn std::error::Error>>) {
     let reactor = reactor();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -367,7 +367,7 @@ fn serve(example: impl AsyncFnOnce() -> Result<(), Box<dyn std::error::Error>>) 
         peer.read_exact(&mut said).unwrap();
         peer.write_all(b"answer").unwrap();
         peer.shutdown(Shutdown::Write).unwrap();
-        // And more than the buffers hold, so that the example meets a full socket too.
+        // It also sends more than the buffers hold, so that the example meets a full socket.
         let mut taken = 0;
         while taken < 300_000 {
             taken += peer.read(&mut [0; 4096]).unwrap();

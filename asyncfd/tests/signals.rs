@@ -1,5 +1,5 @@
-//! A storm of signals: every one that is waited for arrives, and nothing else is lost by the
-//! interruptions. One test, since handlers belong to the process.
+//! A storm of signals: every signal that a task waits for arrives, and the interruptions lose
+//! nothing else. There is one test, since handlers belong to the process.
 
 mod common;
 
@@ -21,10 +21,10 @@ use signal_hook::consts::{SIGALRM, SIGUSR1};
 use common::support::DEADLINE;
 use common::within_deadline;
 
-/// How many signals are sent, each after the one before was seen.
+/// The number of signals sent, each after the previous one was seen.
 const SIGNALS: usize = 1_000;
 
-/// Interrupts threads, over and over, until it is dropped.
+/// Interrupts threads again and again until it is dropped.
 struct Storm {
     over: Arc<AtomicBool>,
     thread: Option<thread::JoinHandle<usize>>,
@@ -32,7 +32,7 @@ struct Storm {
 
 impl Storm {
     fn begin(threads: Vec<Pthread>) -> Self {
-        // A handler, or the first one would end the process.
+        // Without a handler the first signal would end the process.
         signal_hook::flag::register(SIGALRM, Arc::default()).unwrap();
         let over = Arc::new(AtomicBool::new(false));
         let ended = Arc::clone(&over);
@@ -61,7 +61,7 @@ impl Storm {
 
 impl Drop for Storm {
     fn drop(&mut self) {
-        // Before the threads it interrupts are gone, also where a case fails.
+        // This comes before the threads that it interrupts end, also when a case fails.
         self.over.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
@@ -69,7 +69,7 @@ impl Drop for Storm {
     }
 }
 
-/// A signal as a descriptor, as `guide::descriptors` has it.
+/// Returns a signal as a descriptor, as in `guide::descriptors`.
 fn descriptor_of(signal: i32) -> AsyncFd<StdUnixStream> {
     let (woken, waker) = StdUnixStream::pair().unwrap();
     woken.set_nonblocking(true).unwrap();
@@ -77,7 +77,7 @@ fn descriptor_of(signal: i32) -> AsyncFd<StdUnixStream> {
     AsyncFd::from_fd_with_interest(woken, Interest::READABLE).unwrap()
 }
 
-/// Sends each signal once the one before was seen.
+/// Sends each signal once the previous one was seen.
 fn send_and_wait(seen: mpsc::Receiver<usize>) {
     for number in 1..=SIGNALS {
         signal_hook::low_level::raise(SIGUSR1).unwrap();
@@ -86,7 +86,7 @@ fn send_and_wait(seen: mpsc::Receiver<usize>) {
     }
 }
 
-/// Sees [`SIGNALS`] of them, and says so for each.
+/// Waits for [`SIGNALS`] signals, and reports each.
 async fn see(signal: AsyncFd<StdUnixStream>, seen: mpsc::Sender<usize>) {
     let mut total = 0;
     while total < SIGNALS {
@@ -96,7 +96,7 @@ async fn see(signal: AsyncFd<StdUnixStream>, seen: mpsc::Sender<usize>) {
     }
 }
 
-/// Bytes through full buffers and back, compared.
+/// Sends bytes through full buffers and back, and compares them.
 async fn echo_much() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -134,7 +134,7 @@ async fn echo_much() {
     echo.await.unwrap();
 }
 
-/// One message after the other, each answered before the next.
+/// Sends one message after the other, each after the answer to the last.
 async fn ping() {
     let a = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let b = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
@@ -150,7 +150,7 @@ async fn ping() {
     }
 }
 
-/// Sleeps that no interruption may cut short.
+/// Sleeps; no interruption may shorten a sleep.
 async fn sleep_on() {
     let nap = Duration::from_millis(2);
     for _ in 0..100 {

@@ -15,20 +15,20 @@ use rustix::event::{EventfdFlags, eventfd};
 use common::support::{drain, fill, pair, tcp_pair};
 use common::{cached, run, run_on_shard, settle};
 
-/// How many events it takes for a tick to show the same number again: 2^19. The documentation of
-/// `AsyncFdReadyGuard::clear_ready` says so too.
+/// The number of events after which a tick repeats: 2^19. The documentation of
+/// `AsyncFdReadyGuard::clear_ready` states it too.
 const WRAP: usize = 1 << 19;
 
 #[test]
 fn a_stale_clear_is_ignored_at_every_distance_short_of_the_wrap() {
-    // On the shard, where an event costs no wake across threads.
+    // The case runs on the shard, where an event costs no wake across threads.
     run_on_shard(|| async {
         let counter = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC).unwrap();
         let fd = AsyncFd::from_fd_with_interest(counter, Interest::READABLE).unwrap();
         let event = || rustix::io::write(fd.get_ref(), &1_u64.to_ne_bytes()).unwrap();
 
         event();
-        // As many looks at one tick as there are distances, each to be cleared by at its own.
+        // One guard of the same tick for each distance, to be cleared at that distance.
         let mut looks = Vec::with_capacity(WRAP);
         looks.push(fd.readable().await.unwrap());
         while looks.len() < WRAP {
@@ -36,7 +36,7 @@ fn a_stale_clear_is_ignored_at_every_distance_short_of_the_wrap() {
         }
         let mut newest = fd.readable().await.unwrap();
         for distance in 1..WRAP {
-            // A true wait for one event: what was there is cleared by the newest look.
+            // A real wait for one event: the newest guard clears the old readiness first.
             newest.clear_ready();
             event();
             newest = fd.readable().await.unwrap();
@@ -45,8 +45,8 @@ fn a_stale_clear_is_ignored_at_every_distance_short_of_the_wrap() {
             let kept = fd.try_io(Interest::READABLE, |_| Ok(()));
             assert!(kept.is_ok(), "erased by a clear {distance} events late");
         }
-        // One more event, and the number is that of the last look again. This is the documented
-        // limit; here it shows that the ticks above did cross zero.
+        // After one more event the tick has the value of the last guard again. This is the
+        // documented limit; here it shows that the ticks above did wrap around.
         newest.clear_ready();
         event();
         drop(fd.readable().await.unwrap());
@@ -57,8 +57,8 @@ fn a_stale_clear_is_ignored_at_every_distance_short_of_the_wrap() {
 
 #[test]
 fn room_to_write_in_the_middle_of_every_read_costs_no_extra_try() {
-    // tokio has one tick for both directions, so there each clear below is taken for stale, and the
-    // reader goes round for as long as room keeps coming.
+    // tokio has one tick for both directions. There each clear below counts as stale, and the
+    // reader loops for as long as room to write keeps appearing.
     run(|| async {
         const BYTES: usize = 200;
         let (a, mut b) = pair();
@@ -69,13 +69,13 @@ fn room_to_write_in_the_middle_of_every_read_costs_no_extra_try() {
             b.write_all(b"x").unwrap();
             settle().await;
             let mut got = 0;
-            // For as long as a wait would end at once.
+            // As long as a wait would end at once.
             while !cached(&a, Interest::READABLE).is_empty() {
                 let mut guard = a.readable().await.unwrap();
                 tries += 1;
                 assert!(tries <= 2 * BYTES, "spinning after {received} bytes");
                 let result = a.get_ref().read(&mut [0; 8]);
-                // Meanwhile the peer makes room, and it is used up: an event for writing.
+                // Meanwhile the peer makes room, and it is filled again: an event for writing.
                 drain(&b);
                 settle().await;
                 fill(a.get_ref());
@@ -90,7 +90,7 @@ fn room_to_write_in_the_middle_of_every_read_costs_no_extra_try() {
     });
 }
 
-/// Sends and receives `total` bytes over both ends at once, and panics when it takes more than
+/// Sends and receives `total` bytes over both ends at once, and panics if it takes more than
 /// `limit` operations.
 async fn two_way<S>(a: AsyncFd<S>, b: AsyncFd<S>, total: usize, limit: usize)
 where
@@ -151,7 +151,7 @@ where
 fn reading_and_writing_at_once_costs_a_bounded_number_of_tries_per_byte() {
     run(|| async {
         const TOTAL: usize = 2_000_000;
-        // Full chunks in both directions, with as many tries again that find nothing.
+        // Full chunks in both directions, plus as many tries that find nothing.
         const CHUNKS: usize = 4 * TOTAL / 1000;
         let (a, b) = pair();
         let fds = (AsyncFd::from_fd(a).unwrap(), AsyncFd::from_fd(b).unwrap());

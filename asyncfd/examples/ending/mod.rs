@@ -1,5 +1,6 @@
-//! How a server ends, for all the examples: a signal begins the shutdown, and what accepts or waits for the next request
-//! stops then. What is under way has until the deadline. Part of every example, and as free to copy.
+//! Shutdown of a server, for all the examples: a signal begins the shutdown, and tasks that accept
+//! or wait for the next request then stop. Requests in progress have until the deadline. This
+//! module is part of every example, and as free to copy.
 #![allow(dead_code, reason = "each example uses its part")]
 
 use std::future::poll_fn;
@@ -14,10 +15,10 @@ use reactor::{Handle, Reactor, ShutdownError, time};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::low_level::pipe;
 
-/// How long connections may take to finish.
+/// The time that connections get to finish.
 const DEADLINE: Duration = Duration::from_secs(5);
 
-/// SIGINT and SIGTERM, caught from here on: the handlers write to one end of a socket pair, and the other end is a
+/// Handlers for SIGINT and SIGTERM: they write to one end of a socket pair, and the other end is a
 /// descriptor like any other.
 pub(crate) struct Signals(UnixStream);
 
@@ -31,21 +32,23 @@ impl Signals {
         Ok(Self(UnixStream::from_std(here)?))
     }
 
-    /// Waits for a signal, then ends the reactor and all that runs on it.
+    /// Waits for a signal, then shuts down the reactor and all its tasks.
     pub(crate) fn shut_down(self, reactor: Reactor) -> Result<(), ShutdownError> {
         let _ = reactor.block_on(self.0.read(&mut [0]));
         reactor.shutdown(DEADLINE)
     }
 }
 
-/// What a listener does after an error: it waits, since most often descriptors have run out, and whoever comes meanwhile can wait in
-/// the kernel. To end here would end the server, and to try again at once would keep a CPU busy with failing.
+/// Pauses a listener after an error. Most often descriptors have run out, and new connections can
+/// wait in the kernel meanwhile. Ending here would end the server, and retrying at once would keep
+/// a CPU busy with errors.
 pub(crate) async fn pause(error: io::Error) {
     eprintln!("accept: {error}");
     time::sleep(Duration::from_millis(100)).await;
 }
 
-/// What a task waits through while its server serves: each wait ends with `None` once the shutdown has begun.
+/// A task's way to wait while its server serves: each wait returns `None` once the shutdown has
+/// begun.
 pub(crate) struct Serving {
     handle: Handle,
     ends: Pin<Box<dyn Future<Output = ()>>>,
@@ -53,7 +56,7 @@ pub(crate) struct Serving {
 }
 
 impl Serving {
-    /// Of the current reactor; one for each task.
+    /// Creates one for the current reactor. Each task needs its own.
     pub(crate) fn new() -> Self {
         let handle = Handle::current();
         Self {
@@ -65,8 +68,9 @@ impl Serving {
 
     /// Waits for `future`, unless the shutdown has begun.
     ///
-    /// The task is listed among those that the shutdown wakes when it first waits, and stays there: to be listed takes a lock
-    /// of the whole reactor, which a connection can do once but not for each request.
+    /// On its first wait, the task joins the list of those that the shutdown wakes, and stays
+    /// there. Joining takes a lock of the whole reactor, which a connection can do once but not for
+    /// each request.
     pub(crate) async fn wait<T>(&mut self, future: impl Future<Output = T>) -> Option<T> {
         let mut future = pin!(future);
         poll_fn(|cx| {

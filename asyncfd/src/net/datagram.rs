@@ -1,4 +1,5 @@
-//! Sending and receiving messages for `UdpSocket` and `UnixDatagram`, through the loops of `drain.rs`.
+//! Sending and receiving messages for `UdpSocket` and `UnixDatagram`, through the loops of
+//! `drain.rs`.
 //!
 //! These are macros, as in `socket.rs`. One message proves nothing about the next, neither by its
 //! length nor by its arrival, so everything here clears on EAGAIN only.

@@ -1,8 +1,8 @@
 //! The three forms of every operation: one that waits, one that does not, and one for code that
 //! implements `poll` by hand.
 //!
-//! Each runs an operation of `operations.rs` in one of the three loops of `drain.rs`, so a type only
-//! lists its operations in a table.
+//! Each runs an operation of `operations.rs` in one of the three loops of `drain.rs`, so a type
+//! only lists its operations in a table.
 
 #![forbid(unsafe_code)]
 

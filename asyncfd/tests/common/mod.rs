@@ -1,5 +1,5 @@
-//! What the integration tests of our own side share: a reactor around each case, and the helpers of
-//! the parity suite.
+//! Shared by the integration tests of this crate's side: a reactor around each case, and the
+//! helpers of the parity suite.
 
 #![allow(dead_code, reason = "no test file uses all of it")]
 
@@ -20,8 +20,8 @@ use reactor::Reactor;
 
 use self::support::{DEADLINE, Probe, pair};
 
-/// Runs a case twice, each time with a reactor of its own: awaited on a plain thread, and as a task
-/// of the shard.
+/// Runs a case twice, each time with its own reactor: awaited on a plain thread, and as a task of
+/// the shard.
 pub(crate) fn run<F, Fut>(case: F)
 where
     F: FnOnce() -> Fut + Send + Clone + 'static,
@@ -31,7 +31,8 @@ where
     run_on_shard(case);
 }
 
-/// Runs a case on a plain thread. One shard, so that events keep the order in which they happened.
+/// Runs a case on a plain thread. There is one shard, so that events keep the order in which they
+/// happened.
 pub(crate) fn run_off_shard<F, Fut>(case: F)
 where
     F: FnOnce() -> Fut,
@@ -61,7 +62,8 @@ pub(crate) fn within_deadline<F: Future>(reactor: &Reactor, future: F) -> F::Out
         .expect("the case did not end in time")
 }
 
-/// Returns once every event that happened before the call is published; see the parity suite's.
+/// Returns once every event that happened before the call is published; see the parity suite's
+/// `settle`.
 pub(crate) async fn settle() {
     let (a, mut b) = pair();
     let a = AsyncFd::from_fd(a).unwrap();
@@ -69,7 +71,7 @@ pub(crate) async fn settle() {
     a.readable().await.unwrap().retain_ready();
 }
 
-/// What a descriptor is cached as ready for just now.
+/// Returns the readiness that is cached at the moment.
 pub(crate) fn cached<T: AsRawFd>(fd: &AsyncFd<T>, interest: Interest) -> Ready {
     match Probe::new().poll(pin!(fd.ready(interest))) {
         Poll::Ready(guard) => guard.unwrap().ready(),
@@ -77,7 +79,7 @@ pub(crate) fn cached<T: AsRawFd>(fd: &AsyncFd<T>, interest: Interest) -> Ready {
     }
 }
 
-/// Lets two futures run side by side until both have ended.
+/// Runs two futures side by side until both have ended.
 pub(crate) async fn both(a: impl Future<Output = ()>, b: impl Future<Output = ()>) {
     let (mut a, mut b) = (pin!(a), pin!(b));
     let (mut a_ended, mut b_ended) = (false, false);
@@ -93,7 +95,7 @@ pub(crate) async fn both(a: impl Future<Output = ()>, b: impl Future<Output = ()
     .await;
 }
 
-/// A path of its own for one run of a test, whose socket or FIFO goes away with it.
+/// A path for one run of a test, whose socket or FIFO is removed with it.
 pub(crate) struct SocketPath(pub(crate) PathBuf);
 
 impl SocketPath {
@@ -102,7 +104,7 @@ impl SocketPath {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let file = format!("asyncfd-{name}-{}-{number}", std::process::id());
         let path = std::env::temp_dir().join(file);
-        // Left by a process of the same number that was killed.
+        // A killed process with the same id may have left one.
         let _ = std::fs::remove_file(&path);
         Self(path)
     }

@@ -1,4 +1,4 @@
-//! What holds for every family, on every type that has its traits.
+//! The behaviour of every family, on every type that has its traits.
 
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
@@ -18,7 +18,7 @@ use crate::common::{both, cached, run, settle};
 const READ: Interest = Interest::READABLE;
 const WRITE: Interest = Interest::WRITABLE;
 
-/// More than the buffers of any of the types hold, so that both sides have to wait for the other.
+/// More than the buffers of any type hold, so both sides have to wait for each other.
 const MUCH: usize = 9 << 20;
 
 async fn connected() -> (TcpStream, TcpStream) {
@@ -29,7 +29,7 @@ async fn connected() -> (TcpStream, TcpStream) {
     (client, server)
 }
 
-/// Bytes with a period that no buffer's length is a multiple of.
+/// Returns bytes with a period that divides no buffer length.
 fn much() -> Vec<u8> {
     let period: Vec<u8> = (0..=250).collect();
     period.repeat(MUCH / period.len())
@@ -47,7 +47,7 @@ async fn write_much(to: &mut impl Writes) {
     end(to).await.unwrap();
 }
 
-/// Reads up to the end.
+/// Reads to the end of the stream.
 async fn read_much(from: &mut impl Reads) {
     let all = much();
     let mut rest = &all[..];
@@ -67,7 +67,7 @@ fn tcp_carries_much_both_ways_and_each_end_is_read() {
     run(|| async {
         let (mut a, mut b) = connected().await;
         both(write_much(&mut a), read_much(&mut b)).await;
-        // The other direction is open still.
+        // The other direction is still open.
         both(write_much(&mut b), read_much(&mut a)).await;
     });
 }
@@ -141,7 +141,7 @@ fn a_write_that_is_pending_wakes_its_task() {
         while probe.with(|cx| poll_write(&mut a, cx, &[7; 4096]).is_ready()) {}
         settle().await;
         assert_eq!(probe.wakes(), 0);
-        // Room is announced only once much of what was sent has been read.
+        // The system reports room only after much of the sent data was read.
         while read(&mut b, 1 << 20).await.unwrap().len() == 1 << 20 {}
         probe.woken().await;
         write(&mut a, b"x").await.unwrap();
@@ -158,7 +158,7 @@ fn a_short_tcp_read_clears_and_a_full_one_does_not() {
         assert_eq!(cached(a.as_async_fd(), READ), Ready::READABLE);
         assert_eq!(read(&mut a, 5).await.unwrap(), b"efgh");
         assert_eq!(cached(a.as_async_fd(), READ), Ready::EMPTY);
-        // Through a half the rule is the same.
+        // The rule is the same for a half.
         write(&mut b, b"abc").await.unwrap();
         settle().await;
         let (mut half, _) = a.split();
@@ -285,7 +285,7 @@ fn ending_to_a_peer_that_is_gone_is_no_error() {
         let error = read(&mut a, 8).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
         end(&mut a).await.unwrap();
-        // Nor is ending twice.
+        // Ending twice is not an error either.
         let (mut a, _b) = connected().await;
         end(&mut a).await.unwrap();
         end(&mut a).await.unwrap();

@@ -1,6 +1,6 @@
-//! What makes a family a `side` for the cases.
+//! The code that makes a family a `side` for the cases.
 
-/// Declares the side: the family's traits, and how it polls.
+/// Declares the side: the family's traits, and its poll functions.
 macro_rules! family {
     (
         $read:path, $write:path,
@@ -22,7 +22,7 @@ macro_rules! family {
             pub(crate) trait Writes: FamilyWrite + Unpin {}
             impl<T: FamilyWrite + Unpin> Writes for T {}
 
-            /// Reads into memory that is not initialised, where the family has such.
+            /// Reads into uninitialised memory, if the family supports that.
             pub(crate) fn poll_read(
                 stream: &mut impl Reads,
                 $cx: &mut Context<'_>,

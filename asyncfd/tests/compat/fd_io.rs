@@ -1,4 +1,4 @@
-//! `FdIo` on what is no stream socket: records, and files that have no end but their last.
+//! `FdIo` on objects other than stream sockets: records, and files without a shutdown.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
@@ -70,7 +70,8 @@ fn it_is_the_descriptor_inside_and_gives_it_back() {
     });
 }
 
-/// Counts what is written to it, and writes that only when it is flushed. Now and then a signal comes in between.
+/// Counts the bytes written to it, and writes the count only when it is flushed. Now and then a
+/// signal interrupts it.
 #[derive(Debug)]
 struct Hoarder {
     socket: UnixStream,
@@ -162,7 +163,7 @@ fn a_flush_that_a_signal_interrupts_is_made_again() {
     });
 }
 
-/// Netlink sockets and a few others have no writing side that could be ended.
+/// Netlink sockets and a few others have no writing side to shut down.
 #[test]
 fn ending_a_socket_that_cannot_be_ended_is_no_error() {
     run(|| async {

@@ -1,4 +1,4 @@
-//! The traits of `futures_io`, of which vectored reads are its own.
+//! The traits of `futures_io`, which alone have vectored reads.
 
 use std::future::poll_fn;
 use std::io::IoSliceMut;

@@ -43,18 +43,18 @@ fn a_sleep_that_is_reset_is_the_same_one_with_another_deadline() {
         let before = address(&sleep);
         let probe = Probe::new();
         assert!(probe.poll(sleep.as_mut()).is_pending());
-        // Earlier, while a task waits: the deadline of the case would pass otherwise.
+        // An earlier deadline, while a task waits: otherwise the case would hit its time limit.
         timer.reset(&mut sleep, Instant::now() + NEAR);
         probe.woken().await;
         sleep.as_mut().await;
-        // And later, after it ended.
+        // A later deadline, after the sleep ended.
         timer.reset(&mut sleep, Instant::now() + FAR);
         assert!(Probe::new().poll(sleep.as_mut()).is_pending());
         assert_eq!(address(&sleep), before, "no other was made");
     });
 }
 
-/// Another timer's sleep, which never ends.
+/// A sleep of another timer, which never ends.
 struct Stranger;
 
 impl Future for Stranger {

@@ -1,8 +1,8 @@
 //! The traits of other libraries, on the streams and on `FdIo`.
 //!
-//! `every_family.rs` is written once, against a module `side` that says how a family reads, writes and ends,
-//! and is compiled once for each family. What only one family has is tested in its own file.
-//! Run with `--features full`.
+//! `every_family.rs` is written once, against a module `side` that defines a family's reading,
+//! writing and ending, and is compiled once for each family. A feature of only one family is tested
+//! in that family's file. Run with `--features full`.
 #![cfg(target_os = "linux")]
 #![allow(
     clippy::duplicate_mod,

@@ -1,5 +1,5 @@
-//! What a read leaves in the buffers of tokio and hyper: how much is filled, how much initialised,
-//! and what was in them before.
+//! The buffers of tokio and hyper after a read: the filled part, the initialised part, and their
+//! old content.
 
 use std::future::poll_fn;
 use std::io;
@@ -107,7 +107,7 @@ fn a_buffer_without_room_reads_nothing_and_is_no_end() {
     });
 }
 
-/// Says that it read more than it did.
+/// A reader that claims to have read more than it did.
 #[derive(Debug)]
 struct Liar(std::os::unix::net::UnixStream);
 

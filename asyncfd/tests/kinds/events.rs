@@ -1,5 +1,5 @@
-//! Descriptors that report something other than bytes: counters, timers, signals, changes of
-//! files, ends of processes, and the readiness of others.
+//! Descriptors that report something other than bytes: counters, timers, signals, file changes,
+//! process exits, and the readiness of other descriptors.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -41,7 +41,7 @@ fn one_is_not_the_last_of_an_eventfd_that_counts_down() {
         let semaphore = semaphore.unwrap();
         for _ in 0..2 {
             add(&semaphore, 3).unwrap();
-            // Eight bytes of sixteen, three times.
+            // Reads 8 of 16 bytes, three times.
             reads_in_parts(&semaphore, &[8, 8, 8], |fd| read_up_to(fd, 16)).await;
         }
     });
@@ -58,7 +58,7 @@ fn an_eventfd_adds_up_and_makes_its_writer_wait() {
         fd.async_io(WRITE, |fd| add(fd, u64::MAX - 1))
             .await
             .unwrap();
-        // An event of the additions may still be on its way, from before it was full.
+        // An event from one of the additions, before the counter was full, may still be on its way.
         settle().await;
         let full = fd.try_io(WRITE, |fd| add(fd, 1)).unwrap_err();
         assert_eq!(full.kind(), io::ErrorKind::WouldBlock);
@@ -94,7 +94,8 @@ fn a_timer_expires_once_and_again_when_armed_again() {
             let guard = timer.readable().await.unwrap();
             assert_eq!(guard.ready(), Ready::READABLE);
             assert!(began.elapsed() >= SHORT * round, "too early");
-            // Eight bytes of sixteen is all that there ever is; it still takes EAGAIN to say so.
+            // A timer never returns more than 8 of 16 bytes, and still only EAGAIN proves that it
+            // is empty.
             reads_in_parts(&timer, &[8], |timer| read_up_to(timer, 16)).await;
             arm(&timer, SHORT, Duration::ZERO);
         }
@@ -121,8 +122,8 @@ fn a_timer_that_repeats_counts_every_expiry() {
     });
 }
 
-/// On a shard only: readiness of a signalfd is that of the thread that waits on the epoll, so what
-/// is sent to one thread must be sent to the shard's.
+/// Runs on a shard only: a signalfd is ready for the thread that waits on the epoll, so a signal
+/// for one thread must go to the shard's thread.
 #[test]
 fn a_signal_is_not_the_last_one() {
     run_on_shard(|| async {
@@ -135,11 +136,11 @@ fn a_signal_is_not_the_last_one() {
         settle().await;
         assert_eq!(cached(&fd, READ), Ready::EMPTY);
 
-        // `raise` is for the calling thread.
+        // `raise` signals the calling thread.
         nix::sys::signal::raise(Signal::SIGUSR1).unwrap();
         nix::sys::signal::raise(Signal::SIGUSR2).unwrap();
         let one = size_of::<libc::signalfd_siginfo>();
-        // Room for one and a half: the system returns whole ones.
+        // Room for one and a half records; the system returns only whole ones.
         reads_in_parts(&fd, &[one, one], |fd| read_up_to(fd, one + one / 2)).await;
 
         nix::sys::signal::raise(Signal::SIGUSR2).unwrap();
@@ -165,7 +166,7 @@ fn a_change_is_not_the_last_one_of_an_inotify() {
         let watch = AsyncFd::from_fd_with_interest(watch, READ).unwrap();
         settle().await;
         assert_eq!(cached(&watch, READ), Ready::EMPTY);
-        // A head of 16 bytes and a name padded to 16; a buffer for one and a half.
+        // A header of 16 bytes and a name padded to 16; the buffer fits one and a half.
         const ONE: usize = 32;
         for round in 0..2 {
             let names = ["a", "b", "c"].map(|name| format!("{name}{round}"));
@@ -199,7 +200,7 @@ fn a_pidfd_is_ready_when_its_process_ended_and_stays_so() {
         let fd = AsyncFd::from_fd_with_interest(fd, READ).unwrap();
         settle().await;
         assert_eq!(cached(&fd, READ), Ready::EMPTY);
-        // It ends with its input.
+        // The child exits when its input ends.
         drop(child.stdin.take());
         let status = fd
             .async_io(READ, |_| {
@@ -210,14 +211,14 @@ fn a_pidfd_is_ready_when_its_process_ended_and_stays_so() {
             .await
             .unwrap();
         assert!(status.success());
-        // Nothing can drain it: it is as ready as before, for everybody who asks.
+        // Nothing can drain a pidfd: it stays ready for every waiter.
         for _ in 0..3 {
             assert!(fd.readable().await.unwrap().ready().is_readable());
         }
     });
 }
 
-/// Takes one event out of an epoll instance.
+/// Takes one event from an epoll instance.
 fn next_event(epoll: &OwnedFd) -> io::Result<u64> {
     let mut events = [const { MaybeUninit::uninit() }; 1];
     let now = Timespec {
@@ -249,7 +250,7 @@ fn an_event_is_not_the_last_one_of_an_epoll_inside() {
                 add(counter, 1).unwrap();
             }
             let mut seen = Vec::new();
-            // One event is asked for at a time; each counts as one.
+            // Each call requests one event, and each counts as one.
             reads_in_parts(&inside, &[1, 1, 1], |inside| {
                 seen.push(next_event(inside)?);
                 Ok(1)

@@ -1,12 +1,11 @@
-//! Every kind of descriptor that the system can poll does something real through `AsyncFd`, and the
+//! Every kind of descriptor that the system can poll does real work through `AsyncFd`, and the
 //! others are refused.
 //!
-//! And the draining rule of each: `AsyncFd` never takes a short transfer for an empty descriptor,
-//! whatever the kind. Most kinds here end a read early with more behind it (a message, a line, a
-//! record, a mark), and the system announces nothing for what was left. So [`reads_in_parts`] hangs,
-//! and fails at its deadline, when readiness is cleared by anything but EAGAIN. Where a kind asks for
-//! it, the registration is for reading alone: an event of the other direction would say again that
-//! there is something to read.
+//! The cases also test the draining rule of each kind: `AsyncFd` never takes a short transfer for
+//! an empty descriptor. Most kinds here end a read early with more data behind it (a message, a
+//! line, a record, a mark), and the system reports nothing for the rest. So [`reads_in_parts`]
+//! hangs, and fails at its deadline, if anything but EAGAIN clears the readiness. Where needed, the
+//! registration is for reading only: an event for writing would report the readable data again.
 #![cfg(target_os = "linux")]
 
 #[path = "../common/mod.rs"]
@@ -30,17 +29,18 @@ use common::{cached, settle};
 const READ: Interest = Interest::READABLE;
 const WRITE: Interest = Interest::WRITABLE;
 
-/// How long a read that finds something may take. Nothing waits this long unless it hangs.
+/// The time limit of a read that finds something. Only a hang takes this long.
 const SOON: Duration = Duration::from_secs(20);
 
-/// Reads everything that there is, of which `parts` says how the system cuts it up, and sees that
-/// readiness stays until EAGAIN, and not longer.
+/// Reads everything there is, in the pieces given by `parts`, and checks that readiness stays
+/// exactly until EAGAIN.
 async fn reads_in_parts<T: AsRawFd>(
     fd: &AsyncFd<T>,
     parts: &[usize],
     mut read: impl FnMut(&T) -> io::Result<usize>,
 ) {
-    // What was sent is published, so that no event comes in between and hides a wrong clear.
+    // The event of the send is published first, so that no event comes in between and hides a wrong
+    // clear.
     settle().await;
     for (i, &part) in parts.iter().enumerate() {
         let n = reactor::time::timeout(SOON, fd.async_io(READ, &mut read)).await;
@@ -66,7 +66,7 @@ fn set_nonblocking(fd: &impl AsFd) {
     rustix::fs::fcntl_setfl(fd, flags | rustix::fs::OFlags::NONBLOCK).unwrap();
 }
 
-/// A folder of its own for one run of a test, which goes away with it.
+/// A folder for one run of a test, which is removed afterwards.
 struct Folder(PathBuf);
 
 impl Folder {

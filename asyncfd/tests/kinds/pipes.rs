@@ -1,4 +1,4 @@
-//! Pipes and FIFOs: bytes, and packets, one a read.
+//! Pipes and FIFOs: bytes, and packets, of which each read returns one.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -116,11 +116,11 @@ fn a_fifo_serves_one_writer_after_another() {
         for round in 0..3 {
             let writer = open(&path, OFlags::WRONLY);
             if round > 0 {
-                // The end that the last writer left is not true any more.
+                // The end of the stream from the last writer is no longer true.
                 assert_eq!(reader.as_raw_fd(), number);
                 reader.clear_closed().unwrap();
             }
-            // Each of its writers may switch a FIFO to packets, without its reader's knowledge.
+            // Any writer can switch a FIFO to packet mode without its reader's knowledge.
             let flags = rustix::fs::fcntl_getfl(&writer).unwrap();
             rustix::fs::fcntl_setfl(&writer, flags | OFlags::DIRECT).unwrap();
             for packet in [&b"abcde"[..], b"f", b"gh"] {

@@ -1,4 +1,5 @@
-//! What the system cannot poll: a clear error, and the object back.
+//! Descriptors that the system cannot poll: registration fails with a clear error, and the object
+//! comes back.
 
 use std::fs::File;
 use std::io::{self, Read};

@@ -1,4 +1,5 @@
-//! Sockets: streams that stop at a mark or a passed descriptor, and messages, one a read.
+//! Sockets: streams that stop at a mark or at a passed descriptor, and messages, of which each read
+//! returns one.
 
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;
@@ -17,7 +18,7 @@ use crate::common::run;
 use crate::common::support::{pair, tcp_pair};
 use crate::{READ, WRITE, read_up_to, reads_in_parts};
 
-/// More than the buffers of a pair of sockets hold, so that both sides have to wait.
+/// More than the buffers of a pair of sockets hold, so both sides have to wait.
 const MUCH: usize = 8 << 20;
 
 async fn write_all<T>(fd: &AsyncFd<T>, bytes: &[u8])
@@ -34,7 +35,7 @@ where
     }
 }
 
-/// Sends much from `near`, has `far` send it back, and compares.
+/// Sends `MUCH` bytes from `near`, has `far` send them back, and compares.
 async fn echo<T>(near: T, far: T)
 where
     T: AsFd + std::os::fd::AsRawFd + Send + Sync + 'static,
@@ -103,7 +104,7 @@ fn a_tcp_read_that_ends_at_the_urgent_mark_is_not_the_last() {
     });
 }
 
-/// Sends bytes and a descriptor with them.
+/// Sends bytes together with a descriptor.
 fn send_with(to: &UnixStream, bytes: &[u8], passed: &impl AsFd) {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = SendAncillaryBuffer::new(&mut space);
@@ -137,7 +138,7 @@ fn a_unix_read_that_ends_with_a_descriptor_is_not_the_last() {
             Ok(message.bytes)
         })
         .await;
-        // What was passed is usable here.
+        // The passed descriptor is usable here.
         let passed = UnixStream::from(received.pop().expect("a descriptor came with it"));
         let passed = AsyncFd::from_fd(passed).unwrap();
         its_peer.write_all(b"hello").unwrap();
@@ -156,13 +157,13 @@ fn a_datagram_is_not_the_last_one_on_udp() {
         let (a, b) = (bind(), bind());
         b.connect(a.local_addr().unwrap()).unwrap();
         let a = AsyncFd::from_fd_with_interest(a, READ).unwrap();
-        // An empty datagram is one, too.
+        // An empty datagram is also a datagram.
         for datagram in [&b"abcde"[..], b"", b"fgh"] {
             b.send(datagram).unwrap();
         }
         reads_in_parts(&a, &[5, 0, 3], |a| a.recv(&mut [0; 64])).await;
 
-        // Question and answer, by address.
+        // A request and its answer, by address.
         let a = AsyncFd::from_fd(a.into_inner()).unwrap();
         let b = AsyncFd::from_fd(b).unwrap();
         for question in 0..20_u8 {
@@ -194,7 +195,7 @@ fn a_datagram_is_not_the_last_one_on_a_unix_socket() {
         }
         reads_in_parts(&a, &[5, 0, 3], |a| a.recv(&mut [0; 64])).await;
 
-        // The receiver's queue is short: the sender waits for room, message by message.
+        // The receiver's queue is short, so the sender waits for room, message by message.
         const MESSAGES: u32 = 500;
         let sender = Handle::current().spawn(async move {
             let b = AsyncFd::from_fd(b).unwrap();
@@ -228,7 +229,7 @@ fn a_record_is_not_the_last_one_of_a_seqpacket_socket() {
             rustix::io::write(&b, record).unwrap();
         }
         reads_in_parts(&a, &[5, 1, 2], |a| read_up_to(a, 64)).await;
-        // A record cut short is gone, and the next one is whole.
+        // The rest of a truncated record is lost, and the next record is whole.
         rustix::io::write(&b, b"a long record").unwrap();
         rustix::io::write(&b, b"next").unwrap();
         reads_in_parts(&a, &[2, 2], |a| read_up_to(a, 2)).await;

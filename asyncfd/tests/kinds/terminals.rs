@@ -1,4 +1,4 @@
-//! Pseudo-terminals: a line a read.
+//! Pseudo-terminals: each read returns one line.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -9,8 +9,8 @@ use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
 use crate::common::{run, settle};
 use crate::{READ, WRITE, read_up_to, reads_in_parts, set_nonblocking};
 
-/// The terminal's two ends: what an emulator holds, and what a program in it does. It works by
-/// lines, and echoes, as terminals do unless told otherwise.
+/// Opens a terminal and returns the emulator's end and the program's end. As terminals do by
+/// default, it works by lines and echoes.
 fn terminal() -> (File, File) {
     let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
     let emulator = openpt(flags).unwrap();
@@ -48,7 +48,7 @@ fn a_line_is_not_the_last_one_of_a_terminal() {
                 .await
                 .unwrap();
             assert_eq!(n, typed.len());
-            // The system hands lines on by a thread of its own; the echo says that it is done.
+            // The kernel passes lines on in another thread; the echo shows that it has done so.
             read_exactly(&emulator, b"one\r\nthree\r\nx\r\n").await;
             reads_in_parts(&program, &[4, 6, 2], |program| read_up_to(program, 64)).await;
         }

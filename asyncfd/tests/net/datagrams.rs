@@ -1,7 +1,7 @@
-//! Only EAGAIN proves that no message is left: reading on after one that was shorter than the buffer
-//! hangs (and so fails at the deadline) when readiness was cleared wrongly.
+//! Only EAGAIN proves that no message is left. A read after a message shorter than the buffer
+//! hangs, and so fails at the deadline, if the readiness was cleared wrongly.
 //!
-//! And the `poll_` forms, which tokio's types have with another buffer.
+//! The `poll_` forms are tested here too, since tokio's types take another buffer.
 
 use std::future::poll_fn;
 use std::io;
@@ -15,10 +15,10 @@ use asyncfd::{AsyncFd, Interest, Ready};
 use crate::common::support::Probe;
 use crate::common::{cached, run, settle};
 
-/// How many ways there are to receive on both kinds.
+/// The number of ways to receive on both kinds.
 const FORMS: usize = 6;
 
-/// What the tests below do to either kind of socket.
+/// The cases for both kinds of socket.
 macro_rules! only_eagain_clears {
     ($name:ident, $pair:ident) => {
         #[test]
@@ -28,11 +28,12 @@ macro_rules! only_eagain_clears {
                 for _ in 0..FORMS {
                     a.send(b"abc").await.unwrap();
                 }
-                // They are published, so that no event comes in between and hides a wrong clear.
+                // The events are published first, so that none comes in between and hides a wrong
+                // clear.
                 settle().await;
                 let mut buffer = [0; 64];
                 for form in 0..FORMS {
-                    // The forms that do not wait go by what is cached, so wait before each.
+                    // The forms that do not wait use the cached readiness, so wait before each.
                     b.readable().await.unwrap();
                     assert_eq!(b.peek(&mut buffer).await.unwrap(), 3);
                     let n = match form {
@@ -56,7 +57,7 @@ macro_rules! only_eagain_clears {
     };
 }
 
-/// Readiness stayed until EAGAIN, and not longer.
+/// Checks that readiness stays exactly until EAGAIN.
 fn nothing_is_left<T: AsRawFd>(fd: &AsyncFd<T>, receive: impl FnOnce() -> io::Result<usize>) {
     assert!(cached(fd, Interest::READABLE).is_readable());
     assert_eq!(receive().unwrap_err().kind(), io::ErrorKind::WouldBlock);
@@ -113,7 +114,7 @@ fn a_message_sent_says_nothing_about_the_next_and_a_full_queue_clears() {
         assert!(sent > 1, "readiness was lost after {sent}");
         assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
         assert_eq!(cached(a.as_async_fd(), Interest::WRITABLE), Ready::EMPTY);
-        // Room brings it back, for each form.
+        // Room makes it writable again, for each form.
         let probe = Probe::new();
         assert!(probe.with(|cx| a.poll_send(cx, b"x").is_pending()));
         for _ in 0..sent {
@@ -148,7 +149,7 @@ fn the_polled_forms_wake_the_newest_who_waits() {
 #[test]
 fn what_was_just_made_is_ready_to_send() {
     crate::common::run_on_shard(|| async {
-        // No turn of the shard's loop comes between.
+        // No turn of the shard's loop comes in between.
         let (a, _b) = UnixDatagram::pair().unwrap();
         assert_eq!(a.try_send(b"x").unwrap(), 1);
         let a = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();

@@ -1,4 +1,4 @@
-//! What every type of `net` can be used as.
+//! The traits and conversions of every type of `net`.
 
 use std::fmt::Debug;
 use std::net::Ipv4Addr;

@@ -29,7 +29,8 @@ fn every_connection_is_an_item() {
             })
             .collect();
         settle().await;
-        // Each after one event for all: the next one hangs when taking one clears.
+        // One event for all connections, then one `next` for each: it hangs if taking a connection
+        // clears the readiness.
         let mut incoming = pin!(listener.incoming());
         for i in 0..clients.len() {
             let stream = next(incoming.as_mut()).await.unwrap();
@@ -47,7 +48,7 @@ fn every_connection_is_an_item() {
         let _late = std::net::TcpStream::connect(address).unwrap();
         probe.woken().await;
         next(incoming).await.unwrap();
-        // It only borrows: the listener is as it was.
+        // The stream only borrows: the listener is unchanged.
         let error = listener.try_accept_std().unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
     });

@@ -1,4 +1,4 @@
-//! Our side.
+//! This crate's side.
 
 pub(crate) mod side {
     pub(crate) use crate::common::run;

@@ -1,5 +1,5 @@
-//! When a transfer proves a pipe drained, as `draining.rs` has it for streams; and what tokio's ends
-//! do otherwise.
+//! Transfers that prove a pipe drained, like `draining.rs` for streams, and differences from
+//! tokio's pipe ends.
 
 use std::future::poll_fn;
 use std::io::{self, IoSlice, IoSliceMut};
@@ -15,7 +15,7 @@ use crate::common::{cached, run, run_on_shard, settle};
 const READ: Interest = Interest::READABLE;
 const WRITE: Interest = Interest::WRITABLE;
 
-/// How many ways there are to read.
+/// The number of ways to read.
 const FORMS: usize = 6;
 
 #[test]
@@ -27,7 +27,7 @@ fn a_packet_is_not_the_last() {
         for _ in 0..FORMS {
             assert_eq!(rustix::io::write(&writer, b"abc").unwrap(), 3);
         }
-        // They are published, so that no event comes in between and hides a wrong clear.
+        // The events are published first, so that none comes in between and hides a wrong clear.
         settle().await;
         let mut buffer = [0; 64];
         for form in 0..FORMS {
@@ -57,7 +57,7 @@ fn a_short_write_clears_and_a_full_one_does_not() {
             let (sender, receiver) = pipe::pipe().unwrap();
             sender.writable().await.unwrap();
             settle().await;
-            // Whole, so that there is room for more.
+            // A complete write, so there is room for more.
             assert_eq!(sender.try_write(b"abc").unwrap(), 3);
             let slices = [IoSlice::new(&much)];
             let n = match form {
@@ -70,7 +70,7 @@ fn a_short_write_clears_and_a_full_one_does_not() {
             };
             assert!(n.unwrap() < much.len());
             assert_eq!(cached(sender.as_async_fd(), WRITE), Ready::EMPTY);
-            // Room brings it back.
+            // Room makes it writable again.
             let mut buffer = vec![0; much.len()];
             assert!(receiver.read(&mut buffer).await.unwrap() > 0);
             sender.writable().await.unwrap();
@@ -86,7 +86,7 @@ fn a_vectored_write_goes_by_what_the_kernel_was_given() {
         let slices: Vec<_> = bytes.chunks(1).map(IoSlice::new).collect();
         let (sender, _receiver) = pipe::pipe().unwrap();
         settle().await;
-        // Fewer than the slices hold, while there is room: no edge would come.
+        // Fewer bytes than the slices hold, although there is room: no new edge would come.
         assert_eq!(sender.write_vectored(&slices).await.unwrap(), 1024);
         assert_eq!(sender.try_write_vectored(&slices).unwrap(), 1024);
         assert_eq!(sender.write(b"x").await.unwrap(), 1);
@@ -96,7 +96,7 @@ fn a_vectored_write_goes_by_what_the_kernel_was_given() {
 #[test]
 fn a_pipe_that_was_just_made_has_room() {
     run_on_shard(|| async {
-        // No turn of the shard's loop comes between.
+        // No turn of the shard's loop comes in between.
         let (sender, receiver) = pipe::pipe().unwrap();
         assert_eq!(sender.try_write(b"abc").unwrap(), 3);
         assert_eq!(receiver.read(&mut [0; 8]).await.unwrap(), 3);
@@ -112,7 +112,7 @@ fn a_fifos_reader_outlives_its_writers() {
         let receiver = pipe::OpenOptions::new().open_receiver(fifo.path()).unwrap();
         let mut buffer = [0; 8];
         for _ in 0..3 {
-            // Before the first writer, and between two of them, it waits; and does not spin, which
+            // Before the first writer, and between two writers, it waits without spinning. A spin
             // would be a wake by itself.
             let probe = Probe::new();
             if let std::task::Poll::Ready(end) =
@@ -124,7 +124,7 @@ fn a_fifos_reader_outlives_its_writers() {
             sender.write_all(b"abc").await.unwrap();
             loop {
                 match receiver.read(&mut buffer).await.unwrap() {
-                    // The end that the writer before has left.
+                    // The end of the stream from the writer before.
                     0 => {}
                     n => break assert_eq!(n, 3),
                 }

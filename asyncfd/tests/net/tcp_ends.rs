@@ -29,7 +29,7 @@ fn each_direction_is_shut_down_alone() {
         assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
         assert_eq!(server.read(&mut buffer).await.unwrap(), 4);
         assert_eq!(server.read(&mut buffer).await.unwrap(), 0);
-        // The way back is open still, until its own end.
+        // The other direction stays open until its own end.
         server.write_all(b"answer").await.unwrap();
         assert_eq!(client.read(&mut buffer).await.unwrap(), 6);
         server.shutdown_std(Shutdown::Write).unwrap();
@@ -49,7 +49,7 @@ fn shutting_reading_down_ends_a_read_that_waits() {
             client.shutdown_std(Shutdown::Read).unwrap();
             assert_eq!(read.await.unwrap(), 0);
         }
-        // Writing goes on.
+        // Writing still works.
         client.write_all(b"abc").await.unwrap();
         assert_eq!(server.read(&mut buffer).await.unwrap(), 3);
     });

@@ -1,8 +1,8 @@
-//! What the sides need that run under executors which know nothing of the reactor: `in_tokio`,
+//! Shared by the sides that run under executors which know nothing of the reactor: `in_tokio`,
 //! `in_smol` and `moved`.
 //!
-//! Constructors look for the current reactor, so it is entered around each poll of a case: the
-//! thread under a task changes at every await.
+//! Constructors need a current reactor, so it is entered around each poll of a case: the thread
+//! that runs a task changes at every await.
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -40,7 +40,7 @@ impl Future for Entered {
     }
 }
 
-/// Whose turn it is, and whether there is anything to do.
+/// The thread whose turn it is, and a flag for work.
 struct Turns {
     state: Mutex<State>,
     changed: Condvar,
@@ -59,7 +59,7 @@ impl Turns {
         result
     }
 
-    /// Returns whether thread `me` is to poll; the alternative is that all is over.
+    /// Waits for the turn of thread `me`. Returns false once everything is over.
     fn wait(&self, me: usize) -> bool {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let idle = |state: &mut State| !state.over && (!state.woken || state.turn != me);

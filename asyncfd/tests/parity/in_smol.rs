@@ -1,4 +1,4 @@
-//! Our side, awaited by a task of smol's global executor.
+//! This crate's side, awaited by a task of smol's global executor.
 
 pub(crate) mod side {
     use std::future::Future;

@@ -1,4 +1,4 @@
-//! Our side, awaited by a task of tokio's, which two workers move as they please.
+//! This crate's side, awaited by a task of tokio's, which two workers move as they like.
 
 pub(crate) mod side {
     use std::future::Future;

@@ -1,4 +1,4 @@
-//! Our side, with every wait moved: no two polls in a row are on the same thread.
+//! This crate's side, with every wait moved: no two polls in a row are on the same thread.
 
 pub(crate) mod side {
     use std::future::Future;

@@ -1,5 +1,5 @@
-//! Our side once more, awaited by a task of the shard that polls the descriptors: the fast path.
-//! Only the cases that wait run here; construction and the end of a runtime are no different on a
+//! This crate's side, awaited by a task of the shard that polls the descriptors: the fast path.
+//! Only the cases that wait run here. Construction and the end of a runtime do not differ on a
 //! shard.
 
 pub(crate) mod side {

@@ -1,5 +1,5 @@
-//! Our side, awaited on a thread that is no shard's. One shard, so that events keep the order in
-//! which they happened.
+//! This crate's side, awaited on a thread that is not a shard. It has one shard, so that events
+//! keep the order in which they happened.
 
 pub(crate) mod side {
     use std::future::Future;
@@ -14,7 +14,7 @@ pub(crate) mod side {
 
     use crate::support::DEADLINE;
 
-    /// Whether the case may assert what only our side promises.
+    /// True if the case may assert promises that only this crate makes.
     pub(crate) const OURS: bool = true;
 
     pub(crate) struct Runtime {
@@ -57,7 +57,7 @@ pub(crate) mod side {
                 .unwrap();
         }
 
-        /// How many registrations are alive.
+        /// Returns the number of live registrations.
         pub(crate) fn registrations(&self) -> Option<u64> {
             let shards = self.handle.metrics().shards;
             Some(shards.iter().map(|shard| shard.registrations).sum())

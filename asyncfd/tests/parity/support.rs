@@ -1,5 +1,5 @@
-//! What the cases need and what is the same on every side: sockets, wakers that count, and panics
-//! that say where they came from.
+//! Helpers that are the same on every side: sockets, wakers that count, and panics with their
+//! location.
 
 use std::cell::RefCell;
 use std::fs::File;
@@ -19,10 +19,10 @@ use std::time::Duration;
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::net::RecvFlags;
 
-/// How long a case may take before it counts as hung. Nothing waits this long unless it fails.
+/// The time after which a case counts as hung. Only a failing case waits this long.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
-/// A connected pair of non-blocking Unix sockets.
+/// Returns a connected pair of non-blocking Unix sockets.
 pub(crate) fn pair() -> (UnixStream, UnixStream) {
     let (a, b) = UnixStream::pair().unwrap();
     a.set_nonblocking(true).unwrap();
@@ -30,7 +30,7 @@ pub(crate) fn pair() -> (UnixStream, UnixStream) {
     (a, b)
 }
 
-/// A connected pair of non-blocking TCP sockets.
+/// Returns a connected pair of non-blocking TCP sockets.
 pub(crate) fn tcp_pair() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let a = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
@@ -51,7 +51,7 @@ pub(crate) fn fill(mut to: impl Write) {
     }
 }
 
-/// Reads until nothing is left, and returns how much there was.
+/// Reads until nothing is left, and returns the number of bytes.
 pub(crate) fn drain(mut from: impl Read) -> usize {
     let mut total = 0;
     let mut buffer = [0; 4096];
@@ -65,7 +65,7 @@ pub(crate) fn drain(mut from: impl Read) -> usize {
     }
 }
 
-/// Asks for the time of every transmission, which the system puts on the socket's error queue.
+/// Requests a timestamp for every transmission, which the system puts on the socket's error queue.
 pub(crate) fn timestamp_sends(socket: &impl AsRawFd) {
     let flags = libc::SOF_TIMESTAMPING_TX_SOFTWARE
         | libc::SOF_TIMESTAMPING_SOFTWARE
@@ -73,7 +73,7 @@ pub(crate) fn timestamp_sends(socket: &impl AsRawFd) {
     set_option(socket, libc::SOL_SOCKET, libc::SO_TIMESTAMPING, flags);
 }
 
-/// Has what comes back about sent datagrams put on the socket's error queue.
+/// Makes the system put errors of sent datagrams on the socket's error queue.
 pub(crate) fn queue_errors(socket: &impl AsRawFd) {
     set_option(socket, libc::IPPROTO_IP, libc::IP_RECVERR, 1);
 }
@@ -81,8 +81,7 @@ pub(crate) fn queue_errors(socket: &impl AsRawFd) {
 /// Sets an option whose value is a number.
 #[expect(unsafe_code, reason = "no safe crate here sets these options")]
 fn set_option(socket: &impl AsRawFd, level: i32, name: i32, value: u32) {
-    // SAFETY: the descriptor is open, and the option is read from `value`, of which the length is
-    // given.
+    // SAFETY: the descriptor is open, and the option is read from `value`, whose length is given.
     let result = unsafe {
         libc::setsockopt(
             socket.as_raw_fd(),
@@ -95,7 +94,7 @@ fn set_option(socket: &impl AsRawFd, level: i32, name: i32, value: u32) {
     assert_eq!(result, 0, "{}", io::Error::last_os_error());
 }
 
-/// Takes one message off a socket's error queue.
+/// Takes one message from a socket's error queue.
 pub(crate) fn take_queued(socket: &impl AsFd) -> io::Result<usize> {
     let (n, _) = rustix::net::recv(socket, &mut [0; 256], RecvFlags::ERRQUEUE)?;
     Ok(n)
@@ -112,7 +111,7 @@ impl Fifo {
             std::process::id(),
             NEXT.fetch_add(1, Ordering::Relaxed)
         ));
-        // Left by a process of the same number that was killed.
+        // A killed process with the same id may have left one.
         let _ = std::fs::remove_file(&path);
         let mode = Mode::RUSR | Mode::WUSR;
         rustix::fs::mknodat(rustix::fs::CWD, &path, FileType::Fifo, mode, 0).unwrap();
@@ -128,7 +127,7 @@ impl Fifo {
         self.open(OFlags::RDONLY)
     }
 
-    /// Needs a reader.
+    /// Opens the writing end; there must be a reader.
     pub(crate) fn writer(&self) -> File {
         self.open(OFlags::WRONLY)
     }
@@ -146,7 +145,7 @@ impl Drop for Fifo {
     }
 }
 
-/// A waker that counts, and that both a thread and a task can wait for.
+/// A waker that counts, and that a thread or a task can wait for.
 #[derive(Default)]
 pub(crate) struct Probe {
     state: Mutex<ProbeState>,
@@ -196,7 +195,7 @@ impl Probe {
         self.with(|cx| future.poll(cx))
     }
 
-    /// Waits, as a task, until there was a wake.
+    /// Waits, as a task, for a wake.
     pub(crate) async fn woken(&self) {
         poll_fn(|cx| {
             let mut state = self.state.lock().unwrap();
@@ -209,7 +208,7 @@ impl Probe {
         .await;
     }
 
-    /// Waits, as a thread, until there was a wake.
+    /// Waits, as a thread, for a wake.
     pub(crate) fn wait_woken(&self) {
         let state = self.state.lock().unwrap();
         let (_state, timeout) = self
@@ -220,8 +219,7 @@ impl Probe {
     }
 }
 
-/// Lets `future` be polled until it ends, by the calling thread and by hand: no executor takes
-/// part.
+/// Polls `future` by hand on the calling thread until it ends, without an executor.
 pub(crate) fn block_by_hand<F: Future>(future: F) -> F::Output {
     let mut future = std::pin::pin!(future);
     loop {
@@ -233,7 +231,7 @@ pub(crate) fn block_by_hand<F: Future>(future: F) -> F::Output {
     }
 }
 
-/// Runs a closure that is to panic; returns the message, and the file and line it was blamed on.
+/// Runs a closure that must panic; returns the message, and the file and line of its location.
 pub(crate) fn panic_of<R>(f: impl FnOnce() -> R) -> (String, String, u32) {
     thread_local! {
         static CAUGHT: RefCell<Option<(String, String, u32)>> = const { RefCell::new(None) };

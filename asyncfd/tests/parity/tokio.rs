@@ -15,7 +15,7 @@ pub(crate) mod side {
 
     use crate::support::DEADLINE;
 
-    /// Whether the case may assert what only our side promises.
+    /// True if the case may assert promises that only this crate makes.
     pub(crate) const OURS: bool = false;
 
     pub(crate) struct Runtime {
@@ -57,7 +57,7 @@ pub(crate) mod side {
                 .shutdown_timeout(Duration::from_secs(5));
         }
 
-        /// How many registrations are alive; tokio does not say.
+        /// Returns the number of live registrations; tokio does not report it.
         pub(crate) fn registrations(&self) -> Option<u64> {
             None
         }

@@ -1,4 +1,4 @@
-//! What can be given for an address, and looking names up.
+//! The accepted forms of an address, and name lookups.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -36,7 +36,7 @@ fn every_form_of_an_address_connects() {
                 .await
                 .unwrap(),
             TcpStream::connect(&[address][..]).await.unwrap(),
-            // Looked up, and of what is found the one that answers is taken.
+            // The name is looked up, and the address that answers is taken.
             TcpStream::connect(("localhost", port)).await.unwrap(),
             TcpStream::connect(format!("localhost:{port}"))
                 .await
@@ -111,7 +111,7 @@ fn a_socket_is_set_up_before_it_connects_or_listens() {
         let address = first.local_addr().unwrap();
         let first = first.listen(8).unwrap();
         assert_eq!(first.local_addr().unwrap(), address);
-        // Two share one address, which without the option they may not.
+        // Two sockets share one address, which needs the option.
         let second = TcpSocket::new_v4().unwrap();
         second.set_reuseport(true).unwrap();
         second.bind(address).unwrap();
@@ -126,7 +126,7 @@ fn a_socket_is_set_up_before_it_connects_or_listens() {
         client.set_recv_buffer_size(20_000).unwrap();
         client.set_send_buffer_size(30_000).unwrap();
         assert!(client.keepalive().unwrap());
-        // Twice what was set: Linux counts its own bookkeeping.
+        // Twice the value that was set: Linux adds its own bookkeeping.
         assert_eq!(client.recv_buffer_size().unwrap(), 40_000);
         assert_eq!(client.send_buffer_size().unwrap(), 60_000);
         let there = Ipv4Addr::new(127, 0, 0, 2);

@@ -121,7 +121,7 @@ fn a_fifo_open_both_ways_has_no_end() {
         let fifo = Fifo::new();
         let mut options = pipe::OpenOptions::new();
         options.read_write(true);
-        // A sender before any receiver.
+        // A sender that opens before any receiver.
         let mut early = options.open_sender(fifo.path()).unwrap();
         early.write_all(b"abc").await.unwrap();
         let mut receiver = options.unchecked(true).open_receiver(fifo.path()).unwrap();

@@ -81,7 +81,7 @@ fn connecting_waits_until_it_is_answered() {
             assert_eq!(stream.peer_addr().unwrap(), address);
         };
         let accept = async {
-            // The attempt has begun, since that one is polled first; now there is room for it.
+            // The attempt has begun, since it is polled first; now there is room for it.
             listener.accept().unwrap();
         };
         both(connect, accept).await;
@@ -123,7 +123,7 @@ fn the_forms_that_do_not_wait_say_would_block() {
         let much = [7; 65_536];
         let slices = [IoSlice::new(&much), IoSlice::new(&much)];
         let full = loop {
-            // Room may come up again, while the peer's buffer takes some.
+            // Room can appear again while the peer's buffer takes some bytes.
             if let Err(error) = client.try_write_vectored(&slices) {
                 break error;
             }

@@ -14,7 +14,7 @@ async fn bound() -> (UdpSocket, SocketAddr) {
     (socket, address)
 }
 
-/// Two sockets connected with each other.
+/// Returns two sockets that are connected to each other.
 async fn connected() -> (UdpSocket, UdpSocket) {
     let (a, at_a) = bound().await;
     let (b, at_b) = bound().await;
@@ -165,7 +165,7 @@ fn operations_of_the_callers_own_wait_and_clear() {
         assert_eq!(n, 3);
         assert!(b.ready(Interest::READABLE).await.unwrap().is_readable());
         would_block(b.try_io(Interest::READABLE, &mut receive));
-        // That one cleared, so that this one does not call at all.
+        // That call cleared the readiness, so this one makes no system call.
         would_block(b.try_io(Interest::READABLE, &mut receive));
         assert_eq!(calls, 2);
     });
@@ -189,7 +189,7 @@ fn options_reach_the_socket() {
         assert_eq!(a.multicast_ttl_v4().unwrap(), 3);
         a.set_multicast_loop_v4(false).unwrap();
         assert!(!a.multicast_loop_v4().unwrap());
-        // And by way of socket2, which needs no more than a descriptor.
+        // The same through socket2, which only needs a descriptor.
         SockRef::from(&a).set_reuse_address(true).unwrap();
         assert!(SockRef::from(&a).reuse_address().unwrap());
     });
@@ -216,7 +216,7 @@ fn a_member_of_a_group_hears_it_until_it_leaves() {
             .leave_multicast_v4(group, Ipv4Addr::LOCALHOST)
             .unwrap();
         sender.send_to(b"two", at).await.unwrap();
-        // What is sent after it, to the socket itself, is what comes next.
+        // The next message is the one sent to the socket itself.
         let direct = (Ipv4Addr::LOCALHOST, at.1);
         sender.send_to(b"three", direct).await.unwrap();
         assert_eq!(member.recv(&mut buffer).await.unwrap(), 5);
@@ -226,7 +226,7 @@ fn a_member_of_a_group_hears_it_until_it_leaves() {
 #[test]
 fn of_several_addresses_the_first_that_works_is_bound() {
     run(|| async {
-        // An address that is nobody's here.
+        // An address that no interface here has.
         let foreign = SocketAddr::from(([192, 0, 2, 1], 0));
         let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let socket = UdpSocket::bind(&[foreign, local][..]).await.unwrap();

@@ -63,7 +63,7 @@ fn a_full_queue_makes_a_sender_wait_for_the_receiver() {
         }
         let mut received = 0;
         let send = async {
-            // As many again, so that they cannot all have fitted.
+            // The same number again, so that they cannot all have fitted.
             for _ in 0..sent {
                 a.send(b"message").await.unwrap();
             }

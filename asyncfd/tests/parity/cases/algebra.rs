@@ -1,4 +1,4 @@
-//! `Interest` and `Ready` as sets: every combination, against the names that it is made of.
+//! `Interest` and `Ready` as sets: every combination, compared with the names of its members.
 
 use super::side::{Interest, OURS, Ready};
 
@@ -19,13 +19,13 @@ const INTERESTS: [(Interest, &str); 4] = [
     (Interest::ERROR, "ERROR"),
 ];
 
-/// The set of those states whose bit is set in `mask`.
+/// Returns the set of the states whose bits are set in `mask`.
 fn ready(mask: u32) -> Ready {
     let held = (0..6).filter(|bit| mask & (1 << bit) != 0);
     held.fold(Ready::EMPTY, |set, bit| set | STATES[bit].0)
 }
 
-/// The same of interests, of which there is no empty set.
+/// The same for interests, which have no empty set.
 fn interest(mask: u32) -> Option<Interest> {
     let mut held = (0..4).filter(|bit| mask & (1 << bit) != 0);
     let first = INTERESTS[held.next()?].0;
@@ -118,7 +118,7 @@ fn ready_sets_show_their_names() {
                 let has = shown.split(" | ").any(|part| part == *name);
                 assert_eq!(has, holds, "{shown}");
             } else {
-                // tokio shows a field for each.
+                // tokio prints one field per state.
                 let field = format!("is_{}: ", name.to_lowercase());
                 assert!(shown.contains(&field), "{shown}");
             }

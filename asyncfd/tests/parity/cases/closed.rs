@@ -1,4 +1,4 @@
-//! How the end of a stream, a hang-up and an error show.
+//! The readiness after the end of a stream, a hang-up and an error.
 
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
@@ -52,7 +52,7 @@ fn a_reset_ends_every_wait() {
     run(|| async {
         let (a, b) = tcp_pair();
         let a = AsyncFd::new(a).unwrap();
-        // There is room, but no news of it from here on.
+        // There is room, but no event for it from here on.
         a.writable().await.unwrap().clear_ready();
         let (reading, writing, erring) = (Probe::new(), Probe::new(), Probe::new());
         let mut read = pin!(a.readable());
@@ -163,7 +163,7 @@ fn the_reader_of_a_pipe_learns_that_its_writer_left() {
 
 #[test]
 fn a_queued_error_on_a_full_socket_does_not_spin_the_writer() {
-    // mio reports the write side of such a socket closed. tokio believes it, so there every wait
+    // mio reports the write side of such a socket as closed. tokio believes it, so there every wait
     // for room ends at once.
     if !OURS {
         return;
@@ -190,7 +190,8 @@ fn a_queued_error_on_a_full_socket_does_not_spin_the_writer() {
         };
         let mut writing = write();
         let probe = Probe::new();
-        // Room comes back now and then: what is on its way is confirmed late, and the system enlarges buffers.
+        // Room returns now and then: bytes in flight are confirmed late, and the system enlarges
+        // buffers.
         let mut room = 0;
         for _ in 0..30 {
             if probe.poll(writing.as_mut()).is_ready() {

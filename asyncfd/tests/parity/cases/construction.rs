@@ -1,4 +1,4 @@
-//! Making an `AsyncFd`: what it registers, and what comes back when it fails.
+//! Creating an `AsyncFd`: the registered interest, and the value that a failure returns.
 
 use std::any::type_name;
 use std::error::Error;
@@ -15,7 +15,7 @@ use crate::support::{fill, pair, panic_of};
 const EPERM: i32 = 1;
 const EBADF: i32 = 9;
 
-/// An object with no traits but the one that is asked for.
+/// An object that has only the required trait.
 struct Bare(OwnedFd);
 
 impl AsRawFd for Bare {
@@ -96,7 +96,7 @@ fn with_interest_registers_that_interest_only() {
 fn register_is_try_new_on_a_promise() {
     run(|| async {
         let (a, mut b) = pair();
-        // SAFETY: (1), (2) the socket owns its descriptor and is touched by nobody else.
+        // SAFETY: (1), (2) the socket owns its descriptor and nothing else uses it.
         let a = unsafe { AsyncFd::register(a) }.unwrap();
         b.write_all(b"x").unwrap();
         assert_eq!(settled(&a, Interest::READABLE).await, Ready::READABLE);
@@ -116,7 +116,7 @@ fn register_is_try_new_on_a_promise() {
 
 #[test]
 fn a_fresh_descriptor_is_not_ready_before_its_first_event() {
-    // With nobody to poll it, readiness could only be a guess.
+    // With no reactor to poll it, readiness could only be a guess.
     run(|| async {
         let (a, _b) = pair();
         fill(&a);
@@ -140,7 +140,7 @@ fn registering_a_descriptor_twice_is_eexist() {
         let first = AsyncFd::new(a).unwrap();
         let error = AsyncFd::new(number).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
-        // The attempt took nothing from the first one.
+        // The attempt changed nothing for the first one.
         first.writable().await.unwrap().retain_ready();
         drop(first);
     });
@@ -226,7 +226,7 @@ fn the_two_names_of_the_error_are_one_type() {
 fn the_number_is_read_at_creation() {
     use std::cell::Cell;
 
-    /// Counts how often it is asked.
+    /// Counts the calls of `as_raw_fd`.
     struct Asked(OwnedFd, Cell<u32>);
     impl AsRawFd for Asked {
         fn as_raw_fd(&self) -> RawFd {
@@ -244,7 +244,7 @@ fn the_number_is_read_at_creation() {
         assert_eq!(a.as_raw_fd(), number);
         let asked = a.into_inner().1.get();
         if OURS {
-            // tokio asks again for `as_raw_fd` and to deregister.
+            // tokio calls it again for `as_raw_fd` and to deregister.
             assert_eq!(asked, 1);
         }
     });

@@ -1,6 +1,6 @@
 //! Streams of which one half has ended while the other goes on, and closed bits that an operation
-//! finds in doubt: after a call that has nothing to do with the end, on a descriptor that comes
-//! back to life, and on one whose reads block although they were shut down.
+//! contradicts: after a call that has nothing to do with the end, on a descriptor that becomes
+//! active again, and on one whose reads block although they were shut down.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream, UdpSocket};
@@ -15,7 +15,7 @@ const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
 
 /// Waits until a TCP peer's FIN is published.
 ///
-/// A look of the system's that falls into the arrival of the FIN shows readable first, and the end after it.
+/// If the system checks while the FIN arrives, it reports readable first, and the end afterwards.
 async fn hear_the_end(a: &AsyncFd<TcpStream>) {
     while !settled(a, Interest::READABLE).await.is_read_closed() {}
 }
@@ -30,7 +30,7 @@ fn after_a_half_close_the_other_direction_goes_on() {
         let (a, mut b) = tcp_pair();
         let a = AsyncFd::new(a).unwrap();
         a.writable().await.unwrap().retain_ready();
-        // Our own half: nothing can be written, and an answer still comes.
+        // Our own half is shut down: nothing can be written, and an answer still arrives.
         a.get_ref().shutdown(Shutdown::Write).unwrap();
         let error = a.get_ref().write(b"x").unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
@@ -39,7 +39,7 @@ fn after_a_half_close_the_other_direction_goes_on() {
         let n = a.async_io(Interest::READABLE, |mut a| a.read(&mut [0; 8]));
         assert_eq!(n.await.unwrap(), 6);
 
-        // The peer's half: nothing more comes, and we still answer.
+        // The peer's half is shut down: nothing more arrives, and we still answer.
         let (a, b) = tcp_pair();
         let a = AsyncFd::new(a).unwrap();
         b.shutdown(Shutdown::Write).unwrap();
@@ -76,12 +76,12 @@ fn an_end_behind_data_survives_the_clear_after_the_data() {
         let a = AsyncFd::new(a).unwrap();
         b.write_all(b"data").unwrap();
         b.shutdown(Shutdown::Write).unwrap();
-        // Both have arrived, and are published: the clear below is no stale one.
+        // Both have arrived and are published, so the clear below is not stale.
         hear_the_end(&a).await;
         settle().await;
         let mut guard = a.readable().await.unwrap();
         assert_eq!(a.get_ref().read(&mut [0; 8]).unwrap(), 4);
-        // What a caller does who takes the short read for the last one.
+        // A caller does this if it takes the short read for the last one.
         guard.clear_ready();
         assert_eq!(cached(&a, Interest::READABLE), Ready::READ_CLOSED);
         let mut guard = a.readable().await.unwrap();
@@ -99,7 +99,7 @@ fn an_eagain_of_the_error_queue_does_not_hide_the_end() {
         hear_the_end(&a).await;
         let mut guard = a.readable().await.unwrap();
         assert!(guard.ready().is_read_closed());
-        // The queue is empty, which says nothing about the stream.
+        // The queue is empty, which proves nothing about the stream.
         assert!(guard.try_io(|a| take_queued(a.get_ref())).is_err());
         let ready = a.readable().await.unwrap().ready();
         assert!(ready.is_read_closed(), "{ready:?}");
@@ -142,7 +142,8 @@ fn reading_from_a_datagram_socket_that_was_shut_down_still_hears_of_room() {
         rustix::net::shutdown(socket.get_ref(), rustix::net::Shutdown::Read).unwrap();
         let ready = socket.readable().await.unwrap().ready();
         assert!(ready.is_read_closed(), "{ready:?}");
-        // The system says closed, and says that a read would block. Both are so; the wait ends.
+        // The system reports closed, and also that a read would block. Both are true; the wait
+        // ends.
         let mut guard = socket.readable().await.unwrap();
         let result = guard.try_io(|socket| socket.get_ref().recv(&mut [0; 8]));
         assert!(result.is_err(), "{result:?}");
@@ -162,7 +163,7 @@ fn one_that_waits_for_writing_alone_is_not_told_of_the_peers_half_close() {
         a.writable().await.unwrap().retain_ready();
         b.shutdown(Shutdown::Write).unwrap();
         assert!(!settled(&a, BOTH).await.is_read_closed());
-        // A hang-up is reported whatever was asked for.
+        // A hang-up is reported for every interest.
         drop(b);
         let ready = settled(&a, BOTH).await;
         assert!(
@@ -206,7 +207,7 @@ fn the_reader_of_a_fifo_sleeps_again_when_a_writer_returns() {
             reader.read(&mut [0; 8])
         }));
         if !OURS {
-            // tokio keeps the closed bit for good: every look calls, and every call blocks.
+            // tokio keeps the closed bit for good: every wait ends at once, and every call blocks.
             for _ in 0..100 {
                 let mut guard = reader.readable().await.unwrap();
                 assert!(guard.ready().is_read_closed());
@@ -261,7 +262,8 @@ fn a_socket_registered_before_its_connect_sleeps_once_it_is_connected() {
         }
         if OURS {
             assert!(blocked < 5, "{blocked} tries, and nothing came");
-            // A read doubts what ends reads. A write that blocks does the same for the other side.
+            // A blocked read makes the reactor check the read side. A blocked write does the same
+            // for the write side.
             let ready = cached(&socket, Interest::READABLE);
             assert_eq!(ready, Ready::EMPTY, "connected and idle");
         } else {

@@ -1,5 +1,5 @@
-//! Urgent data, errors and messages on the error queue, over and over: each is reported, and none
-//! keeps a waiter from its sleep.
+//! Urgent data, errors and messages on the error queue, again and again: each is reported, and none
+//! keeps a waiter from sleeping.
 
 use std::io;
 use std::net::UdpSocket;
@@ -12,8 +12,8 @@ use crate::support::{Probe, queue_errors, take_queued, tcp_pair, timestamp_sends
 
 const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
 
-/// Clears until no event is left that tells of what was taken already: the system may report one
-/// thing twice, and the second report makes a clear by the first stale.
+/// Clears until no event is left for data that was already taken. The system may report one thing
+/// twice, and the second report makes a clear of the first stale.
 async fn quiet<T: AsRawFd>(fd: &AsyncFd<T>, interest: Interest) {
     let mut clears = 0;
     while !settled(fd, interest).await.is_empty() {
@@ -40,7 +40,7 @@ fn every_piece_of_urgent_data_is_reported() {
             rustix::net::recv(a.get_ref(), &mut byte, rustix::net::RecvFlags::OOB).unwrap();
             assert_eq!(byte, [round]);
             guard.clear_ready();
-            // The same event shows as readable, where nothing is in the stream.
+            // The same event shows as readable, although the stream has no bytes.
             quiet(&a, Interest::PRIORITY | Interest::READABLE).await;
         }
     });
@@ -57,7 +57,7 @@ fn a_flood_of_urgent_data_costs_a_bounded_number_of_tries() {
         for _ in 0..SENT {
             rustix::net::send(&b, b"!", rustix::net::SendFlags::OOB).unwrap();
             settle().await;
-            // What is urgent stays out of the stream, except where the next has overtaken it.
+            // Urgent data stays out of the stream, unless the next urgent byte has overtaken it.
             loop {
                 let probe = Probe::new();
                 let mut wait = pin!(a.readable());
@@ -84,7 +84,7 @@ fn a_flood_of_urgent_data_costs_a_bounded_number_of_tries() {
     });
 }
 
-/// A socket that talks to nobody, and hears of it on its error queue.
+/// Returns a socket that sends to a closed port and gets the refusal on its error queue.
 fn refused() -> UdpSocket {
     let gone = UdpSocket::bind("127.0.0.1:0").unwrap();
     let gone = gone.local_addr().unwrap();
@@ -108,7 +108,8 @@ fn every_error_on_the_queue_of_a_datagram_socket_is_reported() {
             probe.woken().await;
             let mut guard = wait.await.unwrap();
             assert_eq!(guard.ready(), Ready::ERROR);
-            // The refusal is there twice: on the queue with the datagram, and as the socket's error.
+            // The refusal is there twice: on the queue with the datagram, and as the socket's
+            // error.
             assert_eq!(take_queued(socket.get_ref()).unwrap(), 1);
             let error = socket.get_ref().take_error().unwrap();
             assert!(error.is_none_or(|error| error.kind() == io::ErrorKind::ConnectionRefused));
@@ -119,7 +120,7 @@ fn every_error_on_the_queue_of_a_datagram_socket_is_reported() {
         }
         let ready = cached(&socket, BOTH);
         if OURS {
-            // tokio has taken the write side for closed since the first one.
+            // tokio has counted the write side as closed since the first error.
             assert!(!ready.is_write_closed(), "{ready:?} on a live socket");
         }
         assert!(!ready.is_read_closed(), "{ready:?}");
@@ -178,7 +179,7 @@ fn every_transmit_timestamp_is_reported() {
         let ready = cached(&a, BOTH);
         assert!(!ready.is_read_closed(), "{ready:?}");
         if OURS {
-            // tokio has taken the write side for closed since the first one.
+            // tokio has counted the write side as closed since the first error.
             assert!(!ready.is_write_closed(), "{ready:?} on a live socket");
         }
         drop(b);

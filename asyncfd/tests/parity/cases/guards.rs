@@ -13,12 +13,13 @@ fn would_block() -> io::Error {
     io::ErrorKind::WouldBlock.into()
 }
 
-/// Where a value is, as a number, which a case may keep across an await on any executor.
+/// Returns the address of a value as a number, which a case can keep across an await on any
+/// executor.
 fn addr<T>(value: &T) -> usize {
     ptr::from_ref(value).addr()
 }
 
-/// The cases that read the same for both guards; `$ready` is the method that makes one.
+/// The cases that read the same for both guards; `$ready` is the method that returns one.
 macro_rules! for_a_guard {
     ($guard:ident, $ready:ident) => {
         #[allow(unused_mut, reason = "one of the two guards asks for it")]
@@ -173,7 +174,7 @@ macro_rules! for_a_guard {
                     let blocked = guard.try_io(|fd| {
                         assert_eq!(drain(fd.get_ref()), 1);
                         let error = fd.get_ref().read(&mut [0; 8]).unwrap_err();
-                        // The next byte comes after the system said no.
+                        // The next byte arrives after the system returned EAGAIN.
                         b.write_all(b"y").unwrap();
                         Err::<(), _>(error)
                     });
@@ -286,7 +287,7 @@ fn a_reference_from_the_shared_guard_outlives_it() {
         assert!(ptr::eq(fd, &raw const a));
         inner.write_all(b"x").unwrap();
         assert_eq!(b.read(&mut [0; 8]).unwrap(), 1);
-        // So does what a closure borrows.
+        // So does a value that a closure borrows.
         let borrowed = {
             let mut guard = a.writable().await.unwrap();
             guard.try_io(|fd| Ok(fd.get_ref())).unwrap().unwrap()
@@ -320,7 +321,7 @@ fn an_eagain_of_the_system_puts_closed_bits_in_doubt() {
         let mut guard = a.readable().await.unwrap();
         let closed = guard.ready();
         assert!(closed.is_read_closed());
-        // A forged answer: the stream is at its end, so the system reports that again.
+        // A fake EAGAIN: the stream is at its end, so the system reports that again.
         let eagain = rustix::io::Errno::AGAIN;
         assert!(guard.try_io(|_| Err::<(), _>(eagain.into())).is_err());
         assert!(

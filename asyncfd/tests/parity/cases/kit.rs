@@ -1,4 +1,4 @@
-//! Helpers of the cases that need the side's own `AsyncFd`.
+//! Helpers for cases that need the side's own `AsyncFd`.
 
 use std::io::Write;
 use std::os::fd::AsRawFd;
@@ -10,8 +10,8 @@ use crate::support::{Probe, pair};
 
 /// Returns once every event that happened before the call is published.
 ///
-/// epoll hands events out in the order they happened, so the event of a socket made ready now comes
-/// after them. This is what the cases do where others would sleep.
+/// epoll delivers events in the order in which they happened, so the event of a socket that becomes
+/// ready now comes after them. The cases use this where others would sleep.
 pub(crate) async fn settle() {
     let (a, mut b) = pair();
     let a = AsyncFd::new(a).unwrap();
@@ -19,7 +19,7 @@ pub(crate) async fn settle() {
     drop(a.readable().await.unwrap());
 }
 
-/// What a descriptor is cached as ready for just now.
+/// Returns the readiness that is cached at the moment.
 pub(crate) fn cached<T: AsRawFd>(fd: &AsyncFd<T>, interest: Interest) -> Ready {
     match Probe::new().poll(pin!(fd.ready(interest))) {
         Poll::Ready(guard) => guard.unwrap().ready(),
@@ -27,13 +27,13 @@ pub(crate) fn cached<T: AsRawFd>(fd: &AsyncFd<T>, interest: Interest) -> Ready {
     }
 }
 
-/// What a descriptor is cached as ready for, once all events so far are published.
+/// Returns the cached readiness, once all events so far are published.
 pub(crate) async fn settled<T: AsRawFd>(fd: &AsyncFd<T>, interest: Interest) -> Ready {
     settle().await;
     cached(fd, interest)
 }
 
-/// A pair of which one end is registered and known to be writable.
+/// Returns a pair of which one end is registered and known to be writable.
 pub(crate) async fn registered() -> (
     AsyncFd<std::os::unix::net::UnixStream>,
     std::os::unix::net::UnixStream,

@@ -38,7 +38,7 @@ fn try_io_goes_by_what_is_cached_and_not_by_what_is_there() {
         let (a, mut b) = registered().await;
         b.write_all(b"x").unwrap();
         a.readable().await.unwrap().clear_ready();
-        // The byte is there, its event is spent.
+        // The byte is there, but its event is used up.
         let result = a.try_io(Interest::READABLE, |mut a| a.read(&mut [0; 8]));
         assert_eq!(result.unwrap_err().kind(), io::ErrorKind::WouldBlock);
         assert_eq!(drain(a.get_ref()), 1);
@@ -143,7 +143,7 @@ fn async_io_clears_and_waits_again_when_it_would_block() {
         b.write_all(b"x").unwrap();
         a.readable().await.unwrap().retain_ready();
         assert_eq!(drain(a.get_ref()), 1);
-        // Cached, but not true any more.
+        // Readiness is cached but no longer true.
         let probe = Probe::new();
         let mut calls = 0;
         {
@@ -202,7 +202,7 @@ fn a_dropped_async_io_loses_nothing() {
 
 #[test]
 fn async_io_for_reading_and_writing_together_is_invalid() {
-    // tokio may sleep for ever here, so it is not asked.
+    // tokio may sleep for ever here, so the case does not call it.
     if !OURS {
         return;
     }

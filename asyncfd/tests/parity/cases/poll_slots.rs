@@ -1,4 +1,4 @@
-//! `poll_read_ready`, `poll_write_ready` and their mut forms: one slot per direction, apart from
+//! `poll_read_ready`, `poll_write_ready` and their mut forms: one slot per direction, separate from
 //! the async waits.
 
 use std::io::Write;

@@ -1,4 +1,4 @@
-//! What the end of a runtime means to the waits on it.
+//! The effect of a runtime's end on the waits on it.
 
 use std::io::{self, Read, Write};
 use std::pin::pin;
@@ -19,7 +19,7 @@ fn registered(
     (a, b)
 }
 
-/// Waits until the first event was published, without any executor.
+/// Waits until the first event is published, without any executor.
 fn writable(fd: &AsyncFd<std::os::unix::net::UnixStream>) {
     block_by_hand(fd.writable()).unwrap().retain_ready();
 }
@@ -151,7 +151,7 @@ fn try_io_returns_it_too() {
     runtime.shut_down();
     let result = a.try_io(Interest::WRITABLE, |_| Ok(()));
     if OURS {
-        // tokio looks at the cached readiness alone, and calls the closure.
+        // tokio checks only the cached readiness, and calls the closure.
         assert!(is_shutdown_error(&result.unwrap_err()));
         let error = a.try_io_mut(Interest::READABLE, |_| Ok(())).unwrap_err();
         assert!(is_shutdown_error(&error));

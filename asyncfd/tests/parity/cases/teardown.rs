@@ -1,4 +1,4 @@
-//! Ending a registration: by drop, by `into_inner`, from anywhere and at any time.
+//! Ending a registration: by drop, by `into_inner`, on any thread and at any time.
 
 use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -54,7 +54,7 @@ fn registering_a_number_again_right_after_a_drop_works() {
         let (a, mut b) = pair();
         b.write_all(b"x").unwrap();
         for _ in 0..100 {
-            // Only the number is given away, so dropping closes nothing.
+            // Only the number is passed, so dropping closes nothing.
             let fd = AsyncFd::new(a.as_raw_fd()).unwrap();
             fd.readable().await.unwrap().retain_ready();
             drop(fd);
@@ -109,7 +109,7 @@ fn everything_but_waiting_works_after_the_runtime_is_gone() {
     drop(c);
     assert_eq!(d.read(&mut [0; 8]).unwrap(), 0);
 
-    // And the descriptor may go to another runtime.
+    // The descriptor can also be registered with another runtime.
     let other = Runtime::new();
     let a = other.enter(|| AsyncFd::new(a)).unwrap();
     b.write_all(b"y").unwrap();
@@ -168,8 +168,7 @@ fn a_late_drop_does_not_deafen_the_next_owner_of_the_number() {
         let (a, _b) = pair();
         let (c, mut d) = pair();
         let stale = AsyncFd::new(a.as_raw_fd()).unwrap();
-        // `a`'s number now names `c`'s socket; the system forgets the registration of the old one
-        // by itself.
+        // `a`'s number now names `c`'s socket; the system removes the old registration by itself.
         let mut a: OwnedFd = a.into();
         rustix::io::dup2(&c, &mut a).unwrap();
         let stranger = AsyncFd::new(a).unwrap();
@@ -178,8 +177,7 @@ fn a_late_drop_does_not_deafen_the_next_owner_of_the_number() {
         d.write_all(b"x").unwrap();
         let seen = settled(&stranger, Interest::READABLE).await;
         if OURS {
-            // tokio's deregistration goes by the number alone, and takes the stranger off the
-            // epoll.
+            // tokio deregisters by the number alone, and removes the stranger from the epoll.
             assert_eq!(seen, Ready::READABLE);
         }
     });

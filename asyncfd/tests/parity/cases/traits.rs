@@ -1,4 +1,4 @@
-//! Auto traits, trait implementations, and what `Debug` shows.
+//! Auto traits, trait implementations, and the output of `Debug`.
 
 use std::cell::Cell;
 use std::fmt::Debug;
@@ -12,8 +12,8 @@ use super::side::{
 };
 use crate::support::pair;
 
-/// Says whether a type has a trait, at compile time: the inherent constant wins where its bound
-/// holds.
+/// Evaluates to true, at compile time, if a type has a trait: the inherent constant wins where its
+/// bound holds.
 macro_rules! has {
     ($type:ty: $($bound:tt)+) => {{
         #[allow(dead_code, reason = "unused where the bound holds")]
@@ -101,7 +101,7 @@ fn the_table_of_auto_traits() {
 fn unwind_safe_where_the_object_is() {
     type Fragile = WithFd<&'static mut ()>;
     if !OURS {
-        // tokio leaves it to what its fields happen to be, which depends on its features.
+        // In tokio it depends on its fields, which depend on its features.
         return;
     }
     assert!(has!(AsyncFd<OwnedFd>: UnwindSafe) && has!(AsyncFd<OwnedFd>: RefUnwindSafe));
@@ -109,7 +109,7 @@ fn unwind_safe_where_the_object_is() {
     assert!(!has!(AsyncFd<SendOnly>: RefUnwindSafe));
 }
 
-/// As `has!`, for the type of an expression, which need not have a name: method lookup tries the
+/// Like `has!`, for the type of an expression, which need not have a name: method lookup tries the
 /// trait on the value before the one on its reference.
 macro_rules! value_has {
     ($value:expr, $($bound:tt)+) => {{
@@ -193,8 +193,8 @@ fn as_fd_asks_the_object() {
     let a = runtime.enter(|| AsyncFd::new(a)).unwrap();
     assert_eq!(a.as_fd().as_raw_fd(), number);
     if OURS {
-        // A bare number promises nothing, so nothing can be borrowed from it. tokio offers the
-        // borrow all the same.
+        // A bare number promises nothing, so nothing can be borrowed from it. tokio still offers
+        // the borrow.
         assert!(!has!(AsyncFd<RawFd>: AsFd));
         assert!(!has!(AsyncFd<Neither>: AsFd));
     }

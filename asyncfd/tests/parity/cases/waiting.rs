@@ -1,4 +1,5 @@
-//! The async waits: what ends them, who is woken, and what is left when one is dropped.
+//! The async waits: the events that end them, the tasks that are woken, and the state after one is
+//! dropped.
 
 use std::io::{Read, Write};
 use std::net::UdpSocket;
@@ -84,7 +85,7 @@ fn priority_waits_for_urgent_data() {
     });
 }
 
-/// A socket on whose error queue, or as whose error, the refusal of a datagram arrives.
+/// Returns a socket that receives a datagram's refusal, on its error queue or as its error.
 fn refused() -> UdpSocket {
     let gone = UdpSocket::bind("127.0.0.1:0")
         .unwrap()
@@ -130,8 +131,8 @@ fn an_error_without_a_hang_up_wakes_both_directions() {
                 "{ready:?} on a live socket"
             );
         } else {
-            // tokio reports the write side closed, and says nothing to a reader unless data is
-            // there too.
+            // tokio reports the write side as closed, and does not wake a reader unless there is
+            // also data.
             writing.woken().await;
         }
     });
@@ -147,7 +148,7 @@ fn every_matching_waiter_is_woken() {
         for (probe, wait) in &mut waits {
             assert!(probe.poll(wait.as_mut()).is_pending());
         }
-        // The budget of one poll may be short of 80 looks.
+        // The budget of one poll may be too small for 80 polls of the waits.
         settle().await;
         b.write_all(b"x").unwrap();
         for (probe, _) in &waits {
@@ -230,7 +231,7 @@ fn a_dropped_wait_is_removed_and_loses_nothing() {
         assert_eq!(dropped.wakes(), 0);
         drop(wait.await.unwrap());
 
-        // A wait that was dropped after its wake leaves the readiness to the next one.
+        // A wait that is dropped after its wake leaves the readiness to the next one.
         let late = Probe::new();
         a.readable().await.unwrap().clear_ready();
         {
@@ -293,7 +294,7 @@ fn a_waiter_that_was_notified_completes_though_all_is_cleared() {
             panic!("a notified waiter went back to sleep");
         };
         assert_eq!(guard.unwrap().ready(), Ready::EMPTY);
-        // The caller tries again, and that is a true wait.
+        // The caller tries again, and now it really waits.
         assert_eq!(settled(&a, Interest::READABLE).await, Ready::EMPTY);
     });
 }
@@ -353,7 +354,7 @@ fn an_event_of_one_direction_does_not_defeat_a_clear_of_the_other() {
         b.write_all(b"x").unwrap();
         let mut guard = a.readable().await.unwrap();
         assert_eq!(drain(a.get_ref()), 1);
-        // Room to write is the only news in this event.
+        // This event reports only room to write.
         drain(&b);
         settle().await;
         guard.clear_ready();
