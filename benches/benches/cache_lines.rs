@@ -1,15 +1,16 @@
-//! What the padding of slots buys: two threads that publish to neighbouring words.
+//! Measures the benefit of padded slots: two threads publish to neighbouring words.
 //!
-//! Measured: a compare-and-swap that adds a tick to a word of one's own, as publishing readiness does, while a second thread
-//! does the same to the next word, `DISTANCE` bytes on. At 8 bytes both words are on one cache line; at 64 on
-//! two lines that the prefetcher of many x86-64 machines fetches as a pair; at 128, the distance of slots in `table.rs`, on
-//! lines that have nothing to do with each other. `alone` has no second thread.
+//! Measured: a compare-and-swap that adds a tick to the thread's own word, as publishing readiness
+//! does, while a second thread does the same to the next word, `DISTANCE` bytes away. At 8 bytes
+//! both words are on one cache line. At 64 they are on two lines that the prefetcher of many x86-64
+//! machines fetches as a pair. At 128, the distance of slots in `table.rs`, they are on independent
+//! lines. `alone` has no second thread.
 //!
-//! Held still: the code of both threads, one word each, two CPUs where there are two. The library's own words are
-//! private, so this is the same operation on words of the bench's.
+//! Held constant: the code of both threads, one word each, two CPUs if there are two. The library's
+//! own words are private, so this is the same operation on words of the bench.
 //!
-//! Noise looks like this: with one line for two, each operation waits for the other CPU, and how long differs
-//! with where the hypervisor runs the two. The padded figures should not differ from `alone`.
+//! Noise: when two threads share a line, each operation waits for the other CPU, and the time
+//! depends on where the hypervisor runs the two. The padded figures should not differ from `alone`.
 #![forbid(unsafe_code)]
 
 mod support;
@@ -23,10 +24,10 @@ use benches::pin::pin_current;
 use criterion::{Criterion, criterion_group, criterion_main};
 use support::{cpus, criterion};
 
-/// What the tick of one direction is counted up by; any constant would do.
+/// The increment of one direction's tick; any constant would do.
 const TICK: u64 = 1 << 8;
 
-/// Words enough for the largest distance, aligned as pages of slots are.
+/// Enough words for the largest distance, aligned like pages of slots.
 #[repr(align(128))]
 struct Page([AtomicU64; 32]);
 
@@ -36,13 +37,13 @@ impl Page {
     }
 }
 
-/// One publish: the word is read, changed and swapped in.
+/// Publishes once: reads the word, changes it and swaps it in.
 fn publish(word: &AtomicU64) {
     let add = |old: u64| Some(old.wrapping_add(TICK) | 1);
     let _ = black_box(word).fetch_update(Ordering::AcqRel, Ordering::Acquire, add);
 }
 
-/// A second thread that publishes to `words[index]` until this is dropped.
+/// A second thread that publishes to `words[index]` until it is dropped.
 struct Neighbour {
     stop: Arc<AtomicBool>,
     thread: Option<thread::JoinHandle<()>>,

@@ -1,15 +1,16 @@
-//! What a single request costs from end to end: one connection, one message at a time.
+//! Measures the cost of a single request from end to end: one connection, one message at a time.
 //!
 //! Measured: the round trip of 64 bytes over loopback TCP between a client thread that blocks in
-//! `read` and a server task that echoes. That is four system calls, two wake-ups of sleeping threads,
-//! and the server's library in between. The floor is a server thread that blocks in `read` too.
+//! `read` and a server task that echoes. That is four system calls, two wake-ups of sleeping
+//! threads, and the server's library in between. The lower bound is a server thread that also
+//! blocks in `read`.
 //!
-//! Held still: the client and its socket options are the same, the server is pinned to the first CPU
-//! and the client to the second where there is one, the buffers are 16 KiB.
+//! Held constant: the client and its socket options are the same, the server is pinned to the first
+//! CPU and the client to the second if there is one, the buffers are 16 KiB.
 //!
-//! Noise looks like this: with one connection, sleeping and waking CPUs are most of the time, so runs
-//! differ by a third and the order of contenders that are close means nothing. Throughput under load, with intervals, is
-//! `scripts/bench.sh`'s job; cost without noise is `scripts/instr.sh`'s.
+//! Noise: with one connection, most of the time is CPUs that sleep and wake, so runs differ by a
+//! third, and the order of contenders that are close means nothing. For throughput under load, with
+//! intervals, use `scripts/bench.sh`; for cost without noise, `scripts/instr.sh`.
 #![forbid(unsafe_code)]
 
 mod support;
@@ -25,7 +26,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use support::{TokioThread, cpus, criterion, reactor, shard};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-/// A connected pair without Nagle's delay; the first is the client's.
+/// Returns a connected pair without Nagle's delay; the first is the client's.
 fn connection() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
     let client = TcpStream::connect(listener.local_addr().expect("an address")).expect("a client");
@@ -46,7 +47,8 @@ fn round_trips(client: &mut TcpStream, times: u64) -> Duration {
     start.elapsed()
 }
 
-/// Benches whatever `serve` makes of the server's end. The server ends when the client is dropped.
+/// Benches the server that `serve` runs on the server's end. The server ends when the client is
+/// dropped.
 fn bench(c: &mut Criterion, name: &str, serve: impl FnOnce(TcpStream)) {
     let (mut client, server) = connection();
     serve(server);
@@ -139,7 +141,7 @@ fn echo(c: &mut Criterion) {
     let server_cpu = cpus[0];
 
     let reactor = reactor(1);
-    // After the reactor's threads, which would inherit it.
+    // This comes after the start of the reactor's threads, which would inherit the pin.
     pin_current(cpus[1]);
     bench(c, "blocking thread", |stream| {
         thread::spawn(move || {

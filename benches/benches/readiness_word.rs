@@ -1,15 +1,15 @@
-//! What it costs to look at a descriptor's readiness, without the system calls around it.
+//! Measures the cost of checking a descriptor's readiness, without the system calls around it.
 //!
-//! Measured, through the public API: a look that finds the descriptor ready, a look that does not,
-//! a poll that finds it ready, and a clear that comes too late to clear anything. Publishing and the clear that takes
-//! effect cannot be repeated without an event of the kernel's in between: `scripts/instr.sh` has
-//! those in its instructions per echo.
+//! Measured, through the public API: a check that finds the descriptor ready, a check that does
+//! not, a poll that finds it ready, and a clear that comes too late to clear anything. Publishing
+//! and an effective clear cannot be repeated without a kernel event in between. `scripts/instr.sh`
+//! includes those in its instructions per echo.
 //!
-//! Held still: one socket pair; its state does not change while it is measured, no task runs, and
-//! the thread that polls sleeps. The word is in this thread's cache and nobody else wants it.
+//! Held constant: one socket pair whose state does not change during the measurement; no task runs,
+//! and the polling thread sleeps. The word is in this thread's cache and no other thread uses it.
 //!
-//! Noise looks like this: these are a few nanoseconds, so code layout alone moves them by one or
-//! two. A difference below that is none.
+//! Noise: these are a few nanoseconds, so code layout alone moves them by one or two. A smaller
+//! difference means nothing.
 #![forbid(unsafe_code)]
 
 mod support;
@@ -24,7 +24,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use reactor::{Interest, Placement, Ready, Registration};
 use support::{TokioThread, cpus, criterion, reactor};
 
-/// A socket that can be written and not be read, until its peer writes.
+/// Returns a socket that is writable, and not readable until its peer writes.
 fn pair() -> (UnixStream, UnixStream) {
     let (socket, peer) = UnixStream::pair().expect("a socket pair");
     socket.set_nonblocking(true).expect("non-blocking mode");
@@ -71,7 +71,7 @@ fn here(c: &mut Criterion) {
         .expect("it is readable");
     socket.read_exact(&mut byte).expect("a byte is there");
     registration.clear(late);
-    // Ready again, so that the clear below is not for what is now there.
+    // It becomes ready again, so that the clear below is stale.
     peer.write_all(&byte).expect("a byte is sent");
     reactor
         .block_on(registration.ready(Interest::READABLE))

@@ -1,14 +1,14 @@
-//! What it costs to register a descriptor and to drop the registration.
+//! Measures the cost of registering a descriptor and dropping the registration.
 //!
-//! Measured: one `epoll_ctl(ADD)`, one `epoll_ctl(DEL)` and what each library does around them. The
-//! third figure is the two system calls alone; the difference to it is the library's share.
+//! Measured: one `epoll_ctl(ADD)`, one `epoll_ctl(DEL)` and the work of each library around them.
+//! The third figure is the two system calls alone; the difference to it is the library's share.
 //!
-//! Held still: one socket pair with nothing to read, registered for reading only, so that no event
-//! ever comes. All on one pinned thread, in a task that yields after every 32 registrations, so that
-//! both libraries come to the point in their loop where freed slots are taken back.
+//! Held constant: one socket pair with nothing to read, registered for reading only, so no event
+//! ever arrives. All on one pinned thread, in a task that yields after every 32 registrations, so
+//! that both libraries reach the point in their loop where they reclaim freed slots.
 //!
-//! Noise looks like this: the system calls are most of it, so a change of 3% in all three figures is
-//! the kernel's or the machine's. Compare differences to the bare figure, not ratios.
+//! Noise: the system calls are most of it, so a change of 3% in all three figures comes from the
+//! kernel or the machine. Compare differences to the bare figure, not ratios.
 #![forbid(unsafe_code)]
 
 mod support;
@@ -21,7 +21,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use rustix::event::epoll::{self, EventData, EventFlags};
 use support::{TokioThread, cpus, criterion, on_shard, reactor};
 
-/// Registrations between two looks at the rest of the loop.
+/// Registrations before the task yields to the rest of the loop.
 const BATCH: u64 = 32;
 
 fn quiet_socket() -> (UnixStream, UnixStream) {

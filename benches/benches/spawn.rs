@@ -1,14 +1,14 @@
-//! What it costs to spawn an empty task and to wait for its end.
+//! Measures the cost of spawning an empty task and waiting for its end.
 //!
-//! Measured: allocation of the task, one pass through the run queue, one poll, the hand-over of its
+//! Measured: allocation of the task, one pass through the run queue, one poll, the transfer of its
 //! output to the `JoinHandle`, and its release.
 //!
-//! Held still: the future is empty. `from its thread` spawns from a task on the shard or runtime
+//! Held constant: the future is empty. `from its thread` spawns from a task on the shard or runtime
 //! that will run it, 100 at a time, then awaits them all in order. `from another thread` spawns
-//! from a thread that belongs to neither and sleeps until the task has ended, one at a time.
+//! from a thread that belongs to neither, and sleeps until the task has ended, one at a time.
 //!
-//! Noise looks like this: from its own thread a few percent, and the allocator's mood. From another
-//! thread two kernel wake-ups are nearly all of it, and they vary by half.
+//! Noise: from its own thread a few percent, plus the allocator's variation. From another thread
+//! almost all of it is two kernel wake-ups, and they vary by half.
 #![forbid(unsafe_code)]
 
 mod support;
@@ -20,7 +20,7 @@ use support::{TokioThread, cpus, criterion, on_shard, reactor};
 
 const BATCH: u64 = 100;
 
-/// Calls `spawn` the given number of times, in batches, and times it all.
+/// Calls `spawn` the given number of times, in batches, and measures the total time.
 async fn in_batches<J, T, E>(times: u64, spawn: impl Fn() -> J) -> Duration
 where
     J: Future<Output = Result<T, E>>,
@@ -81,7 +81,7 @@ fn from_another_thread(c: &mut Criterion) {
     drop(reactor);
 
     let thread = TokioThread::start(cpus(1)[0]);
-    // A runtime that has nothing to do but to let this thread wait, as the reactor's `block_on` does.
+    // A runtime that only lets this thread wait, like the reactor's `block_on`.
     let waiter = tokio::runtime::Builder::new_current_thread()
         .build()
         .expect("a runtime starts");

@@ -1,17 +1,19 @@
-//! What it costs to wake a task, on the same thread and on another one.
+//! Measures the cost of waking a task, on the same thread and on another one.
 //!
-//! Measured: two tasks hand a baton to and fro. A round is two hand-overs; each stores a flag, takes
-//! the other's waker out of a mutex nobody else wants, wakes it, and ends with the other being polled.
+//! Measured: two tasks pass a baton back and forth. A round is two passes. Each pass stores a flag,
+//! takes the other's waker out of an uncontended mutex, wakes it, and ends with the poll of the
+//! other task.
 //!
-//! Held still: the baton is the same code for all, without any I/O. `same thread` has both tasks on
-//! one shard, or one current-thread runtime. `other thread` has them on two shards, or two
-//! current-thread runtimes, pinned to two CPUs where there are two: each hand-over then wakes a
-//! sleeping thread, unless it busy polls (it never sleeps then, and takes its whole CPU). tokio's multi-thread runtime stands beside it as the usual way to have two threads, but its
-//! scheduler is free to run both tasks on one worker, and mostly does.
+//! Held constant: the baton is the same code for all, without any I/O. `same thread` has both tasks
+//! on one shard, or one current-thread runtime. `other thread` has them on two shards, or two
+//! current-thread runtimes, pinned to two CPUs if there are two. Each pass then wakes a sleeping
+//! thread, unless that thread busy polls (it then never sleeps, and takes its whole CPU). tokio's
+//! multi-thread runtime is included as the usual way to have two threads, but its scheduler may run
+//! both tasks on one worker, and usually does.
 //!
-//! Noise looks like this: on the same thread a few percent. On another thread the kernel's wake-up
-//! is nearly all of it, and it changes by half with the CPU's sleep states, the hypervisor and
-//! whatever else runs: take only medians of many runs there, and count system calls instead.
+//! Noise: on the same thread a few percent. On another thread almost all of it is the kernel's
+//! wake-up, which changes by half with the CPU's sleep states, the hypervisor and other load. Use
+//! only medians of many runs there, and count system calls instead.
 #![forbid(unsafe_code)]
 
 mod support;
@@ -26,7 +28,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use reactor::Reactor;
 use support::{TokioThread, cpus, criterion, on_shard, reactor, run_on, shard, started};
 
-/// Says whose turn it is, and keeps the waker of whoever waits for it.
+/// A flag for the task whose turn it is, and the waker of the task that waits for it.
 struct Baton {
     turn: AtomicUsize,
     wakers: [Mutex<Option<Waker>>; 2],
@@ -40,7 +42,7 @@ impl Baton {
         })
     }
 
-    /// Takes the baton and hands it over, `rounds` times; returns how long that took.
+    /// Takes the baton and passes it on, `rounds` times. Returns the duration.
     async fn play(self: Arc<Self>, me: usize, rounds: u64) -> Duration {
         let start = Instant::now();
         for _ in 0..rounds {
@@ -54,7 +56,7 @@ impl Baton {
                     other => *other = Some(cx.waker().clone()),
                 }
                 drop(waker);
-                // The other may have handed over before the waker was there.
+                // The other task may have passed the baton before the waker was stored.
                 if self.turn.load(Ordering::Acquire) == me {
                     Poll::Ready(())
                 } else {

@@ -7,7 +7,7 @@ use clap::Args;
 
 use crate::pin::Pin;
 
-/// What every baseline server can be asked for; the flags are named as `server-demo`'s.
+/// The options of every baseline server; the flags have the names of `server-demo`'s.
 #[derive(Args, Clone, Debug)]
 pub struct ServerArgs {
     /// Address to listen on; port 0 takes a free one.

@@ -1,7 +1,8 @@
-//! What callgrind counted, function by function, and the slope between two runs.
+//! The counts of callgrind by function, and the slope between two runs.
 //!
-//! Only functions of the program itself are looked at. What the C library spends depends on the machine (it chooses its
-//! memcpy by the CPU's features), and what the dynamic linker spends on the system; neither is this project's code.
+//! Only functions of the program itself count. The cost of the C library depends on the machine (it
+//! chooses its memcpy by the CPU's features), and the cost of the dynamic linker on the system.
+//! Neither is this project's code.
 
 use std::collections::BTreeMap;
 use std::collections::HashMap;
@@ -9,18 +10,19 @@ use std::collections::HashMap;
 /// Instructions of one function.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Cost {
-    /// In the function itself, with all that was inlined into it.
+    /// In the function itself, including the functions inlined into it.
     pub own: f64,
-    /// With all that it called.
+    /// Including all functions that it calls.
     pub inclusive: f64,
 }
 
 /// Instructions by function.
 pub type Costs = BTreeMap<String, Cost>;
 
-/// What one round costs, function by function: the difference between two profiles over the difference in rounds.
+/// Returns the cost of one round by function: the difference between two profiles, divided by the
+/// difference in rounds.
 ///
-/// Functions that cost less than a tenth of an instruction a round are left out.
+/// Functions that cost less than a tenth of an instruction per round are left out.
 #[must_use]
 pub fn slope(first: &str, second: &str, rounds: f64) -> Costs {
     let first = read(first);
@@ -43,10 +45,10 @@ fn read(profile: &str) -> Costs {
     for line in profile.lines() {
         if let Some((key, value)) = line.split_once('=') {
             match key {
-                // The program is no shared object.
+                // The program itself is not a shared object.
                 "ob" => ours = !objects.resolve(value).contains(".so"),
                 "cob" => drop(objects.resolve(value)),
-                // A function that is under way already is counted apart, as NAME'2.
+                // A recursive call of a function is counted separately, as NAME'2.
                 "fn" => {
                     let name = functions.resolve(value);
                     function = name.split('\'').next().unwrap_or_default().to_owned();
@@ -57,7 +59,7 @@ fn read(profile: &str) -> Costs {
             }
             continue;
         }
-        // The header's lines have colons. A cost line is a position and a count.
+        // Header lines have colons. A cost line is a position and a count.
         let Some((position, count)) = line.split_once(' ') else {
             continue;
         };
@@ -78,7 +80,7 @@ fn read(profile: &str) -> Costs {
     costs
 }
 
-/// Names are written out once, as `(7) name`, and are `(7)` from then on.
+/// A name is written in full once, as `(7) name`, and is `(7)` from then on.
 #[derive(Default)]
 struct Names(HashMap<String, String>);
 

@@ -1,4 +1,4 @@
-//! How a baseline server ends: a signal, or the end of standard input.
+//! The end of a baseline server: a signal, or the end of standard input.
 
 use std::io::{self, Read};
 use std::thread;
@@ -6,16 +6,17 @@ use std::thread;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-/// The signals that end a server, caught from the moment this exists.
+/// Handlers for the signals that end a server. They are active as long as this exists.
 #[derive(Debug)]
 pub struct End {
     signals: Signals,
 }
 
 impl End {
-    /// Starts to catch the signals, so that none is missed between the announcement and the wait.
+    /// Installs the handlers, so that no signal is missed between the announcement and the wait.
     ///
     /// # Errors
+    ///
     /// When the handlers cannot be installed.
     pub fn new() -> io::Result<Self> {
         Ok(Self {
@@ -25,8 +26,8 @@ impl End {
 
     /// Blocks the calling thread until a signal arrives or, with `until_eof`, standard input ends.
     ///
-    /// The caller then returns from `main`: the serving threads end with the process, in the
-    /// middle of whatever they do, which is enough for a program that only measures.
+    /// The caller then returns from `main`, and the serving threads end with the process, wherever
+    /// they are. That is enough for a program that only measures.
     pub fn wait(mut self, until_eof: bool) {
         if until_eof {
             let handle = self.signals.handle();
@@ -37,7 +38,7 @@ impl End {
                 handle.close();
             });
         }
-        // Ends with `None` once the handle is closed.
+        // It returns `None` once the handle is closed.
         let _ = self.signals.forever().next();
     }
 }

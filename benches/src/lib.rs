@@ -1,25 +1,27 @@
-//! What the baseline echo servers share, so that they differ in nothing but how they wait for I/O.
+//! The common part of the baseline echo servers, so that they differ only in the way they wait for
+//! I/O.
 //!
-//! | program | how it waits |
+//! | program | waits with |
 //! |---|---|
 //! | `baseline-epoll` | one bare epoll loop per thread, a listener each |
 //! | `baseline-tokio-ct` | one current-thread tokio runtime per thread, a listener each, `TcpStream` |
 //! | `baseline-tokio-mt` | one multi-thread tokio runtime, one listener, `TcpStream` |
 //! | `baseline-tokio-asyncfd` | as `tokio-ct`, with `AsyncFd` and the textbook guard loop |
 //!
-//! Held equal, among them and to `server-demo`:
-//! - one listener with `SO_REUSEPORT` per thread (the multi-thread runtime has one in all, since its
-//!   workers steal tasks from each other), the same backlog, `TCP_NODELAY` on every connection;
-//! - no buffer per idle connection: a thread reads into one scratch buffer and writes out of it.
-//!   Only what the socket would not take is copied to a buffer of the connection's own. tokio's
+//! The following is the same for all of them and for `server-demo`:
+//! - one listener with `SO_REUSEPORT` per thread (the multi-thread runtime has one in total, since
+//!   its workers steal tasks from each other), the same backlog, `TCP_NODELAY` on every connection;
+//! - no buffer per idle connection: a thread reads into one scratch buffer and writes from it. Only
+//!   bytes that the socket does not take are copied to the connection's own buffer. tokio's
 //!   `read().await` holds its buffer while it waits, so the tokio servers use `poll_read` and
-//!   `try_write`, which do not; `--io textbook` has the usual form with a buffer each;
-//! - at most [`EVENTS_MAX`] events per look at the OS, which is tokio's default too;
+//!   `try_write`, which do not. `--io textbook` has the usual form with a buffer each;
+//! - at most [`EVENTS_MAX`] events per `epoll_wait`, which is also tokio's default;
 //! - threads pinned by the same rule (`--pin`);
-//! - a start in the same order, one `listening on ADDR` line, an end on SIGTERM, SIGINT or, where
-//!   asked for, the end of standard input.
+//! - the same order at start, one `listening on ADDR` line, an end on SIGTERM, SIGINT or, with a
+//!   flag, the end of standard input.
 //!
-//! None of them uses the project's own libraries; `wakes` does, which runs both sides in one process. The programs' smoke test is `tests/baselines.rs`.
+//! None of them uses the project's own libraries. `wakes` does, because it runs both sides in one
+//! process. The programs' smoke test is `tests/baselines.rs`.
 #![forbid(unsafe_code)]
 
 pub mod args;
@@ -32,5 +34,5 @@ pub mod sockets;
 pub mod threads;
 pub mod tokio_echo;
 
-/// Events fetched from the OS in one call, at most.
+/// The most events that one system call fetches.
 pub const EVENTS_MAX: usize = 1024;

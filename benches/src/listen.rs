@@ -1,4 +1,4 @@
-//! Listening sockets, and the settings of the connections they accept.
+//! Listening sockets, and the settings of accepted connections.
 
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::{Domain, Protocol, Socket, Type};
 
-/// Length of the accept queue: `server-demo`'s.
+/// Length of the accept queue, the same as `server-demo`'s.
 pub const BACKLOG: i32 = 1024;
 
 /// Opens `count` non-blocking listeners on one address, which share it by `SO_REUSEPORT`.

@@ -1,4 +1,4 @@
-//! Which CPU each serving thread is pinned to.
+//! The CPU of each serving thread.
 
 use std::io;
 use std::str::FromStr;
@@ -6,11 +6,11 @@ use std::str::FromStr;
 /// The value of `--pin`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Pin {
-    /// The CPUs this process may use, in order; threads beyond them stay unpinned.
+    /// The CPUs this process may use, in order; further threads stay unpinned.
     Auto,
     /// No thread is pinned.
     None,
-    /// These CPUs, in this order; threads beyond them stay unpinned.
+    /// These CPUs, in this order; further threads stay unpinned.
     Cpus(Vec<usize>),
 }
 
@@ -35,10 +35,11 @@ impl FromStr for Pin {
 }
 
 impl Pin {
-    /// One entry for each of `threads` threads: the CPU it is to run on, if any.
+    /// Returns the CPU of each of `threads` threads, or `None` for an unpinned one.
     ///
     /// # Errors
-    /// [`io::ErrorKind::InvalidInput`] when a CPU was named that this process may not use.
+    ///
+    /// [`io::ErrorKind::InvalidInput`] when the list names a CPU that this process may not use.
     pub fn plan(&self, threads: usize) -> io::Result<Vec<Option<usize>>> {
         let allowed: Vec<usize> = core_affinity::get_core_ids()
             .unwrap_or_default()
@@ -66,7 +67,7 @@ impl Pin {
     }
 }
 
-/// Pins the calling thread to `cpu`, or leaves it alone for `None`.
+/// Pins the calling thread to `cpu`, or does nothing for `None`.
 ///
 /// A refusal is reported on standard error and the thread goes on unpinned, as a shard does.
 pub fn pin_current(cpu: Option<usize>) {

@@ -10,8 +10,8 @@ use crate::pin::pin_current;
 
 /// Opens a listener per thread, starts `serve` on each thread, and announces the address.
 ///
-/// `serve` is not expected to return: when it does, with an error, the process ends with it, since
-/// a server that has lost a thread would only give wrong figures.
+/// `serve` should not return. If it returns an error, the process ends, since a server that has
+/// lost a thread would only give wrong figures.
 ///
 /// # Errors
 /// Those of pinning plans, sockets and thread creation.
@@ -22,7 +22,7 @@ where
     let threads = args.threads.get();
     let plan = args.pin.plan(threads)?;
     let listeners = listeners(args.listen, threads)?;
-    // Connections that come before a thread runs wait in its backlog.
+    // Connections that arrive before a thread runs wait in its backlog.
     announce(&listeners[0])?;
     for (index, (listener, cpu)) in listeners.into_iter().zip(plan).enumerate() {
         let serve = serve.clone();

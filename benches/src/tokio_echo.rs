@@ -15,13 +15,13 @@ use crate::scratch::{self, SCRATCH_BYTES};
 /// Pause after a failed accept, so that a process out of descriptors does not spin.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(10);
 
-/// How a connection reads and writes.
+/// The way a connection reads and writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Io {
-    /// Through the thread's scratch buffer, inside one poll: what `server-demo` does too, and no
-    /// slower than the textbook form.
+    /// Uses the thread's scratch buffer, inside one poll: as in `server-demo`, and no slower than
+    /// the textbook form.
     Scratch,
-    /// `read().await`, `write_all().await` with a buffer of the connection's own: what most
+    /// Uses `read().await`, `write_all().await` with a buffer of the connection's own, as most
     /// servers do. It holds the buffer while idle, so its memory figure is not comparable.
     Textbook,
 }
@@ -34,7 +34,8 @@ pub async fn accept(listener: TcpListener, io: Io) {
                 if stream.set_nodelay(true).is_err() {
                     continue; // Reset before it was served.
                 }
-                // Separate spawns, so that neither kind of task is as large as the other.
+                // They are spawned separately, so that neither kind of task is as large as the
+                // other.
                 match io {
                     Io::Scratch => drop(tokio::spawn(scratch(stream))),
                     Io::Textbook => drop(tokio::spawn(textbook(stream))),
@@ -48,7 +49,8 @@ pub async fn accept(listener: TcpListener, io: Io) {
     }
 }
 
-/// Errors end a connection; a load generator that cuts its connections is no news to an echo server.
+/// An error ends the connection. A load generator that cuts its connections is normal for an echo
+/// server.
 async fn textbook(mut stream: TcpStream) -> io::Result<()> {
     let mut buffer = vec![0; SCRATCH_BYTES];
     loop {
@@ -72,13 +74,13 @@ async fn scratch(mut stream: TcpStream) -> io::Result<()> {
 
 enum Step {
     Echoed,
-    /// The socket took only a part: this is the rest.
+    /// The rest after the socket took only a part.
     Blocked(Vec<u8>),
     Closed,
 }
 
-/// One read and one write. `poll_read` knows that a short read means drained, so it saves the
-/// read that would find EAGAIN; `try_write` is the cheapest way out.
+/// Does one read and one write. `poll_read` knows that a short read means drained, so it saves the
+/// read that would find EAGAIN. `try_write` is the cheapest way to send.
 fn poll_echo(stream: &mut TcpStream, cx: &mut Context<'_>) -> Poll<io::Result<Step>> {
     scratch::with(|buffer| {
         let mut read = ReadBuf::new(buffer);

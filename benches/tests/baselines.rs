@@ -1,4 +1,4 @@
-//! Every baseline server starts, echoes what it gets, survives a peer that reads late, and ends
+//! Every baseline server starts, echoes its input, survives a peer that reads late, and ends
 //! cleanly. A baseline that loses bytes or dies under load would make every ratio worthless.
 #![forbid(unsafe_code)]
 
@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// Program and flags of each way of serving.
+/// The program and flags of each kind of server.
 const SERVERS: &[(&str, &[&str])] = &[
     (env!("CARGO_BIN_EXE_baseline-epoll"), &["--trigger", "edge"]),
     (
@@ -73,7 +73,7 @@ impl Server {
         stream
     }
 
-    /// Waits for the end of the process and says whether it was a clean one.
+    /// Waits for the end of the process and returns true if it was a clean one.
     fn ended_cleanly(&mut self) -> bool {
         let deadline = Instant::now() + DEADLINE;
         while Instant::now() < deadline {
@@ -93,7 +93,7 @@ impl Drop for Server {
     }
 }
 
-/// Bytes that differ by connection and position, so that a swap shows.
+/// Returns bytes that differ by connection and position, so that a swap shows.
 fn payload(len: usize, seed: usize) -> Vec<u8> {
     (0..len)
         .map(|i| u8::try_from((i * 31 + i / 251 + seed * 7) % 251).unwrap())
@@ -124,7 +124,8 @@ fn many_connections_get_their_own_bytes_back() {
     });
 }
 
-/// Far more than the socket buffers and the scratch buffer hold: the server's write blocks.
+/// The message is much longer than the socket buffers and the scratch buffer, so the server's write
+/// blocks.
 #[test]
 fn a_peer_that_reads_late_gets_everything_and_then_the_end() {
     each_server(|server| {

@@ -1,4 +1,4 @@
-//! `budgets` on small files: what it calls met and missed, where the limits are, and what it says of files that lack something.
+//! `budgets` on small files: its verdicts, their limits, and its messages about incomplete files.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 
-/// What the three files hold, and the arguments beside them.
+/// The content of the three files, and the other arguments.
 struct Inputs {
     instr: Value,
     instr_idle: Value,
@@ -14,10 +14,11 @@ struct Inputs {
     arguments: Vec<String>,
 }
 
-/// What makes a case of inputs that meet every budget.
+/// Turns inputs that meet every budget into a case.
 type Change = fn(&mut Inputs);
 
-/// The ratio of a contender to a base, where the metric is echoes per CPU second of the server.
+/// Returns the ratio of a contender to a base, where the metric is echoes per CPU second of the
+/// server.
 fn ratio(contender: &str, base: &str, [ratio, low, high]: [f64; 3]) -> Value {
     json!({
         "contender": contender, "base": base, "metric": "requests_per_server_cpu_s",
@@ -25,7 +26,7 @@ fn ratio(contender: &str, base: &str, [ratio, low, high]: [f64; 3]) -> Value {
     })
 }
 
-/// All budgets are met, each exactly at its limit or a hair within.
+/// Returns inputs that meet all budgets, each exactly at its limit or barely within.
 fn met() -> Inputs {
     let counted = |contender: &str, instructions: f64| {
         json!({
@@ -74,11 +75,11 @@ fn met() -> Inputs {
     }
 }
 
-/// Runs the program; `content` becomes the text of a file, which may be cut off.
+/// Runs the program; `content` changes the text of a file, for instance to truncate it.
 fn budgets(inputs: &Inputs, content: impl Fn(&str, String) -> String) -> Output {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let thread = std::thread::current();
-    // A folder for each test: they run side by side.
+    // A folder for each test, since they run side by side.
     let folder = folder.join(thread.name().expect("tests have names"));
     fs::create_dir_all(&folder).expect("ours");
     let mut program = Command::new(env!("CARGO_BIN_EXE_budgets"));
@@ -94,7 +95,8 @@ fn budgets(inputs: &Inputs, content: impl Fn(&str, String) -> String) -> Output 
     program.args(&inputs.arguments).output().expect("it starts")
 }
 
-/// The rows that are not met, by the beginning of their names; none of them where the exit code is 0.
+/// Returns the rows that are not met, by the beginning of their names. There is none if the exit
+/// code is 0.
 fn missed(inputs: &Inputs) -> Vec<String> {
     let output = budgets(inputs, |_, text| text);
     let printed = String::from_utf8(output.stdout).expect("text");
@@ -180,7 +182,7 @@ fn an_interval_that_reaches_the_limit_shows_nothing_and_misses() {
             (1, "... at a fixed rate".to_owned()),
         ] {
             let mut inputs = met();
-            // The estimate is far ahead, and the interval too wide to tell.
+            // The estimate is far ahead, and the interval is too wide to tell.
             let of = &mut inputs.bench["scenarios"][scenario]["ratios"][at];
             (of["ratio"], of["low"], of["high"]) = (json!(1.5), json!(limit), json!(3.0));
             let missed = missed(&inputs);
@@ -251,7 +253,7 @@ fn a_file_that_was_cut_off_is_named() {
 fn beside_each_ratio_stands_what_the_bare_loop_reaches() {
     let output = budgets(&met(), |_, text| text);
     let printed = String::from_utf8(output.stdout).expect("text");
-    // The ratios are those of tokio to the bare loop, the other way round.
+    // The ratios of tokio to the bare loop, inverted.
     assert_eq!(printed.matches("1.250 [1.176, 1.333]").count(), 4);
     assert_eq!(printed.matches("1.111 [1.053, 1.176]").count(), 4);
 }

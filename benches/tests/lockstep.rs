@@ -1,5 +1,5 @@
-//! The client of `scripts/instr.sh` exchanges exactly as many echoes as it was asked for, and
-//! notices an answer that is not an echo: its figures are divided by that number.
+//! The client of `scripts/instr.sh` exchanges exactly the requested number of echoes, by which its
+//! figures are divided. It detects an answer that is not an echo.
 #![forbid(unsafe_code)]
 
 use std::io::{Read, Write};
@@ -7,7 +7,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::process::{Command, Output};
 use std::thread;
 
-/// Echoes to `connections` clients, through `change`, and returns the bytes it got in all.
+/// Echoes to `connections` clients, through `change`, and returns the total number of bytes
+/// received.
 fn serve(listener: TcpListener, connections: usize, change: fn(&mut [u8])) -> usize {
     let accept = |_| {
         let (mut stream, _peer) = listener.accept().unwrap();

@@ -1,5 +1,5 @@
-//! `AsyncFd` over real sockets and pipes, driven by a program of operations. The operations are in `async_fd/step.rs`, what has to
-//! hold in `async_fd/world.rs`.
+//! `AsyncFd` over real sockets and pipes, driven by a program of operations. The operations are in
+//! `async_fd/step.rs`, the invariants in `async_fd/world.rs`.
 #![no_main]
 
 #[path = "async_fd/descriptors.rs"]
@@ -17,7 +17,8 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(
     init: {
-        // A write to a peer that is gone is an error, as in every program of Rust; here the main function is not Rust's.
+        // A write to a peer that is gone must be an error, as in every Rust program; here the main
+        // function is not Rust's.
         signal_hook::flag::register(signal_hook::consts::SIGPIPE, Arc::default())
             .expect("it may be caught");
     },

@@ -1,7 +1,8 @@
-//! Responses of HTTP/1.1 as `loadgen` reads them.
+//! HTTP/1.1 responses as `loadgen` reads them.
 //!
-//! However a server's bytes are cut into pieces, they mean the same. Responses that are written as the standard says (`http/written.rs`)
-//! end where they end and say what they say, whatever is in their bodies.
+//! A server's bytes mean the same however they are cut into pieces. Responses written as the
+//! standard says (`http/written.rs`) end at their end and have their meaning, whatever their bodies
+//! contain.
 #![no_main]
 
 #[path = "http/written.rs"]
@@ -29,7 +30,7 @@ fuzz_target!(|bytes: &[u8]| {
     assert_eq!(read(&bytes.chunks(1).collect::<Vec<_>>()), expected);
 });
 
-/// What became of a stream: where each answer ended, and what came after the last.
+/// The result of a stream: the end of each answer, and the bytes after the last.
 #[derive(Debug, PartialEq)]
 struct Outcome {
     answers: Vec<(usize, Verdict)>,

@@ -1,6 +1,8 @@
-//! Reports of other processes as `loadgen merge` and `compare` read them: good ones, in which some values are replaced.
+//! Reports of other processes as `loadgen merge` and `compare` read them: valid ones, with some
+//! values replaced.
 //!
-//! Whatever reads as a report is rendered, compared and added, and a sum reads as a report again.
+//! Every value that parses as a report is rendered, compared and added, and a sum parses as a
+//! report again.
 #![no_main]
 
 use std::cell::LazyCell;
@@ -35,7 +37,7 @@ fuzz_target!(|bytes: &[u8]| {
     loadgen::fuzzing::reports(&text.join("\n"));
 });
 
-/// Everything in a report that is not made of other things.
+/// Collects everything in a report that has no parts.
 fn collect<'a>(value: &'a mut Value, nodes: &mut Vec<&'a mut Value>) {
     match value {
         Value::Array(values) => values.iter_mut().for_each(|value| collect(value, nodes)),
@@ -45,7 +47,7 @@ fn collect<'a>(value: &'a mut Value, nodes: &mut Vec<&'a mut Value>) {
 }
 
 fn value(kind: u8, number: u8, from: usize, report: &Value) -> Value {
-    // Where the types of figures end.
+    // The limits of the figures' types.
     let bits = [7, 8, 15, 16, 31, 32, 52, 53, 63, 64][usize::from(number) % 10];
     let large = 1_u64.checked_shl(bits).unwrap_or(u64::MAX);
     match kind % 12 {

@@ -1,6 +1,8 @@
-//! What people type at `loadgen` and `server-demo`: config files, targets, quantities, sizes, thresholds.
+//! Text that people type for `loadgen` and `server-demo`: config files, targets, quantities, sizes,
+//! thresholds.
 //!
-//! Nothing panics. A quantity is what a calculator says, and written out in its smallest unit it is read as the same.
+//! Nothing panics. A parsed quantity has the value that a calculator gives, and written in its
+//! smallest unit it parses as the same value.
 #![no_main]
 
 use std::time::Duration;
@@ -74,7 +76,7 @@ fn parse_nanos(digits: &str) -> u64 {
     u64::try_from(read.as_nanos()).expect("at most 584 years")
 }
 
-/// Checks what a quantity was read as.
+/// Checks the value that a quantity was parsed as.
 fn quantity<E: std::fmt::Debug>(
     read: Option<u64>,
     parse: impl Fn(&str) -> Result<u64, E>,

@@ -1,11 +1,11 @@
-//! HTTP/1 and unencrypted HTTP/2 on one port, with hyper, on every shard; each shard counts what it serves, in an
-//! `Rc<Cell<u64>>` that no other can reach.
+//! HTTP/1 and unencrypted HTTP/2 on one port, with hyper, on every shard. Each shard counts its
+//! requests in an `Rc<Cell<u64>>` that no other shard can reach.
 //!
 //! ```console
 //! $ cargo run --release --example hyper -- 127.0.0.1:7080     # then: curl http://127.0.0.1:7080/
 //! ```
 //!
-//! At SIGINT or SIGTERM nothing more is accepted, and connections end after the request that is under way.
+//! On SIGINT or SIGTERM it stops accepting, and connections end after the request in progress.
 
 #[path = "../../asyncfd/examples/ending/mod.rs"]
 mod ending;
@@ -34,7 +34,7 @@ async fn serve(stream: TcpStream, served: Rc<Cell<u64>>) {
         let text = format!("request {} of shard {}\n", served.get(), shard.index());
         async { Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(text)))) }
     });
-    // Both sides get a timer: hyper panics where a timeout has none.
+    // Both sides get a timer: hyper panics on a timeout without one.
     let mut builder = auto::Builder::new(ShardExecutor::new());
     builder.http1().timer(ShardTimer::new());
     builder.http2().timer(ShardTimer::new());

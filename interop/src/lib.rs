@@ -1,4 +1,4 @@
-//! What the tests and examples share: a reactor that serves every shard, and clients that others wrote,
+//! Shared by the tests and examples: a reactor that serves on every shard, and independent clients,
 //! run with a deadline.
 
 use std::ffi::OsStr;
@@ -13,24 +13,25 @@ use asyncfd::net::{TcpListener, TcpSocket, TcpStream};
 use futures_util::future::{Either, select};
 use reactor::{Handle, Reactor, spawn_local};
 
-/// How long anything may take before it counts as hung. Nothing waits this long unless it fails.
+/// The time after which something counts as hung. Only a failure takes this long.
 pub const DEADLINE: Duration = Duration::from_secs(40);
 
-/// Listens at `address` on every shard of the current reactor, and spawns what `serve` makes of each
-/// connection where it was accepted. Returns the address, whose port the system chose if none was given.
+/// Listens at `address` on every shard of the current reactor, and spawns `serve`'s future for each
+/// connection on the shard that accepted it. Returns the address, whose port the system chose if
+/// none was given.
 ///
-/// `serve` is made on its shard by `make`, so it may hold what belongs to that shard and is not `Send`.
+/// `make` creates `serve` on its shard, so it can hold state of that shard and need not be `Send`.
 ///
 /// # Errors
 ///
-/// Those of listening.
+/// The errors of listening.
 pub fn listen<M, S, F>(handle: &Handle, address: SocketAddr, make: M) -> io::Result<SocketAddr>
 where
     M: Fn() -> S + Clone + Send + 'static,
     S: Fn(TcpStream) -> F + 'static,
     F: Future<Output = ()> + 'static,
 {
-    // All listen before the first one accepts: a connection goes to a listener that is there.
+    // All listen before the first one accepts, so a connection always finds a listener.
     let mut address = address;
     let mut listeners = Vec::new();
     for shard in handle.shards() {
@@ -66,13 +67,13 @@ where
         };
         match accepted {
             Ok((stream, _)) => {
-                // Answers of several writes do not wait for acknowledgements. A peer that is gone
-                // is found out by reading.
+                // Answers of several writes then do not wait for acknowledgements. A read detects a
+                // peer that is gone.
                 let _ = stream.set_nodelay(true);
                 drop(spawn_local(serve(stream)));
             }
             Err(error) => {
-                // Descriptors are short, most often. To try again at once would only fail again.
+                // Most often descriptors are short. An immediate retry would only fail again.
                 eprintln!("accept: {error}");
                 reactor::time::sleep(Duration::from_millis(100)).await;
             }
@@ -80,11 +81,11 @@ where
     }
 }
 
-/// A reactor of two shards with [`listen`] on a free port of the loopback, for a test.
+/// Starts a reactor of two shards with [`listen`] on a free port of the loopback, for a test.
 ///
 /// # Panics
 ///
-/// Where that cannot be had.
+/// If that fails.
 pub fn serve<M, S, F>(make: M) -> (Reactor, SocketAddr)
 where
     M: Fn() -> S + Clone + Send + 'static,
@@ -97,11 +98,11 @@ where
     (reactor, address)
 }
 
-/// A reactor of two shards.
+/// Starts a reactor of two shards.
 ///
 /// # Panics
 ///
-/// Where the system refuses it.
+/// If the system refuses it.
 pub fn two_shards() -> Reactor {
     let builder = Reactor::builder().shards(2);
     builder.build().expect("two shards take little")
@@ -111,7 +112,7 @@ pub fn two_shards() -> Reactor {
 ///
 /// # Panics
 ///
-/// Where it panics, or does not end in time.
+/// If it panics, or does not end in time.
 pub fn on_a_shard<F>(reactor: &Reactor, make: impl FnOnce() -> F + Send + 'static)
 where
     F: Future<Output = ()> + 'static,
@@ -126,11 +127,11 @@ where
     }
 }
 
-/// Runs curl and returns what it wrote.
+/// Runs curl and returns its output.
 ///
 /// # Panics
 ///
-/// Where it fails or does not end in time.
+/// If it fails or does not end in time.
 pub fn curl<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Vec<u8> {
     let mut command = Command::new("curl");
     command.args([
@@ -147,11 +148,11 @@ pub fn curl<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Vec<u8> 
     output.stdout
 }
 
-/// Runs a command to its end, with the time it may take.
+/// Runs a command to its end, with a time limit.
 ///
 /// # Panics
 ///
-/// Where it cannot be run, or does not end in time.
+/// If it cannot be run, or does not end in time.
 pub fn run(command: &mut Command) -> Output {
     let command = command.stdin(Stdio::null());
     let child = command
@@ -162,7 +163,7 @@ pub fn run(command: &mut Command) -> Output {
     let child = child.unwrap_or_else(|error| panic!("{name}: {error}"));
     let mut child = Killed(child);
     let (stdout, stderr) = (child.0.stdout.take(), child.0.stderr.take());
-    // Each from a thread of its own, or a full pipe would stop the child.
+    // Each is read on a thread of its own, or a full pipe would stop the child.
     let stdout = std::thread::spawn(move || all(stdout));
     let stderr = std::thread::spawn(move || all(stderr));
     let began = Instant::now();
@@ -199,7 +200,7 @@ impl Drop for Killed {
     }
 }
 
-/// Bytes that no part of which looks like another: a fixed sequence of pseudo-random ones.
+/// Returns bytes without repetition: a fixed pseudo-random sequence.
 pub fn noise(len: usize) -> Vec<u8> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut next = || {
@@ -216,35 +217,35 @@ pub fn noise(len: usize) -> Vec<u8> {
     bytes
 }
 
-/// A folder of its own for one run of a test, which goes away with it.
+/// A folder for one run of a test, which is removed afterwards.
 #[derive(Debug)]
 pub struct Scratch(std::path::PathBuf);
 
 impl Scratch {
-    /// Makes one.
+    /// Creates the folder.
     ///
     /// # Panics
     ///
-    /// Where the system refuses it.
+    /// If the system refuses it.
     pub fn new(name: &str) -> Self {
         let folder = format!("interop-{name}-{}", std::process::id());
         let path = std::env::temp_dir().join(folder);
-        // Left by a process of the same number that was killed.
+        // A killed process with the same id may have left one.
         let _ = std::fs::remove_dir_all(&path);
         std::fs::create_dir(&path).expect("there is a folder for temporary files");
         Self(path)
     }
 
-    /// The path of a file in it.
+    /// Returns the path of a file in the folder.
     pub fn file(&self, name: &str) -> std::path::PathBuf {
         self.0.join(name)
     }
 
-    /// Writes a file in it, and returns its path.
+    /// Writes a file in the folder, and returns its path.
     ///
     /// # Panics
     ///
-    /// Where the system refuses it.
+    /// If the system refuses it.
     pub fn write(&self, name: &str, content: impl AsRef<[u8]>) -> std::path::PathBuf {
         let path = self.file(name);
         std::fs::write(&path, content).expect("the folder can be written to");

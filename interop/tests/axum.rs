@@ -1,4 +1,5 @@
-//! An axum router on every shard, without tokio's runtime: HTTP/1 and unencrypted HTTP/2 on one port.
+//! An axum router on every shard, without tokio's runtime: HTTP/1 and unencrypted HTTP/2 on one
+//! port.
 
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -34,7 +35,7 @@ async fn hello(Path(name): Path<String>) -> String {
         tokio::runtime::Handle::try_current().is_err(),
         "there is no other runtime"
     );
-    // What a handler waits for: the reactor's time, off and back on the shard.
+    // A handler's waits: the reactor's time, off and back on the shard.
     reactor::time::sleep(std::time::Duration::from_millis(2)).await;
     format!("hello {name}\n")
 }
@@ -80,7 +81,7 @@ fn a_router_answers_over_both_versions() {
         let order = r#"{"item":"tea","count":14}"#;
         let receipt = curl([version, "--header", json, "--data", order, &url]);
         assert_eq!(receipt, br#"{"item":"tea","total":42}"#);
-        // What is no order is refused by the router, and the server goes on.
+        // The router rejects a body that is not an order, and the server goes on.
         let status = ["--output", "/dev/null", "--write-out", "%{http_code}"];
         let refused = [version, "--header", json, "--data", "{}", &url];
         assert_eq!(curl(status.iter().chain(&refused)), b"422");

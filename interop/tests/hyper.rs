@@ -1,7 +1,7 @@
-//! hyper's HTTP/1 and HTTP/2 servers, on every shard, with services that are not `Send`, asked by curl and
-//! by nghttp2's h2load.
+//! hyper's HTTP/1 and HTTP/2 servers, on every shard, with services that are not `Send`, tested
+//! with curl and nghttp2's h2load.
 //!
-//! (curl 7.88, which Debian 12 has, sends nothing for a second request over a connection of unencrypted
+//! (curl 7.88 of Debian 12 sends nothing for a second request over a connection of unencrypted
 //! HTTP/2.)
 
 use std::cell::Cell;
@@ -21,10 +21,11 @@ use hyper::{Method, Request, Response};
 use interop::{DEADLINE, Scratch, curl, noise, run, serve};
 use reactor::{Reactor, ShardId};
 
-/// How long the clients are waited for that are cut off: long enough that none else is, on a busy machine.
+/// The patience with clients that will be cut off: long enough to cut off no other, on a busy
+/// machine.
 const SHORT: Duration = Duration::from_secs(1);
 
-/// Sends a body back; tells which shard serves and how many requests it has served before.
+/// Sends a body back; reports the serving shard and the number of requests that it served before.
 async fn answer(
     request: Request<Incoming>,
     served: Rc<Cell<u64>>,
@@ -32,7 +33,7 @@ async fn answer(
     let count = served.get();
     served.set(count + 1);
     let shard = ShardId::current().expect("a connection is served on its shard");
-    // Elsewhere the executor was somebody else's.
+    // The executor may have run another task meanwhile.
     reactor::yield_now().await;
     assert_eq!(ShardId::current(), Some(shard));
     let body = match *request.method() {
@@ -42,7 +43,7 @@ async fn answer(
     Ok(Response::new(Full::new(body)))
 }
 
-/// `patience` is how long a client may take for the head of a request.
+/// Starts a server. `patience` is the time limit for the head of a request.
 fn http1_server(patience: Duration) -> (Reactor, SocketAddr) {
     serve(move || {
         let served = Rc::new(Cell::new(0));
@@ -54,14 +55,15 @@ fn http1_server(patience: Duration) -> (Reactor, SocketAddr) {
                 let builder = builder
                     .timer(ShardTimer::new())
                     .header_read_timeout(patience);
-                // A client that breaks off is an error of its connection.
+                // A client that disconnects is an error of its connection.
                 let _ = builder.serve_connection(stream, service).await;
             }
         }
     })
 }
 
-/// `patience` is how long a client may be silent, and how long it may then take to answer a ping.
+/// Starts a server. `patience` is the time that a client may be silent, and the time it may then
+/// take to answer a ping.
 fn http2_server(patience: Duration) -> (Reactor, SocketAddr) {
     serve(move || {
         let served = Rc::new(Cell::new(0));
@@ -90,7 +92,7 @@ fn large_body_comes_back(option: &str, address: SocketAddr) {
     assert!(came == body, "{} bytes came back", came.len());
 }
 
-/// Has h2load ask so many times.
+/// Runs h2load with the given number of requests.
 fn h2load(address: SocketAddr, requests: u32, connections: u32, streams: u32) {
     let mut h2load = Command::new("h2load");
     h2load.arg(format!("--requests={requests}"));
@@ -109,7 +111,7 @@ fn http1_serves_many_requests_over_one_connection() {
     let text = String::from_utf8(curl(["--http1.1", &url])).unwrap();
     let lines: Vec<_> = text.lines().collect();
     assert_eq!(lines.len(), 200);
-    // It stays on its shard, and nobody else is served there.
+    // The connection stays on its shard, and no other is served there.
     let shard = lines[0].split(' ').next().unwrap();
     for (number, line) in lines.iter().enumerate() {
         assert_eq!(*line, format!("{shard} {number}"));
@@ -149,8 +151,8 @@ fn http2_serves_many_streams_at_once() {
     h2load(address, 4000, 8, 60);
 }
 
-/// Sends `bytes`, and returns what comes up to the end, and when that came, which has to be within ten
-/// seconds.
+/// Sends `bytes`, and returns the answer up to its end, and the time of that end, which must come
+/// within ten seconds.
 fn talk_and_fall_silent(address: SocketAddr, bytes: &[u8]) -> (Vec<u8>, Duration) {
     let began = Instant::now();
     let mut stream = std::net::TcpStream::connect(address).unwrap();
@@ -168,7 +170,7 @@ fn http1_cuts_off_who_does_not_finish_its_head() {
     let (_reactor, address) = http1_server(SHORT);
     let (_, took) = talk_and_fall_silent(address, b"GET / HTTP/1.1\r\nhost:");
     assert!(took >= SHORT, "after {took:?}");
-    // Between two requests the deadline is moved: one that sends again in time is served.
+    // Between two requests the deadline moves: a client that sends again in time is served.
     let mut stream = std::net::TcpStream::connect(address).unwrap();
     stream
         .set_read_timeout(Some(Duration::from_secs(10)))

@@ -1,5 +1,5 @@
-//! The Redis client, whose multiplexed connection takes any stream with tokio's traits, against a
-//! redis-server of the test's own, over TCP and over a Unix socket.
+//! The Redis client, whose multiplexed connection takes any stream with tokio's traits, with the
+//! test's own redis-server, over TCP and over a Unix socket.
 
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -21,7 +21,8 @@ struct Server {
 
 fn server(name: &str) -> Server {
     let scratch = Scratch::new(name);
-    // Free a moment ago. Should somebody else take it meanwhile, the server ends and the test says so.
+    // The port was free a moment ago. If another process takes it meanwhile, the server ends and
+    // the test reports it.
     let port = TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()
@@ -37,7 +38,7 @@ fn server(name: &str) -> Server {
     command.stdin(Stdio::null()).stdout(Stdio::null());
     let mut process = Killed(command.spawn().expect("redis-server is installed"));
     let began = Instant::now();
-    // It makes the socket last.
+    // The server creates the socket last.
     while std::os::unix::net::UnixStream::connect(&socket).is_err() {
         assert!(
             process.0.try_wait().unwrap().is_none(),
@@ -57,8 +58,8 @@ fn server(name: &str) -> Server {
     }
 }
 
-/// Makes a client of a stream. Its driver runs on the shard, and its own timeouts, which need tokio's
-/// timer, are off: `reactor::time::timeout` does that.
+/// Creates a client on a stream. Its driver runs on the shard. Its own timeouts, which need tokio's
+/// timer, are off: `reactor::time::timeout` replaces them.
 async fn client<S>(stream: S) -> MultiplexedConnection
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
@@ -72,7 +73,7 @@ where
     client
 }
 
-/// Single commands, a large value, a pipeline, and many tasks that share the one connection.
+/// Runs single commands, a large value, a pipeline, and many tasks that share the one connection.
 async fn exercise(mut client: MultiplexedConnection) {
     let here = ShardId::current();
     let () = client.set("greeting", "hello").await.unwrap();

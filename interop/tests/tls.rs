@@ -1,5 +1,5 @@
-//! rustls through tokio-rustls: between two of our streams, and as an HTTPS server that curl asks, which
-//! chooses the version of HTTP in the handshake.
+//! rustls through tokio-rustls: between two streams of this crate, and as an HTTPS server for curl,
+//! which chooses the version of HTTP in the handshake.
 
 use std::io;
 use std::net::SocketAddr;
@@ -22,7 +22,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName}
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
-/// A certificate of `localhost` that is its own authority, and a server that has it.
+/// Returns a self-signed certificate of `localhost`, and a server that uses it.
 fn identity(protocols: &[&[u8]]) -> (CertificateDer<'static>, String, TlsAcceptor) {
     let CertifiedKey { cert, signing_key } =
         rcgen::generate_simple_self_signed([String::from("localhost")]).unwrap();
@@ -52,7 +52,8 @@ fn connector(authority: CertificateDer<'static>) -> TlsConnector {
     TlsConnector::from(Arc::new(config))
 }
 
-/// After both have ended TLS: the streams below end as well, though neither side has dropped its own yet.
+/// Checks, after both have ended TLS, that the streams below end as well, although neither side has
+/// dropped its own yet.
 async fn nothing_follows(mut stream: TcpStream) {
     let mut rest = Vec::new();
     AsyncReadExt::read_to_end(&mut stream, &mut rest)
@@ -61,7 +62,7 @@ async fn nothing_follows(mut stream: TcpStream) {
     assert!(rest.is_empty(), "{} bytes came after the end", rest.len());
 }
 
-/// Sends back what comes until the client ends, then ends too.
+/// Echoes until the client ends, then ends too.
 async fn echo(acceptor: TlsAcceptor, stream: TcpStream) -> io::Result<()> {
     let mut tls = acceptor.accept(stream).await?;
     let mut buffer = vec![0; 40_000];

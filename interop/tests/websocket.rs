@@ -1,4 +1,4 @@
-//! WebSockets by async-tungstenite, which takes the traits of `futures_io`.
+//! WebSockets by async-tungstenite, which uses the traits of `futures_io`.
 
 use async_tungstenite::tungstenite::Message;
 use async_tungstenite::{accept_async, client_async};
@@ -23,7 +23,7 @@ fn messages_of_every_size_come_back_and_the_close_is_answered() {
         let stream = TcpStream::connect(address).await.unwrap();
         let url = format!("ws://{address}/");
         let (mut socket, _) = client_async(url, stream).await.unwrap();
-        // The largest is more than a connection holds on its way, so that its writers have to wait.
+        // The largest is more than a connection holds in flight, so its writers have to wait.
         for size in [0, 1, 125, 126, 65_535, 65_536, 15_000_000] {
             let message = Message::binary(noise(size));
             socket.send(message.clone()).await.unwrap();

@@ -1,8 +1,8 @@
-//! What the benches share: where measured code runs, and how long is measured.
+//! Shared by the benches: the threads that run measured code, and the measurement time.
 //!
 //! Both sides run on one thread of their own, pinned to the first CPU that this process may use: a
-//! shard of a reactor here, a current-thread runtime there. The thread that criterion runs on only
-//! waits for them, so that it takes no CPU from them.
+//! shard of a reactor, or a current-thread runtime. criterion's own thread only waits for them, so
+//! it takes no CPU time from them.
 
 #![allow(dead_code, reason = "no bench uses all of it")]
 
@@ -15,7 +15,8 @@ use benches::pin::{Pin, pin_current};
 use criterion::Criterion;
 use reactor::{Builder, Handle, Pinning, Reactor, ShardId};
 
-/// Enough for intervals of a few percent on a quiet machine, in about a minute per bench.
+/// Returns settings that give intervals of a few percent on a quiet machine, in about a minute per
+/// bench.
 pub(crate) fn criterion() -> Criterion {
     Criterion::default()
         .warm_up_time(Duration::from_millis(500))
@@ -24,19 +25,19 @@ pub(crate) fn criterion() -> Criterion {
         .configure_from_args()
 }
 
-/// The CPUs that threads are pinned to, in order.
+/// Returns the CPUs that threads are pinned to, in order.
 pub(crate) fn cpus(threads: usize) -> Vec<Option<usize>> {
     Pin::Auto
         .plan(threads)
         .expect("the allowed CPUs are allowed")
 }
 
-/// A reactor of `shards` shards, each on its own CPU as far as there are any.
+/// Returns a reactor of `shards` shards, each on its own CPU while there are enough.
 pub(crate) fn reactor(shards: usize) -> Reactor {
     started(Reactor::builder().shards(shards))
 }
 
-/// Builds it, with each shard pinned.
+/// Builds the reactor, with each shard pinned.
 pub(crate) fn started(builder: Builder) -> Reactor {
     let reactor = builder
         .pinning(Pinning::Auto)
@@ -48,7 +49,7 @@ pub(crate) fn started(builder: Builder) -> Reactor {
     reactor
 }
 
-/// Shard number `index`.
+/// Returns shard number `index`.
 pub(crate) fn shard(handle: &Handle, index: usize) -> ShardId {
     handle
         .shards()
@@ -56,7 +57,7 @@ pub(crate) fn shard(handle: &Handle, index: usize) -> ShardId {
         .expect("the reactor has that many shards")
 }
 
-/// Runs a task on the first shard and returns the time that it says it took.
+/// Runs a task on the first shard and returns the duration that it reports.
 pub(crate) fn on_shard<M, F>(reactor: &Reactor, make: M) -> Duration
 where
     M: FnOnce() -> F + Send + 'static,
@@ -67,13 +68,13 @@ where
     reactor.block_on(task).expect("measured tasks do not panic")
 }
 
-/// A current-thread tokio runtime on a thread of its own, which ends with the process.
+/// A current-thread tokio runtime on its own thread, which ends with the process.
 pub(crate) struct TokioThread {
     pub(crate) handle: tokio::runtime::Handle,
 }
 
 impl TokioThread {
-    /// Starts it, pinned to `cpu`.
+    /// Starts the thread, pinned to `cpu`.
     pub(crate) fn start(cpu: Option<usize>) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -87,7 +88,7 @@ impl TokioThread {
         Self { handle }
     }
 
-    /// Runs a task there and returns the time that it says it took.
+    /// Runs a task there and returns the duration that it reports.
     pub(crate) fn run<F>(&self, task: F) -> Duration
     where
         F: Future<Output = Duration> + Send + 'static,
@@ -96,7 +97,7 @@ impl TokioThread {
     }
 }
 
-/// Runs a task on a runtime and returns the time that it says it took.
+/// Runs a task on a runtime and returns the duration that it reports.
 pub(crate) fn run_on<F>(handle: &tokio::runtime::Handle, task: F) -> Duration
 where
     F: Future<Output = Duration> + Send + 'static,

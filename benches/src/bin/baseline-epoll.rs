@@ -1,11 +1,11 @@
-//! Echo server: a bare epoll loop, the least that any reactor could do.
+//! Echo server: a bare epoll loop, the least work that any reactor can do.
 //!
 //! One loop per thread, each with its own listener. A connection is its socket and, while the peer
-//! does not read, the bytes that wait for it. The system calls are the same `recv` and `send` as
-//! everyone's.
+//! does not read, the bytes that wait for it. The system calls are `recv` and `send`, as in all
+//! servers here.
 //!
-//! `--trigger edge` (the default) registers as mio does, edge triggered: a short read means drained.
-//! `--trigger level` is simpler and costs the kernel one more look at each socket per turn.
+//! `--trigger edge` (the default) registers edge-triggered, as mio does: a short read means
+//! drained. `--trigger level` is simpler and makes the kernel check each socket once more per turn.
 #![forbid(unsafe_code)]
 
 use std::io;
@@ -28,7 +28,7 @@ struct Args {
     #[command(flatten)]
     server: ServerArgs,
 
-    /// How sockets are registered.
+    /// The registration mode of sockets.
     #[arg(long, value_enum, default_value = "edge")]
     trigger: Trigger,
 }
@@ -53,7 +53,7 @@ const LISTENER: u64 = u64::MAX;
 
 struct Connection {
     stream: TcpStream,
-    /// Read, not yet written. Not empty only while the socket is registered for output.
+    /// Bytes read and not yet written. Not empty only while the socket is registered for output.
     rest: Vec<u8>,
 }
 
@@ -68,7 +68,8 @@ struct Loop {
 impl Loop {
     fn new(listener: TcpListener, trigger: Trigger) -> io::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        // Always level triggered: what one turn leaves in the backlog is reported in the next.
+        // Always level-triggered: connections left in the backlog by one turn are reported in the
+        // next.
         epoll::add(
             &epoll,
             &listener,
@@ -130,8 +131,8 @@ impl Loop {
         }
     }
 
-    /// A batch names each socket once, and a socket is closed only when its own event is handled: a
-    /// slab index taken again by an accept in the same batch has no event left there.
+    /// A batch names each socket once, and a socket is closed only when its own event is handled.
+    /// So a slab index that an accept in the same batch reuses has no event left there.
     fn serve(&mut self, token: u64, flags: EventFlags) {
         let Some(key) = usize::try_from(token)
             .ok()
@@ -155,7 +156,7 @@ impl Loop {
             Ok(Outcome::Closed) | Err(_) => false,
         };
         if !kept {
-            // Closing the socket takes it out of the epoll set.
+            // Closing the socket removes it from the epoll set.
             self.connections.remove(key);
         }
     }
@@ -166,9 +167,9 @@ fn input(trigger: EventFlags) -> EventFlags {
 }
 
 enum Outcome {
-    /// Drained; the registration is right as it is.
+    /// Drained; the registration stays as it is.
     Waiting,
-    /// The socket is to be watched for the other direction. Re-arming reports what is there.
+    /// The socket must be watched for the other direction. Re-arming reports the current readiness.
     Rearm,
     Closed,
 }
@@ -183,7 +184,7 @@ impl Connection {
         if !self.rest.is_empty() {
             return self.flush();
         }
-        // After a FIN that came with the data there is no other edge: read on to the end.
+        // After a FIN that came with the data there is no other edge, so read on to the end.
         let last = flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR);
         loop {
             let n = match sockets::receive(&self.stream, scratch) {
@@ -209,8 +210,8 @@ impl Connection {
         }
     }
 
-    /// Writes what waits. While there is any, nothing is read, so a peer that does not read holds
-    /// one scratch buffer's worth of memory at most.
+    /// Writes the waiting bytes. While there are any, nothing is read, so a peer that does not read
+    /// holds at most one scratch buffer's worth of memory.
     fn flush(&mut self) -> io::Result<Outcome> {
         match sockets::send(&self.stream, &self.rest) {
             Ok(sent) => {

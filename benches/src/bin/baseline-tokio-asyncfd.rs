@@ -1,9 +1,9 @@
 //! Echo server: tokio's `AsyncFd` around std sockets, with the guard loop of its documentation.
 //!
-//! Wait for readability, try the read, and try the write at once; only what the socket does not take waits
-//! for writability. A guard learns that a
-//! socket is drained only from EAGAIN, so each echo has a read that finds nothing. One
-//! current-thread runtime per thread, each with its own listener: the same shape as a shard.
+//! It waits for readability, tries the read, and tries the write at once. Only bytes that the
+//! socket does not take wait for writability. A guard detects a drained socket only by EAGAIN, so
+//! each echo has a read that finds nothing. There is one current-thread runtime per thread, each
+//! with its own listener, like a shard.
 #![forbid(unsafe_code)]
 
 use std::io;
@@ -82,8 +82,8 @@ async fn serve(socket: AsyncFd<TcpStream>) -> io::Result<()> {
     }
 }
 
-/// Writes what the socket takes at once of the first `n` bytes of the scratch buffer, which cannot be
-/// held across a wait. In steady traffic a socket takes all of them.
+/// Writes as many of the first `n` bytes of the scratch buffer as the socket takes at once. The
+/// buffer cannot be held across a wait. In steady traffic a socket takes all of them.
 fn write_now(socket: &AsyncFd<TcpStream>, n: usize) -> io::Result<usize> {
     let sent = socket.try_io(Interest::WRITABLE, |socket| {
         scratch::with(|buffer| sockets::send(socket, &buffer[..n]))

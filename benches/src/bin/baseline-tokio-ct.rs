@@ -15,7 +15,7 @@ struct Args {
     #[command(flatten)]
     server: ServerArgs,
 
-    /// How connections read and write.
+    /// The way connections read and write.
     #[arg(long, value_enum, default_value = "scratch")]
     io: Io,
 }

@@ -17,7 +17,7 @@ struct Args {
     #[command(flatten)]
     server: ServerArgs,
 
-    /// How connections read and write.
+    /// The way connections read and write.
     #[arg(long, value_enum, default_value = "scratch")]
     io: Io,
 }
@@ -35,14 +35,14 @@ fn main() -> io::Result<()> {
         .worker_threads(threads)
         .enable_all()
         .on_thread_start(move || {
-            // Counter only. Nothing here uses the blocking pool, so these are the workers.
+            // Counter only. Nothing here uses the blocking pool, so these threads are the workers.
             let thread = started.fetch_add(1, Ordering::Relaxed);
             pin_current(plan.get(thread).copied().flatten());
         })
         .build()?;
 
     announce(&listener)?;
-    // Spawned, not blocked on: the main thread takes no part in serving.
+    // It is spawned, not blocked on, so the main thread takes no part in serving.
     runtime.spawn(async move {
         match tokio::net::TcpListener::from_std(listener) {
             Ok(listener) => accept(listener, io).await,

@@ -1,7 +1,9 @@
-//! The last step of `scripts/budgets.sh`: each budget of the design beside what was measured, met or missed.
+//! The last step of `scripts/budgets.sh`: compares the measurements with each budget of the design,
+//! and prints met or missed.
 //!
-//! It reads what `scripts/instr.sh` and `scripts/bench.sh` wrote and takes the rest as arguments; nothing here measures. A
-//! ratio meets its budget only with the whole of its interval, so one that is too wide to tell misses it.
+//! It reads the output of `scripts/instr.sh` and `scripts/bench.sh` and takes the rest as
+//! arguments; nothing here measures. A ratio meets its budget only with its whole interval, so an
+//! interval that is too wide misses it.
 #![forbid(unsafe_code)]
 
 use std::fs;
@@ -11,18 +13,18 @@ use std::process::ExitCode;
 use clap::Parser;
 use serde_json::Value;
 
-/// Prints the table of budgets; exit code 3 where one is missed.
+/// Prints the table of budgets; the exit code is 3 if one is missed.
 #[derive(Parser)]
 struct Args {
-    /// What instr.sh counted: all contenders, 64 connections
+    /// Output of instr.sh: all contenders, 64 connections
     #[arg(long, value_name = "FILE")]
     instr: PathBuf,
 
-    /// The same of demo-helpers, with more connections that are idle
+    /// The same for demo-helpers, with additional idle connections
     #[arg(long, value_name = "FILE")]
     instr_idle: PathBuf,
 
-    /// What bench.sh measured; its scenarios 'base' and 'rate-80' are looked at
+    /// Output of bench.sh; its scenarios 'base' and 'rate-80' are used
     #[arg(long, value_name = "FILE")]
     bench: PathBuf,
 
@@ -34,7 +36,7 @@ struct Args {
     #[arg(long, value_name = "A,B", value_delimiter = ',', required = true)]
     churn_kib: Vec<f64>,
 
-    /// Whether the tests that count allocations passed
+    /// Result of the tests that count allocations: true if they passed
     #[arg(long, action = clap::ArgAction::Set)]
     no_allocations: bool,
 }
@@ -49,7 +51,7 @@ struct Row {
     met: bool,
 }
 
-/// What the files hold.
+/// The content of the files.
 struct Measured {
     instr: Value,
     instr_idle: Value,
@@ -65,7 +67,7 @@ impl Measured {
         })
     }
 
-    /// A count per echo of a contender.
+    /// Returns a count per echo of a contender.
     fn count(of: &Value, contender: &str, field: &str) -> Result<f64, String> {
         find(&of["rows"], "contender", contender)
             .and_then(|row| row[field].as_f64())
@@ -76,7 +78,7 @@ impl Measured {
         Self::count(&self.instr, contender, "instructions_per_echo")
     }
 
-    /// System calls per echo, those that wait for events apart.
+    /// Returns the system calls per echo, without those that wait for events.
     fn calls(&self, contender: &str) -> Result<f64, String> {
         let kinds = find(&self.instr["rows"], "contender", contender)
             .and_then(|row| row["syscalls"].as_object())
@@ -96,7 +98,7 @@ impl Measured {
             .ok_or_else(|| format!("bench.sh has no memory of {contender}"))
     }
 
-    /// A ratio and its interval, under the load of a scenario.
+    /// Returns a ratio and its interval, under the load of a scenario.
     fn ratio(
         &self,
         scenario: &str,
@@ -134,7 +136,7 @@ fn json(file: &Path) -> Result<Value, String> {
     serde_json::from_str(&text).map_err(|error| format!("{}: {error}", file.display()))
 }
 
-/// The ratio of the base to the contender.
+/// Returns the ratio of the base to the contender.
 fn inverse([ratio, low, high]: [f64; 3]) -> [f64; 3] {
     [1.0 / ratio, 1.0 / high, 1.0 / low]
 }
@@ -183,9 +185,10 @@ fn rows(args: &Args) -> Result<Vec<Row>, String> {
         met: versus_bare[2] <= 1.05,
     });
 
-    // Where the generator is the bottleneck, the faster a server is the more often it sleeps, and CPU per echo compares batches. At
-    // a fixed rate all servers do the same work: so both are shown. Beside each, how far ahead a server is that does nothing
-    // but the system calls: more than that is not to be had.
+    // If the generator is the bottleneck, a faster server sleeps more often, and CPU per echo
+    // compares batch sizes. At a fixed rate all servers do the same work, so both are shown. Beside
+    // each stands the lead of a server that only makes the system calls: no server can be further
+    // ahead.
     for (what, here, tokio, least, budget) in [
         (
             "echoes per CPU second against tokio-ct",

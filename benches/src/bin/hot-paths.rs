@@ -1,15 +1,17 @@
-//! One hot path, so many times, for `scripts/instr.sh` to count its instructions.
+//! Runs one hot path a given number of times, so that `scripts/instr.sh` can count its
+//! instructions.
 //!
-//! Run under callgrind with two numbers of rounds; the difference between the two counts, divided by the difference in
-//! rounds, is what one round costs. All of a path runs on one thread, a shard or a current-thread tokio runtime, and
-//! nothing in it waits for another thread or for the time, so that the counts repeat.
+//! Run it under callgrind with two numbers of rounds. The difference between the two counts,
+//! divided by the difference in rounds, is the cost of one round. All of a path runs on one thread,
+//! a shard or a current-thread tokio runtime, and nothing in it waits for another thread or for the
+//! time, so the counts repeat.
 //!
 //! | path | one round |
 //! |---|---|
-//! | `register`, `register-tokio`, `register-bare` | an `AsyncFd` made and dropped; the third is epoll_ctl(2) twice and nothing else |
-//! | `spawn` | a task spawned on its own shard, run, and joined |
-//! | `wake` | a task woken by another one of its shard, and run |
-//! | `timer` | a sleep that is armed, set to a later time |
+//! | `register`, `register-tokio`, `register-bare` | creates and drops an `AsyncFd`; the third only calls epoll_ctl(2) twice |
+//! | `spawn` | spawns a task on its own shard, runs it, and joins it |
+//! | `wake` | a task wakes another one of its shard, which runs |
+//! | `timer` | moves an armed sleep to a later time |
 #![forbid(unsafe_code)]
 
 use std::future::{Future, poll_fn};
@@ -26,13 +28,13 @@ use clap::{Parser, ValueEnum};
 use reactor::{Interest, Pinning, Reactor};
 use rustix::event::epoll::{self, EventData, EventFlags};
 
-/// Runs one hot path so many times.
+/// Runs one hot path a given number of times.
 #[derive(Parser)]
 struct Args {
-    /// Which
+    /// The path to run
     path: Path,
 
-    /// How often
+    /// The number of rounds
     rounds: u32,
 }
 
@@ -46,7 +48,7 @@ enum Path {
     Timer,
 }
 
-/// Rounds between two looks at the rest of the loop, where freed slots are taken back.
+/// Rounds before the task yields to the rest of the loop, where freed slots are reclaimed.
 const BATCH: u32 = 32;
 
 fn main() -> io::Result<()> {
@@ -78,7 +80,8 @@ where
     reactor.block_on(task).expect("no path panics")
 }
 
-/// A socket of which nothing is ever reported: nothing comes, and only reading is asked for.
+/// Returns a socket that never reports anything: no bytes arrive, and it is registered for reading
+/// only.
 fn quiet_socket() -> io::Result<(UnixStream, UnixStream)> {
     let (socket, peer) = UnixStream::pair()?;
     socket.set_nonblocking(true)?;
@@ -134,14 +137,14 @@ async fn spawn(rounds: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// Two tasks that wake each other, `rounds` wakes in all.
+/// Runs two tasks that wake each other, `rounds` wakes in total.
 async fn wake(rounds: u32) -> io::Result<()> {
     let places: [Arc<Mutex<Option<Waker>>>; 2] = Default::default();
     let player = |own: usize| {
         let (mine, other) = (Arc::clone(&places[own]), Arc::clone(&places[1 - own]));
         let mut left = rounds / 2;
         reactor::spawn_local(poll_fn(move |cx| {
-            // Nobody else is on this thread: the locks are never waited for.
+            // No other thread uses these locks, so nothing waits for them.
             mine.lock()
                 .expect("no player panics")
                 .get_or_insert_with(|| cx.waker().clone());
@@ -159,7 +162,7 @@ async fn wake(rounds: u32) -> io::Result<()> {
     for player in players {
         player.await.expect("a player ends");
     }
-    // Each keeps the other's task.
+    // Each task holds the other's waker.
     for place in &places {
         place.lock().expect("no player panics").take();
     }

@@ -1,8 +1,10 @@
-//! Compares the instructions of the hot paths with the committed ones: the judge of `scripts/instr-gate.sh`.
+//! Compares the instructions of the hot paths with the committed baselines; `scripts/instr-gate.sh`
+//! calls it.
 //!
-//! A path fails where it costs 2% more than its baseline, and the functions that grew are named. The counts are of the
-//! program's own code alone, so they are the same on every machine with the same compiler; another compiler makes
-//! other code, so there the limit is 10% and a word says so.
+//! A path fails if it costs 2% more than its baseline, and the functions that grew are named. Only
+//! the program's own code counts, so the counts are the same on every machine with the same
+//! compiler. Another compiler generates other code, so there the limit is 10%, and the output says
+//! so.
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
@@ -20,24 +22,25 @@ struct Args {
     /// The file of baselines
     baseline: PathBuf,
 
-    /// What `rustc --version` says
+    /// The output of `rustc --version`
     #[arg(long)]
     compiler: String,
 
-    /// Write the baselines anew
+    /// Write new baselines
     #[arg(long)]
     update: bool,
 
-    /// NAME:FIRST:SECOND:ROUNDS, the two profiles of a path and by how many rounds the second has more
+    /// NAME:FIRST:SECOND:ROUNDS, the two profiles of a path and the number of rounds that the
+    /// second has more
     #[arg(required = true)]
     paths: Vec<String>,
 }
 
-/// How much more a path may cost.
+/// The increase that a path may have.
 const TOLERANCE: f64 = 0.02;
 const TOLERANCE_OF_ANOTHER_COMPILER: f64 = 0.10;
 
-/// Whose functions are named first.
+/// Crates whose functions are named first.
 const OURS: [&str; 4] = ["reactor::", "asyncfd::", "server_demo::", "hot_paths::"];
 
 fn main() -> io::Result<ExitCode> {
@@ -96,7 +99,7 @@ fn total(costs: &Costs) -> f64 {
     costs.values().map(|cost| cost.own).sum()
 }
 
-/// The table, and whether any path failed.
+/// Returns the table, and true if any path failed.
 fn judge(
     measured: &BTreeMap<String, Costs>,
     baselines: &BTreeMap<String, Costs>,
@@ -141,7 +144,8 @@ fn judge(
     (report, failed)
 }
 
-/// The functions that cost more than they did, the worst first; those of other crates only where none is ours.
+/// Returns the functions that cost more than before, the worst first. Functions of other crates are
+/// listed only if none of ours grew.
 fn grown<'a>(costs: &'a Costs, baseline: &Costs) -> Vec<(&'a str, f64, f64)> {
     let mut grown: Vec<_> = costs
         .iter()

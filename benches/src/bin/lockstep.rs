@@ -2,11 +2,11 @@
 //!
 //! In each round it writes one message to every connection, and only then reads the answers. So a
 //! server sees each connection become readable once per message and finds it drained after one
-//! read, however slow a tool makes it. A closed loop like `loadgen`'s sends the next request as soon as it has the
-//! answer: under a tool that slows the server by the factor 50 it arrives before the server
-//! has looked again, and the paths that are to be counted, such as the read of an `AsyncFd` guard
-//! that finds EAGAIN, are not taken. Besides, `loadgen -n` counts what it measures, and its
-//! connections exchange more while they are set up.
+//! read, however slow a tool makes it. A closed loop like `loadgen`'s sends the next request as
+//! soon as it has the answer. Under a tool that slows the server by a factor of 50, that request
+//! arrives before the server reads again, and the server does not take the paths to be counted,
+//! such as the read of an `AsyncFd` guard that finds EAGAIN. Also, `loadgen -n` counts only
+//! measured requests, and its connections exchange more during set-up.
 #![forbid(unsafe_code)]
 
 use std::io::{self, Read, Write};
@@ -27,11 +27,12 @@ struct Args {
     #[arg(long, value_name = "N", default_value = "64")]
     connections: NonZeroUsize,
 
-    /// More connections, which are served once each before the others begin, and then stay idle
+    /// Additional connections, which are served once each before the others begin, and then stay
+    /// idle
     #[arg(long, value_name = "N", default_value_t = 0)]
     idle: usize,
 
-    /// Echoes in total, those of the idle connections not counted
+    /// Echoes in total, without those of the idle connections
     #[arg(long, value_name = "N")]
     requests: u64,
 
@@ -39,7 +40,7 @@ struct Args {
     #[arg(long, value_name = "BYTES", default_value = "64")]
     size: NonZeroUsize,
 
-    /// Silence that ends the run with an error, in seconds
+    /// Seconds of silence that end the run with an error
     #[arg(long, value_name = "SECONDS", default_value = "60")]
     timeout: u64,
 }
@@ -96,7 +97,7 @@ fn check(answer: &[u8], message: &[u8], number: u64) -> io::Result<()> {
     Err(io::Error::other(problem))
 }
 
-/// Makes the message one that no other message equals.
+/// Makes the message different from all others.
 fn stamp(message: &mut [u8], number: u64) {
     for (byte, stamp) in message.iter_mut().zip(number.to_le_bytes()) {
         *byte = stamp;

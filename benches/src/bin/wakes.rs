@@ -1,14 +1,14 @@
-//! What it costs to wake a task from another thread, beside tokio.
+//! Measures the cost of waking a task from another thread, compared with tokio.
 //!
-//! Every round runs each side once, so that what the machine does meanwhile meets all of them; ratios and their
-//! intervals are those of `loadgen compare`. With one side it is made for strace: `scripts/wakes.sh` counts the system
-//! calls of a wake that way. The code of a scenario is the same for every side: std's atomics, a mutex around a waker,
-//! and whatever the side has to spawn a task.
+//! Every round runs each side once, so that disturbances on the machine affect all of them. Ratios
+//! and their intervals are those of `loadgen compare`. With one side it is suitable for strace:
+//! `scripts/wakes.sh` counts the system calls of a wake that way. The code of a scenario is the
+//! same for every side: std's atomics, a mutex around a waker, and the side's way to spawn a task.
 //!
-//! | scenario | what one wake is |
+//! | scenario | one wake |
 //! |---|---|
-//! | `ping-pong` | a task hands a baton to a task on another thread, which sleeps |
-//! | `foreign` | a thread that belongs to nobody wakes a sleeping task, and blocks until it has run |
+//! | `ping-pong` | a task passes a baton to a task on another thread, which sleeps |
+//! | `foreign` | a thread outside the runtime wakes a sleeping task, and blocks until it has run |
 //! | `busy` | such a thread wakes a task whose own thread never sleeps, as another task there is always ready |
 //!
 //! Threads are pinned to the CPUs this process may use, in order; the foreign thread is not pinned.
@@ -28,22 +28,22 @@ use clap::{Parser, ValueEnum};
 use loadgen::measure::stats::{median, paired_ratio};
 use reactor::{Pinning, Reactor};
 
-/// Measures what it costs to wake a task from another thread.
+/// Measures the cost of waking a task from another thread.
 #[derive(Parser)]
 struct Args {
-    /// Whose tasks they are [default: each in turn]
+    /// Side that runs the tasks [default: each in turn]
     #[arg(long, value_enum)]
     side: Option<Side>,
 
-    /// What wakes what [default: each in turn]
+    /// Scenario to run [default: each in turn]
     #[arg(long, value_enum)]
     scenario: Option<Scenario>,
 
-    /// How many wakes a side makes in a round
+    /// Wakes of each side per round
     #[arg(long, value_name = "COUNT", default_value_t = 10_000)]
     wakes: u64,
 
-    /// How often each side takes its turn
+    /// Rounds of each side
     #[arg(long, value_name = "COUNT", default_value_t = 20)]
     rounds: usize,
 }
@@ -171,7 +171,7 @@ impl Signal {
             return Poll::Ready(());
         }
         *self.waker.lock().expect("nobody panics") = Some(cx.waker().clone());
-        // It may have been set before the waker was there.
+        // It may have been set before the waker was stored.
         if self.set.swap(false, Ordering::SeqCst) {
             Poll::Ready(())
         } else {
@@ -184,7 +184,7 @@ impl Signal {
     }
 }
 
-/// Two tasks on two threads, half of the wakes each.
+/// Runs two tasks on two threads, half of the wakes each.
 fn ping_pong(threads: &Threads, wakes: u64) {
     let signals = Arc::new([Signal::default(), Signal::default()]);
     let (done, both_done) = mpsc::channel();
@@ -207,7 +207,7 @@ fn ping_pong(threads: &Threads, wakes: u64) {
     }
 }
 
-/// A task that counts its wakes, and tells the thread that waits for them.
+/// A task that counts its wakes, and unparks the thread that waits for them.
 fn counting_task(signal: Arc<Signal>, seen: Arc<AtomicU64>, tell: Thread) -> Task {
     Box::pin(async move {
         loop {
@@ -218,7 +218,7 @@ fn counting_task(signal: Arc<Signal>, seen: Arc<AtomicU64>, tell: Thread) -> Tas
     })
 }
 
-/// This thread wakes a task on the first thread, each time when it has seen that the last wake was served.
+/// Wakes a task on the first thread from this thread, each time after the last wake was served.
 fn from_outside(threads: &Threads, wakes: u64) {
     let (signal, seen) = (Arc::new(Signal::default()), Arc::new(AtomicU64::new(0)));
     let task = counting_task(Arc::clone(&signal), Arc::clone(&seen), thread::current());
@@ -231,7 +231,7 @@ fn from_outside(threads: &Threads, wakes: u64) {
     }
 }
 
-/// As `from_outside`, to a thread that is kept awake.
+/// Like `from_outside`, for a thread that is kept awake.
 fn to_busy(threads: &Threads, wakes: u64) {
     let enough = Arc::new(AtomicBool::new(false));
     // One for each thread, since a multi-thread runtime would move the woken task to an idle one.
@@ -252,7 +252,7 @@ fn to_busy(threads: &Threads, wakes: u64) {
     enough.store(true, Ordering::Relaxed);
 }
 
-/// Nanoseconds a wake, in one round of one side.
+/// Returns the nanoseconds per wake, in one round of one side.
 fn measure(side: Side, scenario: Scenario, wakes: u64) -> Result<f64, String> {
     let threads = Threads::start(side)?;
     let scenario = match scenario {
@@ -260,7 +260,7 @@ fn measure(side: Side, scenario: Scenario, wakes: u64) -> Result<f64, String> {
         Scenario::Foreign => from_outside,
         Scenario::Busy => to_busy,
     };
-    // Threads start, and caches fill.
+    // A warm-up: threads start, and caches fill.
     scenario(&threads, 200);
     let start = Instant::now();
     scenario(&threads, wakes);
@@ -270,7 +270,7 @@ fn measure(side: Side, scenario: Scenario, wakes: u64) -> Result<f64, String> {
     Ok(per_wake)
 }
 
-/// All rounds of a scenario; one line a side.
+/// Runs all rounds of a scenario and prints one line per side.
 fn compare(scenario: Scenario, args: &Args) -> Result<(), String> {
     let sides: Vec<Side> = match args.side {
         Some(side) => vec![side],

@@ -1,4 +1,4 @@
-//! The descriptors of a program: what is open under which number, and what the kernel says of it.
+//! The descriptors of a program: the open file under each number, and its state in the kernel.
 
 use std::cell::{OnceCell, RefCell};
 use std::net::{TcpListener, TcpStream};
@@ -13,7 +13,7 @@ use rustix::pipe::PipeFlags;
 
 use crate::step::{Half, Kind, Side};
 
-/// Few, so that programs come back to the same numbers.
+/// There are few, so that programs reuse the same numbers.
 const OPEN_MAX: usize = 6;
 
 #[derive(Default)]
@@ -27,12 +27,13 @@ struct Open {
     pair: Pair,
 }
 
-/// Which connection a descriptor is an end of. What is done to one end shows at both, and nowhere else.
+/// The connection that a descriptor is an end of. An operation on one end affects both ends, and no
+/// other connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pair(u32);
 
 thread_local! {
-    /// One for the whole process: each would leave its port behind for a while.
+    /// One for the whole process: each listener would leave its port behind for a while.
     static LISTENER: OnceCell<TcpListener> = const { OnceCell::new() };
 }
 
@@ -64,7 +65,7 @@ impl Descriptors {
         usize::from(which).checked_rem(self.open.len())
     }
 
-    /// The number of a descriptor, and its pair.
+    /// Returns the number of a descriptor, and its pair.
     pub fn get(&self, which: u8) -> Option<(RawFd, Pair)> {
         let open = &self.open[self.index(which)?];
         Some((open.fd.as_raw_fd(), open.pair))
@@ -100,12 +101,12 @@ impl Descriptors {
                 Half::Write => rustix::net::Shutdown::Write,
                 Half::Both => rustix::net::Shutdown::Both,
             };
-            // A pipe is no socket, and a peer may be gone.
+            // A pipe is not a socket, and a peer may be gone.
             let _ = rustix::net::shutdown(&self.open[index].fd, half);
         }
     }
 
-    /// The pair of what is open under a number.
+    /// Returns the pair of the file that is open under a number.
     pub fn pair_of(&self, number: RawFd) -> Option<Pair> {
         let mut open = self.open.iter();
         Some(open.find(|open| open.fd.as_raw_fd() == number)?.pair)
@@ -128,7 +129,7 @@ impl Descriptors {
         }
     }
 
-    /// Reads or writes until that moves nothing.
+    /// Reads or writes until no more bytes move.
     pub fn transfer_all(&self, which: u8, side: Side) {
         if let Some(index) = self.index(which) {
             let transfers = iter::from_fn(|| transfer(&self.open[index].fd, side, u16::MAX).ok());
@@ -136,7 +137,7 @@ impl Descriptors {
         }
     }
 
-    /// What poll(2) says of a number.
+    /// Returns poll(2)'s result for a number.
     pub fn kernel(&self, number: RawFd) -> PollFlags {
         let asked = PollFlags::IN | PollFlags::OUT | PollFlags::PRI | PollFlags::RDHUP;
         let mut fds = [PollFd::new(self.at(number), asked)];
@@ -157,7 +158,7 @@ fn transfer(fd: &OwnedFd, side: Side, len: u16) -> io::Result<usize> {
     })
 }
 
-/// Two ends that are reset, not kept in TIME_WAIT, when they close.
+/// Returns two ends that are reset when they close, and so do not stay in TIME_WAIT.
 fn tcp_pair() -> io::Result<[TcpStream; 2]> {
     LISTENER.with(|listener| {
         let listener =

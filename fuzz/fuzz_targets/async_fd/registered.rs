@@ -1,4 +1,4 @@
-//! A registration of the program, and what its user may rely on.
+//! A registration of the program, and the guarantees for its user.
 
 use std::future::Future;
 use std::os::fd::{AsRawFd, RawFd};
@@ -15,7 +15,7 @@ use rustix::event::PollFlags;
 use crate::descriptors::Pair;
 use crate::step::Side;
 
-/// Notes that it was woken.
+/// A waker that records its wake.
 #[derive(Default)]
 pub struct Flag(AtomicBool);
 
@@ -53,13 +53,16 @@ pub struct Registered {
     pub shard: usize,
     pub pair: Pair,
     pub interest: Interest,
-    /// Whether its number was closed behind its back: it may lose events then, and be refused, but not harm others.
+    /// True if its number was closed by another part of the program: it may then lose events or be
+    /// refused, but must not harm others.
     pub betrayed: bool,
-    /// Where readiness was cleared that may be true: the next event is all that its user may rely on.
+    /// True for a direction that was cleared although it may be ready: its user can rely only on
+    /// the next event.
     pub cleared: [bool; 2],
-    /// Whether there was nothing to read at the last look, and nobody has done anything to its pair since.
+    /// True if there was nothing to read at the last check, and nothing has happened to its pair
+    /// since.
     pub quiet: bool,
-    /// The wakers of polls that were pending.
+    /// The wakers of pending polls.
     pub armed: [Option<Arc<Flag>>; 2],
     pub waits: Vec<Wait>,
 }
@@ -83,20 +86,20 @@ impl Registered {
         self.fd.as_raw_fd()
     }
 
-    /// The `AsyncFd` by itself, once its waits are given up.
+    /// Drops the waits and returns the `AsyncFd`.
     pub fn alone(&mut self) -> &mut AsyncFd<RawFd> {
         self.waits.clear();
         Arc::get_mut(&mut self.fd).expect("its waits are over")
     }
 
-    /// Ends the registration and gives its object back.
+    /// Ends the registration and returns its object.
     pub fn into_inner(mut self) -> RawFd {
         self.waits.clear();
         let fd = Arc::into_inner(self.fd).expect("its waits are over");
         fd.into_inner()
     }
 
-    /// Polls a side with a waker of its own, which waits there if it has to.
+    /// Polls a side with a new waker, which stays there if the poll is pending.
     pub fn poll(&mut self, side: Side) -> Poll<io::Result<Ready>> {
         let flag = Arc::<Flag>::default();
         let waker = Waker::from(Arc::clone(&flag));
@@ -116,7 +119,7 @@ impl Registered {
         polled
     }
 
-    /// Clears what is ready, true or not, and leaves the polls alone.
+    /// Clears the readiness, true or not, and keeps the polls.
     pub fn clear(&mut self, side: Side) {
         let wait = pin!(self.fd.ready(side.interest()));
         if let Poll::Ready(Ok(mut guard)) = wait.poll(&mut Context::from_waker(Waker::noop())) {
@@ -141,12 +144,12 @@ impl Registered {
         }
     }
 
-    /// Whether what the kernel says of a side has to have been reported.
+    /// Returns true if the kernel's state of a side must have been reported.
     pub fn owes(&self, side: Side, kernel: PollFlags) -> bool {
         asks(self.interest, side) && !self.cleared[side as usize] && is_ready(side, kernel)
     }
 
-    /// Looks at a side whose events have all been published; `owed` is that it is ready.
+    /// Checks a side whose events have all been published; `owed` means that it is ready.
     pub fn look(&mut self, side: Side, owed: bool) -> Result<(), &'static str> {
         let mut waits = self.waits.iter();
         if owed && waits.any(|wait| asks(wait.interest, side) && !wait.flag.is_set()) {
@@ -165,7 +168,8 @@ impl Registered {
         }
     }
 
-    /// The reactor has shut down: everybody was told, and hears why.
+    /// Checks that, after the reactor's shutdown, every waiter was woken and gets the shutdown
+    /// error.
     pub fn look_after_the_end(&mut self) {
         let armed = self.armed.iter().flatten();
         let waits = self.waits.iter().map(|wait| &wait.flag);

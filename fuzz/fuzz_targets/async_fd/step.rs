@@ -1,51 +1,51 @@
-//! One operation of a program, and how a fuzzer's bytes say it. Descriptors and registrations are meant by number, modulo how many
-//! there are.
+//! One operation of a program, and its encoding in a fuzzer's bytes. Descriptors and registrations
+//! are given by number, modulo their count.
 
 use reactor::Interest;
 
 #[derive(Clone, Copy, Debug)]
 pub enum Step {
-    /// Two new descriptors that are connected.
+    /// Opens two connected descriptors.
     Pair(Kind),
     Close(u8),
-    /// A second number for the same open file.
+    /// Opens a second number for the same open file.
     Dup(u8),
-    /// Makes the second mean what the first does.
+    /// Makes the second name the same file as the first.
     Dup2(u8, u8),
     Write(u8, u16),
     Read(u8, u16),
     /// Writes until it would block.
     Fill(u8),
-    /// Reads until it would block, or there is no more.
+    /// Reads until it would block, or the stream ends.
     Drain(u8),
     Shutdown(u8, Half),
 
-    /// On one of the two shards.
+    /// Registers on one of the two shards.
     Register(u8, bool),
     Deregister(u8),
     /// Takes the object out and registers it again at once.
     Again(u8),
     SetInterest(u8, Asked),
-    /// `poll_read_ready` or `poll_write_ready`, with a waker that notes its wake.
+    /// Calls `poll_read_ready` or `poll_write_ready`, with a waker that records its wake.
     Poll(u8, Side),
     /// Starts a wait, and keeps it.
     Wait(u8, Asked),
     PollWait(u8, u8),
     DropWait(u8, u8),
-    /// Reads or writes so many bytes through `try_io`.
+    /// Reads or writes the given number of bytes through `try_io`.
     TryIo(u8, Side, u16),
-    /// Clears through a guard without having tried.
+    /// Clears through a guard without an attempt.
     Clear(u8, Side),
     ClearClosed(u8),
 
-    /// The shards see everything so far; then the registrations are looked at.
+    /// Lets the shards see all events; then the registrations are checked.
     Settle,
     /// Ends the reactor.
     Shut,
 }
 
-/// The program that some bytes are. A step takes a byte and one for each of its arguments; bytes that end in the middle of one
-/// end the program before it.
+/// Returns the program that the bytes encode. A step takes one byte and one for each of its
+/// arguments. Bytes that end in the middle of a step end the program before it.
 pub fn program(bytes: &[u8]) -> Vec<Step> {
     let mut bytes = bytes.iter().copied();
     std::iter::from_fn(|| step(&mut bytes)).collect()
@@ -54,7 +54,8 @@ pub fn program(bytes: &[u8]) -> Vec<Step> {
 fn step(bytes: &mut impl Iterator<Item = u8>) -> Option<Step> {
     let step = bytes.next()?;
     let mut next = || bytes.next();
-    // What moves descriptors and registrations comes often: by itself each of the others does little.
+    // Steps that move descriptors and registrations come often: by itself each of the others does
+    // little.
     Some(match step % 32 {
         0 | 1 => Step::Pair(Kind::of(next()?)),
         2 | 3 => Step::Close(next()?),
@@ -77,13 +78,13 @@ fn step(bytes: &mut impl Iterator<Item = u8>) -> Option<Step> {
         27 | 28 => Step::Clear(next()?, Side::of(step)),
         29 => Step::ClearClosed(next()?),
         30 => Step::Settle,
-        // Rarely: nothing else happens after it.
+        // This is rare, since nothing else happens after it.
         _ if step == u8::MAX => Step::Shut,
         _ => Step::Settle,
     })
 }
 
-/// Short ones, and those that fill what there is.
+/// Returns short lengths, and lengths that fill the buffers.
 fn len(byte: u8) -> u16 {
     u16::from(byte) << (byte & 7)
 }

@@ -1,9 +1,10 @@
-//! A reactor of two shards, the descriptors and registrations of a program, and what has to hold of them.
+//! A reactor of two shards, the descriptors and registrations of a program, and their invariants.
 //!
-//! Whoever's descriptor was left alone is owed three things, whatever the program does with others: every call on it works; once
-//! the shards have seen what happened, readiness that poll(2) sees has been reported and whoever waited for it was woken; and
-//! what poll(2) does not see is not reported again once an attempt found nothing. After the reactor's end every wait is over,
-//! with the one error. Nothing is left registered.
+//! A registration whose descriptor was left alone has three guarantees, whatever the program does
+//! with others. Every call on it works. Once the shards have seen all events, readiness that
+//! poll(2) reports has been published, and its waiters were woken. Readiness that poll(2) does not
+//! report is not published again once an attempt found nothing. After the reactor's end every wait
+//! is over, with the one error. Nothing is left registered.
 
 use std::cell::Cell;
 use std::io::{self, Read, Write};
@@ -21,10 +22,11 @@ use crate::step::{Side, Step};
 const REGISTERED_MAX: usize = 6;
 const WAITS_MAX: usize = 3;
 
-/// How long events may take that the network brings. What is made within one process is there at once.
+/// The time limit for events that come through the network. Events within one process are there at
+/// once.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// A reactor, and on each shard a socket whose event comes after all before it.
+/// A reactor, and on each shard a socket whose event comes after all earlier ones.
 struct Live {
     bells: [(AsyncFd<UnixStream>, UnixStream); 2],
     shards: [ShardId; 2],
@@ -32,7 +34,7 @@ struct Live {
 }
 
 thread_local! {
-    /// Kept from program to program, as long as none ends it.
+    /// It is kept from program to program, until one ends it.
     static LIVE: Cell<Option<Live>> = const { Cell::new(None) };
 }
 
@@ -75,7 +77,7 @@ struct World {
     registered: Vec<Registered>,
 }
 
-/// Plays a program from its beginning to an orderly end.
+/// Runs a program from its beginning to an orderly end.
 pub fn play(steps: &[Step]) {
     let live = LIVE.take().unwrap_or_else(Live::new);
     let mut world = World {
@@ -139,7 +141,7 @@ impl World {
         }
     }
 
-    /// A step that does something to a descriptor, which has this number.
+    /// Runs a step on the descriptor with this number.
     fn step_with(&mut self, number: RawFd, step: Step) {
         match step {
             Step::Close(which) => self.descriptors.close(which),
@@ -164,7 +166,7 @@ impl World {
         }
     }
 
-    /// A step of one registration.
+    /// Runs a step on one registration.
     fn step_of(&mut self, index: usize, step: Step) {
         let lives = self.live.is_some();
         let one = &mut self.registered[index];
@@ -179,7 +181,7 @@ impl World {
             Step::SetInterest(_, asked) => {
                 let interest = asked.interest();
                 match one.alone().set_interest(interest) {
-                    // The kernel reports anew.
+                    // The kernel reports the current state again.
                     Ok(()) => (one.interest, one.cleared) = (interest, [false; 2]),
                     Err(error) => assert!(one.betrayed || !lives, "{one:?}: {error}"),
                 }
@@ -231,7 +233,8 @@ impl World {
                 if self.live.is_none() {
                     assert!(is_shutdown_error(&error), "{error}");
                 } else {
-                    // Of a number that was closed and means the same file again, nobody can tell.
+                    // If a number was closed and names the same file again, the error cannot be
+                    // predicted.
                     assert_eq!(error.kind(), io::ErrorKind::AlreadyExists, "{error}");
                     assert!(rivals.next().is_some(), "refused for nobody's sake");
                 }
@@ -239,7 +242,8 @@ impl World {
         }
     }
 
-    /// Lets the shards see everything, then looks at every registration whose descriptor was left alone.
+    /// Lets the shards see all events, then checks every registration whose descriptor was left
+    /// alone.
     fn look(&mut self) {
         let Some(live) = &mut self.live else {
             return;
@@ -272,7 +276,8 @@ impl World {
         }
     }
 
-    /// After an attempt that found nothing, nothing is reported before there is something.
+    /// Checks that, after an attempt that found nothing, nothing is reported before there is
+    /// something.
     fn look_for_ghosts(&mut self) {
         let Some(live) = &mut self.live else {
             return;
@@ -283,7 +288,7 @@ impl World {
         let mut suspects: Vec<_> = self.registered.iter_mut().collect();
         loop {
             suspects.retain(|one| {
-                // What is not known to be ready is not attempted.
+                // Only a side that is known to be ready is attempted.
                 !one.betrayed && is_quiet(one.number()) && {
                     let attempt = || descriptors.transfer(one.number(), Side::Read, 0);
                     let found = one.fd.try_io(Interest::READABLE, |_| attempt());

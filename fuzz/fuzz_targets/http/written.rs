@@ -1,10 +1,12 @@
-//! Responses as a server writes them that keeps to the standard, and what a client must take them for.
+//! Responses as a standard-conforming server writes them, and the meaning that a client must find
+//! in them.
 
 use std::io::Write as _;
 
 use loadgen::run::protocol::Verdict;
 
-/// As many responses as a fuzzer's bytes make, one after another; with where each ends and what it says.
+/// Returns the responses that the fuzzer's bytes encode, one after another, with the end and the
+/// meaning of each.
 pub fn responses(bytes: &[u8]) -> (Vec<u8>, Vec<(usize, Verdict)>) {
     let (mut stream, mut answers) = (Vec::new(), Vec::new());
     let mut rest = bytes;
@@ -42,7 +44,7 @@ fn write(out: &mut Vec<u8>, status: u8, form: u8, body: &[u8]) -> Verdict {
         );
     }
     if lower {
-        // Names and words of fields are the same in either case; the line that begins a response is not.
+        // Names and words of fields are case-insensitive; the first line of a response is not.
         let (line, fields) = head.split_at(head.find("\r\n").expect("a line"));
         head = line.to_owned() + &fields.to_lowercase();
     }

@@ -1,4 +1,4 @@
-//! QUIC by quinn, a server and a client on the reactor.
+//! QUIC by quinn, with a server and a client on the reactor.
 
 mod runtime;
 
@@ -20,7 +20,7 @@ use tokio_rustls::rustls::{self, RootCertStore, version};
 
 use runtime::OnReactor;
 
-/// `patience` is how long a connection may be silent.
+/// Returns the configurations. `patience` is the idle timeout of a connection.
 fn configs(patience: Duration) -> (ServerConfig, ClientConfig) {
     let CertifiedKey { cert, signing_key } =
         rcgen::generate_simple_self_signed([String::from("localhost")]).unwrap();
@@ -57,7 +57,7 @@ fn endpoint(server: Option<ServerConfig>) -> Endpoint {
     Endpoint::new(EndpointConfig::default(), server, socket, runtime).unwrap()
 }
 
-/// Sends back what comes on each stream of each connection.
+/// Echoes every stream of every connection.
 async fn echo(endpoint: Endpoint) {
     while let Some(incoming) = endpoint.accept().await {
         let connection = incoming.await.unwrap();
@@ -74,7 +74,7 @@ async fn echo(endpoint: Endpoint) {
     }
 }
 
-/// A connection to a server of its own.
+/// Returns a connection to a new server.
 async fn connected(patience: Duration) -> Connection {
     let (server, client) = configs(patience);
     let server = endpoint(Some(server));

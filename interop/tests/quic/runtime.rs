@@ -1,5 +1,5 @@
-//! What quinn 0.11 asks of a runtime, on the reactor. Its traits change in 0.12, so this is a page to copy and
-//! no part of asyncfd's interface.
+//! quinn 0.11's runtime traits, on the reactor. They change in 0.12, so this is a file to copy and
+//! not part of asyncfd's API.
 
 use std::fmt;
 use std::future::Future;
@@ -17,7 +17,7 @@ use quinn::{AsyncTimer, AsyncUdpSocket, Runtime, UdpPoller};
 use reactor::Handle;
 use reactor::time::{self, Sleep};
 
-/// Connections are tasks of the reactor: on the shard that opens or accepts them.
+/// Connections are tasks of the reactor, on the shard that opens or accepts them.
 #[derive(Debug)]
 pub(crate) struct OnReactor(pub(crate) Handle);
 
@@ -32,7 +32,7 @@ impl Runtime for OnReactor {
     }
 
     fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
-        // Sets the options that quinn's messages need, such as ECN and segmentation.
+        // This sets the options that quinn's messages need, such as ECN and segmentation.
         let state = UdpSocketState::new((&socket).into())?;
         let _entered = self.0.enter();
         let io = UdpSocket::from_std(socket)?;
@@ -105,8 +105,8 @@ impl AsyncUdpSocket for Socket {
     }
 }
 
-/// A wait for room to send. Every connection has one, so it is a wait of its own and not the socket's slot, which
-/// holds one waker.
+/// A wait for room to send. Every connection has one, so it is a wait of its own and not the
+/// socket's slot, which holds one waker.
 struct Room {
     socket: Arc<Socket>,
     wait: Option<Pin<Box<dyn Future<Output = io::Result<()>> + Send + Sync>>>,

@@ -1,4 +1,4 @@
-//! The same as a page with plots, made of the parts that the load generator's own pages are made of.
+//! The report as a page with plots, built from the parts of the load generator's own pages.
 
 use loadgen::report::html::{Page, Ratio as Bar, Table, Tone, percentiles, ratios, remarks};
 
@@ -6,7 +6,7 @@ use crate::scenario::{HEADLINES, Ratio, Scenario, Verdict};
 use crate::summary::Summary;
 use crate::text::{interval, verdict};
 
-/// The distributions that a figure has room for.
+/// The distributions that fit in a figure.
 const SHOWN: [&str; 3] = ["demo-helpers", "tokio-ct", "tokio-mt"];
 
 /// Renders the page.
@@ -30,7 +30,8 @@ pub(crate) fn render(summary: &Summary) -> String {
     page.render()
 }
 
-/// One figure for each tokio server: how many echoes a CPU second of ours answers for one of theirs, load by load.
+/// Draws one figure for each tokio server: the echoes that a CPU second of our server answers for
+/// one of tokio's, load by load.
 fn overview(summary: &Summary) -> String {
     let (metric, title) = HEADLINES[0];
     let mut out = String::new();

@@ -1,9 +1,10 @@
-//! The last step of `scripts/bench.sh`: what all contenders' rounds say, as a table and as JSON.
+//! The last step of `scripts/bench.sh`: summarises all contenders' rounds as a table and as JSON.
 //!
-//! Reads what the load generator wrote for each scenario: in a folder of the scenario's, `NAME.json` with all rounds of a contender
-//! in order and, where memory was measured, `NAME.memory.json` with two runs that differ in their number of connections. The ratios
-//! and their intervals are those of `loadgen compare`, by the same code. `scenario.rs` and `summary.rs` compute, `text.rs`,
-//! `markdown.rs` and `html.rs` render; nothing here measures. Tests: `tests.rs`.
+//! It reads the load generator's files for each scenario. In the scenario's folder, `NAME.json` has
+//! all rounds of a contender in order and, if memory was measured, `NAME.memory.json` has two runs
+//! with different numbers of connections. The ratios and their intervals are computed by the code
+//! of `loadgen compare`. `scenario.rs` and `summary.rs` compute, `text.rs`, `markdown.rs` and
+//! `html.rs` render; nothing here measures. Tests: `tests.rs`.
 #![forbid(unsafe_code)]
 
 use std::fs;
@@ -30,15 +31,15 @@ struct Args {
     #[arg(long, value_name = "FOLDER")]
     dir: PathBuf,
 
-    /// A scenario and its load in words, in the order they were run
+    /// A scenario and a description of its load, in the order of the run
     #[arg(long = "scenario", value_name = "NAME=TITLE", required = true, value_parser = scenario_name)]
     scenarios: Vec<(String, String)>,
 
-    /// Where to write it all as Markdown
+    /// File to write the report to, as Markdown
     #[arg(long, value_name = "FILE")]
     markdown: Option<PathBuf>,
 
-    /// Contenders in the order of a round; a scenario may do without some of them
+    /// Contenders in the order of a round; a scenario may lack some of them
     #[arg(long, value_name = "NAMES", value_delimiter = ',', required = true)]
     contenders: Vec<String>,
 

@@ -1,4 +1,5 @@
-//! The same as `BENCHMARKS.md` has it: how it was measured, one table a scenario, and where the project is not ahead.
+//! The report in the form of `BENCHMARKS.md`: the method, one table per scenario, and the places
+//! where the project is not ahead.
 
 use std::fmt::Write as _;
 
@@ -6,7 +7,7 @@ use crate::scenario::{HEADLINES, Scenario};
 use crate::summary::Summary;
 use crate::text::{interval, verdict};
 
-/// How all of it was measured; what holds for every run of the script.
+/// The method that holds for every run of the script.
 const METHOD: &str = "\
 One server on one CPU, the load generator on another, over the loopback interface; every byte that comes back is verified. In every round each
 server runs once, in a process of its own, one after the other, so that what the machine does meanwhile meets all of them. Ratios are

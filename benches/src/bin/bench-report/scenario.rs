@@ -8,13 +8,15 @@ use loadgen::report::{Machine, Report, Settings};
 use loadgen::tools::compare::{self, Contender};
 use serde::Serialize;
 
-/// An interval that reaches further than this to either side of its ratio says too little.
+/// The widest useful interval: one that reaches further to either side of its ratio is
+/// inconclusive.
 pub(crate) const WIDEST: f64 = 0.05;
 
-/// A generator that waits for its CPU for more of the time than this shares it with other work.
+/// The largest share of time that a generator may wait for its CPU before it counts as sharing it
+/// with other work.
 const BUSY: f64 = 0.02;
 
-/// The metrics that the tables show, and what people call them.
+/// The metrics that the tables show, and their titles.
 pub(crate) const HEADLINES: [(&str, &str); 4] = [
     ("requests_per_server_cpu_s", "echoes per CPU second"),
     ("requests_per_s", "echoes per second"),
@@ -22,24 +24,24 @@ pub(crate) const HEADLINES: [(&str, &str); 4] = [
     ("latency_p99_9", "p99.9"),
 ];
 
-/// Servers that are written in the same way here and on tokio: sockets with sockets, `AsyncFd` with `AsyncFd`.
+/// Servers with the same design here and on tokio: sockets with sockets, `AsyncFd` with `AsyncFd`.
 const PEERS: [(&str, &str); 3] = [
     ("demo-helpers", "tokio-mt"),
     ("demo-helpers", "tokio-ct"),
     ("demo-guards", "tokio-asyncfd"),
 ];
 
-/// What everything is compared with, and what the project's own servers are compared with besides.
+/// The base of all comparisons; the project's own servers are also compared with tokio's.
 const BARE: &str = "bare-epoll";
 const OTHERS: &str = "tokio-";
 const OURS: &str = "demo-";
 
-/// All that was measured of one contender.
+/// All measurements of one contender.
 #[derive(Debug)]
 pub(crate) struct Run {
     name: String,
     rounds: Contender,
-    /// Two runs with few and with many connections, where memory was measured.
+    /// Two runs with few and with many connections, if memory was measured.
     memory: Option<[Report; 2]>,
 }
 
@@ -77,19 +79,19 @@ impl Run {
     }
 }
 
-/// What was measured under one load.
+/// The measurements under one load.
 #[derive(Debug, Serialize)]
 pub(crate) struct Scenario {
-    /// Its folder, and how others name it.
+    /// The name of its folder, which also identifies it elsewhere.
     pub(crate) name: String,
-    /// The load in words.
+    /// The description of the load.
     pub(crate) title: String,
     pub(crate) rounds: usize,
     pub(crate) settings: Settings,
     pub(crate) contenders: Vec<Medians>,
     pub(crate) ratios: Vec<Ratio>,
     pub(crate) warnings: Vec<String>,
-    /// What the generator ran on.
+    /// The machine that the generator ran on.
     #[serde(skip)]
     pub(crate) machine: Machine,
 }
@@ -107,7 +109,7 @@ pub(crate) struct Medians {
     pub(crate) cpu_us_per_request: Option<f64>,
     pub(crate) cpu_user_us_per_request: Option<f64>,
     pub(crate) cpu_system_us_per_request: Option<f64>,
-    /// Share of the measured time that the server was on its CPU.
+    /// The share of the measured time in which the server was on its CPU.
     pub(crate) server_busy: Option<f64>,
     /// Growth of the resident memory per connection, from the two memory runs.
     pub(crate) bytes_per_connection: Option<f64>,
@@ -118,12 +120,12 @@ pub(crate) struct Medians {
     pub(crate) latency: Recorder,
 }
 
-/// One contender against another.
+/// A comparison of one contender with another.
 #[derive(Debug, Serialize)]
 pub(crate) struct Ratio {
     pub(crate) contender: String,
     pub(crate) base: String,
-    /// As in `loadgen compare`.
+    /// A metric of `loadgen compare`.
     pub(crate) metric: &'static str,
     pub(crate) ratio: f64,
     pub(crate) low: f64,
@@ -132,18 +134,19 @@ pub(crate) struct Ratio {
 }
 
 impl Ratio {
-    /// Whether it sets one of the project's servers against tokio's server of the same kind.
+    /// Returns true if it compares one of the project's servers with tokio's server of the same
+    /// kind.
     pub(crate) fn is_of_peers(&self) -> bool {
         PEERS.contains(&(&self.contender, &self.base))
     }
 
-    /// Whether it is of a metric that the tables show.
+    /// Returns true if the tables show its metric.
     pub(crate) fn is_headline(&self) -> bool {
         HEADLINES.iter().any(|(metric, _)| *metric == self.metric)
     }
 }
 
-/// What an interval says.
+/// The conclusion from an interval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Verdict {
@@ -151,7 +154,7 @@ pub(crate) enum Verdict {
     Worse,
     /// The interval is narrow and contains 1.
     NoDifferenceShown,
-    /// The interval is too wide to say how large a difference is, or that there is none.
+    /// The interval is too wide to tell the size of a difference, or that there is none.
     Inconclusive,
 }
 
@@ -170,7 +173,7 @@ impl Verdict {
 }
 
 impl Scenario {
-    /// Computes it all.
+    /// Computes the scenario from its runs.
     pub(crate) fn new(name: &str, title: &str, mut runs: Vec<Run>) -> Result<Self, String> {
         let warnings = leave_out_silent_rounds(&mut runs);
         let runs = runs.as_slice();
@@ -206,7 +209,7 @@ impl Scenario {
     fn compare(&mut self, base: &Run, run: &Run) -> Result<(), String> {
         let comparison = compare::compare(&base.rounds, &run.rounds)?;
         for warning in comparison.warnings {
-            // Said once below, for all.
+            // It is reported once below, for all.
             if !warning.contains("bottleneck") && !self.warnings.contains(&warning) {
                 self.warnings.push(warning);
             }
@@ -243,7 +246,8 @@ impl Scenario {
         }
     }
 
-    /// Rounds that say little: without an echo, or with a generator that other work kept off its CPU.
+    /// Warns about rounds of little value: without an echo, or with a generator that other work
+    /// kept off its CPU.
     fn warn_about_rounds(&mut self, runs: &[Run]) {
         for run in runs {
             let rounds = &run.rounds.rounds;
@@ -272,7 +276,7 @@ impl Scenario {
         }
     }
 
-    /// The ratio of one pair in one metric.
+    /// Returns the ratio of one pair in one metric.
     pub(crate) fn ratio(&self, contender: &str, base: &str, metric: &str) -> Option<&Ratio> {
         self.ratios.iter().find(|ratio| {
             ratio.contender == contender && ratio.base == base && ratio.metric == metric
@@ -280,8 +284,9 @@ impl Scenario {
     }
 }
 
-/// Takes out the rounds in which a contender answered nothing at all, as happens where other work
-/// keeps it off its CPU: the whole round, since rounds are compared in pairs. Says which.
+/// Removes the rounds in which a contender answered nothing, as happens if other work keeps it off
+/// its CPU. It removes the whole round, since rounds are compared in pairs, and returns a note
+/// about each.
 fn leave_out_silent_rounds(runs: &mut [Run]) -> Vec<String> {
     let mut silent: Vec<(usize, String)> = Vec::new();
     for run in &*runs {
@@ -309,7 +314,8 @@ fn leave_out_silent_rounds(runs: &mut [Run]) -> Vec<String> {
         .collect()
 }
 
-/// Everything against the bare loop; the project's own servers against every tokio server too.
+/// Returns true for pairs that are compared: everything with the bare loop, and the project's own
+/// servers with every tokio server.
 fn compared(name: &str, base: &str) -> bool {
     (base == BARE && name != BARE) || (base.starts_with(OTHERS) && name.starts_with(OURS))
 }
@@ -362,7 +368,8 @@ fn micros(ns: u64) -> f64 {
     ns as f64 / 1e3
 }
 
-/// Bytes per connection between the two runs; start-up and the first pages of every pool cancel out.
+/// Returns the bytes per connection between the two runs; start-up and the first pages of every
+/// pool cancel out.
 #[expect(clippy::cast_precision_loss, reason = "memory is far below 2^53 bytes")]
 fn memory_slope([few, many]: &[Report; 2]) -> Option<f64> {
     let connections = f64::from(many.connections.connected) - f64::from(few.connections.connected);

@@ -1,4 +1,4 @@
-//! Everything that is reported: what `bench.json` holds.
+//! The content of the report, as in `bench.json`.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::scenario::{Ratio, Scenario, Verdict};
 
-/// All scenarios of a run of `scripts/bench.sh`, and where they were run.
+/// All scenarios of a run of `scripts/bench.sh`, and the machine that ran them.
 #[derive(Debug, Serialize)]
 pub(crate) struct Summary {
     pub(crate) format: &'static str,
@@ -16,14 +16,15 @@ pub(crate) struct Summary {
     pub(crate) cpu: String,
     pub(crate) kernel: String,
     pub(crate) cpus: usize,
-    /// In the order they were run; the first is what the others vary.
+    /// In the order of the run; the others vary the first one.
     pub(crate) scenarios: Vec<Scenario>,
 }
 
 impl Summary {
-    /// Adds what is known of the machine.
+    /// Adds the facts about the machine.
     ///
     /// # Errors
+    ///
     /// There is no scenario.
     pub(crate) fn new(
         commit: &str,
@@ -43,7 +44,8 @@ impl Summary {
         })
     }
 
-    /// The ratios of the project's servers to tokio's of the same kind that do not show an advantage, scenario by scenario.
+    /// Returns the ratios of the project's servers to tokio's servers of the same kind that show no
+    /// advantage, scenario by scenario.
     pub(crate) fn not_ahead(&self) -> impl Iterator<Item = (&Scenario, &Ratio)> {
         self.scenarios.iter().flat_map(|scenario| {
             let shown = |ratio: &&Ratio| {

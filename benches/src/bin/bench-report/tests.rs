@@ -1,4 +1,4 @@
-//! Verdicts, medians and warnings from rounds whose figures are known.
+//! Verdicts, medians and warnings from rounds with known figures.
 
 use loadgen::report::Report;
 use serde_json::json;
@@ -8,7 +8,7 @@ use crate::summary::Summary;
 use crate::text;
 use crate::{html, markdown};
 
-/// A round as the load generator writes it, with the figures that matter here.
+/// Returns a round as the load generator writes it, with the figures that matter here.
 fn round(requests_per_s: f64, cpu_us: f64, bound: bool) -> Report {
     let distribution = json!({
         "count": 10, "min_ns": 1_000, "mean_ns": 2_000.0, "stdev_ns": 1.0, "p50_ns": 5_000, "p75_ns": 6_000,
@@ -60,7 +60,7 @@ fn round(requests_per_s: f64, cpu_us: f64, bound: bool) -> Report {
     serde_json::from_value(report).expect("the schema of the load generator's reports")
 }
 
-/// Three rounds with CPU times around `cpu_us`, apart by `spread`.
+/// Returns three rounds with CPU times around `cpu_us`, `spread` apart.
 fn run(name: &str, cpu_us: f64, spread: f64) -> Run {
     let rounds = [-spread, 0.0, spread].map(|off| round(1e5, cpu_us * (1.0 + off), false));
     Run::new(name, rounds.into(), None)
@@ -129,7 +129,7 @@ fn a_narrow_interval_has_a_verdict_and_a_wide_one_has_none() {
         verdict(&summary, "demo-helpers", "bare-epoll"),
         Verdict::Better
     );
-    // Better by the other metric too, where higher is better.
+    // Also better by the other metric, where higher is better.
     let ratio = summary
         .ratio("demo-helpers", "tokio-ct", "requests_per_server_cpu_s")
         .unwrap();

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use crate::scenario::{Ratio, Scenario, Verdict, WIDEST};
 use crate::summary::Summary;
 
-/// Renders it, with a line end after each line.
+/// Renders the table, with a line end after each line.
 pub(crate) fn render(summary: &Summary) -> String {
     let mut out = String::new();
     head(summary, &mut out);
@@ -145,7 +145,7 @@ fn ratios(
     line(out, title);
     for row in rows {
         let pair = format!("{} / {}", row.contender, row.base);
-        // The same pair's throughput, which says little where the generator was the bottleneck.
+        // The throughput of the same pair, which tells little if the generator was the bottleneck.
         let throughput = scenario.ratio(&row.contender, &row.base, "requests_per_s");
         let throughput = throughput.map_or_else(String::new, |ratio| {
             let doubt = match ratio.verdict {
