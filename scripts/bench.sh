@@ -1,35 +1,37 @@
 #!/usr/bin/env bash
-# server-demo's three I/O surfaces against a bare epoll loop and three tokio servers, in turns.
+# Compares server-demo's three I/O surfaces with a bare epoll loop and three tokio servers.
 #
 # Measured: echoes per second, latency, the server's CPU time per echo (user, system) and its memory
-# per connection, by loadgen, which verifies every byte. Held still: one server thread on one CPU,
-# one generator thread on another; every round runs every contender once, each in a fresh process,
-# so that what the machine does meanwhile meets all of them (A B C … A B C …). Ratios are those of
-# 'loadgen compare': pseudomedians over the paired rounds, with a 95% interval of signed ranks.
-# The scenario 'base' has all contenders; the others vary one factor of it, but for 'rate-80' with fewer.
-# Noise looks like this: other work on the machine, most of all on the two CPUs. It widens the
-# intervals, and one wider than ±5% is called inconclusive: run more rounds on a quieter machine.
-# CPU per echo holds even where the generator was the bottleneck; echoes per second then do not.
+# per connection. loadgen measures them and verifies every byte. Held constant: one server thread on
+# one CPU, one generator thread on another. Every round runs every contender once, each in a fresh
+# process, so that disturbances on the machine affect all of them (A B C … A B C …). Ratios are
+# those of 'loadgen compare': pseudomedians over the paired rounds, with a 95% interval of signed
+# ranks. The scenario 'base' has all contenders. The others vary one factor of it and have fewer
+# contenders, except 'rate-80'.
+#
+# Noise: other work on the machine, most of all on the two CPUs. It widens the intervals, and an
+# interval wider than ±5% is called inconclusive: run more rounds on a quieter machine. CPU per echo
+# is valid even if the generator was the bottleneck; echoes per second are not.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 usage() {
 	cat <<'EOF'
 Usage: scripts/bench.sh [options] [-- LOADGEN OPTIONS...]
-  --quick            the scenario 'base' alone, in few short rounds: ends within two minutes once built
-  --scenarios LIST   which scenarios, comma separated, 'base' first (default: all of them, under 60 minutes)
+  --quick            the scenario 'base' alone, in few short rounds: ends within two minutes after the build
+  --scenarios LIST   scenarios, comma separated, 'base' first (default: all of them, under 60 minutes)
   --only LIST        contenders of 'base' and 'rate-80', comma separated (default: all)
   --others LIST      contenders of the other scenarios (default: bare-epoll,tokio-mt,tokio-ct,demo-helpers)
-  --rounds N         rounds of each contender in 'base' and 'rate-80', which budgets.sh looks at (default: 20)
+  --rounds N         rounds of each contender in 'base' and 'rate-80', which budgets.sh uses (default: 20)
   --other-rounds N   ... and in the others (default: 8)
   --duration D       measured time of a round (default: 2s)
-  --warmup D         start of a round that is thrown away (default: 500ms)
+  --warmup D         discarded start of a round (default: 500ms)
   --connections N    connections of 'base', all active (default: 64)
   --memory A,B       connections of the two memory runs, 'none' for no such runs (default: 1000,19000)
   --markdown FILE    write the page that BENCHMARKS.md is
   --server-cpu N     CPU of the server (default: the first one this process may use)
   --load-cpu N       CPU of the generator (default: the second)
-  --no-build         use what is built already
+  --no-build         use the existing build
   -h, --help         this text
 Scenarios:
   base          64 connections, 64 bytes, closed loop, one server thread
@@ -40,12 +42,12 @@ Scenarios:
   conns-19000   19,000 connections, all active
   active-64     19,000 connections, 64 active
   active-1900   19,000 connections, 10% active
-  rate-30       open loop at 30% of what the slowest contender of 'base' did
+  rate-30       open loop at 30% of the rate of the slowest contender of 'base'
   rate-60       ... at 60%
   rate-80       ... at 80%, with the contenders of 'base'
-  churn         connect, one echo, close: an echo is a connection there
+  churn         connect, one echo, close: here each echo is a connection
   threads-2     two server threads on both CPUs, which the generator shares
-What follows -- goes to every loadgen run, for instance -- --pipeline 8.
+Options after -- go to every loadgen run, for instance -- --pipeline 8.
 Tables go to the terminal. target/bench/ gets bench.json, bench.html, SCENARIO/NAME.json with all rounds of a contender (as
 'loadgen compare A.json B.json' takes them), and table.txt.
 EOF
@@ -55,7 +57,7 @@ readonly ALL=(
 	base size-1k size-16k conns-1 conns-1000 conns-19000 active-64 active-1900 rate-30 rate-60 rate-80 churn threads-2
 )
 
-# joined WORDS...: them, with commas between.
+# joined WORDS...: prints the words with commas in between.
 joined() {
 	local IFS=,
 	echo "$*"
@@ -107,7 +109,7 @@ select_contenders "$only"
 base_contenders=("${SELECTED[@]}")
 need taskset util-linux
 
-# pick_cpus: the first two CPUs of this process's mask, where they were not named.
+# pick_cpus: picks the first two CPUs of this process's mask, unless they were given.
 pick_cpus() {
 	local list part cpus=()
 	list=$(sed -n 's/^Cpus_allowed_list:[[:space:]]*//p' /proc/self/status)
@@ -138,7 +140,8 @@ load() {
 	}
 }
 
-# measure_memory: of each contender two fresh servers, two numbers of connections, each served once.
+# measure_memory: runs two fresh servers of each contender with two numbers of connections, each
+# served once.
 measure_memory() {
 	local count
 	echo "memory per connection: ${memory/,/ and } connections" >&2
@@ -152,13 +155,14 @@ measure_memory() {
 	done
 }
 
-# report OPTIONS...: what was measured so far.
+# report OPTIONS...: reports the measurements so far.
 report() {
 	"$BIN/bench-report" --dir "$out" --contenders "$(joined "${CONTENDERS[@]}")" --commit "$(commit)" \
 		--command "$original_command" "$@"
 }
 
-# saturation PERCENT: so much of the requests per second that the slowest contender of 'base' did.
+# saturation PERCENT: prints that share of the requests per second of the slowest contender in
+# 'base'.
 saturation() {
 	report --scenario base=base >/dev/null
 	awk -v percent="$1" '
@@ -167,13 +171,13 @@ saturation() {
 	' "$out/bench.json"
 }
 
-# turns ROUNDS OPTIONS...: each contender once a round, with these options of loadgen.
+# turns ROUNDS OPTIONS...: runs each contender once per round, with these options of loadgen.
 turns() {
 	local count=$1 round round_begun slowest=0
 	shift
 	for ((round = 1; round <= count; round++)); do
 		round_begun=$SECONDS
-		# A slow machine gets fewer rounds of --quick, all of them whole, rather than more than two minutes.
+		# A slow machine gets fewer rounds of --quick, each complete, instead of more than two minutes.
 		if [[ $quick == yes ]] && ((round > 2 && SECONDS - begun + slowest > 110)); then
 			echo "two minutes are nearly over: $((round - 1)) rounds it is" >&2
 			break
@@ -193,7 +197,7 @@ for scenario in "${chosen[@]}"; do
 	mkdir -p "$out/$scenario"
 	SERVER_THREADS=1 SERVER_CPUS=$server_cpu GENERATOR=(taskset -c "$load_cpu")
 	options=(-c "$connections")
-	# budgets.sh takes the ratios of these two.
+	# budgets.sh uses the ratios of these two.
 	if [[ $scenario == base || $scenario == rate-80 ]]; then
 		count=$rounds SELECTED=("${base_contenders[@]}")
 	else

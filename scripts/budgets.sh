@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Every budget of the design beside what this machine measures now: one table, met or missed.
+# Measures every budget of the design on this machine, and prints one table: met or missed.
 #
-# Each figure comes from the script that people run for it alone (instr.sh, bench.sh, tests that count allocations), in one
-# sitting, beside the bare loop's and tokio's. The ratios need a quiet machine; the counts do not.
+# Each figure comes from the script for it (instr.sh, bench.sh, tests that count allocations),
+# together with the figures of the bare loop and of tokio. The ratios need a quiet machine; the
+# counts do not.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -11,7 +12,7 @@ usage() {
 Usage: scripts/budgets.sh [--rounds N | --bench FILE] [--no-build] [-h|--help]
   --rounds N    rounds of bench.sh (default: 20, which take about fifteen minutes)
   --bench FILE  take ratios and memory from the bench.json of an earlier run of bench.sh
-  --no-build    use what is built already
+  --no-build    use the existing build
 Exit code 3: a budget is missed.
 EOT
 }
@@ -44,7 +45,7 @@ cp "$(target_dir)/instr/instr.json" "$out/instr.json"
 scripts/instr.sh --no-build --only demo-helpers --count instructions --idle 18936 >&2
 cp "$(target_dir)/instr/instr.json" "$out/instr-idle.json"
 
-# hot_path NAME: instructions of one round of a path of hot-paths.
+# hot_path NAME: prints the instructions of one round of a path of hot-paths.
 hot_path() {
 	local rounds
 	for rounds in 2000 8000; do
@@ -55,7 +56,7 @@ hot_path() {
 }
 register=$(hot_path register),$(hot_path register-tokio),$(hot_path register-bare)
 
-# Two cycles of connections that come, are served once, and go.
+# Two cycles of connections that open, are served once, and close.
 start_server demo-helpers 0
 churn=()
 for cycle in first second; do

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# What can be said about the sources without running the product: format, lints, documentation,
-# the labels of memory orderings, the scripts themselves, and what the dependencies bring with them.
-# Warnings are errors here and nowhere else, so that a new compiler never breaks a user's build.
+# Checks the sources without running the product: format, lints, documentation, the labels of memory
+# orderings, the scripts, and the dependencies' licences and advisories. Warnings are errors only
+# here, so that a new compiler never breaks a user's build.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -26,7 +26,7 @@ run() {
 run cargo fmt --all --check
 run cargo fmt --manifest-path fuzz/Cargo.toml --check
 run cargo fmt --manifest-path interop/Cargo.toml --check
-# Packages of their own have lock files of their own, which have to follow what the libraries depend on.
+# Separate packages have their own lock files, which must follow the dependencies of the libraries.
 for package in fuzz interop; do
 	run cargo metadata --manifest-path "$package/Cargo.toml" --locked --format-version 1 >/dev/null
 done
@@ -38,7 +38,7 @@ done
 run cargo clippy --package shard-asyncfd --features full --all-targets --locked "$@" -- -D warnings
 export RUSTDOCFLAGS="${RUSTDOCFLAGS:-} -D warnings"
 run cargo doc --workspace --no-deps --locked "$@"
-# The protocols' pages are documentation of private modules.
+# The protocol pages are documentation of private modules.
 run cargo doc --package shard-reactor --package shard-asyncfd --no-deps --document-private-items --locked "$@"
 run cargo doc --package shard-asyncfd --features full --no-deps --locked "$@"
 run cargo test --package shard-reactor --test ordering_labels --locked "$@"

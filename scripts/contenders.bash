@@ -1,9 +1,9 @@
 # shellcheck shell=bash
-# Sourced by bench.sh and instr.sh: which echo servers there are and how each is started and ended.
-# All of them listen on a free port of the loopback interface, on one thread unless SERVER_THREADS
-# says otherwise, with the same scratch buffer, backlog and TCP_NODELAY (benches/src/lib.rs).
+# Sourced by bench.sh and instr.sh: the list of echo servers, and functions that start and stop them.
+# All of them listen on a free port of the loopback interface, on one thread (or SERVER_THREADS),
+# with the same scratch buffer, backlog and TCP_NODELAY (benches/src/lib.rs).
 
-# In the order of a round: each kind of tokio server next to what it is compared with.
+# In the order of a round: each kind of tokio server stands beside the server it is compared with.
 # shellcheck disable=SC2034 # read by the scripts that source this file
 readonly CONTENDERS=(
 	bare-epoll
@@ -15,10 +15,10 @@ SERVER_PID=
 SERVER_ADDR=
 SCRATCH=$(mktemp -d)
 
-# Whatever happens, no server and no file outlives the script.
+# No server and no file outlives the script, however it ends.
 finish() {
 	if [[ -n $SERVER_PID ]]; then
-		# Under strace there are two: killing strace alone would set the server free.
+		# Under strace there are two processes: killing only strace would detach the server.
 		kill -KILL "$(server_process)" "$SERVER_PID" 2>/dev/null || true
 	fi
 	rm -rf "$SCRATCH"
@@ -32,13 +32,13 @@ die() {
 	exit 1
 }
 
-# need TOOL PACKAGE: exits with advice when TOOL is not installed.
+# need TOOL PACKAGE: exits with advice if TOOL is not installed.
 need() {
 	command -v "$1" >/dev/null || die "$1 is needed: install it with 'apt-get install $2'" \
 		"(or your system's package of that name)"
 }
 
-# target_dir: where cargo puts what it builds, which need not be ./target.
+# target_dir: prints cargo's build folder, which need not be ./target.
 target_dir() {
 	if [[ -n ${CARGO_TARGET_DIR:-} ]]; then
 		echo "$CARGO_TARGET_DIR"
@@ -66,7 +66,7 @@ select_contenders() {
 	done
 }
 
-# build_contenders yes|no: release builds of all servers and of the load generator, and their places.
+# build_contenders yes|no: release builds of all servers and of the load generator, and their paths.
 build_contenders() {
 	if [[ $1 == yes ]]; then
 		(
@@ -78,7 +78,7 @@ build_contenders() {
 	LOADGEN=${LOADGEN:-$BIN/loadgen}
 }
 
-# contender_command NAME CPU: sets COMMAND to the program and flags that serve as NAME on CPU.
+# contender_command NAME CPU: sets COMMAND to the program and flags of NAME on CPU.
 contender_command() {
 	local threads=${SERVER_THREADS:-1}
 	local common=(--listen 127.0.0.1:0 --pin "$2")
@@ -92,7 +92,8 @@ contender_command() {
 	COMMAND+=("${common[@]}")
 }
 
-# start_server NAME CPU [WRAPPER...]: starts it, perhaps under a tool, and waits until it listens.
+# start_server NAME CPU [WRAPPER...]: starts the server, optionally under a tool, and waits until it
+# listens.
 start_server() {
 	local name=$1 cpu=$2 log=$SCRATCH/server.log deadline=$((SECONDS + 120))
 	shift 2
@@ -109,7 +110,7 @@ start_server() {
 	done
 }
 
-# await_quiet: waits until the server has noticed that every connection is gone and has closed it.
+# await_quiet: waits until the server has noticed the end of every connection and has closed it.
 await_quiet() {
 	local deadline=$((SECONDS + 120))
 	while (($(count_connections) > 0)); do
@@ -118,7 +119,8 @@ await_quiet() {
 	done
 }
 
-# count_connections: the server's sockets in the states ESTABLISHED and CLOSE_WAIT.
+# count_connections: prints the number of the server's sockets in the states ESTABLISHED and
+# CLOSE_WAIT.
 count_connections() {
 	local port
 	printf -v port ':%04X' "${SERVER_ADDR##*:}"
@@ -126,14 +128,15 @@ count_connections() {
 		'substr($2, 9) == port && ($4 == "01" || $4 == "08") { n++ } END { print n + 0 }' /proc/net/tcp
 }
 
-# server_process: the server's own process id. strace runs it as its child.
+# server_process: prints the server's own process id. strace runs it as its child.
 server_process() {
 	local child=''
 	read -r child 2>/dev/null <"/proc/$SERVER_PID/task/$SERVER_PID/children" || true
 	echo "${child:-$SERVER_PID}"
 }
 
-# stop_server NAME: ends it as an operator would; anything but a clean end makes the run worthless.
+# stop_server NAME: ends the server as an operator would; anything but a clean exit makes the run
+# worthless.
 stop_server() {
 	local status=0
 	kill -TERM "$(server_process)"
@@ -145,12 +148,12 @@ stop_server() {
 	fi
 }
 
-# commit: what is measured, marked when the working tree differs from it.
+# commit: prints the measured commit, with a mark if the working tree differs from it.
 commit() {
 	git describe --always --dirty --abbrev=12 --exclude='*' 2>/dev/null || echo unknown
 }
 
-# machine_json COMMAND: one JSON object saying where and on what the figures were taken.
+# machine_json COMMAND: prints a JSON object with the machine and the software of the figures.
 machine_json() {
 	local model
 	model=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)

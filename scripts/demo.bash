@@ -1,16 +1,17 @@
 # shellcheck shell=bash
-# Sourced by smoke.sh, faults.sh and soak.sh: a server-demo in a process of its own, how it is started, asked for its
-# counters and ended. One server at a time; whatever happens, it does not outlive the shell that sourced this.
+# Sourced by smoke.sh, faults.sh and soak.sh: functions that start a server-demo process, read its
+# counters and stop it. There is one server at a time, and it never outlives the shell that sourced
+# this.
 
 scratch=$(mktemp -d)
 server_pid=
 addr=
-# What the server is run under, for instance strace with its options.
+# The server's wrapper, for instance strace with its options.
 wrapper=()
 
 finish() {
 	if [[ -n $server_pid ]]; then
-		# Under strace there are two: killing strace alone would set the server free.
+		# Under strace there are two processes: killing only strace would detach the server.
 		kill -KILL "$(server_process)" "$server_pid" 2>/dev/null || true
 	fi
 	rm -rf "$scratch"
@@ -25,7 +26,7 @@ die() {
 	exit 1
 }
 
-# build_demo yes|no: release builds of both programs, and their places in $server and $loadgen.
+# build_demo yes|no: release builds of both programs, and their paths in $server and $loadgen.
 build_demo() {
 	if [[ $1 == yes ]]; then
 		echo "+ cargo build --release --locked --package server-demo --package loadgen" >&2
@@ -35,8 +36,8 @@ build_demo() {
 	server=${CARGO_TARGET_DIR:-target}/release/server-demo loadgen=${CARGO_TARGET_DIR:-target}/release/loadgen
 }
 
-# expect CODES COMMAND...: runs it for a minute at most; its exit code is one of CODES, as in 1,2. What it says is in
-# $scratch/out.
+# expect CODES COMMAND...: runs the command for at most a minute; its exit code must be one of
+# CODES, as in 1,2. The output is in $scratch/out.
 expect() {
 	local codes=$1 status=0
 	shift
@@ -49,7 +50,7 @@ expect() {
 	fi
 }
 
-# eventually COMMAND...: tries it again and again for twenty seconds, until it succeeds.
+# eventually COMMAND...: retries the command for twenty seconds, until it succeeds.
 eventually() {
 	local deadline=$((SECONDS + 20))
 	until "$@"; do
@@ -58,14 +59,14 @@ eventually() {
 	done
 }
 
-# server_process: the server's own process id. strace runs it as its child.
+# server_process: prints the server's own process id. strace runs it as its child.
 server_process() {
 	local child=''
 	read -r child 2>/dev/null <"/proc/$server_pid/task/$server_pid/children" || true
 	echo "${child:-$server_pid}"
 }
 
-# start_server FLAGS...: sets server_pid and addr once it listens.
+# start_server FLAGS...: starts the server; sets server_pid and addr once it listens.
 start_server() {
 	local deadline=$((SECONDS + 30))
 	addr=
@@ -81,7 +82,7 @@ start_server() {
 	done
 }
 
-# await_server: the exit status of a server that is about to end, in $status.
+# await_server: waits for a server that is about to end; sets $status to its exit status.
 await_server() {
 	local deadline=$((SECONDS + 30))
 	while kill -0 "$server_pid" 2>/dev/null; do
@@ -93,14 +94,15 @@ await_server() {
 	server_pid=
 }
 
-# stop_server: a clean drain ends with 0, and soon.
+# stop_server: ends the server; a clean drain exits with 0, and soon.
 stop_server() {
 	kill -TERM "$(server_process)"
 	await_server
 	((status == 0)) || die "the server ended with $status"
 }
 
-# take_counts: asks the server for its counters and puts their sums over the shards in COUNT, by heading.
+# take_counts: requests the server's counters and puts their sums over the shards in COUNT, by
+# heading.
 declare -A COUNT
 take_counts() {
 	local tables
@@ -110,7 +112,7 @@ take_counts() {
 	read_counts
 }
 
-# read_counts: the same of the last table that the server printed.
+# read_counts: does the same with the last table that the server printed.
 read_counts() {
 	local sums
 	local names=(accepted closed live bytes over_limit idle unread failed cut_off handed_on polls turns wakes)
@@ -127,7 +129,7 @@ has_tables() {
 	(($(grep -c '^  all' "$scratch/server.out" || true) >= $1))
 }
 
-# expect_counts NAME=N...: the server's counters come to be these.
+# expect_counts NAME=N...: waits until the server's counters have these values.
 expect_counts() {
 	eventually counts_come_to "$@" || die "the counters did not come to be $*"
 }
@@ -137,7 +139,7 @@ counts_come_to() {
 	counts_are "$@"
 }
 
-# counts_are NAME=N...: whether the table that was read last says so.
+# counts_are NAME=N...: succeeds if the last table that was read has these values.
 counts_are() {
 	local pair
 	for pair in "$@"; do
@@ -145,19 +147,19 @@ counts_are() {
 	done
 }
 
-# expect_last_counts NAME=N...: what the server printed as it ended.
+# expect_last_counts NAME=N...: checks the table that the server printed as it ended.
 expect_last_counts() {
 	read_counts
 	counts_are "$@" || die "the last counters are not $*"
 }
 
-# descriptors: how many the server has open.
+# descriptors: prints the number of the server's open descriptors.
 descriptors() {
 	local links=("/proc/$(server_process)/fd"/*)
 	echo "${#links[@]}"
 }
 
-# expect_descriptors N: so many come to be open.
+# expect_descriptors N: waits until N descriptors are open.
 expect_descriptors() {
 	eventually descriptors_are "$1" || die "$(descriptors) descriptors are open, not $1 as before"
 }
@@ -166,16 +168,16 @@ descriptors_are() {
 	(($(descriptors) == $1))
 }
 
-# cpu_ticks: the server's CPU time so far, in hundredths of a second.
+# cpu_ticks: prints the server's CPU time so far, in hundredths of a second.
 cpu_ticks() {
 	local stat
 	stat=$(<"/proc/$(server_process)/stat")
-	# The second field is a name in parentheses that may hold anything.
+	# The second field is a name in parentheses that may contain anything.
 	read -ra stat <<<"${stat##*) }"
 	echo $((stat[11] + stat[12]))
 }
 
-# expect_no_panic: nothing in what the server said looks like a bug of it.
+# expect_no_panic: fails if the server's output shows a panic.
 expect_no_panic() {
 	! grep -n 'panicked' "$scratch/server.err" >&2 || die "the server panicked"
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs each example of asyncfd/examples/ against clients that are not ours: nc, curl and Python. What
-# they get is compared byte for byte, and each server has to end in order at SIGTERM or SIGINT.
+# Runs each example of asyncfd/examples/ with independent clients: nc, curl and Python. It compares
+# their output byte for byte, and each server has to exit cleanly at SIGTERM or SIGINT.
 set -Eeuo pipefail
 cd "$(dirname "$0")/.."
 
@@ -8,9 +8,9 @@ usage() {
 	cat <<'EOT'
 Usage: scripts/examples.sh [--no-build] [EXAMPLE...]
   EXAMPLE     chat, proxy, udp_echo, unix_service, timeouts, counters, rebalance; all unless some are named
-  --no-build  use what is built already
+  --no-build  use the existing build
   -h, --help  this text
-Needs nc (of netcat-openbsd), curl and python3. Nothing is waited for longer than 20 seconds.
+Needs nc (of netcat-openbsd), curl and python3. No wait is longer than 20 seconds.
 EOT
 }
 
@@ -37,7 +37,7 @@ readonly PATIENCE=20
 scratch=$(mktemp -d)
 pids=()
 
-# Whatever happens, nothing that was started here outlives the script.
+# No process that this script starts outlives it, however it ends.
 finish() {
 	((${#pids[@]} == 0)) || kill -KILL "${pids[@]}" 2>/dev/null || true
 	rm -rf "$scratch"
@@ -63,12 +63,12 @@ until_true() {
 	done
 }
 
-# gone PID: whether it has ended.
+# gone PID: succeeds if the process has ended.
 gone() {
 	! kill -0 "$1" 2>/dev/null
 }
 
-# same WHAT EXPECTED FILE: the file holds these bytes and no others.
+# same WHAT EXPECTED FILE: checks that the file holds exactly these bytes.
 same() {
 	printf '%b' "$2" | cmp - "$3" >&2 || {
 		echo "expected:" >&2 && printf '%b' "$2" | head -c 300 >&2
@@ -77,7 +77,7 @@ same() {
 	}
 }
 
-# start EXAMPLE ARGUMENTS...: sets server, addr and port once it listens.
+# start EXAMPLE ARGUMENTS...: starts a server; sets server, addr and port once it listens.
 start() {
 	local name=$1
 	shift
@@ -91,7 +91,7 @@ start() {
 	port=${addr##*:}
 }
 
-# stop SIGNAL: a server that is asked to end does so with 0, and does not wait for clients that are idle.
+# stop SIGNAL: ends the server, which must exit with 0 and must not wait for idle clients.
 stop() {
 	local status=0 began=$SECONDS
 	kill -s "$1" "$server"
@@ -101,7 +101,8 @@ stop() {
 	((SECONDS - began < 4)) || die "it took $((SECONDS - began)) s to end"
 }
 
-# member NAME: joins the chat. What is written to descriptor NAME is said, what is heard is in NAME.out.
+# member NAME: joins the chat. Bytes written to descriptor NAME are sent, received ones are in
+# NAME.out.
 member() {
 	: >"$scratch/$1.err"
 	mkfifo "$scratch/$1"
@@ -117,7 +118,7 @@ chat() {
 	member ann && ann=$fd
 	member bob && bob=$fd
 	until_true "bob's coming" grep -q '^\* 2 came$' "$scratch/ann.out"
-	# A line in two pieces, and two lines in one.
+	# One line in two pieces, and two lines in one piece.
 	printf 'hel' >&"$bob"
 	printf 'lo\nagain\n' >&"$bob"
 	until_true "bob's second line" grep -q '^2: again$' "$scratch/ann.out"
@@ -139,7 +140,7 @@ def member(room):
     member.settimeout(10)
     return member
 deaf, listener = member(4096), member(1 << 20)
-# The third comes last, so that both others have been let in once the listener hears of it.
+# The third comes last, so both others have joined once the listener hears of it.
 speaker, heard = member(4096), listener.makefile("rb")
 assert heard.readline() == b"* 3 came\n"
 said = 0
@@ -180,14 +181,14 @@ proxy() {
 	for file in {1..20}; do
 		cmp "$scratch/www/large" "$scratch/large.$file" || die "download $file came changed"
 	done
-	# An upstream that is not there costs its own clients their connections, and nobody else's.
+	# A missing upstream only costs its own clients their connections.
 	kill "$web_pid"
 	until_true 'the web server to end' gone "$web_pid"
 	curl --silent --max-time "$PATIENCE" "http://$addr/small" >/dev/null || status=$?
 	((status != 0 && status != 28)) || die "curl ended with $status and no upstream"
 	gone "$server" && die "the proxy ended with its upstream"
 	stop INT
-	# An end of the stream is passed on by itself: this server answers only once it has seen it.
+	# The end of a stream is passed on by itself: this server answers only after it has seen the end.
 	: >"$scratch/end.out"
 	python3 -u - >"$scratch/end.out" 2>"$scratch/end.err" <<'EOT' &
 import socket
@@ -241,7 +242,8 @@ with socket.socket(socket.AF_UNIX) as client:
     client.sendall(b"x" * 64)
     assert lines.readline() == b"", "a line without end ends the connection"
 EOT
-	# One that was killed leaves its socket behind, which the next one takes over; one that ends in order does not.
+	# A killed server leaves its socket behind, and the next one takes it over. A clean exit removes
+	# it.
 	kill -KILL "$server"
 	wait "$server" 2>/dev/null || true
 	[[ -S $path ]] || die "nothing was left behind to be taken over"
@@ -259,7 +261,7 @@ timeouts() {
 	printf 'hello\n' | timeout "$PATIENCE" nc 127.0.0.1 "$port" >"$scratch/answer"
 	(($(date +%s%N) - began >= 1500000000)) || die "the connection ended before its time"
 	same 'what the idle client got' 'hello\ntimeout\n' "$scratch/answer"
-	# One that keeps sending is served for longer than the timeout.
+	# A client that keeps sending is served for longer than the timeout.
 	for line in {1..8}; do
 		echo "$line"
 		sleep 0.25

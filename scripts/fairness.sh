@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# What 9,000 quiet connections notice of one that never stops: latencies of the quiet ones beside a
-# pipelined flood, on server-demo and on two tokio servers, in turns.
+# Measures the effect of one connection that never stops on 9,000 quiet ones: the latencies of the
+# quiet connections beside a pipelined flood, on server-demo and on two tokio servers, in turns.
 #
-# Held still: one server thread on one CPU, both generators on another, where the quiet one goes first.
-# Latency is from the send on, as the wait of a generator for its CPU says nothing of a server. 'alone'
-# is the same without the flood. 'turns' is the most turns of its loop that a ready connection waited
-# on server-demo: with all 9,001 ready at once it can be 148 (61 are polled in a turn, and two tasks
-# serve no connection); more ends the script with an error.
+# Held constant: one server thread on one CPU, both generators on another, where the quiet one has
+# priority. Latency counts from the actual send, since a generator's wait for its CPU says nothing
+# about a server. 'alone' is the same without the flood. 'turns' is the most turns of its loop that
+# a ready connection waited on server-demo. With all 9,001 ready at once it can be 148 (61 are
+# polled in a turn, and two tasks serve no connection); more ends the script with an error.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -20,7 +20,7 @@ Usage: scripts/fairness.sh [options]
   --duration D     measured time of a run (default: 4s)
   --server-cpu N   CPU of the server (default: 0)
   --load-cpu N     CPU of the generators (default: 1)
-  --no-build       use what is built already
+  --no-build       use the existing build
   -h, --help       this text
 EOT
 }
@@ -46,7 +46,7 @@ select_contenders "$only"
 need taskset util-linux
 build_contenders "$build"
 
-# percentile NAME FILE: of the latencies from the send on, in microseconds.
+# percentile NAME FILE: prints a percentile of the latencies from the send, in microseconds.
 percentile() {
 	local ns
 	ns=$(sed -n "s/.*\"latency\":{\"raw\":{[^}]*\"$1_ns\":\([0-9]*\).*/\1/p" "$2")
@@ -58,7 +58,7 @@ measure() {
 	local flood='' flood_rate=- turns=- most status=0
 	start_server "$1" "$server_cpu"
 	if [[ $2 == flood ]]; then
-		# Until it is told to end, which the quiet ones outlast in no case.
+		# It runs until it is stopped, which is always after the quiet connections end.
 		taskset -c "$load_cpu" nice -n 10 "$LOADGEN" "$SERVER_ADDR" -c 1 -P 64 --size 16k -d 120s --warmup 100ms \
 			--format json >"$SCRATCH/flood.json" 2>"$SCRATCH/flood.err" &
 		flood=$!
@@ -74,7 +74,7 @@ measure() {
 	((status == 0)) || die "loadgen ended with $status: $(cat "$SCRATCH/quiet.err")"
 	stop_server "$1"
 	if [[ $1 == demo-* ]]; then
-		# The column whose right end is that of its heading.
+		# The column is right-aligned with its heading.
 		turns=$(awk '/turns waited/ { end = index($0, "turns waited") + 11 }
 			/^ +all / { n = split(substr($0, 1, end), fields, " "); print fields[n] }' "$SCRATCH/server.log")
 		most=$(((connections + 3 + 60) / 61))

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Breaks what a server-demo and a loadgen stand on, one thing at a time, while they carry real load: system calls that fail,
-# are interrupted, come late or lie (by strace), descriptors and memory that run out, processes that are stopped, clients
-# that misbehave. Each case says what the clients have to see, what the counters and descriptors have to be afterwards, and how
-# the programs have to end; and makes sure that its fault did strike.
+# Breaks one thing at a time under a server-demo and a loadgen that carry real load: system calls
+# that fail, are interrupted, come late or return wrong results (with strace), descriptors and
+# memory that run out, stopped processes, misbehaving clients. Each case checks the clients'
+# results, the counters and descriptors afterwards, the exit of the programs, and that its fault did
+# occur.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -11,9 +12,9 @@ usage() {
 Usage: scripts/faults.sh [--no-build] [--list] [WORD...]
   WORD         run the cases whose names contain all of these words; all cases without any
   --list       print the names and run nothing
-  --no-build   use what is built already
+  --no-build   use the existing build
   -h, --help   this text
-Needs strace. Ends with 1 if a case failed, and shows what was seen in it. Takes less than three minutes on two CPUs.
+Needs strace. Ends with 1 if a case failed, and shows its output. Takes less than three minutes on two CPUs.
 EOT
 }
 
@@ -36,11 +37,13 @@ if [[ $list == no ]] && ! strace --output=/dev/null true; then
 	exit 1
 fi
 
-# ---- What the cases are made of -----------------------------------------------------------------------------------------
+# ---- Helpers of the cases
+# -------------------------------------------------------------------------
 
-# with_faults [-P PATH] FAULT...: sets wrapper to strace, with these faults and a log of the calls that they are for. Each
-# thread counts its own calls. The main thread makes a few of its own: it hears of signals through a socket pair, which its
-# handlers send to, and registers three descriptors; faults that are not for those begin later.
+# with_faults [-P PATH] FAULT...: sets wrapper to strace, with these faults and a log of their
+# calls. Each thread counts its own calls. The main thread makes a few of its own: it learns of
+# signals through a socket pair, which its handlers write to, and registers three descriptors.
+# Faults that are not meant for those calls begin later.
 with_faults() {
 	local calls=() injections=() path=()
 	if [[ $1 == -P ]]; then
@@ -53,12 +56,12 @@ with_faults() {
 		injections+=(-e "inject=$fault")
 	done
 	local IFS=,
-	# The filter stops the program at these calls only, so that the others are as quick as ever.
+	# The filter stops the program only at these calls, so that the others are as fast as ever.
 	wrapper=(strace --follow-forks --seccomp-bpf --quiet=all -o "$scratch/calls" -e "trace=${calls[*]}" "${injections[@]}" "${path[@]}")
 }
 
-# injected [PATTERN]: how many calls, of those whose line matches, were tampered with. A call that others came in between of
-# is on two lines.
+# injected [PATTERN]: prints the number of calls with a fault whose line matches. A call that others
+# interrupted in the log is on two lines.
 injected() {
 	awk -v pattern="${1:-.}" '
 		{ call = /resumed>/ ? begun[$1] $0 : $0; begun[$1] = $0 }
@@ -67,17 +70,18 @@ injected() {
 	' "$scratch/calls"
 }
 
-# expect_injected: a fault that never struck proves nothing.
+# expect_injected: fails if no fault occurred, since the case would then prove nothing.
 expect_injected() {
 	(($(injected) > 0)) || die "no call was tampered with"
 }
 
-# lost: how many connections the last loadgen lost, whatever the reason. It ran with --format json.
+# lost: prints the number of connections that the last loadgen lost. It ran with --format json.
 lost() {
 	sed -n 's/.*"errors":\[\(.*\)\]}$/\1/p' "$scratch/out" | grep -o '"count":[0-9]*' | awk -F: '{ n += $2 } END { print n + 0 }'
 }
 
-# A client by hand, for bytes whose number and order matter. Its socket is the descriptor in $client.
+# A client by hand, for cases in which the number and order of bytes matter. Its socket is the
+# descriptor in $client.
 open_client() {
 	exec {client}<>"/dev/tcp/${addr%:*}/${addr##*:}"
 }
@@ -90,7 +94,7 @@ say() {
 	printf '%s' "$1" >&"$client"
 }
 
-# expect_answer TEXT: exactly this comes next.
+# expect_answer TEXT: the next bytes are exactly these.
 expect_answer() {
 	local answer=''
 	IFS= read -r -d '' -t 10 -N "${#1}" answer <&"$client" || true
@@ -101,9 +105,10 @@ server_says() {
 	grep -q "$1" "$scratch/server.err"
 }
 
-# ---- Faults in a server -------------------------------------------------------------------------------------------------
+# ---- Faults in a server
+# -------------------------------------------------------------------------------------------------
 
-# unnoticed FAULT ACCEPT IO [-P PATH]: clients are served as if nothing was wrong, and nothing is left behind.
+# unnoticed FAULT ACCEPT IO [-P PATH]: clients are served as usual, and nothing is left behind.
 unnoticed() {
 	local open
 	with_faults "${@:4}" "$1"
@@ -117,14 +122,15 @@ unnoticed() {
 	expect_no_panic
 }
 
-# pauses FAULT ACCEPT IO: accepting rests and goes on by itself, the operator is told, and nobody notices.
+# pauses FAULT ACCEPT IO: accepting pauses and resumes by itself, the operator is told, and clients
+# notice nothing.
 pauses() {
 	unnoticed "$@"
 	server_says 'accepting pauses and will be tried again' || die "the operator was not told"
 }
 
-# costs_connections FAULT ACCEPT IO FAILED: each call that was struck costs its connection and no other; 'failed' says whether
-# the server takes it for a failure.
+# costs_connections FAULT ACCEPT IO FAILED: each failed call costs its connection and no other.
+# FAILED tells if the server counts it as a failure.
 costs_connections() {
 	local open struck failed=0
 	with_faults "$1"
@@ -143,8 +149,8 @@ costs_connections() {
 	expect_no_panic
 }
 
-# refuses_connections FAULT ACCEPT IO: a socket that cannot be registered is closed and counted, and leaves nothing behind. A
-# loadgen that loses connections before it has them all gives up.
+# refuses_connections FAULT ACCEPT IO: a socket that cannot be registered is closed and counted, and
+# leaves nothing behind. A loadgen that loses connections before it has opened all of them gives up.
 refuses_connections() {
 	local open refused
 	with_faults "$1"
@@ -165,8 +171,8 @@ refuses_connections() {
 	expect_no_panic
 }
 
-# No new event follows an EAGAIN that the kernel never meant. What a client sends next brings one, and with it all that is owed.
-# The first call is left alone, as the main thread's is when it is told of the end.
+# No new event follows an injected EAGAIN. The client's next bytes bring one, and with it all owed
+# answers. The first call gets no fault, since the main thread makes one when it is told to end.
 forged_eagain() {
 	with_faults "$1:error=EAGAIN:when=2"
 	start_server --shards 1 --io "$2"
@@ -187,7 +193,7 @@ was_struck() {
 	(($(injected) > 0))
 }
 
-# A connection that is left in the queue by a lying accept is taken with the next.
+# A connection that a false error of accept leaves in the queue is accepted with the next one.
 forged_eagain_of_accept() {
 	with_faults accept4:error=EAGAIN:when=1
 	start_server --shards 1 --accept "$1"
@@ -205,21 +211,23 @@ forged_eagain_of_accept() {
 	expect_no_panic
 }
 
-# The server believes that 10 bytes were sent, which were not: the rest follows, whole and in order.
+# The server is told that 10 bytes were sent, which were not: the rest follows, complete and in
+# order.
 short_write() {
 	with_faults sendto:retval=10:when=1
 	start_server --shards 1 --io "$1"
 	open_client
 	say '0123456789abcdefghijklmnopqrstuvwxyz'
 	eventually was_struck || die "the call was never made"
-	# A socket that took less than it was given is full, so the next word of it is awaited: this brings one.
+	# A socket that took less than it was given is full, so the server waits for its next event: this
+	# causes one.
 	say '+'
 	expect_answer 'abcdefghijklmnopqrstuvwxyz+'
 	stop_server
 	expect_no_panic
 }
 
-# A socket that takes nothing, without an error: it is asked again.
+# A socket takes nothing, without an error: the server tries again.
 write_of_nothing() {
 	with_faults sendto:retval=0:when=1
 	start_server --shards 1 --io "$1"
@@ -233,7 +241,7 @@ write_of_nothing() {
 	expect_no_panic
 }
 
-# Everything at once, and clients that misbehave.
+# All faults at once, and misbehaving clients.
 storm() {
 	local open
 	with_faults accept4:error=EMFILE:when=3+7 recvfrom:error=EINTR:when=1+5 epoll_wait:error=EINTR:when=1+3 \
@@ -250,7 +258,8 @@ storm() {
 	expect_no_panic
 }
 
-# A shard that cannot wait for events any more: that is said, its connections end, and so does the process when it is told to.
+# A shard can no longer wait for events: that is reported, its connections end, and the process ends
+# when it is told to.
 lost_epoll() {
 	with_faults epoll_wait:error=EBADF:when=20+1
 	start_server --shards 1 --accept hash
@@ -262,9 +271,10 @@ lost_epoll() {
 	expect_injected
 }
 
-# ---- Starting without what is needed ------------------------------------------------------------------------------------
+# ---- Failures at startup
+# --------------------------------------------------------------------------
 
-# no_start FAULT WORDS: exit 1 with one line that says these words.
+# no_start FAULT WORDS: exit code 1 with one line that contains these words.
 no_start() {
 	with_faults "$1"
 	expect 1 "${wrapper[@]}" "$server" echo --listen 127.0.0.1:0 --shards 2
@@ -273,13 +283,14 @@ no_start() {
 	! grep 'panicked' "$scratch/out" >&2 || die "it panicked"
 }
 
-# The same of the stack of the second shard's thread, where the first runs already.
+# The same for the stack of the second shard's thread, when the first already runs.
 no_stack() {
 	local nth
 	with_faults mmap:error=ENOENT:when=10000
 	start_server --shards 2
 	stop_server
-	# Which of the calls is for the stack of a thread of ours: those of the main thread are counted.
+	# The index of the call for the stack of one of our threads: the main thread's calls are counted
+	# first.
 	nth=$(awk 'NR == 1 { main = $1 } $1 == main && /mmap\(/ { n++; if (/MAP_STACK/ && /PROT_NONE/) nth = n } END { print nth }' "$scratch/calls")
 	no_start "mmap:error=ENOMEM:when=$nth" 'Resource temporarily unavailable'
 }
@@ -294,9 +305,11 @@ no_pin() {
 	expect_injected
 }
 
-# ---- What the system runs out of ----------------------------------------------------------------------------------------
+# ---- Exhausted resources
+# --------------------------------------------------------------------------
 
-# The limit of a running server sinks to what it has: whom it has is served, nothing spins, and accepting goes on afterwards.
+# The limit of a running server drops to the number it has open. Existing connections are served,
+# nothing spins, and accepting resumes afterwards.
 no_descriptors() {
 	local open ticks inside waiting
 	start_server --shards 2 --accept "$1" --io "$2"
@@ -323,7 +336,7 @@ no_descriptors() {
 	expect_no_panic
 }
 
-# lowest_free_descriptor: a server whose limit is this can open nothing more.
+# lowest_free_descriptor: a server with this limit can open nothing more.
 lowest_free_descriptor() {
 	local number=0
 	while [[ -e /proc/$server_pid/fd/$number ]]; do
@@ -332,7 +345,8 @@ lowest_free_descriptor() {
 	echo "$number"
 }
 
-# Many who never read cost a buffer each, and fit in where an unbounded server would be killed.
+# Many clients that never read cost one buffer each. They fit into a memory limit that would kill an
+# unbounded server.
 no_memory() {
 	local group=/sys/fs/cgroup/memory limit=memory.limit_in_bytes
 	if [[ ! -e $group/$limit ]]; then
@@ -361,7 +375,8 @@ skip() {
 	exit 0
 }
 
-# ---- Processes that are stopped, clients that misbehave -----------------------------------------------------------------
+# ---- Stopped processes, misbehaving clients
+# -------------------------------------------------------
 
 stopped_server() {
 	local run
@@ -392,7 +407,8 @@ stopped_client() {
 	stop_server
 }
 
-# Misbehaving clients beside others: the others are served whole, the misbehaving are cut off by the timeouts.
+# Misbehaving clients beside others: the others are served completely, and timeouts cut off the
+# misbehaving ones.
 bad_clients() {
 	local open
 	start_server --shards 2 --accept "$1" --io "$2" --write-timeout 300ms --idle-timeout 5s
@@ -406,8 +422,8 @@ bad_clients() {
 	expect_no_panic
 }
 
-# A client that opens many connections and says nothing on them, or a byte now and then: the idle timeout ends the former,
-# the latter stays, and CPU is spent on neither.
+# Clients that open many connections and send nothing on them, or one byte now and then. The idle
+# timeout ends the former, the latter stay, and neither costs CPU time.
 slowloris() {
 	local silent=() i ticks
 	start_server --shards 2 --accept "$1" --io "$2" --idle-timeout 500ms
@@ -432,9 +448,10 @@ slowloris() {
 	expect_no_panic
 }
 
-# ---- Faults in the load generator ---------------------------------------------------------------------------------------
+# ---- Faults in the load generator
+# ---------------------------------------------------------------------------------------
 
-# load_survives FAULT IO: the run is as good as any.
+# load_survives FAULT IO: the run succeeds as usual.
 load_survives() {
 	start_server --shards 1
 	with_faults "$1"
@@ -445,7 +462,7 @@ load_survives() {
 	stop_server
 }
 
-# load_fails FAULT WORDS: exit 1, and these words on standard error.
+# load_fails FAULT WORDS: exit code 1, and these words on standard error.
 load_fails() {
 	start_server --shards 1
 	with_faults "$1"
@@ -458,9 +475,10 @@ load_fails() {
 	stop_server
 }
 
-# ---- The cases ----------------------------------------------------------------------------------------------------------
+# ---- The cases
+# ----------------------------------------------------------------------------------------------------------
 
-# run_case NAME COMMAND...: in a shell of its own, which ends at the first thing that is not as it should be.
+# run_case NAME COMMAND...: runs a case in a subshell, which ends at the first failed check.
 passed=0 failed=0 skipped=0
 run_case() {
 	local name=$1 word status=0 begun=${EPOCHREALTIME/[.,]/}

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Fuzzes what fuzz/ names, with libFuzzer and AddressSanitizer, for a bounded time.
+# Fuzzes the targets of fuzz/ with libFuzzer and AddressSanitizer, for a bounded time.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -7,7 +7,7 @@ usage() {
 	cat <<'EOT'
 Usage: scripts/fuzz.sh [TARGET...] [--seconds N]
 Builds the targets (fuzz/fuzz_targets/*.rs, all unless some are named) and runs each for N seconds (20), two at a time.
-Each starts from fuzz/seeds/TARGET, where there is that, and from what earlier runs found, which is kept in the build folder.
+Each starts from fuzz/seeds/TARGET, if it exists, and from the inputs that earlier runs found, which are kept in the build folder.
 Prints the executions of each target. Exit code 1: a target failed; the input that did it and how to repeat it are printed.
 Needs a nightly toolchain and a C++ compiler. cargo-fuzz is not needed: the flags are given here.
 EOT
@@ -41,10 +41,11 @@ if ! cargo +nightly --version >/dev/null 2>&1; then
 fi
 
 readonly TRIPLE=x86_64-unknown-linux-gnu
-# A target folder of its own, as the flags reach every crate.
+# A separate target folder, since the flags apply to every crate.
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}/fuzz"
-# AddressSanitizer, and what libFuzzer steers by: counters of the edges taken. The operands of comparisons, which could be traced
-# as well, took up to 70% of the time, and the bytes of these targets are programs: there is little to be learned from them.
+# AddressSanitizer, and the coverage that guides libFuzzer: counters of edges taken. Tracing the
+# operands of comparisons took up to 70% of the time, and the bytes of these targets are programs,
+# so it helps little.
 flags=(--cfg fuzzing -Zsanitizer=address -Cunsafe-allow-abi-mismatch=sanitizer -Cpasses=sancov-module
 	-Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters
 	-Cllvm-args=-sanitizer-coverage-pc-table)
@@ -52,14 +53,15 @@ export RUSTFLAGS="${flags[*]} ${RUSTFLAGS:-}"
 echo "+ RUSTFLAGS='$RUSTFLAGS' cargo +nightly build --manifest-path fuzz/Cargo.toml --release --target $TRIPLE" >&2
 cargo +nightly build --quiet --locked --manifest-path fuzz/Cargo.toml --release --target "$TRIPLE" "${targets[@]/#/--bin=}"
 
-# fuzz TARGET: runs one; what it prints goes to a file, of which a failure shows the end.
+# fuzz TARGET: runs one target; its output goes to a file, and a failure shows the end of the file.
 fuzz() {
 	local target=$1 program=$CARGO_TARGET_DIR/$TRIPLE/release/$1
 	local found=$CARGO_TARGET_DIR/corpus/$target crashes=$CARGO_TARGET_DIR/artifacts/$target log=$CARGO_TARGET_DIR/$target.log
 	local corpora=("$found")
 	mkdir -p "$found" "$crashes"
 	[[ ! -d fuzz/seeds/$target ]] || corpora+=("fuzz/seeds/$target")
-	# What takes 10 s hangs. The time limit around it is for a target that hangs where libFuzzer cannot tell.
+	# A run of 10 s counts as a hang. The outer time limit is for a target that hangs where libFuzzer
+	# cannot detect it.
 	if timeout --kill-after=5 $((seconds + 60)) "$program" -max_total_time="$seconds" -timeout=10 -max_len=256 -len_control=0 \
 		-print_final_stats=1 -artifact_prefix="$crashes/" "${corpora[@]}" >"$log" 2>&1; then
 		printf '%-12s %10d executions in %d s, %d inputs kept\n' "$target" \

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# How evenly each accept policy of server-demo spreads connections over shards, under an even load and
-# under two that are not: a table, the same as in ARCHITECTURE.md. server-demo/examples/imbalance.rs
-# says what the loads are.
+# Measures how evenly each accept policy of server-demo spreads connections over shards, under an
+# even load and under two uneven ones. It prints the table of ARCHITECTURE.md.
+# server-demo/examples/imbalance.rs describes the loads.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -9,7 +9,7 @@ usage() {
 	cat <<'EOT'
 Usage: scripts/imbalance.sh [--shards N] [--connections N]
   --shards N       shards of the server (default: 4)
-  --connections N  connections that are held (default: 1000)
+  --connections N  connections to hold (default: 1000)
   -h, --help       this text
 Ends with an error after three minutes.
 EOT

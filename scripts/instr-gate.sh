@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# Fails when a hot path costs more instructions than scripts/instr-baselines.txt says, and names what grew.
+# Fails if a hot path costs more instructions than scripts/instr-baselines.txt says, and names the
+# functions that grew.
 #
-# Each path runs twice under callgrind, for two numbers of rounds; the difference is what a round costs. The
-# echoes are server-demo's on each I/O surface, driven as by instr.sh; the other paths are those of
-# benches/src/bin/hot-paths.rs. Judged are the instructions of the program's own code, by instr-gate.rs.
+# Each path runs twice under callgrind, for two numbers of rounds; the difference is the cost of the
+# additional rounds. The echoes are server-demo's on each I/O surface, driven as by instr.sh. The
+# other paths are those of benches/src/bin/hot-paths.rs. instr-gate.rs compares the instructions of
+# the program's own code.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -12,7 +14,7 @@ usage() {
 Usage: scripts/instr-gate.sh [--update] [--no-build] [-h|--help]
   --update    write the counts to scripts/instr-baselines.txt instead of comparing: commit it with the
               change that is worth them
-  --no-build  use what is built already
+  --no-build  use the existing build
 Exit code 1: a path costs over 2% more than its baseline (10% where another compiler made the baselines).
 The profiles stay in target/instr-gate/, for callgrind_annotate.
 EOT
@@ -47,13 +49,13 @@ readonly ECHOES=(6400 19200) ROUNDS=(2000 8000) SERVER_CPU=0
 readonly CALLGRIND=(valgrind --quiet --tool=callgrind)
 paths=()
 
-# gate NAME ROUNDS_1 ROUNDS_2: the two profiles of a path are there to be judged.
+# gate NAME ROUNDS_1 ROUNDS_2: adds the two profiles of a path to the comparison.
 gate() {
 	paths+=("$1:$out/$1.$2:$out/$1.$3:$(($3 - $2))")
 }
 
-# As in instr.sh: server and client share a CPU, and the server runs only when the client has nothing to do.
-# With one connection an echo is a whole turn of the shard, and its wait.
+# As in instr.sh, server and client share a CPU, and the server runs only when the client has
+# nothing to do. With one connection an echo is a whole turn of the shard, and its wait.
 for path in demo-helpers demo-poll demo-guards turn; do
 	name=$path connections=64
 	[[ $path != turn ]] || name=demo-helpers connections=1

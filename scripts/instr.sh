@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Instructions and system calls per echo, for server-demo's three I/O surfaces and the baselines.
+# Counts instructions and system calls per echo, for server-demo's three I/O surfaces and the
+# baselines.
 #
-# Each server runs twice under a tool, serving two numbers of requests over the same number of
-# connections. The difference in what the tool counted, divided by the difference in requests, is
-# what one echo costs: start-up, accepting and shutdown cancel out. Instructions are those of user
-# space, by callgrind; they repeat to a few parts in ten thousand. System calls are counted by strace.
-# Both tools slow the server down, so that all connections are ready at each look at the OS: the
-# share of epoll_wait is the smallest possible, and the same for everyone.
+# Each server runs twice under a tool, with two numbers of requests over the same number of
+# connections. The difference between the two counts, divided by the difference in requests, is the
+# cost of one echo: start-up, accepting and shutdown cancel out. callgrind counts user-space
+# instructions, which repeat to a few parts in ten thousand. strace counts system calls. Both tools
+# slow down the server, so all connections are ready at each epoll_wait: its share is the smallest
+# possible, and the same for every contender.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -15,12 +16,12 @@ usage() {
 Usage: scripts/instr.sh [options]
   --only LIST        contenders, comma separated (default: all)
   --count LIST       instructions, syscalls or both (default: instructions,syscalls)
-  --connections N    connections that are all active (default: 64)
-  --idle N           connections beside them that were served once and send nothing more (default: 0)
+  --connections N    active connections (default: 64)
+  --idle N           additional connections that were served once and send nothing more (default: 0)
   --size BYTES       message size (default: 64)
   --requests A,B     the two numbers of requests for callgrind (default: 20000,60000)
   --strace-requests A,B  the same for strace (default: 5000,25000)
-  --no-build         use what is built already
+  --no-build         use the existing build
   -h, --help         this text
 A table goes to the terminal and target/instr/instr.json holds the same as JSON. The profiles stay in
 target/instr/: 'callgrind_annotate target/instr/demo-helpers.callgrind' shows where instructions go.
@@ -59,12 +60,12 @@ build_contenders "$build"
 out=$(target_dir)/instr
 mkdir -p "$out"
 
-# Server and client share a CPU, and the server runs only when the client has nothing to do: so it
-# finds a message on every connection at each look at the OS, and the counts repeat.
+# Server and client share a CPU, and the server runs only when the client has nothing to do. So each
+# epoll_wait finds a message on every connection, and the counts repeat.
 readonly SERVER_CPU=0
 readonly BEHIND=(chrt --idle 0 taskset -c "$SERVER_CPU")
 
-# drive N: exactly N echoes with the running server.
+# drive N: exchanges exactly N echoes with the running server.
 drive() {
 	taskset -c "$SERVER_CPU" "$BIN/lockstep" "$SERVER_ADDR" --connections "$connections" --idle "$idle" --size "$size" \
 		--requests "$1" || {
@@ -73,7 +74,7 @@ drive() {
 	}
 }
 
-# instructions NAME N: sets COUNTED to how many the whole run took.
+# instructions NAME N: sets COUNTED to the instructions of the whole run.
 instructions() {
 	local profile=$out/$1.callgrind
 	start_server "$1" "$SERVER_CPU" "${BEHIND[@]}" valgrind --quiet --tool=callgrind --callgrind-out-file="$profile"
@@ -94,7 +95,7 @@ syscalls() {
 	awk '$1 ~ /^[0-9.]+$/ && $NF != "total" { print $NF, $4 }' "$table" >"$3"
 }
 
-# slope_of_kinds FIRST SECOND N1 N2: "KIND CALLS_PER_ECHO" lines, those below 0.001 left out.
+# slope_of_kinds FIRST SECOND N1 N2: prints "KIND CALLS_PER_ECHO" lines, except those below 0.001.
 slope_of_kinds() {
 	awk -v n="$(($4 - $3))" '
 		NR == FNR { first[$1] = $2; next }

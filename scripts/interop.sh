@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The traits of other libraries on our streams, and stacks that others wrote on the reactor: hyper, axum, rustls,
-# async-tungstenite, quinn and the Redis client, against curl, h2load and redis-server; then the example under loadgen.
+# Tests the traits of other libraries on this project's streams, and independent stacks on the
+# reactor: hyper, axum, rustls, async-tungstenite, quinn and the Redis client, with curl, h2load and
+# redis-server. Then it runs the example under loadgen.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -9,7 +10,7 @@ usage() {
 Usage: scripts/interop.sh [-h|--help] [CARGO OPTIONS...]
 Tests asyncfd's features, then the package interop/, which has a lock file of its own. Options are passed on to cargo, for
 instance --offline or --jobs 2. Needs curl, h2load (of nghttp2-client) and redis-server.
-Exit codes: 0 all went well, 1 or cargo's own: something did not.
+Exit codes: 0 success, 1 or cargo's own: failure.
 EOT
 }
 
@@ -27,7 +28,7 @@ done
 scratch=$(mktemp -d)
 server=
 
-# Whatever happens, the server that is started here does not outlive the script.
+# The server that this script starts does not outlive it, however the script ends.
 finish() {
 	[[ -z $server ]] || kill -KILL "$server" 2>/dev/null || true
 	rm -rf "$scratch"
@@ -51,12 +52,12 @@ run cargo test --package shard-asyncfd --features full --test compat --locked "$
 run cargo test --package shard-asyncfd --features full --doc --locked "$@" -- compat
 
 target=${CARGO_TARGET_DIR:-target}
-# Beside the workspace's own, since no dependency is shared.
+# Separate from the workspace's target folder, since no dependency is shared.
 package=(--manifest-path interop/Cargo.toml --target-dir "$target/interop" --locked)
 run cargo clippy "${package[@]}" --all-targets "$@" -- -D warnings
 run cargo test "${package[@]}" "$@"
 
-# The example serves HTTP/1 to loadgen, HTTP/2 to h2load, and ends in order at SIGTERM.
+# The example serves HTTP/1 to loadgen, HTTP/2 to h2load, and exits cleanly at SIGTERM.
 run cargo build --package loadgen --locked "$@"
 "$target/interop/debug/examples/hyper" 127.0.0.1:0 >"$scratch/server.out" 2>"$scratch/server.err" &
 server=$!

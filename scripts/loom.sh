@@ -3,11 +3,11 @@
 #
 # usage: scripts/loom.sh [MODEL]     run the models (those whose path contains MODEL)
 #        scripts/loom.sh --mutants [NAME]
-#                                    ask for each bug listed in scripts/loom-mutants.txt (or NAME alone) and expect the
-#                                    model beside it to fail
+#                                    turn on each bug of scripts/loom-mutants.txt (or only
+#                                    NAME) and expect the model beside it to fail
 #
-# LOOM_MAX_PREEMPTIONS bounds the search where it is set; by default it is complete. Exit code 1: a model failed, or a
-# seeded bug was not found.
+# LOOM_MAX_PREEMPTIONS bounds the search; without it the search is complete. Exit code 1: a
+# model failed, or a seeded bug was not found.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -18,7 +18,8 @@ case "${1:-}" in
 	;;
 esac
 
-# A target folder of its own: the cfg reaches every crate, and would rebuild the ordinary one each time.
+# A separate target folder: the cfg applies to every crate, and would rebuild the usual one each
+# time.
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/loom"
 export RUSTFLAGS="--cfg reactor_loom ${RUSTFLAGS:-}"
 export CARGO_PROFILE_TEST_OPT_LEVEL=3 CARGO_PROFILE_TEST_DEBUG=0

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Whether the pages of loadgen are what they promise, in headless Chromium: nothing asked from the network,
-# nothing on the console, every section there, light and dark as the reader has it, and on a wide and a
-# narrow screen no label over another or outside its plot, and nothing wider than the screen.
+# Checks the pages of loadgen in headless Chromium: no network request, nothing on the console,
+# every section present, light and dark as the reader prefers, and on a wide and a narrow screen no
+# label over another or outside its plot, and nothing wider than the screen.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -9,7 +9,7 @@ usage() {
 	cat <<'EOT2'
 Usage: scripts/page.sh [options]
   --keep FOLDER  leave the pages and pictures of them (light and dark, wide and narrow) in FOLDER
-  --no-build     use what is built already
+  --no-build     use the existing build
   -h, --help     this text
 Needs Chromium (Debian: chromium) and python3.
 EOT2
@@ -58,7 +58,7 @@ browse() {
 		--window-size="$width",3000 "$@" "file://$page"
 }
 
-# What the probe looks at, from within a copy of the page; its findings end up in the document.
+# The checks that run inside a copy of the page; their findings end up in the document.
 cat >"$scratch/probe.html" <<'EOT2'
 <script>
 const shown = [...document.querySelectorAll('figure > svg')].filter(svg => svg.getBoundingClientRect().width > 0);
@@ -85,13 +85,13 @@ document.getElementById('probe').textContent = JSON.stringify({
 </script>
 EOT2
 
-# judge DOM SCHEME PLOTS: reads the probe's findings.
+# judge DOM SCHEME PLOTS: reads the findings.
 judge() {
 	python3 - "$@" <<'EOT2'
 import html, json, re, sys
 
 dom, scheme, plots = open(sys.argv[1], encoding="utf-8").read(), sys.argv[2], int(sys.argv[3])
-# The last one: the first is in the probe itself.
+# The last match: the first is in the probe itself.
 found = re.findall(r'<pre id="probe">(.*?)</pre>', dom, re.S)[-1]
 if not found:
     sys.exit("error: the probe did not run")
@@ -106,7 +106,7 @@ if probe["problems"]:
 EOT2
 }
 
-# check PAGE PLOTS SECTION...: everything about one page.
+# check PAGE PLOTS SECTION...: checks one page.
 check() {
 	local name=$1 plots=$2 page=$scratch/$1.html section scheme width
 	shift 2
@@ -121,7 +121,8 @@ check() {
 	if grep 'CONSOLE' "$scratch/log" >&2; then
 		die "$name: the console is not empty"
 	fi
-	# Chromium asks its maker for updates and the time, whatever the flags; the page asks for nothing.
+	# Chromium contacts its vendor for updates and the time, whatever the flags; the page requests
+	# nothing.
 	if grep -o '"url":"[^"]*"' "$scratch/net.json" | grep -Ev '"url":"(file:|data:|https?://[a-z0-9.]*\.(google|googleapis)\.com/)' >&2; then
 		die "$name: it asks the network"
 	fi
@@ -143,7 +144,7 @@ check() {
 	echo "page: $name is as it should be"
 }
 
-# load FLAGS...: a short run; how it ends is not the question here.
+# load FLAGS...: a short run; its exit code does not matter here.
 load() {
 	local status=0
 	echo "+ $loadgen $*" >&2
@@ -155,7 +156,7 @@ load() {
 load -c 50 -d 2s --warmup 100ms -R 2k -o "$scratch/open.html"
 check open 3 latency time errors run
 
-# A server that stops for a while and then hangs up on everyone.
+# A server that stops for a while and then closes every connection.
 cat >"$scratch/server.py" <<'EOT2'
 import socket, threading, time
 
@@ -197,6 +198,6 @@ echo "+ $loadgen compare" >&2
 "$loadgen" compare "$scratch/a.json" "$scratch/b.json" -o "$scratch/comparison.html" >/dev/null
 check comparison 3 ratios latency rounds
 
-# Up to a rate that no machine holds, and beyond it.
+# Up to a rate that no machine sustains, and beyond it.
 load -c 20 --sweep '2k..32m*20' -d 300ms --warmup 50ms -o "$scratch/sweep.html"
 check sweep 2 knee steps

@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
-# loadgen against servers that others wrote: nginx and Python's http.server over HTTP, redis-server
-# with a fixed exchange, each in a closed and in an open loop. What is checked is the exit code and the
-# counts in the report. A server that is not installed is named; the others are still tried.
+# Runs loadgen against independent servers: nginx and Python's http.server over HTTP, redis-server
+# with a fixed exchange, each in a closed and in an open loop. It checks the exit code and the
+# counts in the report. A server that is not installed is named, and the others still run.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 usage() {
 	cat <<'EOT'
 Usage: scripts/protocols.sh [options]
-  --all       a server that is missing is a failure
-  --no-build  use what is built already
+  --all       a missing server is a failure
+  --no-build  use the existing build
   -h, --help  this text
-Exit codes: 0 all that could be tried went well, 1 something did not, 2 bad arguments.
+Exit codes: 0 everything that ran passed, 1 a check failed, 2 bad arguments.
 EOT
 }
 
@@ -29,7 +29,7 @@ scratch=$(mktemp -d)
 servers=()
 missing=()
 
-# Whatever happens, no server started here outlives the script.
+# No server that this script starts outlives it, however the script ends.
 finish() {
 	local pid
 	for pid in "${servers[@]}"; do
@@ -48,7 +48,7 @@ die() {
 	exit 1
 }
 
-# have TOOL PACKAGE: whether it is there; notes it otherwise.
+# have TOOL PACKAGE: succeeds if the tool is installed; otherwise records that it is missing.
 have() {
 	command -v "$1" >/dev/null && return
 	missing+=("$1 (apt-get install $2)")
@@ -63,7 +63,7 @@ serve() {
 	servers+=($!)
 }
 
-# listening PORT: waits until somebody takes connections there.
+# listening PORT: waits until a server accepts connections there.
 listening() {
 	local tries
 	for ((tries = 0; tries < 200; tries++)); do
@@ -75,7 +75,7 @@ listening() {
 	die "nobody listens on port $1"
 }
 
-# free_port: one that nobody listens on at the moment.
+# free_port: prints a port without a listener.
 free_port() {
 	local port
 	while true; do
@@ -85,7 +85,7 @@ free_port() {
 	echo "$port"
 }
 
-# field NAME: the first number of that name in the report.
+# field NAME: prints the first number of that name in the report.
 field() {
 	grep -o "\"$1\":[0-9]*" "$scratch/report.json" | head -n 1 | cut -d : -f 2
 }
@@ -99,14 +99,14 @@ load() {
 	((status == code)) || die "exit code $status instead of $code: $(cat "$scratch/loadgen.log")"
 }
 
-# expect NAME VALUE: a number of the report is this one.
+# expect NAME VALUE: checks a number of the report.
 expect() {
 	local found
 	found=$(field "$1")
 	[[ $found == "$2" ]] || die "$1 is $found instead of $2"
 }
 
-# at_least NAME VALUE
+# at_least NAME VALUE: checks that a number of the report is not lower.
 at_least() {
 	local found
 	found=$(field "$1")
@@ -155,7 +155,7 @@ EOT
 	for path in small large chunked empty; do
 		load 0 "http://127.0.0.1:$port/$path" -c 20 -n 3000
 		expect answered 3000
-		# A hundred requests on each connection, then nginx ends it.
+		# nginx closes each connection after a hundred requests.
 		at_least closed_by_server 20
 		load 0 "http://127.0.0.1:$port/$path" -c 20 -n 1000 -R 5k
 		expect answered 1000
@@ -180,7 +180,7 @@ try_python() {
 	port=$(free_port)
 	mkdir -p "$scratch/python"
 	printf 'hello' >"$scratch/python/file"
-	# HTTP/1.0: every answer is a connection's last.
+	# HTTP/1.0: every answer is the last of its connection.
 	serve python python3 -m http.server --bind 127.0.0.1 --directory "$scratch/python" "$port"
 	listening "$port"
 	load 0 "http://127.0.0.1:$port/file" -c 4 -n 200
@@ -203,7 +203,7 @@ http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), lambda *a: Hand
 try_redis() {
 	local port
 	port=$(free_port)
-	# To redis an address other than 127.0.0.1 is not the loopback; loadgen comes from all of 127.0.0.0/8.
+	# redis treats only 127.0.0.1 as loopback; loadgen uses addresses from all of 127.0.0.0/8.
 	serve redis redis-server --bind 127.0.0.1 --port "$port" --protected-mode no --save '' --appendonly no \
 		--dir "$scratch" --unixsocket "$scratch/redis.sock"
 	listening "$port"

@@ -11,7 +11,8 @@ import re
 import sys
 
 NS_PER_MS = 1e6
-# Three digits: two values differ where they differ by more than this. Tables are printed in microseconds.
+# Three digits: two values differ if they are further apart than this. Tables are printed in
+# microseconds.
 RESOLUTION = 1e-3
 PRINTED_MS = 0.0011
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Whether programs that others wrote read loadgen's .hlog and .hgrm, and find in them what its JSON says:
-# hdrhistogram (PyPI) and HistogramLogProcessor (Debian) the log, hdr-plot (PyPI) the percentiles. Three
-# short runs: a closed loop, an open one, and two processes merged.
+# Checks that independent programs read loadgen's .hlog and .hgrm files, and find the values of its
+# JSON in them: hdrhistogram (PyPI) and HistogramLogProcessor (Debian) the log, hdr-plot (PyPI) the
+# percentiles. Three short runs: a closed loop, an open one, and two processes merged.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -9,7 +9,7 @@ usage() {
 	cat <<'EOT2'
 Usage: scripts/readers.sh [options]
   --duration D  length of a run (default: 1s)
-  --no-build    use what is built already
+  --no-build    use the existing build
   -h, --help    this text
 Needs python3 with venv (Debian: python3-venv), java and HdrHistogram's jar (default-jre-headless,
 libhdrhistogram-java), and PyPI for the two Python packages, which go to target/readers/.
@@ -47,7 +47,7 @@ command -v java >/dev/null || die "java is missing: install the package 'default
 [[ -r $JAR ]] || die "$JAR is missing: install the package 'libhdrhistogram-java'"
 
 target=${CARGO_TARGET_DIR:-target}
-# environment NAME PACKAGE...: a virtual environment with these packages, made once.
+# environment NAME PACKAGE...: creates a virtual environment with these packages, once.
 environment() {
 	local folder=$target/readers/$1
 	shift
@@ -77,7 +77,7 @@ trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# check NAME: what the three readers make of NAME.hlog and NAME.hgrm, against NAME.json.
+# check NAME: compares the results of the three readers on NAME.hlog and NAME.hgrm with NAME.json.
 check() {
 	local file=$scratch/$1
 	run "$target/readers/hdr-plot/bin/python" "$target/readers/hdr-plot/bin/hdr-plot" --output "$file.png" "$file.hgrm" >"$scratch/out" || {
@@ -91,7 +91,7 @@ check() {
 		"$file.json" "$file.hlog" "$file.rows" "$file.java" || die "$1: a reader disagrees"
 }
 
-# outputs NAME: the flags for its three files.
+# outputs NAME: prints the flags for its three files.
 outputs() {
 	printf -- '-o %s/%s.json -o %s/%s.hgrm -o %s/%s.hlog' "$scratch" "$1" "$scratch" "$1" "$scratch" "$1"
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs every test program of a package many times in a row, to find the test that fails now and then.
+# Runs every test program of a package many times in a row, to find tests that fail rarely.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -24,7 +24,7 @@ fi
 mapfile -t programs < <(cargo test --quiet --package "$package" --tests --no-run --message-format=json |
 	sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | sort -u)
 ((${#programs[@]} > 0)) || { echo "error: $package has no test programs" >&2 && exit 1; }
-# As cargo test does: tests find their files from the package's own folder.
+# As with cargo test, tests find their files from the package's own folder.
 cd "$(cargo pkgid --package "$package" | sed 's|.*file://\([^#]*\)#.*|\1|')"
 output=$(mktemp)
 trap 'rm -f "$output"' EXIT

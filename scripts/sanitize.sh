@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# The libraries' tests under a sanitizer of a nightly toolchain.
+# Runs the libraries' tests under a sanitizer of a nightly toolchain.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 usage() {
 	cat <<'EOT'
 Usage: scripts/sanitize.sh [address|leak|thread] [CARGO TEST OPTIONS...]
-  address  AddressSanitizer, which looks for leaks as well (the default)
+  address  AddressSanitizer, which also finds leaks (the default)
   leak     LeakSanitizer alone, which is quicker
   thread   ThreadSanitizer, on a standard library built for it, which needs the toolchain's component rust-src
 Needs a nightly toolchain. Options are passed on, for instance -p shard-asyncfd --test parity; without any, all tests of the
@@ -38,12 +38,14 @@ if [[ $sanitizer == thread ]]; then
 		echo "error: the sources of the standard library are needed: 'rustup component add rust-src --toolchain nightly'" >&2
 		exit 1
 	fi
-	# The standard library as it comes has fences, which ThreadSanitizer does not know, in its reference counts.
+	# The prebuilt standard library has fences in its reference counts, which ThreadSanitizer does not
+	# understand.
 	set -- -Zbuild-std "$@"
 	export TSAN_OPTIONS="halt_on_error=1 ${TSAN_OPTIONS:-}"
 fi
 
-# A target folder of its own, as the flags reach every crate; and one more where they reach the standard library.
+# A separate target folder, since the flags apply to every crate, and another if they also apply to
+# the standard library.
 folder=sanitize
 [[ $sanitizer != thread ]] || folder=sanitize-thread
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/$folder"

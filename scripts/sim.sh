@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# A whole reactor on the simulated driver (reactor/src/driver_sim.rs), which makes no system call and has a clock of its own.
+# Tests a whole reactor on the simulated driver (reactor/src/driver_sim.rs), which makes no system
+# call and has a clock of its own.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -13,7 +14,7 @@ EOT
 	;;
 esac
 
-# A target folder of its own: the cfg reaches every crate.
+# A separate target folder: the cfg applies to every crate.
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/sim"
 export RUSTFLAGS="--cfg reactor_sim ${RUSTFLAGS:-}"
 echo "+ RUSTFLAGS='$RUSTFLAGS' cargo test -p shard-reactor --lib sim:: $*" >&2

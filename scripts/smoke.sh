@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# A short verified load against a separate server-demo process: every --io surface under every
-# --accept policy, then the ways to fail that a user meets first. Exit codes are what is checked.
+# Runs a short verified load against a separate server-demo process: every --io surface under every
+# --accept policy, then the failures that a user meets first. It checks the exit codes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -9,9 +9,9 @@ usage() {
 Usage: scripts/smoke.sh [options] [LOADGEN OPTIONS...]
   --connections N  connections per run (default: 400)
   --duration D     length of a run (default: 1s)
-  --no-build       use what is built already
+  --no-build       use the existing build
   -h, --help       this text
-What else is given is passed on to loadgen, for instance --size 4k or -P 8.
+Other options are passed on to loadgen, for instance --size 4k or -P 8.
 EOT
 }
 
@@ -42,7 +42,7 @@ for accept in reuseport hash round-robin least-loaded hybrid; do
 	done
 done
 
-# The port is free again and nothing listens there: an error that says so, not a hang.
+# The port is free again and has no listener: an error that says so, not a hang.
 expect 1 "$loadgen" "$addr" -c 1 -d 1s
 expect 2 "$loadgen" --no-such-flag
 start_server --shards 1

@@ -1,17 +1,18 @@
 #!/usr/bin/env bash
-# Minutes of connections that come and go, misbehave and fall silent, on one server-demo after the other, each with another accept
-# policy and I/O surface. After every cycle the server has to be what it was before: no connection, and as many descriptors, tasks,
-# registrations, timers and as much memory as after its first cycles.
+# Runs minutes of connections that open and close, misbehave and fall silent, on one server-demo
+# after the other, each with another accept policy and I/O surface. After every cycle the server
+# must be in its earlier state: no connection, and as many descriptors, tasks, registrations, timers
+# and as much memory as after its first cycles.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 usage() {
 	cat <<'EOT'
 Usage: scripts/soak.sh [--minutes N] [--no-build] [LOADGEN OPTIONS...]
-  --minutes N   how long in all, one at the least (default: 10)
-  --no-build    use what is built already
+  --minutes N   total minutes, at least one (default: 10)
+  --no-build    use the existing build
   -h, --help    this text
-What else is given is passed on to every loadgen, for instance --size 4k or -P 8. Ends at the first thing that did not come back.
+Other options are passed on to every loadgen, for instance --size 4k or -P 8. Ends at the first count that does not return to its start.
 EOT
 }
 
@@ -30,9 +31,10 @@ while (($# > 0)); do
 done
 [[ $minutes =~ ^[1-9][0-9]*$ ]] || { echo "error: --minutes takes a number, from 1" >&2 && exit 2; }
 
-# What a server may have grown by, in KiB, since its first cycles: the allocator keeps a little of what it is given back.
+# The growth that a server may have since its first cycles, in KiB: the allocator keeps a little of
+# the freed memory.
 readonly GROWTH_MAX=1024
-# The cycles in which a server gets what it keeps: pages of its tables, threads' arenas.
+# The cycles in which a server allocates memory that it keeps: pages of its tables, threads' arenas.
 readonly CYCLES_WARM=2
 readonly SILENT=20
 
@@ -40,12 +42,13 @@ readonly SILENT=20
 source scripts/demo.bash
 build_demo "$build"
 
-# memory: what the server has of its own, in KiB.
+# memory: prints the server's private memory in KiB.
 memory() {
 	sed -n 's/^RssAnon:[[:space:]]*\([0-9]*\) kB/\1/p' "/proc/$(server_process)/status"
 }
 
-# cycle: one load, with misbehaving clients, and others that connect and say nothing until the idle timeout ends them.
+# cycle: one load with misbehaving clients, and clients that connect and send nothing until the idle
+# timeout ends them.
 cycle() {
 	local silent=() fd i idle_before
 	take_counts
@@ -101,7 +104,8 @@ for turn in "${!policies[@]}"; do
 	((cycles += here, connections += COUNT[accepted]))
 	printf '%-12s %-8s %3d cycles, %7d connections, %d KiB at first, %d KiB at most, then %d\n' \
 		"$policy" "$surface" "$here" "${COUNT[accepted]}" "$base" "$most" "$now"
-	# The end comes while clients are busy: they lose their connections, and the server ends in order.
+	# The server is stopped while clients are busy: they lose their connections, and the server exits
+	# cleanly.
 	"$loadgen" "$addr" -c 100 -d 20s --warmup 0 --quiet >"$scratch/last" 2>&1 &
 	last=$!
 	eventually has_connections || die "nobody connected"

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# What a million armed timers cost: bytes each, and instructions per busy turn against none.
+# Measures the cost of a million armed timers: bytes per timer, and instructions per busy turn
+# compared with none.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -27,7 +28,8 @@ cargo bench --no-run --quiet -p shard-reactor --bench armed_timers --message-for
 program=$(sed -n 's/.*"name":"armed_timers".*"executable":"\([^"]*\)".*/\1/p' "$scratch/build")
 [[ -x $program ]] || { echo "error: cargo did not say where armed_timers is" >&2 && exit 1; }
 
-# counted TIMERS ROUNDS: prints the instructions and the turns of one run; what the program printed stays in $scratch/printed.
+# counted TIMERS ROUNDS: prints the instructions and the turns of one run; the program's output
+# stays in $scratch/printed.
 counted() {
 	valgrind --quiet --tool=callgrind --callgrind-out-file="$scratch/profile" \
 		"$program" --timers "$1" --rounds "$2" >"$scratch/printed"

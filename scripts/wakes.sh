@@ -1,11 +1,14 @@
 #!/usr/bin/env bash
-# What it costs to wake a task from another thread, beside tokio: time, and system calls.
+# Measures the cost of waking a task from another thread, compared with tokio: time, and system
+# calls.
 #
-# Measured: nanoseconds a wake, by the `wakes` program, which says what its scenarios are, with every side in every round; then
-# calls of write(2) a wake, by strace, as the difference between two runs with different numbers of wakes. A wake of a
-# thread that sleeps has to write to its eventfd; one of a thread that runs does not.
-# Noise looks like this: a thread that is woken from sleep waits for the kernel, the hypervisor and whatever else runs on its
-# CPU, so times differ by half between one minute and the next. The counts of calls hold still.
+# Measured: nanoseconds per wake, by the `wakes` program, which describes its scenarios, with every
+# side in every round. Then calls of write(2) per wake, by strace, as the difference between two
+# runs with different numbers of wakes. Waking a sleeping thread has to write to its eventfd; waking
+# a running one does not.
+#
+# Noise: a thread that is woken from sleep waits for the kernel, the hypervisor and other work on
+# its CPU, so times differ by half from one minute to the next. The counts of calls are stable.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -14,7 +17,7 @@ usage() {
 Usage: scripts/wakes.sh [options]
   --rounds N     rounds of each side and scenario (default: 20)
   --wakes N      wakes of a round (default: 10000)
-  --no-build     use what is built already
+  --no-build     use the existing build
   -h, --help     this text
 EOT
 }
@@ -44,7 +47,7 @@ program=$(target_dir)/release/wakes
 echo "time a wake, $rounds rounds of $wakes wakes, commit $(commit)"
 "$program" --rounds "$rounds" --wakes "$wakes"
 
-# writes SIDE SCENARIO WAKES: how often the program called write(2).
+# writes SIDE SCENARIO WAKES: prints the number of calls of write(2).
 writes() {
 	strace --quiet=all -f -c -e trace=write -o "$SCRATCH/strace" \
 		"$program" --side "$1" --scenario "$2" --wakes "$3" --rounds 1 >/dev/null

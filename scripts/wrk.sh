@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# loadgen and wrk against one HTTP server, in turns, and what a request costs each of them.
+# Compares loadgen with wrk on one HTTP server: the rate of each, and the cost of a request in each.
 #
 # Measured: requests per second of both in a closed loop, in pairs whose order alternates, and the
-# ratio with its 95% interval; then the generators' own user-space instructions per request, as the
-# slope between two runs under callgrind. Held still: one nginx (one process, one CPU, a file of 1 KiB
-# that it opens for each request, so that the server is what limits both; keep-alive without end), one
+# ratio with its 95% interval. Then the generators' own user-space instructions per request, as the
+# slope between two runs under callgrind. Held constant: one nginx (one process, one CPU, a file of
+# 1 KiB that it opens for each request, so that the server limits both; unlimited keep-alive), one
 # generator thread on another CPU, the same connections.
-# loadgen checks every answer's status and length; wrk counts statuses. Noise looks like this: other
-# work on the machine widens the interval. Instructions hold on a busy machine too.
+#
+# loadgen checks every answer's status and length; wrk counts statuses. Noise: other work on the
+# machine widens the interval. Instructions are stable on a busy machine too.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -22,7 +23,7 @@ Usage: scripts/wrk.sh [options]
   --callgrind A,B    seconds of wrk's two runs under callgrind, 'none' for no such runs (default: 3,9)
   --requests A,B     loadgen's two numbers of requests under callgrind (default: 5000,25000)
   --quick            five pairs of two seconds
-  --no-build         use what is built already
+  --no-build         use the existing build
   -h, --help         this text
 A table goes to the terminal and target/wrk/wrk.json holds the same as JSON. Needs nginx and wrk, and
 valgrind for the instructions.
@@ -113,19 +114,19 @@ run_wrk() {
 	COUNT=$(awk '/requests in/ { print $1 }' "$SCRATCH/wrk.txt")
 }
 
-# run_loadgen LIMIT... : the same for loadgen.
+# run_loadgen LIMIT...: the same for loadgen.
 run_loadgen() {
 	taskset -c "$load_cpu" "$LOADGEN" "http://$SERVER_ADDR/" -c "$connections" "$@" --warmup 0 --quiet \
 		>"$SCRATCH/loadgen.txt" || die "loadgen failed: $(cat "$SCRATCH/loadgen.txt")"
 	RATE=$(awk '/^Requests\/sec:/ { print $2 }' "$SCRATCH/loadgen.txt")
 }
 
-# instructions FILE: what callgrind counted.
+# instructions FILE: prints callgrind's count.
 instructions() {
 	awk '/^(summary|totals):/ { print $2; exit }' "$1"
 }
 
-# slope I1 I2 N1 N2
+# slope I1 I2 N1 N2: prints the instructions per request between the two runs.
 slope() {
 	awk -v a="$1" -v b="$2" -v n="$3" -v m="$4" 'BEGIN { printf "%.0f", (b - a) / (m - n) }'
 }
@@ -134,7 +135,7 @@ mkdir "$SCRATCH/www"
 head -c 1024 /dev/zero | tr '\0' x >"$SCRATCH/www/index.html"
 start_nginx
 echo "nginx on CPU $server_cpu, generators on CPU $load_cpu, $connections connections, $pairs pairs of ${duration}s" >&2
-# The first runs warm the server up and count for nothing.
+# The first runs warm up the server and do not count.
 run_wrk 1
 run_loadgen -d 1
 wrk_rates=() loadgen_rates=()
@@ -175,8 +176,8 @@ if [[ $callgrind != none ]]; then
 	done
 	wrk_instructions=$(slope "${counted[@]}" "${counts[@]}")
 	counted=()
-	# Time runs some fifty times slower under callgrind, so an interval of the time series is as much longer: else the
-	# work per interval would be divided among too few requests.
+	# A run takes about fifty times longer under callgrind, so an interval of the time series is longer
+	# by the same factor. Otherwise the work per interval would be divided among too few requests.
 	for number in ${requests/,/ }; do
 		taskset -c "$load_cpu" valgrind --quiet --tool=callgrind --callgrind-out-file="$out/loadgen.callgrind" \
 			"$LOADGEN" "http://$SERVER_ADDR/" -c "$connections" -n "$number" --interval 5s --quiet >"$SCRATCH/loadgen.txt" ||
