@@ -42,12 +42,12 @@ pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
         if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
             return output;
         }
-        // A future that forked: in the child no thread is left that could wake it.
+        // The future forked: in the child no thread is left that could wake it.
         if !process.is_current() {
             forked();
         }
-        // The thread's own token may be used by the future, so the flag is what counts.
-        // ORDERING [block-on-look], partner [block-on-wake].
+        // The future may use the thread's own park token, so the flag decides. ORDERING
+        // [block-on-look], partner [block-on-wake].
         while !unparker.notified.swap(false, Ordering::AcqRel) {
             thread::park();
         }

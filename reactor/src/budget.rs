@@ -1,8 +1,9 @@
-//! Cooperation: how much a task may do in one poll before it lets others run.
+//! Cooperative scheduling: the number of operations a task may do in one poll before it lets others
+//! run.
 //!
-//! The budget exists only while a shard polls a task. Waits, `poll_*` and `async_io` ask for it and charge it when they make
-//! progress; anywhere else (other executors, `block_on`, a synchronous `try_io`) nothing is counted. Tests: `tests.rs` of the
-//! shard.
+//! The budget exists only while a shard polls a task. Waits, `poll_*` and `async_io` check it, and
+//! charge it when they make progress. Nothing is counted elsewhere: on other executors, in
+//! `block_on`, and in a synchronous `try_io`. Tests are in `tests.rs` of the shard.
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -13,27 +14,28 @@ use pin_project_lite::pin_project;
 
 use crate::shard::current;
 
-/// What the budget is while no shard polls a task on this thread: so much that charging it, which nothing then resets, never
-/// uses it up. So a charge need not ask where it is.
+/// The budget while no shard polls a task on this thread. It is so large that charges, which
+/// nothing then resets, never use it up. Therefore a charge need not check for a shard.
 const UNLIMITED: i64 = i64::MAX;
 
 thread_local! {
     static LEFT: Cell<i64> = const { Cell::new(UNLIMITED) };
 }
 
-/// Gives the task that is about to be polled its budget. The shard only.
+/// Sets the budget of the task that is about to be polled. Called by the shard only.
 #[inline]
 pub(crate) fn begin(budget: u32) {
     LEFT.set(i64::from(budget));
 }
 
-/// Ends the budget of the task that was polled. The shard only.
+/// Ends the budget of the task that was polled. Called by the shard only.
 #[inline]
 pub(crate) fn end() {
     LEFT.set(UNLIMITED);
 }
 
-/// Ready while the task may go on; else it is woken, to be polled again in its turn, and this is `Pending`.
+/// Returns `Ready` while the task may continue. Otherwise defers the task's wake until its next
+/// turn and returns `Pending`.
 #[inline]
 pub(crate) fn poll_budget(cx: &mut Context<'_>) -> Poll<()> {
     if LEFT.get() > 0 {
@@ -48,7 +50,7 @@ fn yield_slow(cx: &Context<'_>) -> Poll<()> {
     Poll::Pending
 }
 
-/// Whether the task may go on.
+/// Returns true if the task may continue.
 #[inline]
 pub(crate) fn is_left() -> bool {
     LEFT.get() > 0
@@ -57,18 +59,19 @@ pub(crate) fn is_left() -> bool {
 /// Charges one unit of progress.
 #[inline]
 pub(crate) fn charge() {
-    // It goes below zero where a poll charges more than it asked for; that is as good as zero.
+    // The value is negative if a poll charges more than it checked for. That is the same as zero.
     LEFT.set(LEFT.get().wrapping_sub(1));
 }
 
-/// Lets every other task that is ready run first, then goes on.
+/// Lets every other ready task run first, then continues.
 ///
-/// On a shard the task is woken after the shard has looked at its descriptors and timers, and runs behind the tasks that this made
-/// ready. On other executors it wakes itself and is pending once. Same as tokio's.
+/// On a shard, the task is woken after the shard has polled its descriptors and timers, and runs
+/// behind the tasks that this made ready. On other executors it wakes itself and is pending once.
+/// Same as tokio's.
 ///
 /// # Cancel safety
 ///
-/// Nothing is lost when it is dropped.
+/// Dropping the future loses nothing.
 ///
 /// # Examples
 ///
@@ -94,23 +97,23 @@ pub async fn yield_now() {
     .await;
 }
 
-/// Charges the task's budget for work that the reactor does not see, and yields where it is used up.
+/// Charges the task's budget for work that the reactor does not see, and yields if it is used up.
 ///
-/// For loops that are always ready, such as parsing out of a buffer. A task that yields goes on as after [`yield_now`]. Off a shard it
-/// returns at once. Same as tokio's.
+/// Use it in loops that are always ready, such as parsing from a buffer. A task that yields
+/// continues as after [`yield_now`]. Off a shard it returns at once. Same as tokio's.
 ///
 /// # Cancel safety
 ///
-/// Nothing is lost when it is dropped.
+/// Dropping the future loses nothing.
 pub async fn consume_budget() {
     poll_fn(poll_budget).await;
     charge();
 }
 
-/// Lets a future go on without the task's budget: whatever is ready in it is taken, and it never yields for having done much.
+/// Runs a future without the task's budget: it never yields because of the amount of its work.
 ///
-/// For work that must not be interrupted, or that has a bound of its own. A future that is always ready then keeps its whole shard from
-/// running anything else. Off a shard it changes nothing. Same as tokio's.
+/// Use it for work that must not be interrupted, or that has a bound of its own. A future that is
+/// always ready then blocks its whole shard. Off a shard it changes nothing. Same as tokio's.
 ///
 /// # Examples
 ///
@@ -131,11 +134,11 @@ pub fn unconstrained<F>(future: F) -> Unconstrained<F> {
 }
 
 pin_project! {
-    /// A future that no budget bounds. From [`unconstrained`].
+    /// A future that no budget limits. Returned by [`unconstrained`].
     ///
     /// # Cancel safety
     ///
-    /// That of the future in it.
+    /// Same as the inner future's.
     #[derive(Debug)]
     #[must_use = "a future does nothing unless it is awaited"]
     pub struct Unconstrained<F> {
@@ -153,7 +156,8 @@ impl<F: Future> Future for Unconstrained<F> {
     }
 }
 
-/// Gives the rest of the task its budget back, also where the future panics and the task catches that.
+/// Restores the budget for the rest of the task, even if the future panics and the task catches
+/// that.
 struct Restore(i64);
 
 impl Drop for Restore {

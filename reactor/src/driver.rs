@@ -1,8 +1,9 @@
-//! The only file that names mio: registrations in, events out.
+//! The driver over mio: registrations in, events out. This is the only file that names mio.
 //!
-//! A shard owns one [`Driver`] and is the only one to wait on it. The [`Registry`] is the same epoll instance through a
-//! descriptor of its own, for everybody who registers, so it works for as long as anybody has it. The [`Notifier`] is an
-//! eventfd that makes the wait return. What an event means for a registration is decided in `io.rs`. Tests at the end.
+//! A shard owns one [`Driver`] and is the only thread that waits on it. The [`Registry`] is the
+//! same epoll instance through a descriptor of its own, for all threads that register, so it works
+//! for as long as it exists. The [`Notifier`] is an eventfd that makes the wait return. `io.rs`
+//! decides the meaning of an event for a registration. Tests are those of the modules that use it.
 
 use std::io;
 use std::os::fd::RawFd;
@@ -16,7 +17,8 @@ use crate::time::Clock;
 use crate::token::Token;
 use crate::{Interest, Ready};
 
-/// The longest single wait. A shard that is told to sleep longer wakes once in between; every system takes this much.
+/// The longest single wait, which every system accepts. A shard with a longer timeout wakes once in
+/// between.
 const WAIT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// One shard's epoll instance and its batch of events.
@@ -26,15 +28,17 @@ pub(crate) struct Driver {
     events: mio::Events,
 }
 
-/// What the system reported of one registration, or of the notifier ([`Token::NOTIFIER`]).
+/// An event that the system reported for one registration, or for the notifier
+/// ([`Token::NOTIFIER`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct OsEvent {
     pub(crate) token: Token,
-    /// As the system said it. With an error among it, the closed states may not be true (see `io.rs`).
+    /// The states as the system reported them. If an error is among them, the closed states may be
+    /// wrong (see `io.rs`).
     pub(crate) ready: Ready,
 }
 
-/// The door to a shard's epoll instance for all threads.
+/// Registers descriptors with a shard's epoll instance, from any thread.
 #[derive(Debug)]
 pub(crate) struct Registry(mio::Registry);
 
@@ -43,12 +47,12 @@ pub(crate) struct Registry(mio::Registry);
 pub(crate) struct Notifier(mio::Waker);
 
 impl Driver {
-    /// Makes an epoll instance whose waits return at most `events_per_poll` events. They last by the system's clock; it is the
-    /// simulated driver that has to be told which.
+    /// Creates an epoll instance whose waits return at most `events_per_poll` events. Waits use the
+    /// system's clock. Only the simulated driver uses the clock argument.
     ///
     /// # Errors
     ///
-    /// The system's: three descriptors are needed.
+    /// Returns the system's error. The driver needs three descriptors.
     pub(crate) fn new(
         events_per_poll: usize,
         _clock: &Clock,
@@ -60,22 +64,23 @@ impl Driver {
         Ok((Self { poll, events }, registry, notifier))
     }
 
-    /// Replaces the batch: waits for an event, a notification, or until the time is over; `None` waits without end. It may
-    /// return early and with nothing.
+    /// Waits for an event, a notification, or the end of the timeout, and replaces the batch.
+    /// `None` waits without a limit. It may return early with an empty batch.
     ///
     /// # Errors
     ///
-    /// The system's. The batch is empty then.
+    /// Returns the system's error. The batch is empty then.
     pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         let timeout = timeout.map(|timeout| timeout.min(WAIT_MAX));
         match self.poll.poll(&mut self.events, timeout) {
-            // A signal: an empty batch, for the turn to look at the time again.
+            // A signal interrupted the wait: the turn gets an empty batch and checks the time
+            // again.
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
             done => done,
         }
     }
 
-    /// The batch, a notification among it.
+    /// Returns the batch, including a notification.
     pub(crate) fn events(&self) -> impl Iterator<Item = OsEvent> + '_ {
         self.events.iter().map(|event| OsEvent {
             token: from_mio(event.token()),
@@ -88,7 +93,7 @@ impl Ctl for Registry {
     fn add(&self, fd: RawFd, token: Token, interest: Interest) -> io::Result<()> {
         #[cfg(any(target_os = "linux", target_os = "android"))]
         if interest.is_exclusive() {
-            // mio has no such flag. Its events carry the token as the number that is given here.
+            // mio has no such flag. Its events carry the token as the number given here.
             let epoll = std::os::fd::AsRawFd::as_raw_fd(&self.0);
             return crate::sys::add_exclusive(epoll, fd, token.to_bits());
         }
@@ -99,7 +104,7 @@ impl Ctl for Registry {
     fn modify(&self, fd: RawFd, token: Token, interest: Interest) -> io::Result<()> {
         #[cfg(any(target_os = "linux", target_os = "android"))]
         if interest.is_exclusive() {
-            // The kernel modifies no exclusive entry.
+            // The kernel cannot modify an exclusive entry.
             self.delete(fd)?;
             return self.add(fd, token, interest);
         }
@@ -114,15 +119,16 @@ impl Ctl for Registry {
 
 impl Notify for Notifier {
     fn notify(&self) {
-        // A write that a signal interrupts wrote nothing, and without it the shard sleeps on in front of its work. Linux
-        // interrupts no write that does not block, but what stands between it and a process may.
+        // If a signal interrupts the write, nothing was written, and the shard would stay asleep in
+        // front of its work. Linux does not interrupt a non-blocking write, but a layer between it
+        // and the process, such as a sandbox, may do so.
         let written = loop {
             match self.0.wake() {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 written => break written,
             }
         };
-        // An eventfd write fails on a full counter only, which mio handles.
+        // An eventfd write fails only if the counter is full, which mio handles.
         debug_assert!(
             written.is_ok(),
             "the eventfd of a shard could not be written: {written:?}"
@@ -160,7 +166,7 @@ fn ready(event: &mio::event::Event) -> Ready {
     }
 }
 
-/// What nearly no event says.
+/// Returns the states that almost no event has.
 #[cold]
 fn special_slow(event: &mio::event::Event) -> Ready {
     set_of([
@@ -193,7 +199,8 @@ fn interests(interest: Interest) -> mio::Interest {
     add(interest.is_writable(), mio::Interest::WRITABLE);
     #[cfg(any(target_os = "linux", target_os = "android"))]
     add(interest.has_priority(), mio::Interest::PRIORITY);
-    // Errors are always reported and cannot be asked for. Alone, they need something to stand beside: the rarest there is.
+    // Errors are always reported and cannot be requested. An interest in errors alone needs some
+    // other interest beside it: this is the rarest one.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     const RAREST: mio::Interest = mio::Interest::PRIORITY;
     #[cfg(not(any(target_os = "linux", target_os = "android")))]

@@ -1,10 +1,11 @@
-//! The driver of a simulation, in the place of `driver.rs` under `--cfg reactor_sim`: no system call, and a test says what is
-//! ready, and what time it is.
+//! The driver of a simulation, which replaces `driver.rs` under `--cfg reactor_sim`. It makes no
+//! system call. A test sets the readiness and the time.
 //!
-//! It keeps the contract of the real one. A registration lives under its descriptor number, which nothing opens; an event is
-//! reported once (edge-triggered), to the interest that asked for it; a wait ends with an event, a notification or its time. The
-//! time is the reactor's [`Clock`], which stands still until [`Clock::advance`] moves it. The tests that run on it are in `sim/`;
-//! `scripts/sim.sh` builds them.
+//! It keeps the contract of the real driver. A registration is stored under its descriptor number,
+//! which need not be open. An event is reported once (edge-triggered), to the registration whose
+//! interest matches. A wait ends with an event, a notification or its timeout. The time is the
+//! reactor's [`Clock`], which stands still until [`Clock::advance`] moves it. The tests that use
+//! this driver are in `sim/`; `scripts/sim.sh` builds them.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -17,13 +18,14 @@ use crate::shard::parker::Notify;
 use crate::token::Token;
 use crate::{Interest, Ready};
 
-/// Every simulation there is, so that a test can report to a descriptor without knowing its reactor.
+/// All existing simulations, so that a test can report to a descriptor without knowing its reactor.
 static WORLDS: Mutex<Vec<Weak<World>>> = Mutex::new(Vec::new());
 
-/// How long the shards may take, in the system's time, to come to rest.
+/// The time, on the system's clock, within which the shards must come to rest.
 const REST_WITHIN: Duration = Duration::from_secs(20);
 
-/// Reports readiness of a descriptor number to every shard that has it registered. Returns to how many.
+/// Reports readiness of a descriptor number to every shard that has it registered. Returns the
+/// number of those shards.
 pub(crate) fn report(fd: RawFd, ready: Ready) -> usize {
     let worlds: Vec<_> = lock(&WORLDS).iter().filter_map(Weak::upgrade).collect();
     worlds.iter().map(|world| world.report(fd, ready)).sum()
@@ -33,11 +35,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A reactor's simulated epolls and the time it has. One lock for all of it, so that a test can see every shard at rest at once.
+/// A reactor's simulated epoll instances and its time. One lock guards all of it, so that a test
+/// can observe all shards at rest at the same time.
 #[derive(Debug)]
 struct World {
     state: Mutex<State>,
-    /// Anything in `state` changed.
+    /// Signals any change of `state`.
     changed: Condvar,
     epoch: Instant,
 }
@@ -51,13 +54,13 @@ struct State {
 #[derive(Debug, Default)]
 struct Epoll {
     registered: BTreeMap<RawFd, (Token, Interest)>,
-    /// Reported, and not fetched by a wait yet.
+    /// Reported events that no wait has fetched yet.
     reported: Vec<OsEvent>,
     notified: bool,
     shard: Shard,
 }
 
-/// What the thread of an epoll is doing.
+/// The activity of an epoll's thread.
 #[derive(Debug, Default, Clone, Copy)]
 enum Shard {
     #[default]
@@ -71,7 +74,7 @@ impl Epoll {
         let Some(&(token, interest)) = self.registered.get(&fd) else {
             return false;
         };
-        // What epoll reports whether it was asked for or not.
+        // epoll also reports errors and closed states that were not requested.
         let asked_for = Ready::from_interest(interest) | Ready::ERROR | Ready::CLOSED;
         if !ready.intersects(asked_for) {
             return false;
@@ -83,7 +86,7 @@ impl Epoll {
         true
     }
 
-    /// Whether a wait until then is over.
+    /// Returns true if a wait with this deadline is over.
     fn wait_is_over(&self, until: Option<Instant>, now: Instant) -> bool {
         !self.reported.is_empty() || self.notified || until.is_some_and(|until| until <= now)
     }
@@ -113,7 +116,7 @@ impl World {
 pub(crate) struct Clock(Arc<World>);
 
 impl Clock {
-    /// The clock of a reactor that starts now.
+    /// Returns the clock of a reactor that starts now.
     pub(crate) fn start() -> Self {
         let epoch = Instant::now();
         let state = State {
@@ -139,13 +142,14 @@ impl Clock {
         lock(&self.0.state).now
     }
 
-    /// Lets time pass, and does not wait for what comes of it.
+    /// Advances the time and does not wait for the effects.
     pub(crate) fn pass(&self, by: Duration) {
         lock(&self.0.state).now += by;
         self.0.changed.notify_all();
     }
 
-    /// Waits until every shard waits for an event or a later time. What is at rest stays so until something from outside comes.
+    /// Waits until every shard waits for an event or a later time. Shards at rest stay so until
+    /// something from outside arrives.
     pub(crate) fn rest(&self) {
         let started = Instant::now();
         let mut state = lock(&self.0.state);
@@ -161,7 +165,7 @@ impl Clock {
         }
     }
 
-    /// Lets time pass once the shards rest, and waits until everything that this brings about is done.
+    /// Waits until the shards are at rest, advances the time, and waits until all effects are done.
     pub(crate) fn advance(&self, by: Duration) {
         self.rest();
         self.pass(by);
@@ -177,7 +181,7 @@ pub(crate) struct Driver {
     batch_max: usize,
 }
 
-/// What was reported of one registration.
+/// An event that was reported for one registration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct OsEvent {
     pub(crate) token: Token,
@@ -199,7 +203,7 @@ impl Door {
     }
 }
 
-/// The door to a shard's simulated epoll for all threads.
+/// Registers descriptor numbers with a shard's simulated epoll, from any thread.
 #[derive(Debug)]
 pub(crate) struct Registry(Door);
 
@@ -208,7 +212,8 @@ pub(crate) struct Registry(Door);
 pub(crate) struct Notifier(Door);
 
 impl Driver {
-    /// Makes a simulated epoll whose waits return at most `events_per_poll` events and last by `clock`. It cannot fail.
+    /// Creates a simulated epoll whose waits return at most `events_per_poll` events and use
+    /// `clock`. It cannot fail.
     pub(crate) fn new(
         events_per_poll: usize,
         clock: &Clock,
@@ -228,7 +233,8 @@ impl Driver {
         Ok((driver, Registry(epoll.clone()), Notifier(epoll)))
     }
 
-    /// Replaces the batch: waits for an event, a notification, or until the time is over; `None` waits without end.
+    /// Waits for an event, a notification, or the end of the timeout, and replaces the batch.
+    /// `None` waits without a limit.
     pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         let Door { world, index } = &self.epoll;
         let mut state = lock(&world.state);
@@ -250,7 +256,7 @@ impl Driver {
         Ok(())
     }
 
-    /// The batch.
+    /// Returns the batch.
     pub(crate) fn events(&self) -> impl Iterator<Item = OsEvent> + '_ {
         self.batch.iter().copied()
     }

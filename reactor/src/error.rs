@@ -5,7 +5,7 @@ use std::{fmt, io};
 
 use crate::JoinError;
 
-/// What is inside the error that ends a wait on a reactor that has shut down.
+/// The inner error of a wait on a reactor that has shut down.
 #[derive(Debug)]
 struct Gone;
 
@@ -17,17 +17,17 @@ impl fmt::Display for Gone {
 
 impl Error for Gone {}
 
-/// The one error of everything that asks a reactor that has shut down.
+/// Returns the error of every call to a reactor that has shut down.
 #[cold]
 pub(crate) fn shutdown_error() -> io::Error {
     io::Error::other(Gone)
 }
 
-/// Whether an error says that the reactor has shut down.
+/// Returns true if the error says that the reactor has shut down.
 ///
-/// Every wait on a descriptor, and every attempt to register one, ends in this error once the reactor is gone. It is
-/// recognised inside other `io::Error`s that were made from it too, and so is a [`JoinError`] that
-/// [`is_shutdown`](JoinError::is_shutdown).
+/// Every wait on a descriptor, and every attempt to register one, ends with this error once the
+/// reactor is gone. It is also recognised inside other `io::Error`s that wrap it. The same holds
+/// for a [`JoinError`] for which [`is_shutdown`](JoinError::is_shutdown) is true.
 ///
 /// # Examples
 ///
@@ -44,7 +44,8 @@ pub fn is_shutdown_error(error: &io::Error) -> bool {
         if inner.is::<Gone>() || of_task.is_some_and(JoinError::is_shutdown) {
             return true;
         }
-        // An `io::Error` around another gives the inner one's source as its own, which skips the inner one itself.
+        // The source of an `io::Error` that wraps another is the inner one's source. This skips the
+        // inner error itself.
         cause = match inner
             .downcast_ref::<io::Error>()
             .and_then(io::Error::get_ref)
@@ -56,8 +57,8 @@ pub fn is_shutdown_error(error: &io::Error) -> bool {
     false
 }
 
-/// A registration that lost its descriptor number: the descriptor was closed behind its back, and the number now belongs
-/// to another registration, or to nobody.
+/// The error of a registration that lost its descriptor number: the descriptor was closed while it
+/// was registered, and the number now belongs to another registration, or to none.
 #[cold]
 pub(crate) fn dispossessed_error() -> io::Error {
     io::Error::new(
@@ -66,7 +67,7 @@ pub(crate) fn dispossessed_error() -> io::Error {
     )
 }
 
-/// A table without a free slot.
+/// The error of a table without a free slot.
 #[cold]
 pub(crate) fn table_full_error() -> io::Error {
     io::Error::new(
@@ -75,7 +76,7 @@ pub(crate) fn table_full_error() -> io::Error {
     )
 }
 
-/// A call from a process that was forked off the reactor's.
+/// The error of a call from a forked child.
 #[cold]
 pub(crate) fn forked_error() -> io::Error {
     io::Error::new(
@@ -84,7 +85,8 @@ pub(crate) fn forked_error() -> io::Error {
     )
 }
 
-/// The same where a call has no error to return, and would leave its caller waiting for threads that the child has not.
+/// Panics with the same error, for calls that cannot return one. Their caller would wait for
+/// threads that do not exist in the child.
 #[cold]
 #[track_caller]
 pub(crate) fn forked() -> ! {
@@ -93,7 +95,7 @@ pub(crate) fn forked() -> ! {
     )
 }
 
-/// A wait for reading and writing at once, of one closure that can do only one of them.
+/// The error of a wait for both directions with one closure, which can do only one of them.
 #[cold]
 pub(crate) fn two_directions_error() -> io::Error {
     io::Error::new(

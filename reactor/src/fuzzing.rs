@@ -1,9 +1,10 @@
-//! Internals that are no part of the library, for the fuzz targets in `fuzz/`.
+//! Internals for the fuzz targets in `fuzz/`. They are not part of the library.
 //!
-//! There only with `--cfg fuzzing`, which fuzzers set and nobody else. Each function takes a fuzzer's bytes for a program, and
-//! plays it on one structure beside its model, which the structure's property test uses too. It panics where they disagree.
-//! Bytes that end in the middle of a step end the program before it, so every input is one. With `FUZZ_STEPS` in the
-//! environment the program is printed first, since the bytes of a crash say little by themselves.
+//! They exist only with `--cfg fuzzing`, which only fuzzers set. Each function decodes a fuzzer's
+//! bytes as a program and runs it on one structure and its model, which the structure's property
+//! test uses too. It panics if the two disagree. Bytes that end in the middle of a step end the
+//! program before that step, so every input is valid. If `FUZZ_STEPS` is set in the environment,
+//! the program is printed first, since the bytes of a crash alone say little.
 
 use std::fmt;
 
@@ -21,7 +22,7 @@ impl Bytes<'_> {
         Some(*first)
     }
 
-    /// One of few.
+    /// Decodes a small index.
     fn index(&mut self) -> Option<usize> {
         self.take().map(usize::from)
     }
@@ -30,7 +31,8 @@ impl Bytes<'_> {
         Some(Ready::from_bits(self.take()? & Ready::ALL.bits()))
     }
 
-    /// A number of up to `bits_max` bits, of any magnitude: first how many, then as many bytes as they take.
+    /// Decodes a number of up to `bits_max` bits, of any magnitude: first the number of bits, then
+    /// as many bytes as they take.
     fn span(&mut self, bits_max: u32) -> Option<u64> {
         let bits = u32::from(self.take()?) % (bits_max + 1);
         let mut span = 0;
@@ -40,7 +42,7 @@ impl Bytes<'_> {
         Some(span & ((1 << bits) - 1))
     }
 
-    /// The steps of the whole program.
+    /// Decodes the whole program.
     fn steps<S: fmt::Debug>(mut self, mut step: impl FnMut(&mut Self) -> Option<S>) -> Vec<S> {
         let steps: Vec<S> = std::iter::from_fn(|| step(&mut self)).collect();
         if std::env::var_os("FUZZ_STEPS").is_some() {
@@ -50,10 +52,10 @@ impl Bytes<'_> {
     }
 }
 
-/// Spans of this many bits meet every level of the wheel and what is out of its reach.
+/// Spans of this many bits reach every level of the wheel and go beyond its range.
 const SPAN_BITS: u32 = 41;
 
-/// The timer wheel beside a map, from any time on, also near the end of time.
+/// Runs the timer wheel and a map from any start time, including times near the maximum.
 pub fn timer_wheel(bytes: &[u8]) {
     let mut bytes = Bytes(bytes);
     let (Some(at_end), Some(span)) = (bytes.take(), bytes.span(SPAN_BITS)) else {
@@ -80,7 +82,7 @@ pub fn timer_wheel(bytes: &[u8]) {
     wheel::play(origin, steps);
 }
 
-/// The readiness word and its waiters beside a model of both, also where ticks wrap.
+/// Runs the readiness word with its waiters and a model of both, including wraps of the ticks.
 pub fn readiness(bytes: &[u8]) {
     let steps = Bytes(bytes).steps(|bytes| {
         Some(match bytes.take()? % 16 {

@@ -1,19 +1,20 @@
-//! What a caller wants to hear about: a small set type that is never empty, with no mio in its signatures.
+//! The readiness that a caller requests: a small set type that is never empty, with no mio in its
+//! signatures.
 //!
-//! `driver.rs` turns it into what the system is asked for; `Ready::from_interest` turns it into what ends a wait. The
-//! tests of both set types are at the end.
+//! `driver.rs` translates it into the system's interest, and `Ready::from_interest` into the states
+//! that end a wait. The tests of both set types are at the end.
 
 use std::fmt;
 use std::ops::{BitOr, BitOrAssign};
 
-/// A set of readiness states to be told about; at least one.
+/// A set of readiness states to wait for. It is never empty.
 ///
 /// Same as tokio's, with the same names.
 ///
 /// # Platform notes
 ///
-/// `PRIORITY` exists on Linux only. An error is always reported, asked for or not; `ERROR` alone is for those who want
-/// nothing else.
+/// `PRIORITY` exists on Linux only. Errors are always reported, even if they are not requested;
+/// `ERROR` alone is for callers that want nothing else.
 ///
 /// # Examples
 ///
@@ -32,14 +33,14 @@ const PRIORITY: u8 = 1 << 4;
 const EXCLUSIVE: u8 = 1 << 6;
 
 impl Interest {
-    /// Being able to read.
+    /// Readability.
     pub const READABLE: Self = Self(1);
-    /// Being able to write.
+    /// Writability.
     pub const WRITABLE: Self = Self(1 << 1);
-    /// Urgent data, and what else a descriptor's kind reports as a priority event.
+    /// Urgent data, and other priority events of the descriptor's type.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     pub const PRIORITY: Self = Self(PRIORITY);
-    /// An error to be fetched.
+    /// An error that can be fetched.
     pub const ERROR: Self = Self(1 << 5);
     /// A modifier of [`READABLE`](Self::READABLE) for a listener that several shards wait for: an
     /// event wakes one sleeping shard rather than all of them (`EPOLLEXCLUSIVE`).
@@ -53,14 +54,14 @@ impl Interest {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     pub const EXCLUSIVE: Self = Self(EXCLUSIVE);
 
-    /// Both sets together.
+    /// Returns the union of both sets.
     #[must_use]
     #[allow(clippy::should_implement_trait, reason = "tokio's name, and const")]
     pub const fn add(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
-    /// This set without `other`, or `None` when nothing remains.
+    /// Returns this set without `other`, or `None` if nothing remains.
     #[must_use]
     pub const fn remove(self, other: Self) -> Option<Self> {
         match self.0 & !other.0 {
@@ -69,37 +70,37 @@ impl Interest {
         }
     }
 
-    /// Whether readable is in the set.
+    /// Returns true if the set contains readable.
     #[must_use]
     pub const fn is_readable(self) -> bool {
         self.0 & Self::READABLE.0 != 0
     }
 
-    /// Whether writable is in the set.
+    /// Returns true if the set contains writable.
     #[must_use]
     pub const fn is_writable(self) -> bool {
         self.0 & Self::WRITABLE.0 != 0
     }
 
-    /// Whether priority is in the set.
+    /// Returns true if the set contains priority.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     #[must_use]
     pub const fn is_priority(self) -> bool {
         self.has_priority()
     }
 
-    /// Whether error is in the set.
+    /// Returns true if the set contains error.
     #[must_use]
     pub const fn is_error(self) -> bool {
         self.0 & Self::ERROR.0 != 0
     }
 
-    /// As `is_priority`, on every platform.
+    /// Same as `is_priority`, on every platform.
     pub(crate) const fn has_priority(self) -> bool {
         self.0 & PRIORITY != 0
     }
 
-    /// Returns true if an event shall wake one shard of those that wait for the descriptor.
+    /// Returns true if an event should wake only one of the shards that wait for the descriptor.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     pub(crate) const fn is_exclusive(self) -> bool {
         self.0 & EXCLUSIVE != 0
@@ -133,7 +134,7 @@ impl fmt::Debug for Interest {
     }
 }
 
-/// Writes the names of the bits that are set, `A | B`, or `EMPTY`.
+/// Writes the names of the set bits, as `A | B`, or `EMPTY`.
 pub(crate) fn fmt_flags(f: &mut fmt::Formatter<'_>, bits: u8, names: &[(u8, &str)]) -> fmt::Result {
     let mut separator = "";
     for (_, name) in names.iter().filter(|(bit, _)| bits & bit != 0) {

@@ -1,8 +1,10 @@
 //! A sharded, multi-threaded readiness reactor for servers with very many connections.
 //!
-//! A [`Reactor`] runs N shard threads. Each shard is pinned to a CPU and owns one epoll, one table of registrations, one run queue, one
-//! timer store and one set of counters. Tasks run on the shard that polls their descriptors, so that in the steady state an event
-//! leads to a task's poll without another thread being told, and no shard writes a cache line that another one reads.
+//! A [`Reactor`] runs several shard threads. Each shard is pinned to a CPU and owns one epoll
+//! instance, one table of registrations, one run queue, one timer store and one set of counters.
+//! Tasks run on the shard that polls their descriptors. In the steady state, an event therefore
+//! leads to a task's poll without notifying another thread, and no shard writes a cache line that
+//! another shard reads.
 //!
 //! ```text
 //!              shard 0 (CPU 0)                     shard 1 (CPU 1)               any other thread
@@ -15,8 +17,9 @@
 //!                   └───────── inbox, eventfd ──────────┴───────────────────────────┘
 //! ```
 //!
-//! `AsyncFd`, sockets and adaptors are in `shard-asyncfd`; this crate has what is under them: [`Registration`] ties a descriptor to a
-//! shard, [`Handle`] spawns, [`time`] sleeps.
+//! `AsyncFd`, sockets and adaptors are in `shard-asyncfd`. This crate is the layer below:
+//! [`Registration`] links a descriptor to a shard, [`Handle`] spawns tasks, and [`time`] has
+//! timers.
 //!
 //! # Examples
 //!
@@ -37,9 +40,10 @@
 //!
 //! # Platforms
 //!
-//! Linux on 64-bit machines. Other Unixes are meant to work through mio where nothing Linux-only is needed, and are not tested.
+//! Linux on 64-bit machines. Other Unixes should work through mio where nothing Linux-only is
+//! needed, but they are not tested.
 
-// The library's atomics are those of `sync`, which clippy.toml says. Tests count with std's.
+// The library's atomics come from `sync`, as clippy.toml requires. Tests count with std's.
 #![cfg_attr(not(test), warn(clippy::disallowed_types))]
 
 #[cfg(not(target_pointer_width = "64"))]

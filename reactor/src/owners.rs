@@ -1,23 +1,32 @@
-//! Who owns a descriptor number on one epoll instance, and the only way to it.
+//! The owner of each descriptor number on one epoll instance. All epoll calls go through this
+//! module.
 //!
-//! The kernel knows a registration by descriptor number and open file together; a caller who closes a descriptor behind its
-//! registration's back, and opens another, leaves us with the number alone. Without a second opinion, a late DEL or MOD for
-//! the number would hit the stranger who has it now. So each number has an owner, the slot of the registration that added
-//! it last, and every epoll call is made under the lock of the number's stripe, after asking who that is:
+//! The kernel identifies a registration by descriptor number and open file together. If a caller
+//! closes a registered descriptor and opens another one, this library knows only the number. A late
+//! DEL or MOD for the number would then hit the new descriptor. So each number has an owner: the
+//! slot of the registration that added it last. Every epoll call is made under the lock of the
+//! number's stripe, after a check of the owner:
 //!
-//! | call | owner of the number | the system says | what becomes of it |
+//! | call | owner of the number | the system's answer | result |
 //! |---|---|---|---|
-//! | add | nobody | done | the caller owns it |
-//! | add | a stale registration | done | the number was closed and opened again: the caller owns it, the other is dispossessed |
-//! | add | nobody | EEXIST | a duplicate kept the entry of a registration that is gone: taken over with MOD |
-//! | add | a live registration | EEXIST | that error: the descriptor is registered twice (or, if the number was closed behind that one's back, nobody can tell) |
+//! | add | nobody | success | the caller owns it |
+//! | add | a stale registration | success | closed and reopened (1) |
+//! | add | nobody | EEXIST | taken over with MOD (2) |
+//! | add | a live registration | EEXIST | that error (3) |
 //! | modify | the caller | | passed on |
-//! | modify | another, or nobody | not asked | an error |
-//! | delete | the caller | | passed on; nobody owns it, whatever the system says |
-//! | delete | another, or nobody | not asked | an error, which a drop ignores |
+//! | modify | another, or nobody | not called | an error |
+//! | delete | the caller | | passed on; nobody owns it, whatever the answer is |
+//! | delete | another, or nobody | not called | an error, which a drop ignores |
 //!
-//! An entry never outlives its registration, which takes it away as it leaves unless another one has; so a slot's number,
-//! without its generation, is enough to name an owner, at four bytes a descriptor and shard. Tests are in `tests.rs`.
+//! 1. The number was closed and opened again. The caller owns it, and the other registration loses
+//!    it.
+//! 2. A duplicate descriptor kept the entry of a registration that is gone.
+//! 3. The descriptor is registered twice. The error is the same if the other registration's
+//!    descriptor was closed: the two cases cannot be told apart.
+//!
+//! An entry never outlives its registration, which removes it when it ends, unless another
+//! registration owns the number by then. So a slot's number without its generation identifies an
+//! owner, at four bytes per descriptor and shard. Tests are in `tests.rs`.
 
 use std::io;
 use std::os::fd::RawFd;
@@ -32,13 +41,14 @@ use crate::token::{SlotId, Token};
 #[cfg(all(test, not(reactor_loom)))]
 mod tests;
 
-/// How many locks the numbers are spread over. Neighbouring numbers, as connections of one burst have, never meet.
+/// The number of locks over which descriptor numbers are spread. Neighbouring numbers, such as
+/// those of connections in one burst, never share a lock.
 const STRIPES: usize = 64;
 
 /// No [`SlotId`] is all ones.
 const NOBODY: u32 = u32::MAX;
 
-/// The system's side: epoll_ctl, or a model of it.
+/// The system's interface: epoll_ctl, or a model of it.
 pub(crate) trait Ctl {
     fn add(&self, fd: RawFd, token: Token, interest: Interest) -> io::Result<()>;
     fn modify(&self, fd: RawFd, token: Token, interest: Interest) -> io::Result<()>;
@@ -51,8 +61,9 @@ pub(crate) struct Owners<C> {
     stripes: Box<[CachePadded<Mutex<Stripe>>]>,
 }
 
-/// The owners of the numbers `stripe`, `stripe + 64`, `stripe + 128` …, as [`SlotId::bits`]. Grown when a number is first
-/// owned, so a number that the system never accepted costs nothing.
+/// The owners of the numbers `stripe`, `stripe + 64`, `stripe + 128` and so on, as
+/// [`SlotId::bits`]. It grows when a number is first owned, so a number that the system never
+/// accepted costs nothing.
 #[derive(Debug, Default)]
 struct Stripe(Vec<u32>);
 
@@ -66,11 +77,12 @@ impl<C: Ctl> Owners<C> {
         }
     }
 
-    /// Asks the system for events of `fd` and makes the token's slot the owner of the number.
+    /// Registers `fd` with the system and makes the token's slot the owner of the number.
     ///
     /// # Errors
     ///
-    /// The system's; nothing has changed then. `AlreadyExists` means that a live registration has this very descriptor.
+    /// Returns the system's error; nothing has changed then. `AlreadyExists` means that a live
+    /// registration has this very descriptor.
     pub(crate) fn add(&self, fd: RawFd, token: Token, interest: Interest) -> io::Result<()> {
         let (stripe, place) = self.locate(fd)?;
         let mut stripe = stripe.lock();
@@ -88,11 +100,12 @@ impl<C: Ctl> Owners<C> {
         Ok(())
     }
 
-    /// Changes what is asked of the system for `fd`, which also makes it report again what is true now.
+    /// Changes the interest in `fd`, which also makes the system report the current state again.
     ///
     /// # Errors
     ///
-    /// `NotFound` where the token's slot does not own the number; else the system's. Nothing has changed then.
+    /// Returns `NotFound` if the token's slot does not own the number; otherwise the system's
+    /// error. Nothing has changed then.
     pub(crate) fn modify(&self, fd: RawFd, token: Token, interest: Interest) -> io::Result<()> {
         let (stripe, place) = self.locate(fd)?;
         let stripe = stripe.lock();
@@ -102,12 +115,12 @@ impl<C: Ctl> Owners<C> {
         self.ctl.modify(fd, token, interest)
     }
 
-    /// Ends the ownership of `fd` and has the system forget it.
+    /// Ends the ownership of `fd` and removes it from the system's set.
     ///
     /// # Errors
     ///
-    /// `NotFound` where the slot did not own the number, and the system was not asked; else the system's. The slot does
-    /// not own the number any more in any case.
+    /// Returns `NotFound`, without a system call, if the slot did not own the number; otherwise the
+    /// system's error. In any case the slot no longer owns the number.
     pub(crate) fn delete(&self, fd: RawFd, id: SlotId) -> io::Result<()> {
         let (stripe, place) = self.locate(fd)?;
         let mut stripe = stripe.lock();
@@ -139,7 +152,7 @@ impl Stripe {
 
 #[cfg(all(test, not(reactor_loom)))]
 impl<C> Owners<C> {
-    /// The slot that owns a number, for tests.
+    /// Returns the slot that owns a number, for tests.
     pub(crate) fn owner_of(&self, fd: RawFd) -> Option<u32> {
         let fd = usize::try_from(fd).ok()?;
         let owner = self.stripes[fd % STRIPES].lock().owner(fd / STRIPES);

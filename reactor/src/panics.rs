@@ -1,16 +1,17 @@
-//! Running foreign code (futures, wakers, hooks, drops) so that its panic ends nothing but itself.
+//! Runs foreign code (futures, wakers, hooks, drops) and contains its panics.
 
 use std::any::Any;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// What a panic carries.
+/// The payload of a panic.
 pub(crate) type Payload = Box<dyn Any + Send>;
 
-/// How many payloads of one panic are dropped. A payload's drop may panic with another payload, and so on for ever.
+/// The maximum number of payloads dropped for one panic. A payload's drop may panic with another
+/// payload, and so on without end.
 const PAYLOADS_DROPPED_MAX: u32 = 4;
 
-/// Runs foreign code and catches its panic. Returns what it gave, and how many panics that took: 0 or 1.
+/// Runs foreign code and catches its panic. Returns its result, and the number of panics: 0 or 1.
 #[inline]
 pub(crate) fn caught<R>(f: impl FnOnce() -> R) -> (Option<R>, u32) {
     match catch_unwind(AssertUnwindSafe(f)) {
@@ -22,7 +23,7 @@ pub(crate) fn caught<R>(f: impl FnOnce() -> R) -> (Option<R>, u32) {
     }
 }
 
-/// What a panic said, where it said something.
+/// Returns the message of a panic, if it has one.
 pub(crate) fn message(payload: &(dyn Any + Send)) -> Option<&str> {
     payload
         .downcast_ref::<&str>()
@@ -30,7 +31,8 @@ pub(crate) fn message(payload: &(dyn Any + Send)) -> Option<&str> {
         .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
 }
 
-/// Drops what a panic carried. What is left after a few panics in its drop is leaked: there is nobody to report it to.
+/// Drops a panic's payload. After a few panics in such drops, the rest is leaked, since it cannot
+/// be reported.
 #[cold]
 pub(crate) fn drop_payload(mut payload: Payload) {
     for _ in 0..PAYLOADS_DROPPED_MAX {

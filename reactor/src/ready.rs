@@ -1,7 +1,8 @@
-//! What a descriptor was observed to be ready for: a small set type, one byte, with no mio in its signatures.
+//! The readiness observed on a descriptor: a small set type, one byte, with no mio in its
+//! signatures.
 //!
-//! The bits are this crate's own; `driver.rs` translates. `readiness::snapshot` keeps them in the low end of its word, and
-//! a waiter's mask is a `Ready` too. Tests are in `interest.rs`, which is the other half of the vocabulary.
+//! The bits are this crate's own; `driver.rs` translates. `readiness::snapshot` keeps them in the
+//! low end of its word, and a waiter's mask is a `Ready` too. Tests are in `interest.rs`.
 
 use std::fmt;
 use std::ops::{BitAnd, BitOr, BitOrAssign, Sub};
@@ -10,12 +11,13 @@ use crate::Interest;
 
 /// A set of readiness states, as observed on a descriptor.
 ///
-/// Where an [`Interest`] is what a caller asks for, this is what there is. The two closed states are in it because a wait
-/// for reading also ends when nothing will ever come again.
+/// An [`Interest`] is the request of a caller, and a `Ready` is the observed state. It includes the
+/// two closed states, because a wait for reading also ends if no more data will arrive.
 ///
 /// Same as tokio's.
 ///
 /// # Examples
+///
 ///
 /// ```
 /// use reactor::Ready;
@@ -28,17 +30,17 @@ use crate::Interest;
 pub struct Ready(u8);
 
 impl Ready {
-    /// Nothing.
+    /// The empty set.
     pub const EMPTY: Self = Self(0);
     /// A read would not block.
     pub const READABLE: Self = Self(1);
     /// A write would not block.
     pub const WRITABLE: Self = Self(1 << 1);
-    /// Nothing more will come: the peer closed its writing half, or the whole connection.
+    /// No more data will arrive: the peer closed its writing half, or the whole connection.
     pub const READ_CLOSED: Self = Self(1 << 2);
-    /// Nothing more will go: the connection, or the reading end of a pipe, is closed.
+    /// No more data can be sent: the connection, or the reading end of a pipe, is closed.
     pub const WRITE_CLOSED: Self = Self(1 << 3);
-    /// There is urgent data, or whatever else the descriptor's kind reports as a priority event.
+    /// There is urgent data, or another priority event of the descriptor's type.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     pub const PRIORITY: Self = Self(PRIORITY);
     /// There is an error to be fetched.
@@ -46,17 +48,19 @@ impl Ready {
     /// All of the above.
     pub const ALL: Self = Self(0x3f);
 
-    /// The priority bit, on every platform; never set where there is no such event.
+    /// The priority bit, on every platform. It is never set on platforms without such an event.
     pub(crate) const PRIORITY_BIT: Self = Self(PRIORITY);
     /// Both closed states.
     pub(crate) const CLOSED: Self = Self(Self::READ_CLOSED.0 | Self::WRITE_CLOSED.0);
 
-    /// The states that end a wait for `interest`: what was asked for, and what makes waiting for it pointless.
+    /// Returns the states that end a wait for `interest`: the requested states, and states that
+    /// make the wait pointless.
     ///
-    /// Reading includes read-closed, writing includes write-closed, priority includes read-closed. An error stands for
-    /// itself alone.
+    /// Readable includes read-closed, writable includes write-closed, and priority includes
+    /// read-closed. An error includes no other state.
     ///
     /// # Examples
+    ///
     ///
     /// ```
     /// use reactor::{Interest, Ready};
@@ -82,68 +86,68 @@ impl Ready {
         Self(bits)
     }
 
-    /// Whether nothing is in the set.
+    /// Returns true if the set is empty.
     #[must_use]
     pub const fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    /// Whether a read would return at once: readable, or read-closed.
+    /// Returns true if a read would return at once: readable, or read-closed.
     #[must_use]
     pub const fn is_readable(self) -> bool {
         self.0 & (Self::READABLE.0 | Self::READ_CLOSED.0) != 0
     }
 
-    /// Whether a write would return at once: writable, or write-closed.
+    /// Returns true if a write would return at once: writable, or write-closed.
     #[must_use]
     pub const fn is_writable(self) -> bool {
         self.0 & (Self::WRITABLE.0 | Self::WRITE_CLOSED.0) != 0
     }
 
-    /// Whether read-closed is in the set.
+    /// Returns true if the set contains read-closed.
     #[must_use]
     pub const fn is_read_closed(self) -> bool {
         self.0 & Self::READ_CLOSED.0 != 0
     }
 
-    /// Whether write-closed is in the set.
+    /// Returns true if the set contains write-closed.
     #[must_use]
     pub const fn is_write_closed(self) -> bool {
         self.0 & Self::WRITE_CLOSED.0 != 0
     }
 
-    /// Whether priority is in the set.
+    /// Returns true if the set contains priority.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     #[must_use]
     pub const fn is_priority(self) -> bool {
         self.0 & PRIORITY != 0
     }
 
-    /// Whether error is in the set.
+    /// Returns true if the set contains error.
     #[must_use]
     pub const fn is_error(self) -> bool {
         self.0 & Self::ERROR.0 != 0
     }
 
-    /// Whether everything in `other` is in this set too.
+    /// Returns true if this set contains every state of `other`.
     #[must_use]
     pub const fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
 
-    /// Whether anything in `other` is in this set too.
+    /// Returns true if this set contains any state of `other`.
     #[inline(always)]
     pub(crate) const fn intersects(self, other: Self) -> bool {
         self.0 & other.0 != 0
     }
 
-    /// The set as bits below [`Ready::ALL`]'s, for a word to keep.
+    /// Returns the set as bits, all within those of [`Ready::ALL`], to be stored in a word.
     #[inline(always)]
     pub(crate) const fn bits(self) -> u8 {
         self.0
     }
 
-    /// The set back from its bits; bits that mean nothing are left out.
+    /// Returns the set with these bits. Unknown bits are ignored.
     #[inline(always)]
     pub(crate) const fn from_bits(bits: u8) -> Self {
         Self(bits & Self::ALL.0)

@@ -1,8 +1,11 @@
-//! A look from outside at polls that do not end: one thread, where [`Builder::detect_stalls`](crate::Builder::detect_stalls) asks for it.
+//! The stall detector: an optional thread that reports polls longer than a threshold. It is enabled
+//! by [`Builder::detect_stalls`](crate::Builder::detect_stalls).
 //!
-//! Each shard says which task it polls and how many polls that makes, in two plain stores a poll on lines of its own. The thread here
-//! reads them from time to time; where it reads the same for long enough, one poll has lasted that long. It is off by default because a
-//! thread that looks has to wake, while an idle reactor does not. Tests: below, and `tests/stalls.rs`.
+//! Each shard publishes the task it polls and the number of its polls, with two plain stores per
+//! poll on cache lines of its own. The detector's thread reads them periodically. If the values
+//! stay the same for long enough, one poll has lasted that long. It is off by default because its
+//! thread has to wake up periodically, while an idle reactor does not. Tests are below and in
+//! `tests/stalls.rs`.
 
 use std::fmt;
 use std::io;
@@ -16,16 +19,18 @@ use crate::shard::{ShardId, ShardRef, ShardShared};
 use crate::sys::CpuMask;
 use crate::task::{TaskId, TaskMeta};
 
-/// Called with each stall.
+/// A hook that is called with each stall.
 pub(crate) type StallHook = Arc<dyn Fn(&Stall) + Send + Sync>;
 
-/// How many looks are taken in the time that makes a stall: a poll that lasts a part longer than that is never missed.
+/// The number of checks per threshold. A poll that exceeds the threshold by one check period is
+/// always found.
 const LOOKS: u32 = 4;
 
-/// The shortest time between two looks.
+/// The minimum time between two checks.
 const PERIOD_MIN: Duration = Duration::from_millis(1);
 
-/// A task whose poll holds its shard up, as [`Builder::on_stall`](crate::Builder::on_stall) is told of it.
+/// A task whose poll blocks its shard, as passed to
+/// [`Builder::on_stall`](crate::Builder::on_stall).
 #[derive(Clone, Debug)]
 pub struct Stall {
     shard: ShardId,
@@ -35,29 +40,36 @@ pub struct Stall {
 }
 
 impl Stall {
-    /// The shard that is held up.
+    /// Returns the blocked shard.
     pub fn shard(&self) -> ShardId {
         self.shard
     }
 
-    /// The task, unless it ended as it was about to be named.
+    /// Returns the task, unless it ended before it could be identified.
     pub fn task(&self) -> Option<&TaskMeta> {
         self.task.as_ref()
     }
 
-    /// How long the poll lasts by now, or has lasted where it [is over](Self::is_over), within a quarter of the threshold.
+    /// Returns the time that the poll has lasted so far, or its total time if it [is
+    /// over](Self::is_over). The error is at most a quarter of the threshold.
     pub fn duration(&self) -> Duration {
         self.duration
     }
 
-    /// Whether the poll has ended. Each stall is told twice: when it is noticed, and when it is over.
+    /// Returns true if the poll has ended. Each stall is reported twice: when it is detected, and
+    /// when it is over.
     pub fn is_over(&self) -> bool {
         self.is_over
     }
 }
 
 impl fmt::Display for Stall {
-    /// For example `shard 3 has been in one poll for 120ms: task 5581a0 of app::serve::{{closure}}, spawned at src/main.rs:12:9, on shard 3`.
+    /// Writes one line, for example:
+    ///
+    /// ```text
+    /// shard 3 has been in one poll for 120ms: task 5581a0 of app::serve::{{closure}}, spawned at
+    /// src/main.rs:12:9, on shard 3
+    /// ```
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verb = if self.is_over { "was" } else { "has been" };
         write!(
@@ -72,7 +84,7 @@ impl fmt::Display for Stall {
     }
 }
 
-/// The thread that looks. It ends with this value.
+/// The detector's thread. It ends when this value is dropped.
 #[derive(Debug)]
 pub(crate) struct Watch {
     thread: Option<thread::JoinHandle<()>>,
@@ -93,7 +105,8 @@ impl Watch {
         let period = (threshold / LOOKS).max(PERIOD_MIN);
         let watch = move || {
             if let Some(mask) = mask {
-                // Else it stays where its starter runs, which may be a stalled shard's CPU.
+                // Otherwise the thread stays on its starter's CPU, which may be the CPU of a
+                // stalled shard.
                 let _ = mask.restore();
             }
             let mut watched = vec![Watched::new(threshold); shards.len()];
@@ -124,7 +137,7 @@ impl Drop for Watch {
         };
         // A hook may drop the last owner of the reactor.
         if thread.thread().id() != thread::current().id() {
-            // It catches what the hook panics with, and panics nowhere else.
+            // The thread catches panics of the hook, and does not panic elsewhere.
             let _ = thread.join();
         }
     }
@@ -136,7 +149,7 @@ fn look_at(shard: &ShardShared, watched: &mut Watched, hook: Option<&StallHook>)
         Look::Nothing => return,
         Look::Stalled(duration) => {
             shard.stalls.add_shared(1);
-            // What is found is that task only if the poll has gone on until here.
+            // The task that is found is the right one only if the poll has lasted until here.
             watched.task = poll
                 .and_then(|poll| shard.live.find(poll.task))
                 .map(|task| task.meta())
@@ -157,7 +170,7 @@ fn look_at(shard: &ShardShared, watched: &mut Watched, hook: Option<&StallHook>)
     }
 }
 
-/// One poll of one task, told from all others of its shard.
+/// One poll of one task, distinct from all others of its shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Poll {
     task: TaskId,
@@ -165,8 +178,8 @@ struct Poll {
 }
 
 impl Poll {
-    /// The poll that the shard is in. Where it goes on to the next just now, the two numbers may be of neighbours; such a pair is
-    /// read once only.
+    /// Returns the shard's current poll. If the shard moves on to the next poll meanwhile, the two
+    /// numbers may belong to adjacent polls. Such a pair is read only once.
     fn of(shard: &ShardShared) -> Option<Self> {
         let task = TaskId::from_bits(shard.counters.polling.get())?;
         let number = shard.counters.polls.get();
@@ -174,24 +187,24 @@ impl Poll {
     }
 }
 
-/// What is known of a shard from looks at it.
+/// The detector's knowledge of a shard.
 #[derive(Clone, Debug)]
 struct Watched {
     threshold: Duration,
-    /// The poll that the last look found, and the first look that did.
+    /// The poll that the last check found, and the time of the first check that found it.
     poll: Option<(Poll, Instant)>,
     is_stalled: bool,
-    /// Who was named when the stall was noticed.
+    /// The task that was reported when the stall was detected.
     task: Option<TaskMeta>,
 }
 
-/// What a look comes to.
+/// The outcome of a check.
 #[derive(Debug, PartialEq, Eq)]
 enum Look {
     Nothing,
-    /// The poll has lasted for that long, and this is the first look to find that.
+    /// The poll has lasted this long, and this is the first check that found it stalled.
     Stalled(Duration),
-    /// A poll that was stalled has ended, after about that long.
+    /// A stalled poll has ended, after about this time.
     Over(Duration),
 }
 
@@ -234,7 +247,7 @@ mod tests {
         TaskId::from_bits(task).map(|task| Poll { task, number })
     }
 
-    /// Feeds looks 10 ms apart, and gives what each came to.
+    /// Feeds in checks 10 ms apart and returns their outcomes.
     fn looks(found: impl IntoIterator<Item = Option<Poll>>) -> Vec<Look> {
         let mut watched = Watched::new(THRESHOLD);
         let start = Instant::now();
@@ -259,13 +272,13 @@ mod tests {
     #[test]
     fn a_shard_that_goes_on_is_not_stalled() {
         let nothing = |looks: Vec<Look>| looks.iter().all(|look| *look == Look::Nothing);
-        // One task polled again and again; many tasks; none.
+        // One task polled again and again; many tasks; no task.
         assert!(nothing(looks((0..20).map(|n| poll(8, n)))));
         assert!(nothing(looks((0..20).map(|n| poll(8 * (n + 1), n)))));
         assert!(nothing(looks((0..20).map(|_| None))));
-        // Each for just less than the threshold.
+        // Each poll is just shorter than the threshold.
         assert!(nothing(looks((0..20).map(|n| poll(8, n / 4)))));
-        // Pauses between polls of one number do not add up.
+        // Polls of the same number with pauses between them do not add up.
         assert!(nothing(looks((0..20).map(|n| if n % 4 == 3 {
             None
         } else {

@@ -1,18 +1,21 @@
-//! The one door to atomics, locks, cells, and the channels that a model looks into.
+//! The only source of atomics, locks, cells, and of the channels that models explore.
 //!
-//! A normal build gets std's types and `parking_lot`'s mutex (one byte, no poisoning, quiet under ThreadSanitizer). A build
-//! with `--cfg reactor_loom` gets loom's, so that the models in `crate::loom` explore the very code that ships.
+//! A normal build gets std's types and `parking_lot`'s mutex (one byte, no poisoning, no false
+//! reports under ThreadSanitizer). A build with `--cfg reactor_loom` gets loom's, so that the
+//! models in `crate::loom` explore the very code that ships.
 
-/// Whether a model run asks for this seeded bug. Never in a normal build, where the branch is gone.
+/// Returns true if a model run enables this seeded bug. It is always false in a normal build, where
+/// the branch is compiled away.
 ///
-/// The bugs stand in the code that ships, where they would be made; `scripts/loom.sh --mutants` runs the models against each.
+/// The bugs are in the code that ships, at the places where they could be made.
+/// `scripts/loom.sh --mutants` runs the models against each.
 #[cfg(not(reactor_loom))]
 #[inline(always)]
 pub(crate) const fn mutant(_name: &str) -> bool {
     false
 }
 
-/// As above: `REACTOR_MUTANT` names the bug, so that one build serves all of them.
+/// As above. `REACTOR_MUTANT` names the bug, so that one build serves all of them.
 #[cfg(reactor_loom)]
 pub(crate) fn mutant(name: &str) -> bool {
     static ASKED_FOR: std::sync::OnceLock<Option<String>> = std::sync::OnceLock::new();
@@ -27,7 +30,8 @@ pub(crate) fn mutant(name: &str) -> bool {
 mod imp {
     pub(crate) use std::sync::atomic::{Ordering, fence};
 
-    // Aliases rather than re-exports: the lint looks through a re-export and would flag every use of it.
+    // These are aliases rather than re-exports: the lint sees through a re-export and would flag
+    // every use.
     pub(crate) type AtomicBool = std::sync::atomic::AtomicBool;
     pub(crate) type AtomicI32 = std::sync::atomic::AtomicI32;
     pub(crate) type AtomicPtr<T> = std::sync::atomic::AtomicPtr<T>;
@@ -39,7 +43,7 @@ mod imp {
     pub(crate) use crossbeam_channel::{Receiver, Sender, unbounded};
     pub(crate) use parking_lot::Mutex;
 
-    /// `std::cell::UnsafeCell` behind loom's closure interface.
+    /// `std::cell::UnsafeCell` with loom's closure interface.
     #[derive(Debug)]
     #[repr(transparent)]
     pub(crate) struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
@@ -49,7 +53,7 @@ mod imp {
             Self(std::cell::UnsafeCell::new(value))
         }
 
-        /// Hands out a pointer for writing; dereferencing it is the caller's unsafe act.
+        /// Passes a pointer for writing to `f`. Dereferencing it is the caller's unsafe act.
         #[inline(always)]
         pub(crate) fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
             f(self.0.get())
@@ -69,7 +73,7 @@ mod imp {
         fence,
     };
 
-    /// loom's mutex without its poisoning, which `parking_lot`'s has not either.
+    /// loom's mutex without poisoning, like `parking_lot`'s.
     #[derive(Debug)]
     pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
 
@@ -85,7 +89,7 @@ mod imp {
         }
     }
 
-    /// These two stand in for crossbeam's, into which loom cannot see.
+    /// These two replace crossbeam's channels, which loom cannot explore.
     #[derive(Debug)]
     pub(crate) struct Sender<T>(Arc<Mutex<VecDeque<T>>>);
 

@@ -1,9 +1,10 @@
-//! One shard's slots, in pages that never move, and the quarantine that freed slots pass before they are used again.
+//! One shard's slots, in pages that never move, and the quarantine that freed slots pass through
+//! before they are reused.
 //!
-//! Any thread allocates and frees; the shard alone releases the quarantine, between a batch of events and its next wait.
-//! Why a freed slot has to wait there is in `QUARANTINE.md`; the models are in `loom/quarantine.rs`, the other tests in
-//! `tests.rs`. The table never speaks to the system: `owners.rs` does.
-//!
+//! Any thread allocates and frees. Only the shard releases the quarantine, between a batch of
+//! events and its next wait. `QUARANTINE.md` explains why a freed slot has to wait there. The
+//! models are in `loom/quarantine.rs`, and the other tests in `tests.rs`. The table never makes a
+//! system call: `owners.rs` does.
 #![doc = include_str!("QUARANTINE.md")]
 #![expect(
     unsafe_code,
@@ -28,8 +29,8 @@ use crate::token::{SLOTS_MAX, SlotId, Token};
 #[cfg(all(test, not(reactor_loom)))]
 mod tests;
 
-/// Slots in one page: 128 KiB, large enough to be mapped on its own, small enough not to show in the memory of a shard
-/// with few registrations.
+/// The slots in one page. A page of 128 KiB is large enough to be mapped on its own, and small
+/// enough not to matter in the memory of a shard with few registrations.
 const PAGE_SLOTS: usize = if cfg!(reactor_loom) { 2 } else { 1024 };
 const PAGES_MAX: usize = if cfg!(reactor_loom) {
     2
@@ -40,18 +41,20 @@ const PAGES_MAX: usize = if cfg!(reactor_loom) {
 /// No slot: the end of a chain.
 const NONE: u32 = u32::MAX;
 
-/// What one registration shares between its shard and its users. Two cache lines, which is what x86 fetches at a time, so
-/// that neighbours never share.
+/// The state that one registration shares between its shard and its users. It takes two cache
+/// lines, which x86 fetches together, so neighbours never share them.
 #[derive(Debug)]
 #[repr(align(128))]
 pub(crate) struct Slot {
     readiness: Readiness,
-    /// Which registration this is, of all that had the slot. Written by the shard thread, as it releases the slot from
-    /// quarantine; read by it for every event, and by who allocates, under the free list's lock.
+    /// Counts the registrations that had this slot. Written by the shard thread when it releases
+    /// the slot from quarantine. Read by the shard thread for every event, and by allocation, under
+    /// the free list's lock.
     generation: AtomicU32,
-    /// The descriptor's number. Written at birth; read by the shard where an event alone does not say enough.
+    /// The descriptor number. Written when the slot is allocated; read by the shard if an event
+    /// alone is ambiguous.
     fd: AtomicI32,
-    /// The next slot of the chain this one is in. Belongs to who owns the chain.
+    /// The next slot of this slot's chain. It belongs to the owner of the chain.
     next: AtomicU32,
 }
 
@@ -74,7 +77,7 @@ impl Slot {
     }
 
     pub(crate) fn fd(&self) -> RawFd {
-        // Relaxed: written before the ADD without which no event would name this slot.
+        // Relaxed: written before the ADD, and no event can name this slot before that.
         self.fd.load(Ordering::Relaxed)
     }
 }
@@ -102,24 +105,25 @@ impl Chain {
 #[derive(Debug)]
 struct Free {
     chain: Chain,
-    /// Slots that were ever allocated: those below this number.
+    /// The number of slots that were ever allocated. Their indices are below it.
     high_water: u32,
     closed: bool,
 }
 
-/// How many slots wait in quarantine, as [`SlotTable::free`] saw it.
+/// The number of slots in quarantine, as [`SlotTable::free`] saw it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Quarantined(pub(crate) u32);
 
 pub(crate) struct SlotTable {
     index: usize,
-    /// A page is made when its first slot is, and lives as long as the table. Every event reads its entry, which std's
-    /// `OnceLock` would do in two loads.
+    /// A page is made when its first slot is allocated, and lives as long as the table. Every event
+    /// reads its entry. `OnceBox` does that with one load, and std's `OnceLock` with two.
     pages: Box<[OnceBox<Page>; PAGES_MAX]>,
     free: Mutex<Free>,
     quarantine: Mutex<Chain>,
-    /// The quarantine's length, for the shard to see every turn that it is zero without taking the lock. Written under
-    /// the lock; a length seen late is seen next turn.
+    /// The quarantine's length. With it the shard checks each turn for an empty quarantine without
+    /// taking the lock. Written under the lock. A length that is seen late is seen in the next
+    /// turn.
     quarantined: AtomicU32,
 }
 
@@ -142,7 +146,8 @@ impl SlotTable {
     ///
     /// # Errors
     ///
-    /// The shutdown error after [`SlotTable::shut_down`], another one when all slots are taken.
+    /// Returns the shutdown error after [`SlotTable::shut_down`], and another error if all slots
+    /// are taken.
     fn take(&self, fd: RawFd, initial: Ready) -> io::Result<(Token, &Slot)> {
         let mut free = self.free.lock();
         if free.closed {
@@ -169,7 +174,8 @@ impl SlotTable {
             drop(free);
             return Ok((self.birth(index, slot, fd, initial), slot));
         }
-        // Inside the lock: a shutdown comes either before, and this is not reached, or after, and closes the new word.
+        // Inside the lock: a shutdown comes either before this, and then this is not reached, or
+        // after it, and then it closes the new word.
         Ok((self.birth(index, slot, fd, initial), slot))
     }
 
@@ -182,7 +188,7 @@ impl SlotTable {
         )
     }
 
-    /// Puts a slot, which is the one that `id` names, into quarantine. Called from any thread, once for each
+    /// Puts a slot, which `id` names, into quarantine. Called from any thread, once for each
     /// [`SlotRef::allocate`], after the system was told to forget the token.
     pub(crate) fn free(&self, slot: &Slot, id: SlotId) -> Quarantined {
         let index = id.slot();
@@ -202,8 +208,8 @@ impl SlotTable {
         Quarantined(quarantine.len)
     }
 
-    /// Lets the slots in quarantine be used again, each under its next generation. Called by the shard thread only, when
-    /// it has dispatched every event that it fetched, and before it fetches more.
+    /// Makes the slots in quarantine usable again, each under its next generation. Called by the
+    /// shard thread only, when it has dispatched every fetched event, and before it fetches more.
     #[inline]
     pub(crate) fn release_quarantine(&self) {
         if self.quarantined.load(Ordering::Relaxed) > 0 {
@@ -230,8 +236,8 @@ impl SlotTable {
             } else {
                 generation.wrapping_add(1)
             };
-            // A slot whose generations have all been used is never used again. Generation 0 is nobody's, so its late
-            // tokens find nobody.
+            // A slot whose generations are used up is never reused. No registration has generation
+            // 0, so late tokens of the slot match none.
             slot.generation.store(generation, Ordering::Relaxed);
             if generation != 0 {
                 if last == NONE {
@@ -252,7 +258,8 @@ impl SlotTable {
         }
     }
 
-    /// The slot that a token means, if the registration it was made for still has it. Called by the shard thread.
+    /// Returns the slot that a token names, if the token's registration still has it. Called by the
+    /// shard thread.
     #[inline]
     pub(crate) fn resolve(&self, token: Token) -> Option<&Slot> {
         debug_assert_eq!(
@@ -266,7 +273,8 @@ impl SlotTable {
         (slot.generation.load(Ordering::Relaxed) == token.generation()).then_some(slot)
     }
 
-    /// Refuses registrations from now on, and ends every wait on those there are. Returns how many wakers panicked.
+    /// Refuses new registrations from now on, and ends every wait on existing ones. Returns the
+    /// number of wakers that panicked.
     pub(crate) fn shut_down(&self) -> u32 {
         let high_water = {
             let mut free = self.free.lock();
@@ -301,7 +309,7 @@ impl fmt::Debug for SlotTable {
     }
 }
 
-/// An array on the heap, without passing over the stack.
+/// Creates an array on the heap, without a copy on the stack.
 fn boxed_array<T, const N: usize>(make: impl Fn() -> T) -> Box<[T; N]> {
     let items: Box<[T]> = (0..N).map(|_| make()).collect();
     items
@@ -309,7 +317,7 @@ fn boxed_array<T, const N: usize>(make: impl Fn() -> T) -> Box<[T; N]> {
         .unwrap_or_else(|_| unreachable!("as many were made as there are places"))
 }
 
-/// Models and tests name slots by their tokens.
+/// Access by token for models and tests.
 #[cfg(test)]
 impl SlotTable {
     pub(crate) fn allocate(&self, fd: RawFd, initial: Ready) -> io::Result<Token> {
@@ -325,10 +333,11 @@ impl SlotTable {
     }
 }
 
-/// A registration's way to its slot: a pointer that stays good because it keeps the table.
+/// A registration's reference to its slot: a pointer that stays valid because it keeps the table
+/// alive.
 ///
-/// Through the directory the way is four dependent loads, at every look, clear and wait; measured against an echo of a
-/// few hundred instructions that is not nothing.
+/// A lookup through the directory takes four dependent loads, at every load, clear and wait.
+/// Compared with an echo of a few hundred instructions, that is measurable.
 pub(crate) struct SlotRef {
     io: Arc<ShardIo>,
     slot: NonNull<Slot>,
@@ -339,7 +348,8 @@ impl SlotRef {
     ///
     /// # Errors
     ///
-    /// The shutdown error after [`SlotTable::shut_down`], another one when all slots are taken.
+    /// Returns the shutdown error after [`SlotTable::shut_down`], and another error if all slots
+    /// are taken.
     #[inline]
     pub(crate) fn allocate(
         io: &Arc<ShardIo>,
@@ -354,8 +364,9 @@ impl SlotRef {
 
     #[inline(always)]
     pub(crate) fn slot(&self) -> &Slot {
-        // SAFETY: `slot` was a reference into a page of `io`'s table. The table is a field of what `io` keeps alive and in
-        // place; a page is boxed, and neither replaced nor dropped before its table; nobody ever has `&mut` to a slot.
+        // SAFETY: `slot` was a reference into a page of `io`'s table. The table is a field of a
+        // value that `io` keeps alive and in place. A page is boxed, and neither replaced nor
+        // dropped before its table. No code ever has `&mut` to a slot.
         unsafe { self.slot.as_ref() }
     }
 
@@ -371,7 +382,8 @@ impl fmt::Debug for SlotRef {
     }
 }
 
-// SAFETY: `io` is `Send + Sync` by itself; `slot` is a shared reference in disguise, and `Slot` is `Sync`.
+// SAFETY: `io` is `Send + Sync` by itself; `slot` stands for a shared reference, and `Slot` is
+// `Sync`.
 unsafe impl Send for SlotRef {}
 // SAFETY: as above.
 unsafe impl Sync for SlotRef {}

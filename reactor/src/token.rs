@@ -1,32 +1,36 @@
-//! The number that epoll hands back with an event: generation, table and slot, never a pointer.
+//! The number that epoll returns with an event: generation, table and slot, never a pointer.
 //!
-//! Pure arithmetic. The driver carries tokens to the system and back; `io.rs` resolves them. A token names the table that
-//! owns the slot, not the shard whose epoll delivers it, so a registration can move between shards and keep its slot. A
-//! late token is harmless: its generation no longer is the slot's, which is a failed comparison and nothing more.
+//! This is pure arithmetic. The driver passes tokens to the system and back; `io.rs` resolves them.
+//! A token names the table that owns the slot, not the shard whose epoll delivers it. So a
+//! registration can move between shards and keep its slot. A late token is harmless: its generation
+//! no longer matches the slot's, so a comparison fails and nothing else happens.
 
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!("a token needs 64 bits: this crate is for 64-bit targets only");
 
-/// Slots of one table that a token can name.
+/// The bits of a token for the slot of a table.
 pub(crate) const SLOT_BITS: u32 = 22;
-/// Tables that a token can name.
+/// The bits of a token for the table.
 pub(crate) const TABLE_BITS: u32 = 10;
 const GENERATION_SHIFT: u32 = SLOT_BITS + TABLE_BITS;
 
-/// How many slots a table may have.
+/// The maximum number of slots of a table.
 pub(crate) const SLOTS_MAX: usize = 1 << SLOT_BITS;
-/// How many tables, and so shards, a reactor may have. One less than the bits allow: the last number stays free, so that
-/// all ones is no [`SlotId`] (`owners.rs` writes that for "nobody").
+/// The maximum number of tables, and so of shards, of a reactor. It is one less than the bits
+/// allow: the last number stays free, so that no [`SlotId`] is all ones (`owners.rs` uses that
+/// value for "nobody").
 pub(crate) const TABLES_MAX: usize = (1 << TABLE_BITS) - 1;
 
-/// Where a slot is: its table, and its place in it.
+/// The location of a slot: its table, and its index there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct SlotId(u32);
 
 impl SlotId {
+    /// Creates the id of a slot.
+    ///
     /// # Panics
     ///
-    /// Where a number is past its limit: the builder checks tables, the table checks slots.
+    /// Panics if a number is past its limit: the builder checks tables, the table checks slots.
     pub(crate) fn new(table: usize, slot: u32) -> Self {
         assert!(
             table < TABLES_MAX,
@@ -65,8 +69,9 @@ impl SlotId {
 pub(crate) struct Token(u64);
 
 impl Token {
-    /// The token of the eventfd that ends a shard's sleep. All ones is no registration's, because it is in no table: the turn finds
-    /// it where it looks for other shards' tables, which costs the events of its own nothing.
+    /// The token of the eventfd that ends a shard's sleep. No registration's token is all ones,
+    /// because that table number is unused. The turn detects it where it looks up other shards'
+    /// tables, so events of its own table pay nothing for it.
     pub(crate) const NOTIFIER: Self = Self(u64::MAX);
 
     #[inline]
@@ -85,13 +90,13 @@ impl Token {
         (self.0 >> GENERATION_SHIFT) as u32
     }
 
-    /// The number to give to the system.
+    /// Returns the number to give to the system.
     #[inline]
     pub(crate) const fn to_bits(self) -> u64 {
         self.0
     }
 
-    /// The token back from the number that the system returned.
+    /// Returns the token for a number that the system returned.
     #[inline]
     pub(crate) const fn from_bits(bits: u64) -> Self {
         Self(bits)

@@ -1,9 +1,9 @@
-//! Registration of a descriptor that several epoll instances share, such that an event wakes one of
+//! Registers a descriptor that several epoll instances share, such that an event wakes only one of
 //! them.
 //!
 //! mio has no `EPOLLEXCLUSIVE`, and an epoll instance inside another one loses the flag's effect:
-//! the kernel counts a wake only for a thread that sleeps on the inner one. So `driver.rs` adds such
-//! a descriptor to mio's epoll instance by this call. Tests are in `tests/exclusive.rs`.
+//! the kernel counts a wake only for a thread that sleeps on the inner one. So `driver.rs` adds
+//! such a descriptor to mio's epoll instance with this call. Tests are in `tests/exclusive.rs`.
 #![expect(
     unsafe_code,
     reason = "epoll_ctl(2) on a number that nobody promises is open"

@@ -1,8 +1,9 @@
-//! Affinity on Linux.
+//! CPU affinity on Linux.
 //!
-//! A thread that another one starts inherits the mask, so everything started from a pinned shard would crowd onto that
-//! shard's CPU. Hence two memories: each pinned thread knows its own mask from before, and the process knows that of the
-//! first thread it ever pinned, for threads which the user started from a shard and which know nothing.
+//! A new thread inherits the mask of the thread that starts it. Without a correction, every thread
+//! started from a pinned shard would run on that shard's CPU. So two masks are kept. Each pinned
+//! thread keeps its own mask from before the pin. The process keeps the mask of the first thread
+//! that was ever pinned, for threads which the user starts from a shard.
 
 use std::cell::Cell;
 use std::io;
@@ -11,7 +12,7 @@ use std::sync::OnceLock;
 use core_affinity::CoreId;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-/// The mask of the first thread that was pinned, from before that.
+/// The mask of the first pinned thread, from before its pin.
 static BEFORE_ANY_PIN: OnceLock<CpuMask> = OnceLock::new();
 
 thread_local! {
@@ -19,24 +20,25 @@ thread_local! {
     static BEFORE_PIN: Cell<Option<CpuMask>> = const { Cell::new(None) };
 }
 
-/// An affinity mask, taken from one thread to be given back to it or to another one.
+/// An affinity mask, captured from one thread, to be restored on it or on another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct CpuMask(CpuSet);
 
 impl CpuMask {
-    /// The calling thread's mask.
+    /// Captures the calling thread's mask.
     pub(super) fn capture() -> io::Result<Self> {
         Ok(Self(sched_getaffinity(None)?))
     }
 
-    /// Gives the calling thread this mask; the kernel leaves out CPUs that have gone since.
+    /// Sets the calling thread's mask to this one. The kernel leaves out CPUs that are no longer
+    /// available.
     pub(crate) fn restore(&self) -> io::Result<()> {
         sched_setaffinity(None, &self.0)?;
         BEFORE_PIN.set(None);
         Ok(())
     }
 
-    /// The CPUs in the mask, ascending.
+    /// Returns the CPUs in the mask, ascending.
     fn cpus(&self) -> impl Iterator<Item = usize> {
         let set = self.0;
         (0..CpuSet::MAX_CPU).filter(move |&cpu| set.is_set(cpu))
@@ -47,8 +49,8 @@ pub(crate) fn allowed_cpus() -> Vec<usize> {
     if let Some(before) = BEFORE_PIN.get() {
         return before.cpus().collect();
     }
-    // Despite its name this is the calling thread's mask, not the machine's list of cores, and its
-    // numbers may have gaps. `None` where the kernel's mask is wider than 1024 CPUs.
+    // Despite its name, this returns the calling thread's mask, not the machine's list of cores,
+    // and the numbers may have gaps. It is `None` if the kernel's mask is wider than 1024 CPUs.
     let cores = core_affinity::get_core_ids().unwrap_or_default();
     cores.into_iter().map(|core| core.id).collect()
 }
@@ -67,7 +69,7 @@ pub(crate) fn pin_current(cpu: usize) -> io::Result<()> {
     let mut only = CpuSet::new();
     only.set(cpu);
     if !core_affinity::set_for_current(CoreId { id: cpu }) {
-        // The crate drops the errno. Asking once more brings it back, or succeeds after all.
+        // The crate drops the errno. Trying again returns it, or succeeds after all.
         sched_setaffinity(None, &only)
             .map_err(io::Error::from)
             .map_err(|error| refused(cpu, &error.to_string(), error.kind()))?;

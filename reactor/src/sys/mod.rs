@@ -1,20 +1,24 @@
-//! What the reactor asks of the system beyond `mio`, `rustix` and the standard library. Each platform file provides:
+//! The system calls of the reactor beyond `mio`, `rustix` and the standard library. Each platform
+//! file provides:
 //!
-//! - `allowed_cpus() -> Vec<usize>`: the CPUs that the calling thread may use, ascending; the numbers may have gaps. On a
-//!   thread that [`pin_current`] pinned they are those from before the pin. Empty where they cannot be known.
-//! - `pin_current(cpu) -> io::Result<()>`: the calling thread runs on this CPU alone from now on, checked by reading its
-//!   mask back. After an error the mask is what it was.
-//! - `mask_before_pin() -> Option<CpuMask>`: the mask of the calling thread, from before it was pinned if it is, where that is known; a `CpuMask` can
-//!   be given to another thread and set there by `restore() -> io::Result<()>`.
-//! - `unpin_current() -> io::Result<()>`: the calling thread gets back the mask from before its pin. One that was never pinned
-//!   but may have been started by a pinned thread gets what the first thread ever pinned had; before that nothing happens.
+//! - `allowed_cpus() -> Vec<usize>`: the CPUs that the calling thread may use, ascending; the
+//!   numbers may have gaps. On a thread that [`pin_current`] pinned, they are those from before the
+//!   pin. Empty if they are unknown.
+//! - `pin_current(cpu) -> io::Result<()>`: pins the calling thread to this CPU, and checks it by
+//!   reading the mask back. After an error the mask is unchanged.
+//! - `mask_before_pin() -> Option<CpuMask>`: the mask of the calling thread, from before its pin if
+//!   it is pinned, or `None` if it is unknown. A `CpuMask` can be sent to another thread and set
+//!   there with `restore() -> io::Result<()>`.
+//! - `unpin_current() -> io::Result<()>`: restores the mask from before the calling thread's pin. A
+//!   thread that was never pinned may have been started by a pinned thread: it gets the mask of the
+//!   first thread that was ever pinned. If there is none, nothing happens.
 //!
-//! And for every Unix: `has_hung_up(fd)` and `is_fifo(fd)`, two questions about a bare number (`fd.rs`), and `Process`, which
-//! tells a forked child from the process it was forked off (`fork.rs`).
+//! For every Unix, `has_hung_up(fd)` and `is_fifo(fd)` answer two questions about a bare number
+//! (`fd.rs`), and `Process` tells a forked child from its parent (`fork.rs`).
 //!
-//! The builder and the shard threads call these. Operating-system cfgs stay in this folder. Only those two files have
-//! unsafe code, one libc call each time: all else goes through `core_affinity` and `rustix`. Tests are in `tests.rs` (Linux
-//! only, where there is something to test).
+//! The builder and the shard threads call these. Operating-system cfgs stay in this folder. The
+//! files with unsafe code (`fd.rs`, `fork.rs`, `exclusive.rs`) make one libc call at a time; all
+//! else goes through `core_affinity` and `rustix`. Tests are in `tests.rs`, for Linux only.
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod exclusive;
@@ -36,8 +40,8 @@ pub(crate) use linux::{CpuMask, allowed_cpus, mask_before_pin, pin_current, unpi
 #[cfg(not(target_os = "linux"))]
 pub(crate) use other::{CpuMask, allowed_cpus, mask_before_pin, pin_current, unpin_current};
 
-/// How many shards a reactor has when nobody says: one for each allowed CPU, or what the standard library knows where the
-/// mask cannot be read, but at least one.
+/// Returns the default number of shards: one for each allowed CPU. If the mask cannot be read, it
+/// is the standard library's number, but at least one.
 pub(crate) fn default_shards(allowed: &[usize]) -> usize {
     if allowed.is_empty() {
         std::thread::available_parallelism().map_or(1, std::num::NonZero::get)

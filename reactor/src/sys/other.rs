@@ -1,8 +1,9 @@
-//! Systems whose affinity calls differ too much, or bind too loosely, to promise anything: nothing is pinned.
+//! Other systems. Their affinity calls differ too much, or are only hints, so nothing is pinned.
 
 use std::io;
 
-/// Not known, so that `Pinning::Auto` plans no pins and nobody is warned about the default.
+/// Returns an empty list, which means unknown. `Pinning::Auto` then plans no pins and causes no
+/// warning.
 pub(crate) fn allowed_cpus() -> Vec<usize> {
     Vec::new()
 }
@@ -12,7 +13,7 @@ pub(crate) fn pin_current(cpu: usize) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::Unsupported, reason))
 }
 
-/// Nothing is ever pinned here.
+/// A mask that cannot exist, since nothing is ever pinned here.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum CpuMask {}
 

@@ -1,4 +1,4 @@
-//! Each test works on a thread of its own, because affinity and its memory belong to threads.
+//! Each test runs on a thread of its own, because affinity and its saved mask belong to threads.
 
 use std::io;
 use std::thread;
@@ -8,7 +8,7 @@ use rustix::thread::sched_getaffinity;
 use super::linux::CpuMask;
 use super::{allowed_cpus, default_shards, pin_current, unpin_current};
 
-/// What the kernel itself says about the calling thread.
+/// Returns the kernel's own answer for the calling thread.
 fn kernel_cpus() -> Vec<usize> {
     let set = sched_getaffinity(None).expect("a thread can read its own mask");
     (0..rustix::thread::CpuSet::MAX_CPU)
@@ -79,7 +79,8 @@ fn a_refused_pin_says_which_cpu_and_why_and_changes_nothing() {
     on_own_thread(|| {
         let before = kernel_cpus();
         let absent = before.last().expect("a thread has a CPU") + 1;
-        // Within the kernel's set but not in the machine; then past the set, where `CPU_SET` would panic.
+        // First a number within the kernel's set but not in the machine, then one past the set,
+        // where `CPU_SET` would panic.
         for (cpu, reason) in [(1023.max(absent), "nvalid argument"), (1 << 20, "end at")] {
             let error = pin_current(cpu).expect_err("there is no such CPU");
             assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
