@@ -304,6 +304,14 @@ unsafe impl Schedule for JobScheduler {
         RUNS.get().is_some_and(|runs| ptr::eq(runs.scheduler, self))
     }
 
+    fn first_home(&self) -> u16 {
+        0
+    }
+
+    fn is_ending(&self) -> bool {
+        self.0.lock().closed
+    }
+
     fn adopt(&self, task: TaskRef<Self>) -> Result<(), TaskRef<Self>> {
         let mut state = self.0.lock();
         if state.closed {
@@ -349,7 +357,7 @@ unsafe impl Schedule for JobScheduler {
         !self.0.process.is_current()
     }
 
-    fn shard(&self) -> Option<ShardId> {
+    fn shard(&self, _home: u16) -> Option<ShardId> {
         None
     }
 

@@ -50,6 +50,7 @@ pub struct Builder {
     pub(crate) hooks: Hooks,
     pub(crate) stall_threshold: Option<Duration>,
     pub(crate) on_stall: Option<StallHook>,
+    pub(crate) work_stealing: bool,
     pub(crate) blocking_threads_max: usize,
     pub(crate) blocking_keep_alive: Duration,
     pub(crate) settings: Settings,
@@ -68,6 +69,7 @@ impl Builder {
             hooks: Hooks::default(),
             stall_threshold: None,
             on_stall: None,
+            work_stealing: true,
             blocking_threads_max: 512,
             blocking_keep_alive: Duration::from_secs(10),
             settings: Settings {
@@ -95,6 +97,18 @@ impl Builder {
     /// Sets the placement of registrations that name none. Default: [`Placement::Hash`].
     pub fn placement(mut self, placement: Placement) -> Self {
         self.placement = placement;
+        self
+    }
+
+    /// Lets idle shards run ready tasks of busy ones. Default: true. With one shard it changes
+    /// nothing.
+    ///
+    /// A task made by [`Handle::spawn`] may then run on any shard; its future is `Send`. A task made
+    /// by [`Handle::spawn_on`] or [`spawn_local`](crate::spawn_local) stays on its shard in every
+    /// case. While load is even, no task is stolen and the shards share no cache line. Without
+    /// stealing, tasks stay where they were spawned, and a shard takes no lock for its queue.
+    pub fn work_stealing(mut self, enabled: bool) -> Self {
+        self.work_stealing = enabled;
         self
     }
 

@@ -43,6 +43,8 @@ pub(crate) struct ShardIo {
     /// The number of current registrations. Written by every thread that registers or drops one;
     /// read by reports and by placement.
     live: AtomicU64,
+    /// Registrations that moved to another shard's epoll. Written by the threads that move them.
+    moved_out: Counter,
     waker_panics: Counter,
     /// The process that made this. A forked child has a copy of all this memory and shares the same
     /// epoll instance.
@@ -57,6 +59,7 @@ impl ShardIo {
             owners: Owners::new(registry),
             parker,
             live: AtomicU64::new(0),
+            moved_out: Counter::new(),
             waker_panics: Counter::new(),
             process: Process::current(),
         })
@@ -75,6 +78,11 @@ impl ShardIo {
     pub(crate) fn live(&self) -> u64 {
         // Relaxed: a count for reports and placement.
         self.live.load(Ordering::Relaxed)
+    }
+
+    /// The number of registrations that moved to another shard's epoll.
+    pub(crate) fn moved_out(&self) -> u64 {
+        self.moved_out.get()
     }
 
     /// Returns the number of wakers that panicked when this shard woke them.

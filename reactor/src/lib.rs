@@ -67,6 +67,7 @@ mod hooks;
 mod interest;
 mod io;
 mod metrics;
+mod owner_mutex;
 mod owners;
 mod panics;
 mod placement;

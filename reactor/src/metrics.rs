@@ -6,6 +6,7 @@
 #![expect(clippy::disallowed_types, reason = "no model has counters")]
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 /// An event counter. Every access is relaxed: only reports read it, and no decision depends on it.
 #[derive(Debug, Default)]
@@ -55,6 +56,14 @@ pub(crate) struct ShardCounters {
     /// The id of the task that is being polled, or 0.
     pub(crate) polling: Counter,
     pub(crate) queued_turns_max: Counter,
+    /// The length of the run queue at the end of the last turn.
+    pub(crate) ready: Counter,
+    /// Nanoseconds outside of sleeps.
+    pub(crate) busy_ns: Counter,
+    pub(crate) stolen: Counter,
+    pub(crate) failed_searches: Counter,
+    pub(crate) served: Counter,
+    pub(crate) moved_in: Counter,
 }
 
 /// A snapshot of every shard's counters, from [`Handle::metrics`](crate::Handle::metrics).
@@ -159,4 +168,20 @@ pub struct ShardMetrics {
     pub notifies: u64,
     /// The number of armed timers.
     pub timers: u64,
+    /// The time that the shard's thread spent outside of sleeps, up to its last turn or sleep.
+    pub busy: Duration,
+    /// The length of the run queue after the last turn.
+    pub ready_tasks: u64,
+    /// Ready tasks that this shard took from the queues of siblings.
+    pub tasks_stolen: u64,
+    /// Ready tasks that siblings took from this shard's queue.
+    pub tasks_given: u64,
+    /// Searches of the siblings that found no work.
+    pub failed_searches: u64,
+    /// Times that this shard dispatched the events of a sibling that was stuck in a poll.
+    pub turns_served: u64,
+    /// Registrations that moved to this shard's epoll.
+    pub registrations_moved_in: u64,
+    /// Registrations that moved from this shard's epoll to another one.
+    pub registrations_moved_out: u64,
 }

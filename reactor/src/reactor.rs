@@ -18,10 +18,9 @@ use crate::handle::Handle;
 use crate::io::ShardIo;
 use crate::panics::{Payload, caught, drop_payload};
 use crate::placement::plan_pins;
-use crate::shard::commands::Commands;
-use crate::shard::inbox::Command;
 use crate::shard::parker::Parker;
-use crate::shard::{self, Settings, Shard, ShardId, ShardRef, ShardShared, current};
+use crate::shard::steal::Crew;
+use crate::shard::{self, Parts, Settings, Shard, ShardId, ShardRef, ShardShared, current};
 use crate::shutdown::{Lifecycle, ShutdownError, nothing_left};
 use crate::stall::Watch;
 use crate::sys::{self, CpuMask};
@@ -51,7 +50,7 @@ const GRACE: Duration = Duration::from_secs(1);
 pub struct Reactor {
     handle: Handle,
     threads: Vec<thread::JoinHandle<()>>,
-    /// The stall detector, if it is enabled. It ends last.
+    /// The thread that looks for stalls and stuck shards, if there is a need. It ends last.
     watch: Option<Watch>,
     warnings: Vec<String>,
 }
@@ -167,8 +166,13 @@ impl Reactor {
             if all_ended || thread.is_finished() {
                 panic = join(thread).or(panic);
             } else {
+                let awaits_siblings = shard.awaits_siblings();
                 shard.abandon();
-                stuck.push(shard.id);
+                if awaits_siblings {
+                    panic = join(thread).or(panic);
+                } else {
+                    stuck.push(shard.id);
+                }
             }
         }
         pass_on(panic);
@@ -256,26 +260,26 @@ impl Reactor {
         let (pins, warnings) = plan_pins(&builder.pinning, allowed, shards);
         let lifecycle = Arc::new(Lifecycle::new());
         let clock = Clock::start();
-        let mut parts = Vec::with_capacity(shards);
+        let crew = Arc::new(Crew::new(shards, builder.work_stealing));
+        let mut all = Vec::with_capacity(shards);
         for index in 0..shards {
             let (driver, registry, notifier) =
                 Driver::new(builder.settings.events_per_poll, &clock)?;
             let parker = Arc::new(Parker::new(notifier));
             let io = ShardIo::new(index, registry, Arc::clone(&parker));
-            let (shared, commands) = ShardShared::new(
-                ShardId::from_index(index),
+            all.push(ShardShared::new(Parts {
+                id: ShardId::from_index(index),
                 io,
                 parker,
-                clock.clone(),
-                Arc::clone(&lifecycle),
-                builder.hooks.clone(),
-            );
-            parts.push((driver, shared, commands));
+                driver,
+                clock: clock.clone(),
+                lifecycle: Arc::clone(&lifecycle),
+                hooks: builder.hooks.clone(),
+                crew: Arc::clone(&crew),
+            }));
         }
-        let all: Box<[ShardRef]> = parts
-            .iter()
-            .map(|(_, shared, _)| ShardRef::clone(shared))
-            .collect();
+        ShardShared::introduce(&all);
+        let all = all.into_boxed_slice();
         let mask = sys::mask_before_pin();
         let settings = PoolSettings {
             threads_max: builder.blocking_threads_max,
@@ -294,11 +298,10 @@ impl Reactor {
             warnings,
         };
         let (report, reports) = mpsc::channel();
-        for ((driver, shared, commands), cpu) in parts.into_iter().zip(pins) {
+        let shards = reactor.handle.all_shards().to_vec();
+        for (shared, cpu) in shards.into_iter().zip(pins) {
             let start = Start {
-                driver,
                 shared,
-                commands,
                 handle: reactor.handle.clone(),
                 settings: builder.settings,
                 cpu,
@@ -345,12 +348,12 @@ impl Reactor {
                 "{silent} shard threads ended before their first turn"
             )));
         }
-        if let Some(threshold) = builder.stall_threshold {
-            let name = format!("{}-stalls", builder.thread_name);
-            let shards = reactor.handle.all_shards().to_vec();
-            let hook = builder.on_stall.clone();
-            reactor.watch = Some(Watch::start(name, mask, threshold, hook, shards)?);
-        }
+        let report = builder
+            .stall_threshold
+            .map(|threshold| (threshold, builder.on_stall.clone()));
+        let name = format!("{}-watch", builder.thread_name);
+        let shards = reactor.handle.all_shards().to_vec();
+        reactor.watch = Watch::start(name, mask, report, shards)?;
         Ok(reactor)
     }
 }
@@ -401,9 +404,7 @@ enum Started {
 
 /// Everything that a new shard thread receives.
 struct Start {
-    driver: Driver,
     shared: ShardRef,
-    commands: Commands<Command>,
     handle: Handle,
     settings: Settings,
     cpu: Option<usize>,
@@ -416,7 +417,7 @@ struct Start {
 
 impl Start {
     /// Runs a shard thread from start to end.
-    fn run(mut self) {
+    fn run(self) {
         let id = self.shared.id;
         let shared = ShardRef::clone(&self.shared);
         if let Some(mask) = self.mask {
@@ -431,12 +432,7 @@ impl Start {
             None
         };
         shared.cpu.get_or_init(|| cpu);
-        let shard = Rc::new(Shard::new(
-            self.shared,
-            self.handle,
-            self.commands,
-            self.settings,
-        ));
+        let shard = Rc::new(Shard::new(self.shared, self.handle, self.settings));
         current::set(Rc::clone(&shard));
         let started = self
             .on_start
@@ -454,7 +450,7 @@ impl Start {
         // If the builder no longer listens, it has failed and stops the shard.
         let _ = self.report.send((id, started));
         drop(self.report);
-        let outcome = catch_unwind(AssertUnwindSafe(|| shard::run(&shard, &mut self.driver)));
+        let outcome = catch_unwind(AssertUnwindSafe(|| shard::run(&shard)));
         if !matches!(outcome, Ok(Ok(()))) {
             // No further event arrives, and no shutdown has ended the waits on this shard's
             // descriptors.

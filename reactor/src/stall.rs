@@ -15,9 +15,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::panics::caught;
+use crate::shard::patrol::{Patrol, PollMark};
 use crate::shard::{ShardId, ShardRef, ShardShared};
 use crate::sys::CpuMask;
-use crate::task::{TaskId, TaskMeta};
+#[cfg(test)]
+use crate::task::TaskId;
+use crate::task::TaskMeta;
 
 /// A hook that is called with each stall.
 pub(crate) type StallHook = Arc<dyn Fn(&Stall) + Send + Sync>;
@@ -93,34 +96,50 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Starts the thread.
+    /// Starts the thread, if there is anything to watch: stalls that are to be reported, or shards that
+    /// share their work.
     pub(crate) fn start(
         name: String,
         mask: Option<CpuMask>,
-        threshold: Duration,
-        hook: Option<StallHook>,
+        report: Option<(Duration, Option<StallHook>)>,
         shards: Vec<ShardRef>,
-    ) -> io::Result<Self> {
+    ) -> io::Result<Option<Self>> {
+        let mut patrol = shards[0].shares_work().then(|| Patrol::new(shards.len()));
+        if report.is_none() && patrol.is_none() {
+            return Ok(None);
+        }
         let (stop, stopped) = channel();
-        let period = (threshold / LOOKS).max(PERIOD_MIN);
         let watch = move || {
             if let Some(mask) = mask {
                 // Otherwise the thread stays on its starter's CPU, which may be the CPU of a
                 // stalled shard.
                 let _ = mask.restore();
             }
-            let mut watched = vec![Watched::new(threshold); shards.len()];
-            while stopped.recv_timeout(period) == Err(RecvTimeoutError::Timeout) {
-                for (shard, watched) in shards.iter().zip(&mut watched) {
-                    look_at(shard, watched, hook.as_ref());
+            let mut report = report.map(|(threshold, hook)| {
+                let watched = vec![Watched::new(threshold); shards.len()];
+                ((threshold / LOOKS).max(PERIOD_MIN), watched, hook)
+            });
+            loop {
+                let mut period = Duration::MAX;
+                if let Some(patrol) = &mut patrol {
+                    period = patrol.look(&shards);
+                }
+                if let Some((report_period, watched, hook)) = &mut report {
+                    period = period.min(*report_period);
+                    for (shard, watched) in shards.iter().zip(watched) {
+                        look_at(shard, watched, hook.as_ref());
+                    }
+                }
+                if stopped.recv_timeout(period) != Err(RecvTimeoutError::Timeout) {
+                    break;
                 }
             }
         };
         let thread = thread::Builder::new().name(name).spawn(watch)?;
-        Ok(Self {
+        Ok(Some(Self {
             thread: Some(thread),
             stop: Some(stop),
-        })
+        }))
     }
 
     /// Ends the thread without waiting for it.
@@ -144,16 +163,16 @@ impl Drop for Watch {
 }
 
 fn look_at(shard: &ShardShared, watched: &mut Watched, hook: Option<&StallHook>) {
-    let poll = Poll::of(shard);
+    let poll = shard.poll_under_way();
     let (duration, is_over) = match watched.look(poll, Instant::now()) {
         Look::Nothing => return,
         Look::Stalled(duration) => {
             shard.stalls.add_shared(1);
             // The task that is found is the right one only if the poll has lasted until here.
             watched.task = poll
-                .and_then(|poll| shard.live.find(poll.task))
+                .and_then(|(task, _)| shard.live.find(task))
                 .map(|task| task.meta())
-                .filter(|_| Poll::of(shard) == poll);
+                .filter(|_| shard.poll_under_way() == poll);
             (duration, false)
         }
         Look::Over(duration) => (duration, true),
@@ -170,29 +189,12 @@ fn look_at(shard: &ShardShared, watched: &mut Watched, hook: Option<&StallHook>)
     }
 }
 
-/// One poll of one task, distinct from all others of its shard.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Poll {
-    task: TaskId,
-    number: u64,
-}
-
-impl Poll {
-    /// Returns the shard's current poll. If the shard moves on to the next poll meanwhile, the two
-    /// numbers may belong to adjacent polls. Such a pair is read only once.
-    fn of(shard: &ShardShared) -> Option<Self> {
-        let task = TaskId::from_bits(shard.counters.polling.get())?;
-        let number = shard.counters.polls.get();
-        Some(Self { task, number })
-    }
-}
-
 /// The detector's knowledge of a shard.
 #[derive(Clone, Debug)]
 struct Watched {
     threshold: Duration,
     /// The poll that the last check found, and the time of the first check that found it.
-    poll: Option<(Poll, Instant)>,
+    poll: Option<(PollMark, Instant)>,
     is_stalled: bool,
     /// The task that was reported when the stall was detected.
     task: Option<TaskMeta>,
@@ -218,7 +220,7 @@ impl Watched {
         }
     }
 
-    fn look(&mut self, found: Option<Poll>, now: Instant) -> Look {
+    fn look(&mut self, found: Option<PollMark>, now: Instant) -> Look {
         let (before, since) = self.poll.unzip();
         let lasted = since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
         if found.is_some() && found == before {
@@ -243,12 +245,12 @@ mod tests {
 
     const THRESHOLD: Duration = Duration::from_millis(40);
 
-    fn poll(task: u64, number: u64) -> Option<Poll> {
-        TaskId::from_bits(task).map(|task| Poll { task, number })
+    fn poll(task: u64, number: u64) -> Option<PollMark> {
+        TaskId::from_bits(task).map(|task| (task, number))
     }
 
     /// Feeds in checks 10 ms apart and returns their outcomes.
-    fn looks(found: impl IntoIterator<Item = Option<Poll>>) -> Vec<Look> {
+    fn looks(found: impl IntoIterator<Item = Option<PollMark>>) -> Vec<Look> {
         let mut watched = Watched::new(THRESHOLD);
         let start = Instant::now();
         let look = |(n, found)| watched.look(found, start + Duration::from_millis(10) * n);

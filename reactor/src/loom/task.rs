@@ -30,6 +30,14 @@ unsafe impl Schedule for ModelRef {
         true
     }
 
+    fn first_home(&self) -> u16 {
+        0
+    }
+
+    fn is_ending(&self) -> bool {
+        false
+    }
+
     fn adopt(&self, task: TaskRef<Self>) -> Result<(), TaskRef<Self>> {
         *self.live.lock() = Some(task);
         Ok(())
@@ -37,7 +45,8 @@ unsafe impl Schedule for ModelRef {
 
     fn schedule(task: Runnable<Self>) {
         let shard = Self::clone(task.task().scheduler());
-        shard.queue.push(task);
+        let pushed = shard.queue.push(task);
+        assert!(pushed.is_ok(), "the model's queue stays open");
         shard.pushed.notify();
     }
 
@@ -58,7 +67,7 @@ unsafe impl Schedule for ModelRef {
         false
     }
 
-    fn shard(&self) -> Option<ShardId> {
+    fn shard(&self, _home: u16) -> Option<ShardId> {
         None
     }
 

@@ -1,5 +1,10 @@
 //! The shard of the calling thread, if any, and the fast paths that this makes possible.
 
+#![expect(
+    unsafe_code,
+    reason = "a wake reaches its shard's queue without a destructor check"
+)]
+
 use std::cell::{Cell, OnceCell};
 use std::ptr;
 use std::rc::Rc;
@@ -15,7 +20,7 @@ thread_local! {
     static HOME: Home = const {
         Home {
             shard: Cell::new(ptr::null()),
-            queue: LocalQueue::new(),
+            dispatches: Cell::new(false),
         }
     };
 }
@@ -26,8 +31,9 @@ struct Home {
     /// Identifies the thread's shard, for comparison only. Null on other threads, and after the
     /// shard is dropped.
     shard: Cell<*const ShardShared>,
-    /// The shard's woken tasks, in the order in which they run.
-    queue: LocalQueue<ShardRef>,
+    /// True while the shard dispatches, for itself or for a sibling. A mobile task that this makes
+    /// ready runs here, wherever it ran before.
+    dispatches: Cell<bool>,
 }
 
 /// Binds the calling thread to the shard. Called once by each shard thread.
@@ -45,7 +51,7 @@ pub(crate) fn set(shard: Rc<Shard>) {
 pub(super) fn unset(shard: &ShardShared) {
     if is(shard) {
         HOME.with(|home| home.shard.set(ptr::null()));
-        while pop().is_some() {}
+        while shard.queue.with(LocalQueue::pop).is_some() {}
     }
 }
 
@@ -67,28 +73,68 @@ pub(crate) fn is(shared: &ShardShared) -> bool {
     HOME.with(|home| ptr::eq(home.shard.get(), shared))
 }
 
-/// Queues a task if the calling thread runs its shard; otherwise returns the task.
+/// Queues a task if the calling thread runs its home and the task was spawned there; otherwise
+/// returns the task.
 #[inline]
 pub(crate) fn push_if_home(task: Runnable<ShardRef>) -> Result<(), Runnable<ShardRef>> {
-    HOME.with(|home| {
-        if !ptr::eq(home.shard.get(), ShardRef::as_ptr(task.task().scheduler())) {
-            return Err(task);
+    let shared = task.task().scheduler();
+    if !is(shared) || task.task().home() != shared.id.0 {
+        return Err(task);
+    }
+    let shared = ShardRef::as_ptr(shared);
+    // SAFETY: this thread is the shard, so `CURRENT` keeps it alive until the thread ends. A thief
+    // may free the task before the push returns, but not the shard.
+    let queue = unsafe { &(*shared).queue };
+    queue.with(|queue| queue.push(task));
+    Ok(())
+}
+
+/// Keeps a task on this thread's shard if its home is here, or if it is mobile and the shard's
+/// dispatch made it ready; otherwise returns the task.
+pub(super) fn keep_if_dispatched(task: Runnable<ShardRef>) -> Option<Runnable<ShardRef>> {
+    let mut task = Some(task);
+    with(|shard| {
+        let here = shard.filter(|shard| {
+            let scheduler = task.as_ref().map(|task| task.task().scheduler());
+            scheduler.is_some_and(|scheduler| shard.shared.is_peer(scheduler))
+        })?;
+        // Nobody takes anything from the queue of a shard that has ended.
+        let here = Some(here).filter(|here| !here.shared.has_ended())?;
+        let kept = task.take()?;
+        if kept.task().home() == here.shared.id.0 {
+            here.push_local(kept);
+        } else if kept.task().is_mobile() && HOME.with(|home| home.dispatches.get()) {
+            here.adopt(kept);
+        } else {
+            task = Some(kept);
         }
-        home.queue.push(task);
-        Ok(())
-    })
+        Some(())
+    });
+    task
 }
 
-/// Queues a task of the calling thread's shard.
-#[inline]
-pub(super) fn push(task: Runnable<ShardRef>) {
-    HOME.with(|home| home.queue.push(task));
+/// Calls `f` with the calling thread's shard if it is of the same reactor as `shared`.
+pub(super) fn with_peer_of(shared: &ShardShared, f: impl FnOnce(&Shard)) {
+    with(|shard| {
+        if let Some(here) = shard.filter(|shard| shard.shared.is_peer(shared)) {
+            f(here);
+        }
+    });
 }
 
-/// Takes the next task from the queue of the calling thread's shard.
-#[inline]
-pub(super) fn pop() -> Option<Runnable<ShardRef>> {
-    HOME.with(|home| home.queue.pop())
+/// Marks the time in which the shard dispatches. Ends with the guard.
+pub(super) fn dispatching() -> Dispatching {
+    HOME.with(|home| home.dispatches.set(true));
+    Dispatching
+}
+
+/// The mark of [`dispatching`].
+pub(super) struct Dispatching;
+
+impl Drop for Dispatching {
+    fn drop(&mut self) {
+        HOME.with(|home| home.dispatches.set(false));
+    }
 }
 
 /// Wakes a task after the shard has polled the OS again, or at once if the thread has no shard.
@@ -101,15 +147,4 @@ pub(crate) fn defer(waker: &Waker) {
     if deferred.is_none() {
         waker.wake_by_ref();
     }
-}
-
-/// Returns true if the calling thread's shard has no queued task.
-pub(super) fn is_idle() -> bool {
-    HOME.with(|home| home.queue.is_empty())
-}
-
-/// Returns the number of tasks queued so far on the calling thread's shard.
-#[inline]
-pub(super) fn queued() -> u64 {
-    HOME.with(|home| home.queue.pushed())
 }

@@ -56,12 +56,17 @@ impl Inbox {
     }
 
     /// Hands a woken task to the shard, from another thread.
-    pub(crate) fn wake(&self, task: Runnable<ShardRef>) {
-        self.wakes.push(task);
+    ///
+    /// # Errors
+    ///
+    /// Gives the task back after the shard has ended.
+    pub(crate) fn wake(&self, task: Runnable<ShardRef>) -> Result<(), Runnable<ShardRef>> {
+        self.wakes.push(task)?;
         self.wakes_sent.add_shared(1);
         if self.parker.unpark() == Unpark::Coalesced {
             self.wakes_coalesced.add_shared(1);
         }
+        Ok(())
     }
 
     /// Sends a request to the shard. A request that arrives after the shard's end is dropped.
@@ -95,9 +100,9 @@ impl Inbox {
         self.wakes.take_all(take);
     }
 
-    /// Closes the queue of wakes and drops its entries. Called by the shard only, after its tasks
+    /// Closes the queue of wakes and gives its entries out. Called by the shard only, after its tasks
     /// are gone.
-    pub(crate) fn close(&self) {
-        self.wakes.close(drop);
+    pub(crate) fn close(&self, take: impl FnMut(Runnable<ShardRef>)) {
+        self.wakes.close(take);
     }
 }

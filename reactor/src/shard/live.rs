@@ -15,8 +15,6 @@ pub(crate) struct LiveTasks(Mutex<List>);
 struct List {
     /// True once the shard accepts no more tasks.
     closed: bool,
-    /// After `closed`, no task is left below this index: tasks are removed in order.
-    first: usize,
     /// The number of tasks added so far.
     adopted: u64,
     tasks: Slab<TaskRef<ShardRef>>,
@@ -33,7 +31,6 @@ impl LiveTasks {
     pub(crate) fn new() -> Self {
         Self(Mutex::new(List {
             closed: false,
-            first: 0,
             adopted: 0,
             tasks: Slab::new(),
         }))
@@ -79,25 +76,18 @@ impl LiveTasks {
         self.0.lock().tasks.len()
     }
 
+    /// Returns true if the list takes no more tasks.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.0.lock().closed
+    }
+
     /// Refuses new tasks from now on.
     pub(crate) fn close(&self) {
         self.0.lock().closed = true;
     }
 
-    /// Returns some remaining task.
-    pub(crate) fn any(&self) -> Option<TaskRef<ShardRef>> {
-        let mut list = self.0.lock();
-        debug_assert!(list.closed, "a task may come in below `first`");
-        while list.first < list.tasks.capacity() {
-            if let Some(task) = list.tasks.get(list.first) {
-                return Some(TaskRef::clone(task));
-            }
-            list.first += 1;
-        }
-        None
-    }
-
     /// Returns the live task with this id, if there is one. It searches the whole list, for a
+    /// Returns the live task with this id, if any. It searches the whole list, for a
     /// report.
     pub(crate) fn find(&self, id: TaskId) -> Option<TaskRef<ShardRef>> {
         let list = self.0.lock();

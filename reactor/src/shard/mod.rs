@@ -10,8 +10,11 @@ pub(crate) mod commands;
 pub(crate) mod current;
 pub(crate) mod inbox;
 pub(crate) mod live;
+mod load;
 pub(crate) mod parker;
+pub(crate) mod patrol;
 mod spin;
+pub(crate) mod steal;
 mod turn;
 
 #[cfg(test)]
@@ -19,26 +22,31 @@ mod tests;
 
 use std::cell::RefCell;
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::task::Waker;
 use std::time::Duration;
 
 use crossbeam_utils::CachePadded;
 
+use crate::driver::Driver;
 use crate::handle::Handle;
 use crate::hooks::{Hooks, TaskPanic};
 use crate::io::ShardIo;
 use crate::metrics::{Counter, ShardCounters, ShardMetrics};
+use crate::owner_mutex::OwnerMutex;
 use crate::shard::backlog::Backlog;
 use crate::shard::commands::Commands;
 use crate::shard::inbox::{Command, Inbox};
 use crate::shard::live::{LiveTasks, Remaining};
+use crate::shard::load::LoadMeter;
 use crate::shard::parker::Parker;
+use crate::shard::patrol::PollMark;
 use crate::shard::spin::Spin;
+use crate::shard::steal::{Beacon, Crew};
 use crate::shutdown::Lifecycle;
-use crate::sync::{AtomicBool, Ordering};
-use crate::task::{Runnable, Schedule, TaskRef};
-use crate::time::{Clock, RemoteTimers, ShardTimers};
+use crate::sync::{AtomicBool, Mutex, Ordering};
+use crate::task::{LocalQueue, Runnable, Schedule, TaskId, TaskRef};
+use crate::time::{Clock, RemoteTimers, ShardTimers, TimerKey};
 
 pub(crate) use turn::run;
 
@@ -105,6 +113,17 @@ pub(crate) struct ShardShared {
     pub(crate) inbox: CachePadded<Inbox>,
     /// Written by the shard.
     pub(crate) counters: CachePadded<ShardCounters>,
+    /// The woken tasks, in the order in which they run.
+    queue: CachePadded<OwnerMutex<LocalQueue<ShardRef>>>,
+    timers: OwnerMutex<RefCell<ShardTimers>>,
+    /// Tasks that yielded. They are woken after the next poll of the OS.
+    deferred: OwnerMutex<RefCell<Vec<Waker>>>,
+    /// The poll lock: whoever holds it dispatches from this shard's epoll and inbox.
+    dispatch: Mutex<Dispatch>,
+    beacon: CachePadded<Beacon>,
+    crew: Arc<Crew>,
+    /// All shards of the reactor, for wakes of tasks that moved. Set once, at the start.
+    peers: OnceLock<Box<[Weak<Self>]>>,
     pub(crate) live: LiveTasks,
     pub(crate) panics: Counter,
     /// Written by the stall detector's thread.
@@ -116,6 +135,8 @@ pub(crate) struct ShardShared {
     stop: AtomicBool,
     /// Set once, by the shard, when it stops reading its inbox.
     ended: AtomicBool,
+    /// Set once, by a shard that has nothing left to do for its end but siblings run its tasks.
+    awaits_siblings: AtomicBool,
     /// Set once, if the shard did not stop in time.
     abandoned: AtomicBool,
     /// The CPU that the thread is pinned to. Set when the thread starts.
@@ -124,18 +145,49 @@ pub(crate) struct ShardShared {
     hooks: Hooks,
 }
 
+/// The part of a shard that belongs to the holder of its poll lock: the shard itself, or a sibling
+/// that serves it.
+#[derive(Debug)]
+struct Dispatch {
+    driver: Driver,
+    commands: Commands<Command>,
+}
+
+/// The parts that a shard is made of.
+pub(crate) struct Parts {
+    pub(crate) id: ShardId,
+    pub(crate) io: Arc<ShardIo>,
+    pub(crate) parker: Arc<Parker>,
+    pub(crate) driver: Driver,
+    pub(crate) clock: Clock,
+    pub(crate) lifecycle: Arc<Lifecycle>,
+    pub(crate) hooks: Hooks,
+    pub(crate) crew: Arc<Crew>,
+}
+
 impl ShardShared {
-    pub(crate) fn new(
-        id: ShardId,
-        io: Arc<ShardIo>,
-        parker: Arc<Parker>,
-        clock: Clock,
-        lifecycle: Arc<Lifecycle>,
-        hooks: Hooks,
-    ) -> (ShardRef, Commands<Command>) {
+    pub(crate) fn new(parts: Parts) -> ShardRef {
+        let Parts {
+            id,
+            io,
+            parker,
+            driver,
+            clock,
+            lifecycle,
+            hooks,
+            crew,
+        } = parts;
         let (inbox, commands) = Inbox::new(parker);
+        let timers = RefCell::new(ShardTimers::new(clock.epoch()));
         let shared = Self {
             id,
+            queue: CachePadded::new(owned(&crew, LocalQueue::new())),
+            timers: owned(&crew, timers),
+            deferred: owned(&crew, RefCell::default()),
+            dispatch: Mutex::new(Dispatch { driver, commands }),
+            beacon: CachePadded::default(),
+            crew,
+            peers: OnceLock::new(),
             clock,
             io,
             inbox: CachePadded::new(inbox),
@@ -147,12 +199,31 @@ impl ShardShared {
             remote_timers: RemoteTimers::new(),
             stop: AtomicBool::new(false),
             ended: AtomicBool::new(false),
+            awaits_siblings: AtomicBool::new(false),
             abandoned: AtomicBool::new(false),
             cpu: OnceLock::new(),
             lifecycle,
             hooks,
         };
-        (Arc::new(shared), commands)
+        Arc::new(shared)
+    }
+
+    /// Makes the shards of a reactor known to each other.
+    pub(crate) fn introduce(shards: &[ShardRef]) {
+        for shard in shards {
+            let peers = shards.iter().map(Arc::downgrade).collect();
+            shard.peers.get_or_init(|| peers);
+        }
+    }
+
+    /// The shard of this index, unless it is gone.
+    fn peer(&self, index: u16) -> Option<ShardRef> {
+        self.peers.get()?.get(usize::from(index))?.upgrade()
+    }
+
+    /// Returns true if both are shards of one reactor.
+    fn is_peer(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.crew, &other.crew)
     }
 
     /// Requests that the shard thread drop its tasks and end.
@@ -184,6 +255,11 @@ impl ShardShared {
         self.abandoned.load(Ordering::Acquire)
     }
 
+    /// Returns true if the shard ends as soon as siblings are done with its tasks, or it is abandoned.
+    pub(crate) fn awaits_siblings(&self) -> bool {
+        self.awaits_siblings.load(Ordering::Relaxed)
+    }
+
     /// Abandons the shard and its tasks: they never run again, and their handles end with an error.
     pub(crate) fn abandon(&self) {
         self.live.close();
@@ -194,6 +270,42 @@ impl ShardShared {
         self.live.all().iter().for_each(TaskRef::wake_join);
         let panics = self.remote_timers.wake_all();
         self.panics.add_shared(u64::from(panics));
+    }
+
+    /// Visits the shard's timers. On the shard's own thread, or in a sibling that serves it.
+    #[inline]
+    pub(crate) fn with_timers<R>(&self, visit: impl FnOnce(&mut ShardTimers) -> R) -> R {
+        self.timers.with(|timers| visit(&mut timers.borrow_mut()))
+    }
+
+    /// Takes a timer out of the store if it has not fired.
+    pub(crate) fn disarm(&self, key: TimerKey) {
+        let waker = self.with_timers(|timers| timers.remove(key));
+        self.count_timers();
+        drop(waker);
+    }
+
+    /// Returns true if any thread may visit the timers.
+    pub(crate) fn shares_timers(&self) -> bool {
+        self.timers.is_shared()
+    }
+
+    /// Brings the gauge of armed timers up to date.
+    pub(crate) fn count_timers(&self) {
+        // In the visit, so that two threads store their counts in the order of their changes.
+        self.with_timers(|timers| self.timers_armed.set_own(timers.len() as u64));
+    }
+
+    /// The poll that the shard is in, if it is in one. If the shard goes on to the next poll just now,
+    /// the two numbers may belong to neighbours; such a pair is read only once.
+    pub(crate) fn poll_under_way(&self) -> Option<PollMark> {
+        let task = TaskId::from_bits(self.counters.polling.get())?;
+        Some((task, self.counters.polls.get()))
+    }
+
+    /// Returns true if siblings run this shard's tasks where it does not come to them.
+    pub(crate) fn shares_work(&self) -> bool {
+        self.crew.is_stealing()
     }
 
     /// Returns a snapshot of the shard's counters.
@@ -212,6 +324,14 @@ impl ShardShared {
             polls: self.counters.polls.get(),
             queued_turns_max: self.counters.queued_turns_max.get(),
             tasks_completed: self.counters.tasks_completed.get(),
+            busy: Duration::from_nanos(self.counters.busy_ns.get()),
+            ready_tasks: self.counters.ready.get(),
+            tasks_stolen: self.counters.stolen.get(),
+            tasks_given: self.beacon.given.get(),
+            failed_searches: self.counters.failed_searches.get(),
+            turns_served: self.counters.served.get(),
+            registrations_moved_in: self.counters.moved_in.get(),
+            registrations_moved_out: self.io.moved_out(),
             panics: self.panics.get() + self.io.waker_panics(),
             stalls: self.stalls.get(),
             remote_wakes_received: self.inbox.wakes_sent.get(),
@@ -236,10 +356,18 @@ unsafe impl Schedule for ShardRef {
         self.live.adopt(task)
     }
 
+    fn first_home(&self) -> u16 {
+        self.id.0
+    }
+
+    fn is_ending(&self) -> bool {
+        self.live.is_closed()
+    }
+
     #[inline]
     fn schedule(task: Runnable<Self>) {
         if let Err(task) = current::push_if_home(task) {
-            send_wake(task);
+            schedule_slow(task);
         }
     }
 
@@ -249,6 +377,10 @@ unsafe impl Schedule for ShardRef {
         // A refused task ends on its spawner's thread and never belonged to this shard.
         if self.is_home() {
             self.counters.tasks_completed.add_own(1);
+        } else if task.is_mobile() {
+            current::with_peer_of(self, |here| {
+                here.shared.counters.tasks_completed.add_own(1);
+            });
         }
         if self.live.remove(task) == Remaining::None {
             self.lifecycle.is_idle();
@@ -270,8 +402,8 @@ unsafe impl Schedule for ShardRef {
         self.io.is_forked()
     }
 
-    fn shard(&self) -> Option<ShardId> {
-        Some(self.id)
+    fn shard(&self, home: u16) -> Option<ShardId> {
+        Some(ShardId(home))
     }
 
     fn abandoned(&self) -> bool {
@@ -279,14 +411,52 @@ unsafe impl Schedule for ShardRef {
     }
 }
 
-/// Wakes a task from another thread. It is a separate function so that a local wake does not pay
-/// for it.
+/// A value that siblings visit if the crew steals, and the shard's thread alone if not.
+fn owned<T>(crew: &Crew, value: T) -> OwnerMutex<T> {
+    if crew.is_stealing() {
+        return OwnerMutex::shared(value);
+    }
+    // SAFETY: (1) siblings visit a shard's parts in `steal.rs` only, after they asked this very
+    // question; everybody else visits through `current`, and so on the shard's own thread.
+    #[expect(unsafe_code, reason = "a shard that shares nothing pays for no lock")]
+    unsafe {
+        OwnerMutex::private(value)
+    }
+}
+
+/// Wakes a task whose home is not the calling thread. It is a separate function so that a local wake
+/// does not pay for it.
 #[inline(never)]
-fn send_wake(task: Runnable<ShardRef>) {
+fn schedule_slow(task: Runnable<ShardRef>) {
+    let Some(task) = current::keep_if_dispatched(task) else {
+        return;
+    };
     // This needs a reference of its own: the task may end and release the shard before `wake`
     // returns.
-    let shard = ShardRef::clone(task.task().scheduler());
-    shard.inbox.wake(task);
+    let birth = ShardRef::clone(task.task().scheduler());
+    let home = task.task().home();
+    let sent = if home == birth.id.0 {
+        birth.inbox.wake(task)
+    } else {
+        match birth.peer(home) {
+            Some(home) => home.inbox.wake(task),
+            None => Err(task),
+        }
+    };
+    if let Err(task) = sent {
+        send_back(task);
+    }
+}
+
+/// Returns a mobile task whose home has ended to the shard that it was spawned on. That shard waits
+/// for its tasks before it ends, so what comes after it is only a reference to free.
+#[cold]
+fn send_back(task: Runnable<ShardRef>) {
+    let birth = ShardRef::clone(task.task().scheduler());
+    if task.task().is_mobile() {
+        task.set_home(birth.id.0);
+    }
+    drop(birth.inbox.wake(task));
 }
 
 /// The part of a shard that only its thread accesses.
@@ -294,15 +464,12 @@ fn send_wake(task: Runnable<ShardRef>) {
 pub(crate) struct Shard {
     shared: ShardRef,
     handle: Handle,
-    commands: Commands<Command>,
-    timers: RefCell<ShardTimers>,
     /// Wakers of expired timers, on their way out of the store. Kept to reuse the allocation.
     expired: RefCell<Vec<Waker>>,
     /// Borrowed during a turn.
     backlog: RefCell<Backlog>,
-    /// Tasks that yielded. They are woken after the next poll of the OS.
-    deferred: RefCell<Vec<Waker>>,
     spin: Spin,
+    meter: LoadMeter,
     settings: Settings,
 }
 
@@ -316,22 +483,15 @@ pub(crate) struct Settings {
 }
 
 impl Shard {
-    pub(crate) fn new(
-        shared: ShardRef,
-        handle: Handle,
-        commands: Commands<Command>,
-        settings: Settings,
-    ) -> Self {
-        let timers = ShardTimers::new(shared.clock.epoch());
+    pub(crate) fn new(shared: ShardRef, handle: Handle, settings: Settings) -> Self {
+        let meter = LoadMeter::new(shared.clock.now());
         Self {
             shared,
             handle,
-            commands,
-            timers: RefCell::new(timers),
             expired: RefCell::default(),
             backlog: RefCell::default(),
-            deferred: RefCell::default(),
             spin: Spin::new(settings.busy_poll),
+            meter,
             settings,
         }
     }
@@ -350,21 +510,18 @@ impl Shard {
         &self.handle
     }
 
-    pub(crate) fn timers(&self) -> &RefCell<ShardTimers> {
-        &self.timers
-    }
-
     /// Keeps the waker of a yielding task until the shard has polled the OS.
     pub(super) fn defer(&self, waker: Waker) {
-        self.deferred.borrow_mut().push(waker);
+        self.shared
+            .deferred
+            .with(|deferred| deferred.borrow_mut().push(waker));
     }
 
-    /// Appends a task to the shard's own queue. The queue is in [`current`] because a wake needs to
-    /// reach it.
+    /// Appends a task to the shard's own queue.
     #[inline]
     pub(crate) fn push_local(&self, task: Runnable<ShardRef>) {
         debug_assert!(current::is(&self.shared), "a shard never leaves its thread");
-        current::push(task);
+        self.shared.queue.with(|queue| queue.push(task));
     }
 }
 

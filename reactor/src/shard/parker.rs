@@ -98,6 +98,11 @@ impl<N: Notify> Parker<N> {
         Unpark::Notified
     }
 
+    /// Returns true if the shard sleeps and nobody has notified it. A hint: it may change at once.
+    pub(crate) fn is_asleep(&self) -> bool {
+        self.state.load(Ordering::Relaxed) == ASLEEP
+    }
+
     /// Returns the number of eventfd writes.
     pub(crate) fn notifies(&self) -> u64 {
         self.notifies.get()

@@ -14,7 +14,8 @@ use crate::hooks::Hooks;
 use crate::io::ShardIo;
 use crate::placement::Placement;
 use crate::shard::parker::{Parker, Unpark};
-use crate::shard::{Settings, Shard, ShardId, ShardRef, ShardShared, current};
+use crate::shard::steal::Crew;
+use crate::shard::{Parts, Settings, Shard, ShardId, ShardRef, ShardShared, current};
 use crate::shutdown::Lifecycle;
 use crate::task::{SpawnSite, spawn_here};
 use crate::time::{Clock, sleep_until};
@@ -37,18 +38,20 @@ fn on_a_shard_with(settings: Settings, test: impl FnOnce(&Shard, Instant) + Send
     let body = move || {
         let clock = Clock::start();
         let epoch = clock.epoch();
-        let (_driver, registry, notifier) = Driver::new(settings.events_per_poll, &clock).unwrap();
+        let (driver, registry, notifier) = Driver::new(settings.events_per_poll, &clock).unwrap();
         let parker = Arc::new(Parker::new(notifier));
         let io = ShardIo::new(0, registry, Arc::clone(&parker));
         let lifecycle = Arc::new(Lifecycle::new());
-        let (shared, commands) = ShardShared::new(
-            ShardId::from_index(0),
+        let shared = ShardShared::new(Parts {
+            id: ShardId::from_index(0),
             io,
             parker,
+            driver,
             clock,
-            Arc::clone(&lifecycle),
-            Hooks::default(),
-        );
+            lifecycle: Arc::clone(&lifecycle),
+            hooks: Hooks::default(),
+            crew: Arc::new(Crew::new(1, true)),
+        });
         let pool = PoolSettings {
             threads_max: 1,
             keep_alive: Duration::ZERO,
@@ -62,19 +65,36 @@ fn on_a_shard_with(settings: Settings, test: impl FnOnce(&Shard, Instant) + Send
             Arc::clone(&lifecycle),
             BlockingPool::new(pool, lifecycle),
         );
-        let shard = Rc::new(Shard::new(shared, handle, commands, settings));
+        let shard = Rc::new(Shard::new(shared, handle, settings));
         current::set(Rc::clone(&shard));
         test(&shard, epoch);
         // Tasks that never complete end here. Otherwise they and the shard would keep each other
         // alive.
-        shard.end();
+        end(&shard);
     };
     thread::spawn(body).join().unwrap();
 }
 
 /// A turn without events.
 fn turn(shard: &Shard, now: Instant) {
-    shard.turn(std::iter::empty(), || now);
+    turn_with(shard, std::iter::empty(), || now);
+}
+
+fn turn_with(shard: &Shard, events: impl Iterator<Item = OsEvent>, now: impl FnOnce() -> Instant) {
+    let shared = shard.shared();
+    let dispatch = shared.dispatch.lock();
+    shard.begin_turn();
+    shard.dispatch_for(shared, events, &dispatch.commands, now);
+    drop(dispatch);
+    shard.run_tasks();
+}
+
+fn prepare_wait(shard: &Shard, now: impl Fn() -> Instant) -> Option<Duration> {
+    shard.prepare_wait(&shard.shared.dispatch.lock().commands, now)
+}
+
+fn end(shard: &Shard) {
+    shard.end(&shard.shared.dispatch.lock().commands);
 }
 
 fn polls(shard: &Shard) -> u64 {
@@ -138,7 +158,7 @@ fn batches_without_an_event_and_full_ones_are_counted() {
             stales.chain([event(Token::NOTIFIER)])
         };
         for (stales, expected) in [(0, (0, 0)), (14, (0, 0)), (15, (0, 1))] {
-            shard.turn(notice_among(stales), || epoch);
+            turn_with(shard, notice_among(stales), || epoch);
             assert_eq!(batches(), expected, "{stales} events beside the notice");
         }
         turn(shard, epoch);
@@ -172,7 +192,7 @@ fn a_task_that_is_always_ready_holds_others_up_by_its_place_in_the_queue_alone()
             assert_eq!(left, greedy as usize, "the quiet ones were polled");
             tell.send(shard.shared.counters.queued_turns_max.get())
                 .unwrap();
-            shard.end();
+            end(shard);
         });
         told.recv().unwrap()
     }
@@ -187,22 +207,22 @@ fn a_task_that_is_always_ready_holds_others_up_by_its_place_in_the_queue_alone()
 #[test]
 fn a_wait_does_not_block_while_something_is_left_to_run() {
     on_a_shard(|shard, epoch| {
-        assert_eq!(shard.prepare_wait(Instant::now), None);
+        assert_eq!(prepare_wait(shard, Instant::now), None);
         for _ in 0..5 {
             drop(spawn_local(async {}));
         }
-        assert_eq!(shard.prepare_wait(Instant::now), Some(Duration::ZERO));
+        assert_eq!(prepare_wait(shard, Instant::now), Some(Duration::ZERO));
         turn(shard, epoch);
         assert_eq!(
-            shard.prepare_wait(Instant::now),
+            prepare_wait(shard, Instant::now),
             Some(Duration::ZERO),
             "the interval is 4, so one is left"
         );
         turn(shard, epoch);
-        assert_eq!(shard.prepare_wait(Instant::now), None);
+        assert_eq!(prepare_wait(shard, Instant::now), None);
         shard.shared.stop();
         assert_eq!(
-            shard.prepare_wait(Instant::now),
+            prepare_wait(shard, Instant::now),
             Some(Duration::ZERO),
             "a stop is not slept over"
         );
@@ -231,18 +251,18 @@ fn a_shard_that_spins_sleeps_after_so_much_time_without_work_and_until_then_cost
             let (spins, waits) = counted();
             for part in 0..4 {
                 let now = start + BUDGET / 4 * part;
-                assert_eq!(shard.prepare_wait(|| now), Some(Duration::ZERO));
+                assert_eq!(prepare_wait(shard, || now), Some(Duration::ZERO));
                 assert_eq!(parker.unpark(), Unpark::Coalesced);
                 parker.awake();
                 turn(shard, now);
             }
             assert_eq!(counted(), (spins + 4, waits), "round {round}");
-            assert_eq!(shard.prepare_wait(|| start + BUDGET), None);
+            assert_eq!(prepare_wait(shard, || start + BUDGET), None);
             assert_eq!(parker.unpark(), Unpark::Notified);
             parker.awake();
             turn(shard, start + BUDGET);
             // No work was done since: the shard sleeps at once.
-            assert_eq!(shard.prepare_wait(|| start + BUDGET), None);
+            assert_eq!(prepare_wait(shard, || start + BUDGET), None);
             parker.awake();
             assert_eq!(counted(), (spins + 4, waits + 2), "round {round}");
             start += 2 * BUDGET;
@@ -250,7 +270,7 @@ fn a_shard_that_spins_sleeps_after_so_much_time_without_work_and_until_then_cost
         shard.shared.stop();
         turn(shard, start);
         assert_eq!(
-            shard.prepare_wait(|| start),
+            prepare_wait(shard, || start),
             Some(Duration::ZERO),
             "stopped"
         );
@@ -288,12 +308,12 @@ fn timers_follow_the_time_that_a_turn_is_given() {
             }));
         }
         turn(shard, epoch);
-        assert_eq!(shard.timers.borrow().len(), 4);
-        let wait = shard.prepare_wait(|| epoch).unwrap();
+        assert_eq!(shard.shared.with_timers(|timers| timers.len()), 4);
+        let wait = prepare_wait(shard, || epoch).unwrap();
         assert!(wait <= hour && wait > Duration::from_secs(1), "{wait:?}");
         // The shard does not sleep past a timer that expired while tasks ran.
         let late = epoch + 2 * hour;
-        assert_eq!(shard.prepare_wait(|| late), Some(Duration::ZERO));
+        assert_eq!(prepare_wait(shard, || late), Some(Duration::ZERO));
         turn(shard, epoch + hour - Duration::from_millis(1));
         assert_eq!(fired.get(), 0);
         turn(shard, epoch + hour);
@@ -301,7 +321,10 @@ fn timers_follow_the_time_that_a_turn_is_given() {
         turn(shard, epoch + hour + Duration::from_secs(90));
         assert_eq!(fired.get(), 3);
         turn(shard, epoch + 2 * hour);
-        assert_eq!((fired.get(), shard.timers.borrow().len()), (4, 0));
+        assert_eq!(
+            (fired.get(), shard.shared.with_timers(|timers| timers.len())),
+            (4, 0)
+        );
     });
 }
 
@@ -309,7 +332,7 @@ fn timers_follow_the_time_that_a_turn_is_given() {
 fn a_turn_without_timers_does_not_ask_for_the_time() {
     on_a_shard(|shard, _| {
         drop(spawn_local(async {}));
-        shard.turn(std::iter::empty(), || panic!("the clock was read"));
+        turn_with(shard, std::iter::empty(), || panic!("the clock was read"));
         assert_eq!(polls(shard), 1);
     });
 }
@@ -351,7 +374,7 @@ fn a_task_that_yields_runs_behind_what_the_next_look_at_the_os_finds() {
         turn(shard, epoch);
         assert_eq!(*ran.borrow(), [""; 0]);
         assert_eq!(polls(shard), 3, "none of them is polled twice in a turn");
-        assert_eq!(shard.prepare_wait(Instant::now), Some(Duration::ZERO));
+        assert_eq!(prepare_wait(shard, Instant::now), Some(Duration::ZERO));
         let woken = waker.lock().unwrap().clone().expect("it was polled");
         thread::spawn(move || woken.wake()).join().unwrap();
         turn(shard, epoch);
@@ -414,7 +437,7 @@ fn the_budget_is_what_the_settings_say_and_ends_with_the_poll() {
         }
         turn(shard, epoch);
         assert_eq!(charged.get(), 2 * SETTINGS.task_budget);
-        shard.end();
+        end(shard);
     });
 }
 
@@ -435,7 +458,7 @@ fn the_end_drops_tasks_that_spawn_and_wake_as_they_go() {
             }));
         }
         turn(shard, epoch);
-        shard.end();
+        end(shard);
         assert_eq!(shard.shared.live.len(), 0);
         assert!(shard.is_idle());
     });
@@ -458,10 +481,10 @@ fn a_wake_that_arrives_after_the_end_leaves_nothing_behind() {
         );
         let in_flight = spawned.first_run.unwrap();
         drop(crate::JoinHandle::<()>::new(spawned.join));
-        shard.end();
+        end(shard);
         assert_eq!(Arc::strong_count(&held), 1, "the future is dropped");
         let before = Arc::strong_count(shard.shared_ref());
-        shard.shared.inbox.wake(in_flight);
+        assert!(shard.shared.inbox.wake(in_flight).is_err());
         assert_eq!(
             Arc::strong_count(shard.shared_ref()),
             before - 1,

@@ -4,40 +4,72 @@
 //! any schedule. A turn is bounded: it handles at most `events_per_poll` events and polls at most
 //! `event_interval` tasks before the next poll of the OS.
 
+use std::cell::RefCell;
 use std::io;
+use std::ptr;
 use std::rc::Rc;
 use std::task::Waker;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::budget;
 use crate::driver::{Driver, OsEvent};
 use crate::io::Dispatched;
 use crate::panics::caught;
+use crate::shard::commands::Commands;
 use crate::shard::inbox::Command;
-use crate::shard::{Settings, Shard, current};
+use crate::shard::steal::Search;
+use crate::shard::{Shard, ShardRef, ShardShared, current, send_back};
 use crate::sync::{Ordering, fence};
-use crate::task::JoinError;
+use crate::task::{JoinError, LocalQueue, Runnable};
 use crate::time::clock;
 use crate::token::Token;
 
+/// The longest sleep of a shard while a sibling is stuck, whose epoll it looks at instead. The grain
+/// of the OS wait is one millisecond.
+const STANDBY: Duration = Duration::from_millis(1);
+
+/// The time between two looks of a shard that ends, while siblings still have its tasks.
+const END_LOOK: Duration = Duration::from_millis(1);
+
 /// Runs a shard on the calling thread until it is stopped, then drops all remaining tasks here.
-pub(crate) fn run(shard: &Rc<Shard>, driver: &mut Driver) -> io::Result<()> {
-    let process = shard.shared.io.process();
+pub(crate) fn run(shard: &Rc<Shard>) -> io::Result<()> {
+    let shared = &shard.shared;
+    let now = || shared.clock.now();
+    let is_stealing = shared.crew.is_stealing();
+    // A shard that shares nothing keeps its poll lock.
+    let mut kept = None;
     let outcome = loop {
         // A child that waited here would take the parent's events.
-        process.abort_child();
-        let timeout = shard.prepare_wait(|| shard.shared.clock.now());
-        let waited = driver.wait(timeout);
-        shard.shared.inbox.parker().awake();
+        shared.io.process().abort_child();
+        let mut dispatch = kept.take().unwrap_or_else(|| shared.dispatch.lock());
+        // No event that was fetched is left, so none can name a slot that is reused from here on.
+        shared.io.release_quarantine();
+        let timeout = shard.prepare_wait(&dispatch.commands, now);
+        let waited = shard.wait(&mut dispatch.driver, timeout, now);
+        shared.inbox.parker().awake();
         if let Err(error) = waited {
             break Err(error);
         }
-        shard.turn(driver.events(), || shard.shared.clock.now());
-        if shard.shared.is_stopping() {
+        shard.begin_turn();
+        shard.dispatch_for(shared, dispatch.driver.events(), &dispatch.commands, now);
+        if is_stealing {
+            drop(dispatch);
+        } else {
+            kept = Some(dispatch);
+        }
+        shard.run_tasks();
+        if is_stealing {
+            shard.end_stretch(now());
+            shared.report_unstuck();
+        }
+        if shared.is_stopping() {
             break Ok(());
         }
     };
-    shard.end();
+    // Siblings serve this shard no more.
+    let dispatch = kept.take().unwrap_or_else(|| shared.dispatch.lock());
+    shard.end(&dispatch.commands);
     outcome
 }
 
@@ -47,7 +79,11 @@ impl Shard {
     ///
     /// `now` is called only in two cases: before a sleep with an armed timer, because a timer that
     /// expired while tasks ran must not wait again, and while the shard spins.
-    pub(super) fn prepare_wait(&self, now: impl Fn() -> Instant) -> Option<Duration> {
+    pub(super) fn prepare_wait(
+        &self,
+        commands: &Commands<Command>,
+        now: impl Fn() -> Instant,
+    ) -> Option<Duration> {
         if !self.is_idle() {
             return Some(Duration::ZERO);
         }
@@ -57,53 +93,98 @@ impl Shard {
             counters.spins.add_own(1);
             return Some(Duration::ZERO);
         }
-        let nothing_came =
-            self.shared.inbox.parker().prepare(|| {
-                self.shared.inbox.is_empty(&self.commands) && !self.shared.is_stopping()
-            });
+        let standby = match self.search() {
+            Search::Found => return Some(Duration::ZERO),
+            Search::Standby => Some(STANDBY),
+            Search::Nothing => None,
+        };
+        let nothing_came = self.shared.inbox.parker().prepare(|| {
+            self.shared.inbox.is_empty(commands) && !self.shared.is_stopping() && !self.sees_offer()
+        });
         if !nothing_came {
             return Some(Duration::ZERO);
         }
         counters.waits.add_own(1);
-        let timers = self.timers.borrow();
-        if timers.is_empty() {
-            return None;
+        let until_next = self.shared.with_timers(|timers| {
+            if timers.is_empty() {
+                None
+            } else {
+                timers.until_next(now)
+            }
+        });
+        match (until_next, standby) {
+            (Some(timer), Some(standby)) => Some(timer.min(standby)),
+            (timer, standby) => timer.or(standby),
         }
-        timers.until_next(now)
+    }
+
+    /// Waits for events, and leaves the time of a sleep out of the busy time.
+    fn wait(
+        &self,
+        driver: &mut Driver,
+        timeout: Option<Duration>,
+        now: impl Fn() -> Instant,
+    ) -> io::Result<()> {
+        let sleeps = timeout != Some(Duration::ZERO);
+        if sleeps && !self.shared.crew.is_stealing() {
+            self.end_stretch(now());
+        }
+        let waited = driver.wait(timeout);
+        if sleeps {
+            self.meter.wake_up(now());
+        }
+        waited
+    }
+
+    /// Ends a stretch of work, from the last sleep or stretch until now.
+    fn end_stretch(&self, now: Instant) {
+        let counters = &self.shared.counters;
+        let busy = self.meter.end_stretch(now, counters.polls.get());
+        let busy_ns = u64::try_from(busy.as_nanos()).unwrap_or(u64::MAX);
+        counters.busy_ns.add_own(busy_ns);
     }
 
     /// Returns true if no task is to run, either now or after the next poll of the OS.
     pub(super) fn is_idle(&self) -> bool {
-        current::is_idle() && self.deferred.borrow().is_empty()
+        let shared = &self.shared;
+        shared.queue.with(LocalQueue::is_empty)
+            && shared
+                .deferred
+                .with(|deferred| deferred.borrow().is_empty())
     }
 
-    /// Runs one turn: OS events, expired timers, the inbox, yielded tasks, then the task queue.
-    /// `now` is called only if a timer is armed.
+    /// Starts a turn.
     #[inline]
-    pub(super) fn turn(
-        &self,
-        events: impl Iterator<Item = OsEvent>,
-        now: impl FnOnce() -> Instant,
-    ) {
+    pub(super) fn begin_turn(&self) {
         self.shared.counters.turns.add_own(1);
         clock::forget_turn();
-        self.publish(events);
-        self.fire_timers(now);
-        self.take_inbox();
-        self.wake_deferred();
-        self.run_tasks();
-        // Between this batch and the next wait, no fetched event can name a slot that is reused
-        // from here on.
-        self.shared.io.release_quarantine();
     }
 
-    fn publish(&self, events: impl Iterator<Item = OsEvent>) {
+    /// The first half of a turn: makes tasks ready. It handles the OS events, the expired timers,
+    /// the inbox and the yielded tasks of `of`, which is this shard, or a sibling that is served.
+    /// The caller holds the poll lock of `of`. `now` is called only if a timer is armed.
+    #[inline]
+    pub(super) fn dispatch_for(
+        &self,
+        of: &ShardShared,
+        events: impl Iterator<Item = OsEvent>,
+        commands: &Commands<Command>,
+        now: impl FnOnce() -> Instant,
+    ) {
+        let _mark = current::dispatching();
+        self.publish(of, events);
+        self.fire_timers(of, now);
+        self.take_inbox(of, commands);
+        self.wake_deferred(of);
+    }
+
+    fn publish(&self, of: &ShardShared, events: impl Iterator<Item = OsEvent>) {
         let (mut published, mut stale, mut notices) = (0, 0, 0);
         for event in events {
             let owner = event.token.id().table();
             // A registration that was moved here still lives in the table of its first shard.
-            let io = if owner == self.shared.id.index() {
-                &self.shared.io
+            let io = if owner == of.id.index() {
+                &of.io
             } else if event.token == Token::NOTIFIER {
                 // This event has ended the wait, which is its only purpose.
                 notices += 1;
@@ -129,140 +210,185 @@ impl Shard {
         }
     }
 
-    fn fire_timers(&self, now: impl FnOnce() -> Instant) {
-        if self.timers.borrow().is_empty() {
+    fn fire_timers(&self, of: &ShardShared, now: impl FnOnce() -> Instant) {
+        if of.with_timers(|timers| timers.is_empty()) {
             return;
         }
         // The wakers leave the store first: a waker may arm or drop timers.
         let mut expired = self.expired.take();
         let now = clock::turn_time(now);
-        self.timers.borrow_mut().advance(now, &mut expired);
+        of.with_timers(|timers| timers.advance(now, &mut expired));
         for waker in expired.drain(..) {
             self.wake_caught(waker);
         }
         self.expired.replace(expired);
-        self.count_timers();
-    }
-
-    pub(crate) fn count_timers(&self) {
-        let armed = self.timers.borrow().len() as u64;
-        self.shared.timers_armed.set_own(armed);
+        of.count_timers();
     }
 
     #[inline]
-    fn take_inbox(&self) {
-        if !self.shared.inbox.is_empty(&self.commands) {
-            self.take_inbox_slow();
+    fn take_inbox(&self, of: &ShardShared, commands: &Commands<Command>) {
+        if !of.inbox.is_empty(commands) {
+            self.take_inbox_slow(of, commands);
         }
     }
 
     #[inline(never)]
-    fn take_inbox_slow(&self) {
-        let inbox = &self.shared.inbox;
-        inbox.take_wakes(|task| self.push_local(task));
-        inbox.take_commands(&self.commands, |command| match command {
-            Command::Run(task) => self.push_local(task),
+    fn take_inbox_slow(&self, of: &ShardShared, commands: &Commands<Command>) {
+        of.inbox.take_wakes(|task| self.push_for(of, task));
+        of.inbox.take_commands(commands, |command| match command {
+            Command::Run(task) => self.push_for(of, task),
             // Both may wake or drop a waker, which is foreign code.
-            Command::Timer(timer) => self.count_panics(caught(|| timer.apply(self)).1),
-            Command::Disarm(key) => self.count_panics(caught(|| self.disarm(key)).1),
+            Command::Timer(timer) => self.count_panics(caught(|| timer.apply(of)).1),
+            Command::Disarm(key) => self.count_panics(caught(|| of.disarm(key)).1),
             Command::MoveUp(key, deadline) => {
                 // If the timer fired meanwhile, its task was woken and arms the timer again.
-                self.timers.borrow_mut().move_up(key, deadline);
+                of.with_timers(|timers| timers.move_up(key, deadline));
             }
         });
     }
 
+    /// Queues a task out of the inbox of `of`: here if it may run here, otherwise there.
+    fn push_for(&self, of: &ShardShared, task: Runnable<ShardRef>) {
+        let is_own = ptr::eq(of, self.shared());
+        if task.task().is_mobile() {
+            if is_own && task.task().home() == of.id.0 {
+                self.push_local(task);
+            } else {
+                self.adopt(task);
+            }
+        } else {
+            of.queue.with(|queue| queue.push(task));
+        }
+    }
+
     #[inline]
-    fn wake_deferred(&self) {
-        if !self.deferred.borrow().is_empty() {
-            self.wake_deferred_slow();
+    fn wake_deferred(&self, of: &ShardShared) {
+        if of.deferred.with(|deferred| !deferred.borrow().is_empty()) {
+            self.wake_deferred_slow(of);
         }
     }
 
     #[inline(never)]
-    fn wake_deferred_slow(&self) {
+    fn wake_deferred_slow(&self, of: &ShardShared) {
         // The wakers leave the list first: a waker is foreign code and may itself yield.
-        let mut deferred = self.deferred.take();
-        for waker in deferred.drain(..) {
+        let mut yielded = of.deferred.with(RefCell::take);
+        for waker in yielded.drain(..) {
             self.wake_caught(waker);
         }
-        deferred.append(&mut self.deferred.borrow_mut());
-        self.deferred.replace(deferred);
+        of.deferred.with(|deferred| {
+            yielded.append(&mut deferred.borrow_mut());
+            deferred.replace(yielded);
+        });
     }
 
-    fn run_tasks(&self) {
+    pub(super) fn run_tasks(&self) {
         let counters = &self.shared.counters;
         let turn = counters.turns.get();
         let waited = self.backlog.borrow().waited(turn);
         if waited > counters.queued_turns_max.get() {
             counters.queued_turns_max.set_own(waited);
         }
-        let mut polls = 0;
+        let polls_max = if self.shared.crew.is_stealing() {
+            self.offer_surplus(self.settings.event_interval)
+        } else {
+            self.settings.event_interval
+        };
+        let queue = &self.shared.queue;
+        let mut polls_left = polls_max;
         match &self.shared.hooks.poll_tasks {
-            None => while self.poll_next(&mut polls) {},
+            None => while self.poll_next(&mut polls_left) {},
             Some(hook) => {
-                if !current::is_idle() {
-                    self.count_panics(caught(|| hook(&mut || self.poll_next(&mut polls))).1);
+                if !queue.with(LocalQueue::is_empty) {
+                    let poll_next = &mut || self.poll_next(&mut polls_left);
+                    self.count_panics(caught(|| hook(poll_next)).1);
                 }
             }
         }
         counters.polling.set_own(0);
         budget::end();
-        let (polled, queued) = (counters.polls.get(), current::queued());
-        self.backlog.borrow_mut().end_turn(turn, polled, queued);
+        let (pushed, taken) = queue.with(LocalQueue::pushed_and_taken);
+        counters.ready.set_own(pushed - taken);
+        self.backlog.borrow_mut().end_turn(turn, taken, pushed);
     }
 
-    /// Polls one task, unless none is ready or the turn has made `polls` enough.
+    /// Polls one task, unless none is ready or the turn has no polls left.
     #[inline(always)]
-    fn poll_next(&self, polls: &mut u32) -> bool {
-        let Settings {
-            event_interval,
-            task_budget,
-            ..
-        } = self.settings;
-        // The poll before this one may have forked, and so may a waker. A child runs none of the parent's tasks.
+    fn poll_next(&self, polls_left: &mut u32) -> bool {
+        // The poll before this one may have forked, and so may a waker. A child runs none of the
+        // parent's tasks.
         self.shared.io.process().abort_child();
-        if *polls == event_interval {
+        if *polls_left == 0 {
             return false;
         }
-        let Some(task) = current::pop() else {
+        let Some(task) = self.shared.queue.with(LocalQueue::pop) else {
             return false;
         };
-        *polls += 1;
+        *polls_left -= 1;
         let counters = &self.shared.counters;
         // Both come before the poll: the stall detector has to tell one poll from the next
         // (`stall.rs`).
         counters.polling.set_own(task.task().id().to_bits());
         counters.polls.add_own(1);
-        budget::begin(task_budget);
+        budget::begin(self.settings.task_budget);
         if let Some(task) = task.run() {
             self.push_local(task);
         }
         true
     }
 
-    /// Ends the shard: refuses new tasks, then drops every future here, whatever their drops do.
-    pub(super) fn end(&self) {
-        self.shared.live.close();
-        while let Some(task) = self.shared.live.any() {
-            task.end(JoinError::shutdown(task.id()));
+    /// Ends the shard: refuses new tasks, then drops every future of its tasks, whatever their drops
+    /// do. A mobile task that a sibling has taken is dropped there, and waited for.
+    pub(super) fn end(&self, commands: &Commands<Command>) {
+        let shared = &self.shared;
+        shared.live.close();
+        for task in shared.live.all() {
+            if !task.is_mobile() {
+                task.end(JoinError::shutdown(task.id()));
+            } else if let Some(idle) = task.cancel_idle() {
+                idle.run();
+            }
         }
-        self.shared.inbox.close();
-        self.shared.ended.store(true, Ordering::Relaxed);
+        loop {
+            self.take_inbox(shared, commands);
+            while let Some(task) = shared.queue.with(LocalQueue::pop) {
+                self.end_queued(task);
+            }
+            if shared.live.len() == 0 || shared.is_abandoned() {
+                break;
+            }
+            // What is left runs on siblings, or is on its way here. It is rare, and a shutdown may
+            // take a millisecond.
+            shared.awaits_siblings.store(true, Ordering::Relaxed);
+            thread::sleep(END_LOOK);
+        }
+        shared.inbox.close(|task| self.end_queued(task));
+        shared.ended.store(true, Ordering::Relaxed);
         // ORDERING [ended], partner [park-sender]: a sender whose push is missed by this last check
         // of the inbox sees that the shard has ended.
         fence(Ordering::SeqCst);
-        self.take_inbox();
-        self.wake_deferred();
-        // Runnables of tasks that have ended. Dropping them only frees memory.
-        while current::pop().is_some() {}
+        self.take_inbox(shared, commands);
+        self.wake_deferred(shared);
+        while let Some(task) = shared.queue.with(LocalQueue::pop) {
+            self.end_queued(task);
+        }
         let mut wakers = Vec::new();
-        self.timers.borrow_mut().take_all(&mut wakers);
+        shared.with_timers(|timers| timers.take_all(&mut wakers));
         // A sleep ends with its reactor, since no timer would end it later.
         for waker in wakers {
             self.wake_caught(waker);
         }
-        self.count_timers();
+        shared.count_timers();
+    }
+
+    /// Runs a task of this shard, which has been cancelled or has ended, and returns any other to its
+    /// shard.
+    fn end_queued(&self, task: Runnable<ShardRef>) {
+        if ptr::eq(ShardRef::as_ptr(task.task().scheduler()), self.shared()) {
+            let queued_again = task.run();
+            debug_assert!(queued_again.is_none(), "a task ends after it is cancelled");
+        } else {
+            send_back(task);
+        }
     }
 
     /// Wakes a task. A waker is foreign code: its panic is caught and counted.

@@ -19,6 +19,7 @@ use crate::task::header::{Header, NewTask, Polled, Runnable, Schedule, TaskRef, 
 use crate::task::join::JoinError;
 use crate::task::meta::{TaskId, as_task};
 use crate::task::site::SpawnSite;
+use crate::task::state::Mobility;
 
 /// The header, and the stage that follows it in memory.
 #[repr(C)]
@@ -38,15 +39,16 @@ enum Stage<F: Future> {
 ///
 /// # Safety
 ///
-/// `F` may be moved to the scheduler's home thread and dropped there: it is `Send`, or the calling
-/// thread is that home.
+/// 1. `F` may be moved to the scheduler's home thread and dropped there: it is `Send`, or the
+///    calling thread is that home. 2. `F` is `Send` if the task is mobile.
 pub(super) unsafe fn allocate<Name, F: Future, S: Schedule>(
     future: F,
     scheduler: S,
+    mobility: Mobility,
     spawned_at: SpawnSite,
 ) -> NewTask<S> {
     let cell = Box::new(Cell {
-        header: Header::new(Named::<Name, F, S>::VTABLE, scheduler, spawned_at),
+        header: Header::new(Named::<Name, F, S>::VTABLE, scheduler, mobility, spawned_at),
         stage: UnsafeCell::new(Stage::Future(future)),
     });
     let header = NonNull::from(Box::leak(cell)).cast();

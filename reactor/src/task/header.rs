@@ -24,7 +24,7 @@ use crate::sync::{AtomicPtr, AtomicU32, Mutex};
 use crate::task::join::JoinError;
 use crate::task::meta::{TaskId, TaskMeta};
 use crate::task::site::SpawnSite;
-use crate::task::state::{Output, Paused, Start, State, Wake};
+use crate::task::state::{Mobility, Output, Paused, Start, State, Wake};
 use crate::task::waker;
 
 /// The destination of woken tasks, and the receiver of events in a task's life. The reactor has
@@ -33,11 +33,17 @@ use crate::task::waker;
 ///
 /// # Safety
 ///
-/// `is_home` returns true only on the one thread that runs this scheduler's tasks. Their futures
-/// may be polled and dropped on that thread.
+/// `is_home` returns true only on the one thread that runs this scheduler's pinned tasks. Their
+/// futures may be polled and dropped on that thread.
 pub(crate) unsafe trait Schedule: Sized + Send + Sync + 'static {
-    /// Returns true if the calling thread runs this scheduler's tasks.
+    /// Returns true if the calling thread runs this scheduler's pinned tasks.
     fn is_home(&self) -> bool;
+
+    /// The index of the shard that is a new task's home.
+    fn first_home(&self) -> u16;
+
+    /// Returns true if the scheduler ends its tasks because it shuts down.
+    fn is_ending(&self) -> bool;
 
     /// Adds a new task to the list of live tasks, or returns it if that list is closed.
     fn adopt(&self, task: TaskRef<Self>) -> Result<(), TaskRef<Self>>;
@@ -62,8 +68,8 @@ pub(crate) unsafe trait Schedule: Sized + Send + Sync + 'static {
     /// Returns true if this process was forked from the one that made the scheduler.
     fn is_forked(&self) -> bool;
 
-    /// Returns the shard that runs the tasks, if there is one.
-    fn shard(&self) -> Option<ShardId>;
+    /// The shard of this index, if shards run the tasks.
+    fn shard(&self, home: u16) -> Option<ShardId>;
 
     /// Returns true if the shard was abandoned with its tasks: it was stuck in a poll when the
     /// reactor shut down.
@@ -91,9 +97,17 @@ const INITIAL_REFS: usize = 3;
 
 impl<S> Header<S> {
     /// Creates the header of a task with three references, queued for the first time.
-    pub(super) fn new(vtable: &'static Vtable<S>, scheduler: S, spawned_at: SpawnSite) -> Self {
+    pub(super) fn new(
+        vtable: &'static Vtable<S>,
+        scheduler: S,
+        mobility: Mobility,
+        spawned_at: SpawnSite,
+    ) -> Self
+    where
+        S: Schedule,
+    {
         Self {
-            state: State::new(INITIAL_REFS),
+            state: State::new(INITIAL_REFS, mobility, scheduler.first_home()),
             vtable,
             next: AtomicPtr::new(std::ptr::null_mut()),
             scheduler,
@@ -112,7 +126,7 @@ impl<S: Schedule> Header<S> {
     fn meta(&self) -> TaskMeta {
         TaskMeta {
             id: self.id(),
-            shard: self.scheduler.shard(),
+            shard: self.scheduler.shard(self.state.home()),
             future: (self.vtable.future)(),
             spawned_at: self.spawned_at.location(),
         }
@@ -142,8 +156,8 @@ impl<S: Schedule> Header<S> {
 /// The operations that depend on the future's type. Each takes a header that is the head of a
 /// `Cell<F, S>`.
 pub(super) struct Vtable<S: 'static> {
-    /// Polls the future; a panic of the future propagates. 1. Called on the task's shard thread. 2.
-    /// This caller made the state RUNNING.
+    /// Polls the future; a panic of the future propagates. 1. Called on the task's shard thread, or
+    /// anywhere if the task is mobile. 2. This caller made the state RUNNING.
     pub(super) poll: unsafe fn(NonNull<Header<S>>, &mut Context<'_>) -> Polled,
     /// Drops the future and stores an error as the output. Has the same demands as `poll`, or the
     /// shard is shutting down and runs nothing.
@@ -257,9 +271,27 @@ impl<S: Schedule> TaskRef<S> {
 
     /// Requests the task's cancellation: its shard drops the future at the next run.
     pub(crate) fn cancel(&self) {
-        if self.header().state.cancel() == Wake::Enqueue {
-            S::schedule(Runnable(self.clone()));
+        if let Some(idle) = self.cancel_idle() {
+            S::schedule(idle);
         }
+    }
+
+    /// As `cancel`, but an idle task comes back to the caller, which has to run it. Any other task
+    /// ends where it is queued or runs.
+    pub(crate) fn cancel_idle(&self) -> Option<Runnable<S>> {
+        (self.header().state.cancel() == Wake::Enqueue).then(|| Runnable(self.clone()))
+    }
+
+    /// Returns true if any shard may run the task.
+    #[inline]
+    pub(crate) fn is_mobile(&self) -> bool {
+        self.header().state.is_mobile()
+    }
+
+    /// The index of the shard that a wake takes the task to.
+    #[inline]
+    pub(crate) fn home(&self) -> u16 {
+        self.header().state.home()
     }
 
     /// Turns the reference into a bare pointer, for a queue's link.
@@ -336,6 +368,15 @@ impl<S: Schedule> TaskRef<S> {
         let (_, panics) = caught(|| waiting.map(Waker::wake));
         if panics != 0 {
             self.scheduler().waker_panicked();
+        }
+    }
+
+    #[cold]
+    fn reason_to_end(&self) -> JoinError {
+        if self.scheduler().is_ending() {
+            JoinError::shutdown(self.id())
+        } else {
+            JoinError::cancelled(self.id())
         }
     }
 
@@ -428,6 +469,12 @@ impl<S: Schedule> Runnable<S> {
         &self.0
     }
 
+    /// Makes another shard the task's home. The task is mobile.
+    pub(crate) fn set_home(&self, home: u16) {
+        debug_assert!(self.0.is_mobile(), "a pinned task stays on its shard");
+        self.0.header().state.set_home(home);
+    }
+
     /// Ends the task with an error.
     ///
     /// # Safety
@@ -443,11 +490,15 @@ impl<S: Schedule> Runnable<S> {
     ///
     /// # Panics
     ///
-    /// Panics on any thread but the task's home.
+    /// Panics if the task is pinned and this is not its home.
     #[inline]
     pub(crate) fn run(self) -> Option<Self> {
         let header = self.0.header();
-        assert!(header.scheduler.is_home(), "a task runs on its own shard");
+        // The soundness of `!Send` futures rests on this.
+        assert!(
+            header.state.is_mobile() || header.scheduler.is_home(),
+            "a pinned task runs on its own shard"
+        );
         let polled = match header.state.start() {
             Start::Completed => return None,
             Start::Poll => {
@@ -463,7 +514,7 @@ impl<S: Schedule> Runnable<S> {
                 }
             }
             // SAFETY: as above.
-            Start::Cancel => unsafe { self.fail(JoinError::cancelled(self.0.id())) },
+            Start::Cancel => unsafe { self.fail(self.0.reason_to_end()) },
         };
         if polled == Polled::Done {
             self.0.finish();

@@ -18,16 +18,29 @@ use std::ptr::{self, NonNull};
 use crate::sync::{AtomicPtr, Ordering};
 use crate::task::header::{Header, Runnable, Schedule, TaskRef};
 
-/// A shard's local queue, oldest first. It stays on one thread. Entries left at its end are leaked:
-/// the shard empties it before.
+/// The most entries that a thief looks at. It holds the owner's lock meanwhile, and each entry of
+/// another shard is a cache miss (about 100 ns).
+const SCAN_MAX: usize = 128;
+
+/// A shard's own queue, oldest first. The shard pushes and pops; a sibling that steals takes mobile
+/// tasks, under the lock that is around the queue then (`OwnerMutex`). Entries that are left when
+/// the queue is dropped are leaked: the shard empties it.
 pub(crate) struct LocalQueue<S: Schedule> {
     /// The oldest entry, or null.
     head: Cell<*mut Header<S>>,
     /// The newest entry. Meaningless while `head` is null.
     tail: Cell<*mut Header<S>>,
-    /// The number of pushes so far.
+    /// The number of entries that were ever pushed.
     pushed: Cell<u64>,
+    /// The number of entries that were ever taken out.
+    taken: Cell<u64>,
+    /// The number of mobile tasks among the entries.
+    mobile: Cell<usize>,
 }
+
+// SAFETY: the pointers are to task headers, to each of which the queue owns one reference. A
+// `TaskRef` is `Send`, and so is the queue that is made of them.
+unsafe impl<S: Schedule> Send for LocalQueue<S> {}
 
 impl<S: Schedule> LocalQueue<S> {
     pub(crate) const fn new() -> Self {
@@ -35,13 +48,33 @@ impl<S: Schedule> LocalQueue<S> {
             head: Cell::new(ptr::null_mut()),
             tail: Cell::new(ptr::null_mut()),
             pushed: Cell::new(0),
+            taken: Cell::new(0),
+            mobile: Cell::new(0),
         }
     }
 
-    /// Returns the number of tasks pushed so far.
+    /// The number of tasks that were ever pushed, and of those that were ever taken out.
     #[inline]
-    pub(crate) fn pushed(&self) -> u64 {
-        self.pushed.get()
+    pub(crate) fn pushed_and_taken(&self) -> (u64, u64) {
+        (self.pushed.get(), self.taken.get())
+    }
+
+    /// The number of tasks in the queue.
+    #[inline]
+    pub(crate) fn len(&self) -> u64 {
+        self.pushed.get() - self.taken.get()
+    }
+
+    /// The number of mobile tasks in the queue.
+    #[inline]
+    pub(crate) fn mobile(&self) -> usize {
+        self.mobile.get()
+    }
+
+    #[inline]
+    fn count_out(&self, is_mobile: bool) {
+        self.taken.set(self.taken.get() + 1);
+        self.mobile.set(self.mobile.get() - usize::from(is_mobile));
     }
 
     #[inline]
@@ -53,6 +86,8 @@ impl<S: Schedule> LocalQueue<S> {
     #[inline]
     pub(crate) fn push(&self, task: Runnable<S>) {
         self.pushed.set(self.pushed.get() + 1);
+        self.mobile
+            .set(self.mobile.get() + usize::from(task.task().is_mobile()));
         let node = task.0.into_raw();
         // SAFETY: the queue now owns the reference that became `node`, so the header is alive.
         let next = &unsafe { node.as_ref() }.next;
@@ -78,7 +113,42 @@ impl<S: Schedule> LocalQueue<S> {
         let next = unsafe { node.as_ref() }.next.load(Ordering::Relaxed);
         self.head.set(next);
         // SAFETY: `push` made it with `into_raw`, and it is no longer in the queue.
-        Some(Runnable(unsafe { TaskRef::from_raw(node) }))
+        let task = Runnable(unsafe { TaskRef::from_raw(node) });
+        self.count_out(task.task().is_mobile());
+        Some(task)
+    }
+
+    /// Takes up to `tasks_max` mobile tasks out, oldest first, and looks at `SCAN_MAX` entries at
+    /// most. Pinned tasks keep their places.
+    pub(crate) fn take_mobile(&self, tasks_max: usize, mut take: impl FnMut(Runnable<S>)) {
+        let mut left = tasks_max.min(self.mobile.get());
+        let mut before: *mut Header<S> = ptr::null_mut();
+        let mut entry = self.head.get();
+        for _ in 0..SCAN_MAX {
+            let Some(node) = NonNull::new(entry).filter(|_| left > 0) else {
+                break;
+            };
+            // SAFETY: the queue holds a reference to each of its entries.
+            let header = unsafe { node.as_ref() };
+            let next = header.next.load(Ordering::Relaxed);
+            if header.state.is_mobile() {
+                match NonNull::new(before) {
+                    // SAFETY: an entry too, one that stays.
+                    Some(kept) => unsafe { kept.as_ref() }.next.store(next, Ordering::Relaxed),
+                    None => self.head.set(next),
+                }
+                if next.is_null() {
+                    self.tail.set(before);
+                }
+                left -= 1;
+                self.count_out(true);
+                // SAFETY: `push` made it with `into_raw`, and it is in the queue no more.
+                take(Runnable(unsafe { TaskRef::from_raw(node) }));
+            } else {
+                before = entry;
+            }
+            entry = next;
+        }
     }
 }
 
@@ -109,16 +179,18 @@ impl<S: Schedule> RemoteQueue<S> {
         }
     }
 
-    /// Hands a task to the shard. If the shard has ended, its tasks' futures are already dropped,
-    /// and the entry is dropped too.
-    pub(crate) fn push(&self, task: Runnable<S>) {
+    /// Hands a task to the shard.
+    ///
+    /// # Errors
+    ///
+    /// Gives the task back after the shard has ended.
+    pub(crate) fn push(&self, task: Runnable<S>) -> Result<(), Runnable<S>> {
         let node = task.0.into_raw();
         let mut head = self.head.load(Ordering::Relaxed);
         loop {
             if head == closed() {
-                // SAFETY: the pointer was made above and was not stored anywhere.
-                drop(unsafe { TaskRef::from_raw(node) });
-                return;
+                // SAFETY: the pointer was made above, and was not put anywhere.
+                return Err(Runnable(unsafe { TaskRef::from_raw(node) }));
             }
             // SAFETY: this side still owns the reference that it turned into `node`, so the header
             // is alive.
@@ -131,7 +203,7 @@ impl<S: Schedule> RemoteQueue<S> {
                 Ordering::Release,
                 Ordering::Relaxed,
             ) {
-                Ok(_) => return,
+                Ok(_) => return Ok(()),
                 Err(seen) => head = seen,
             }
         }

@@ -12,6 +12,7 @@ use std::task::{Context, Poll};
 use crate::task::cell::allocate;
 use crate::task::header::{NewTask, Runnable, Schedule, TaskRef};
 use crate::task::site::SpawnSite;
+use crate::task::state::Mobility;
 
 /// Both halves of a new task: the reference that waits for it, and the first run that its shard has
 /// to queue. If the shard refused the task, there is no first run, and the join half ends with an
@@ -28,7 +29,7 @@ where
     S: Schedule,
 {
     // SAFETY: the future is Send.
-    unsafe { spawn::<F, F, S>(future, scheduler, at) }
+    unsafe { spawn::<F, F, S>(future, scheduler, Mobility::Mobile, at) }
 }
 
 /// Spawns a future that may run on any thread, named after the closure in it.
@@ -38,7 +39,7 @@ where
     S: Schedule,
 {
     // SAFETY: the future is Send.
-    unsafe { spawn::<Closure, F, S>(job, scheduler, at) }
+    unsafe { spawn::<Closure, F, S>(job, scheduler, Mobility::Mobile, at) }
 }
 
 /// Spawns a future that stays on the calling thread, which is the scheduler's home.
@@ -52,7 +53,7 @@ where
         "a future that is not Send is spawned on the shard that runs it"
     );
     // SAFETY: asserted above.
-    unsafe { spawn::<F, F, S>(future, scheduler, at) }
+    unsafe { spawn::<F, F, S>(future, scheduler, Mobility::Pinned, at) }
 }
 
 /// Spawns a future that is made, polled and dropped on the scheduler's home. The closure that makes
@@ -64,8 +65,8 @@ where
     S: Schedule,
 {
     // SAFETY: until its first poll, which is at home, `Made` holds only the closure, and the
-    // closure is Send.
-    unsafe { spawn::<F, _, S>(Made::Closure(Some(make)), scheduler, at) }
+    // closure is Send. The task is pinned.
+    unsafe { spawn::<F, _, S>(Made::Closure(Some(make)), scheduler, Mobility::Pinned, at) }
 }
 
 /// Allocates a task and adds it to its shard's list of live tasks.
@@ -73,7 +74,12 @@ where
 /// # Safety
 ///
 /// As for `allocate`.
-unsafe fn spawn<Name, F, S>(future: F, scheduler: S, at: SpawnSite) -> Spawned<S>
+unsafe fn spawn<Name, F, S>(
+    future: F,
+    scheduler: S,
+    mobility: Mobility,
+    at: SpawnSite,
+) -> Spawned<S>
 where
     F: Future + 'static,
     S: Schedule,
@@ -83,7 +89,7 @@ where
         live,
         first_run,
         join,
-    } = unsafe { allocate::<Name, F, S>(future, scheduler, at) };
+    } = unsafe { allocate::<Name, F, S>(future, scheduler, mobility, at) };
     match join.scheduler().adopt(live) {
         Ok(()) => Spawned {
             join,

@@ -19,8 +19,15 @@ const COMPLETED: usize = 1 << 2;
 const CANCELLED: usize = 1 << 3;
 /// The `JoinHandle` exists, and owns the output once COMPLETED is set.
 const JOIN: usize = 1 << 4;
-/// One reference. The count uses all bits above the flags.
-const REF_ONE: usize = 1 << 5;
+/// The future is `Send`: any shard may run the task. Set at birth, or never.
+const MOBILE: usize = 1 << 5;
+/// The index of the task's home, above the flags: the shard that a wake takes the task to. Changed
+/// only by the thread that holds the task's queue entry.
+const HOME_SHIFT: u32 = 6;
+const HOME_BITS: u32 = 10;
+const HOME_MASK: usize = ((1 << HOME_BITS) - 1) << HOME_SHIFT;
+/// One reference; the count is all bits above the home.
+const REF_ONE: usize = 1 << (HOME_SHIFT + HOME_BITS);
 /// Counts beyond this abort the process. Only an endless leak gets there, and wrapping to zero
 /// would free a live task.
 const REFS_MAX: usize = usize::MAX >> 1;
@@ -62,14 +69,64 @@ pub(crate) enum Output {
     Unwanted,
 }
 
+/// Says which threads may run a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mobility {
+    /// Any shard: the future is `Send`.
+    Mobile,
+    /// Its home only.
+    Pinned,
+}
+
+/// The place of a shard's index in the word.
+fn home_bits(home: u16) -> usize {
+    let bits = usize::from(home) << HOME_SHIFT;
+    debug_assert_eq!(bits & !HOME_MASK, 0, "a reactor has fewer shards");
+    bits
+}
+
 #[derive(Debug)]
 pub(crate) struct State(AtomicUsize);
 
 impl State {
     /// Creates the state of a task that is about to be queued for the first time. It has `refs`
     /// references, one of them the join handle's.
-    pub(crate) fn new(refs: usize) -> Self {
-        Self(AtomicUsize::new(SCHEDULED | JOIN | (refs * REF_ONE)))
+    pub(crate) fn new(refs: usize, mobility: Mobility, home: u16) -> Self {
+        let mobile = match mobility {
+            Mobility::Mobile => MOBILE,
+            Mobility::Pinned => 0,
+        };
+        let word = SCHEDULED | JOIN | mobile | home_bits(home) | (refs * REF_ONE);
+        Self(AtomicUsize::new(word))
+    }
+
+    /// Returns true if any shard may run the task.
+    #[inline]
+    pub(crate) fn is_mobile(&self) -> bool {
+        // Relaxed: the bit never changes.
+        self.0.load(Ordering::Relaxed) & MOBILE != 0
+    }
+
+    /// The index of the shard that a wake takes the task to.
+    #[inline]
+    pub(crate) fn home(&self) -> u16 {
+        // Relaxed: the waker that asks has set SCHEDULED on this very word, so it sees the home that
+        // the last run left.
+        #[expect(clippy::cast_possible_truncation, reason = "ten bits are left")]
+        let home = ((self.0.load(Ordering::Relaxed) & HOME_MASK) >> HOME_SHIFT) as u16;
+        home
+    }
+
+    /// Makes another shard the task's home. Only the holder of the task's queue entry may call it.
+    pub(crate) fn set_home(&self, home: u16) {
+        let change = home_bits(self.home()) ^ home_bits(home);
+        // Relaxed: whoever reads the home ordered itself by its own transition of this word.
+        let before = self.0.fetch_xor(change, Ordering::Relaxed);
+        debug_assert_eq!(
+            before & (SCHEDULED | RUNNING),
+            SCHEDULED,
+            "a task moves while it is queued"
+        );
     }
 
     /// Wakes the task, from any thread.

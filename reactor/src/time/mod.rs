@@ -99,7 +99,7 @@ impl ShardTimers {
         self.wheel.move_up(key, self.deadline_ms(deadline));
     }
 
-    fn remove(&mut self, key: TimerKey) -> Option<Waker> {
+    pub(crate) fn remove(&mut self, key: TimerKey) -> Option<Waker> {
         self.wheel.remove(key)
     }
 

@@ -8,7 +8,7 @@ use std::time::Instant;
 use slab::Slab;
 
 use crate::panics::caught;
-use crate::shard::Shard;
+use crate::shard::ShardShared;
 use crate::sync::Mutex;
 use crate::time::TimerKey;
 
@@ -99,13 +99,14 @@ impl RemoteTimer {
         drop(waker);
     }
 
-    /// Updates the shard's store to match the requested state. Called on the shard.
-    pub(crate) fn apply(self: Arc<Self>, shard: &Shard) {
+    /// Updates the shard's store to match the requested state. Called by the shard, or by a sibling
+    /// that serves it.
+    pub(crate) fn apply(self: Arc<Self>, shard: &ShardShared) {
         let (deadline, wanted, key) = {
             let state = self.0.lock();
             (state.deadline, state.waker.is_some(), state.key)
         };
-        if shard.shared().has_ended() {
+        if shard.has_ended() {
             self.wake();
             return;
         }
@@ -115,10 +116,11 @@ impl RemoteTimer {
             }
             return;
         }
-        let still_armed = key.is_some_and(|key| shard.timers().borrow_mut().reset(key, deadline));
+        let still_armed =
+            key.is_some_and(|key| shard.with_timers(|timers| timers.reset(key, deadline)));
         if !still_armed {
             let waker = Waker::from(Arc::clone(&self));
-            let key = shard.timers().borrow_mut().insert(deadline, waker);
+            let key = shard.with_timers(|timers| timers.insert(deadline, waker));
             self.0.lock().key = Some(key);
             shard.count_timers();
         }

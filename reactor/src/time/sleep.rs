@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::budget;
 use crate::handle::Handle;
 use crate::shard::inbox::Command;
-use crate::shard::{Shard, ShardRef, current};
+use crate::shard::{ShardRef, ShardShared, current};
 use crate::time::{RemoteTimer, TimerKey, clock};
 
 /// A stand-in for "never", about thirty years ahead, for deadlines that the clock cannot represent.
@@ -193,7 +193,7 @@ impl Sleep {
             Armed::No => {}
             Armed::AtHome(key) => {
                 let still_armed = on_shard(&self.home, |shard| {
-                    shard.timers().borrow_mut().reset(*key, deadline)
+                    shard.with_timers(|timers| timers.reset(*key, deadline))
                 });
                 match still_armed {
                     Some(true) => {}
@@ -213,7 +213,12 @@ impl Sleep {
         match std::mem::replace(&mut self.armed, Armed::No) {
             Armed::No => {}
             Armed::AtHome(key) => {
-                if on_shard(&self.home, |shard| shard.disarm(key)).is_none() && !self.is_forked() {
+                if on_shard(&self.home, |shard| shard.disarm(key)).is_some() || self.is_forked() {
+                    return;
+                }
+                if self.home.shares_timers() {
+                    self.home.disarm(key);
+                } else {
                     self.home.inbox.send(Command::Disarm(key));
                 }
             }
@@ -239,20 +244,21 @@ impl Sleep {
         let Armed::AtHome(key) = self.armed else {
             return false;
         };
-        let waits = |shard: &Shard| {
-            let timers = shard.timers().borrow();
-            let waker = timers.wheel.waker(key);
-            waker.is_some_and(|waker| waker.will_wake(cx.waker()))
+        let waits = |shard: &ShardShared| {
+            shard.with_timers(|timers| {
+                let waker = timers.wheel.waker(key);
+                waker.is_some_and(|waker| waker.will_wake(cx.waker()))
+            })
         };
         !self.moved_up && on_shard(&self.home, waits) == Some(true)
     }
 
-    fn poll_on(&mut self, shard: &Shard, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_on(&mut self, shard: &ShardShared, cx: &mut Context<'_>) -> Poll<()> {
         if let Armed::AtHome(key) = self.armed {
             let waker = cx.waker().clone();
-            let replaced = shard.timers().borrow_mut().wheel.replace_waker(key, waker);
+            let replaced = shard.with_timers(|timers| timers.wheel.replace_waker(key, waker));
             // The timer has not fired, so the deadline has not passed by the turn's clock. The
-            // waker is dropped after the borrow of the store ends.
+            // waker is dropped after the visit of the store ends.
             if replaced.is_ok() {
                 return Poll::Pending;
             }
@@ -262,7 +268,7 @@ impl Sleep {
             return Poll::Ready(());
         }
         let waker = cx.waker().clone();
-        let key = shard.timers().borrow_mut().insert(self.deadline, waker);
+        let key = shard.with_timers(|timers| timers.insert(self.deadline, waker));
         shard.count_timers();
         self.armed = Armed::AtHome(key);
         Poll::Pending
@@ -297,21 +303,12 @@ impl Sleep {
 
 /// Calls `f` with `home`'s shard if the calling thread runs that shard.
 #[inline]
-fn on_shard<R>(home: &ShardRef, f: impl FnOnce(&Shard) -> R) -> Option<R> {
+fn on_shard<R>(home: &ShardRef, f: impl FnOnce(&ShardShared) -> R) -> Option<R> {
     current::with(|shard| {
         shard
             .filter(|shard| Arc::ptr_eq(shard.shared_ref(), home))
-            .map(f)
+            .map(|shard| f(shard.shared()))
     })
-}
-
-impl Shard {
-    /// Removes a timer from the store, if it has not fired.
-    pub(crate) fn disarm(&self, key: TimerKey) {
-        let waker = self.timers().borrow_mut().remove(key);
-        self.count_timers();
-        drop(waker);
-    }
 }
 
 impl Future for Sleep {
@@ -353,7 +350,7 @@ impl Sleep {
                     this.disarm();
                     this.home = ShardRef::clone(shard.shared_ref());
                 }
-                this.poll_on(shard, cx)
+                this.poll_on(shard.shared(), cx)
             }
             None => this.poll_elsewhere(cx),
         });

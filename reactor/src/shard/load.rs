@@ -1,0 +1,110 @@
+//! Measures how busy a shard is: its busy time, and the time that one poll of a task takes.
+//!
+//! Owned by the shard thread and fed by the turn. It reads no clock: each call takes the time.
+//! The estimate of a poll decides when a queue is worth sharing (`steal.rs`). Tests are at the end.
+
+use std::cell::Cell;
+use std::time::{Duration, Instant};
+
+/// The estimate doubles at most with each turn, from this floor on. So slow handlers show after a
+/// few turns, and one turn that the OS interrupted changes little.
+const RISE_FLOOR: Duration = Duration::from_micros(20);
+
+/// A fall counts for this part, so that one cheap turn among slow ones changes little.
+const FALL: u32 = 8;
+
+/// The load of one shard.
+#[derive(Debug)]
+pub(super) struct LoadMeter {
+    /// The end of the last turn, or of the last sleep.
+    mark: Cell<Instant>,
+    /// The number of polls by then.
+    polls: Cell<u64>,
+    /// The estimated duration of one poll, with its share of the turn.
+    poll: Cell<Duration>,
+}
+
+impl LoadMeter {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            mark: Cell::new(now),
+            polls: Cell::new(0),
+            poll: Cell::new(Duration::ZERO),
+        }
+    }
+
+    /// Starts to count after a sleep.
+    pub(super) fn wake_up(&self, now: Instant) {
+        self.mark.set(now);
+    }
+
+    /// Ends a busy stretch. `polls` is the number of polls since the start. Returns the duration.
+    pub(super) fn end_stretch(&self, now: Instant, polls: u64) -> Duration {
+        let busy = now.saturating_duration_since(self.mark.replace(now));
+        let polls = polls - self.polls.replace(polls);
+        if let Some(poll) = busy.checked_div(u32::try_from(polls).unwrap_or(u32::MAX)) {
+            let before = self.poll.get();
+            self.poll.set(if poll > before {
+                poll.min((before * 2).max(RISE_FLOOR))
+            } else {
+                before - (before - poll) / FALL
+            });
+        }
+        busy
+    }
+
+    /// The time that this number of polls is expected to take.
+    pub(super) fn expected(&self, polls: u64) -> Duration {
+        self.poll
+            .get()
+            .saturating_mul(u32::try_from(polls).unwrap_or(u32::MAX))
+    }
+
+    /// The number of polls that fit in `time`, at least one and at most `polls_max`.
+    pub(super) fn polls_within(&self, time: Duration, polls_max: u32) -> u32 {
+        let polls = time.as_nanos() / self.poll.get().as_nanos().max(1);
+        u32::try_from(polls).unwrap_or(u32::MAX).clamp(1, polls_max)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const US: Duration = Duration::from_micros(1);
+
+    #[test]
+    fn the_estimate_rises_in_a_few_turns_and_falls_slowly() {
+        let start = Instant::now();
+        let meter = LoadMeter::new(start);
+        for (turn, expected) in (1..).zip([20, 40, 80, 160, 200, 200]) {
+            assert_eq!(
+                meter.end_stretch(start + turn * 200 * US, turn.into()),
+                200 * US
+            );
+            assert_eq!(meter.expected(3), 3 * expected * US, "turn {turn}");
+        }
+        meter.end_stretch(start + 1_240 * US, 7);
+        assert_eq!(meter.expected(1), 180 * US);
+    }
+
+    #[test]
+    fn a_sleep_and_a_turn_without_polls_leave_the_estimate() {
+        let start = Instant::now();
+        let meter = LoadMeter::new(start);
+        meter.end_stretch(start + 10 * US, 2);
+        meter.wake_up(start + 1_000 * US);
+        assert_eq!(meter.end_stretch(start + 1_001 * US, 2), US);
+        assert_eq!(meter.expected(1), 5 * US);
+    }
+
+    #[test]
+    fn a_turn_is_bounded_by_time_and_by_count() {
+        let start = Instant::now();
+        let meter = LoadMeter::new(start);
+        assert_eq!(meter.polls_within(500 * US, 61), 61);
+        meter.end_stretch(start + 20 * US, 1);
+        assert_eq!(meter.polls_within(50 * US, 61), 2);
+        assert_eq!(meter.polls_within(US, 61), 1);
+    }
+}

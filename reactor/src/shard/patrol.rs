@@ -1,0 +1,102 @@
+//! The patrol: finds shards that are stuck in one poll, so that a sibling serves them.
+//!
+//! It runs on the watch thread of a reactor that steals (`stall.rs`) and looks at counters that the
+//! shards write anyway. A poll that is under way at two looks in a row is taken for stuck. While no
+//! shard makes a turn the looks become rare, so an idle reactor costs ten wake-ups a second. Tests
+//! are at the end.
+
+use std::time::Duration;
+
+use crate::shard::ShardRef;
+use crate::task::TaskId;
+
+/// The time between two looks while shards work: a poll that lasts twice as long is always found.
+/// A look at eight shards takes about 1 us, so this costs less than 0.1% of one CPU.
+const PERIOD: Duration = Duration::from_millis(2);
+
+/// The time between two looks while no shard works.
+const PERIOD_QUIET: Duration = Duration::from_millis(100);
+
+/// The number of looks without a turn after which a reactor counts as quiet.
+const QUIET_AFTER: u32 = 250;
+
+/// One poll of one task: the task, and the number of polls of the shard by then.
+pub(crate) type PollMark = (TaskId, u64);
+
+/// The patrol's memory of its last look.
+#[derive(Debug)]
+pub(crate) struct Patrol {
+    polls: Vec<Option<PollMark>>,
+    turns: u64,
+    quiet: u32,
+}
+
+impl Patrol {
+    pub(crate) fn new(shards: usize) -> Self {
+        Self {
+            polls: vec![None; shards],
+            turns: 0,
+            quiet: 0,
+        }
+    }
+
+    /// Looks at all shards, and calls help for those that are stuck. Returns the time until the next
+    /// look.
+    pub(crate) fn look(&mut self, shards: &[ShardRef]) -> Duration {
+        for (index, shard) in shards.iter().enumerate() {
+            if self.is_stuck(index, shard.poll_under_way()) {
+                let (before, from) = shards.split_at(index);
+                let siblings = from[1..].iter().chain(before).map(AsRef::as_ref);
+                shard.report_stuck(siblings);
+            }
+        }
+        self.next_period(shards.iter().map(|shard| shard.counters.turns.get()).sum())
+    }
+
+    fn is_stuck(&mut self, index: usize, poll: Option<PollMark>) -> bool {
+        let before = std::mem::replace(&mut self.polls[index], poll);
+        poll.is_some() && poll == before
+    }
+
+    fn next_period(&mut self, turns: u64) -> Duration {
+        if std::mem::replace(&mut self.turns, turns) == turns {
+            self.quiet = self.quiet.saturating_add(1);
+        } else {
+            self.quiet = 0;
+        }
+        if self.quiet < QUIET_AFTER {
+            PERIOD
+        } else {
+            PERIOD_QUIET
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_poll_at_two_looks_is_stuck() {
+        let task = TaskId::from_bits(64);
+        let mark = |polls| task.map(|task| (task, polls));
+        let mut patrol = Patrol::new(2);
+        assert!(!patrol.is_stuck(0, mark(7)));
+        assert!(!patrol.is_stuck(1, mark(7)), "another shard's");
+        assert!(patrol.is_stuck(0, mark(7)));
+        assert!(!patrol.is_stuck(0, mark(8)), "the same task, polled again");
+        assert!(!patrol.is_stuck(0, None));
+        assert!(!patrol.is_stuck(0, None), "between polls");
+    }
+
+    #[test]
+    fn looks_become_rare_where_nothing_happens() {
+        let mut patrol = Patrol::new(1);
+        assert_eq!(patrol.next_period(1), PERIOD);
+        for _ in 1..QUIET_AFTER {
+            assert_eq!(patrol.next_period(1), PERIOD);
+        }
+        assert_eq!(patrol.next_period(1), PERIOD_QUIET);
+        assert_eq!(patrol.next_period(2), PERIOD);
+    }
+}

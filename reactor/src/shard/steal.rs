@@ -1,0 +1,269 @@
+//! Work stealing: an idle shard takes ready tasks from a sibling, or dispatches in its place.
+//!
+//! Called by the turn: `offer_surplus` before the tasks run, `search` before a sleep. The beacon of
+//! a shard says that it has work to give. The reasons and the races are in `STEALING.md` beside
+//! this file. Nothing here waits: a sibling's poll lock is only tried. Models are in `loom/steal.rs`,
+//! other tests in `tests/stealing.rs` of the crate.
+//!
+#![doc = include_str!("STEALING.md")]
+
+use std::time::Duration;
+
+use crossbeam_utils::CachePadded;
+
+use crate::metrics::Counter;
+use crate::shard::{Shard, ShardShared};
+use crate::sync::{AtomicU8, AtomicUsize, Ordering};
+use crate::task::{LocalQueue, Runnable};
+
+/// Ready work is offered when the last of it would wait longer than this. A sleeping sibling needs
+/// 10 to 50 us to wake and to take it, so less is not worth the wake.
+const SURPLUS: Duration = Duration::from_micros(150);
+
+/// A turn of a shard that shares its work ends after about this time. Until then nobody looks at
+/// the shard's epoll.
+const TURN: Duration = Duration::from_micros(500);
+
+/// The most tasks that one theft takes. The thief runs them in its next turn.
+const LOOT_MAX: usize = 32;
+
+/// The beacon's bits.
+const OFFERS: u8 = 1;
+const STUCK: u8 = 2;
+
+/// The result of a search.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Search {
+    /// Tasks are now in the searcher's queue.
+    Found,
+    /// No sibling has work to give.
+    Nothing,
+    /// A sibling is stuck in a poll. Its epoll has to be looked at again soon.
+    Standby,
+}
+
+/// The state that the shards of one reactor share for stealing.
+#[derive(Debug)]
+pub(crate) struct Crew {
+    is_stealing: bool,
+    /// The number of shards that search now. Written only while a beacon is lit.
+    searchers: CachePadded<AtomicUsize>,
+    searchers_max: usize,
+}
+
+impl Crew {
+    /// The crew of a reactor with this number of shards.
+    pub(crate) fn new(shards: usize, is_stealing: bool) -> Self {
+        Self {
+            is_stealing: is_stealing && shards > 1,
+            searchers: CachePadded::new(AtomicUsize::new(0)),
+            searchers_max: (shards / 2).max(1),
+        }
+    }
+
+    /// Returns true if the shards share their work.
+    #[inline]
+    pub(crate) fn is_stealing(&self) -> bool {
+        self.is_stealing
+    }
+
+    fn enter(&self) -> Option<Searching<'_>> {
+        // Relaxed: a bound, which orders nothing.
+        let before = self.searchers.fetch_add(1, Ordering::Relaxed);
+        let searching = Searching(self);
+        (before < self.searchers_max).then_some(searching)
+    }
+
+    fn has_searchers(&self) -> bool {
+        self.searchers.load(Ordering::Relaxed) != 0
+    }
+}
+
+/// One shard's place among the searchers.
+struct Searching<'a>(&'a Crew);
+
+impl Drop for Searching<'_> {
+    fn drop(&mut self) {
+        self.0.searchers.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The sign that a shard has work to give. It is on a cache line of its own, which nobody writes
+/// while load is even.
+#[derive(Debug, Default)]
+pub(crate) struct Beacon {
+    /// Written by the shard, by the watch thread (STUCK), and by a thief that finds nothing left.
+    lit: AtomicU8,
+    /// Tasks that siblings took. Written by thieves.
+    pub(crate) given: Counter,
+}
+
+impl Beacon {
+    #[inline]
+    fn is_lit(&self) -> bool {
+        self.lit.load(Ordering::Relaxed) != 0
+    }
+
+    fn has(&self, bit: u8) -> bool {
+        self.lit.load(Ordering::Relaxed) & bit != 0
+    }
+
+    fn light(&self, bit: u8) {
+        self.lit.fetch_or(bit, Ordering::Relaxed);
+    }
+
+    fn put_out(&self, bit: u8) {
+        self.lit.fetch_and(!bit, Ordering::Relaxed);
+    }
+}
+
+impl ShardShared {
+    /// Says that the shard is in a poll that does not end, and calls a sibling. The patrol calls it.
+    pub(crate) fn report_stuck<'a>(&self, siblings: impl Iterator<Item = &'a Self>) {
+        if !self.beacon.has(STUCK) && !self.is_stopping() {
+            self.beacon.light(STUCK);
+            call_one(siblings);
+        }
+    }
+
+    /// Says that the poll has ended.
+    pub(crate) fn report_unstuck(&self) {
+        if self.beacon.has(STUCK) {
+            self.beacon.put_out(STUCK);
+        }
+    }
+
+    /// Takes up to half of the mobile tasks in the queue, oldest first.
+    fn give_half(&self) -> LocalQueue<super::ShardRef> {
+        // Out of this lock before the thief's queue is locked: two shards may rob each other.
+        let loot = LocalQueue::new();
+        self.queue.with(|queue| {
+            let half = queue.mobile().div_ceil(2).min(LOOT_MAX);
+            queue.take_mobile(half, |task| loot.push(task));
+            if queue.mobile() == 0 && self.beacon.has(OFFERS) {
+                self.beacon.put_out(OFFERS);
+            }
+        });
+        self.beacon.given.add_shared(loot.len());
+        loot
+    }
+}
+
+/// Wakes the first of these shards that sleeps.
+fn call_one<'a>(mut shards: impl Iterator<Item = &'a ShardShared>) {
+    // A shard that falls asleep now looks at the beacons after it announced that (`prepare_wait`).
+    // `unpark` has the fence that orders the beacon before the look at the sleeper.
+    if let Some(sleeper) = shards.find(|shard| shard.inbox.parker().is_asleep()) {
+        sleeper.inbox.parker().unpark();
+    }
+}
+
+impl Shard {
+    /// The other shards of the reactor, beginning with the next one.
+    fn siblings(&self) -> impl Iterator<Item = &ShardShared> {
+        let all = self.handle().all_shards();
+        let (before, from) = all.split_at(self.shared.id.index());
+        from[1..].iter().chain(before).map(AsRef::as_ref)
+    }
+
+    /// Lights the beacon if the queue holds more than the shard will reach soon, and calls a
+    /// sleeping sibling. Returns the number of tasks to poll in this turn.
+    pub(super) fn offer_surplus(&self, polls_max: u32) -> u32 {
+        let (ready, mobile) = self
+            .shared
+            .queue
+            .with(|queue| (queue.len(), queue.mobile()));
+        let waits = self.meter.expected(ready.saturating_sub(1));
+        let offers = mobile > 0 && waits >= SURPLUS;
+        let beacon = &self.shared.beacon;
+        if offers != beacon.has(OFFERS) {
+            if offers {
+                beacon.light(OFFERS);
+            } else {
+                beacon.put_out(OFFERS);
+            }
+        }
+        if offers && !self.shared.crew.has_searchers() {
+            call_one(self.siblings());
+        }
+        self.meter.polls_within(TURN, polls_max)
+    }
+
+    /// Looks for work at the siblings. Called when nothing is left to run here.
+    pub(super) fn search(&self) -> Search {
+        let crew = &self.shared.crew;
+        if !crew.is_stealing() || !self.sees_beacon() || self.shared.is_stopping() {
+            return Search::Nothing;
+        }
+        let Some(_searching) = crew.enter() else {
+            return Search::Nothing;
+        };
+        let mut result = Search::Nothing;
+        for sibling in self.siblings() {
+            if !sibling.beacon.is_lit() || sibling.is_stopping() {
+                continue;
+            }
+            if self.rob(sibling) {
+                return Search::Found;
+            }
+            if sibling.beacon.has(STUCK) {
+                self.serve(sibling);
+                if !self.is_idle() || self.rob(sibling) {
+                    return Search::Found;
+                }
+                result = Search::Standby;
+            }
+        }
+        if result == Search::Nothing {
+            self.shared.counters.failed_searches.add_own(1);
+        }
+        result
+    }
+
+    /// Returns true if a sibling has work to give.
+    fn sees_beacon(&self) -> bool {
+        self.siblings().any(|sibling| sibling.beacon.is_lit())
+    }
+
+    /// Returns true if a sibling offers tasks from its queue.
+    pub(super) fn sees_offer(&self) -> bool {
+        self.shared.crew.is_stealing() && self.siblings().any(|sibling| sibling.beacon.has(OFFERS))
+    }
+
+    fn rob(&self, victim: &ShardShared) -> bool {
+        let loot = victim.give_half();
+        self.shared.counters.stolen.add_own(loot.len());
+        let found = !loot.is_empty();
+        while let Some(task) = loot.pop() {
+            self.adopt(task);
+        }
+        found
+    }
+
+    /// Puts a mobile task of another shard in this shard's queue.
+    pub(crate) fn adopt(&self, task: Runnable<super::ShardRef>) {
+        task.set_home(self.shared.id.0);
+        self.push_local(task);
+    }
+
+    /// Does the first half of a turn in the place of a sibling that does not come to it: its
+    /// events, due timers, inbox and yielded tasks. The mobile tasks that this makes ready go to
+    /// this shard's queue, and the pinned ones to the sibling's.
+    fn serve(&self, sibling: &ShardShared) {
+        // While the sibling sleeps, or dispatches itself, it has the lock.
+        let Some(mut dispatch) = sibling.dispatch.try_lock() else {
+            return;
+        };
+        // A lost epoll is the sibling's to report.
+        if dispatch.driver.wait(Some(Duration::ZERO)).is_ok() {
+            self.dispatch_for(
+                sibling,
+                dispatch.driver.events(),
+                &dispatch.commands,
+                || sibling.clock.now(),
+            );
+            self.shared.counters.served.add_own(1);
+        }
+        sibling.io.release_quarantine();
+    }
+}
