@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use crate::console;
-use crate::exit_error::Refusal;
+use crate::exit_error::ExitError;
 use crate::run::embedded;
 use crate::tools::{calibrate, compare, merge};
 use args::Command;
@@ -39,7 +39,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn ended(how: Result<u8, Refusal>) -> ExitCode {
+fn ended(how: Result<u8, ExitError>) -> ExitCode {
     match how {
         Ok(code) => ExitCode::from(code),
         Err(refusal) => fail(&refusal.message, refusal.exit_code),

@@ -2,14 +2,14 @@
 
 /// Why no run took place: what to say, and the exit code.
 #[derive(Debug)]
-pub struct Refusal {
+pub struct ExitError {
     /// A sentence.
     pub message: String,
     /// 1 for the machine or the target, 2 for the arguments.
     pub exit_code: u8,
 }
 
-impl Refusal {
+impl ExitError {
     pub(crate) fn arguments(message: impl Into<String>) -> Self {
         Self {
             message: message.into(),

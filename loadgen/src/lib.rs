@@ -10,7 +10,7 @@
 //!            waits for events    ◀─   ramp        opens connections, each served once; replaces those that end
 //!            Go                  ─▶   dispatch    open loop: hands out scheduled requests
 //!            CPU and memory at        connection  a task each: Transport + Exchange
-//!            both ends of the         tally       counters and histograms, plain fields
+//!            both ends of the         counters       counters and histograms, plain fields
 //!            measured part
 //!            Close               ─▶ results
 //!  conclude  merge, warnings, exit code

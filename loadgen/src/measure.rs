@@ -1,6 +1,7 @@
 //! The measuring core: time, histograms, counters, the time series, thresholds and statistics.
 
 pub mod clock;
+pub(crate) mod counters;
 pub(crate) mod cpu;
 pub mod failure;
 pub mod histogram;
@@ -9,5 +10,4 @@ pub mod server_side;
 pub(crate) mod slices;
 pub mod slo;
 pub mod stats;
-pub(crate) mod tally;
 pub mod units;

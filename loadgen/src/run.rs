@@ -1,24 +1,23 @@
 //! A run: its plan and session, the main thread, and everything that runs on a shard.
 //!
-//! `setup` says what was asked for; `session` finds the server and makes a `plan`; `conduct` leads
-//! the shards through it; `conclude` makes the report.
+//! `setup` says what was asked for; `session` finds the server and makes a `plan`; `coordinator` leads
+//! the shards through it; `summary` makes the report.
 
 mod backoff;
 mod bad_client;
 pub mod bad_kind;
 mod churn;
-pub(crate) mod conclude;
-pub(crate) mod conduct;
 mod connection;
+mod connection_slot;
 mod control;
+pub(crate) mod coordinator;
 mod dispatch;
 pub mod embedded;
 pub(crate) mod endpoint;
+mod event;
 pub mod exchange;
 pub mod hot;
-mod link;
 mod lives;
-mod news;
 pub mod payload;
 pub(crate) mod plan;
 mod progress;
@@ -33,6 +32,7 @@ mod shard;
 mod signals;
 pub mod sizes;
 pub mod sources;
-mod supervise;
+pub(crate) mod summary;
+mod supervisor;
 mod transport;
 mod turns;

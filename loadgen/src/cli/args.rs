@@ -111,7 +111,7 @@ pub struct RunArgs {
     pub rate: Option<u64>,
 
     /// Open loop at one rate after another, FROM..TO:STEP or FROM..TO*FACTOR (10k..200k:10k, 1k..100k*2), until --slo is missed
-    /// twice (without it: kept>=99%); names the knee. Each step takes -d [default: 3s] after --warmup [default: 500ms]
+    /// twice (without it: achieved>=99%); names the knee. Each step takes -d [default: 3s] after --warmup [default: 500ms]
     #[arg(long, value_name = "RATES", value_parser = str::parse::<Steps>, group = "open", conflicts_with = "requests")]
     pub sweep: Option<Steps>,
 
@@ -212,7 +212,7 @@ pub struct RunArgs {
     pub pin: Pin,
 
     /// Thresholds, such as p99.9<5ms,errors=0; a missed one ends the run with exit code 3. Metrics: pN, mean, max (latency; after
-    /// raw. connect. or lag. of that), rate, kept (percent of what was due), errors, unanswered; operators: < <= > >= =
+    /// raw. connect. or lag. of that), rate, achieved (percent of the schedule), errors, unanswered; operators: < <= > >= =
     #[arg(long, value_name = "THRESHOLDS", value_parser = str::parse::<Slo>)]
     pub slo: Option<Slo>,
 

@@ -16,7 +16,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory, Parser};
 use toml::de::{DeTable, DeValue};
 
 use crate::cli::args::Cli;
-use crate::exit_error::Refusal;
+use crate::exit_error::ExitError;
 
 /// Below this likeness a name is no suggestion; clap's own measure for flags.
 const ALIKE: f64 = 0.7;
@@ -27,7 +27,7 @@ const ALIKE: f64 = 0.7;
 ///
 /// # Errors
 /// The file cannot be read, is no TOML, or holds what is no flag.
-pub(crate) fn parse() -> Result<Cli, Refusal> {
+pub(crate) fn parse() -> Result<Cli, ExitError> {
     let typed: Vec<OsString> = std::env::args_os().collect();
     let command = definition();
     let Some((file, matches)) = config_of(&command, &typed) else {
@@ -35,9 +35,9 @@ pub(crate) fn parse() -> Result<Cli, Refusal> {
     };
     let name = file.display();
     let text =
-        fs::read_to_string(&file).map_err(|error| Refusal::run(format!("{name}: {error}")))?;
+        fs::read_to_string(&file).map_err(|error| ExitError::run(format!("{name}: {error}")))?;
     let flags = flags(&command, &matches, &text)
-        .map_err(|problem| Refusal::arguments(format!("{}:{problem}", name)))?;
+        .map_err(|problem| ExitError::arguments(format!("{}:{problem}", name)))?;
     let mut all = typed.clone();
     all.splice(1..1, flags.into_iter().map(OsString::from));
     Cli::try_parse_from(all).map_err(|error| {
@@ -47,7 +47,7 @@ pub(crate) fn parse() -> Result<Cli, Refusal> {
         }
         let rendered = error.render().to_string();
         let problem = rendered.trim_start_matches("error: ").trim_end();
-        Refusal::arguments(format!("{name}: {problem}"))
+        ExitError::arguments(format!("{name}: {problem}"))
     })
 }
 

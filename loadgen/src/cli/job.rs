@@ -12,7 +12,7 @@ use crate::report::output::Kind;
 use crate::report::settings::Pin;
 use crate::run::payload::WORK_HEADER;
 use crate::run::plan::{Amount, Pace};
-use crate::run::protocol::{Answers, Speech};
+use crate::run::protocol::{Answers, ProtocolSpec};
 use crate::run::setup::{Load, Setup};
 use crate::run::sizes::Sizes;
 use crate::tools::sweep::{self, Steps};
@@ -79,7 +79,7 @@ impl RunArgs {
         };
         Ok(Setup {
             target: endpoint,
-            speech: self.speech(&host, path)?,
+            protocol: self.protocol_spec(&host, path)?,
             connections: self.connections,
             bad: self.bad_clients.clone(),
             active: self.active,
@@ -135,7 +135,7 @@ impl RunArgs {
     }
 
     /// The words for the server: those of `--protocol`, or those that the target or `--send` imply.
-    fn speech(&self, host: &str, path: Option<&str>) -> Result<Speech, String> {
+    fn protocol_spec(&self, host: &str, path: Option<&str>) -> Result<ProtocolSpec, String> {
         let protocol = match self.protocol {
             Some(named) => named,
             None if self.send.is_some() => ProtocolName::Raw,
@@ -200,14 +200,14 @@ impl RunArgs {
         }
         let verify = self.verify != Some(Switch::Off);
         Ok(match protocol {
-            ProtocolName::Echo => Speech::Echo {
+            ProtocolName::Echo => ProtocolSpec::Echo {
                 sizes,
                 verify,
                 work_us: self.work.map(|work| {
                     u32::try_from(work.as_micros()).expect("checked where it was read")
                 }),
             },
-            ProtocolName::Raw => Speech::Fixed {
+            ProtocolName::Raw => ProtocolSpec::Fixed {
                 request: self.send.clone().unwrap_or_default(),
                 answer: Answers::Bytes {
                     expected: self.expect.clone().unwrap_or_default(),
@@ -220,7 +220,7 @@ impl RunArgs {
                 let request = format!(
                     "GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {agent}\r\nAccept: */*\r\n\r\n"
                 );
-                Speech::Fixed {
+                ProtocolSpec::Fixed {
                     request: request.into_bytes().into(),
                     answer: Answers::Http,
                 }

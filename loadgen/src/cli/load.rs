@@ -2,7 +2,7 @@
 
 use crate::cli::args::RunArgs;
 use crate::console;
-use crate::exit_error::Refusal;
+use crate::exit_error::ExitError;
 use crate::report::output::{self, Files, Format, Kind};
 use crate::report::sweep::Sweep;
 use crate::report::{Outcome, html, sweep_table, text};
@@ -13,8 +13,8 @@ use crate::tools::sweep;
 ///
 /// # Errors
 /// The run could not begin.
-pub(crate) fn run(args: &RunArgs, command: Vec<String>) -> Result<u8, Refusal> {
-    let job = args.job().map_err(Refusal::arguments)?;
+pub(crate) fn run(args: &RunArgs, command: Vec<String>) -> Result<u8, ExitError> {
+    let job = args.job().map_err(ExitError::arguments)?;
     // The session takes signals: from here on none of them leaves an unfinished file.
     let mut session = Session::begin(job.setup, command)?;
     let files = Files::create(&args.outputs)?;

@@ -1,6 +1,6 @@
 //! The time series of a run: the slices of all threads, put together interval by interval.
 //!
-//! Filled by the main thread while the run goes on (`conduct.rs`) and by `merge`; read at the end. Memory is bounded however
+//! Filled by the main thread while the run goes on (`coordinator.rs`) and by `merge`; read at the end. Memory is bounded however
 //! long the run: there are at most [`POINTS_MAX`] intervals, beyond which neighbours are joined and the length doubles, and
 //! only the last few keep their histogram unpacked. Tests: at the end of this file.
 

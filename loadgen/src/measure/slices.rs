@@ -1,7 +1,7 @@
 //! One thread's part of the time series: what it saw in one interval after another, in plain fields.
 //!
 //! A value belongs to the interval in which its answer came, so the intervals together hold exactly what the thread's
-//! histogram holds, and a stall shows when it ended. `tally.rs` records, the supervisor collects what is complete, `series.rs`
+//! histogram holds, and a stall shows when it ended. `counters.rs` records, the supervisor collects what is complete, `series.rs`
 //! puts the threads together. Memory: the open interval, and those not collected yet. Tests: at the end of this file.
 
 use std::mem;

@@ -7,11 +7,11 @@
 //! | `p50`, `p99`, `p99.9`, any `pN` up to `p100`; `mean`, `max` | latency, from the intended send in an open loop | a duration |
 //! | `raw.`, `connect.` or `lag.` before one of those | latency from the actual send; time to connect; how late the generator sent | a duration |
 //! | `rate` | answers per second | a count |
-//! | `kept` | answers within the measured time, of those that were due in it | percent |
+//! | `achieved` (also `kept`) | answers within the measured time, of those that the schedule put into it | percent |
 //! | `errors`, `unanswered` | failed connections; requests without an answer | a count |
 //!
 //! `lag.` needs an open loop, and is refused without one. Operators are `<`, `<=`, `>`, `>=` and `=`. What was not measured is missed: a gate never passes for want of data. Pure;
-//! `conclude.rs` judges with it and the report holds the [`Verdict`]s. Tests: `report/gate/tests.rs`.
+//! `summary.rs` judges with it and the report holds the [`Verdict`]s. Tests: `report/gate/tests.rs`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -42,7 +42,7 @@ struct Threshold {
 pub(crate) enum Metric {
     Latency(Series, Statistic),
     Rate,
-    Kept,
+    Achieved,
     Errors,
     Unanswered,
 }
@@ -101,7 +101,7 @@ pub struct Verdict {
     pub met: bool,
 }
 
-const METRICS: &str = "pN (such as p99.9), mean, max, each alone or after raw. connect. or lag.; rate, kept, errors, unanswered";
+const METRICS: &str = "pN (such as p99.9), mean, max, each alone or after raw. connect. or lag.; rate, achieved, errors, unanswered";
 
 /// Longest first, so that `<=` is not read as `<`.
 const OPERATORS: [(&str, Operator); 5] = [
@@ -172,7 +172,7 @@ impl FromStr for Metric {
         };
         match (name, statistic) {
             ("rate", _) => Ok(Self::Rate),
-            ("kept", _) => Ok(Self::Kept),
+            ("achieved" | "kept", _) => Ok(Self::Achieved),
             ("errors", _) => Ok(Self::Errors),
             ("unanswered", _) => Ok(Self::Unanswered),
             (_, Some(statistic)) => Ok(Self::Latency(series, statistic)),
@@ -226,7 +226,7 @@ impl Metric {
         match self {
             Self::Latency(..) => Unit::Ns,
             Self::Rate => Unit::PerSecond,
-            Self::Kept => Unit::Percent,
+            Self::Achieved => Unit::Percent,
             Self::Errors | Self::Unanswered => Unit::Count,
         }
     }

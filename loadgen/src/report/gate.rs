@@ -38,7 +38,7 @@ fn value(of: Metric, report: &Report) -> Option<f64> {
             statistic_of(statistic, distribution)
         }
         Metric::Rate => (report.elapsed_s > 0.0).then_some(report.throughput.requests_per_s),
-        Metric::Kept => {
+        Metric::Achieved => {
             let requests = &report.requests;
             let share = requests.completed as f64 / requests.scheduled as f64;
             (requests.scheduled > 0).then_some(100.0 * share)

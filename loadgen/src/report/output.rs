@@ -15,7 +15,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use clap::ValueEnum;
 use tempfile::NamedTempFile;
 
-use crate::exit_error::Refusal;
+use crate::exit_error::ExitError;
 use crate::report::data::Report;
 use crate::report::{csv, hgrm, hlog, html, json};
 
@@ -118,15 +118,15 @@ impl Files {
     ///
     /// # Errors
     /// One cannot, or two are the same file (exit code 2); the sentence names them.
-    pub fn create(paths: &[PathBuf]) -> Result<Self, Refusal> {
+    pub fn create(paths: &[PathBuf]) -> Result<Self, ExitError> {
         let mut files: Vec<Unfinished> = Vec::with_capacity(paths.len());
         for path in paths {
-            let kind = Kind::of(path, &Kind::OF_RUN).map_err(Refusal::arguments)?;
-            let wrong = |error| Refusal::run(format!("{}: {error}", path.display()));
+            let kind = Kind::of(path, &Kind::OF_RUN).map_err(ExitError::arguments)?;
+            let wrong = |error| ExitError::run(format!("{}: {error}", path.display()));
             let place = place(path).map_err(wrong)?;
             if let Some(other) = files.iter().find(|other| other.place == place) {
                 let (one, two) = (other.path.display(), path.display());
-                return Err(Refusal::arguments(format!(
+                return Err(ExitError::arguments(format!(
                     "-o {one} and -o {two} are one file: name each file once"
                 )));
             }

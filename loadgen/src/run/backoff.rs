@@ -4,7 +4,7 @@
 //! assigned, would be replaced as fast as two sockets can be made, for nothing. So each such end in a row doubles the rest, up
 //! to [`REST_MAX`], and chance spreads the places over half of it: those that were dropped at once do not come back at once.
 //! Whoever was answered, or lived as long as the longest rest, is replaced without one. Called when a connection's task settles;
-//! the door (`ramp.rs`) opens the next connection. Tests: at the end of this file and `tests/protocols.rs`.
+//! the pacer (`ramp.rs`) opens the next connection. Tests: at the end of this file and `tests/protocols.rs`.
 
 use std::pin::pin;
 use std::rc::Rc;
@@ -13,7 +13,7 @@ use std::time::Duration;
 use reactor::time::sleep;
 
 use crate::measure::clock::Nanos;
-use crate::run::link::{Link, Order};
+use crate::run::connection_slot::{ConnectionSlot, Directive};
 use crate::run::random::mix;
 use crate::run::shard::Shard;
 
@@ -22,25 +22,28 @@ const REST_MIN: Nanos = 10_000_000;
 const REST_MAX: Nanos = 1_000_000_000;
 
 /// Has a place connected again after a connection that the server ended, which had so many answers.
-pub(crate) fn replace(shard: &Rc<Shard>, link: &Rc<Link>, answers: u64) {
-    let lived = shard.clock.now().saturating_sub(link.connected_at.get());
+pub(crate) fn replace(shard: &Rc<Shard>, slot: &Rc<ConnectionSlot>, answers: u64) {
+    let lived = shard.clock.now().saturating_sub(slot.connected_at.get());
     if answers > 0 || lived >= REST_MAX {
-        link.barren.set(0);
-        return shard.replace(link);
+        slot.consecutive_failures.set(0);
+        return shard.replace(slot);
     }
-    let barren = link.barren.get();
-    link.barren.set(barren.saturating_add(1));
+    let consecutive_failures = slot.consecutive_failures.get();
+    slot.consecutive_failures
+        .set(consecutive_failures.saturating_add(1));
     // A number for every connection of the run.
-    let random = mix(shard.plan.seed ^ link.number());
-    let rest = Duration::from_nanos(rest(barren, random));
+    let random = mix(shard.plan.seed ^ slot.number());
+    let rest = Duration::from_nanos(rest(consecutive_failures, random));
     // What is assigned meanwhile goes to others, where there are any.
-    link.away.set(true);
-    let (shard, link) = (Rc::clone(shard), Rc::clone(link));
+    slot.away.set(true);
+    let (shard, slot) = (Rc::clone(shard), Rc::clone(slot));
     drop(reactor::spawn_local(async move {
         let mut rest = pin!(sleep(rest));
         // The run may end first.
-        while link.order() == Order::GoOn && link.news.unless_told(rest.as_mut()).await.is_none() {}
-        shard.replace(&link);
+        while slot.directive() == Directive::Continue
+            && slot.event.unless_notified(rest.as_mut()).await.is_none()
+        {}
+        shard.replace(&slot);
     }));
 }
 

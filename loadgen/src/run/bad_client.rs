@@ -1,6 +1,6 @@
 //! Clients that misbehave on purpose, beside the load: what they do to a server must not reach the others.
 //!
-//! Each takes a place of its own from the beginning of the run and goes through the door like everyone else. It makes one step
+//! Each takes a place of its own from the beginning of the run and goes through the pacer like everyone else. It makes one step
 //! every `STEP`, whatever the socket is ready for, so it needs no events and holds a bare socket. Its requests are in no
 //! histogram and no counter of the load; `BadCounts` says what came of them. A server may cut such a client off, which is no
 //! error; an answer with wrong bytes is. Tests: at the end of this file, and `tests/bad_clients.rs`.
@@ -18,8 +18,8 @@ use socket2::Socket;
 use crate::measure::clock::Stamp;
 use crate::measure::failure::{ErrorKind, Failure};
 use crate::run::bad_kind::{BadCounts, BadKind};
+use crate::run::connection_slot::{ConnectionSlot, Directive};
 use crate::run::exchange::Exchange;
-use crate::run::link::{Link, Order};
 use crate::run::protocol::Protocol;
 use crate::run::shard::Shard;
 use crate::run::transport::connect_socket;
@@ -27,19 +27,19 @@ use crate::run::transport::connect_socket;
 /// From one step to the next.
 const STEP: Duration = Duration::from_millis(10);
 /// Requests a slow reader has in flight.
-const SLOW_READ_DUE: usize = 64;
+const SLOW_READ_IN_FLIGHT: usize = 64;
 /// Receive buffer of those who do not read, so that the server feels it soon.
 const RECEIVE_BUFFER: usize = 4_096;
 
 /// The task of one connection of a bad client. Another follows until the run is over.
-pub(crate) async fn run<P: Protocol>(shard: Rc<Shard>, link: Rc<Link>, kind: BadKind) {
-    let protocol = P::new(&shard.plan.speech, shard.plan.seed, link.number());
+pub(crate) async fn run<P: Protocol>(shard: Rc<Shard>, slot: Rc<ConnectionSlot>, kind: BadKind) {
+    let protocol = P::new(&shard.plan.protocol, shard.plan.seed, slot.number());
     let mut visit = Visit {
         exchange: Exchange::new(protocol, 1),
         kind,
         opening: true,
         shard,
-        link,
+        slot,
     };
     visit.make().await;
 }
@@ -47,7 +47,7 @@ pub(crate) async fn run<P: Protocol>(shard: Rc<Shard>, link: Rc<Link>, kind: Bad
 /// One connection of a bad client. Its end is accounted for when it is dropped, however that comes about.
 struct Visit<P: Protocol> {
     shard: Rc<Shard>,
-    link: Rc<Link>,
+    slot: Rc<ConnectionSlot>,
     kind: BadKind,
     exchange: Exchange<P>,
     /// Whether it still counts among those that are being opened.
@@ -88,7 +88,7 @@ impl<P: Protocol> Visit<P> {
     }
 
     fn connect(&self) -> impl Future<Output = io::Result<Socket>> + use<P> {
-        let (shard, kind, number) = (Rc::clone(&self.shard), self.kind, self.link.number());
+        let (shard, kind, number) = (Rc::clone(&self.shard), self.kind, self.slot.number());
         async move {
             let socket = shard.sources.socket(number, 0)?;
             if matches!(kind, BadKind::SlowRead | BadKind::NeverRead) {
@@ -101,8 +101,8 @@ impl<P: Protocol> Visit<P> {
     /// Waits for a future; `None` when the run is over before.
     async fn unless_over<F: Future>(&self, future: F) -> Option<F::Output> {
         let mut future = pin!(future);
-        while self.link.order() == Order::GoOn {
-            if let Some(output) = self.link.news.unless_told(future.as_mut()).await {
+        while self.slot.directive() == Directive::Continue {
+            if let Some(output) = self.slot.event.unless_notified(future.as_mut()).await {
                 return Some(output);
             }
         }
@@ -117,7 +117,7 @@ impl<P: Protocol> Visit<P> {
         let first = self.exchange.planned() == 0;
         match self.kind {
             BadKind::SlowRead => {
-                if self.exchange.due() < SLOW_READ_DUE {
+                if self.exchange.in_flight() < SLOW_READ_IN_FLIGHT {
                     self.plan();
                 }
                 self.write(socket, usize::MAX)?;
@@ -131,7 +131,7 @@ impl<P: Protocol> Visit<P> {
                 Ok(Step::Stay)
             }
             BadKind::SlowWrite => {
-                if self.exchange.due() == 0 {
+                if self.exchange.in_flight() == 0 {
                     self.plan();
                 }
                 self.write(socket, 1)?;
@@ -147,7 +147,7 @@ impl<P: Protocol> Visit<P> {
                     socket.shutdown(Shutdown::Write)?;
                 }
                 match self.read(socket, usize::MAX)? {
-                    Step::Cut if self.exchange.due() == 0 => Ok(Step::Done),
+                    Step::Cut if self.exchange.in_flight() == 0 => Ok(Step::Done),
                     step => Ok(step),
                 }
             }
@@ -206,7 +206,7 @@ impl<P: Protocol> Visit<P> {
             if let Err(wrong) = right {
                 let detail = format!("a {} client: {wrong}", self.kind.name());
                 let failure = Failure::new(ErrorKind::WrongAnswer, detail);
-                self.shard.failed(&self.link, &failure);
+                self.shard.failed(&self.slot, &failure);
                 return Ok(Step::Done);
             }
             match read {
@@ -230,7 +230,7 @@ impl<P: Protocol> Drop for Visit<P> {
         if self.opening {
             self.shard.opened();
         }
-        self.shard.replace(&self.link);
+        self.shard.replace(&self.slot);
     }
 }
 

@@ -113,9 +113,9 @@ pub(crate) struct BadCounts {
 
 /// The counts of every kind, in the order of [`BadKind`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct BadTally([BadCounts; BadKind::ALL.len()]);
+pub(crate) struct BadClientCounters([BadCounts; BadKind::ALL.len()]);
 
-impl BadTally {
+impl BadClientCounters {
     pub(crate) fn of(&mut self, kind: BadKind) -> &mut BadCounts {
         &mut self.0[kind as usize]
     }

@@ -1,4 +1,4 @@
-//! Ends connections that have lived as long as they were to; the door (`ramp.rs`) opens the next ones.
+//! Ends connections that have lived as long as they were to; the pacer (`ramp.rs`) opens the next ones.
 //!
 //! All lives are equally long, so that those who were connected first are the first to go: one queue and one task per
 //! shard, and nothing per request. Requests in flight are answered first. The connections of the ramp, which were all made
@@ -28,11 +28,11 @@ pub(crate) async fn end_lifetimes(shard: Rc<Shard>, lifetime: Nanos) {
             Some(until) if until > now => sleep_until(shard.clock.instant(until)).await,
             Some(_) => {
                 let life = shard.lives.borrow_mut().pop_front();
-                if let Some(Life { link, number, .. }) = life
-                    && link.number() == number
-                    && !link.away.get()
+                if let Some(Life { slot, number, .. }) = life
+                    && slot.number() == number
+                    && !slot.away.get()
                 {
-                    link.retire();
+                    slot.retire();
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! One connection of the load: connect, converse, and end: when told to, when it has carried its share, or when it fails.
 //!
-//! A task per connection, generic over the I/O surface and the protocol. The first connection of a [`Link`] is served once and
+//! A task per connection, generic over the I/O surface and the protocol. The first connection of a [`ConnectionSlot`] is served once and
 //! then waits for the run to begin; those that take its place later send at once. On the way of a request it allocates
 //! nothing and reads the clock once per wake: the moment an answer is read is the moment the next request of a closed loop is
 //! sent. When the system takes no more bytes the connection reads while it waits to write, so two ends that both wait to
@@ -21,8 +21,8 @@ use crate::measure::clock::Stamp;
 use crate::measure::failure::{ErrorKind, Failure};
 use crate::measure::units::{duration, plural};
 use crate::run::backoff;
+use crate::run::connection_slot::{ConnectionSlot, Directive};
 use crate::run::exchange::Exchange;
-use crate::run::link::{Link, Order};
 use crate::run::plan::Pace;
 use crate::run::protocol::{Protocol, Verdict};
 use crate::run::scratch::Scratch;
@@ -35,15 +35,15 @@ const ATTEMPTS: u32 = 16;
 const FULL_QUEUE_PAUSE: Duration = Duration::from_millis(1);
 
 /// The task of a connection. Reports through the shard.
-pub(crate) async fn run<T: Transport, P: Protocol>(shard: Rc<Shard>, link: Rc<Link>) {
+pub(crate) async fn run<T: Transport, P: Protocol>(shard: Rc<Shard>, slot: Rc<ConnectionSlot>) {
     let pipeline = match shard.plan.pace {
-        Pace::Closed { pipeline } if link.active => pipeline,
+        Pace::Closed { pipeline } if slot.active => pipeline,
         _ => 1,
     };
-    let protocol = P::new(&shard.plan.speech, shard.plan.seed, link.number());
+    let protocol = P::new(&shard.plan.protocol, shard.plan.seed, slot.number());
     let mut conversation = Conversation {
         shard,
-        link,
+        slot,
         exchange: Exchange::new(protocol, pipeline),
         opening: true,
         connected: false,
@@ -56,7 +56,7 @@ pub(crate) async fn run<T: Transport, P: Protocol>(shard: Rc<Shard>, link: Rc<Li
 /// Everything a connection must account for when it ends, in whatever way.
 struct Conversation<P: Protocol> {
     shard: Rc<Shard>,
-    link: Rc<Link>,
+    slot: Rc<ConnectionSlot>,
     exchange: Exchange<P>,
     /// Whether it still counts among those that are being opened.
     opening: bool,
@@ -79,7 +79,7 @@ enum End {
 enum Woken {
     Read(usize),
     Wrote(usize),
-    Told,
+    Notified,
 }
 
 impl<P: Protocol> Conversation<P> {
@@ -88,29 +88,29 @@ impl<P: Protocol> Conversation<P> {
         let Some(transport) = self.connect::<T>().await? else {
             return Ok(End::Over);
         };
-        let (shard, link) = (Rc::clone(&self.shard), Rc::clone(&self.link));
+        let (shard, slot) = (Rc::clone(&self.shard), Rc::clone(&self.slot));
         let mut now = shard.clock.now();
         self.begin(now);
         loop {
-            match link.order() {
-                Order::GoOn => {}
-                Order::TimedOut => return Err(self.silence(now)),
-                Order::GiveUp | Order::Abort => return Ok(End::Over),
+            match slot.directive() {
+                Directive::Continue => {}
+                Directive::TimedOut => return Err(self.silence(now)),
+                Directive::GiveUp | Directive::Abort => return Ok(End::Over),
             }
             let woken = if self.exchange.has_output() {
                 // A socket that takes what it is given is the rule: try before waiting.
                 match transport.try_write(&shard.outgoing, |buffer| self.exchange.fill(buffer)) {
                     Some(wrote) => wrote.map(Woken::Wrote),
-                    None => write_or_read(&transport, &shard, &link, &self.exchange).await,
+                    None => write_or_read(&transport, &shard, &slot, &self.exchange).await,
                 }
             } else {
-                match link
-                    .news
-                    .unless_told(pin!(transport.read(&shard.incoming)))
+                match slot
+                    .event
+                    .unless_notified(pin!(transport.read(&shard.incoming)))
                     .await
                 {
                     Some(read) => read.map(Woken::Read),
-                    None => Ok(Woken::Told),
+                    None => Ok(Woken::Notified),
                 }
             };
             match woken.map_err(|error| self.broken(&error))? {
@@ -122,18 +122,18 @@ impl<P: Protocol> Conversation<P> {
                         return Ok(End::Left);
                     }
                 }
-                Woken::Told => now = shard.clock.now(),
+                Woken::Notified => now = shard.clock.now(),
                 Woken::Wrote(bytes) => {
                     self.exchange.wrote(bytes);
-                    if self.exchange.has_output() || !shard.has_more(&link, &self.exchange) {
+                    if self.exchange.has_output() || !shard.has_more(&slot, &self.exchange) {
                         continue;
                     }
                     now = shard.clock.now();
                 }
             }
-            if !self.exchange.has_output() && link.served.get() {
-                shard.plan_requests(&link, &mut self.exchange, now);
-                if self.exchange.due() == 0 && link.is_spent(self.exchange.planned()) {
+            if !self.exchange.has_output() && slot.served.get() {
+                shard.plan_requests(&slot, &mut self.exchange, now);
+                if self.exchange.in_flight() == 0 && slot.is_spent(self.exchange.planned()) {
                     return Ok(End::Retired);
                 }
             }
@@ -142,43 +142,43 @@ impl<P: Protocol> Conversation<P> {
 
     /// Says the first thing.
     fn begin(&mut self, now: Nanos) {
-        let (shard, link) = (&*self.shard, &*self.link);
-        link.owed_since.set(0);
-        if link.served.get() {
+        let (shard, slot) = (&*self.shard, &*self.slot);
+        slot.owed_since.set(0);
+        if slot.served.get() {
             self.opening = false;
             shard.opened();
-            shard.plan_again(link, &mut self.exchange);
-            shard.plan_requests(link, &mut self.exchange, now);
+            shard.plan_again(slot, &mut self.exchange);
+            shard.plan_requests(slot, &mut self.exchange, now);
         } else {
             // It shows that the server has accepted the connection: until then it may only be queued.
-            shard.due.set(shard.due.get() + 1);
+            shard.in_flight.set(shard.in_flight.get() + 1);
             let stamp = Stamp {
                 intended: now,
                 sent: now,
             };
-            plan(link, &mut self.exchange, stamp);
+            plan(slot, &mut self.exchange, stamp);
         }
     }
 
     /// Connects; `None` when the run is over before.
     async fn connect<T: Transport>(&mut self) -> Result<Option<T>, Failure> {
-        let (shard, link) = (Rc::clone(&self.shard), Rc::clone(&self.link));
+        let (shard, slot) = (Rc::clone(&self.shard), Rc::clone(&self.slot));
         let began = shard.clock.now();
-        link.owes(began);
+        slot.owes(began);
         let mut attempt = 0;
         loop {
-            let socket = match shard.sources.socket(link.number(), attempt) {
+            let socket = match shard.sources.socket(slot.number(), attempt) {
                 Ok(socket) => socket,
                 Err(error) => return Err(Failure::from(error)),
             };
             let connecting = pin!(T::connect(socket, &shard.plan.target));
-            let Some(connected) = self.unless_ordered(connecting).await? else {
+            let Some(connected) = self.unless_directed(connecting).await? else {
                 return Ok(None);
             };
             match connected {
                 Ok(transport) => {
                     self.connected = true;
-                    shard.connected(&link, began);
+                    shard.connected(&slot, began);
                     return Ok(Some(transport));
                 }
                 // The ports of one source can run out while others have thousands.
@@ -189,7 +189,7 @@ impl<P: Protocol> Conversation<P> {
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     let pause = pin!(sleep(FULL_QUEUE_PAUSE));
-                    if self.unless_ordered(pause).await?.is_none() {
+                    if self.unless_directed(pause).await?.is_none() {
                         return Ok(None);
                     }
                 }
@@ -199,17 +199,20 @@ impl<P: Protocol> Conversation<P> {
     }
 
     /// Waits for a part of connecting; `None` when the run is over before.
-    async fn unless_ordered<F: Future>(
+    async fn unless_directed<F: Future>(
         &self,
         mut future: Pin<&mut F>,
     ) -> Result<Option<F::Output>, Failure> {
-        let link = &self.link;
+        let slot = &self.slot;
         loop {
-            match (link.news.unless_told(future.as_mut()).await, link.order()) {
+            match (
+                slot.event.unless_notified(future.as_mut()).await,
+                slot.directive(),
+            ) {
                 (Some(output), _) => return Ok(Some(output)),
-                (None, Order::GoOn) => {}
-                (None, Order::GiveUp | Order::Abort) => return Ok(None),
-                (None, Order::TimedOut) => {
+                (None, Directive::Continue) => {}
+                (None, Directive::GiveUp | Directive::Abort) => return Ok(None),
+                (None, Directive::TimedOut) => {
                     let waited = duration(self.shard.plan.timeout);
                     let detail = format!("not connected after {waited}");
                     return Err(Failure::new(ErrorKind::ConnectTimeout, detail));
@@ -221,17 +224,17 @@ impl<P: Protocol> Conversation<P> {
     /// Takes the bytes that were just read into the shard's buffer.
     #[inline(always)]
     fn receive(&mut self, bytes: usize, now: Nanos) -> Result<(), Failure> {
-        let (shard, link) = (&*self.shard, &*self.link);
+        let (shard, slot) = (&*self.shard, &*self.slot);
         let mut answers = 0;
         let right = {
-            let tally = &mut *shard.tally.borrow_mut();
-            tally.read(bytes, now);
+            let counters = &mut *shard.counters.borrow_mut();
+            counters.read(bytes, now);
             shard.incoming.lend(|buffer| {
                 self.exchange.received(&buffer[..bytes], |stamp, verdict| {
                     answers += 1;
-                    tally.answer(stamp, now);
+                    counters.answer(stamp, now);
                     if let Some(status) = verdict.refused {
-                        shard.refused(link, status);
+                        shard.refused(slot, status);
                     }
                 })
             })
@@ -243,31 +246,34 @@ impl<P: Protocol> Conversation<P> {
     /// Notes that this many requests were answered.
     #[inline]
     fn answered(&mut self, answers: u64, now: Nanos) {
-        let (shard, link) = (&*self.shard, &*self.link);
-        shard.due.set(shard.due.get() - answers);
-        if answers > 0 && !link.served.get() {
+        let (shard, slot) = (&*self.shard, &*self.slot);
+        shard.in_flight.set(shard.in_flight.get() - answers);
+        if answers > 0 && !slot.served.get() {
             self.opening = false;
-            shard.first_answer(link);
+            shard.first_answer(slot);
         }
         if answers > 0 {
-            link.unanswered_since.set(now);
+            slot.unanswered_since.set(now);
         }
-        link.owed_since
-            .set(if self.exchange.due() > 0 { now } else { 0 });
+        slot.owed_since.set(if self.exchange.in_flight() > 0 {
+            now
+        } else {
+            0
+        });
     }
 
     /// The server sends no more: right where that ends an answer, or where nothing was due.
     fn end_of_stream(&mut self) -> Result<End, Failure> {
         if let Some((stamp, Verdict { refused, .. })) = self.exchange.end_of_stream() {
             let now = self.shard.clock.now();
-            self.shard.tally.borrow_mut().answer(stamp, now);
+            self.shard.counters.borrow_mut().answer(stamp, now);
             if let Some(status) = refused {
-                self.shard.refused(&self.link, status);
+                self.shard.refused(&self.slot, status);
             }
             self.answered(1, now);
             return Ok(End::Left);
         }
-        if P::PEER_MAY_CLOSE && self.exchange.due() == 0 {
+        if P::PEER_MAY_CLOSE && self.exchange.in_flight() == 0 {
             return Ok(End::Left);
         }
         let detail = format!("end of stream {}", self.progress());
@@ -276,7 +282,7 @@ impl<P: Protocol> Conversation<P> {
 
     fn progress(&self) -> String {
         let answered = plural(self.exchange.answered(), "answer");
-        match self.exchange.due() {
+        match self.exchange.in_flight() {
             0 => format!("after {answered}, while idle"),
             due => format!(
                 "after {answered}, with {} in flight",
@@ -287,11 +293,11 @@ impl<P: Protocol> Conversation<P> {
 
     fn silence(&self, now: Nanos) -> Failure {
         let since = |moment: &Cell<Nanos>| now.saturating_sub(moment.get());
-        let silent = since(&self.link.owed_since);
+        let silent = since(&self.slot.owed_since);
         let what = if silent > self.shard.plan.timeout {
             format!("nothing came for {}", duration(silent))
         } else {
-            let unanswered = duration(since(&self.link.unanswered_since));
+            let unanswered = duration(since(&self.slot.unanswered_since));
             format!("bytes came for {unanswered}, and no whole answer,")
         };
         let detail = format!("{what} {}", self.progress());
@@ -310,8 +316,8 @@ impl<P: Protocol> Conversation<P> {
     /// Accounts for the end of the connection.
     fn settle(&mut self, result: Result<End, Failure>) {
         self.settled = true;
-        let (shard, link) = (&*self.shard, &self.link);
-        link.owed_since.set(0);
+        let (shard, slot) = (&*self.shard, &self.slot);
+        slot.owed_since.set(0);
         if self.connected {
             shard.live.set(shard.live.get() - 1);
         }
@@ -321,23 +327,23 @@ impl<P: Protocol> Conversation<P> {
         let end = match result {
             Ok(end) => end,
             Err(failure) => {
-                shard.failed(link, &failure);
+                shard.failed(slot, &failure);
                 End::Over
             }
         };
         let counter = match end {
-            End::Over => return shard.end(link, self.exchange.take_due()),
+            End::Over => return shard.end(slot, self.exchange.take_in_flight()),
             End::Retired => &shard.retired,
             End::Left => &shard.left,
         };
         counter.set(counter.get() + 1);
         let answers = self.exchange.answered();
         // What the server left unanswered is asked again on the next connection.
-        link.hand_back(self.exchange.take_due());
+        slot.hand_back(self.exchange.take_in_flight());
         if end == End::Left {
-            backoff::replace(&self.shard, link, answers);
+            backoff::replace(&self.shard, slot, answers);
         } else {
-            shard.replace(link);
+            shard.replace(slot);
         }
     }
 }
@@ -355,7 +361,7 @@ impl<P: Protocol> Drop for Conversation<P> {
 async fn write_or_read<T: Transport, P: Protocol>(
     transport: &T,
     shard: &Shard,
-    link: &Link,
+    slot: &ConnectionSlot,
     exchange: &Exchange<P>,
 ) -> io::Result<Woken> {
     let (outgoing, incoming): (&Scratch, &Scratch) = (&shard.outgoing, &shard.incoming);
@@ -367,8 +373,8 @@ async fn write_or_read<T: Transport, P: Protocol>(
         }
         read.as_mut().poll(cx).map_ok(Woken::Read)
     }));
-    link.news
-        .unless_told(either)
+    slot.event
+        .unless_notified(either)
         .await
-        .unwrap_or(Ok(Woken::Told))
+        .unwrap_or(Ok(Woken::Notified))
 }

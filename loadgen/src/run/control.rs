@@ -5,10 +5,10 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::measure::counters::Counters;
 use crate::measure::failure::Errors;
 use crate::measure::slices::Slice;
-use crate::measure::tally::Tally;
-use crate::run::bad_kind::BadTally;
+use crate::run::bad_kind::BadClientCounters;
 use crate::run::plan::Timeline;
 
 /// What all shards are to do. Commands only move forward.
@@ -26,7 +26,7 @@ pub(crate) enum Command {
 
 /// What a shard tells the main thread.
 #[derive(Debug)]
-pub(crate) enum Event {
+pub(crate) enum ShardEvent {
     /// All its connections are open and served, unless one `failed`.
     Ramped {
         /// Whether a connection failed.
@@ -47,7 +47,7 @@ pub(crate) enum Event {
 /// What a shard measured.
 #[derive(Debug)]
 pub(crate) struct ShardResult {
-    pub(crate) tally: Tally,
+    pub(crate) counters: Counters,
     pub(crate) errors: Errors,
     pub(crate) connected: u32,
     pub(crate) served: u32,
@@ -58,7 +58,7 @@ pub(crate) struct ShardResult {
     /// Connections that the server ended, owing nothing, and that were replaced.
     pub(crate) left: u64,
     /// What came of the bad clients.
-    pub(crate) bad: BadTally,
+    pub(crate) bad: BadClientCounters,
     /// Share of the measured time that the thread was on a CPU.
     pub(crate) busy: f64,
     /// Share of the measured time that it was ready to run and had none.

@@ -57,8 +57,8 @@ impl Dispatcher {
         else {
             return None;
         };
-        let links = shard.links.borrow();
-        let active = links.iter().filter(|link| link.active).map(Rc::clone);
+        let slots = shard.slots.borrow();
+        let active = slots.iter().filter(|slot| slot.active).map(Rc::clone);
         Some(Self {
             schedule: Schedule::new(arrivals, rate, share, timeline.start, plan.seed),
             turns: Turns::new(active, plan, timeline.start),
@@ -75,12 +75,12 @@ impl Dispatcher {
             if !shard.may_begin(intended) {
                 return None;
             }
-            let link = self.turns.next(intended)?;
+            let slot = self.turns.next(intended)?;
             self.schedule.take();
-            let tally = &mut *shard.tally.borrow_mut();
-            tally.scheduled += u64::from(tally.window.contains(intended));
-            shard.due.set(shard.due.get() + 1);
-            link.assign(intended);
+            let counters = &mut *shard.counters.borrow_mut();
+            counters.scheduled += u64::from(counters.window.contains(intended));
+            shard.in_flight.set(shard.in_flight.get() + 1);
+            slot.assign(intended);
         }
         let next = self.schedule.peek();
         (!shard.none_begins_from(next)).then_some(next)

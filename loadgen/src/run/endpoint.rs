@@ -3,7 +3,7 @@
 use std::net::ToSocketAddrs;
 use std::path::PathBuf;
 
-use crate::exit_error::Refusal;
+use crate::exit_error::ExitError;
 use crate::run::sources::Address;
 
 /// A server by name.
@@ -20,7 +20,7 @@ impl Endpoint {
     ///
     /// # Errors
     /// The name has no address.
-    pub(crate) fn look_up(&self) -> Result<Address, Refusal> {
+    pub(crate) fn look_up(&self) -> Result<Address, ExitError> {
         let (host, port) = match self {
             Self::Unix(path) => return Ok(Address::Unix(path.clone())),
             Self::Tcp { host, port } => (host, port),
@@ -30,13 +30,13 @@ impl Endpoint {
             return Ok(Address::Tcp(address));
         }
         let found = whole.to_socket_addrs().map_err(|error| {
-            Refusal::run(format!(
+            ExitError::run(format!(
                 "{whole}: {error}: check the name, or give an address"
             ))
         })?;
         match { found }.next() {
             Some(address) => Ok(Address::Tcp(address)),
-            None => Err(Refusal::run(format!("{whole}: the name has no address"))),
+            None => Err(ExitError::run(format!("{whole}: the name has no address"))),
         }
     }
 }

@@ -60,7 +60,7 @@ pub struct Exchange<P> {
     /// Whether the last answer has come.
     over: bool,
     /// Requests planned and not answered, the oldest first.
-    due: VecDeque<Stamp>,
+    in_flight: VecDeque<Stamp>,
 }
 
 impl<P: Protocol> Exchange<P> {
@@ -73,7 +73,7 @@ impl<P: Protocol> Exchange<P> {
             outgoing: Position::default(),
             answered: 0,
             over: false,
-            due: VecDeque::with_capacity(pipeline),
+            in_flight: VecDeque::with_capacity(pipeline),
         }
     }
 
@@ -81,7 +81,7 @@ impl<P: Protocol> Exchange<P> {
     #[inline]
     pub fn plan(&mut self, stamp: Stamp) {
         self.planned += 1;
-        self.due.push_back(stamp);
+        self.in_flight.push_back(stamp);
     }
 
     /// Requests planned so far.
@@ -107,8 +107,8 @@ impl<P: Protocol> Exchange<P> {
     /// Requests planned and not answered.
     #[must_use]
     #[inline]
-    pub fn due(&self) -> usize {
-        self.due.len()
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.len()
     }
 
     /// Requests answered so far.
@@ -125,8 +125,8 @@ impl<P: Protocol> Exchange<P> {
     }
 
     /// Takes the stamps of all requests that were never answered, the oldest first.
-    pub fn take_due(&mut self) -> impl Iterator<Item = Stamp> {
-        self.due.drain(..)
+    pub fn take_in_flight(&mut self) -> impl Iterator<Item = Stamp> {
+        self.in_flight.drain(..)
     }
 
     /// Writes the next bytes to send into `out`, as many as fit, and returns how many. Calling it again gives the same bytes
@@ -195,7 +195,7 @@ impl<P: Protocol> Exchange<P> {
     fn complete(&mut self, verdict: Verdict) -> Stamp {
         self.answered += 1;
         self.over = verdict.last;
-        self.due
+        self.in_flight
             .pop_front()
             .expect("a request that was sent is due until it is answered")
     }

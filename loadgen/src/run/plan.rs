@@ -9,7 +9,7 @@ use crate::report::settings::Arrivals;
 use crate::report::settings::IoSurface;
 use crate::run::bad_kind::BadKind;
 use crate::run::hot::Hot;
-use crate::run::protocol::Speech;
+use crate::run::protocol::ProtocolSpec;
 use crate::run::schedule::Share;
 use crate::run::sources::Address;
 
@@ -76,7 +76,7 @@ pub(crate) struct Plan {
     /// Length of an interval of the time series.
     pub(crate) interval: Nanos,
     /// What is said.
-    pub(crate) speech: Speech,
+    pub(crate) protocol: ProtocolSpec,
     /// How connections do I/O.
     pub(crate) io: IoSurface,
     /// How long the server may owe something.
@@ -142,8 +142,8 @@ impl Plan {
 pub(crate) mod tests {
     use super::*;
 
-    pub(crate) fn echo(size: usize) -> Speech {
-        Speech::Echo {
+    pub(crate) fn echo(size: usize) -> ProtocolSpec {
+        ProtocolSpec::Echo {
             sizes: size.into(),
             verify: true,
             work_us: None,
@@ -163,7 +163,7 @@ pub(crate) mod tests {
             amount: Amount::Time(1),
             warmup: 0,
             interval: crate::measure::series::INTERVAL_DEFAULT,
-            speech: echo(64),
+            protocol: echo(64),
             io: IoSurface::Helpers,
             timeout: 1,
             connect_rate: None,

@@ -2,7 +2,7 @@
 //! so that standard output holds the report alone.
 //!
 //! Rate and latency are those since the last look, so that a change shows at once; the report has the whole. Colour is for the
-//! bar alone, and not with `NO_COLOR`. Driven by `conduct.rs`. Tests: `tests/progress.rs`.
+//! bar alone, and not with `NO_COLOR`. Driven by `coordinator.rs`. Tests: `tests/progress.rs`.
 
 use std::io::IsTerminal;
 use std::time::Duration;

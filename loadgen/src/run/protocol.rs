@@ -2,7 +2,7 @@
 //!
 //! Each protocol is a pure state machine of one connection in a file of its own: [`echo`], and the [`fixed`] request that is
 //! repeated, answered by known bytes or in [`http`]. [`Exchange`](crate::run::exchange::Exchange) drives them; none does I/O,
-//! reads a clock or keeps a stamp. [`Speech`] is what the command line chose.
+//! reads a clock or keeps a stamp. [`ProtocolSpec`] is what the command line chose.
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ pub mod http;
 
 /// What a run says, before there are connections.
 #[derive(Debug, Clone)]
-pub enum Speech {
+pub enum ProtocolSpec {
     /// Bytes that are unique, echoed.
     Echo {
         /// Their number.
@@ -49,7 +49,7 @@ pub enum Answers {
     },
 }
 
-impl Speech {
+impl ProtocolSpec {
     /// Bytes of a request on average.
     #[must_use]
     pub fn mean_size(&self) -> usize {
@@ -92,8 +92,8 @@ pub trait Protocol: fmt::Debug + Sized + 'static {
     /// The state at the beginning of connection number `connection` of the run with this `seed`.
     ///
     /// # Panics
-    /// The speech is one of another protocol.
-    fn new(speech: &Speech, seed: u64, connection: u64) -> Self;
+    /// The specification is that of another protocol.
+    fn new(protocol: &ProtocolSpec, seed: u64, connection: u64) -> Self;
 
     /// Bytes of request number `request`; more than zero.
     fn size(&self, request: u64) -> usize;

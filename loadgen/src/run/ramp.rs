@@ -1,4 +1,4 @@
-//! The one door through which all connections of a shard are opened: the first ones, and those that take a place again.
+//! Opens and replaces the connections of a shard at the configured rate.
 //!
 //! No more stand in it at once than a listener's backlog takes, and none passes faster than asked. A first connection has
 //! passed when its first request was answered, so the limit also holds back where the server accepts slowly; one that
@@ -10,43 +10,43 @@ use reactor::time::sleep_until;
 
 use crate::measure::clock::Nanos;
 use crate::report::settings::Arrivals;
-use crate::run::link::Link;
+use crate::run::connection_slot::ConnectionSlot;
 use crate::run::schedule::{Schedule, Share};
 use crate::run::shard::Shard;
 
-/// Connections of all threads that stand in the door. Below 128, the smallest backlog in common use.
+/// Connections of all threads that stand in the pacer. Below 128, the smallest backlog in common use.
 const OPENING_MAX: u32 = 100;
-/// How far the door may fall behind its rate and still catch up; what was missed before is not made up for in a burst.
+/// How far the pacer may fall behind its rate and still catch up; what was missed before is not made up for in a burst.
 const CATCH_UP: Nanos = 20_000_000;
 
 /// Opens every connection of the shard and waits until each is served, or one failed; then replaces those that end by their
 /// plan, until no further one is to be opened.
 pub(crate) async fn keep_open(shard: Rc<Shard>) {
-    let mut door = Door::new(&shard);
+    let mut pacer = Pacer::new(&shard);
     for id in shard.plan.connections_of(shard.index) {
-        if !door.passes().await {
+        if !pacer.passes().await {
             return;
         }
-        shard.open(Rc::new(Link::new(shard.plan.is_active(id))));
+        shard.open(Rc::new(ConnectionSlot::new(shard.plan.is_active(id))));
     }
     while shard.opening.get() > 0 && !shard.ramp_stopped.get() {
-        shard.ramp_news.wait().await;
+        shard.ramp_event.wait().await;
     }
     shard.ramped.set(true);
     while !shard.ramp_stopped.get() {
-        let Some(link) = shard.next_away() else {
-            shard.ramp_news.wait().await;
+        let Some(slot) = shard.next_away() else {
+            shard.ramp_event.wait().await;
             continue;
         };
-        if shard.needs_no_more(&link) {
+        if shard.needs_no_more(&slot) {
             shard.end_away();
-        } else if door.passes().await {
+        } else if pacer.passes().await {
             shard.open_again();
         }
     }
 }
 
-struct Door<'a> {
+struct Pacer<'a> {
     shard: &'a Shard,
     pace: Option<Pace>,
     limit: u32,
@@ -57,18 +57,18 @@ struct Pace {
     schedule: Schedule,
 }
 
-impl<'a> Door<'a> {
+impl<'a> Pacer<'a> {
     fn new(shard: &'a Shard) -> Self {
-        let mut door = Self {
+        let mut pacer = Self {
             shard,
             pace: None,
             limit: (OPENING_MAX / shard.plan.threads).max(1),
         };
-        door.pace = shard.plan.connect_rate.map(|rate| Pace {
+        pacer.pace = shard.plan.connect_rate.map(|rate| Pace {
             rate,
-            schedule: door.schedule(rate),
+            schedule: pacer.schedule(rate),
         });
-        door
+        pacer
     }
 
     /// The shard's share of the rate, from now on.
@@ -95,7 +95,7 @@ impl<'a> Door<'a> {
             sleep_until(shard.clock.instant(pace.schedule.take())).await;
         }
         while shard.opening.get() >= self.limit && !shard.ramp_stopped.get() {
-            shard.ramp_news.wait().await;
+            shard.ramp_event.wait().await;
         }
         !shard.ramp_stopped.get()
     }

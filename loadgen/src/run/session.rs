@@ -9,14 +9,13 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use reactor::{Pinning, Reactor};
 use server_demo::limits::raise_nofile;
 
-use crate::exit_error::Refusal;
+use crate::exit_error::ExitError;
 use crate::measure::clock::{Clock, nanos};
 use crate::measure::server_side::Probe;
 use crate::report::settings::Pin;
 use crate::report::{Report, Target};
-use crate::run::conclude::{Context, conclude};
-use crate::run::conduct::{Probes, conduct};
-use crate::run::control::Event;
+use crate::run::control::ShardEvent;
+use crate::run::coordinator::{Probes, coordinate};
 use crate::run::embedded::{self, Embedded};
 use crate::run::endpoint::Endpoint;
 use crate::run::plan::Plan;
@@ -25,6 +24,7 @@ use crate::run::random::mix;
 use crate::run::setup::{Load, Setup};
 use crate::run::signals;
 use crate::run::sources::Address;
+use crate::run::summary::{Context, summarize};
 
 /// Descriptors a process of ours needs besides its connections: standard streams, pipes, and per thread an epoll, an eventfd
 /// and a listener, with room to spare.
@@ -46,8 +46,8 @@ pub(crate) struct Session {
     embedded: Option<Embedded>,
     server_pid: Option<i32>,
     /// Signals, and what the shards of the run in hand say.
-    sender: mpsc::Sender<Event>,
-    events: mpsc::Receiver<Event>,
+    sender: mpsc::Sender<ShardEvent>,
+    events: mpsc::Receiver<ShardEvent>,
 }
 
 /// What came of a run.
@@ -63,19 +63,19 @@ impl Session {
     ///
     /// # Errors
     /// No run can begin.
-    pub(crate) fn begin(setup: Setup, command: Vec<String>) -> Result<Self, Refusal> {
+    pub(crate) fn begin(setup: Setup, command: Vec<String>) -> Result<Self, ExitError> {
         let address = setup.target.as_ref().map(Endpoint::look_up).transpose()?;
         let (connections, note) = connections(&setup)?;
         // Signals are taken from before the child starts, so that it never outlives an interrupted parent.
         let (sender, events) = mpsc::channel();
         signals::forward(sender.clone())
-            .map_err(|error| Refusal::run(format!("signals: {error}")))?;
+            .map_err(|error| ExitError::run(format!("signals: {error}")))?;
         let mut embedded = None;
         let address = match address {
             Some(address) => address,
             None => {
                 let server = Embedded::start(embedded::shards(), setup.io)
-                    .map_err(|error| Refusal::run(format!("embedded server: {error}")))?;
+                    .map_err(|error| ExitError::run(format!("embedded server: {error}")))?;
                 let address = Address::Tcp(server.address());
                 embedded = Some(server);
                 address
@@ -101,13 +101,13 @@ impl Session {
     ///
     /// # Errors
     /// The run could not begin.
-    pub(crate) fn measure(&mut self, load: &Load) -> Result<Measured, Refusal> {
+    pub(crate) fn measure(&mut self, load: &Load) -> Result<Measured, ExitError> {
         let started = unix_now();
         let server = match self.server_pid {
             Some(pid) => Some(
                 Probe::new(pid)
                     .and_then(|probe| probe.cpu().map(|_| probe))
-                    .map_err(|error| Refusal::run(format!("--server-pid {pid}: {error}")))?,
+                    .map_err(|error| ExitError::run(format!("--server-pid {pid}: {error}")))?,
             ),
             None => None,
         };
@@ -119,7 +119,7 @@ impl Session {
         };
         let clock = Clock::start();
         let clock_unix = unix_now();
-        let seen = conduct(
+        let observations = coordinate(
             &plan,
             clock,
             &reactor,
@@ -140,20 +140,22 @@ impl Session {
             server_pid: self.server_pid,
             server_ended: self.server_ended(),
         };
-        let report = conclude(&plan, context, &seen);
+        let report = summarize(&plan, context, &observations);
         if let Err(error) = reactor.shutdown(SHUTDOWN_MAX) {
             crate::console::remark(format_args!("loadgen: {error}"));
         }
-        let began = seen.timeline.map(|timeline| clock.instant(timeline.start));
+        let began = observations
+            .timeline
+            .map(|timeline| clock.instant(timeline.start));
         Ok(Measured { report, began })
     }
 
     /// The run that begins now.
-    fn plan(&self, load: &Load, started: u64) -> Result<Plan, Refusal> {
+    fn plan(&self, load: &Load, started: u64) -> Result<Plan, ExitError> {
         let setup = &self.setup;
         let division = setup
             .divide(self.connections, load.hot.as_ref())
-            .map_err(Refusal::run)?;
+            .map_err(ExitError::run)?;
         Ok(Plan {
             target: self.address.clone(),
             connections: division.good,
@@ -166,7 +168,7 @@ impl Session {
             amount: load.amount,
             warmup: nanos(load.warmup),
             interval: nanos(setup.interval),
-            speech: setup.speech.clone(),
+            protocol: setup.protocol.clone(),
             io: setup.io,
             timeout: nanos(setup.timeout),
             connect_rate: setup.connect_rate,
@@ -224,7 +226,7 @@ fn unix_now() -> Duration {
 }
 
 /// The threads of a run.
-fn reactor(setup: &Setup) -> Result<Reactor, Refusal> {
+fn reactor(setup: &Setup) -> Result<Reactor, ExitError> {
     let reactor = Reactor::builder()
         .shards(setup.threads as usize)
         .pinning(match &setup.pin {
@@ -234,17 +236,17 @@ fn reactor(setup: &Setup) -> Result<Reactor, Refusal> {
         })
         .thread_name("loadgen")
         .build()
-        .map_err(|error| Refusal::run(format!("cannot start the threads: {error}")))?;
+        .map_err(|error| ExitError::run(format!("cannot start the threads: {error}")))?;
     match reactor.warnings().first() {
-        Some(refused) if setup.pin != Pin::None => Err(Refusal::run(format!("--pin: {refused}"))),
+        Some(refused) if setup.pin != Pin::None => Err(ExitError::run(format!("--pin: {refused}"))),
         _ => Ok(reactor),
     }
 }
 
 /// How many connections there will be, with a remark where the descriptor limit decided.
-fn connections(setup: &Setup) -> Result<(u32, Option<String>), Refusal> {
+fn connections(setup: &Setup) -> Result<(u32, Option<String>), ExitError> {
     let limit =
-        raise_nofile().map_err(|error| Refusal::run(format!("descriptor limit: {error}")))?;
+        raise_nofile().map_err(|error| ExitError::run(format!("descriptor limit: {error}")))?;
     let threads = if setup.target.is_none() {
         embedded::shards() as u64
     } else {
@@ -255,7 +257,7 @@ fn connections(setup: &Setup) -> Result<(u32, Option<String>), Refusal> {
     let possible = limit.now.saturating_sub(beside);
     if let Some(asked) = setup.connections {
         if u64::from(asked) > possible {
-            return Err(Refusal::run(format!(
+            return Err(ExitError::run(format!(
                 "-c {asked} needs {} descriptors and the limit is {}: raise it (ulimit -Hn) or ask for {possible} at most",
                 u64::from(asked) + beside,
                 limit.now
@@ -266,7 +268,7 @@ fn connections(setup: &Setup) -> Result<(u32, Option<String>), Refusal> {
     let least = setup.least();
     if possible < u64::from(least) {
         let now = limit.now;
-        return Err(Refusal::run(format!(
+        return Err(ExitError::run(format!(
             "the descriptor limit of {now} leaves {possible} connections; {least} are needed"
         )));
     }

@@ -12,7 +12,7 @@ use crate::run::bad_kind::{BadKind, BadShare};
 use crate::run::endpoint::Endpoint;
 use crate::run::hot::Hot;
 use crate::run::plan::{Amount, Pace};
-use crate::run::protocol::Speech;
+use crate::run::protocol::ProtocolSpec;
 
 /// Connections where `-c` is absent.
 pub(crate) const CONNECTIONS_DEFAULT: u32 = 4_000;
@@ -22,7 +22,7 @@ pub(crate) const CONNECTIONS_DEFAULT: u32 = 4_000;
 pub(crate) struct Setup {
     /// The server; the embedded one if absent.
     pub(crate) target: Option<Endpoint>,
-    pub(crate) speech: Speech,
+    pub(crate) protocol: ProtocolSpec,
     /// Connections in total; as many as the descriptor limit allows up to the default if absent.
     pub(crate) connections: Option<u32>,
     pub(crate) bad: Vec<BadShare>,

@@ -1,8 +1,8 @@
 //! What one thread of the generator owns: its connections, its counters, its buffers, all in plain cells.
 //!
 //! The tasks of a shard share one [`Shard`] through an `Rc`: the connections (`connection.rs`), the ramp that opens them
-//! (`ramp.rs`), the dispatcher of an open loop (`dispatch.rs`) and the supervisor (`supervise.rs`). No other thread sees it.
-//! Which connection holds which place is in `shard/places.rs`. Tests: `shard/tests.rs`, and every integration test.
+//! (`ramp.rs`), the dispatcher of an open loop (`dispatch.rs`) and the supervisor (`supervisor.rs`). No other thread sees it.
+//! Which connection holds which place is in `shard/slots.rs`. Tests: `shard/tests.rs`, and every integration test.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -11,20 +11,20 @@ use std::sync::Arc;
 
 use crate::measure::clock::Stamp;
 use crate::measure::clock::{Clock, Nanos};
+use crate::measure::counters::{Counters, Window};
 use crate::measure::failure::{ErrorKind, Errors, Failure};
-use crate::measure::tally::{Tally, Window};
-use crate::run::bad_kind::BadTally;
+use crate::run::bad_kind::BadClientCounters;
+use crate::run::connection_slot::ConnectionSlot;
+use crate::run::event::Event;
 use crate::run::exchange::Exchange;
-use crate::run::link::Link;
 use crate::run::lives::{self, Lives};
-use crate::run::news::News;
 use crate::run::plan::Timeline;
 use crate::run::plan::{Amount, Pace, Plan};
 use crate::run::protocol::Protocol;
 use crate::run::scratch::{SCRATCH_BYTES, Scratch};
 use crate::run::sources::Sources;
 
-mod places;
+mod slots;
 
 /// The state of one thread.
 #[derive(Debug)]
@@ -35,17 +35,17 @@ pub(crate) struct Shard {
     pub(crate) sources: Sources,
     pub(crate) incoming: Scratch,
     pub(crate) outgoing: Scratch,
-    pub(crate) tally: RefCell<Tally>,
+    pub(crate) counters: RefCell<Counters>,
     pub(crate) errors: RefCell<Errors>,
     /// Every place that a connection holds or held.
-    pub(crate) links: RefCell<Vec<Rc<Link>>>,
+    pub(crate) slots: RefCell<Vec<Rc<ConnectionSlot>>>,
     /// Places whose connection ended by its plan, and waits to be replaced.
-    away: RefCell<VecDeque<Rc<Link>>>,
+    away: RefCell<VecDeque<Rc<ConnectionSlot>>>,
     /// When connections are to go; empty where they live as long as the run.
     pub(crate) lives: RefCell<Lives>,
-    /// Wakes the door: a connection passed it, failed or is to be replaced, or the run is over.
-    pub(crate) ramp_news: News,
-    /// Connections that stand in the door.
+    /// Wakes the pacer: a connection passed it, failed or is to be replaced, or the run is over.
+    pub(crate) ramp_event: Event,
+    /// Connections that stand in the pacer.
     pub(crate) opening: Cell<u32>,
     /// Connections begun so far.
     begun_connections: Cell<u64>,
@@ -56,7 +56,7 @@ pub(crate) struct Shard {
     /// Connections that are open.
     pub(crate) live: Cell<u32>,
     /// Places of those that send, connected at least once and not ended.
-    pub(crate) active_places: Cell<u32>,
+    pub(crate) active_slots: Cell<u32>,
     /// Connections made.
     pub(crate) established: Cell<u64>,
     /// Connections that ended by their plan.
@@ -64,13 +64,13 @@ pub(crate) struct Shard {
     /// Connections that the server ended, owing nothing.
     pub(crate) left: Cell<u64>,
     /// What came of the bad clients.
-    pub(crate) bad: RefCell<BadTally>,
+    pub(crate) bad: RefCell<BadClientCounters>,
     /// Whether every connection of the ramp was served.
     pub(crate) ramped: Cell<bool>,
     /// Whether no further connection is to be opened.
     pub(crate) ramp_stopped: Cell<bool>,
     /// Requests handed to connections and not answered.
-    pub(crate) due: Cell<u64>,
+    pub(crate) in_flight: Cell<u64>,
     /// Whether the run was ended before its time.
     was_cut: Cell<bool>,
     /// Whether requests may have begun.
@@ -96,32 +96,32 @@ impl Shard {
             sources: Sources::new(&plan.target, plan.seed),
             incoming: Scratch::new(),
             outgoing: Scratch::new(),
-            tally: RefCell::new(Tally::new(plan.is_open(), by_request)),
+            counters: RefCell::new(Counters::new(plan.is_open(), by_request)),
             errors: RefCell::default(),
-            links: RefCell::default(),
+            slots: RefCell::default(),
             away: RefCell::default(),
             lives: RefCell::default(),
-            ramp_news: News::default(),
+            ramp_event: Event::default(),
             opening: Cell::new(0),
             begun_connections: Cell::new(0),
             connected: Cell::new(0),
             served: Cell::new(0),
             live: Cell::new(0),
-            active_places: Cell::new(0),
+            active_slots: Cell::new(0),
             established: Cell::new(0),
             retired: Cell::new(0),
             left: Cell::new(0),
             bad: RefCell::default(),
             ramped: Cell::new(false),
             ramp_stopped: Cell::new(false),
-            due: Cell::new(0),
+            in_flight: Cell::new(0),
             was_cut: Cell::new(false),
             begun: Cell::new(false),
             from: Cell::new(Nanos::MAX),
             end: Cell::new(0),
             remaining: Cell::new(plan.requests_of(index)),
             dispatched: Cell::new(false),
-            batch: (SCRATCH_BYTES / plan.speech.mean_size()).max(1),
+            batch: (SCRATCH_BYTES / plan.protocol.mean_size()).max(1),
             plan,
         }
     }
@@ -132,11 +132,11 @@ impl Shard {
             return;
         }
         self.begun.set(true);
-        self.tally.borrow_mut().window = Window {
+        self.counters.borrow_mut().window = Window {
             from: timeline.from,
             until: timeline.until,
         };
-        self.tally
+        self.counters
             .borrow_mut()
             .slices
             .begin(timeline.from, self.plan.interval);
@@ -144,16 +144,16 @@ impl Shard {
         self.end.set(timeline.until);
         if let Some(lifetime) = self.plan.lifetime {
             *self.lives.borrow_mut() =
-                lives::spread(&self.links.borrow(), timeline.start, lifetime);
+                lives::spread(&self.slots.borrow(), timeline.start, lifetime);
         }
         for kind in self.plan.bad_of(self.index) {
-            let link = Rc::new(Link::bad(kind));
-            self.links.borrow_mut().push(Rc::clone(&link));
-            self.replace(&link);
+            let slot = Rc::new(ConnectionSlot::bad(kind));
+            self.slots.borrow_mut().push(Rc::clone(&slot));
+            self.replace(&slot);
         }
         if !self.plan.is_open() {
-            for link in self.links.borrow().iter().filter(|link| link.active) {
-                link.news.tell();
+            for slot in self.slots.borrow().iter().filter(|slot| slot.active) {
+                slot.event.notify();
             }
         }
     }
@@ -162,9 +162,9 @@ impl Shard {
     pub(crate) fn cut(&self, now: Nanos) {
         self.was_cut.set(true);
         self.ramp_stopped.set(true);
-        self.ramp_news.tell();
+        self.ramp_event.notify();
         self.end.set(self.end.get().min(now));
-        let window = &mut self.tally.borrow_mut().window;
+        let window = &mut self.counters.borrow_mut().window;
         window.until = window.until.min(now);
     }
 
@@ -202,22 +202,22 @@ impl Shard {
     #[inline(always)]
     pub(crate) fn plan_requests<P: Protocol>(
         &self,
-        link: &Link,
+        slot: &ConnectionSlot,
         exchange: &mut Exchange<P>,
         now: Nanos,
     ) {
         match self.plan.pace {
             Pace::Closed { pipeline } => {
-                if !link.active {
+                if !slot.active {
                     return;
                 }
-                for _ in exchange.due()..pipeline.min(exchange.due() + self.batch) {
-                    if link.is_spent(exchange.planned()) || !self.may_begin(now) {
+                for _ in exchange.in_flight()..pipeline.min(exchange.in_flight() + self.batch) {
+                    if slot.is_spent(exchange.planned()) || !self.may_begin(now) {
                         return;
                     }
-                    self.due.set(self.due.get() + 1);
+                    self.in_flight.set(self.in_flight.get() + 1);
                     plan(
-                        link,
+                        slot,
                         exchange,
                         Stamp {
                             intended: now,
@@ -227,9 +227,9 @@ impl Shard {
                 }
             }
             Pace::Open { .. } => {
-                let room = link.room(exchange.planned());
+                let room = slot.room(exchange.planned());
                 for _ in 0..room.min(self.batch as u64) {
-                    let Some(intended) = link.take_assigned() else {
+                    let Some(intended) = slot.take_assigned() else {
                         return;
                     };
                     let stamp = Stamp {
@@ -237,39 +237,47 @@ impl Shard {
                         sent: now,
                     };
                     // Where the connection was not there yet, it is not the generator that was late.
-                    if intended >= link.connected_at.get() {
-                        self.tally.borrow_mut().lag(stamp);
+                    if intended >= slot.connected_at.get() {
+                        self.counters.borrow_mut().lag(stamp);
                     }
-                    plan(link, exchange, stamp);
+                    plan(slot, exchange, stamp);
                 }
             }
         }
     }
 
     /// Plans what the connection before this one was asked and did not answer. An open loop takes it with what was assigned.
-    pub(crate) fn plan_again<P: Protocol>(&self, link: &Link, exchange: &mut Exchange<P>) {
+    pub(crate) fn plan_again<P: Protocol>(
+        &self,
+        slot: &ConnectionSlot,
+        exchange: &mut Exchange<P>,
+    ) {
         if !self.plan.is_open() {
-            while let Some(at) = link.take_assigned() {
+            while let Some(at) = slot.take_assigned() {
                 let (intended, sent) = (at, at);
-                plan(link, exchange, Stamp { intended, sent });
+                plan(slot, exchange, Stamp { intended, sent });
             }
         }
     }
 
     /// Whether this connection, having written everything, has more to send before it reads.
     #[inline]
-    pub(crate) fn has_more<P: Protocol>(&self, link: &Link, exchange: &Exchange<P>) -> bool {
+    pub(crate) fn has_more<P: Protocol>(
+        &self,
+        slot: &ConnectionSlot,
+        exchange: &Exchange<P>,
+    ) -> bool {
         match self.plan.pace {
             Pace::Closed { pipeline } => {
-                exchange.due() < pipeline && self.begun.get() && link.active
+                exchange.in_flight() < pipeline && self.begun.get() && slot.active
             }
-            Pace::Open { .. } => link.has_assigned(),
+            Pace::Open { .. } => slot.has_assigned(),
         }
     }
 
     /// Counts a failed connection. During the ramp it stops the ramp: a run is never silently smaller than asked for.
-    pub(crate) fn failed(&self, link: &Link, failure: &Failure) {
-        self.errors.borrow_mut().record(link.number(), failure);
+    pub(crate) fn failed(&self, slot: &ConnectionSlot, failure: &Failure) {
+        self.errors.borrow_mut().record(slot.number(), failure);
         if !self.begun.get() {
             self.ramp_stopped.set(true);
         }
@@ -277,15 +285,15 @@ impl Shard {
 
     /// Counts an answer that says the server did not do what was asked.
     #[cold]
-    pub(crate) fn refused(&self, link: &Link, status: u16) {
+    pub(crate) fn refused(&self, slot: &ConnectionSlot, status: u16) {
         let failure = Failure::new(ErrorKind::of_status(status), format!("status {status}"));
-        self.errors.borrow_mut().record(link.number(), &failure);
+        self.errors.borrow_mut().record(slot.number(), &failure);
     }
 
     /// Notes that a connection got its first answer.
     #[cold]
-    pub(crate) fn first_answer(&self, link: &Link) {
-        link.served.set(true);
+    pub(crate) fn first_answer(&self, slot: &ConnectionSlot) {
+        slot.served.set(true);
         self.served.set(self.served.get() + 1);
         self.opened();
     }
@@ -293,9 +301,9 @@ impl Shard {
 
 /// Adds a request to the conversation; from now on the server owes an answer.
 #[inline]
-pub(crate) fn plan<P: Protocol>(link: &Link, exchange: &mut Exchange<P>, stamp: Stamp) {
-    if exchange.due() == 0 {
-        link.owes(stamp.sent);
+pub(crate) fn plan<P: Protocol>(slot: &ConnectionSlot, exchange: &mut Exchange<P>, stamp: Stamp) {
+    if exchange.in_flight() == 0 {
+        slot.owes(stamp.sent);
     }
     exchange.plan(stamp);
 }

@@ -12,10 +12,10 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::report::output;
-use crate::run::control::Event;
+use crate::run::control::ShardEvent;
 
 /// Sends the first signal to the main thread, from a thread of its own that lives as long as the process.
-pub(crate) fn forward(events: Sender<Event>) -> io::Result<()> {
+pub(crate) fn forward(events: Sender<ShardEvent>) -> io::Result<()> {
     let mut taken = vec![SIGINT, SIGTERM];
     // A run under nohup goes on when its terminal is closed.
     if !is_ignored(SIGHUP) {
@@ -30,7 +30,7 @@ pub(crate) fn forward(events: Sender<Event>) -> io::Result<()> {
                 // A terminal that is closed sends its signal more than once, by way of the shell too: that is nobody's
                 // impatience.
                 let again = ending && signal != SIGHUP;
-                if again || (!ending && events.send(Event::Signal(signal)).is_err()) {
+                if again || (!ending && events.send(ShardEvent::Signal(signal)).is_err()) {
                     let _none_is_made_now = output::abandon();
                     process::exit(i32::from(exit_code(signal)));
                 }

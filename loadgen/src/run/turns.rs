@@ -7,7 +7,7 @@
 use std::rc::Rc;
 
 use crate::measure::clock::Nanos;
-use crate::run::link::Link;
+use crate::run::connection_slot::ConnectionSlot;
 use crate::run::plan::Plan;
 use crate::run::random::{Random, mix};
 
@@ -46,13 +46,17 @@ impl HotSet {
 }
 
 impl Turns {
-    /// `links` are the connections that send, in the order of their numbers; requests begin at
+    /// `slots` are the connections that send, in the order of their numbers; requests begin at
     /// `start`.
-    pub(crate) fn new(links: impl Iterator<Item = Rc<Link>>, plan: &Plan, start: Nanos) -> Self {
+    pub(crate) fn new(
+        slots: impl Iterator<Item = Rc<ConnectionSlot>>,
+        plan: &Plan,
+        start: Nanos,
+    ) -> Self {
         let classes = plan.hot.as_ref().map_or(1, |hot| hot.stride() as usize);
         let mut rounds: Vec<_> = (0..classes).map(|_| Round::default()).collect();
-        for (number, link) in links.enumerate() {
-            rounds[number % classes].links.push(link);
+        for (number, slot) in slots.enumerate() {
+            rounds[number % classes].slots.push(slot);
         }
         let hot = plan.hot.as_ref().map(|hot| HotSet {
             load: hot.load(),
@@ -66,7 +70,7 @@ impl Turns {
 
     /// Returns the connection for the request that is intended at this moment; `None` when all have
     /// ended.
-    pub(crate) fn next(&mut self, intended: Nanos) -> Option<&Rc<Link>> {
+    pub(crate) fn next(&mut self, intended: Nanos) -> Option<&Rc<ConnectionSlot>> {
         let classes = self.rounds.len();
         let class = match &mut self.hot {
             None => 0,
@@ -94,39 +98,39 @@ impl Turns {
 /// Connections that take turns.
 #[derive(Debug, Default)]
 struct Round {
-    links: Vec<Rc<Link>>,
+    slots: Vec<Rc<ConnectionSlot>>,
     turn: usize,
 }
 
 impl Round {
     /// Drops the connections at the turn that have ended; false when none is left.
     fn is_alive(&mut self) -> bool {
-        self.links.iter().any(|link| !link.ended.get()) || {
-            self.links.clear();
+        self.slots.iter().any(|slot| !slot.ended.get()) || {
+            self.slots.clear();
             false
         }
     }
 
     /// Returns the connection whose turn it is. Those that have ended leave the round. One that is
     /// being replaced is passed over while there are others: connecting has a histogram of its own.
-    fn next(&mut self) -> Option<&Rc<Link>> {
+    fn next(&mut self) -> Option<&Rc<ConnectionSlot>> {
         let mut passed = 0;
         loop {
-            if self.links.is_empty() {
+            if self.slots.is_empty() {
                 return None;
             }
-            self.turn = if self.turn + 1 < self.links.len() {
+            self.turn = if self.turn + 1 < self.slots.len() {
                 self.turn + 1
             } else {
                 0
             };
-            let link = &self.links[self.turn];
-            if link.ended.get() {
-                self.links.swap_remove(self.turn);
-            } else if link.away.get() && passed < AWAY_MAX {
+            let slot = &self.slots[self.turn];
+            if slot.ended.get() {
+                self.slots.swap_remove(self.turn);
+            } else if slot.away.get() && passed < AWAY_MAX {
                 passed += 1;
             } else {
-                return Some(&self.links[self.turn]);
+                return Some(&self.slots[self.turn]);
             }
         }
     }
@@ -139,21 +143,23 @@ mod tests {
 
     const CONNECTIONS: u32 = 32;
 
-    fn turns(hot: Option<&str>, shift: Option<Nanos>) -> (Vec<Rc<Link>>, Turns) {
-        let links: Vec<_> = (0..CONNECTIONS).map(|_| Rc::new(Link::new(true))).collect();
+    fn turns(hot: Option<&str>, shift: Option<Nanos>) -> (Vec<Rc<ConnectionSlot>>, Turns) {
+        let slots: Vec<_> = (0..CONNECTIONS)
+            .map(|_| Rc::new(ConnectionSlot::new(true)))
+            .collect();
         let mut plan = plan(CONNECTIONS, CONNECTIONS, 1);
         plan.hot = hot.map(|hot| hot.parse().expect(hot));
         plan.hot_shift = shift;
-        let turns = Turns::new(links.iter().map(Rc::clone), &plan, 1_000);
-        (links, turns)
+        let turns = Turns::new(slots.iter().map(Rc::clone), &plan, 1_000);
+        (slots, turns)
     }
 
     /// Counts the requests of each connection among many that are intended at one moment.
-    fn requests(links: &[Rc<Link>], turns: &mut Turns, at: Nanos) -> Vec<u32> {
-        let mut requests = vec![0; links.len()];
+    fn requests(slots: &[Rc<ConnectionSlot>], turns: &mut Turns, at: Nanos) -> Vec<u32> {
+        let mut requests = vec![0; slots.len()];
         for _ in 0..32_000 {
             let chosen = turns.next(at).expect("all are alive");
-            let nth = links.iter().position(|link| Rc::ptr_eq(link, chosen));
+            let nth = slots.iter().position(|slot| Rc::ptr_eq(slot, chosen));
             requests[nth.expect("one of ours")] += 1;
         }
         requests
@@ -161,14 +167,14 @@ mod tests {
 
     #[test]
     fn without_a_hot_set_all_take_turns() {
-        let (links, mut turns) = turns(None, None);
-        assert_eq!(requests(&links, &mut turns, 1_000), [1_000; 32]);
+        let (slots, mut turns) = turns(None, None);
+        assert_eq!(requests(&slots, &mut turns, 1_000), [1_000; 32]);
     }
 
     #[test]
     fn every_fourth_connection_gets_nine_tenths_of_the_requests() {
-        let (links, mut turns) = turns(Some("25%:90%"), None);
-        let requests = requests(&links, &mut turns, 999_999);
+        let (slots, mut turns) = turns(Some("25%:90%"), None);
+        let requests = requests(&slots, &mut turns, 999_999);
         for (number, requests) in requests.into_iter().enumerate() {
             // 28,800 over 8 connections, and 3,200 over 24; the bounds are five deviations wide.
             let expected = if number % 4 == 0 {
@@ -182,9 +188,9 @@ mod tests {
 
     #[test]
     fn the_hot_set_moves_to_the_next_connections() {
-        let (links, mut turns) = turns(Some("1/2:100%"), Some(500));
+        let (slots, mut turns) = turns(Some("1/2:100%"), Some(500));
         for (at, hot) in [(1_000, 0), (1_499, 0), (1_500, 1), (2_000, 0), (2_501, 1)] {
-            let requests = requests(&links, &mut turns, at);
+            let requests = requests(&slots, &mut turns, at);
             for (number, requests) in requests.into_iter().enumerate() {
                 assert_eq!(requests > 0, number % 2 == hot, "{number} at {at}");
             }
@@ -193,14 +199,14 @@ mod tests {
 
     #[test]
     fn the_requests_of_a_hot_set_that_has_ended_go_to_the_others() {
-        let (links, mut turns) = turns(Some("1/2:100%"), None);
-        links
+        let (slots, mut turns) = turns(Some("1/2:100%"), None);
+        slots
             .iter()
             .step_by(2)
-            .for_each(|link| link.ended.set(true));
-        let requests = requests(&links, &mut turns, 1_000);
+            .for_each(|slot| slot.ended.set(true));
+        let requests = requests(&slots, &mut turns, 1_000);
         assert_eq!(requests.iter().sum::<u32>(), 32_000);
-        links.iter().for_each(|link| link.ended.set(true));
+        slots.iter().for_each(|slot| slot.ended.set(true));
         assert!(turns.next(1_000).is_none());
     }
 }

@@ -12,14 +12,14 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use crate::console;
-use crate::exit_error::Refusal;
+use crate::exit_error::ExitError;
 use crate::measure::clock::nanos;
 use crate::report::output::TextOrJson;
 use crate::report::settings::{Arrivals, IoSurface, Pin};
 use crate::report::{Machine, Report, Status};
 use crate::run::endpoint::Endpoint;
 use crate::run::plan::{Amount, Pace};
-use crate::run::protocol::Speech;
+use crate::run::protocol::ProtocolSpec;
 use crate::run::session::{Measured, Session};
 use crate::run::setup::{Load, Setup};
 use server::{DelayServer, Delays, PerConnection, Reply};
@@ -163,10 +163,10 @@ fn setups(round: Duration) -> Vec<Scenario> {
 ///
 /// # Errors
 /// A round could not be run.
-pub fn run(args: &CalibrateArgs, command: Vec<String>) -> Result<u8, Refusal> {
+pub fn run(args: &CalibrateArgs, command: Vec<String>) -> Result<u8, ExitError> {
     let extent = Extent::new(args.quick);
     let server = DelayServer::start(SIZE)
-        .map_err(|error| Refusal::run(format!("calibration server: {error}")))?;
+        .map_err(|error| ExitError::run(format!("calibration server: {error}")))?;
     let mut session = Session::begin(run_setup(&server, true), command)?;
     let mut cases = Vec::new();
     for setup in setups(extent.round) {
@@ -204,7 +204,7 @@ pub fn run(args: &CalibrateArgs, command: Vec<String>) -> Result<u8, Refusal> {
         TextOrJson::Text => table::render(&calibration),
     };
     console::print(text.as_bytes())
-        .map_err(|error| Refusal::run(format!("standard output: {error}")))?;
+        .map_err(|error| ExitError::run(format!("standard output: {error}")))?;
     Ok(u8::from(!calibration.passed))
 }
 
@@ -216,7 +216,7 @@ fn run_setup(server: &DelayServer, quiet: bool) -> Setup {
             host: address.ip().to_string(),
             port: address.port(),
         }),
-        speech: Speech::Echo {
+        protocol: ProtocolSpec::Echo {
             sizes: server.size().into(),
             verify: true,
             work_us: None,
@@ -264,21 +264,21 @@ fn measure(
     session: &mut Session,
     server: &DelayServer,
     setup: &Scenario,
-) -> Result<Result<Round, u8>, Refusal> {
+) -> Result<Result<Round, u8>, ExitError> {
     let record = server.begin(setup.delays, CONNECTIONS as usize);
     let Measured { report, began } = session.measure(&load(setup))?;
     match report.outcome.status {
         Status::Ok | Status::Missed => {}
         Status::Interrupted => return Ok(Err(report.outcome.exit_code)),
-        Status::Failed => return Err(Refusal::run(report.outcome.messages.join("; "))),
+        Status::Failed => return Err(ExitError::run(report.outcome.messages.join("; "))),
     }
     let replies = record
         .take()
-        .map_err(|error| Refusal::run(error.to_string()))?;
+        .map_err(|error| ExitError::run(error.to_string()))?;
     let served: usize = replies.iter().map(Vec::len).sum();
     if served as u64 != report.requests.answered {
         let answered = report.requests.answered;
-        return Err(Refusal::run(format!(
+        return Err(ExitError::run(format!(
             "the server recorded {served} replies and the generator {answered}"
         )));
     }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::console;
-use crate::exit_error::Refusal;
+use crate::exit_error::ExitError;
 use crate::measure::stats::{Interval, median, paired_ratio};
 pub use crate::report::comparison::Contender;
 use crate::report::comparison::{COMPARE_FORMAT, Comparison, Metric, Side, Verdict};
@@ -116,15 +116,15 @@ const METRICS: [Definition; 10] = [
 /// # Errors
 /// An output has an extension that is not for comparisons (exit code 2) or cannot be written, a file cannot be read or holds
 /// something else than reports, or the two cannot be paired; the message names the file.
-pub fn run(args: &CompareArgs) -> Result<(), Refusal> {
+pub fn run(args: &CompareArgs) -> Result<(), ExitError> {
     for output in &args.outputs {
-        Kind::of(output, &Kind::OF_COMPARISON).map_err(Refusal::arguments)?;
+        Kind::of(output, &Kind::OF_COMPARISON).map_err(ExitError::arguments)?;
     }
     let (a, b) = (
-        read(&args.a).map_err(Refusal::run)?,
-        read(&args.b).map_err(Refusal::run)?,
+        read(&args.a).map_err(ExitError::run)?,
+        read(&args.b).map_err(ExitError::run)?,
     );
-    let comparison = compare(&a, &b).map_err(Refusal::run)?;
+    let comparison = compare(&a, &b).map_err(ExitError::run)?;
     let files = Files::create(&args.outputs)?;
     let text = match args.format {
         Format::Text => comparison.render(),
@@ -137,9 +137,9 @@ pub fn run(args: &CompareArgs) -> Result<(), Refusal> {
             Kind::Csv => comparison.csv().into_bytes(),
             _ => comparison.json().into_bytes(),
         })
-        .map_err(Refusal::run)?;
+        .map_err(ExitError::run)?;
     console::print(text.as_bytes())
-        .map_err(|error| Refusal::run(format!("standard output: {error}")))
+        .map_err(|error| ExitError::run(format!("standard output: {error}")))
 }
 
 /// Reads all rounds of one contender.

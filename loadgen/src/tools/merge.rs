@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::console;
-use crate::exit_error::Refusal;
+use crate::exit_error::ExitError;
 use crate::measure::clock::{Nanos, nanos_f64};
 use crate::measure::histogram::Recorder;
 use crate::measure::series::Series;
@@ -50,17 +50,17 @@ pub struct MergeArgs {
 /// # Errors
 /// An output has an unknown extension (exit code 2) or cannot be written, a file cannot be read or holds something else than
 /// reports, or two of them cannot be added; the message names the file.
-pub fn run(args: &MergeArgs, command: Vec<String>) -> Result<u8, Refusal> {
+pub fn run(args: &MergeArgs, command: Vec<String>) -> Result<u8, ExitError> {
     for output in &args.outputs {
-        Kind::of(output, &Kind::OF_RUN).map_err(Refusal::arguments)?;
+        Kind::of(output, &Kind::OF_RUN).map_err(ExitError::arguments)?;
     }
     let mut parts = Vec::new();
     for path in &args.files {
-        let reports = read(path).map_err(Refusal::run)?;
+        let reports = read(path).map_err(ExitError::run)?;
         let name = path.display().to_string();
         parts.extend(reports.into_iter().map(|report| (name.clone(), report)));
     }
-    let report = merge(&parts, command).map_err(Refusal::run)?;
+    let report = merge(&parts, command).map_err(ExitError::run)?;
     let files = Files::create(&args.outputs)?;
     let text = match args.format {
         Format::Text => text::render(&report).into_bytes(),
@@ -69,8 +69,8 @@ pub fn run(args: &MergeArgs, command: Vec<String>) -> Result<u8, Refusal> {
     };
     files
         .write(|kind| output::render(&report, kind))
-        .map_err(Refusal::run)?;
-    console::print(&text).map_err(|error| Refusal::run(format!("standard output: {error}")))?;
+        .map_err(ExitError::run)?;
+    console::print(&text).map_err(|error| ExitError::run(format!("standard output: {error}")))?;
     Ok(report.outcome.exit_code)
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use server_demo::units::parse_count;
 
-use crate::exit_error::Refusal;
+use crate::exit_error::ExitError;
 use crate::measure::slo::Slo;
 use crate::report::sweep::{SWEEP_FORMAT, SWEEP_VERSION, Step, Sweep};
 use crate::report::{Machine, Status};
@@ -25,7 +25,7 @@ pub const STEP_DURATION: Duration = Duration::from_secs(3);
 /// The discarded start of a step where `--warmup` is absent.
 pub const STEP_WARMUP: Duration = Duration::from_millis(500);
 /// What holds where `--slo` is absent.
-const SLO_DEFAULT: &str = "kept>=99%";
+const SLO_DEFAULT: &str = "achieved>=99%";
 /// More steps than this are a mistake.
 const STEPS_MAX: usize = 200;
 
@@ -95,7 +95,7 @@ fn times(rate: u64, factor: f64) -> u64 {
 ///
 /// # Errors
 /// No step could be run.
-pub(crate) fn run(load: &Load, steps: &Steps, mut session: Session) -> Result<Sweep, Refusal> {
+pub(crate) fn run(load: &Load, steps: &Steps, mut session: Session) -> Result<Sweep, ExitError> {
     let slo = load.slo.clone().unwrap_or_else(slo_default);
     let mut sweep = Sweep {
         format: SWEEP_FORMAT.to_owned(),
@@ -134,7 +134,12 @@ pub(crate) fn run(load: &Load, steps: &Steps, mut session: Session) -> Result<Sw
 }
 
 /// Runs one step; says whether to go on to the next rate.
-fn hold(sweep: &mut Sweep, load: &Load, rate: u64, session: &mut Session) -> Result<bool, Refusal> {
+fn hold(
+    sweep: &mut Sweep,
+    load: &Load,
+    rate: u64,
+    session: &mut Session,
+) -> Result<bool, ExitError> {
     if sweep.exit_code != 0 {
         return Ok(false);
     }

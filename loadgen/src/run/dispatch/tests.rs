@@ -1,4 +1,4 @@
-//! The measuring core on a clock that the test controls: schedule, dispatcher, shard, conversation and tally as they ship, with a
+//! The measuring core on a clock that the test controls: schedule, dispatcher, shard, conversation and counters as they ship, with a
 //! server and a generator that stall when told. What must be recorded is worked out by hand, and recorders are compared whole,
 //! so agreement is exact to the histogram's resolution.
 
@@ -10,8 +10,8 @@ use super::*;
 use crate::measure::clock::Clock;
 use crate::measure::histogram::Recorder;
 use crate::report::settings::Arrivals;
+use crate::run::connection_slot::ConnectionSlot;
 use crate::run::exchange::Exchange;
-use crate::run::link::Link;
 use crate::run::payload::Payload;
 use crate::run::plan::tests::plan as test_plan;
 use crate::run::plan::{Amount, Plan};
@@ -29,7 +29,7 @@ const SIZE: usize = 8;
 /// A run of one connection, a look at the world every millisecond.
 struct World {
     shard: Shard,
-    link: Rc<Link>,
+    slot: Rc<ConnectionSlot>,
     exchange: Exchange<Echo>,
     /// Answers on their way: when they are there, in milliseconds, and what they are.
     answers: VecDeque<(u64, [u8; SIZE])>,
@@ -43,12 +43,12 @@ impl World {
             ..test_plan(1, 1, 1)
         };
         let shard = Shard::new(0, Arc::new(plan), Clock::start());
-        let link = Rc::new(Link::new(true));
-        shard.links.borrow_mut().push(Rc::clone(&link));
+        let slot = Rc::new(ConnectionSlot::new(true));
+        shard.slots.borrow_mut().push(Rc::clone(&slot));
         let payload = Payload::new(1, 0, &SIZE.into());
         Self {
             shard,
-            link,
+            slot,
             exchange: Exchange::new(Echo::of(payload, true), 1),
             answers: VecDeque::new(),
         }
@@ -74,17 +74,17 @@ impl World {
             }
             self.write(at, now, &server_stalls);
         }
-        assert_eq!(self.shard.due.get(), 0, "all is answered in the end");
+        assert_eq!(self.shard.in_flight.get(), 0, "all is answered in the end");
         self
     }
 
     fn read(&mut self, at: u64, now: Nanos) {
         while self.answers.front().is_some_and(|(due, _)| *due <= at) {
             let (_, bytes) = self.answers.pop_front().expect("looked at");
-            let (shard, tally) = (&self.shard, &mut *self.shard.tally.borrow_mut());
+            let (shard, counters) = (&self.shard, &mut *self.shard.counters.borrow_mut());
             let read = self.exchange.received(&bytes, |stamp, _| {
-                shard.due.set(shard.due.get() - 1);
-                tally.answer(stamp, now);
+                shard.in_flight.set(shard.in_flight.get() - 1);
+                counters.answer(stamp, now);
             });
             read.expect("the right bytes");
         }
@@ -92,9 +92,9 @@ impl World {
 
     fn write(&mut self, at: u64, now: Nanos, server_stalls: &Range<u64>) {
         loop {
-            let due_before = self.exchange.due();
+            let due_before = self.exchange.in_flight();
             self.shard
-                .plan_requests(&self.link, &mut self.exchange, now);
+                .plan_requests(&self.slot, &mut self.exchange, now);
             let mut bytes = [0; SIZE];
             while self.exchange.has_output() {
                 assert_eq!(self.exchange.fill(&mut bytes), SIZE);
@@ -107,7 +107,7 @@ impl World {
                 };
                 self.answers.push_back((due, bytes));
             }
-            if self.exchange.due() == due_before {
+            if self.exchange.in_flight() == due_before {
                 return;
             }
         }
@@ -137,34 +137,34 @@ fn millis(recorder: &Recorder, quantile: f64) -> u64 {
 #[test]
 fn a_steady_server_is_measured_exactly() {
     let world = open().run(0..0, 0..0);
-    let tally = world.shard.tally.borrow();
+    let counters = world.shard.counters.borrow();
     let expected = recorder([DELAY; 400]);
-    assert_eq!(tally.raw, expected);
-    assert_eq!(tally.corrected.as_ref(), Some(&expected));
+    assert_eq!(counters.raw, expected);
+    assert_eq!(counters.corrected.as_ref(), Some(&expected));
     assert_eq!(
-        (tally.scheduled, tally.answered, tally.unanswered),
+        (counters.scheduled, counters.answered, counters.unanswered),
         (400, 400, 0)
     );
     // Two answers come after the measured part.
-    assert_eq!(tally.completed, 398);
+    assert_eq!(counters.completed, 398);
 }
 
 #[test]
 fn a_stall_of_the_server_is_in_the_open_loop_with_every_request_it_delayed() {
     let world = open().run(100..200, 0..0);
-    let tally = world.shard.tally.borrow();
+    let counters = world.shard.counters.borrow();
     // Request k goes out at k. Answers due from 100 to 199, those of requests 98 to 197, are there at 200.
     let expected = recorder((0..400).map(|k| match k {
         98..=197 => 200 - k,
         _ => DELAY,
     }));
-    assert_eq!(tally.raw, expected, "the generator sends on time");
-    assert_eq!(tally.corrected.as_ref(), Some(&expected));
+    assert_eq!(counters.raw, expected, "the generator sends on time");
+    assert_eq!(counters.corrected.as_ref(), Some(&expected));
     // A quarter of all were delayed, the four longest by 102 to 99 ms.
     assert_eq!(millis(&expected, 0.74), DELAY);
     assert_eq!(millis(&expected, 0.99), 98);
     assert_eq!(
-        tally.lag.as_ref().map(Recorder::max),
+        counters.lag.as_ref().map(Recorder::max),
         Some(1),
         "nothing is less than 1 ns"
     );
@@ -173,22 +173,22 @@ fn a_stall_of_the_server_is_in_the_open_loop_with_every_request_it_delayed() {
 #[test]
 fn the_same_stall_is_one_request_of_the_closed_loop() {
     let world = World::new(Pace::Closed { pipeline: 1 }).run(100..200, 0..0);
-    let tally = world.shard.tally.borrow();
+    let counters = world.shard.counters.borrow();
     // One every other millisecond: 49 until 96, the one of 98 that waits until 200, and 100 from then on.
     let expected = recorder((0..150).map(|nth| if nth == 49 { 102 } else { DELAY }));
-    assert_eq!(tally.raw, expected);
+    assert_eq!(counters.raw, expected);
     assert_eq!(
         millis(&expected, 0.99),
         DELAY,
         "which is what coordinated omission is"
     );
-    assert!(tally.corrected.is_none());
+    assert!(counters.corrected.is_none());
 }
 
 #[test]
 fn a_stall_of_the_generator_is_in_the_corrected_latency_and_not_in_the_raw_one() {
     let world = open().run(0..0, 100..150);
-    let tally = world.shard.tally.borrow();
+    let counters = world.shard.counters.borrow();
     // Requests 100 to 149 go out at 150 and are answered at 152; the answers to 98 and 99 are read at 150 only.
     let raw = recorder((0..400).map(|k| match k {
         98 | 99 => 150 - k,
@@ -203,12 +203,15 @@ fn a_stall_of_the_generator_is_in_the_corrected_latency_and_not_in_the_raw_one()
         100..=149 => 150 - k,
         _ => 0,
     }));
-    assert_eq!(tally.raw, raw);
-    assert_eq!(tally.corrected, Some(corrected));
-    assert_eq!(tally.lag, Some(lag));
-    assert_eq!((millis(&tally.raw, 0.99), tally.scheduled), (DELAY, 400));
+    assert_eq!(counters.raw, raw);
+    assert_eq!(counters.corrected, Some(corrected));
+    assert_eq!(counters.lag, Some(lag));
     assert_eq!(
-        tally.corrected.as_ref().map(|all| millis(all, 0.99)),
+        (millis(&counters.raw, 0.99), counters.scheduled),
+        (DELAY, 400)
+    );
+    assert_eq!(
+        counters.corrected.as_ref().map(|all| millis(all, 0.99)),
         Some(50)
     );
 }

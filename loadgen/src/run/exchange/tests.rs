@@ -67,7 +67,7 @@ fn any_cut_of_the_streams_gives_the_same_answers() {
                 .map(|request| stamp(request * 10))
                 .collect::<Vec<_>>()
         );
-        assert_eq!((exchange.due(), exchange.answered()), (0, 5));
+        assert_eq!((exchange.in_flight(), exchange.answered()), (0, 5));
     }
 }
 
@@ -175,7 +175,7 @@ fn requests_never_answered_are_handed_over() {
     let (mut exchange, bytes) = sent(SIZE, 3);
     answers(&mut exchange, &bytes[..SIZE + 1]).expect("right so far");
     assert_eq!(
-        exchange.take_due().collect::<Vec<_>>(),
+        exchange.take_in_flight().collect::<Vec<_>>(),
         [stamp(10), stamp(20)]
     );
 }
@@ -198,6 +198,6 @@ fn requests_of_mixed_sizes_are_echoed_in_any_pieces() {
                 .received(&out[..filled], |_, _| answered += 1)
                 .expect("an honest echo");
         }
-        assert_eq!((sent, answered, exchange.due()), (total, 50, 0));
+        assert_eq!((sent, answered, exchange.in_flight()), (total, 50, 0));
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! No buffer is kept, since [`Payload`] can produce and check any position. Tests: `exchange/tests.rs`.
 
-use super::{LooksLike, Protocol, Sent, Speech, Taken, Verdict, Wrong};
+use super::{LooksLike, Protocol, ProtocolSpec, Sent, Taken, Verdict, Wrong};
 use crate::run::payload::Payload;
 
 /// Fewer equal bytes than this in a row recognise nothing.
@@ -65,14 +65,14 @@ impl Protocol for Echo {
     /// Nobody else knows when an echo is over.
     const PEER_MAY_CLOSE: bool = false;
 
-    fn new(speech: &Speech, seed: u64, connection: u64) -> Self {
-        let Speech::Echo {
+    fn new(protocol: &ProtocolSpec, seed: u64, connection: u64) -> Self {
+        let ProtocolSpec::Echo {
             sizes,
             verify,
             work_us,
-        } = speech
+        } = protocol
         else {
-            panic!("{} is not an echo", speech.name())
+            panic!("{} is not an echo", protocol.name())
         };
         let mut payload = Payload::new(seed, connection, sizes);
         if let Some(work_us) = work_us {

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use super::http::Http;
-use super::{Answers, Protocol, Sent, Speech, Taken, Verdict, Wrong};
+use super::{Answers, Protocol, ProtocolSpec, Sent, Taken, Verdict, Wrong};
 
 /// One connection on which a request is repeated.
 #[derive(Debug)]
@@ -30,9 +30,9 @@ impl Protocol for Fixed {
     /// after each exchange, as many do, owes nothing then.
     const PEER_MAY_CLOSE: bool = true;
 
-    fn new(speech: &Speech, _seed: u64, _connection: u64) -> Self {
-        let Speech::Fixed { request, answer } = speech else {
-            panic!("{} is not a fixed request", speech.name())
+    fn new(protocol: &ProtocolSpec, _seed: u64, _connection: u64) -> Self {
+        let ProtocolSpec::Fixed { request, answer } = protocol else {
+            panic!("{} is not a fixed request", protocol.name())
         };
         Self {
             request: Arc::clone(request),
@@ -105,14 +105,14 @@ mod tests {
     use super::*;
 
     fn ping(verify: bool) -> Fixed {
-        let speech = Speech::Fixed {
+        let protocol = ProtocolSpec::Fixed {
             request: Arc::from(*b"PING\r\n"),
             answer: Answers::Bytes {
                 expected: Arc::from(*b"+PONG\r\n"),
                 verify,
             },
         };
-        Fixed::new(&speech, 0, 0)
+        Fixed::new(&protocol, 0, 0)
     }
 
     fn take(fixed: &mut Fixed, bytes: &[u8]) -> Result<(usize, bool), Wrong> {

@@ -49,13 +49,13 @@ fn with_a_duration_requests_begin_until_its_end() {
 #[test]
 fn a_closed_loop_keeps_its_pipeline_full() {
     let shard = shard(Amount::Time(1), Pace::Closed { pipeline: 3 });
-    let (link, mut exchange) = (Link::new(true), exchange(64));
+    let (slot, mut exchange) = (ConnectionSlot::new(true), exchange(64));
     shard.begin(TIMELINE);
-    shard.plan_requests(&link, &mut exchange, 250);
-    assert_eq!((exchange.due(), shard.due.get()), (3, 3));
-    assert!(!shard.has_more(&link, &exchange));
-    shard.plan_requests(&Link::new(false), &mut exchange, 250);
-    assert_eq!(exchange.due(), 3, "an idle connection sends nothing");
+    shard.plan_requests(&slot, &mut exchange, 250);
+    assert_eq!((exchange.in_flight(), shard.in_flight.get()), (3, 3));
+    assert!(!shard.has_more(&slot, &exchange));
+    shard.plan_requests(&ConnectionSlot::new(false), &mut exchange, 250);
+    assert_eq!(exchange.in_flight(), 3, "an idle connection sends nothing");
 }
 
 #[test]
@@ -67,20 +67,20 @@ fn an_open_loop_takes_all_that_was_assigned() {
             arrivals: crate::report::settings::Arrivals::Fixed,
         },
     );
-    let (link, mut exchange) = (Link::new(true), exchange(64));
+    let (slot, mut exchange) = (ConnectionSlot::new(true), exchange(64));
     shard.begin(TIMELINE);
     for at in [210, 220, 230] {
-        link.assign(at);
+        slot.assign(at);
     }
-    shard.plan_requests(&link, &mut exchange, 240);
+    shard.plan_requests(&slot, &mut exchange, 240);
     let stamps: Vec<_> = exchange
-        .take_due()
+        .take_in_flight()
         .map(|stamp| (stamp.intended, stamp.sent))
         .collect();
     assert_eq!(stamps, [(210, 240), (220, 240), (230, 240)]);
     assert_eq!(
         shard
-            .tally
+            .counters
             .borrow()
             .lag
             .as_ref()
@@ -92,20 +92,20 @@ fn an_open_loop_takes_all_that_was_assigned() {
 #[test]
 fn large_requests_are_planned_one_buffer_at_a_time() {
     let mut plan = test_plan(1, 1, 1);
-    plan.speech = crate::run::plan::tests::echo(SCRATCH_BYTES / 2);
+    plan.protocol = crate::run::plan::tests::echo(SCRATCH_BYTES / 2);
     plan.pace = Pace::Closed { pipeline: 10 };
     let shard = Shard::new(0, Arc::new(plan), Clock::start());
-    let (link, mut exchange) = (Link::new(true), exchange(SCRATCH_BYTES / 2));
+    let (slot, mut exchange) = (ConnectionSlot::new(true), exchange(SCRATCH_BYTES / 2));
     shard.begin(TIMELINE);
-    shard.plan_requests(&link, &mut exchange, 250);
-    assert_eq!(exchange.due(), 2);
-    assert!(shard.has_more(&link, &exchange));
+    shard.plan_requests(&slot, &mut exchange, 250);
+    assert_eq!(exchange.in_flight(), 2);
+    assert!(shard.has_more(&slot, &exchange));
 }
 
 #[test]
 fn a_failure_during_the_ramp_stops_it() {
     let shard = shard(Amount::Time(1), Pace::Closed { pipeline: 1 });
     let failure = Failure::new(ErrorKind::Refused, "no");
-    shard.failed(&Link::new(true), &failure);
+    shard.failed(&ConnectionSlot::new(true), &failure);
     assert!(shard.ramp_stopped.get());
 }

@@ -1,4 +1,4 @@
-//! The main thread of a run: starts the shards, moves them through ramp, load and end, and looks at the processes' costs at
+//! The main thread of a run: starts the shards, moves them through ramp, load and end, and looks at the processes' usage at
 //! the right moments. It touches no request.
 
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use crate::measure::series::Series;
 use crate::measure::server_side::{CpuReading, CpuUsed, Probe};
 use crate::measure::slices::Slice;
 use crate::report::bytes_per_connection;
-use crate::run::control::{Command, Control, Event, Live, ShardResult};
+use crate::run::control::{Command, Control, Live, ShardEvent, ShardResult};
 use crate::run::plan::{Amount, Plan, Timeline};
 use crate::run::progress::{Extent, Progress};
-use crate::run::supervise::supervise;
+use crate::run::supervisor::supervise;
 
 /// From the command to begin to the first request: more than a supervisor's tick.
 const LEAD: Duration = Duration::from_millis(25);
@@ -26,7 +26,7 @@ const STOP_MAX: Duration = Duration::from_secs(10);
 
 /// What the main thread saw of a run.
 #[derive(Debug, Default)]
-pub(crate) struct Seen {
+pub(crate) struct Observations {
     /// What the shards measured. One that is lost is missing.
     pub(crate) results: Vec<ShardResult>,
     /// Shards whose supervisor panicked or is stuck.
@@ -43,15 +43,15 @@ pub(crate) struct Seen {
     pub(crate) aborted_at: Option<Nanos>,
     /// Rate and latency over time.
     pub(crate) series: Series,
-    /// Costs of the server.
-    pub(crate) server: Costs,
-    /// Costs of this process.
-    pub(crate) generator: Costs,
+    /// Resource usage of the server.
+    pub(crate) server: ResourceUsage,
+    /// Resource usage of this process.
+    pub(crate) generator: ResourceUsage,
 }
 
 /// What a run cost a process.
 #[derive(Debug, Default)]
-pub(crate) struct Costs {
+pub(crate) struct ResourceUsage {
     before: Option<CpuReading>,
     /// CPU time of the measured part.
     pub(crate) cpu: Option<CpuUsed>,
@@ -59,13 +59,13 @@ pub(crate) struct Costs {
     pub(crate) resident_before: u64,
     /// With all connections served once.
     pub(crate) resident_connected: u64,
-    /// The largest seen.
+    /// The largest value observed.
     pub(crate) resident_peak: u64,
     /// The last error while looking at the process.
     pub(crate) error: Option<String>,
 }
 
-impl Costs {
+impl ResourceUsage {
     fn memory(&mut self, probe: &Probe) -> u64 {
         match probe.resident() {
             Ok(resident) => {
@@ -101,36 +101,36 @@ impl Costs {
 }
 
 /// Runs a plan to its end, whatever that is.
-pub(crate) fn conduct(
+pub(crate) fn coordinate(
     plan: &Arc<Plan>,
     clock: Clock,
     reactor: &Reactor,
-    (sender, events): (&Sender<Event>, &Receiver<Event>),
+    (sender, events): (&Sender<ShardEvent>, &Receiver<ShardEvent>),
     probes: Probes,
     progress: Progress,
-) -> Seen {
+) -> Observations {
     let control = Arc::new(Control::new(plan.threads));
-    let mut conductor = Conductor {
+    let mut coordinator = Coordinator {
         plan,
         clock,
         control,
         events,
         probes,
         progress,
-        seen: Seen {
+        observations: Observations {
             series: Series::new(plan.interval),
-            ..Seen::default()
+            ..Observations::default()
         },
         ramped: 0,
         ramp_failed: false,
         quiet: 0,
     };
-    conductor.look_before();
+    coordinator.look_before();
     let began = clock.now();
     for (index, shard) in (0..plan.threads).zip(reactor.handle().shards()) {
         let (plan, control, sender) = (
             Arc::clone(plan),
-            Arc::clone(&conductor.control),
+            Arc::clone(&coordinator.control),
             sender.clone(),
         );
         // Its end is an event; the handle has nothing to add.
@@ -138,13 +138,13 @@ pub(crate) fn conduct(
             supervise(index, plan, clock, control, sender)
         }));
     }
-    conductor.ramp(began);
-    if conductor.seen.aborted_at.is_none() {
-        conductor.load();
+    coordinator.ramp(began);
+    if coordinator.observations.aborted_at.is_none() {
+        coordinator.load();
     }
-    conductor.close();
-    conductor.progress.end();
-    conductor.seen
+    coordinator.close();
+    coordinator.progress.end();
+    coordinator.observations
 }
 
 /// The processes looked at.
@@ -154,43 +154,44 @@ pub(crate) struct Probes {
     pub(crate) generator: Option<Probe>,
 }
 
-struct Conductor<'a> {
+struct Coordinator<'a> {
     plan: &'a Plan,
     clock: Clock,
     control: Arc<Control>,
-    events: &'a Receiver<Event>,
+    events: &'a Receiver<ShardEvent>,
     probes: Probes,
     progress: Progress,
-    seen: Seen,
+    observations: Observations,
     ramped: u32,
     ramp_failed: bool,
     quiet: u32,
 }
 
-impl Conductor<'_> {
+impl Coordinator<'_> {
     fn look_before(&mut self) {
-        self.for_each_probe(|costs, probe| costs.resident_before = costs.memory(probe));
+        self.for_each_probe(|usage, probe| usage.resident_before = usage.memory(probe));
     }
 
     /// Waits until every connection is open and served.
     fn ramp(&mut self, began: Nanos) {
-        while self.ramped + self.seen.lost < self.plan.threads {
+        while self.ramped + self.observations.lost < self.plan.threads {
             self.next_event(SAMPLE_INTERVAL);
             let live = self.sample_live();
             self.progress
                 .ramp(self.clock.now(), &live, self.plan.connections);
-            if self.ramp_failed || self.seen.lost > 0 || self.seen.signal.is_some() {
+            if self.ramp_failed || self.observations.lost > 0 || self.observations.signal.is_some()
+            {
                 self.abort();
                 return;
             }
         }
-        self.seen.ramp = self.clock.now() - began;
+        self.observations.ramp = self.clock.now() - began;
         self.sample_live();
     }
 
     /// From the first request of the run to the last answer.
     fn load(&mut self) {
-        self.for_each_probe(|costs, probe| costs.resident_connected = costs.memory(probe));
+        self.for_each_probe(|usage, probe| usage.resident_connected = usage.memory(probe));
         let start = self.clock.now() + nanos(LEAD);
         let from = start.saturating_add(self.plan.warmup);
         let until = match self.plan.amount {
@@ -198,18 +199,18 @@ impl Conductor<'_> {
             Amount::Requests(_) => Nanos::MAX,
         };
         let timeline = Timeline { start, from, until };
-        self.seen.timeline = Some(timeline);
+        self.observations.timeline = Some(timeline);
         self.control.give(Command::Go(timeline));
         let (mut began, mut ended) = (false, false);
-        while self.quiet + self.seen.lost < self.plan.threads {
+        while self.quiet + self.observations.lost < self.plan.threads {
             let now = self.clock.now();
             if !began && now >= from {
                 began = true;
-                self.for_each_probe(Costs::cpu_begins);
+                self.for_each_probe(ResourceUsage::cpu_begins);
             }
             if !ended && now >= until {
                 ended = true;
-                self.for_each_probe(Costs::cpu_ends);
+                self.for_each_probe(ResourceUsage::cpu_ends);
             }
             // Wake for whichever comes first: an event, the next sample, the next moment to look at CPU time.
             let moment = if began { until } else { from };
@@ -226,35 +227,36 @@ impl Conductor<'_> {
                 .saturating_add(patience)
                 .saturating_add(nanos(STOP_MAX));
             let overdue = now > last;
-            if self.seen.signal.is_some() || self.seen.lost > 0 || overdue {
+            if self.observations.signal.is_some() || self.observations.lost > 0 || overdue {
                 self.abort();
                 break;
             }
         }
         if !ended {
-            self.for_each_probe(Costs::cpu_ends);
+            self.for_each_probe(ResourceUsage::cpu_ends);
         }
         if let Some(probe) = &self.probes.server {
-            self.seen.server.memory(probe);
+            self.observations.server.memory(probe);
         }
     }
 
-    fn for_each_probe(&mut self, look: fn(&mut Costs, &Probe)) {
+    fn for_each_probe(&mut self, look: fn(&mut ResourceUsage, &Probe)) {
         if let Some(probe) = &self.probes.server {
-            look(&mut self.seen.server, probe);
+            look(&mut self.observations.server, probe);
         }
         if let Some(probe) = &self.probes.generator {
-            look(&mut self.seen.generator, probe);
+            look(&mut self.observations.generator, probe);
         }
     }
 
     /// Stops all shards and waits until they have.
     fn abort(&mut self) {
         let now = self.clock.now();
-        self.seen.aborted_at = Some(now);
+        self.observations.aborted_at = Some(now);
         self.control.give(Command::Abort);
         let deadline = now + nanos(STOP_MAX);
-        while self.quiet + self.seen.lost < self.plan.threads && self.clock.now() < deadline {
+        while self.quiet + self.observations.lost < self.plan.threads && self.clock.now() < deadline
+        {
             self.next_event(SAMPLE_INTERVAL);
         }
     }
@@ -262,55 +264,58 @@ impl Conductor<'_> {
     /// Collects the results and has the connections closed.
     fn close(&mut self) {
         if let Some(probe) = &self.probes.generator {
-            self.seen.generator.memory(probe);
+            self.observations.generator.memory(probe);
         }
         self.control.give(Command::Close);
         let deadline = self.clock.now() + nanos(STOP_MAX);
-        let missing =
-            |seen: &Seen| seen.results.len() + (seen.lost as usize) < self.plan.threads as usize;
-        while missing(&self.seen) && self.clock.now() < deadline {
+        let missing = |observations: &Observations| {
+            observations.results.len() + (observations.lost as usize) < self.plan.threads as usize
+        };
+        while missing(&self.observations) && self.clock.now() < deadline {
             match self.events.recv_timeout(SAMPLE_INTERVAL) {
-                Ok(Event::Result(result)) => self.seen.results.push(*result),
-                Ok(Event::Slices(slices)) => self.take(slices),
-                Ok(Event::Lost) => self.seen.lost += 1,
+                Ok(ShardEvent::Result(result)) => self.observations.results.push(*result),
+                Ok(ShardEvent::Slices(slices)) => self.take(slices),
+                Ok(ShardEvent::Lost) => self.observations.lost += 1,
                 Ok(_) | Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
         }
-        if missing(&self.seen) {
-            self.seen.lost = self.plan.threads
-                - u32::try_from(self.seen.results.len()).unwrap_or(self.plan.threads);
+        if missing(&self.observations) {
+            self.observations.lost = self.plan.threads
+                - u32::try_from(self.observations.results.len()).unwrap_or(self.plan.threads);
         }
     }
 
     fn next_event(&mut self, wait: Duration) {
         match self.events.recv_timeout(wait) {
-            Ok(Event::Ramped { failed }) => {
+            Ok(ShardEvent::Ramped { failed }) => {
                 self.ramped += 1;
                 self.ramp_failed |= failed;
             }
-            Ok(Event::Slices(slices)) => self.take(slices),
-            Ok(Event::Quiet) => self.quiet += 1,
-            Ok(Event::Lost) => self.seen.lost += 1,
-            Ok(Event::Signal(signal)) => self.seen.signal = self.seen.signal.or(Some(signal)),
-            Ok(Event::Result(result)) => self.seen.results.push(*result),
+            Ok(ShardEvent::Slices(slices)) => self.take(slices),
+            Ok(ShardEvent::Quiet) => self.quiet += 1,
+            Ok(ShardEvent::Lost) => self.observations.lost += 1,
+            Ok(ShardEvent::Signal(signal)) => {
+                self.observations.signal = self.observations.signal.or(Some(signal))
+            }
+            Ok(ShardEvent::Result(result)) => self.observations.results.push(*result),
             Err(RecvTimeoutError::Timeout) => {}
             // The session holds a sender as long as we run.
-            Err(RecvTimeoutError::Disconnected) => self.seen.lost = self.plan.threads,
+            Err(RecvTimeoutError::Disconnected) => self.observations.lost = self.plan.threads,
         }
     }
 
     fn take(&mut self, slices: Vec<Slice>) {
         for slice in slices {
             self.progress.latencies(&slice.latency);
-            self.seen.series.add(slice);
+            self.observations.series.add(slice);
         }
     }
 
     fn sample_live(&mut self) -> Vec<Live> {
         let live = self.control.live();
         let now: u32 = live.iter().map(|shard| shard.live).sum();
-        self.seen.peak_live = self.seen.peak_live.max(now);
+        self.observations.peak_live = self.observations.peak_live.max(now);
         live
     }
 

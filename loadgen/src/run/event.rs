@@ -7,19 +7,19 @@ use std::future::{Future, pending, poll_fn};
 use std::pin::{Pin, pin};
 use std::task::{Poll, Waker};
 
-/// Tells one task that there is something to look at.
+/// A notification for one task.
 #[derive(Debug, Default)]
-pub(crate) struct News {
-    /// Stays set until a wait ends with it, so that news which come while the task runs are not lost.
-    told: Cell<bool>,
+pub(crate) struct Event {
+    /// Stays set until a wait ends with it, so that a notification while the task runs is kept.
+    notified: Cell<bool>,
     waker: RefCell<Option<Waker>>,
 }
 
-impl News {
+impl Event {
     /// Ends the wait, now or the next one. Once is enough until then.
     #[inline]
-    pub(crate) fn tell(&self) {
-        if !self.told.replace(true) {
+    pub(crate) fn notify(&self) {
+        if !self.notified.replace(true) {
             let waker = self.waker.borrow_mut().take();
             if let Some(waker) = waker {
                 waker.wake();
@@ -27,20 +27,20 @@ impl News {
         }
     }
 
-    /// Waits for `future`, or until the task is told something (`None`).
+    /// Waits for `future`, or until the task is notified (`None`).
     #[inline]
-    pub(crate) fn unless_told<F: Future>(
+    pub(crate) fn unless_notified<F: Future>(
         &self,
         mut future: Pin<&mut F>,
     ) -> impl Future<Output = Option<F::Output>> {
         poll_fn(move |cx| {
-            if self.told.take() {
+            if self.notified.take() {
                 return Poll::Ready(None);
             }
             if let Poll::Ready(output) = future.as_mut().poll(cx) {
                 return Poll::Ready(Some(output));
             }
-            // Polling cannot have told this task anything: whoever tells runs as another task of this thread.
+            // Polling cannot have notified this task: the notifier is another task of this thread.
             let mut kept = self.waker.borrow_mut();
             let same = kept.as_ref().is_some_and(|kept| kept.will_wake(cx.waker()));
             let replaced = if same {
@@ -54,9 +54,9 @@ impl News {
         })
     }
 
-    /// Waits until the task is told something.
+    /// Waits until the task is notified.
     pub(crate) async fn wait(&self) {
-        self.unless_told(pin!(pending::<()>())).await;
+        self.unless_notified(pin!(pending::<()>())).await;
     }
 }
 
@@ -78,33 +78,33 @@ mod tests {
 
     #[test]
     fn news_end_a_wait_and_are_not_lost() {
-        let news = News::default();
+        let event = Event::default();
         let counting = Arc::new(Counting(AtomicU32::new(0)));
         let waker = Waker::from(Arc::clone(&counting));
         let mut cx = Context::from_waker(&waker);
 
-        news.tell();
+        event.notify();
         assert_eq!(
-            pin!(news.wait()).poll(&mut cx),
+            pin!(event.wait()).poll(&mut cx),
             Poll::Ready(()),
-            "told before the wait"
+            "notified before the wait"
         );
 
-        let mut wait = pin!(news.wait());
+        let mut wait = pin!(event.wait());
         assert_eq!(wait.as_mut().poll(&mut cx), Poll::Pending);
-        news.tell();
-        news.tell();
+        event.notify();
+        event.notify();
         assert_eq!(counting.0.load(Relaxed), 1, "one wake for both");
         assert_eq!(wait.as_mut().poll(&mut cx), Poll::Ready(()));
-        assert_eq!(pin!(news.wait()).poll(&mut cx), Poll::Pending, "used up");
+        assert_eq!(pin!(event.wait()).poll(&mut cx), Poll::Pending, "used up");
     }
 
     #[test]
     fn what_was_waited_for_ends_the_wait_too() {
-        let news = News::default();
+        let event = Event::default();
         let mut cx = Context::from_waker(Waker::noop());
         let seven = pin!(std::future::ready(7));
-        let mut wait = pin!(news.unless_told(seven));
+        let mut wait = pin!(event.unless_notified(seven));
         assert_eq!(wait.as_mut().poll(&mut cx), Poll::Ready(Some(7)));
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A request is measured when its intended time lies in the window, however late its answer; so a stall at the end of a run
 //! stays in the tail. Throughput instead counts the answers that arrive within the window. Called on every answer. Tests:
-//! `tally/tests.rs`.
+//! `counters/tests.rs`.
 
 use crate::measure::clock::{Nanos, Stamp};
 use crate::measure::histogram::Recorder;
@@ -43,7 +43,7 @@ pub(crate) enum Lost {
 
 /// Counters and histograms of one thread.
 #[derive(Debug)]
-pub(crate) struct Tally {
+pub(crate) struct Counters {
     /// What is measured.
     pub(crate) window: Window,
     /// Whether a number of requests was asked for: then each measured answer completes, whatever the time.
@@ -76,7 +76,7 @@ pub(crate) struct Tally {
     pub(crate) slices: Slicer,
 }
 
-impl Tally {
+impl Counters {
     /// An empty one.
     #[must_use]
     pub(crate) fn new(open: bool, by_request: bool) -> Self {

@@ -12,12 +12,12 @@ use reactor::spawn_local;
 use reactor::time::{sleep, sleep_until};
 
 use crate::measure::clock::{Clock, Nanos, nanos};
+use crate::measure::counters::Counters;
 use crate::measure::cpu::ThreadCpu;
-use crate::measure::tally::Tally;
 use crate::run::churn::end_lifetimes;
-use crate::run::control::{Command, Control, Event, Live, ShardResult};
+use crate::run::connection_slot::Directive;
+use crate::run::control::{Command, Control, Live, ShardEvent, ShardResult};
 use crate::run::dispatch::dispatch;
-use crate::run::link::Order;
 use crate::run::plan::{Plan, Timeline};
 use crate::run::ramp::keep_open;
 use crate::run::shard::Shard;
@@ -36,7 +36,7 @@ pub(crate) async fn supervise(
     plan: Arc<Plan>,
     clock: Clock,
     control: Arc<Control>,
-    events: Sender<Event>,
+    events: Sender<ShardEvent>,
 ) {
     let report = Reporter {
         events,
@@ -48,13 +48,13 @@ pub(crate) async fn supervise(
 
 /// Says that the shard is lost, should its supervisor end without a result.
 struct Reporter {
-    events: Sender<Event>,
+    events: Sender<ShardEvent>,
     done: bool,
 }
 
 impl Reporter {
     /// The main thread may be gone: then nobody needs to know.
-    fn say(&self, event: Event) {
+    fn say(&self, event: ShardEvent) {
         let _ = self.events.send(event);
     }
 }
@@ -62,7 +62,7 @@ impl Reporter {
 impl Drop for Reporter {
     fn drop(&mut self) {
         if !self.done {
-            self.say(Event::Lost);
+            self.say(ShardEvent::Lost);
         }
     }
 }
@@ -102,11 +102,11 @@ impl Supervisor {
     }
 
     async fn run(mut self) {
-        let door = spawn_local(keep_open(Rc::clone(&self.shard)));
+        let pacer = spawn_local(keep_open(Rc::clone(&self.shard)));
         loop {
             sleep(TICK).await;
             let now = self.shard.clock.now();
-            if self.phase == Phase::Ramping && (self.shard.ramped.get() || door.is_finished()) {
+            if self.phase == Phase::Ramping && (self.shard.ramped.get() || pacer.is_finished()) {
                 self.ramped(now);
             }
             match self.control.command() {
@@ -121,7 +121,7 @@ impl Supervisor {
             self.finish_when_quiet(now);
             self.publish(now);
         }
-        door.abort();
+        pacer.abort();
         self.close().await;
     }
 
@@ -129,7 +129,7 @@ impl Supervisor {
         self.phase = Phase::Ready;
         self.publish(now);
         let failed = self.shard.errors.borrow().connections() > 0;
-        self.report.say(Event::Ramped { failed });
+        self.report.say(ShardEvent::Ramped { failed });
     }
 
     fn begin(&mut self, timeline: Timeline) {
@@ -143,7 +143,7 @@ impl Supervisor {
             return;
         }
         self.shard.cut(now);
-        self.shard.order_all(Order::Abort);
+        self.shard.direct_all(Directive::Abort);
         // Tasks that are only just starting see the order at the next tick.
         if self.shard.live.get() == 0 && self.shard.opening.get() == 0 {
             self.finish(now);
@@ -157,9 +157,9 @@ impl Supervisor {
         }
         let timeout = self.shard.plan.timeout;
         self.next_search = now + search_interval(timeout);
-        for link in self.shard.links.borrow().iter() {
-            if link.is_late(now, timeout) {
-                link.give(Order::TimedOut);
+        for slot in self.shard.slots.borrow().iter() {
+            if slot.is_late(now, timeout) {
+                slot.give(Directive::TimedOut);
             }
         }
     }
@@ -182,7 +182,7 @@ impl Supervisor {
             return;
         }
         let shard = &self.shard;
-        if shard.active_places.get() == 0 && self.shard.plan.sending_share(shard.index).is_some() {
+        if shard.active_slots.get() == 0 && self.shard.plan.sending_share(shard.index).is_some() {
             // Whoever was to send is gone: what was assigned to them has been accounted for.
             return self.finish(now);
         }
@@ -190,14 +190,14 @@ impl Supervisor {
             return;
         }
         let begun_at = *self.all_begun_at.get_or_insert(now);
-        if shard.due.get() == 0 {
+        if shard.in_flight.get() == 0 {
             return self.finish(now);
         }
         // A connection that is silent fails by itself first; this ends one whose answers come, but too slowly.
         let beside = 2 * search_interval(shard.plan.timeout) + nanos(TICK);
         let patience = shard.plan.timeout.saturating_add(beside);
         if now.saturating_sub(begun_at) > patience {
-            shard.order_all(Order::GiveUp);
+            shard.direct_all(Directive::GiveUp);
         }
     }
 
@@ -207,23 +207,23 @@ impl Supervisor {
             self.cpu.after = Some((now, ThreadCpu::now()));
         }
         self.publish(now);
-        self.report.say(Event::Quiet);
+        self.report.say(ShardEvent::Quiet);
     }
 
     fn publish(&self, now: Nanos) {
         let shard = &self.shard;
         let slices = {
-            let slicer = &mut shard.tally.borrow_mut().slices;
+            let slicer = &mut shard.counters.borrow_mut().slices;
             slicer.failed(shard.errors.borrow().total(), now);
             slicer.take_complete(now)
         };
         if !slices.is_empty() {
-            self.report.say(Event::Slices(slices));
+            self.report.say(ShardEvent::Slices(slices));
         }
         let live = Live {
             connected: shard.connected.get(),
             live: shard.live.get(),
-            answers: shard.tally.borrow().answers,
+            answers: shard.counters.borrow().answers,
             errors: shard.errors.borrow().total(),
         };
         self.control.publish(shard.index, live);
@@ -232,11 +232,13 @@ impl Supervisor {
     /// Hands over what was measured, then lets every connection end by itself, so that their sockets close in order.
     async fn close(mut self) {
         let shard = &self.shard;
-        let slices = shard.tally.borrow_mut().slices.take_all();
-        self.report.say(Event::Slices(slices));
+        let slices = shard.counters.borrow_mut().slices.take_all();
+        self.report.say(ShardEvent::Slices(slices));
         let (busy, waited) = self.cpu.share();
         let result = ShardResult {
-            tally: shard.tally.replace(Tally::new(shard.plan.is_open(), false)),
+            counters: shard
+                .counters
+                .replace(Counters::new(shard.plan.is_open(), false)),
             errors: shard.errors.borrow().clone(),
             connected: shard.connected.get(),
             served: shard.served.get(),
@@ -247,9 +249,9 @@ impl Supervisor {
             busy,
             waited,
         };
-        shard.order_all(Order::Abort);
+        shard.direct_all(Directive::Abort);
         self.report.done = true;
-        self.report.say(Event::Result(Box::new(result)));
+        self.report.say(ShardEvent::Result(Box::new(result)));
         for _ in 0..CLOSE_TICKS {
             if self.shard.live.get() == 0 && self.shard.opening.get() == 0 {
                 return;

@@ -1,7 +1,7 @@
 //! What the rest of a shard sees of one connection, and how it speaks to it.
 //!
 //! A task owns the socket and the conversation. The dispatcher hands it requests, the supervisor gives it orders, and both do
-//! so through its [`Link`]: plain cells of one thread. The link stays when a connection ends by its plan and another takes its
+//! so through its [`ConnectionSlot`]: plain cells of one thread. The slot stays when a connection ends by its plan and another takes its
 //! place, with a number of its own. Tests: at the end of this file.
 
 use std::cell::{Cell, RefCell};
@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use crate::measure::clock::Nanos;
 use crate::measure::clock::Stamp;
 use crate::run::bad_kind::BadKind;
-use crate::run::news::News;
+use crate::run::event::Event;
 
 /// Time-outs that may pass from one whole answer to the next while bytes keep coming. Without such a bound a server that
 /// sends an answer byte by byte, or never ends it, holds up the ramp, or a run of so many requests, for good.
@@ -18,9 +18,9 @@ const WHOLE_MAX: u64 = 10;
 
 /// What a connection is to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Order {
+pub(crate) enum Directive {
     /// Go on.
-    GoOn,
+    Continue,
     /// Fail: the server has owed something for too long.
     TimedOut,
     /// End; what is in flight stays unanswered.
@@ -31,15 +31,15 @@ pub(crate) enum Order {
 
 /// One place in the run that a connection holds, as seen by its shard.
 #[derive(Debug)]
-pub(crate) struct Link {
+pub(crate) struct ConnectionSlot {
     /// The number of the connection that holds it now; those of a run are numbered from zero as they are opened.
     number: Cell<u64>,
     /// Whether it sends after its first request.
     pub(crate) active: bool,
     /// How it misbehaves, where it is no part of the load.
     pub(crate) bad: Option<BadKind>,
-    pub(crate) news: News,
-    order: Cell<Order>,
+    pub(crate) event: Event,
+    directive: Cell<Directive>,
     /// Requests this connection carries at most.
     limit: Cell<u64>,
     /// Intended times of requests that the dispatcher assigned and the task has not taken.
@@ -55,21 +55,21 @@ pub(crate) struct Link {
     /// Whether the first answer came.
     pub(crate) served: Cell<bool>,
     /// Connections in a row that the server ended early, without an answer.
-    pub(crate) barren: Cell<u32>,
+    pub(crate) consecutive_failures: Cell<u32>,
     /// Whether a connection ended and its successor is not made yet.
     pub(crate) away: Cell<bool>,
     /// Whether no connection holds it any more, nor will.
     pub(crate) ended: Cell<bool>,
 }
 
-impl Link {
+impl ConnectionSlot {
     pub(crate) fn new(active: bool) -> Self {
         Self {
             number: Cell::new(0),
             active,
             bad: None,
-            news: News::default(),
-            order: Cell::new(Order::GoOn),
+            event: Event::default(),
+            directive: Cell::new(Directive::Continue),
             limit: Cell::new(u64::MAX),
             assigned: RefCell::new(VecDeque::new()),
             owed_since: Cell::new(0),
@@ -77,7 +77,7 @@ impl Link {
             connected_at: Cell::new(0),
             joined: Cell::new(false),
             served: Cell::new(false),
-            barren: Cell::new(0),
+            consecutive_failures: Cell::new(0),
             away: Cell::new(false),
             ended: Cell::new(false),
         }
@@ -92,7 +92,7 @@ impl Link {
     }
 
     /// A connection takes the place: its number, and the requests it carries at most.
-    pub(crate) fn take_place(&self, number: u64, limit: u64) {
+    pub(crate) fn occupy(&self, number: u64, limit: u64) {
         self.number.set(number);
         self.limit.set(limit);
     }
@@ -118,7 +118,7 @@ impl Link {
     /// Has the connection end when what it was given is answered.
     pub(crate) fn retire(&self) {
         self.limit.set(0);
-        self.news.tell();
+        self.event.notify();
     }
 
     /// From now on the server owes something.
@@ -137,15 +137,15 @@ impl Link {
     }
 
     #[inline]
-    pub(crate) fn order(&self) -> Order {
-        self.order.get()
+    pub(crate) fn directive(&self) -> Directive {
+        self.directive.get()
     }
 
     /// Gives an order. The first one stands.
-    pub(crate) fn give(&self, order: Order) {
-        if self.order.get() == Order::GoOn {
-            self.order.set(order);
-            self.news.tell();
+    pub(crate) fn give(&self, directive: Directive) {
+        if self.directive.get() == Directive::Continue {
+            self.directive.set(directive);
+            self.event.notify();
         }
     }
 
@@ -153,7 +153,7 @@ impl Link {
     #[inline]
     pub(crate) fn assign(&self, intended: Nanos) {
         self.assigned.borrow_mut().push_back(intended);
-        self.news.tell();
+        self.event.notify();
     }
 
     /// Takes the next request to send.
@@ -182,50 +182,50 @@ mod tests {
 
     #[test]
     fn requests_are_taken_in_order() {
-        let link = Link::new(true);
-        link.assign(5);
-        link.assign(6);
+        let slot = ConnectionSlot::new(true);
+        slot.assign(5);
+        slot.assign(6);
         let taken = [
-            link.take_assigned(),
-            link.take_assigned(),
-            link.take_assigned(),
+            slot.take_assigned(),
+            slot.take_assigned(),
+            slot.take_assigned(),
         ];
         assert_eq!(taken, [Some(5), Some(6), None]);
-        assert!(!link.has_assigned());
+        assert!(!slot.has_assigned());
     }
 
     #[test]
     fn the_first_order_stands() {
-        let link = Link::new(true);
-        link.give(Order::Abort);
-        link.give(Order::TimedOut);
-        assert_eq!(link.order(), Order::Abort);
+        let slot = ConnectionSlot::new(true);
+        slot.give(Directive::Abort);
+        slot.give(Directive::TimedOut);
+        assert_eq!(slot.directive(), Directive::Abort);
     }
 
     #[test]
     fn what_is_handed_back_comes_first() {
-        let link = Link::new(true);
-        link.assign(7);
+        let slot = ConnectionSlot::new(true);
+        slot.assign(7);
         let stamp = |at| Stamp {
             intended: at,
             sent: at,
         };
-        link.hand_back([5, 6].map(stamp).into_iter());
-        let taken: Vec<_> = std::iter::from_fn(|| link.take_assigned()).collect();
+        slot.hand_back([5, 6].map(stamp).into_iter());
+        let taken: Vec<_> = std::iter::from_fn(|| slot.take_assigned()).collect();
         assert_eq!(taken, [5, 6, 7]);
     }
 
     #[test]
     fn a_connection_is_spent_by_requests_or_by_order() {
-        let link = Link::new(true);
-        link.take_place(3, 10);
+        let slot = ConnectionSlot::new(true);
+        slot.occupy(3, 10);
         assert_eq!(
-            (link.room(8), link.is_spent(9), link.is_spent(10)),
+            (slot.room(8), slot.is_spent(9), slot.is_spent(10)),
             (2, false, true)
         );
-        link.retire();
-        assert_eq!((link.room(8), link.is_spent(8)), (0, true));
-        link.take_place(4, 10);
-        assert_eq!((link.number(), link.is_spent(0)), (4, false));
+        slot.retire();
+        assert_eq!((slot.room(8), slot.is_spent(8)), (0, true));
+        slot.occupy(4, 10);
+        assert_eq!((slot.number(), slot.is_spent(0)), (4, false));
     }
 }

@@ -1,7 +1,7 @@
 use super::*;
 use crate::measure::clock::Stamp;
+use crate::measure::counters::Window;
 use crate::measure::failure::{ErrorKind, Failure};
-use crate::measure::tally::Window;
 use crate::report::settings::Arrivals;
 use crate::run::plan::Timeline;
 use crate::run::plan::tests::plan as test_plan;
@@ -26,36 +26,36 @@ fn context() -> Context {
 
 /// A shard that answered `answers` requests within the run's one measured second, each in a millisecond.
 fn result(open: bool, answers: u64) -> ShardResult {
-    let mut tally = Tally::new(open, false);
-    tally.window = Window {
+    let mut counters = Counters::new(open, false);
+    counters.window = Window {
         from: SECOND,
         until: 2 * SECOND,
     };
-    tally.scheduled = answers;
+    counters.scheduled = answers;
     for _ in 0..answers {
         let stamp = Stamp {
             intended: SECOND,
             sent: SECOND,
         };
-        tally.lag(stamp);
-        tally.answer(stamp, SECOND + 1_000_000);
+        counters.lag(stamp);
+        counters.answer(stamp, SECOND + 1_000_000);
     }
     ShardResult {
-        tally,
+        counters,
         errors: Errors::default(),
         connected: 2,
         served: 2,
         established: 2,
         retired: 0,
         left: 0,
-        bad: BadTally::default(),
+        bad: BadClientCounters::default(),
         busy: 0.5,
         waited: 0.0,
     }
 }
 
-fn seen(results: Vec<ShardResult>) -> Seen {
-    Seen {
+fn observations(results: Vec<ShardResult>) -> Observations {
+    Observations {
         results,
         timeline: Some(Timeline {
             start: 1,
@@ -63,7 +63,7 @@ fn seen(results: Vec<ShardResult>) -> Seen {
             until: 2 * SECOND,
         }),
         peak_live: 2,
-        ..Seen::default()
+        ..Observations::default()
     }
 }
 
@@ -86,7 +86,11 @@ fn open() -> Plan {
 
 #[test]
 fn a_run_that_went_well_has_nothing_to_say() {
-    let report = conclude(&closed(), context(), &seen(vec![result(false, 100)]));
+    let report = summarize(
+        &closed(),
+        context(),
+        &observations(vec![result(false, 100)]),
+    );
     assert_eq!(report.outcome.status, Status::Ok);
     assert_eq!(report.outcome.exit_code, 0);
     assert!(report.outcome.messages.is_empty() && report.outcome.warnings.is_empty());
@@ -105,10 +109,10 @@ fn shards_are_added_up() {
         active: 4,
         ..closed()
     };
-    let report = conclude(
+    let report = summarize(
         &plan,
         context(),
-        &seen(vec![result(false, 60), result(false, 40)]),
+        &observations(vec![result(false, 60), result(false, 40)]),
     );
     assert_eq!(
         (report.requests.answered, report.connections.served),
@@ -124,7 +128,7 @@ fn a_failed_connection_fails_the_run() {
     shard
         .errors
         .record(0, &Failure::new(ErrorKind::Reset, "gone"));
-    let report = conclude(&closed(), context(), &seen(vec![shard]));
+    let report = summarize(&closed(), context(), &observations(vec![shard]));
     assert_eq!(
         (report.outcome.status, report.outcome.exit_code),
         (Status::Failed, 1)
@@ -140,18 +144,18 @@ fn a_failed_connection_fails_the_run() {
 fn a_run_smaller_than_asked_for_fails_even_without_an_error() {
     let mut shard = result(false, 1);
     shard.served = 1;
-    let report = conclude(&closed(), context(), &seen(vec![shard]));
+    let report = summarize(&closed(), context(), &observations(vec![shard]));
     assert_eq!(report.outcome.exit_code, 1);
 }
 
 #[test]
 fn a_signal_gives_its_own_code() {
-    let seen = Seen {
+    let observations = Observations {
         signal: Some(15),
         aborted_at: Some(SECOND + SECOND / 2),
-        ..seen(vec![result(false, 50)])
+        ..observations(vec![result(false, 50)])
     };
-    let report = conclude(&closed(), context(), &seen);
+    let report = summarize(&closed(), context(), &observations);
     assert_eq!(
         (report.outcome.status, report.outcome.exit_code),
         (Status::Interrupted, 143)
@@ -165,12 +169,12 @@ fn a_signal_gives_its_own_code() {
 
 #[test]
 fn a_lost_thread_is_a_bug_that_is_reported() {
-    let report = conclude(
+    let report = summarize(
         &closed(),
         context(),
-        &Seen {
+        &Observations {
             lost: 1,
-            ..seen(vec![])
+            ..observations(vec![])
         },
     );
     assert_eq!(report.outcome.exit_code, 1);
@@ -181,7 +185,7 @@ fn a_lost_thread_is_a_bug_that_is_reported() {
 fn a_busy_generator_is_named() {
     let mut shard = result(false, 1);
     (shard.busy, shard.waited) = (0.9, 0.06);
-    let report = conclude(&closed(), context(), &seen(vec![shard]));
+    let report = summarize(&closed(), context(), &observations(vec![shard]));
     assert!(report.outcome.generator_was_bottleneck);
     assert!(
         report.outcome.warnings[0].contains("96%"),
@@ -191,7 +195,7 @@ fn a_busy_generator_is_named() {
     // Spinning for a schedule is not being busy.
     let mut shard = result(true, 1);
     shard.busy = 1.0;
-    let report = conclude(&open(), context(), &seen(vec![shard]));
+    let report = summarize(&open(), context(), &observations(vec![shard]));
     assert!(!report.outcome.generator_was_bottleneck);
 }
 
@@ -199,12 +203,12 @@ fn a_busy_generator_is_named() {
 fn a_late_generator_is_named() {
     let mut shard = result(true, 1);
     for _ in 0..10 {
-        shard.tally.lag(Stamp {
+        shard.counters.lag(Stamp {
             intended: SECOND,
             sent: SECOND + 3_000_000,
         });
     }
-    let report = conclude(&open(), context(), &seen(vec![shard]));
+    let report = summarize(&open(), context(), &observations(vec![shard]));
     assert!(report.outcome.generator_was_bottleneck);
     assert!(report.outcome.warnings[0].contains("did not keep its schedule"));
 }
@@ -212,17 +216,19 @@ fn a_late_generator_is_named() {
 #[test]
 fn a_rate_above_what_is_served_is_a_warning_and_no_failure() {
     let mut shard = result(true, 50);
-    shard.tally.scheduled = 100;
+    shard.counters.scheduled = 100;
     for _ in 0..50 {
         let stamp = Stamp {
             intended: SECOND,
             sent: SECOND,
         };
-        shard
-            .tally
-            .lose(stamp, 9 * SECOND, crate::measure::tally::Lost::Unanswered);
+        shard.counters.lose(
+            stamp,
+            9 * SECOND,
+            crate::measure::counters::Lost::Unanswered,
+        );
     }
-    let report = conclude(&open(), context(), &seen(vec![shard]));
+    let report = summarize(&open(), context(), &observations(vec![shard]));
     assert_eq!(report.outcome.exit_code, 0);
     let warnings = report.outcome.warnings.join("\n");
     assert!(
@@ -238,18 +244,21 @@ fn a_rate_above_what_is_served_is_a_warning_and_no_failure() {
 
 #[test]
 fn the_servers_cost_is_per_request_and_per_connection() {
-    let mut seen = seen(vec![result(false, 100)]);
-    seen.server.cpu = Some(crate::measure::server_side::CpuUsed {
+    let mut observations = observations(vec![result(false, 100)]);
+    observations.server.cpu = Some(crate::measure::server_side::CpuUsed {
         user: 200_000,
         system: 800_000,
         waited: 0,
     });
-    (seen.server.resident_before, seen.server.resident_connected) = (10_000, 12_000);
+    (
+        observations.server.resident_before,
+        observations.server.resident_connected,
+    ) = (10_000, 12_000);
     let context = Context {
         server_pid: Some(7),
         ..context()
     };
-    let server = conclude(&closed(), context, &seen)
+    let server = summarize(&closed(), context, &observations)
         .server
         .expect("a process was given");
     assert_eq!(server.cpu_us_per_request, Some(10.0));

@@ -1,10 +1,9 @@
-//! From what was seen to what is said: merges the shards, names what went wrong and what makes the figures doubtful, and
-//! decides how the run ended. Pure. Tests: `conclude/tests.rs`.
+//! Builds the report: merges the shards' results, derives warnings, decides the exit status. Pure. Tests: `summary/tests.rs`.
 
 use crate::measure::clock::{Nanos, seconds};
+use crate::measure::counters::Counters;
 use crate::measure::failure::Errors;
 use crate::measure::slo::Slo;
-use crate::measure::tally::Tally;
 use crate::measure::units::{count, duration, metric, plural};
 use crate::report::gate::gate;
 use crate::report::series::TimeSeries;
@@ -13,11 +12,11 @@ use crate::report::{
     BadClients, Connections, Distribution, ErrorCount, FORMAT, Generator, Latency, Machine,
     Outcome, Report, Requests, Server, Settings, Status, Target, Throughput, VERSION,
 };
-use crate::run::bad_kind::BadTally;
-use crate::run::conduct::{Costs, Seen};
+use crate::run::bad_kind::BadClientCounters;
 use crate::run::control::ShardResult;
+use crate::run::coordinator::{Observations, ResourceUsage};
 use crate::run::plan::{Amount, Pace, Plan};
-use crate::run::protocol::Speech;
+use crate::run::protocol::ProtocolSpec;
 use crate::run::signals::exit_code;
 
 /// A thread that wants the CPU for this share of the time limits the result.
@@ -53,14 +52,14 @@ pub(crate) struct Context {
 }
 
 /// The report of a run.
-pub(crate) fn conclude(plan: &Plan, context: Context, seen: &Seen) -> Report {
-    let total = Total::of(plan, seen);
-    let tally = &total.tally;
-    let elapsed = elapsed(plan, seen, tally);
-    let launched = tally.answered + tally.unanswered + tally.interrupted;
-    let completed = tally.completed;
-    let series = TimeSeries::of(&seen.series, elapsed);
-    let lag = tally.lag.as_ref().map(Distribution::from);
+pub(crate) fn summarize(plan: &Plan, context: Context, observations: &Observations) -> Report {
+    let total = Total::of(plan, observations);
+    let counters = &total.counters;
+    let elapsed = elapsed(plan, observations, counters);
+    let launched = counters.answered + counters.unanswered + counters.interrupted;
+    let completed = counters.completed;
+    let series = TimeSeries::of(&observations.series, elapsed);
+    let lag = counters.lag.as_ref().map(Distribution::from);
     let mut report = Report {
         format: FORMAT.to_owned(),
         version: VERSION,
@@ -69,7 +68,7 @@ pub(crate) fn conclude(plan: &Plan, context: Context, seen: &Seen) -> Report {
         runs: vec![context.run],
         started_unix_ms: context.started_unix_ms,
         measured_unix_ms: context.clock_unix_ms
-            + seen
+            + observations
                 .timeline
                 .map_or(0, |timeline| timeline.from / 1_000_000),
         machine: Machine::this(),
@@ -87,49 +86,50 @@ pub(crate) fn conclude(plan: &Plan, context: Context, seen: &Seen) -> Report {
         connections: Connections {
             requested: plan.connections,
             connected: total.connected,
-            peak_live: seen.peak_live,
+            peak_live: observations.peak_live,
             served: total.served,
             active: plan.active,
             established: total.established,
             retired: total.retired,
             closed_by_server: total.left,
-            ramp_s: seconds(seen.ramp),
-            connect_latency: Distribution::from(&tally.connect),
+            ramp_s: seconds(observations.ramp),
+            connect_latency: Distribution::from(&counters.connect),
         },
         requests: Requests {
             scheduled: if plan.is_open() {
-                tally.scheduled
+                counters.scheduled
             } else {
                 launched
             },
             launched,
-            answered: tally.answered,
-            unanswered: tally.unanswered,
-            interrupted: tally.interrupted,
+            answered: counters.answered,
+            unanswered: counters.unanswered,
+            interrupted: counters.interrupted,
             completed,
-            bytes_read: tally.bytes_read,
+            bytes_read: counters.bytes_read,
         },
-        throughput: Throughput::new(completed, tally.bytes_read, elapsed, &series.rates()),
+        throughput: Throughput::new(completed, counters.bytes_read, elapsed, &series.rates()),
         latency: Latency {
-            raw: Distribution::from(&tally.raw),
-            corrected: tally.corrected.as_ref().map(Distribution::from),
+            raw: Distribution::from(&counters.raw),
+            corrected: counters.corrected.as_ref().map(Distribution::from),
             schedule_lag: lag,
         },
         series,
-        generator: generator(&seen.generator, &total, completed),
+        generator: generator(&observations.generator, &total, completed),
         server: context
             .server_pid
-            .map(|pid| server(pid, &seen.server, completed, total.connected)),
+            .map(|pid| server(pid, &observations.server, completed, total.connected)),
         bad_clients: bad_clients(plan, &total),
         errors: ErrorCount::list(&total.errors),
         slo: Vec::new(),
     };
-    warn(plan, seen, &total, &mut report);
+    warn(plan, observations, &total, &mut report);
     // Once the load has begun, failed connections are what a threshold on them says they are.
-    let tolerated = seen.timeline.is_some() && context.slo.as_ref().is_some_and(Slo::names_errors);
+    let tolerated =
+        observations.timeline.is_some() && context.slo.as_ref().is_some_and(Slo::names_errors);
     judge(
         plan,
-        seen,
+        observations,
         (!tolerated).then_some(&total.errors),
         context.server_ended,
         &mut report,
@@ -142,14 +142,14 @@ pub(crate) fn conclude(plan: &Plan, context: Context, seen: &Seen) -> Report {
 
 /// All shards together.
 struct Total {
-    tally: Tally,
+    counters: Counters,
     errors: Errors,
     connected: u32,
     served: u32,
     established: u64,
     retired: u64,
     left: u64,
-    bad: BadTally,
+    bad: BadClientCounters,
     /// Of the busiest thread.
     busy: f64,
     /// Of the one that waited most.
@@ -157,22 +157,22 @@ struct Total {
 }
 
 impl Total {
-    fn of(plan: &Plan, seen: &Seen) -> Self {
+    fn of(plan: &Plan, observations: &Observations) -> Self {
         let by_request = matches!(plan.amount, Amount::Requests(_));
         let mut total = Self {
-            tally: Tally::new(plan.is_open(), by_request),
+            counters: Counters::new(plan.is_open(), by_request),
             errors: Errors::default(),
             connected: 0,
             served: 0,
             established: 0,
             retired: 0,
             left: 0,
-            bad: BadTally::default(),
+            bad: BadClientCounters::default(),
             busy: 0.0,
             waited: 0.0,
         };
         for ShardResult {
-            tally,
+            counters,
             errors,
             connected,
             served,
@@ -182,9 +182,9 @@ impl Total {
             bad,
             busy,
             waited,
-        } in &seen.results
+        } in &observations.results
         {
-            total.tally.merge(tally);
+            total.counters.merge(counters);
             total.errors.merge(errors);
             total.connected += connected;
             total.served += served;
@@ -200,22 +200,22 @@ impl Total {
 }
 
 /// The length of the measured part.
-fn elapsed(plan: &Plan, seen: &Seen, tally: &Tally) -> Nanos {
-    let Some(timeline) = seen.timeline else {
+fn elapsed(plan: &Plan, observations: &Observations, counters: &Counters) -> Nanos {
+    let Some(timeline) = observations.timeline else {
         return 0;
     };
-    let until = match (plan.amount, seen.aborted_at) {
+    let until = match (plan.amount, observations.aborted_at) {
         (Amount::Time(_), None) => timeline.until,
         (Amount::Time(_), Some(aborted)) => timeline.until.min(aborted),
-        (Amount::Requests(_), _) => tally.last_answer,
+        (Amount::Requests(_), _) => counters.last_answer,
     };
     until.saturating_sub(timeline.from)
 }
 
 fn bad_clients(plan: &Plan, total: &Total) -> Vec<BadClients> {
-    let mut tally = total.bad;
+    let mut counters = total.bad;
     let kinds = plan.bad.iter().map(|&(kind, clients)| {
-        let counts = tally.of(kind);
+        let counts = counters.of(kind);
         BadClients {
             kind: kind.name().to_owned(),
             clients,
@@ -231,8 +231,8 @@ fn bad_clients(plan: &Plan, total: &Total) -> Vec<BadClients> {
 
 /// The sizes of requests, where there are several.
 fn size_mix(plan: &Plan) -> Option<String> {
-    match &plan.speech {
-        Speech::Echo { sizes, .. } if sizes.only().is_none() => Some(sizes.to_string()),
+    match &plan.protocol {
+        ProtocolSpec::Echo { sizes, .. } if sizes.only().is_none() => Some(sizes.to_string()),
         _ => None,
     }
 }
@@ -256,13 +256,13 @@ fn settings(plan: &Plan, pin: &Pin) -> Settings {
         arrivals,
         hot: plan.hot.as_ref().map(ToString::to_string),
         hot_shift_s: plan.hot_shift.map(seconds),
-        work_us: match plan.speech {
-            Speech::Echo { work_us, .. } => work_us,
-            Speech::Fixed { .. } => None,
+        work_us: match plan.protocol {
+            ProtocolSpec::Echo { work_us, .. } => work_us,
+            ProtocolSpec::Fixed { .. } => None,
         },
         pipeline,
-        protocol: plan.speech.name().to_owned(),
-        size: plan.speech.mean_size(),
+        protocol: plan.protocol.name().to_owned(),
+        size: plan.protocol.mean_size(),
         size_mix: size_mix(plan),
         connect_rate: plan.connect_rate,
         requests_per_conn: plan.requests_per_conn,
@@ -270,7 +270,7 @@ fn settings(plan: &Plan, pin: &Pin) -> Settings {
         timeout_s: seconds(plan.timeout),
         warmup_s: seconds(plan.warmup),
         io: plan.io,
-        verify: plan.speech.verifies(),
+        verify: plan.protocol.verifies(),
         pin: pin.to_string(),
     }
 }
@@ -283,30 +283,30 @@ fn per(ns: Nanos, requests: u64) -> Option<f64> {
     (requests > 0).then(|| ns as f64 / 1e3 / requests as f64)
 }
 
-fn generator(costs: &Costs, total: &Total, completed: u64) -> Generator {
-    let cpu = costs.cpu.unwrap_or_default();
+fn generator(usage: &ResourceUsage, total: &Total, completed: u64) -> Generator {
+    let cpu = usage.cpu.unwrap_or_default();
     Generator {
         cpu_user_s: seconds(cpu.user),
         cpu_system_s: seconds(cpu.system),
         cpu_us_per_request: per(cpu.total(), completed).unwrap_or(0.0),
         busiest_thread: total.busy,
         waited_for_cpu_s: seconds(cpu.waited),
-        resident_bytes: costs.resident_peak,
-        resident_before_bytes: costs.resident_before,
-        resident_connected_bytes: costs.resident_connected,
-        bytes_per_connection: costs.bytes_per_connection(total.connected),
+        resident_bytes: usage.resident_peak,
+        resident_before_bytes: usage.resident_before,
+        resident_connected_bytes: usage.resident_connected,
+        bytes_per_connection: usage.bytes_per_connection(total.connected),
     }
 }
 
-fn server(pid: i32, costs: &Costs, completed: u64, connected: u32) -> Server {
-    let cpu = costs.cpu.unwrap_or_default();
+fn server(pid: i32, usage: &ResourceUsage, completed: u64, connected: u32) -> Server {
+    let cpu = usage.cpu.unwrap_or_default();
     Server::new(
         pid,
         (seconds(cpu.user), seconds(cpu.system)),
         [
-            costs.resident_before,
-            costs.resident_connected,
-            costs.resident_peak,
+            usage.resident_before,
+            usage.resident_connected,
+            usage.resident_peak,
         ],
         (completed, connected),
     )
@@ -317,12 +317,12 @@ fn server(pid: i32, costs: &Costs, completed: u64, connected: u32) -> Server {
     clippy::cast_precision_loss,
     reason = "a report shows at most nine digits"
 )]
-fn warn(plan: &Plan, seen: &Seen, total: &Total, report: &mut Report) {
+fn warn(plan: &Plan, observations: &Observations, total: &Total, report: &mut Report) {
     let warnings = &mut report.outcome.warnings;
     let mut bottleneck = false;
-    let tally = &total.tally;
+    let counters = &total.counters;
     if plan.is_open() {
-        let late = tally.lag.as_ref().map_or(0, |lag| lag.quantile(0.99));
+        let late = counters.lag.as_ref().map_or(0, |lag| lag.quantile(0.99));
         if late > LAG_MAX {
             bottleneck = true;
             warnings.push(format!(
@@ -331,15 +331,15 @@ fn warn(plan: &Plan, seen: &Seen, total: &Total, report: &mut Report) {
                 duration(late)
             ));
         }
-        let kept = tally.completed as f64;
-        if tally.scheduled > 0
-            && kept < KEPT_UP * tally.scheduled as f64
-            && seen.aborted_at.is_none()
+        let kept = counters.completed as f64;
+        if counters.scheduled > 0
+            && kept < KEPT_UP * counters.scheduled as f64
+            && observations.aborted_at.is_none()
         {
             let elapsed = report.elapsed_s.max(f64::MIN_POSITIVE);
             warnings.push(format!(
                 "{} requests/s were due and {} answered in time: the rate is above what could be served",
-                metric(tally.scheduled as f64 / elapsed),
+                metric(counters.scheduled as f64 / elapsed),
                 metric(kept / elapsed)
             ));
         }
@@ -357,13 +357,13 @@ fn warn(plan: &Plan, seen: &Seen, total: &Total, report: &mut Report) {
             total.waited * 100.0
         ));
     }
-    if tally.unanswered > 0 && total.errors.total() == 0 {
+    if counters.unanswered > 0 && total.errors.total() == 0 {
         warnings.push(format!(
             "{} unanswered when the run gave up",
-            plural(tally.unanswered, "request")
+            plural(counters.unanswered, "request")
         ));
     }
-    if let Some(error) = &seen.server.error {
+    if let Some(error) = &observations.server.error {
         warnings.push(format!(
             "the server's process could not be looked at: {error}"
         ));
@@ -374,7 +374,7 @@ fn warn(plan: &Plan, seen: &Seen, total: &Total, report: &mut Report) {
 /// Decides how the run ended, and says why it failed.
 fn judge(
     plan: &Plan,
-    seen: &Seen,
+    observations: &Observations,
     errors: Option<&Errors>,
     server_ended: Option<String>,
     report: &mut Report,
@@ -393,20 +393,20 @@ fn judge(
             .map_or(String::new(), |advice| format!(": {advice}"));
         messages.push(format!("{}: {kind}: {whom} ({first}){advice}", plan.target));
     }
-    if seen.lost > 0 {
+    if observations.lost > 0 {
         messages.push(format!(
             "{} of the generator ended early: a bug in loadgen",
-            plural(seen.lost.into(), "thread")
+            plural(observations.lost.into(), "thread")
         ));
     }
     messages.extend(server_ended);
-    let interrupted = seen.signal.is_some();
+    let interrupted = observations.signal.is_some();
     let whole = report.connections.connected == plan.connections
         && report.connections.served == plan.connections;
     if errors.is_some() && messages.is_empty() && !interrupted && !whole {
         messages.push("not every connection was served".to_owned());
     }
-    (outcome.status, outcome.exit_code) = match (seen.signal, messages.is_empty()) {
+    (outcome.status, outcome.exit_code) = match (observations.signal, messages.is_empty()) {
         (Some(signal), _) => (Status::Interrupted, exit_code(signal)),
         (None, false) => (Status::Failed, 1),
         (None, true) => (Status::Ok, 0),
