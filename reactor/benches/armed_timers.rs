@@ -1,13 +1,17 @@
-//! What a million armed timers cost: bytes each, and what a busy turn of their shard pays for them.
+//! The cost of a million armed timers: bytes each, and the instructions that a busy turn of their
+//! shard pays for them.
 //!
-//! Measured: heap bytes for each armed `Sleep`, the place that it is kept in included, by a counting allocator; and, run by
-//! `scripts/timers.sh` under callgrind with two numbers of turns, the instructions of one more turn.
+//! Measured: heap bytes for each armed `Sleep`, including its owner's storage, with a counting
+//! allocator. `scripts/timers.sh` also runs it under callgrind with two numbers of turns, and
+//! reports the instructions of one more turn.
 //!
-//! Held still: one shard, on which 64 pairs of tasks echo a byte over socket pairs, so that each turn has the events and the polls
-//! of a busy server's. The timers are an hour away and never fire. The slope between the two runs leaves out start and arming.
+//! Held still: one shard, on which 64 pairs of tasks echo a byte over socket pairs, so that each
+//! turn has the events and the polls of a busy server. The timers are an hour away and never fire.
+//! The slope between the two runs excludes startup and arming.
 //!
-//! Noise looks like this: a few parts in a thousand, from how events fall into turns. It takes no time, so it may run beside
-//! anything. Run by itself it prints the bytes and says how many turns it made.
+//! Noise: a few parts in a thousand, from the distribution of events over turns. No time is
+//! measured, so it may run beside other programs. Run alone, it prints the bytes and the number of
+//! turns.
 
 #[path = "../tests/support/counting.rs"]
 mod counting;
@@ -28,7 +32,8 @@ static ALLOCATOR: counting::Counting = counting::Counting;
 const HOUR: Duration = Duration::from_secs(3_600);
 const PAIRS: usize = 64;
 
-/// What is asked for: `--timers N` (a million), and `--rounds N` (100) of echoes by each pair afterwards.
+/// The arguments: `--timers N` (default one million), and `--rounds N` (default 100) echoes by each
+/// pair afterwards.
 struct Args {
     timers: usize,
     rounds: u32,
@@ -68,7 +73,7 @@ impl End {
         }
     }
 
-    /// Reads a byte; `false` at the end.
+    /// Reads a byte. Returns false at the end of the stream.
     async fn read(&self) -> bool {
         let mut byte = [0];
         loop {

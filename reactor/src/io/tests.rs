@@ -1,4 +1,5 @@
-//! A shard's I/O without its thread: the test is the shard, and waits and dispatches itself, over real descriptors.
+//! A shard's I/O without its thread: the test takes the shard's place, waits and dispatches itself,
+//! with real descriptors.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -51,7 +52,7 @@ impl Rig {
             .collect()
     }
 
-    /// One turn with whatever there is now.
+    /// Runs one turn with the events available now.
     fn turn(&mut self) -> Vec<Dispatched> {
         let events = self.fetch(Duration::ZERO);
         let dispatched = self.dispatch(&events);
@@ -59,7 +60,7 @@ impl Rig {
         dispatched
     }
 
-    /// Turns until the registration shows exactly `ready`.
+    /// Runs turns until the registration shows exactly `ready`.
     fn until(&mut self, registration: &Registration, ready: Ready) {
         let deadline = Instant::now() + DEADLINE;
         loop {
@@ -75,7 +76,7 @@ impl Rig {
     }
 }
 
-/// Everything a registration shows.
+/// Returns all states that a registration shows.
 fn seen(registration: &Registration) -> Ready {
     let all = BOTH | Interest::ERROR;
     #[cfg(target_os = "linux")]
@@ -114,7 +115,7 @@ fn events_arrive_and_cleared_readiness_comes_back_with_the_next() {
     assert_eq!(seen(&registration), Ready::WRITABLE);
     far.write_all(b"y").unwrap();
     rig.until(&registration, Ready::READABLE | Ready::WRITABLE);
-    // That event is newer than what `event` saw.
+    // That event is newer than the one that `event` saw.
     registration.clear(event);
     assert_eq!(seen(&registration), Ready::READABLE | Ready::WRITABLE);
 }
@@ -135,7 +136,7 @@ fn readiness_at_birth_is_believed_until_cleared() {
     assert_eq!(called.unwrap_err().kind(), io::ErrorKind::WouldBlock);
 }
 
-/// What each way of closing shows.
+/// Each way of closing shows the right half as closed.
 #[test]
 fn closing_shows_which_half() {
     let mut rig = Rig::new();
@@ -182,7 +183,8 @@ fn a_pipe_whose_reader_left_is_closed_for_writing() {
     );
 }
 
-/// An error in a live socket's queue wakes both directions and closes none. mio alone would say write-closed.
+/// An error in a live socket's queue wakes both directions and closes neither. mio alone would
+/// report write-closed.
 #[test]
 fn a_queued_error_does_not_close_a_live_socket() {
     let mut rig = Rig::new();
@@ -204,7 +206,7 @@ fn a_queued_error_does_not_close_a_live_socket() {
         socket.recv(&mut [0; 8]).unwrap_err().kind(),
         io::ErrorKind::ConnectionRefused
     );
-    // It was fetched; the socket goes on, and costs nothing.
+    // The error was fetched. The socket continues to work, and causes no further events.
     let all = registration.try_ready(BOTH | Interest::ERROR).unwrap();
     registration.clear(all);
     rig.turn();
@@ -227,17 +229,18 @@ fn errors_are_told_apart_by_asking_only_where_it_is_needed() {
     let writable = error | Ready::WRITABLE | Ready::WRITE_CLOSED;
     assert_eq!(classify_slow(writable, never, || false), error | both);
     assert_eq!(classify_slow(writable, never, || true), writable);
-    // With data: mio says nothing of closing.
+    // With data: mio reports no closed half.
     assert_eq!(
         classify_slow(error | Ready::READABLE, never, never),
         error | both
     );
-    // A hang-up that shows as one.
+    // A hang-up that is unambiguous.
     for plain in [Ready::EMPTY, Ready::READABLE, Ready::WRITABLE] {
         let hung_up = error | plain | Ready::CLOSED;
         assert_eq!(classify_slow(hung_up, never, never), hung_up);
     }
-    // Both directions ready, both halves closed: a reset, or an error beside a peer that shut its half down.
+    // Both directions ready, both halves closed: a reset, or an error beside a peer that shut its
+    // half down.
     let unclear = error | both | Ready::CLOSED;
     assert_eq!(classify_slow(unclear, || true, never), unclear);
     assert_eq!(
@@ -255,13 +258,13 @@ fn a_late_event_is_harmless() {
     let events = rig.fetch(DEADLINE);
     assert_eq!(events.len(), 1);
     drop(registration);
-    // Before the batch is done, another registration comes; it does not get the slot of the first.
+    // Another registration is made before the batch is done. It does not get the slot of the first.
     let (other, _peer) = pair();
     let second = rig.register(&other, Interest::READABLE).unwrap();
     rig.dispatch(&events);
     assert_eq!(seen(&second), Ready::EMPTY);
     rig.io.release_quarantine();
-    // Now a third may; the late event is recognised.
+    // Now a third one may get the slot. The late event is recognised.
     let (another, _peer) = pair();
     let third = rig.register(&another, Interest::READABLE).unwrap();
     assert_eq!(rig.dispatch(&events), [Dispatched::Stale]);
@@ -269,8 +272,8 @@ fn a_late_event_is_harmless() {
     assert_eq!(rig.io.live(), 2);
 }
 
-/// A descriptor is closed behind its registration's back while a duplicate keeps its entry in the epoll instance; another
-/// file gets the number, and the first registration is dropped late.
+/// A registered descriptor is closed while a duplicate keeps its entry in the epoll instance.
+/// Another file gets the number, and the first registration is dropped late.
 #[test]
 fn a_stranger_with_the_same_number_keeps_its_events() {
     let mut rig = Rig::new();
@@ -279,7 +282,7 @@ fn a_stranger_with_the_same_number_keeps_its_events() {
     let duplicate = near.try_clone().unwrap();
     let registration = rig.register(&near, Interest::READABLE).unwrap();
     let (other, mut peer) = pair();
-    // Closes the number and opens the other file there, at one stroke.
+    // Closes the number and opens the other file there in one step.
     let mut at_number = OwnedFd::from(near);
     rustix::io::dup2(&other, &mut at_number).unwrap();
     assert_eq!(at_number.as_raw_fd(), number);
@@ -288,7 +291,7 @@ fn a_stranger_with_the_same_number_keeps_its_events() {
     drop(registration);
     peer.write_all(b"x").unwrap();
     rig.until(&stranger, Ready::READABLE);
-    // The duplicate's events still come, under a token of the past; they reach nobody.
+    // The duplicate's events still arrive, under a stale token. They reach no registration.
     far.write_all(b"x").unwrap();
     assert_eq!(rig.turn(), [Dispatched::Stale]);
     drop(duplicate);
@@ -317,7 +320,7 @@ fn a_failed_registration_leaves_nothing_behind() {
         let error = rig.register(&file, BOTH).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
     }
-    // Beyond what any process may open, and no number at all.
+    // A number beyond the limit of any process, and a number that is invalid.
     let never_open: RawFd = 1 << 30;
     assert!(rig.register(&never_open, BOTH).is_err());
     assert!(rig.register(&-1, BOTH).is_err());
@@ -336,7 +339,8 @@ fn a_changed_interest_reports_what_is_true() {
     rig.until(&registration, Ready::WRITABLE);
 }
 
-/// A FIFO shows a hang-up between two writers. The kernel's EAGAIN raises the doubt, and the new writer is waited for.
+/// A FIFO shows a hang-up between two writers. The kernel's EAGAIN removes the closed state, and
+/// the wait continues for the new writer.
 #[test]
 fn closed_states_that_are_no_longer_true_go_with_the_next_eagain() {
     let mut rig = Rig::new();
@@ -479,7 +483,7 @@ fn a_sleeping_shard_is_woken_when_foreign_frees_pile_up() {
         drop(rig.register(&near, BOTH).unwrap());
     }
     assert_eq!(rig.parker.notifies(), 1);
-    // The notification ends the wait, and is all there is.
+    // The notification ends the wait and is the only event.
     let started = Instant::now();
     let events = rig.fetch(DEADLINE);
     let tokens: Vec<_> = events.iter().map(|event| event.token).collect();

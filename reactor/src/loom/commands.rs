@@ -1,4 +1,4 @@
-//! Two senders against a shard that takes: `shard/commands.rs`.
+//! Two senders against a shard that takes commands: `shard/commands.rs`.
 
 use loom::sync::Arc;
 use loom::thread;
@@ -9,13 +9,15 @@ use crate::sync::Mutex;
 const EARLY: u8 = 0;
 const LATE: u8 = 1;
 
-/// Whatever a sender has sent is taken by the shard's next take, whoever else is in the middle of sending.
+/// The shard's next take returns every command that a sender has sent, even if another sender is in
+/// the middle of sending.
 #[test]
 fn send_against_send_and_take() {
     super::model_bounded(3, || {
         let (sender, commands) = commands();
         let sender = Arc::new(sender);
-        // A lock, as whatever tells the shard of a command orders it after the command.
+        // A lock, because the means that notifies the shard of a command also orders it after the
+        // command.
         let is_sent = Arc::new(Mutex::new(false));
         let early = {
             let sender = Arc::clone(&sender);

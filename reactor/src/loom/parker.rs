@@ -6,7 +6,7 @@ use loom::thread;
 use crate::shard::parker::{Notify, Parker};
 use crate::sync::{AtomicUsize, Ordering};
 
-/// The eventfd: a write makes the wait under way, or the next one, return.
+/// The eventfd: a write makes the current wait, or the next one, return.
 struct Eventfd {
     written: Event,
     writes: AtomicUsize,
@@ -19,7 +19,8 @@ impl Notify for Arc<Eventfd> {
     }
 }
 
-/// `senders` threads put one thing in each; the shard sleeps until it has them all. A lost wake-up is a deadlock.
+/// Starts `senders` threads that push one item each. The shard sleeps until it has all of them. A
+/// lost wake-up is a deadlock.
 fn park_against_push(senders: usize) {
     let eventfd = Arc::new(Eventfd {
         written: Event::new(),

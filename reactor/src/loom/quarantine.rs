@@ -1,5 +1,5 @@
-//! Models of a slot's way from one registration to the next. What each shows, and the seeded bugs that prove it, is in
-//! `QUARANTINE.md`.
+//! Models of a slot's reuse by another registration. `QUARANTINE.md` says what each model shows and
+//! lists the seeded bugs.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::Ready;
 use crate::table::SlotTable;
 use crate::token::Token;
 
-/// The epoll instance: the token it reports, if any, for as long as the descriptor is readable.
+/// The epoll instance: the token that it reports, if any, while the descriptor is readable.
 struct Kernel(Mutex<Option<Token>>);
 
 impl Kernel {
@@ -31,7 +31,8 @@ fn turn(table: &SlotTable, kernel: &Kernel) {
     table.release_quarantine();
 }
 
-/// A registration leaves, and another comes, while the shard has an event for the first in hand. The second never sees it.
+/// A registration is dropped and another one is made while the shard holds an event for the first.
+/// The second never sees that event.
 #[test]
 fn stale_event_vs_reuse() {
     loom::model(|| {
@@ -66,7 +67,8 @@ fn stale_event_vs_reuse() {
     });
 }
 
-/// The same where a duplicate of the descriptor keeps the kernel reporting the first token for ever.
+/// The same, but a duplicate of the descriptor keeps the kernel reporting the first token without
+/// end.
 #[test]
 fn endless_stale_events_vs_reuse() {
     loom::model(|| {
@@ -99,7 +101,7 @@ fn endless_stale_events_vs_reuse() {
     });
 }
 
-/// A registration comes as the shard ends. It is refused, or its waits end.
+/// A registration is made while the shard ends. It is refused, or its waits end.
 #[test]
 fn allocate_vs_shutdown() {
     loom::model(|| {
@@ -126,7 +128,8 @@ fn allocate_vs_shutdown() {
     });
 }
 
-/// Two threads free and one allocates while the shard releases. No slot is handed out twice, none is lost.
+/// Two threads free and one allocates while the shard releases. No slot is handed out twice or
+/// lost.
 #[test]
 fn free_vs_release() {
     loom::model(|| {

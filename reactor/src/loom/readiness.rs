@@ -1,5 +1,5 @@
-//! Models of the readiness word and its waiters. What each shows, and the seeded bugs that prove it, is in
-//! `readiness/README.md`.
+//! Models of the readiness word and its waiters. `readiness/README.md` says what each model shows
+//! and lists the seeded bugs.
 
 use std::sync::Arc;
 use std::task::{Poll, Wake, Waker};
@@ -10,7 +10,7 @@ use loom::thread;
 use crate::Ready;
 use crate::readiness::{Readiness, Side, Snapshot, WaiterId};
 
-/// A task that counts how often it was woken.
+/// A task that counts its wakes.
 struct Task(AtomicU32);
 
 impl Wake for Task {
@@ -30,20 +30,22 @@ impl Task {
     }
 }
 
-/// A slot's readiness, shared between threads of a model. std's `Arc`: its counts are no part of the protocol.
+/// Creates a slot's readiness, shared between threads of a model. It uses std's `Arc`, since the
+/// counts are not part of the protocol.
 fn readiness(initial: Ready) -> Arc<Readiness> {
     let readiness = Readiness::new();
     readiness.reset(initial);
     Arc::new(readiness)
 }
 
-/// A reader looks, reads what the kernel has, and clears when there is nothing, while an event comes in. What the kernel
-/// still has in the end is not hidden.
+/// A reader loads the word, reads the kernel's data, and clears if there is none, while an event
+/// arrives. Data that the kernel still has at the end is not hidden.
 #[test]
 fn publish_vs_clear() {
     loom::model(|| {
         let ready = readiness(Ready::READABLE);
-        // The kernel's side of the descriptor: bytes to read. Relaxed, so that all order comes from the word.
+        // The kernel's side of the descriptor: bytes to read. Relaxed, so that all order comes from
+        // the word.
         let bytes = Arc::new(AtomicU32::new(0));
 
         let publisher = {
@@ -61,7 +63,8 @@ fn publish_vs_clear() {
                     if !seen.ready().is_readable() {
                         return;
                     }
-                    // A look at the bytes rather than an exchange: an exchange would always see the newest.
+                    // A load of the bytes rather than an exchange: an exchange would always see the
+                    // newest value.
                     if bytes.load(Ordering::Relaxed) == 0 {
                         ready.clear(seen);
                     }
@@ -78,7 +81,7 @@ fn publish_vs_clear() {
     });
 }
 
-/// A task begins to wait while an event comes in. It is told, one way or the other.
+/// A task begins to wait while an event arrives. It is notified in either order.
 #[test]
 fn publish_vs_wait() {
     loom::model(|| {
@@ -106,7 +109,7 @@ fn publish_vs_wait() {
     });
 }
 
-/// The same in the two poll places, each waiting for its own direction.
+/// The same in the two poll slots, each waiting for its own direction.
 #[test]
 fn publish_vs_poll() {
     loom::model(|| {
@@ -137,7 +140,8 @@ fn publish_vs_poll() {
     });
 }
 
-/// A waiting task is polled again with another waker while its event comes in. The new waker is told, or the poll says so.
+/// A waiting task is polled again with another waker while its event arrives. The new waker is
+/// woken, or the poll returns `Ready`.
 #[test]
 fn publish_vs_new_waker() {
     loom::model(|| {
@@ -167,8 +171,8 @@ fn publish_vs_new_waker() {
     });
 }
 
-/// A task that waits looks again and again, and waits anew once it was told, while its event comes in. It sees the event that
-/// it was told of, and the place that it gave up without the lock is as good as new.
+/// A waiting task polls, and after its notification waits again, while its event arrives. It sees
+/// the event that it was notified of. The place that it gave up without the lock is as good as new.
 #[test]
 fn publish_vs_notified() {
     loom::model(|| {
@@ -236,7 +240,7 @@ fn clear_vs_shutdown() {
     });
 }
 
-/// A task begins to wait as the shard ends. It is told.
+/// A task begins to wait as the shard ends. It is notified.
 #[test]
 fn wait_vs_shutdown() {
     loom::model(|| {

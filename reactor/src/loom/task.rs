@@ -1,4 +1,5 @@
-//! Tasks: wake against run, join and detach against completion, abort against run. `task/JOIN.md`.
+//! Tasks: wake against run, join and detach against completion, and abort against run. See
+//! `task/JOIN.md`.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -14,7 +15,7 @@ use crate::shard::ShardId;
 use crate::sync::{AtomicBool, Mutex, Ordering};
 use crate::task::{RawJoin, RemoteQueue, Runnable, Schedule, SpawnSite, TaskRef, spawn_send};
 
-/// A shard in small: one queue for all wakes, and one thread that runs what is in it.
+/// A small shard: one queue for all wakes, and one thread that runs its tasks.
 struct ModelShard {
     queue: RemoteQueue<ModelRef>,
     pushed: Notify,
@@ -24,7 +25,7 @@ struct ModelShard {
 type ModelRef = StdArc<ModelShard>;
 
 #[expect(unsafe_code, reason = "tasks rely on `is_home` to name one thread")]
-// SAFETY: the models call `run_until` from one thread.
+// SAFETY: the models call `run_to_the_end` from one thread.
 unsafe impl Schedule for ModelRef {
     fn is_home(&self) -> bool {
         true
@@ -104,7 +105,7 @@ impl ModelShard {
     }
 }
 
-/// Spawns a task, and returns its join half with its first run queued.
+/// Spawns a task, queues its first run, and returns its join half.
 fn spawn<F>(shard: &ModelRef, future: F) -> RawJoin<F::Output, ModelRef>
 where
     F: Future<Output: Send> + Send + 'static,
@@ -116,7 +117,7 @@ where
     RawJoin::new(spawned.join)
 }
 
-/// A wake that comes at any moment of a run is not lost: else the shard waits for ever.
+/// A wake at any moment of a run is not lost. Otherwise the shard waits without end.
 #[test]
 fn wake_against_run() {
     super::model_bounded(3, || {
@@ -139,7 +140,7 @@ fn wake_against_run() {
         let join = spawn(&shard, future);
         let runner = thread::spawn(move || shard.run_to_the_end());
         let wakers = thread::spawn(move || {
-            // Relaxed: the wake itself has to order it before the poll that it leads to.
+            // Relaxed: the wake itself has to order it before the resulting poll.
             ready.store(true, Ordering::Relaxed);
             let woken = waker.lock().take();
             if let Some(woken) = woken {
@@ -194,7 +195,7 @@ fn two_wakes_against_run() {
     });
 }
 
-/// The handle gets the output however its look and the task's end interleave.
+/// The handle gets the output for every interleaving of its check and the task's end.
 #[test]
 fn join_against_complete() {
     loom::model(|| {
@@ -226,7 +227,7 @@ fn detach_against_complete() {
         let output = Counted(StdArc::clone(&drops));
         let shard = ModelShard::new();
         let join = spawn(&shard, async move { output });
-        // Keeps the memory, which would drop what was forgotten in it.
+        // Keeps the memory alive. Freeing it would drop a forgotten output.
         let kept = TaskRef::clone(join.task());
         let runner = thread::spawn(move || shard.run_to_the_end());
         let dropper = thread::spawn(move || drop(join));
@@ -241,7 +242,7 @@ fn detach_against_complete() {
     });
 }
 
-/// An abort that comes before, in or after the run ends the task, and drops its future once.
+/// An abort before, during or after the run ends the task, and its future is dropped once.
 #[test]
 fn abort_against_run() {
     super::model_bounded(3, || {

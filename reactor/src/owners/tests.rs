@@ -1,5 +1,5 @@
-//! The owner table over a small model of the kernel's side: open files, descriptor numbers, and epoll entries that are keyed
-//! by both.
+//! The owner table on a small model of the kernel: open files, descriptor numbers, and epoll
+//! entries that are keyed by both.
 
 use std::collections::HashMap;
 use std::io;
@@ -15,14 +15,14 @@ use crate::token::{SlotId, Token};
 
 type File = u32;
 
-/// What the kernel knows.
+/// The kernel's state.
 #[derive(Debug, Default)]
 struct Kernel {
     open: HashMap<RawFd, File>,
-    /// Files that a duplicate under some other number keeps open for ever.
+    /// Files that a duplicate under another number keeps open for good.
     duplicated: Vec<File>,
     entries: HashMap<(RawFd, File), Token>,
-    /// What the next call fails with, if set.
+    /// The error of the next call, if set.
     failure: Option<Errno>,
 }
 
@@ -89,9 +89,9 @@ enum Op {
     /// Closes the number, if open, and opens a new file there.
     Open(RawFd),
     Close(RawFd),
-    /// Makes a duplicate somewhere else, which keeps the file open.
+    /// Makes a duplicate elsewhere, which keeps the file open.
     Duplicate(RawFd),
-    /// Copies what one number means to another, as dup2 does.
+    /// Makes one number refer to another number's file, as dup2 does.
     Dup2(RawFd, RawFd),
     Register(RawFd),
     Modify(usize),
@@ -111,7 +111,7 @@ fn ops() -> impl Strategy<Value = Op> {
     ]
 }
 
-/// A registration, and whether its number was closed behind its back.
+/// A registration. The flag says if its number was closed while it was registered.
 #[derive(Debug, Clone, Copy)]
 struct Registered {
     fd: RawFd,
@@ -121,7 +121,8 @@ struct Registered {
 }
 
 proptest! {
-    /// Whatever others do with their descriptors, a registration whose own was left alone keeps its notifications.
+    /// A registration whose descriptor stays open keeps its notifications, whatever other code does
+    /// with its own descriptors.
     #[test]
     fn nobody_loses_events_for_what_others_close(ops in prop::collection::vec(ops(), 0..80)) {
         let owners = owners();
@@ -171,7 +172,8 @@ proptest! {
                         }
                         (Ok(()), None) => prop_assert!(false, "a closed number was registered"),
                         (Err(error), Some(_)) => {
-                            // The number's owner need not be who the entry is of, but nobody can tell.
+                            // The number's owner may differ from the entry's registration, but the
+                            // two cannot be told apart.
                             prop_assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
                             prop_assert!(registered.iter().any(|r| r.fd == fd));
                         }
@@ -210,7 +212,7 @@ fn an_entry_that_a_duplicate_kept_is_taken_over() {
     owners.ctl.lock().duplicated.push(1);
     owners.add(5, token(1), Interest::READABLE).unwrap();
     owners.ctl.lock().close(5);
-    // The number is closed, so the system cannot forget the entry; the ownership ends all the same.
+    // The number is closed, so the system cannot remove the entry. The ownership ends anyway.
     assert!(owners.delete(5, token(1).id()).is_err());
     assert_eq!(owners.owner_of(5), None);
     owners.ctl.lock().open.insert(5, 1);

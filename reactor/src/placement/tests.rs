@@ -82,8 +82,9 @@ fn a_single_shard_gets_every_descriptor() {
     }
 }
 
-/// Servers hold runs of numbers, sometimes every second or fourth one (a pipe or a timer beside each socket). A modulus
-/// would put every fourth number on one of four shards; a random function would be off by three deviations now and then.
+/// Servers have runs of numbers, sometimes every second or fourth one (with a pipe or a timer
+/// beside each socket). A modulus would put every fourth number on one of four shards. A random
+/// function would sometimes deviate by three standard deviations.
 #[test]
 fn runs_of_descriptors_spread_better_than_chance() {
     for shards in 2..=64_usize {
@@ -96,7 +97,7 @@ fn runs_of_descriptors_spread_better_than_chance() {
             }
             let mean = 1000.0;
             let chi: f64 = load.iter().map(|&n| (n as f64 - mean).powi(2) / mean).sum();
-            // A random placement has the number of shards less one here, on average.
+            // A random placement gives the number of shards less one, on average.
             let bound = (shards - 1) as f64;
             assert!(
                 chi < bound,

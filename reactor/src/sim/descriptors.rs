@@ -1,4 +1,4 @@
-//! Descriptors that do not exist, and events at the test's word.
+//! Descriptors that do not exist, with events that the test reports.
 
 use std::os::fd::AsRawFd;
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! A whole reactor on the simulated driver: no system call for an event, and no time but the test's.
+//! A whole reactor on the simulated driver. Events make no system call, and only the test moves the
+//! time.
 
 mod descriptors;
 mod parity;
@@ -10,10 +11,10 @@ use std::time::Duration;
 use crate::time::Clock;
 use crate::{Interest, Pinning, Placement, Reactor, Ready, Registration};
 
-/// How long anything that has to happen may take, in the system's time, before the test fails.
+/// The time limit of any expected event, on the system's clock, before the test fails.
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// A number that nothing here has open; nothing asks the system about it either.
+/// A descriptor number that nothing here has open. The system is never asked about it.
 struct Simulated(RawFd);
 
 impl AsRawFd for Simulated {
@@ -26,7 +27,7 @@ fn reactor(shards: usize) -> Reactor {
     Reactor::builder()
         .shards(shards)
         .pinning(Pinning::None)
-        // Every poll of a task is a turn of its own, so that a yield lets time be looked at.
+        // Every poll of a task is a turn of its own, so that a yield lets the turn read the time.
         .event_interval(1)
         .build()
         .unwrap()

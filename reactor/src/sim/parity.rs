@@ -1,8 +1,9 @@
-//! Intervals and sleeps beside tokio's: one script, played on a shard of ours, on a thread that is none, and on tokio's paused
-//! clock, has to show the same.
+//! Intervals and sleeps compared with tokio's. One script runs on a shard, on a thread that is no
+//! shard, and on tokio's paused clock, and has to show the same results.
 //!
-//! Times are whole milliseconds from the start. With parts of one, ours are ahead of tokio's in one case: a deadline that has
-//! passed before the first poll ends it at once, which tokio rounds up as well.
+//! Times are whole milliseconds from the start. With fractions, this library differs from tokio in
+//! one case: a deadline that passed before the first poll ends the wait at once, while tokio rounds
+//! it up too.
 
 use std::future::{Future, poll_fn};
 use std::task::Poll;
@@ -13,7 +14,7 @@ use proptest::prelude::*;
 use crate::sim::{clock, reactor};
 use crate::yield_now;
 
-/// One step on an interval and a sleep that the script has.
+/// One step of a script, on its interval or its sleep.
 #[derive(Clone, Debug)]
 enum Step {
     Pass(u64),
@@ -22,13 +23,13 @@ enum Step {
     ResetImmediately,
     ResetAfter(u64),
     ResetAt(u64),
-    /// Burst, Delay or Skip.
+    /// Sets Burst, Delay or Skip.
     Behave(u8),
     Sleep,
     SleepResetAt(u64),
 }
 
-/// What a step shows, in milliseconds from the start.
+/// The result of a step, in milliseconds from the start.
 #[derive(Debug, PartialEq, Eq)]
 enum Seen {
     Tick(Option<u128>),
@@ -70,7 +71,7 @@ fn script() -> impl Strategy<Value = Script> {
     })
 }
 
-/// Polls once, for the task that plays the script.
+/// Polls once, for the task that runs the script.
 async fn once<T>(mut poll: impl FnMut(&mut std::task::Context<'_>) -> Poll<T>) -> Option<T> {
     poll_fn(|cx| {
         Poll::Ready(match poll(cx) {
@@ -85,7 +86,7 @@ const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
-/// Plays a script with the timers of `$time`, whose clock says `$start` now and is moved by `$pass`.
+/// Runs a script with the timers of `$time`. Its clock is at `$start` and `$pass` moves it.
 macro_rules! play {
     ($($time:ident)::+, $script:expr, $start:expr, $pass:expr) => {{
         use $($time)::+::{self as time, MissedTickBehavior};
@@ -147,7 +148,7 @@ fn on_a_shard(script: Script) -> Vec<Seen> {
     let played = reactor.handle().spawn(async move {
         let pass = async |by| {
             clock.pass(by);
-            // The next poll is in a turn that has seen the time.
+            // The next poll is in a turn that has read the new time.
             yield_now().await;
         };
         play!(crate::time, script, clock.epoch(), pass)

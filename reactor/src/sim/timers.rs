@@ -1,4 +1,5 @@
-//! Timers under a clock that stands still until the test moves it: what fires, exactly when, and what it costs in polls.
+//! Timers under a clock that only the test moves: the timers that fire, their exact times, and the
+//! number of polls they cost.
 
 use std::future::poll_fn;
 use std::os::fd::AsRawFd;
@@ -19,14 +20,15 @@ use crate::{Interest, Reactor, Ready, yield_now};
 const MS: Duration = Duration::from_millis(1);
 const NS: Duration = Duration::from_nanos(1);
 
-/// What has happened, in order.
+/// The observed events, in order.
 type Log<T> = Arc<Mutex<Vec<T>>>;
 
 fn taken<T>(log: &Log<T>) -> Vec<T> {
     std::mem::take(&mut *log.lock().unwrap())
 }
 
-/// A waker that counts. The lock of the simulation, which whoever reads it has taken since, orders the counts.
+/// A waker that counts. Its readers have since taken the simulation's lock, which orders the
+/// counts.
 #[derive(Default)]
 struct Counting(AtomicUsize);
 
@@ -46,7 +48,7 @@ fn advance_to(clock: &Clock, when: Instant) {
     clock.advance(when - clock.now());
 }
 
-/// Sub-millisecond offsets round up; whole ones do not.
+/// Offsets below a millisecond round up; whole milliseconds do not.
 const ROUNDING: [(u64, u64); 9] = [
     (0, 0),
     (1, 1),
@@ -104,7 +106,7 @@ fn a_wait_off_every_shard_is_rounded_alike() {
     }
 }
 
-/// An idle timeout as a server has it: every event of the descriptor moves it.
+/// An idle timeout as in a server: every event of the descriptor moves it.
 fn with_idle_timeout(
     reactor: &Reactor,
     fd: &Simulated,
@@ -149,7 +151,8 @@ fn an_idle_timeout_moved_with_every_event_costs_no_poll_of_its_own_but_one_for_e
         assert_eq!(report(fd.as_raw_fd(), Ready::READABLE), 1);
         clock.rest();
     }
-    // Two for each event (it comes, and is waited for anew), and one for each time that the timer found itself moved.
+    // Two polls for each event (one when it arrives, one for the new wait), and one for each time
+    // that the timer found its deadline moved.
     let expected = 1 + 2 * EVENTS as usize + EVENTS as usize / 100;
     assert!(
         polls.load(Ordering::Relaxed) <= expected,
@@ -167,7 +170,7 @@ fn a_deadline_that_was_moved_holds_without_another_poll_when_earlier_and_with_on
     let clock = clock(&reactor);
     let start = clock.now();
     let handle = reactor.handle();
-    // On each shard, and on this thread, which is none.
+    // On each shard, and on this thread, which is no shard.
     let shards: Vec<_> = handle.shards().map(Some).chain([None]).collect();
     for shard in shards {
         let waker = Arc::new(Counting::default());
@@ -197,7 +200,7 @@ fn a_deadline_that_was_moved_holds_without_another_poll_when_earlier_and_with_on
         clock.advance(NS);
         assert_eq!(waker.wakes(), 1, "{shard:?}: the earlier deadline");
         assert!(wait.is_elapsed());
-        // It has fired; moved on, it waits again.
+        // It has fired. After the deadline moves, it waits again.
         Pin::new(&mut wait).reset(begun + 20 * MS);
         let mut cx = Context::from_waker(&task);
         let _current = reactor.enter();
@@ -239,7 +242,7 @@ fn deadlines_in_the_past_and_beyond_all_time() {
     });
     clock.rest();
     assert_eq!(taken(&ended), [begun]);
-    // Past what the wheel reaches in one go, over and over.
+    // Beyond the wheel's reach, several times.
     let year = Duration::from_secs(365 * 86_400);
     for _ in 0..25 {
         clock.advance(year);
@@ -295,7 +298,7 @@ fn a_turn_has_one_time() {
         );
         yield_now().await;
         assert_eq!(coarse_now(), first + 5 * MS, "a new turn looks at it");
-        // With a timer armed the turn looks before its first task does.
+        // With a timer armed, the turn reads the clock before its first task does.
         let mut armed = sleep(1_000 * MS);
         assert!(timeout(MS, &mut armed).await.is_err());
         on_shard.pass(MS);
@@ -333,7 +336,7 @@ fn an_interval_ticks_on_its_schedule_whatever_its_task_does() {
         clock.advance(MS);
         assert_eq!(taken(&ticks).len(), usize::from(ms % 10 == 7), "{ms} ms");
     }
-    // A task that nobody lets run for 34 ms, during which three ticks were due.
+    // A task that is not run for 34 ms, during which three ticks were due.
     clock.advance(34 * MS);
     assert_eq!(taken(&ticks), [(57 * MS, 84 * MS)]);
     clock.advance(3 * MS);

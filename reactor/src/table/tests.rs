@@ -1,4 +1,4 @@
-//! The slot table against a simple model, and what the model cannot show.
+//! The slot table compared with a simple model, and cases that the model does not cover.
 
 use std::collections::{HashMap, HashSet};
 use std::task::Waker;
@@ -30,7 +30,8 @@ fn ops() -> impl Strategy<Value = Op> {
 }
 
 proptest! {
-    /// No slot has two owners, none is used again before the quarantine is released, and no token finds another's slot.
+    /// No slot has two owners, no slot is reused before the quarantine is released, and no token
+    /// resolves to another registration's slot.
     #[test]
     fn the_table_agrees_with_a_model(ops in prop::collection::vec(ops(), 0..200)) {
         let table = SlotTable::new(3);
@@ -83,7 +84,7 @@ proptest! {
             for (token, ready) in &live {
                 prop_assert_eq!(table.slot(token.id()).readiness().load().ready(), *ready);
             }
-            // Slots are made only when none is free.
+            // New slots are made only if none is free.
             prop_assert!(high_water as usize <= issued.len());
         }
     }
@@ -181,7 +182,7 @@ fn shutdown_closes_every_slot_and_refuses_more() {
         assert!(readiness.poll_wait(id, Waker::noop()).is_ready());
         assert!(readiness.load().is_shutdown());
     }
-    // Freeing goes on as ever, and does not open the table again.
+    // Freeing still works, and does not reopen the table.
     table.free_id(tokens[0].id());
     table.release_quarantine();
     assert!(is_shutdown_error(
