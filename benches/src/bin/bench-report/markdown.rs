@@ -9,13 +9,15 @@ use crate::text::{interval, verdict};
 
 /// The method that holds for every run of the script.
 const METHOD: &str = "\
-One server on one CPU, the load generator on another, over the loopback interface; every byte that comes back is verified. In every round each
-server runs once, in a process of its own, one after the other, so that what the machine does meanwhile meets all of them. Ratios are
-pseudomedians over the paired rounds with a 95% interval of signed ranks; an interval wider than ±5% is called inconclusive. CPU per echo is
-the server's own, user and system. Where the generator was the bottleneck, echoes per second and latency are what the generator can do, and CPU per
-echo alone compares servers.
+One server runs on one CPU and the load generator on another, over the loopback interface. Every
+returned byte is verified. In every round each server runs once, in a fresh process, one after the
+other, so that disturbances on the machine affect all of them. Ratios are pseudomedians over the
+paired rounds with a 95% interval of signed ranks. An interval wider than ±5% is called
+inconclusive. CPU per echo is the server's own, user and system. If the generator was the
+bottleneck, echoes per second and latency show the limit of the generator, and only CPU per echo
+compares the servers.
 
-The first scenario is what the others vary, one factor at a time.
+The other scenarios vary one factor of the first.
 ";
 
 /// Renders the page.
@@ -26,10 +28,10 @@ pub(crate) fn render(summary: &Summary) -> String {
         out.push('\n');
     };
     push("# Benchmarks\n".to_owned());
-    push(format!(
-        "Written by `{}` at commit {}, on {} x {}, {}.\n",
+    push(wrapped(&format!(
+        "Written by `{}` at commit {}, on {} x {}, {}.",
         summary.command, summary.commit, summary.cpus, summary.cpu, summary.kernel
-    ));
+    )));
     push(METHOD.to_owned());
     push("## Where the project is not ahead of tokio\n".to_owned());
     push(not_ahead(summary));
@@ -107,7 +109,27 @@ fn tables(scenario: &Scenario) -> String {
         }
     }
     for warning in &scenario.warnings {
-        writeln!(out, "\nWarning: {warning}.").expect("writing to a string does not fail");
+        out.push_str(&wrapped(&format!("\nWarning: {warning}.")));
     }
+    out
+}
+
+/// Breaks a paragraph into lines of at most 100 columns.
+fn wrapped(paragraph: &str) -> String {
+    let mut out = String::new();
+    let mut column = 0;
+    for word in paragraph.split(' ') {
+        let width = word.chars().count();
+        if column > 0 && column + 1 + width > 100 {
+            out.push('\n');
+            column = 0;
+        } else if column > 0 {
+            out.push(' ');
+            column += 1;
+        }
+        out.push_str(word);
+        column += width;
+    }
+    out.push('\n');
     out
 }

@@ -239,8 +239,8 @@ impl Scenario {
             .collect();
         if !bound.is_empty() {
             self.warnings.push(format!(
-                "the generator was the bottleneck in rounds of {}: there, requests per second and latency are \
-                 what the generator can do; CPU per echo is still the server's",
+                "the generator was the bottleneck in rounds of {}: there, requests per second and latency \
+                 show the limit of the generator; CPU per echo is still the server's",
                 bound.join(", ")
             ));
         }
