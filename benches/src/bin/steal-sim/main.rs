@@ -1,0 +1,100 @@
+//! Simulates policies for sharing work between shards, and compares them with one ideal central queue.
+//!
+//! The tables behind `benches/docs/stealing-policy.md`. The model knows arrivals, service times, the costs of a wake, of
+//! a search and of a steal, and the turn of a shard. It knows no cache, no network and no other process: every shard has a
+//! CPU of its own. `workload.rs` draws the requests, `engine.rs` plays the shards, `balance.rs` and `policy.rs` hold
+//! the decisions, `costs.rs` the costs, `ideal.rs` the central queue, `tables.rs` the runs, `table.rs` prints them.
+//! The same seed gives the same table. Tests: `tests.rs`.
+#![forbid(unsafe_code)]
+
+use clap::{Parser, ValueEnum};
+
+mod balance;
+mod costs;
+mod engine;
+mod ideal;
+mod policy;
+mod table;
+mod tables;
+#[cfg(test)]
+mod tests;
+mod workload;
+
+use tables::Runs;
+
+/// Simulates policies for sharing work between shards.
+#[derive(Parser)]
+struct Args {
+    /// Tables to print; all of them without this flag
+    #[arg(value_enum)]
+    tables: Vec<Table>,
+
+    /// Requests of each run
+    #[arg(long, default_value_t = 200_000)]
+    requests: usize,
+
+    /// Seed of the random numbers
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+
+    /// Print Markdown
+    #[arg(long)]
+    markdown: bool,
+}
+
+/// A question, and the runs that answer it.
+#[derive(Clone, Copy, ValueEnum)]
+enum Table {
+    /// Which parts does a policy need?
+    Policies,
+    /// When does a loaded shard wake a sibling?
+    Push,
+    /// How much does a steal take, and how many shards search at once?
+    Search,
+    /// Where does a wake put a task, and when does a registration move?
+    Moves,
+    /// How long is a sibling stuck before others serve its epoll?
+    Serve,
+    /// How does the chosen policy do with the cost of a wake?
+    Wake,
+    /// How does the chosen policy do with every number of shards and every load?
+    Chosen,
+    /// What do steady connections pay?
+    Steady,
+    /// How late may sharing begin?
+    Caution,
+}
+
+fn main() {
+    let args = Args::parse();
+    let runs = Runs {
+        requests: args.requests,
+        seed: args.seed,
+    };
+    let asked = if args.tables.is_empty() {
+        Table::value_variants()
+    } else {
+        &args.tables
+    };
+    for table in asked {
+        let table = match table {
+            Table::Policies => runs.policies(),
+            Table::Push => runs.push(),
+            Table::Search => runs.search(),
+            Table::Moves => runs.moves(),
+            Table::Serve => runs.serve(),
+            Table::Wake => runs.wake(),
+            Table::Chosen => runs.chosen(),
+            Table::Steady => runs.steady(),
+            Table::Caution => runs.caution(),
+        };
+        print!(
+            "{}",
+            if args.markdown {
+                table.markdown()
+            } else {
+                table.text()
+            }
+        );
+    }
+}

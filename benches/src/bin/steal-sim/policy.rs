@@ -1,0 +1,160 @@
+//! Policies: the decisions a work-conserving shard makes, as plain data.
+
+use std::fmt;
+
+use crate::workload::US;
+
+/// How a shard shares its work. `Policy::NONE` is a plain partitioned reactor.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Policy {
+    /// An idle shard searches its siblings before it sleeps.
+    pub(crate) steal: bool,
+    /// When a shard with ready work wakes a sleeping sibling.
+    pub(crate) push: Push,
+    /// How much one steal takes.
+    pub(crate) amount: Amount,
+    /// Most shards that search at one time, woken ones included.
+    pub(crate) searchers: Searchers,
+    /// Where a search looks.
+    pub(crate) search: Search,
+    /// Where a wake puts a task that last ran on another shard than the one that saw its event.
+    pub(crate) wake_to: WakeTo,
+    /// When a registration moves to the shard its task runs on.
+    pub(crate) moves: Moves,
+    /// When idle shards take all that waits at a sibling whose poll does not end.
+    pub(crate) serve: Option<Serve>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Push {
+    Never,
+    /// With more ready tasks than this.
+    Count(usize),
+    /// When the last ready task would wait longer than this, by the shard's mean poll time.
+    Time(u64),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Amount {
+    One,
+    Half,
+    All,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Searchers {
+    AtMost(usize),
+    HalfOfShards,
+    Unbounded,
+}
+
+impl Searchers {
+    pub(crate) fn bound(self, shards: usize) -> usize {
+        match self {
+            Self::AtMost(bound) => bound,
+            Self::HalfOfShards => shards.div_ceil(2),
+            Self::Unbounded => usize::MAX,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Search {
+    /// Every sibling's queue length, from a random one on: one cache miss each.
+    Scan,
+    /// One shared word with a bit for each shard that has more than it reaches, then that shard.
+    Mask,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WakeTo {
+    /// The queue of the shard that dispatches the event.
+    Dispatcher,
+    /// The shard that ran the task last.
+    LastRunner,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Moves {
+    Never,
+    /// After this many runs in a row on one and the same other shard.
+    SameShard(u32),
+    /// After this many runs in a row away from the registration's shard, wherever they were.
+    Away(u32),
+}
+
+/// When others serve a shard whose poll does not end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Serve {
+    /// How old the poll must be.
+    pub(crate) grace: u64,
+    /// One of the idle shards looks at the age of all polls: this often while it finds an old one,
+    pub(crate) shortest: u64,
+    /// and in the end this often while it finds none.
+    pub(crate) longest: u64,
+}
+
+impl Policy {
+    pub(crate) const NONE: Self = Self {
+        steal: false,
+        push: Push::Never,
+        amount: Amount::Half,
+        searchers: Searchers::HalfOfShards,
+        search: Search::Scan,
+        wake_to: WakeTo::Dispatcher,
+        moves: Moves::Never,
+        serve: None,
+    };
+
+    pub(crate) const STEAL: Self = Self {
+        steal: true,
+        ..Self::NONE
+    };
+
+    pub(crate) const PUSH: Self = Self {
+        push: Push::Time(50 * US),
+        ..Self::NONE
+    };
+
+    pub(crate) const BOTH: Self = Self {
+        steal: true,
+        push: Push::Time(50 * US),
+        ..Self::NONE
+    };
+
+    /// The policy that ships. The reasons are in `benches/docs/stealing-policy.md`.
+    pub(crate) const CHOSEN: Self = Self {
+        steal: true,
+        push: Push::Time(50 * US),
+        amount: Amount::Half,
+        searchers: Searchers::HalfOfShards,
+        search: Search::Mask,
+        wake_to: WakeTo::Dispatcher,
+        moves: Moves::Away(16),
+        serve: Some(Serve {
+            grace: 50 * US,
+            shortest: 50 * US,
+            longest: 1_600 * US,
+        }),
+    };
+}
+
+impl fmt::Display for Push {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Never => write!(f, "never"),
+            Self::Count(count) => write!(f, "> {count} tasks"),
+            Self::Time(time) => write!(f, "> {} us", time / US),
+        }
+    }
+}
+
+impl fmt::Display for Moves {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Never => write!(f, "never"),
+            Self::SameShard(k) => write!(f, "same shard, k = {k}"),
+            Self::Away(k) => write!(f, "away, k = {k}"),
+        }
+    }
+}
