@@ -1,5 +1,6 @@
-//! What allocates in the steady state: nothing. Waits, wakes of the own shard and of another, sleeps, timeouts, intervals and
-//! moved deadlines, each repeated, with every allocation of the process counted. One test, so that nothing else runs meanwhile.
+//! Nothing allocates in the steady state. The tests repeat waits, wakes from the same shard and
+//! from another, sleeps, timeouts, intervals and moved deadlines, and count every allocation of the
+//! process. There is one test, so that nothing else runs meanwhile.
 
 #[path = "support/counting.rs"]
 mod counting;
@@ -28,14 +29,16 @@ const LONG: Duration = Duration::from_secs(3_600);
 const WARM_UP: u32 = 100;
 const ROUNDS: u32 = 400;
 
-/// Runs `body` on a shard, with what it is to repeat; returns how many allocations the process made in the repetitions.
+/// Runs `body` on a shard, with the meter that repeats its steps. Returns the number of allocations
+/// that the process made in the repetitions.
 fn counted<B, F>(reactor: &Reactor, body: B) -> u64
 where
     B: FnOnce(Meter) -> F + Send + 'static,
     F: Future<Output = u64> + 'static,
 {
     let first = reactor.handle().shards().next().unwrap();
-    // Spawned from within: what this thread needs to wait, it has allocated before the shard begins.
+    // The task is spawned from within: this thread has allocated what it needs to wait before the
+    // shard begins.
     let task = async { reactor.handle().spawn_on(first, || body(Meter)).await };
     reactor.block_on(task).unwrap()
 }
@@ -43,7 +46,7 @@ where
 struct Meter;
 
 impl Meter {
-    /// Repeats a step, first until everything has grown that grows once.
+    /// Repeats a step, after a warm-up in which buffers grow to their final size.
     async fn repeat(self, mut step: impl AsyncFnMut()) -> u64 {
         for _ in 0..WARM_UP {
             step().await;
@@ -170,7 +173,7 @@ fn wakes(reactor: &Reactor, other: ShardId) -> u64 {
     })
 }
 
-/// Timers that fire, that are dropped, that are moved, with other timers beside them.
+/// Timers that fire, that are dropped and that are moved, with other timers beside them.
 fn timers(reactor: &Reactor) -> u64 {
     counted(reactor, async |meter: Meter| {
         let mut idle = sleep(LONG);
@@ -200,7 +203,7 @@ fn timers(reactor: &Reactor) -> u64 {
     })
 }
 
-/// Never ready, but for its deadline.
+/// Never ready; only its deadline ends it.
 async fn pending_once() {
     std::future::pending::<()>().await;
 }
@@ -227,7 +230,7 @@ fn yields(reactor: &Reactor) -> u64 {
     })
 }
 
-/// One allocation in each round, which has to be seen.
+/// One allocation in each round, which the count has to show.
 fn seeded(reactor: &Reactor) -> u64 {
     counted(reactor, async |meter: Meter| {
         meter

@@ -1,4 +1,4 @@
-//! `spawn_blocking`: where jobs run, how they end, and what becomes of them when the reactor does.
+//! `spawn_blocking`: the threads of jobs, the ends of jobs, and jobs at the end of their reactor.
 
 mod support;
 
@@ -13,7 +13,7 @@ use reactor::time::timeout;
 use reactor::{Handle, JoinHandle, Pinning, Reactor, ShardId, spawn_blocking};
 use support::{DEADLINE, eventually, reactor, receive};
 
-/// A reactor of one shard whose pool has so many threads at most.
+/// Creates a reactor of one shard whose pool has at most this many threads.
 fn with_threads(threads: usize) -> Reactor {
     Reactor::builder()
         .shards(1)
@@ -23,7 +23,7 @@ fn with_threads(threads: usize) -> Reactor {
         .unwrap()
 }
 
-/// A job that runs until it is told to end, with what tells it.
+/// Starts a job that runs until it receives a message. Returns its handle and the sender.
 fn occupy(handle: &Handle) -> (JoinHandle<()>, Sender<()>) {
     let (runs, running) = channel();
     let (end, gate) = channel::<()>();
@@ -49,7 +49,7 @@ fn a_job_has_the_mask_from_before_the_pins() {
     let reactor = Reactor::builder().shards(1).build().unwrap();
     let masks = reactor.handle().spawn(async move {
         let first = spawn_blocking(mask).await.unwrap();
-        // Again on the thread that is there now, and once where a shard's task builds a reactor.
+        // Again on the existing thread, and once more where a shard's task builds a reactor.
         let second = spawn_blocking(mask).await.unwrap();
         let inner = with_threads(1);
         let third = inner.handle().spawn_blocking(mask).await.unwrap();
@@ -68,7 +68,7 @@ fn a_job_runs_off_the_shards_with_the_reactor_current() {
         let job = spawn_blocking(|| {
             let handle = Handle::current();
             let name = thread::current().name().map(str::to_owned);
-            // It may block on the reactor that runs it.
+            // A job may block on the reactor that runs it.
             let on_shard = handle.block_on(handle.spawn(async { ShardId::current() }));
             (ShardId::current(), on_shard.unwrap(), name)
         });
@@ -132,7 +132,8 @@ fn as_many_jobs_run_at_once_as_there_may_be_threads() {
     let reactor = with_threads(8);
     let metrics = || reactor.handle().metrics().blocking;
     for at_once in [1, 2, 4, 8] {
-        // Nobody passes before all are there, so each has a thread: those that are idle by now, and new ones.
+        // No job passes before all have arrived, so each needs a thread: the idle ones, and new
+        // ones.
         let barrier = Arc::new(Barrier::new(at_once));
         let jobs: Vec<_> = (0..at_once)
             .map(|_| {
@@ -180,7 +181,7 @@ fn a_thread_without_a_job_ends_and_another_takes_its_place() {
     }
 }
 
-/// Tells when it is dropped.
+/// Sends a message when it is dropped.
 struct Witness(Sender<()>);
 
 impl Drop for Witness {
@@ -324,7 +325,8 @@ fn without_a_reactor_it_panics_with_advice() {
 
 #[test]
 fn a_job_that_no_thread_can_be_had_for_ends_with_the_reason() {
-    // A child process whose threads ask for a stack that no machine has, unless they say another.
+    // A child process whose threads request a stack that no machine has, unless they set another
+    // size.
     let output = std::process::Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "--ignored", "--test-threads=1"])
         .arg("in_a_child_without_threads")
@@ -353,7 +355,7 @@ fn in_a_child_without_threads() {
     assert!(error.is_cancelled() && !error.is_shutdown(), "{error:?}");
     assert!(error.to_string().contains("no thread"), "{error}");
     assert!(std::error::Error::source(&error).is_some());
-    // It is no job that a shutdown would wait for.
+    // A shutdown does not wait for it.
     let start = std::time::Instant::now();
     reactor.shutdown(DEADLINE).unwrap();
     assert!(start.elapsed() < DEADLINE);
@@ -365,7 +367,7 @@ fn a_shutdown_from_a_job_does_not_wait_for_that_job() {
     let (running, end) = occupy(reactor.handle());
     let task = reactor.handle().clone().spawn(async move {
         Handle::current().shutdown_requested().await;
-        // What else there is has its time.
+        // Other work gets the time of the deadline.
         end.send(()).unwrap();
     });
     let (sender, done) = channel();
@@ -373,7 +375,7 @@ fn a_shutdown_from_a_job_does_not_wait_for_that_job() {
         sender.send(reactor.shutdown(Duration::MAX)).unwrap();
     }));
     receive(&done, "the shutdown waits for the job that called it").unwrap();
-    // What they did is done. That their handles are told may come a moment later.
+    // Their work is done. Their handles may complete a moment later.
     let outside = with_threads(1);
     outside.block_on(running).unwrap();
     outside.block_on(task).unwrap();
@@ -381,7 +383,8 @@ fn a_shutdown_from_a_job_does_not_wait_for_that_job() {
 
 #[test]
 fn a_shutdown_from_a_job_lets_the_queue_behind_it_run() {
-    // So short a life that what was started for the queue has ended before the next job comes.
+    // The keep-alive is so short that the thread started for the queue has ended before the next
+    // job comes.
     let reactor = Reactor::builder()
         .shards(1)
         .max_blocking_threads(1)
@@ -396,7 +399,7 @@ fn a_shutdown_from_a_job_lets_the_queue_behind_it_run() {
         sender.send(reactor.shutdown(Duration::MAX)).unwrap();
     });
     let queued = handle.spawn_blocking(|| 7);
-    // A task that wants another job after that, as it ends.
+    // A task that needs another job after that, as it ends.
     let task = handle.spawn(async move {
         Handle::current().shutdown_requested().await;
         let seven = queued.await.unwrap();

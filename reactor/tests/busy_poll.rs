@@ -1,4 +1,4 @@
-//! `Builder::busy_poll`, by what the shards count.
+//! `Builder::busy_poll`, checked with the shards' counters.
 
 mod support;
 
@@ -17,7 +17,8 @@ fn spinning(time: Duration) -> Reactor {
         .unwrap()
 }
 
-/// So many spawns from here, each waited for before the next: the shard has nothing to do in between.
+/// Spawns `rounds` tasks from this thread, and waits for each before the next. The shard is idle in
+/// between.
 fn work(reactor: &Reactor, rounds: u64) {
     for round in 0..rounds {
         let task = reactor.handle().spawn(async move { round });
@@ -35,7 +36,7 @@ fn a_shard_that_spins_is_never_notified() {
     let before = total(handle, |shard| shard.spins);
     eventually("it goes on", || total(handle, |shard| shard.spins) > before);
     assert_eq!(total(handle, |shard| shard.remote_spawns), 200);
-    // The end is seen too.
+    // The end is noticed too.
     drop(handle.spawn(pending::<()>()));
 }
 

@@ -1,4 +1,4 @@
-//! A listener in the epoll of every shard: with `EXCLUSIVE`, an event wakes one shard.
+//! A listener in the epoll instance of every shard: with `EXCLUSIVE`, an event wakes one shard.
 #![cfg(target_os = "linux")]
 
 use std::net::{TcpListener, TcpStream};
@@ -79,6 +79,6 @@ fn a_connection_wakes_one_shard_of_four() {
         shared > 2.0,
         "without the modifier each shard hears of it: {shared}"
     );
-    // A shard that is not asleep yet hears of it beside the one that is woken.
+    // A shard that is not asleep yet also gets the event, beside the one that is woken.
     assert!(exclusive < 1.5, "{exclusive}");
 }

@@ -1,5 +1,5 @@
-//! A child made by fork(2) has a copy of every registration, over the very epoll instances of its parent. What it drops
-//! there touches neither.
+//! A child made by fork(2) has a copy of every registration, and shares the epoll instances of its
+//! parent. Drops in the child affect neither.
 #![expect(unsafe_code, reason = "fork(2)")]
 #![cfg(target_os = "linux")]
 
@@ -42,15 +42,16 @@ fn a_forked_childs_drops_harm_nothing() {
                 .poll(&mut Context::from_waker(Waker::noop()))
                 .is_pending()
         );
-        // SAFETY: the child touches nothing but this crate's drops, which is what is tested, and leaves with _exit.
+        // SAFETY: the child touches nothing but this crate's drops, which are tested, and leaves
+        // with _exit.
         let child = unsafe { libc::fork() };
         assert!(child >= 0);
         if child == 0 {
-            // What a child's unwinding or an explicit drop does.
+            // This is the effect of a child's unwinding, or of an explicit drop.
             // SAFETY: the original is never used or dropped in this process, which ends below.
             let copy = unsafe { std::ptr::read(&raw const registration) };
             let told = copy.deregister().is_err();
-            // SAFETY: ends the child without running anything of the parent's.
+            // SAFETY: ends the child without running any code of the parent.
             unsafe { libc::_exit(if told { 0 } else { 1 }) };
         }
         let mut status = 0;
@@ -74,14 +75,15 @@ fn a_forked_childs_drops_harm_nothing() {
 #[test]
 fn a_forked_child_that_drops_the_reactor_harms_nothing() {
     let reactor = reactor(1);
-    // SAFETY: the child drops its copy of the reactor, which is what is tested, and leaves with _exit.
+    // SAFETY: the child drops its copy of the reactor, which is the tested action, and leaves with
+    // _exit.
     let child = unsafe { libc::fork() };
     assert!(child >= 0);
     if child == 0 {
-        // SAFETY: a drop that hangs ends by this signal, in ten seconds.
+        // SAFETY: a drop that hangs is ended by this signal after ten seconds.
         unsafe { libc::alarm(10) };
         let dropped = catch_unwind(AssertUnwindSafe(|| drop(reactor)));
-        // SAFETY: ends the child without running anything of the parent's.
+        // SAFETY: ends the child without running any code of the parent.
         unsafe { libc::_exit(if dropped.is_ok() { 0 } else { 1 }) };
     }
     let mut status = 0;
@@ -144,7 +146,7 @@ fn a_forked_child_that_spawns_or_waits_is_told_so() {
             let _ = pin!(sleep(DEADLINE)).poll(&mut cx);
         })
     });
-    // The child of a shard is on a copy of its thread, which goes on with its poll and not with its loop.
+    // The child of a shard runs on a copy of its thread, which continues its poll and not its loop.
     let on_shard = handle.spawn_on(shard, || async {
         in_child(|| refused(|| drop(spawn_local(async {}))));
     });
@@ -175,9 +177,9 @@ fn a_forked_child_is_told_so_where_a_lock_was_held_at_the_fork() {
     });
 }
 
-/// Whether `call` panics, saying whose the reactor is.
+/// Returns true if `call` panics with the message that names the reactor's process.
 fn refused(call: impl FnOnce()) -> bool {
-    // The usual hook takes locks that a thread which is not there may hold.
+    // The usual hook takes locks that a thread which does not exist in the child may hold.
     set_hook(Box::new(|_| ()));
     let Err(payload) = catch_unwind(AssertUnwindSafe(call)) else {
         return false;
@@ -186,23 +188,23 @@ fn refused(call: impl FnOnce()) -> bool {
     words.is_some_and(|words| words.contains("belongs to the parent process"))
 }
 
-/// Forks a child that does something, and sees that it was good.
+/// Forks a child that runs `does`, and checks that it succeeded.
 #[track_caller]
 fn in_child(does: impl FnOnce() -> bool) {
     let status = child(does);
     assert_eq!(status, 0, "the child did not do well, or hung");
 }
 
-/// Forks a child that does something, and returns how it ended: 0 where it was good.
+/// Forks a child that runs `does`. Returns its exit status: 0 if it succeeded.
 fn child(does: impl FnOnce() -> bool) -> libc::c_int {
-    // SAFETY: the child does what is tested, and leaves with _exit.
+    // SAFETY: the child runs the tested code, and leaves with _exit.
     let child = unsafe { libc::fork() };
     assert!(child >= 0);
     if child == 0 {
-        // SAFETY: a call that hangs ends by this signal, in ten seconds.
+        // SAFETY: a call that hangs is ended by this signal after ten seconds.
         unsafe { libc::alarm(10) };
         let good = does();
-        // SAFETY: ends the child without running anything of the parent's.
+        // SAFETY: ends the child without running any code of the parent.
         unsafe { libc::_exit(if good { 0 } else { 1 }) };
     }
     let mut status = 0;
@@ -212,10 +214,10 @@ fn child(does: impl FnOnce() -> bool) -> libc::c_int {
     status
 }
 
-/// Forks a child that drops its copy of `value`, and sees that no shard is woken by it.
+/// Forks a child that drops its copy of `value`, and checks that the drop wakes no shard.
 fn drop_in_child<T>(value: &T, handle: &Handle) {
     in_child(|| {
-        // The child's copy of the count, which no other thread changes.
+        // The child's copy of the counter, which no other thread changes.
         let notified = || total(handle, |shard| shard.notifies);
         let before = notified();
         // SAFETY: the original is never used or dropped in this process, which ends soon.

@@ -1,5 +1,6 @@
-//! A child that is forked inside a task, a job, a hook or a waker, and returns from it. It runs on a copy of the reactor's
-//! thread, and must end there: it runs none of the parent's tasks and takes none of its events.
+//! A child that is forked inside a task, a job, a hook or a waker, and returns from it. It runs on
+//! a copy of the reactor's thread, and must end there: it runs none of the parent's tasks and takes
+//! none of its events.
 #![expect(unsafe_code, reason = "fork(2)")]
 #![cfg(target_os = "linux")]
 
@@ -25,7 +26,7 @@ use support::{DEADLINE, reactor, receive};
 struct Child(libc::pid_t);
 
 impl Child {
-    /// Waits for the end of a child that came back into the reactor.
+    /// Waits for the end of a child that returned into the reactor, and checks that it aborted.
     #[track_caller]
     fn assert_aborted(self) {
         let mut status = 0;
@@ -42,13 +43,13 @@ impl Child {
 
 /// Forks. The parent gets the child, and the child gets `None`.
 fn fork() -> Option<Child> {
-    // SAFETY: the child returns into the reactor, which is what is tested, and ends by a signal.
+    // SAFETY: the child returns into the reactor, which is the tested action, and ends by a signal.
     let child = unsafe { libc::fork() };
     assert!(child >= 0);
     if child > 0 {
         return Some(Child(child));
     }
-    // SAFETY: a child that goes on ends by this signal.
+    // SAFETY: a child that continues is ended by this signal.
     unsafe { libc::alarm(5) };
     let none = libc::rlimit {
         rlim_cur: 0,
@@ -56,9 +57,9 @@ fn fork() -> Option<Child> {
     };
     // SAFETY: `none` is alive for the call. An abort leaves no core file.
     unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const none) };
-    // SAFETY: nothing else in the child writes there: the line of its abort is no news.
+    // SAFETY: nothing else in the child writes there. The message of its abort is not needed.
     unsafe { libc::close(libc::STDERR_FILENO) };
-    // The usual hook takes locks that a thread which is not there may hold.
+    // The usual hook takes locks that a thread which does not exist in the child may hold.
     set_hook(Box::new(|_| ()));
     None
 }
@@ -79,7 +80,7 @@ fn assert_received(far: &mut UnixStream, expected: usize) {
     assert_eq!(length, expected, "the child ran its parent's work, too");
 }
 
-/// How the child leaves the poll it was forked in.
+/// The way in which the child leaves the poll it was forked in.
 #[derive(Debug, Clone, Copy)]
 enum Leaves {
     Pending,
@@ -276,7 +277,7 @@ fn block_on_in_a_child_forked_inside_its_future_does_not_sleep_for_ever() {
         Err(payload) => {
             let words = payload.downcast_ref::<&str>();
             let told = words.is_some_and(|words| words.contains("belongs to the parent process"));
-            // SAFETY: this is the child; it ends without running anything of the parent's.
+            // SAFETY: this is the child; it ends without running any code of the parent.
             unsafe { libc::_exit(if told { 0 } else { 1 }) };
         }
     }

@@ -1,4 +1,4 @@
-//! The global reactor: one a process, so in a test program of its own.
+//! The global reactor: there is one per process, so its test is a program of its own.
 
 use reactor::{Handle, Pinning, Reactor};
 

@@ -1,5 +1,6 @@
-//! A shard whose epoll instance is lost, which takes a bug elsewhere in the process: nothing that waits on it waits for ever.
-//! A program of its own, as the bug is among descriptors of the whole process.
+//! A shard whose epoll instance is lost, which takes a bug elsewhere in the process. No wait on it
+//! lasts without end. This is a program of its own, since the bug affects descriptors of the whole
+//! process.
 #![expect(unsafe_code, reason = "replaces the descriptors of epoll instances")]
 #![cfg(target_os = "linux")]
 
@@ -45,15 +46,15 @@ fn waits_on_a_lost_epoll_end_and_so_does_its_reactor() {
         let path = entry.unwrap().path();
         if fs::read_link(&path).is_ok_and(|to| to == Path::new("anon_inode:[eventpoll]")) {
             let number = path.file_name().unwrap().to_str().unwrap();
-            // SAFETY: the reactor's own descriptor is replaced by one that it may use and close as well; what it cannot do
-            // with it is what is tested.
+            // SAFETY: the reactor's own descriptor is replaced by one that it may use and close as
+            // well. The test is about the calls that fail on it.
             let replaced = unsafe { libc::dup2(null.as_raw_fd(), number.parse().unwrap()) };
             assert!(replaced >= 0);
             lost += 1;
         }
     }
     assert!(lost > 0, "the reactor has an epoll instance");
-    // It waits on the one that was; the wait after this fails.
+    // It waits on the old instance. The wait after this one fails.
     let poked = poke();
 
     let waited = receive(&result, "the wait on the lost epoll");
@@ -61,7 +62,7 @@ fn waits_on_a_lost_epoll_end_and_so_does_its_reactor() {
     waiter.join().unwrap();
     // It ran before the shard ended, or ended with it.
     let _ = reactor.block_on(poked);
-    // Said by whoever ends the reactor, and not kept back.
+    // The thread that ends the reactor reports the error.
     let end = catch_unwind(AssertUnwindSafe(|| reactor.shutdown(DEADLINE))).unwrap_err();
     let words = end.downcast_ref::<String>().expect("a message");
     assert!(words.contains("cannot wait for events any more"), "{words}");

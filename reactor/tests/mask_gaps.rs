@@ -1,5 +1,5 @@
-//! A process that may not use every CPU. In a program of its own: the mask that the first pinned thread had is what
-//! `unpin_current` gives back, for all of the process.
+//! A process that may not use every CPU. This is a program of its own: `unpin_current` restores the
+//! mask of the first pinned thread, for the whole process.
 
 use std::thread;
 

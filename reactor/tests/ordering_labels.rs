@@ -1,12 +1,13 @@
-//! Reads the sources of this crate and of `asyncfd`: every memory ordering stronger than `Relaxed` stands under a comment
-//! `ORDERING [label], partner [label]`, and partners name each other. An ordering is an agreement between two places; the
-//! labels make sure that neither is changed, moved or deleted without the other being looked at.
+//! Reads the sources of this crate and of `asyncfd`. Every memory ordering stronger than `Relaxed`
+//! has a comment `ORDERING [label], partner [label]` above it, and partners name each other. An
+//! ordering is an agreement between two places. The labels ensure that neither is changed, moved or
+//! deleted without a check of the other.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// How many lines below its label's comment an ordering may stand.
+/// The maximum number of lines between a label's comment and its ordering.
 const REACH: usize = 8;
 
 /// One `ORDERING` comment.
@@ -23,7 +24,7 @@ struct Findings {
 }
 
 impl Findings {
-    /// Collects the labels of one file and notes the orderings that have none.
+    /// Collects the labels of one file and records the orderings that have none.
     fn read(&mut self, name: &str, source: &str) {
         let lines: Vec<&str> = source.lines().map(str::trim).collect();
         let mut labelled_until = 0;
@@ -57,7 +58,8 @@ impl Findings {
     }
 
     fn add_label(&mut self, place: String, comment: &str) {
-        // The list of partners ends where its sentence does; a dot inside a file's name is followed by a letter.
+        // The list of partners ends with its sentence. A dot inside a file's name is followed by a
+        // letter.
         let head = comment.split(". ").next().unwrap_or_default();
         let head = head.split(": ").next().unwrap_or_default();
         let (own, partners) = head.split_once("partner").unwrap_or((head, ""));
@@ -83,7 +85,7 @@ impl Findings {
         }
     }
 
-    /// All faults, once every file was read.
+    /// Returns all faults, after every file was read.
     fn finish(mut self) -> Vec<String> {
         for (label, Label { place, partners }) in &self.labels {
             for partner in partners {
@@ -103,7 +105,8 @@ impl Findings {
     }
 }
 
-/// Whether a line of code, not of comment, names an ordering stronger than `Relaxed`.
+/// Returns true if the code of a line, without its comment, names an ordering stronger than
+/// `Relaxed`.
 fn has_strong_ordering(line: &str) -> bool {
     let code = line.split("//").next().unwrap_or_default();
     let import = code.starts_with("use ") || code.starts_with("pub(crate) use ");
@@ -111,7 +114,7 @@ fn has_strong_ordering(line: &str) -> bool {
     !import && words.any(|word| matches!(word, "Acquire" | "Release" | "AcqRel" | "SeqCst"))
 }
 
-/// What stands in square brackets and looks like a label: `[park-shard]`.
+/// Returns the texts in square brackets that look like a label: `[park-shard]`.
 fn bracketed(text: &str) -> impl Iterator<Item = &str> {
     let inside = text
         .split('[')
@@ -125,7 +128,7 @@ fn bracketed(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Every source file below `folder`, but for tests and models, which may order as they please.
+/// Returns every source file below `folder`, except tests and models, which may use any ordering.
 fn sources(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).expect("the source folder is there") {

@@ -1,4 +1,4 @@
-//! Panics of tasks: wherever they come from, they are caught, counted and reported to the hook, and nothing else ends.
+//! Panics of tasks: they are caught, counted and reported to the hook, and end nothing else.
 
 mod support;
 
@@ -14,7 +14,7 @@ use std::thread::{self, ThreadId};
 use reactor::{PanicPlace, Pinning, Reactor, ShardId, TaskId, spawn_blocking, spawn_local};
 use support::{eventually, receive, total};
 
-/// What the hook was told, and where.
+/// The report that the hook received, and its thread.
 #[derive(Debug)]
 struct Told {
     task: TaskId,
@@ -53,7 +53,7 @@ fn panics(reactor: &Reactor) -> u64 {
     total(reactor.handle(), |shard| shard.panics)
 }
 
-/// Panics when it is dropped, saying so.
+/// Panics when it is dropped, with its text as the message.
 #[derive(Debug)]
 struct Bomb(&'static str);
 
@@ -63,7 +63,8 @@ impl Drop for Bomb {
     }
 }
 
-/// Ready at once, with an output that panics in its drop if it is told to be one, and panics in its own drop.
+/// Ready at once. Its output may be a bomb that panics in its drop, and it may panic in its own
+/// drop.
 struct ReadyBomb(
     Option<Bomb>,
     #[allow(dead_code, reason = "held for its drop")] Option<Bomb>,
@@ -158,7 +159,7 @@ fn a_panic_in_the_drop_of_a_future_is_reported() {
     assert_eq!(panics(&reactor), 2);
 }
 
-/// Panics in its poll, and again in its drop, which the first panic brings.
+/// Panics in its poll, and again in its drop, which the first panic causes.
 struct TwoPanics(#[allow(dead_code, reason = "held for its drop")] Bomb);
 
 impl Future for TwoPanics {
@@ -173,7 +174,7 @@ impl Future for TwoPanics {
 fn a_panic_in_the_drop_that_a_panic_brings_does_not_abort() {
     let (reactor, told) = with_hook(1);
     let task = reactor.handle().spawn(TwoPanics(Bomb("second")));
-    // The drop is inside the poll's panic, so it is over first.
+    // The drop happens inside the poll's panic, so it ends first.
     for (place, message) in [
         (PanicPlace::FutureDrop, "second"),
         (PanicPlace::Poll, "first"),
@@ -291,7 +292,7 @@ fn a_hook_that_panics_harms_nothing() {
     assert_eq!(panics(&reactor), 3);
 }
 
-/// A future that is not `Send`, gives its waker away, and panics when it is dropped.
+/// A future that is not `Send`, sends its waker to another thread, and panics when it is dropped.
 struct KeepsItsThread {
     wakers: Sender<(Waker, ThreadId)>,
     _bomb: Bomb,
@@ -348,7 +349,7 @@ fn the_end_of_the_reactor_drops_each_future_on_its_shard_though_all_of_them_pani
     }
     assert!(homes.values().all(|&left| left == 0), "{homes:?}");
     assert_eq!(total(&handle, |shard| shard.panics), 2 * TASKS as u64);
-    // The wakers outlive all of it, and their tasks' memory with them.
+    // The wakers outlive all of it, and keep their tasks' memory.
     for waker in &foreign {
         waker.wake_by_ref();
     }

@@ -1,4 +1,4 @@
-//! `Builder::poll_tasks_with`: the hook runs around polls, and harms nothing by what it leaves undone.
+//! `Builder::poll_tasks_with`: the hook runs around polls, and a hook that does less does no harm.
 
 use std::cell::Cell;
 use std::sync::Arc;

@@ -1,8 +1,10 @@
-//! Threads that meet inside the reactor in every way there is, with plain memory handed over at each meeting: what the reactor
-//! promises to order is written on one side and read on the other, with nothing else between them.
+//! Threads that meet inside the reactor in every possible way, and pass plain memory at each
+//! meeting. One side writes the memory and the other side reads it. Only the reactor's promises
+//! order the two.
 //!
-//! By itself it finds crashes and hangs. Under ThreadSanitizer (`scripts/sanitize.sh thread`) it finds a missing order. It has no
-//! harness of libtest, whose own threads give false reports there.
+//! Run alone, it finds crashes and hangs. Under ThreadSanitizer (`scripts/sanitize.sh thread`) it
+//! finds a missing ordering. It does not use libtest's harness, whose threads give false reports
+//! there.
 #![expect(unsafe_code, reason = "memory that only the reactor's promises order")]
 
 use std::cell::UnsafeCell;
@@ -50,10 +52,10 @@ fn shard(handle: &Handle, index: usize) -> ShardId {
     handle.shards().nth(index).unwrap()
 }
 
-/// Memory without any order of its own.
+/// Memory without any ordering of its own.
 struct Plain(UnsafeCell<u64>);
 
-// SAFETY: whoever uses it has to be ordered by the reactor, which is what is tested.
+// SAFETY: the reactor has to order all accesses, which is the tested property.
 unsafe impl Sync for Plain {}
 
 impl Plain {
@@ -63,7 +65,7 @@ impl Plain {
 
     fn add(&self) -> u64 {
         let memory = self.0.get();
-        // SAFETY: the caller was told by the reactor that it is its turn.
+        // SAFETY: the reactor gave the caller its turn.
         let value = unsafe { memory.read() } + 1;
         // SAFETY: as above.
         unsafe { memory.write(value) };
@@ -71,7 +73,8 @@ impl Plain {
     }
 }
 
-/// Two tasks on two shards, each polled once a turn, by the other's wake alone. The turn itself is relaxed and orders nothing.
+/// Two tasks on two shards, each polled once per turn, only because of the other's wake. The turn
+/// itself is relaxed and orders nothing.
 fn wakes_between_shards() {
     const TURNS: u64 = 4_000;
     let reactor = reactor(2);
@@ -96,7 +99,8 @@ fn wakes_between_shards() {
                     assert_eq!(turn.load(Relaxed), me, "polled without a wake");
                     let done = memory.add() >= TURNS;
                     turn.store(1 - me, Relaxed);
-                    // Not cloned out of a lock each time: that would order what the wake has to.
+                    // The waker is not cloned from a lock each time: that would provide the order
+                    // that the wake has to provide.
                     if let Some(other) = wakers[1 - me].lock().unwrap().as_ref() {
                         other.wake_by_ref();
                     }
@@ -116,7 +120,8 @@ fn wakes_between_shards() {
     }
 }
 
-/// Tasks that a thread wakes, each time after it wrote. That the thread may write it learns by a channel.
+/// Tasks that a thread wakes, each time after it wrote. A channel tells the thread that it may
+/// write.
 fn wakes_from_threads() {
     const WAKES: u64 = 1_000;
     let reactor = reactor(2);
@@ -133,7 +138,7 @@ fn wakes_from_threads() {
                     waits.send(cx.waker().clone()).unwrap();
                     Poll::Pending
                 }));
-                // Until the task has ended, and the sender with it.
+                // Until the task has ended, and with it the sender.
                 for waker in wakers {
                     memory.add();
                     waker.wake();
@@ -144,7 +149,7 @@ fn wakes_from_threads() {
     });
 }
 
-/// A task that is woken again while it is queued: the second wake queues nothing, and orders all the same.
+/// A task that is woken again while it is queued. The second wake queues nothing, but still orders.
 fn wakes_of_a_queued_task() {
     const ROUNDS: usize = 200;
     let reactor = reactor(1);
@@ -178,7 +183,8 @@ fn wakes_of_a_queued_task() {
     }
 }
 
-/// What tasks return, and what their closures and futures own, crosses threads; so do aborts and handles that are dropped.
+/// Outputs of tasks, and values owned by closures and futures, move between threads. So do aborts
+/// and dropped handles.
 fn outputs() {
     const ROUNDS: u64 = 600;
     let reactor = reactor(2);
@@ -216,7 +222,7 @@ fn outputs() {
                             assert_eq!(output.unwrap().len(), 5);
                         }
                         _ => {
-                            // The look alone tells that the output is there.
+                            // The check alone shows that the output is stored.
                             while round % 8 == 3 && !task.is_finished() {
                                 thread::yield_now();
                             }
@@ -231,7 +237,8 @@ fn outputs() {
     });
 }
 
-/// Registrations that come, get an event, are waited for on another thread than their shard's, move between threads and go.
+/// Registrations that are made, get an event, are waited for on another thread than their shard's,
+/// move between threads and are dropped.
 fn registrations() {
     const ROUNDS: usize = 600;
     let reactor = reactor(2);
@@ -272,7 +279,7 @@ fn registrations() {
     });
 }
 
-/// Timers of foreign threads, moved, polled on one thread and dropped on another.
+/// Timers of other threads, which are moved, polled on one thread and dropped on another.
 fn timers() {
     const ROUNDS: u64 = 40;
     let reactor = reactor(2);

@@ -1,4 +1,4 @@
-//! `Registration` on a running reactor: waits, their ends, and what they leave behind.
+//! `Registration` on a running reactor: waits, the ends of waits, and their cleanup.
 
 mod support;
 
@@ -32,7 +32,7 @@ fn register(handle: &Handle, source: &impl AsRawFd) -> Registration {
     Registration::new(handle, Placement::Hash, source, BOTH, Ready::EMPTY).unwrap()
 }
 
-/// A future's output, or a panic where it takes too long.
+/// Returns a future's output, or panics if it takes too long.
 async fn soon<F: Future>(future: F) -> F::Output {
     timeout(DEADLINE, future)
         .await
@@ -207,7 +207,8 @@ fn a_half_close_is_noticed_as_such() {
     assert_eq!(sides, Ready::READ_CLOSED);
 }
 
-/// A socket registered before `connect` shows a hang-up that is not one: it is asked about once more, and not believed.
+/// A socket registered before `connect` shows a false hang-up. The system is asked once more before
+/// the hang-up is returned.
 #[test]
 fn a_hang_up_from_before_connect_is_not_believed() {
     let reactor = reactor(1);
@@ -224,7 +225,7 @@ fn a_hang_up_from_before_connect_is_not_believed() {
     rustix::io::ioctl_fionbio(&socket, true).unwrap();
     let registration = Arc::new(register(reactor.handle(), &socket));
     reactor.block_on(async {
-        // Reported at once, of a socket that was never connected.
+        // The hang-up is reported at once for a socket that was never connected.
         let event = soon(registration.ready(Interest::READABLE)).await.unwrap();
         assert!(event.ready().is_read_closed());
     });
@@ -262,7 +263,7 @@ fn every_wait_ends_at_shutdown() {
     let (near, _far) = pair();
     let registration = Arc::new(register(&handle, &near));
     let (sender, receiver) = std::sync::mpsc::channel();
-    // Off the reactor, where nobody drops the futures as it ends.
+    // Off the reactor, where its end does not drop the futures.
     let waits: Vec<_> = (0..4)
         .map(|_| {
             let (registration, sender) = (Arc::clone(&registration), sender.clone());

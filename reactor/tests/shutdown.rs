@@ -1,4 +1,4 @@
-//! How a reactor ends: announcement, deadline, stuck shards, and what is left behind (nothing).
+//! The end of a reactor: the announcement, the deadline, stuck shards, and the absence of leaks.
 
 mod support;
 
@@ -182,7 +182,7 @@ fn shutdown_races_with_spawns_and_wakes() {
                 .map(|_| handle.spawn(reactor::yield_now()))
                 .collect();
             for task in tasks {
-                // Done or refused, but never for ever.
+                // Done or refused, but it always ends.
                 let _ = handle.block_on(task);
             }
         });
@@ -194,7 +194,7 @@ fn shutdown_races_with_spawns_and_wakes() {
     }
 }
 
-/// Not `Send`: tells whether it is dropped on the thread that made it.
+/// A value that is not `Send`. Its drop reports if it runs on the thread that made the value.
 struct Local(
     thread::ThreadId,
     std::sync::mpsc::Sender<bool>,
@@ -224,7 +224,7 @@ fn an_output_of_a_shard_that_was_given_up_is_dropped_on_its_own_thread() {
     drop(reactor.handle().spawn_on(shard, move || async move {
         let waker = Rc::new(RefCell::new(None));
         let slot = Rc::clone(&waker);
-        // Completes when it is polled the second time; another thread keeps a waker of it, and so its memory.
+        // Completes at the second poll. Another thread keeps a waker of it, and so its memory.
         let inner = spawn_local(async move {
             let mut first = true;
             poll_fn(|cx| {
@@ -240,7 +240,7 @@ fn an_output_of_a_shard_that_was_given_up_is_dropped_on_its_own_thread() {
         });
         reactor::yield_now().await;
         Waker::wake(waker.take().unwrap());
-        // In this poll the shard is given up; the inner task's run is queued behind it.
+        // The shard is abandoned during this poll. The inner task's run is queued behind it.
         running.send(()).unwrap();
         let _ = may_go.recv();
         let mut inner = inner;
@@ -256,7 +256,7 @@ fn an_output_of_a_shard_that_was_given_up_is_dropped_on_its_own_thread() {
     receive(&is_running, "the outer task blocks");
     assert!(reactor.shutdown(Duration::ZERO).is_err());
     go.send(()).unwrap();
-    // The shard runs on, or ends first and drops the outer task; both are well.
+    // The shard continues, or ends first and drops the outer task. Both are correct.
     let _ = has_ended.recv_timeout(DEADLINE);
     drop(waker);
     assert!(
@@ -309,6 +309,6 @@ fn a_shard_with_many_tasks_ends_in_time() {
     eventually("all wait", || {
         total(reactor.handle(), |shard| shard.polls) == TASKS
     });
-    // Quadratic work would be reported as a shard that is stuck.
+    // Quadratic work would be reported as a stuck shard.
     reactor.shutdown(Duration::ZERO).unwrap();
 }

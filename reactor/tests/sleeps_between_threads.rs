@@ -1,4 +1,5 @@
-//! Sleeps that are armed, reset, polled and dropped on different threads, and wakers that misbehave in the timer store.
+//! Sleeps that are armed, reset, polled and dropped on different threads, and wakers that misbehave
+//! in the timer store.
 
 mod support;
 
@@ -15,7 +16,7 @@ use support::{eventually, reactor, receive, total};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
-/// Polls a sleep once, which must not be over.
+/// Polls a sleep once, which must be pending.
 async fn arm(sleep: &mut Sleep) {
     poll_fn(|cx| {
         assert!(Pin::new(&mut *sleep).poll(cx).is_pending());
@@ -183,7 +184,7 @@ fn a_waker_that_panics_as_its_shard_ends_takes_nothing_with_it() {
             assert!(poll_with(sleep, &waker).is_pending());
         }
     };
-    // Two are in the shard's store as it ends, and two in its inbox.
+    // At the shard's end, two are in its store and two in its inbox.
     arm_two(&mut sleeps[..2]);
     eventually("they are armed", || {
         total(&handle, |shard| shard.timers) == 2

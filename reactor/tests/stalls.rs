@@ -1,4 +1,5 @@
-//! `Builder::detect_stalls`: a task that holds its shard is counted and named, and the other shards go on.
+//! `Builder::detect_stalls`: a task that blocks its shard is counted and reported, and the other
+//! shards continue.
 
 mod support;
 
@@ -11,7 +12,7 @@ use support::{DEADLINE, eventually, reactor, receive};
 
 const THRESHOLD: Duration = Duration::from_millis(20);
 
-/// A reactor of two shards whose hook tells of stalls, and then panics.
+/// Creates a reactor of two shards whose hook sends stalls, and then panics.
 fn watched() -> (Reactor, Receiver<Stall>) {
     let (sender, stalls) = channel();
     let reactor = Reactor::builder()
@@ -27,7 +28,7 @@ fn watched() -> (Reactor, Receiver<Stall>) {
     (reactor, stalls)
 }
 
-/// A task that stays in one poll until it is told to go on.
+/// Starts a task that stays in one poll until it receives a message.
 #[track_caller]
 fn block(reactor: &Reactor, shard: ShardId) -> (JoinHandle<()>, Sender<()>) {
     let (go, gate) = channel::<()>();
@@ -37,7 +38,8 @@ fn block(reactor: &Reactor, shard: ShardId) -> (JoinHandle<()>, Sender<()>) {
     (reactor.handle().spawn_on(shard, holds_its_shard), go)
 }
 
-/// The next report that this task is stalled. Another one is of a shard that the machine gave no time to.
+/// Returns the next report that this task is stalled. A report on another task comes from a shard
+/// that the machine gave no CPU time.
 fn report(stalls: &Receiver<Stall>, task: &JoinHandle<()>, is_over: bool) -> Stall {
     loop {
         let stall = receive(stalls, "a report");
@@ -67,7 +69,7 @@ fn a_task_that_holds_its_shard_is_counted_and_named_and_the_others_go_on() {
         assert!(said.contains("shard 0 has been in one poll for"), "{said}");
         assert!(said.contains(&format!("stalls.rs:{line}")), "{said}");
 
-        // It is stalled still, and the other shard serves.
+        // It is still stalled, and the other shard works.
         for _ in 0..10 {
             let other = reactor.handle().spawn_on(second, || async { 1 });
             assert_eq!(reactor.block_on(other).unwrap(), 1);

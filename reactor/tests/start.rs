@@ -1,4 +1,4 @@
-//! Building a reactor: settings, pins, names, hooks, and which reactor is current.
+//! Building a reactor: settings, pins, names, hooks, and the current reactor.
 
 mod support;
 
@@ -167,7 +167,7 @@ fn placements_and_shards_are_checked() {
         drop(reactor.handle().spawn_on(third, || async {}));
     }));
     assert!(panicked.is_err());
-    // Consecutive descriptors spread evenly, and one descriptor always goes to one shard.
+    // Consecutive descriptors spread evenly, and one descriptor always goes to the same shard.
     let hashed: Vec<usize> = (0..100)
         .map(|fd| reactor.handle().shard_for(fd).index())
         .collect();

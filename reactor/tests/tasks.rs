@@ -1,4 +1,4 @@
-//! Tasks: where they run, how they end, and what their handles say.
+//! Tasks: the shards that run them, their ends, and the results of their handles.
 
 mod support;
 
@@ -66,7 +66,7 @@ fn a_future_that_is_not_send_is_polled_and_dropped_on_its_shard() {
     let id = reactor
         .block_on(reactor.handle().spawn(async { thread::current().id() }))
         .unwrap();
-    // A waker of the task is kept by this thread, and may not drop the future either.
+    // This thread keeps a waker of the task, and must not drop the future either.
     task.abort();
     assert_eq!(receive(&receiver, "the future's drop"), id);
     let error = reactor.block_on(task).unwrap_err();
@@ -111,7 +111,7 @@ fn a_panic_in_the_drop_of_a_future_is_an_error() {
         let _bomb = bomb;
         3
     });
-    // The bomb is a local of the future: it goes off inside the last poll.
+    // The bomb is a local of the future: it explodes inside the last poll.
     assert!(reactor.block_on(completed).unwrap_err().is_panic());
 
     struct Ready(#[allow(dead_code, reason = "held for its drop")] PanicsInDrop);
@@ -230,7 +230,7 @@ fn abort_after_the_end_keeps_the_output() {
 
 #[test]
 fn wakes_from_other_threads_are_never_lost() {
-    // Ping-pong between a task and a foreign thread, each waking the other: one lost wake hangs it.
+    // Ping-pong between a task and another thread, each waking the other: one lost wake hangs it.
     const ROUNDS: usize = 20_000;
     let reactor = reactor(1);
     let turn = Arc::new((AtomicUsize::new(0), Mutex::new(None::<Waker>)));
@@ -276,7 +276,7 @@ fn wakes_of_a_shards_own_tasks_are_not_remote() {
             spawn_local(yield_now()).await.unwrap();
         }
     });
-    // Joined from this thread only after it ended, so that nothing crosses.
+    // Joined from this thread only after it ended, so that no wake crosses threads.
     eventually("the task's end", || task.is_finished());
     let shard = &reactor.handle().metrics().shards[0];
     assert_eq!((shard.remote_wakes_received, shard.remote_spawns), (0, 1));

@@ -1,4 +1,5 @@
-//! Sleeps, timeouts and intervals, on shards and off them. Under a clock that stands still: `src/sim/`.
+//! Sleeps, timeouts and intervals, on shards and off them. Tests with a simulated clock are in
+//! `src/sim/`.
 
 mod support;
 
@@ -98,7 +99,7 @@ fn a_reset_on_its_shard_is_not_undone_by_an_older_one_from_elsewhere() {
     let task = reactor.handle().spawn(async {
         let mut wait = sleep(LONG);
         assert!(timeout(Duration::from_millis(2), &mut wait).await.is_err());
-        // Its message waits in the shard's inbox while the shard is here.
+        // Its message waits in the shard's inbox while the shard runs this task.
         let elsewhere = thread::spawn(move || {
             Pin::new(&mut wait).reset(Instant::now() + LONG / 2);
             wait
@@ -152,7 +153,8 @@ fn many_timers_fire_in_their_order() {
                 let at = start + Duration::from_millis(20 + n * 7 % 50);
                 reactor::spawn_local(async move {
                     let mut wait = sleep_until(at);
-                    // On a slow machine some are due before they are armed, and those end as they come.
+                    // On a slow machine some are due before they are armed. Those complete when
+                    // they are polled.
                     let armed =
                         poll_fn(|cx| Poll::Ready(Pin::new(&mut wait).poll(cx).is_pending()));
                     let armed = armed.await;
@@ -179,7 +181,7 @@ fn many_timers_fire_in_their_order() {
     reactor.block_on(task).unwrap();
 }
 
-/// What INTEROP.md asks of timers that other stacks keep in their own types.
+/// The requirements of INTEROP.md on timers that other stacks keep in their own types.
 const _: () = {
     const fn anywhere<T: Send + Sync + Unpin + 'static>() {}
     anywhere::<Sleep>();
@@ -189,7 +191,7 @@ const _: () = {
     anywhere::<MissedTickBehavior>();
 };
 
-/// Whatever polls it: the timer is kept by a shard, and its waker is the executor's.
+/// Works on any executor: a shard keeps the timer, and its waker is the executor's.
 async fn timers_keep_their_time() {
     let start = Instant::now();
     let mut interval = interval(SHORT);
@@ -212,7 +214,7 @@ async fn timers_keep_their_time() {
     let deadline = wait.deadline();
     let handle = reactor::Handle::current();
     let moved = thread::spawn(move || handle.block_on(wait));
-    // A blocking join would stop the shard that keeps the timer, where this runs on one.
+    // A blocking join would stop the shard that keeps the timer, if this runs on one.
     while !moved.is_finished() {
         sleep(Duration::from_millis(1)).await;
     }
@@ -234,7 +236,8 @@ fn timers_work_on_a_shard_on_a_bare_thread_and_in_a_foreign_executor() {
     let tasks: Vec<_> = (0..8)
         .map(|_| {
             let handle = handle.clone();
-            // The reactor is current where a timer is made; where it is polled does not matter.
+            // The reactor is current where a timer is made. The thread that polls it does not
+            // matter.
             let made = move || {
                 let _current = handle.enter();
                 (

@@ -1,4 +1,5 @@
-//! Wakers that panic as they are dropped: in a program of its own, since two at once would abort the process.
+//! Wakers that panic when they are dropped. This is a program of its own, since two panics at once
+//! would abort the process.
 
 mod support;
 

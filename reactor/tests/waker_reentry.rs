@@ -1,5 +1,5 @@
-//! Wakers that come back to the very descriptor they wait for: as they are cloned, woken and dropped. A lock held over any
-//! of these would make this a deadlock, which the deadline ends.
+//! Wakers that call back into the very descriptor they wait for, when they are cloned, woken and
+//! dropped. A lock held over any of these would make this a deadlock, which the deadline ends.
 #![expect(
     unsafe_code,
     reason = "a waker that notices its own clones needs a vtable of its own"
@@ -28,7 +28,7 @@ struct Meddler {
 }
 
 impl Meddler {
-    /// Does all that a task can do with its registration, but not from within itself.
+    /// Does everything that a task can do with its registration, but not recursively.
     fn meddle(&self) {
         let outermost = self.depth.fetch_add(1, Ordering::SeqCst) == 0;
         if let Some(registration) = self.registration.upgrade().filter(|_| outermost) {
@@ -53,7 +53,7 @@ static VTABLE: RawWakerVTable = RawWakerVTable::new(
         let meddler = borrow(&data);
         meddler.clones.fetch_add(1, Ordering::SeqCst);
         meddler.meddle();
-        // SAFETY: `data` is an `Arc<Meddler>` that this waker holds a count of.
+        // SAFETY: `data` is an `Arc<Meddler>` of which this waker holds a count.
         unsafe { Arc::increment_strong_count(data.cast::<Meddler>()) };
         RawWaker::new(data, &VTABLE)
     },
@@ -80,7 +80,7 @@ fn borrow(data: &*const ()) -> &Meddler {
 }
 
 fn release(data: *const ()) {
-    // SAFETY: as in `borrow`; the waker that this was gives its count up.
+    // SAFETY: as in `borrow`; the consumed waker gives up its count.
     drop(unsafe { Arc::from_raw(data.cast::<Meddler>()) });
 }
 
@@ -118,14 +118,15 @@ fn a_waker_may_meddle_with_its_descriptor_at_any_moment() {
         });
         let mut waited = 0;
         while waited < 50 {
-            // What the last rounds left behind, or the writes below would block one day. An event may come right after, and then nothing waits in this round.
+            // Drains the rest of the last rounds, since otherwise the writes below would block in
+            // the end. An event may arrive right after, and then nothing waits in this round.
             while (&near).read(&mut [0; 64]).is_ok() {}
             let _ = registration
                 .try_ready(BOTH)
                 .map(|event| registration.clear(event));
             let waker = waker(&meddler);
             let mut cx = Context::from_waker(&waker);
-            // The second poll displaces the first waker, which is dropped.
+            // The second poll replaces the first waker, which is dropped.
             let second = self::waker(&meddler);
             let mut other = Context::from_waker(&second);
             let _ = registration.poll_ready(&mut other, Direction::Read);
@@ -142,8 +143,8 @@ fn a_waker_may_meddle_with_its_descriptor_at_any_moment() {
                     .is_pending(),
             );
             far.write_all(b"x").unwrap();
-            // A Meddler polls the places too, so a pending poll may lose its own to a waker that does nothing; a waiting
-            // future never does.
+            // A Meddler polls the slots too, so a pending poll may lose its slot to a waker that
+            // does nothing. A waiting future never does.
             if pending > 1 {
                 waited += 1;
                 support::receive(&wakes, "a wake");

@@ -1,4 +1,4 @@
-//! The runtime's names and behaviour beside tokio's.
+//! The runtime's names and behaviour compared with tokio's.
 //!
 //! The files under `cases/` are written once, against a module `side` that their parent provides.
 //! Each is compiled into both parents: `ours` runs the cases on a reactor, `tokio` runs them on

@@ -1,4 +1,4 @@
-//! Our side.
+//! This library's side.
 
 pub(crate) mod side {
     use std::time::Duration;

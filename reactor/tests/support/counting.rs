@@ -1,4 +1,4 @@
-//! A global allocator that counts, for test programs that say what allocates and what does not.
+//! A global allocator that counts, for test programs that check allocations.
 
 #![allow(
     dead_code,
@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 static CALLS: AtomicU64 = AtomicU64::new(0);
 static BYTES: AtomicI64 = AtomicI64::new(0);
 
-/// The system's allocator, and two counters.
+/// The system's allocator, with two counters.
 #[derive(Debug)]
 pub struct Counting;
 
@@ -25,7 +25,7 @@ fn count(bytes_more: usize, bytes_less: usize) {
 }
 
 #[expect(unsafe_code, reason = "an allocator is an unsafe trait")]
-// SAFETY: every call goes to the system's allocator as it came.
+// SAFETY: every call is passed to the system's allocator unchanged.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size(), 0);
@@ -46,12 +46,12 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-/// How often anything in this process has allocated.
+/// Returns the number of allocations that this process has made.
 pub fn allocations() -> u64 {
     CALLS.load(Ordering::Relaxed)
 }
 
-/// How many bytes are allocated now.
+/// Returns the number of bytes that are allocated now.
 pub fn bytes() -> i64 {
     BYTES.load(Ordering::Relaxed)
 }

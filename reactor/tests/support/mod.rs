@@ -1,4 +1,4 @@
-//! What the integration tests share.
+//! Helpers of the integration tests.
 
 #![allow(
     dead_code,
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use reactor::{Handle, Pinning, Reactor, ShardMetrics};
 
-/// How long anything that has to happen may take before the test fails.
+/// The time limit of any expected event before the test fails.
 pub const DEADLINE: Duration = Duration::from_secs(20);
 
 pub fn reactor(shards: usize) -> Reactor {
@@ -22,7 +22,7 @@ pub fn reactor(shards: usize) -> Reactor {
         .expect("a reactor starts")
 }
 
-/// Waits for a message, and says what was waited for where it does not come.
+/// Waits for a message. Panics with the name of the missing one if it does not arrive.
 #[track_caller]
 pub fn receive<T>(receiver: &Receiver<T>, what: &str) -> T {
     match receiver.recv_timeout(DEADLINE) {
