@@ -51,6 +51,7 @@
 //!   code that decides itself when to clear readiness.
 //! - [`AsyncFd::poll_read_ready`] and [`AsyncFd::poll_write_ready`] serve code that implements
 //!   `poll` by hand.
+//! - For a server, [`serve`] listens on every shard, accepts, limits and drains.
 //! - For libraries that need the traits of futures-io, tokio or hyper, see [`compat`].
 //!
 //! To come from another library, see [`guide::migration`]. For fork, files, level-triggered and
@@ -116,6 +117,7 @@ pub mod guide;
 
 pub mod net;
 mod nonblocking;
+pub mod serve;
 
 pub use async_fd::AsyncFd;
 pub use error::{AsyncFdRegisterError, AsyncFdTryNewError, TryIoError};

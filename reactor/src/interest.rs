@@ -45,9 +45,11 @@ impl Interest {
     /// A modifier of [`READABLE`](Self::READABLE) for a listener that several shards wait for: an
     /// event wakes one sleeping shard rather than all of them (`EPOLLEXCLUSIVE`).
     ///
-    /// It counts when a descriptor is registered, and the system then reports readability and
-    /// nothing else. Each shard registers the same listener with [`Placement::Current`] or
-    /// [`Placement::Shard`]. The woken shard must accept until `EAGAIN`. Waits ignore the modifier.
+    /// It takes effect when a descriptor is registered. The system then reports readability and
+    /// nothing else, and it is level-triggered: each turn of the shard reports a connection that
+    /// still waits. So accept once per event, clear the readiness, and wait again. To pause, drop
+    /// the registration, or the shard never sleeps. Each shard registers the same listener with
+    /// [`Placement::Current`] or [`Placement::Shard`]. Waits ignore the modifier.
     ///
     /// [`Placement::Current`]: crate::Placement::Current
     /// [`Placement::Shard`]: crate::Placement::Shard

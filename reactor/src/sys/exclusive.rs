@@ -12,9 +12,12 @@
 use std::io;
 use std::os::fd::RawFd;
 
-/// Adds `fd` to `epoll` for readability, edge-triggered and exclusive. Its events carry `data`.
+/// Adds `fd` to `epoll` for readability, level-triggered and exclusive. Its events carry `data`.
+///
+/// Edge-triggered, an acceptor would have to call accept(2) until it says EAGAIN, which is one call
+/// more for each connection of a calm listener.
 pub(crate) fn add_exclusive(epoll: RawFd, fd: RawFd, data: u64) -> io::Result<()> {
-    let flags = libc::EPOLLIN | libc::EPOLLET | libc::EPOLLEXCLUSIVE;
+    let flags = libc::EPOLLIN | libc::EPOLLEXCLUSIVE;
     let mut event = libc::epoll_event {
         events: flags as u32,
         u64: data,

@@ -1,0 +1,262 @@
+//! A connection's handler as a task: what it is told, how it is started, and how it ends.
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use pin_project_lite::pin_project;
+use reactor::{Handle, ShardId, spawn_local};
+
+use super::state::{Listed, Part, Place, SERVES, Shared};
+use super::transport::Transport;
+
+/// The context of a connection: its peer, its shard, and the server's drain.
+pub struct Connection<T: Transport> {
+    shared: Arc<Shared>,
+    part: Arc<Part>,
+    peer: T::Address,
+}
+
+impl<T: Transport> Connection<T> {
+    /// Returns the address of the peer.
+    pub fn peer(&self) -> &T::Address {
+        &self.peer
+    }
+
+    /// Returns the shard that the server gave this connection to.
+    pub fn shard(&self) -> ShardId {
+        self.part.shard
+    }
+
+    /// Returns true once the server drains: it accepts nothing more, and this connection should end
+    /// after the request that is under way.
+    ///
+    /// The connection's task is woken when that begins, so a `poll` function of this task need only
+    /// look here when it has nothing else to do.
+    #[inline]
+    pub fn is_draining(&self) -> bool {
+        self.part.phase() != SERVES
+    }
+
+    /// Returns the time at which the drain cuts connections off, or `None` if no drain runs or it
+    /// has no deadline.
+    pub fn drain_deadline(&self) -> Option<Instant> {
+        self.shared.deadline().flatten()
+    }
+
+    /// Waits until the server drains; see [`is_draining`](Self::is_draining).
+    ///
+    /// The future is `Send` and holds nothing of this context, so it can be given to other tasks.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost when it is dropped. A later one completes at once.
+    pub fn draining(&self) -> Draining {
+        Draining(Listed::new(Arc::clone(&self.part)))
+    }
+}
+
+impl<T: Transport> Clone for Connection<T> {
+    fn clone(&self) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+            part: Arc::clone(&self.part),
+            peer: self.peer.clone(),
+        }
+    }
+}
+
+impl<T: Transport> fmt::Debug for Connection<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("peer", &self.peer)
+            .field("shard", &self.part.shard)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A wait for the drain of a server; made by [`Connection::draining`].
+#[derive(Debug)]
+#[must_use = "a future does nothing unless it is awaited"]
+pub struct Draining(Listed);
+
+impl Future for Draining {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.0.list(cx);
+        if self.0.is_draining() {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    }
+}
+
+/// The output of a connection's handler: nothing, or a result whose error counts the connection as
+/// failed.
+pub trait Outcome: sealed::Sealed {
+    #[doc(hidden)]
+    fn is_failure(&self) -> bool;
+}
+
+mod sealed {
+    #[expect(unnameable_types, reason = "it seals a trait")]
+    pub trait Sealed {}
+    impl Sealed for () {}
+    impl<T, E> Sealed for Result<T, E> {}
+}
+
+impl Outcome for () {
+    fn is_failure(&self) -> bool {
+        false
+    }
+}
+
+impl<T, E> Outcome for Result<T, E> {
+    fn is_failure(&self) -> bool {
+        self.is_err()
+    }
+}
+
+pin_project! {
+    /// A connection's task.
+    ///
+    /// The place comes first, so it is given back before the socket closes: a peer that sees the
+    /// close and comes again does not meet the limit because of itself.
+    struct Served<F> {
+        place: Place,
+        #[pin]
+        handler: F,
+    }
+}
+
+impl<F: Future<Output: Outcome>> Future for Served<F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.project();
+        if this.place.is_cut(cx) {
+            return Poll::Ready(());
+        }
+        this.handler
+            .poll(cx)
+            .map(|outcome| this.place.end(outcome.is_failure()))
+    }
+}
+
+/// A connection on its way from the shard that accepted it to the one that serves it.
+pub(super) struct Accepted<T: Transport> {
+    pub(super) shared: Arc<Shared>,
+    pub(super) place: Place,
+    pub(super) stream: T::Accepted,
+    pub(super) peer: T::Address,
+}
+
+impl<T: Transport> Accepted<T> {
+    /// Registers the stream on the current shard and calls the handler. `None` if the system refused
+    /// to register it.
+    fn call<F>(self, handler: impl FnOnce(T::Stream, Connection<T>) -> F) -> Option<Served<F>> {
+        let Self {
+            shared,
+            mut place,
+            stream,
+            peer,
+        } = self;
+        let Ok(stream) = T::register(stream) else {
+            place.end(true);
+            return None;
+        };
+        let part = Arc::clone(place.part());
+        let connection = Connection { shared, part, peer };
+        // A panic here is the handler's own. The task that accepts goes on.
+        let handler = catch_unwind(AssertUnwindSafe(|| handler(stream, connection))).ok()?;
+        Some(Served { place, handler })
+    }
+}
+
+/// Starts the task of a connection on the shard that calls it.
+pub(super) trait Start<T: Transport>: Clone + Send + 'static {
+    fn start(&self, accepted: Accepted<T>);
+}
+
+/// Handlers that are `Send`: their tasks may be moved to another shard.
+pub(super) struct Mobile<H>(pub(super) Arc<H>);
+
+impl<H> Clone for Mobile<H> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<T, H, F> Start<T> for Mobile<H>
+where
+    T: Transport,
+    H: Fn(T::Stream, Connection<T>) -> F + Send + Sync + 'static,
+    F: Future<Output: Outcome> + Send + 'static,
+{
+    fn start(&self, accepted: Accepted<T>) {
+        if let Some(task) = accepted.call(&*self.0) {
+            drop(Handle::current().spawn(task));
+        }
+    }
+}
+
+thread_local! {
+    /// The handlers of each server on this shard that are not `Send`.
+    static LOCAL: RefCell<HashMap<usize, Rc<dyn Any>>> = RefCell::default();
+}
+
+/// Handlers that stay on their shard. Each shard makes its own when its first connection comes.
+pub(super) struct Local<M>(pub(super) Arc<M>);
+
+impl<M> Clone for Local<M> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<M> Local<M> {
+    /// A number that no other server has while this one lives.
+    fn id(&self) -> usize {
+        Arc::as_ptr(&self.0) as *const () as usize
+    }
+
+    /// Drops what this shard made.
+    pub(super) fn forget(&self) {
+        let made = LOCAL.with_borrow_mut(|all| all.remove(&self.id()));
+        drop(made);
+    }
+}
+
+impl<T, M, S, F> Start<T> for Local<M>
+where
+    T: Transport,
+    M: Fn() -> S + Send + Sync + 'static,
+    S: Fn(T::Stream, Connection<T>) -> F + 'static,
+    F: Future<Output: Outcome> + 'static,
+{
+    fn start(&self, accepted: Accepted<T>) {
+        let made = LOCAL.with_borrow(|all| all.get(&self.id()).cloned());
+        let made = made.or_else(|| {
+            // A panic of `make` fails this connection, and the next one tries again.
+            let made: Rc<dyn Any> = Rc::new(catch_unwind(AssertUnwindSafe(|| (self.0)())).ok()?);
+            LOCAL.with_borrow_mut(|all| all.insert(self.id(), Rc::clone(&made)));
+            Some(made)
+        });
+        let Some(Ok(handler)) = made.map(Rc::downcast::<S>) else {
+            return;
+        };
+        if let Some(task) = accepted.call(&*handler) {
+            drop(spawn_local(task));
+        }
+    }
+}
