@@ -8,7 +8,8 @@ cd "$(dirname "$0")/.."
 usage() {
 	cat <<'EOT'
 Usage: scripts/check.sh [-h|--help] [CARGO OPTIONS...]
-Checks format, lints, docs, ordering labels, shell scripts and dependencies; ends at the first fault.
+Checks format, lints, docs, ordering labels, comments, shell scripts and dependencies; ends at the
+first fault.
 Options are passed on to cargo's clippy, doc and test, for instance --offline or --jobs 2.
 shellcheck, shfmt and cargo-deny are used where they are installed. With CI=true, shellcheck must be.
 EOT
@@ -42,6 +43,7 @@ run cargo doc --workspace --no-deps --locked "$@"
 run cargo doc --package shard-reactor --package shard-asyncfd --no-deps --document-private-items --locked "$@"
 run cargo doc --package shard-asyncfd --features full --no-deps --locked "$@"
 run cargo test --package shard-reactor --test ordering_labels --locked "$@"
+run cargo test --package benches --test comments --locked "$@"
 
 scripts=(.ci/run scripts/*.sh scripts/*.bash)
 if command -v shellcheck >/dev/null; then

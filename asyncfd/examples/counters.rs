@@ -2,7 +2,8 @@
 //! of the shard that serves the connection, `shard` reads it, `total` adds up all of them.
 //!
 //! ```console
-//! $ cargo run --example counters -- 127.0.0.1:7003     # then: printf 'incr\ntotal\n' | nc -N 127.0.0.1 7003
+//! $ cargo run --example counters -- 127.0.0.1:7003
+//! $ printf 'incr\ntotal\n' | nc -N 127.0.0.1 7003      # in another terminal
 //! ```
 //!
 //! Each shard has a listener of its own on the one address (`SO_REUSEPORT`). It serves the

@@ -21,7 +21,9 @@
 //!     let stream = AsyncFd::from_fd(stream)?;
 //!     let mut buffer = [0; 4096];
 //!     loop {
-//!         let n = stream.async_io(Interest::READABLE, |mut stream| stream.read(&mut buffer)).await?;
+//!         let n = stream
+//!             .async_io(Interest::READABLE, |mut stream| stream.read(&mut buffer))
+//!             .await?;
 //!         if n == 0 {
 //!             return Ok(());
 //!         }

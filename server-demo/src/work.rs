@@ -44,7 +44,8 @@ impl Default for Work {
     }
 }
 
-/// Serves a connection until the peer ends or the server drains. The socket is registered on the current shard.
+/// Serves a connection until the peer ends or the server drains. The socket is registered on the
+/// current shard.
 pub(crate) async fn serve(
     shared: Arc<Shared>,
     permit: Permit,

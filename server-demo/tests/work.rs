@@ -1,4 +1,5 @@
-//! The `work` service: a request costs the CPU time it asks for, and comes back whole; a drain cuts no answer.
+//! The `work` service: a request costs the CPU time it asks for, and comes back whole; a drain cuts
+//! no answer.
 
 mod common;
 

@@ -1,9 +1,10 @@
-//! The decisions of a policy: whom to wake, where to search, how much to take, when a registration moves.
+//! The decisions of a policy: whom to wake, where to search, how much to take, when a registration
+//! moves.
 
 use crate::engine::{Engine, Step};
 use crate::policy::{Amount, Moves, Push, Search, Serve};
 
-/// What a search came to.
+/// The result of a search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Found {
     Nothing,
@@ -14,7 +15,8 @@ pub(crate) enum Found {
 }
 
 impl Engine<'_> {
-    /// Wakes a sleeping sibling where a shard has more ready tasks than it reaches soon; returns the cost.
+    /// Wakes a sleeping sibling where a shard has more ready tasks than it reaches soon; returns
+    /// the cost.
     pub(crate) fn push(&mut self, shard: usize) -> u64 {
         let this = &self.shards[shard];
         let ready = this.queue.len();
@@ -45,14 +47,15 @@ impl Engine<'_> {
         self.costs.notify
     }
 
-    /// Whether a shard that is about to sleep may join the searchers.
+    /// Returns true if a shard that is about to sleep may join the searchers.
     pub(crate) fn may_search(&self, shard: usize) -> bool {
         self.policy.steal
             && !self.shards[shard].searching
             && self.searching < self.policy.searchers.bound(self.shards.len())
     }
 
-    /// Ends a search that found work. The next shard is woken where there is more; returns the cost.
+    /// Ends a search that found work. The next shard is woken where there is more; returns the
+    /// cost.
     pub(crate) fn stop_searching(&mut self, shard: usize) -> u64 {
         if !self.shards[shard].searching {
             return 0;
@@ -68,7 +71,7 @@ impl Engine<'_> {
         }
     }
 
-    /// Whether a sibling may take ready tasks of this shard.
+    /// Returns true if a sibling may take ready tasks of this shard.
     fn has_surplus(&self, shard: usize) -> bool {
         let ready = self.stealable(shard);
         match self.policy.push {
@@ -77,7 +80,8 @@ impl Engine<'_> {
         }
     }
 
-    /// The number of ready tasks that others may take. A shard between two polls runs its first one at once.
+    /// The number of ready tasks that others may take. A shard between two polls runs its first one
+    /// at once.
     fn stealable(&self, shard: usize) -> usize {
         let this = &self.shards[shard];
         this.queue
@@ -85,9 +89,11 @@ impl Engine<'_> {
             .saturating_sub(usize::from(this.poll_since.is_none()))
     }
 
-    /// Marks the siblings whose poll has lasted so long that others serve them; returns the cost of looking at all of them.
+    /// Marks the siblings whose poll has lasted so long that others serve them; returns the cost of
+    /// looking at all of them.
     ///
-    /// With a mask, the shards do so in turn, once in a period. The period doubles while no poll is old.
+    /// With a mask, the shards do so in turn, once in a period. The period doubles while no poll is
+    /// old.
     pub(crate) fn mark_stuck(&mut self, shard: usize) -> u64 {
         let now = self.now;
         let Some(Serve {
@@ -194,7 +200,8 @@ impl Engine<'_> {
         cost
     }
 
-    /// Counts a run of a task, and moves its registration where the policy says so; returns the cost.
+    /// Counts a run of a task, and moves its registration where the policy says so; returns the
+    /// cost.
     pub(crate) fn note_run(&mut self, shard: usize, connection: usize) -> u64 {
         let connection = &mut self.connections[connection];
         if connection.home == shard {

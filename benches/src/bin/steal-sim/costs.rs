@@ -5,8 +5,9 @@ use crate::workload::US;
 /// CPU time of the steps of a shard, and the delay of a wake.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Costs {
-    /// From an event or a notification to the first instruction of a sleeping shard. A round of two wakes through an eventfd takes
-    /// 11.2 us on the machine of BENCHMARKS.md, so one takes 5.6. Idle states of the CPU and a hypervisor make it 20 to 50.
+    /// From an event or a notification to the first instruction of a sleeping shard. A round of two
+    /// wakes through an eventfd takes 11.2 us on the machine of BENCHMARKS.md, so one takes 5.6.
+    /// Idle states of the CPU and a hypervisor make it 20 to 50.
     pub(crate) wake: u64,
     /// The sender's part: one write to an eventfd whose reader sleeps.
     pub(crate) notify: u64,

@@ -1,8 +1,9 @@
 //! The discrete-event engine: the clock, the connections, and one turn loop per shard.
 //!
-//! A shard does one step at a time, and each step says how long it lasts and which step follows. The steps are those of
-//! the reactor's loop: look at the OS, run up to `EVENT_INTERVAL` polls, search the siblings, sleep. The decisions of the
-//! policy are in `balance.rs`. Every shard has a CPU of its own. Tests are in `tests.rs`.
+//! A shard does one step at a time, and each step says how long it lasts and which step follows.
+//! The steps are those of the reactor's loop: look at the OS, run up to `EVENT_INTERVAL` polls,
+//! search the siblings, sleep. The decisions of the policy are in `balance.rs`. Every shard has a
+//! CPU of its own. Tests are in `tests.rs`.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};

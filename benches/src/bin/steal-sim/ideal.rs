@@ -1,4 +1,5 @@
-//! The ideal to compare with: one central queue, n servers, first come, first served, no cost for anything (M/G/n).
+//! The ideal to compare with: one central queue, n servers, first come, first served, no cost for
+//! anything (M/G/n).
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

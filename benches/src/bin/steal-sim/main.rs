@@ -1,10 +1,12 @@
-//! Simulates policies for sharing work between shards, and compares them with one ideal central queue.
+//! Simulates policies for sharing work between shards, and compares them with one ideal central
+//! queue.
 //!
-//! The tables behind `benches/docs/stealing-policy.md`. The model knows arrivals, service times, the costs of a wake, of
-//! a search and of a steal, and the turn of a shard. It knows no cache, no network and no other process: every shard has a
-//! CPU of its own. `workload.rs` draws the requests, `engine.rs` plays the shards, `balance.rs` and `policy.rs` hold
-//! the decisions, `costs.rs` the costs, `ideal.rs` the central queue, `tables.rs` the runs, `table.rs` prints them.
-//! The same seed gives the same table. Tests: `tests.rs`.
+//! The tables behind `benches/docs/stealing-policy.md`. The model knows arrivals, service times,
+//! the costs of a wake, of a search and of a steal, and the turn of a shard. It knows no cache, no
+//! network and no other process: every shard has a CPU of its own. `workload.rs` draws the
+//! requests, `engine.rs` plays the shards, `balance.rs` and `policy.rs` hold the decisions,
+//! `costs.rs` the costs, `ideal.rs` the central queue, `tables.rs` the runs, `table.rs` prints
+//! them. The same seed gives the same table. Tests: `tests.rs`.
 #![forbid(unsafe_code)]
 
 use clap::{Parser, ValueEnum};
@@ -42,26 +44,26 @@ struct Args {
     markdown: bool,
 }
 
-/// A question, and the runs that answer it.
+/// A set of runs that compares one aspect of the policies.
 #[derive(Clone, Copy, ValueEnum)]
 enum Table {
-    /// Which parts does a policy need?
+    /// Compares policies with and without each part.
     Policies,
-    /// When does a loaded shard wake a sibling?
+    /// Compares the conditions on which a loaded shard wakes a sibling.
     Push,
-    /// How much does a steal take, and how many shards search at once?
+    /// Compares the amounts that one steal takes, and the numbers of shards that search at once.
     Search,
-    /// Where does a wake put a task, and when does a registration move?
+    /// Compares the shard that a woken task goes to, and the time at which a registration moves.
     Moves,
-    /// How long is a sibling stuck before others serve its epoll?
+    /// Varies the time that a sibling is stuck before others serve its epoll.
     Serve,
-    /// How does the chosen policy do with the cost of a wake?
+    /// Tests the chosen policy with different costs of a wake.
     Wake,
-    /// How does the chosen policy do with every number of shards and every load?
+    /// Tests the chosen policy with every number of shards and every load.
     Chosen,
-    /// What do steady connections pay?
+    /// Measures the cost for steady connections.
     Steady,
-    /// How late may sharing begin?
+    /// Varies the latest start of sharing.
     Caution,
 }
 

@@ -4,14 +4,14 @@ use std::fmt;
 
 use crate::workload::US;
 
-/// How a shard shares its work. `Policy::NONE` is a plain partitioned reactor.
+/// The rules by which a shard shares its work. `Policy::NONE` is a plain partitioned reactor.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Policy {
     /// An idle shard searches its siblings before it sleeps.
     pub(crate) steal: bool,
     /// When a shard with ready work wakes a sleeping sibling.
     pub(crate) push: Push,
-    /// How much one steal takes.
+    /// The amount that one steal takes.
     pub(crate) amount: Amount,
     /// Most shards that search at one time, woken ones included.
     pub(crate) searchers: Searchers,
@@ -83,10 +83,10 @@ pub(crate) enum Moves {
     Away(u32),
 }
 
-/// When others serve a shard whose poll does not end.
+/// The rule by which others serve a shard whose poll does not end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Serve {
-    /// How old the poll must be.
+    /// The minimum age of the poll.
     pub(crate) grace: u64,
     /// One of the idle shards looks at the age of all polls: this often while it finds an old one,
     pub(crate) shortest: u64,

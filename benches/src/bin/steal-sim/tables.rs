@@ -386,7 +386,8 @@ impl Runs {
         table
     }
 
-    /// A run of one second and the same run with a second more: the difference is the second without the warm-up.
+    /// A run of one second and the same run with a second more: the difference is the second
+    /// without the warm-up.
     fn two_seconds(
         &self,
         policy: Policy,

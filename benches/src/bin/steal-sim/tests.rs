@@ -1,4 +1,5 @@
-//! The engine against the ideal queue where both must agree, the effects that the policy rests on, and the table.
+//! The engine against the ideal queue where both must agree, the effects that the policy rests on,
+//! and the table.
 
 use crate::costs::Costs;
 use crate::engine::{Engine, Outcome};
@@ -158,7 +159,8 @@ fn no_policy_means_no_sharing() {
     assert_eq!((counts.notifies, counts.served, counts.ticks), (0, 0, 0));
 }
 
-/// A request that reaches a shard in a poll of 20 ms waits for its end, unless a sibling serves the shard.
+/// A request that reaches a shard in a poll of 20 ms waits for its end, unless a sibling serves the
+/// shard.
 #[test]
 fn a_stuck_shard_is_served_by_a_sibling() {
     let requests = [request(0, 0, 20 * MS), request(MS, 2, 10 * US)];
@@ -177,7 +179,8 @@ fn a_stuck_shard_is_served_by_a_sibling() {
     assert!(served < 1_700 * US, "{served}");
 }
 
-/// A sibling that is woken by events of its own before its timer ends must not put off the next look.
+/// A sibling that is woken by events of its own before its timer ends must not put off the next
+/// look.
 #[test]
 fn a_busy_watcher_still_finds_the_stuck_shards() {
     let requests = Workload {

@@ -1,7 +1,7 @@
 //! Workloads: which connection sends a request when, and how long its handler runs.
 //!
-//! An open workload is drawn once from a seed, so that every policy serves the same requests. Times are nanoseconds.
-//! Called by `main.rs`; never looks at a policy. Tests are in `tests.rs`.
+//! An open workload is drawn once from a seed, so that every policy serves the same requests. Times
+//! are nanoseconds. Called by `main.rs`; never looks at a policy. Tests are in `tests.rs`.
 
 use fastrand::Rng;
 
@@ -61,7 +61,8 @@ pub(crate) enum Shape {
     Skew,
     /// As `Skew`, and every so long the next shard is the hot one.
     Shift { every: u64 },
-    /// Short handlers beside a few connections whose handlers run for 20 ms. Only the short ones are measured.
+    /// Short handlers beside a few connections whose handlers run for 20 ms. Only the short ones
+    /// are measured.
     Mix,
 }
 
@@ -155,7 +156,8 @@ impl Workload {
     }
 }
 
-/// Connections that always have one request in flight: the next one arrives a pause after the answer.
+/// Connections that always have one request in flight: the next one arrives a pause after the
+/// answer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ClosedLoop {
     pub(crate) connections: usize,
