@@ -128,7 +128,8 @@ impl Reactor {
     /// It first announces the shutdown ([`Handle::shutdown_requested`]) and waits until no task and
     /// no blocking job is left, or for `deadline`. Then every wait on the reactor ends with the
     /// shutdown error, remaining tasks are dropped on their shards, and the threads are joined. A
-    /// poll that is still running gets one more second. A blocking job that calls this waits for
+    /// poll that is still running gets one more second, and so does an `on_stall` hook, whose thread
+    /// is then detached. A blocking job that calls this waits for
     /// all other jobs.
     ///
     /// # Errors
@@ -158,8 +159,8 @@ impl Reactor {
         }
         let lifecycle = Arc::clone(self.handle.lifecycle());
         let threads = self.threads.len();
-        let all_ended =
-            lifecycle.wait_until(Some(Instant::now() + GRACE), |ended| ended == threads);
+        let grace_end = Instant::now() + GRACE;
+        let all_ended = lifecycle.wait_until(Some(grace_end), |ended| ended == threads);
         let mut stuck = Vec::new();
         let mut panic = None;
         for (thread, shard) in self.threads.drain(..).zip(self.handle.all_shards()) {
@@ -174,6 +175,9 @@ impl Reactor {
                     stuck.push(shard.id);
                 }
             }
+        }
+        if let Some(watch) = self.watch.take() {
+            watch.end_by(grace_end);
         }
         pass_on(panic);
         if stuck.is_empty() {

@@ -9,8 +9,8 @@
 
 use std::fmt;
 use std::io;
-use std::sync::Arc;
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -93,6 +93,8 @@ pub(crate) struct Watch {
     thread: Option<thread::JoinHandle<()>>,
     /// Dropped to end the thread.
     stop: Option<Sender<()>>,
+    /// Disconnected when the thread is about to end.
+    ended: Mutex<Receiver<()>>,
 }
 
 impl Watch {
@@ -109,7 +111,9 @@ impl Watch {
             return Ok(None);
         }
         let (stop, stopped) = channel();
+        let (running, ended) = channel::<()>();
         let watch = move || {
+            let _running = running;
             if let Some(mask) = mask {
                 // Otherwise the thread stays on its starter's CPU, which may be the CPU of a
                 // stalled shard.
@@ -139,7 +143,27 @@ impl Watch {
         Ok(Some(Self {
             thread: Some(thread),
             stop: Some(stop),
+            ended: Mutex::new(ended),
         }))
+    }
+
+    /// Ends the thread, and detaches it if a hook still runs at `deadline`.
+    pub(crate) fn end_by(mut self, deadline: Instant) {
+        self.stop = None;
+        let left = deadline.saturating_duration_since(Instant::now());
+        let runs_still = || {
+            let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+            ended.recv_timeout(left) == Err(RecvTimeoutError::Timeout)
+        };
+        if !self.is_current() && runs_still() {
+            self.detach();
+        }
+    }
+
+    /// Returns true on the thread itself: a hook may drop the last owner of the reactor.
+    fn is_current(&self) -> bool {
+        let thread = self.thread.as_ref().map(|thread| thread.thread().id());
+        thread == Some(thread::current().id())
     }
 
     /// Ends the thread without waiting for it.
@@ -151,11 +175,10 @@ impl Watch {
 impl Drop for Watch {
     fn drop(&mut self) {
         self.stop = None;
-        let Some(thread) = self.thread.take() else {
+        if self.is_current() {
             return;
-        };
-        // A hook may drop the last owner of the reactor.
-        if thread.thread().id() != thread::current().id() {
+        }
+        if let Some(thread) = self.thread.take() {
             // The thread catches panics of the hook, and does not panic elsewhere.
             let _ = thread.join();
         }

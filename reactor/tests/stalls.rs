@@ -3,8 +3,9 @@
 
 mod support;
 
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::Duration;
 
 use reactor::{JoinHandle, Pinning, Reactor, ShardId, Stall};
@@ -130,4 +131,32 @@ fn stalls_are_not_looked_for_unless_asked_for() {
         .build()
         .unwrap_err();
     assert!(error.to_string().contains("detect_stalls"), "{error}");
+}
+
+#[test]
+fn shutdown_does_not_wait_for_a_stall_hook_that_does_not_return() {
+    let (called, calls) = channel();
+    let (release, gate) = channel::<()>();
+    let gate = Mutex::new(gate);
+    let reactor = Reactor::builder()
+        .shards(1)
+        .pinning(Pinning::None)
+        .detect_stalls(THRESHOLD)
+        .on_stall(move |_| {
+            called.send(()).unwrap();
+            // Until the test is over, whatever becomes of it.
+            let _ = gate.lock().unwrap().recv();
+        })
+        .build()
+        .unwrap();
+    let shard = reactor.handle().shards().next().unwrap();
+    let (task, go) = block(&reactor, shard);
+    receive(&calls, "the call of the hook");
+    go.send(()).unwrap();
+    reactor.block_on(task).unwrap();
+    let (done, ended) = channel();
+    let shutdown = thread::spawn(move || done.send(reactor.shutdown(Duration::ZERO).is_ok()));
+    assert!(receive(&ended, "the end of the shutdown"));
+    shutdown.join().unwrap().unwrap();
+    drop(release);
 }
