@@ -14,8 +14,9 @@ use crate::shard::current;
 static GLOBAL: OnceLock<Reactor> = OnceLock::new();
 
 thread_local! {
-    /// The reactors entered on this thread, outermost first.
-    static ENTERED: RefCell<Vec<Handle>> = const { RefCell::new(Vec::new()) };
+    /// The reactors entered on this thread, outermost first. The last entry is never `None`: an
+    /// entry is `None` where its guard was dropped before an inner one.
+    static ENTERED: RefCell<Vec<Option<Handle>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// A guard that keeps a reactor current on this thread until it is dropped. Returned by
@@ -23,7 +24,8 @@ thread_local! {
 ///
 /// # Panics
 ///
-/// Panics if guards are not dropped in the reverse order of their creation.
+/// Panics if guards are not dropped in the reverse order of their creation. The guard has left its
+/// reactor then, and the guards inside it stay in effect.
 #[must_use = "the reactor is current until the guard is dropped"]
 pub struct EnterGuard<'a> {
     entered: Entered,
@@ -49,7 +51,7 @@ impl fmt::Debug for EnterGuard<'_> {
 /// Makes a reactor current on the calling thread.
 pub(crate) fn enter(handle: &Handle) -> EnterGuard<'_> {
     let depth = ENTERED.with_borrow_mut(|entered| {
-        entered.push(handle.clone());
+        entered.push(Some(handle.clone()));
         entered.len()
     });
     EnterGuard {
@@ -66,15 +68,16 @@ impl Drop for Entered {
         // A thread that ends no longer has the list, and does not need it.
         let left = ENTERED.try_with(|entered| {
             let mut entered = entered.borrow_mut();
-            if entered.len() == self.depth {
-                entered.pop().ok_or(self.depth)
-            } else {
-                Err(entered.len())
+            let depth = entered.len();
+            let handle = entered[self.depth - 1].take();
+            while let Some(None) = entered.last() {
+                entered.pop();
             }
+            (handle, depth)
         });
-        if let Ok(Err(depth)) = left {
+        if let Ok((_handle, depth)) = left {
             // A second panic would abort. The unwinding already shows that something went wrong.
-            if !std::thread::panicking() {
+            if depth != self.depth && !std::thread::panicking() {
                 panic!(
                     "an EnterGuard of depth {} was dropped at depth {depth}: drop guards in reverse order",
                     self.depth
@@ -89,6 +92,7 @@ pub(crate) fn with<R>(f: impl FnOnce(Option<&Handle>) -> R) -> R {
     let entered = ENTERED
         .try_with(|entered| entered.borrow().last().cloned())
         .ok()
+        .flatten()
         .flatten();
     if let Some(handle) = entered {
         return f(Some(&handle));

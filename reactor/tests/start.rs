@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -140,7 +141,7 @@ fn the_innermost_reactor_is_current() {
 
 #[test]
 fn without_a_reactor_current_panics_at_the_caller_with_advice() {
-    let panicked = std::panic::catch_unwind(|| drop(Handle::current())).unwrap_err();
+    let panicked = catch_unwind(|| drop(Handle::current())).unwrap_err();
     let message = panicked.downcast_ref::<String>().unwrap();
     assert!(
         message.contains("Handle::enter") && message.contains("build_global"),
@@ -163,7 +164,7 @@ fn placements_and_shards_are_checked() {
         .build()
         .unwrap_err();
     assert!(error.to_string().contains("shard 2"), "{error}");
-    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+    let panicked = catch_unwind(AssertUnwindSafe(|| {
         drop(reactor.handle().spawn_on(third, || async {}));
     }));
     assert!(panicked.is_err());
@@ -218,4 +219,26 @@ fn a_start_hook_whose_payload_panics_fails_the_build() {
         .on_thread_start(|_| std::panic::panic_any(PanicsInDrop))
         .build();
     assert!(built.unwrap_err().to_string().contains("on_thread_start"));
+}
+
+#[test]
+fn a_guard_dropped_out_of_order_panics_and_leaves_no_reactor_entered() {
+    let [outer, inner] = [1, 2].map(reactor);
+    let entered = || Handle::try_current().map(|handle| handle.shards().len());
+    let outer_guard = outer.enter();
+    let inner_guard = inner.enter();
+    let dropped = catch_unwind(AssertUnwindSafe(|| drop(outer_guard)));
+    assert!(dropped.is_err(), "the order is wrong");
+    assert_eq!(entered(), Some(2), "the inner guard is in effect");
+    // The place of the dropped guard is not taken by another one.
+    let again = outer.enter();
+    assert_eq!(entered(), Some(1));
+    drop(again);
+    assert_eq!(entered(), Some(2));
+    drop(inner_guard);
+    assert_eq!(
+        entered(),
+        None,
+        "a dropped guard still had its reactor entered"
+    );
 }
