@@ -237,6 +237,10 @@ impl BlockingPool {
     }
 
     pub(crate) fn metrics(&self) -> BlockingMetrics {
+        if !self.process.is_current() {
+            // A thread that is not in a forked child may hold the lock.
+            return BlockingMetrics::default();
+        }
         let state = self.lock();
         BlockingMetrics {
             threads: state.threads as u64,

@@ -286,6 +286,11 @@ impl Handle {
     }
 
     /// Returns a snapshot of every shard's counters.
+    ///
+    /// # Platform notes
+    ///
+    /// In a forked child the counters are those of the parent at the fork, without its tasks and
+    /// blocking jobs, which do not exist in the child.
     pub fn metrics(&self) -> ReactorMetrics {
         ReactorMetrics {
             shards: self

@@ -62,6 +62,7 @@ mod driver;
 mod error;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+pub mod guide;
 mod handle;
 mod hooks;
 mod interest;

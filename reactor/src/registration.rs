@@ -18,7 +18,7 @@ use std::task::{Context, Poll, ready};
 
 use crate::budget;
 use crate::context;
-use crate::error::{shutdown_error, two_directions_error};
+use crate::error::{forked_error, shutdown_error, two_directions_error};
 use crate::handle::no_reactor;
 use crate::io::ShardIo;
 use crate::readiness::{ClosedStates, Readiness, Side, Snapshot, WaiterId};
@@ -327,6 +327,9 @@ impl Registration {
         let mask = const { Side::mask(SIDE) };
         let mut seen = self.readiness().load();
         if !seen.ends_wait(mask) {
+            if self.slot.io().is_forked() {
+                return Poll::Ready(Err(forked_error()));
+            }
             seen = ready!(self.readiness().poll_side::<SIDE>(cx.waker()));
         }
         budget::charge();

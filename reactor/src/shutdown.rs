@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use slab::Slab;
 
+use crate::error::forked;
 use crate::panics::caught;
 use crate::shard::ShardId;
 use crate::sync::{AtomicBool, Ordering};
@@ -146,6 +147,9 @@ impl Future for ShutdownRequested {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         if self.lifecycle.is_announced() {
             return Poll::Ready(());
+        }
+        if !self.lifecycle.process.is_current() {
+            forked();
         }
         let waker = cx.waker().clone();
         let mut waiters = self.lifecycle.waiters.lock();

@@ -11,6 +11,7 @@ use std::task::{Context, Poll, ready};
 use super::{ReadyEvent, Registration};
 use crate::Ready;
 use crate::budget;
+use crate::error::forked_error;
 use crate::readiness::{Readiness, Side, Snapshot, WaiterId};
 
 /// The states that a wait waits for. Each direction has a type of its own, so that the most common
@@ -67,9 +68,14 @@ impl<M: Mask> Future for Wait<'_, M> {
                 let seen = readiness.load();
                 if seen.ends_wait(mask) {
                     seen
+                } else if this.registration.slot.io().is_forked() {
+                    return Poll::Ready(Err(forked_error()));
                 } else {
                     ready!(begin(readiness, this.mask, cx, &mut this.id))
                 }
+            }
+            Some(_) if this.registration.slot.io().is_forked() => {
+                return Poll::Ready(Err(forked_error()));
             }
             Some(id) => {
                 let seen = ready!(readiness.poll_wait(id, cx.waker()));

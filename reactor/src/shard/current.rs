@@ -78,7 +78,8 @@ pub(crate) fn is(shared: &ShardShared) -> bool {
 #[inline]
 pub(crate) fn push_if_home(task: Runnable<ShardRef>) -> Result<(), Runnable<ShardRef>> {
     let shared = task.task().scheduler();
-    if !is(shared) || task.task().home() != shared.id.0 {
+    // In a forked child a thread that is not there may hold the lock of the queue.
+    if !is(shared) || task.task().home() != shared.id.0 || shared.io.is_forked() {
         return Err(task);
     }
     let shared = ShardRef::as_ptr(shared);

@@ -313,7 +313,12 @@ impl ShardShared {
         ShardMetrics {
             cpu: self.cpu.get().copied().flatten(),
             registrations: self.io.live(),
-            tasks: self.live.len() as u64,
+            // In a forked child the list's lock may be held by a thread that is not there.
+            tasks: if self.io.is_forked() {
+                0
+            } else {
+                self.live.len() as u64
+            },
             turns: self.counters.turns.get(),
             waits: self.counters.waits.get(),
             spins: self.counters.spins.get(),
@@ -428,6 +433,10 @@ fn owned<T>(crew: &Crew, value: T) -> OwnerMutex<T> {
 /// does not pay for it.
 #[inline(never)]
 fn schedule_slow(task: Runnable<ShardRef>) {
+    if task.task().scheduler().io.is_forked() {
+        // The shard is not in this process, and its eventfd is the parent's.
+        return;
+    }
     let Some(task) = current::keep_if_dispatched(task) else {
         return;
     };

@@ -331,6 +331,7 @@ impl Shard {
         counters.polls.add_own(1);
         budget::begin(self.settings.task_budget);
         if let Some(task) = task.run() {
+            self.shared.io.process().abort_child();
             self.push_local(task);
         }
         true

@@ -38,7 +38,9 @@ impl Process {
     /// Returns true if the caller is in that process, and not in a child forked from it.
     #[inline]
     pub(crate) fn is_current(self) -> bool {
-        FORKS.load(Ordering::Relaxed) == self.0
+        let forks = FORKS.load(Ordering::Relaxed);
+        // A process that is no child itself is told by one load.
+        forks == 0 || forks == self.0
     }
 
     /// Aborts a forked child of that process. A thread of the reactor calls this each time that

@@ -271,6 +271,10 @@ impl<S: Schedule> TaskRef<S> {
 
     /// Requests the task's cancellation: its shard drops the future at the next run.
     pub(crate) fn cancel(&self) {
+        if self.scheduler().is_forked() {
+            // The task runs in the parent, which a forked child leaves alone.
+            return;
+        }
         if let Some(idle) = self.cancel_idle() {
             S::schedule(idle);
         }

@@ -21,6 +21,7 @@ use std::task::{Context, Poll, ready};
 
 use crate::blocking::JobScheduler;
 use crate::budget;
+use crate::error::forked;
 use crate::panics::{Payload, message};
 use crate::shard::ShardRef;
 use crate::task::header::{Schedule, TaskRef};
@@ -186,6 +187,10 @@ impl<T, S: Schedule> RawJoin<T, S> {
             "a JoinHandle was polled after it gave the task's output"
         );
         if !self.task.is_finished() {
+            if self.task.scheduler().is_forked() {
+                // The task runs in the parent, so the wait would never end in this child.
+                forked();
+            }
             let waker = cx.waker().clone();
             let replaced = self.task.join_waker().lock().replace(waker);
             drop(replaced);

@@ -189,6 +189,9 @@ impl Sleep {
     fn move_up(&mut self) {
         self.moved_up = true;
         let deadline = self.deadline;
+        if self.is_forked() {
+            return;
+        }
         match &self.armed {
             Armed::No => {}
             Armed::AtHome(key) => {
@@ -212,8 +215,9 @@ impl Sleep {
     fn disarm(&mut self) {
         match std::mem::replace(&mut self.armed, Armed::No) {
             Armed::No => {}
+            _ if self.is_forked() => {}
             Armed::AtHome(key) => {
-                if on_shard(&self.home, |shard| shard.disarm(key)).is_some() || self.is_forked() {
+                if on_shard(&self.home, |shard| shard.disarm(key)).is_some() {
                     return;
                 }
                 if self.home.shares_timers() {
@@ -222,7 +226,6 @@ impl Sleep {
                     self.home.inbox.send(Command::Disarm(key));
                 }
             }
-            Armed::Remotely(_) if self.is_forked() => {}
             Armed::Remotely(timer) => {
                 timer.cancel();
                 self.home.remote_timers.unlist(&timer);
@@ -281,13 +284,13 @@ impl Sleep {
         if self.is_elapsed() || self.home.keeps_no_timers() {
             return Poll::Ready(());
         }
+        self.home.io.refuse_forked();
         if let Armed::Remotely(timer) = &self.armed {
             if timer.wait(cx) {
                 return Poll::Pending;
             }
         }
         self.disarm();
-        self.home.io.refuse_forked();
         let timer = RemoteTimer::new(self.deadline, cx.waker().clone());
         self.home.remote_timers.list(&timer);
         self.armed = Armed::Remotely(Arc::clone(&timer));
