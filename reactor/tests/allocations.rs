@@ -1,6 +1,7 @@
 //! Nothing allocates in the steady state. The tests repeat waits, wakes from the same shard and
 //! from another, sleeps, timeouts, intervals and moved deadlines, and count every allocation of the
-//! process. There is one test, so that nothing else runs meanwhile.
+//! process, except those of the test harness. There is one test, so that nothing else runs
+//! meanwhile.
 
 #[path = "support/counting.rs"]
 mod counting;
