@@ -2,6 +2,7 @@
 //!
 //! | feature | adds |
 //! |---|---|
+//! | `bytes` | reading into a `bytes::BufMut`: `try_read_buf`, `recv_buf` and their forms |
 //! | `futures-io` | `futures_io::{AsyncRead, AsyncWrite}` for the streams |
 //! | `tokio-io` | `tokio::io::{AsyncRead, AsyncWrite}` for the streams; without tokio's runtime |
 //! | `hyper` | `hyper::rt::{Read, Write}` for the streams; `ShardTimer` and `ShardExecutor` |
@@ -43,8 +44,8 @@ mod fd_io;
 mod futures_io;
 #[cfg(feature = "hyper")]
 mod hyper;
-#[cfg(any(feature = "tokio-io", feature = "hyper"))]
-mod spare;
+#[cfg(any(feature = "bytes", feature = "tokio-io", feature = "hyper"))]
+pub(crate) mod spare;
 #[cfg(feature = "tokio-io")]
 mod tokio_io;
 

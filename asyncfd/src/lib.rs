@@ -98,6 +98,7 @@
 //!
 //! | feature | adds |
 //! |---|---|
+//! | `bytes` | reading into a `bytes::BufMut`: `try_read_buf`, `recv_buf` and their forms |
 //! | `futures-io` | the traits of `futures_io` on the streams of [`net`] |
 //! | `tokio-io` | the traits of `tokio::io` on them, without tokio's runtime |
 //! | `hyper` | the traits of `hyper::rt` on them, and a timer and an executor for hyper |
@@ -116,15 +117,16 @@ mod drain;
 mod error;
 mod guard;
 pub mod guide;
-
+pub mod io;
 pub mod net;
 mod nonblocking;
+mod raw;
 pub mod serve;
 
 pub use async_fd::AsyncFd;
 pub use error::{AsyncFdRegisterError, AsyncFdTryNewError, TryIoError};
 pub use guard::{AsyncFdReadyGuard, AsyncFdReadyMutGuard};
-pub use reactor::{Interest, Ready};
+pub use reactor::{Handle, Interest, Placement, Ready, ShardId, is_shutdown_error};
 
 /// The README's example compiles.
 #[cfg(doctest)]

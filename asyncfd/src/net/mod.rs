@@ -57,7 +57,8 @@
 //! # }
 //! ```
 //!
-//! [`TcpSocket`] is the same for TCP without socket2.
+//! [`TcpSocket`] and [`UnixSocket`] are sockets before they are bound, connected or listen, without
+//! socket2.
 //!
 //! # Other libraries
 //!
@@ -71,6 +72,7 @@
 
 #![forbid(unsafe_code)]
 
+mod buf;
 mod datagram;
 mod forms;
 mod listener;
@@ -97,7 +99,7 @@ use crate::{AsyncFd, nonblocking};
 pub use resolve::{ToSocketAddrs, lookup_host};
 pub use tcp::{TcpListener, TcpSocket, TcpStream};
 pub use udp::UdpSocket;
-pub use unix::{UnixDatagram, UnixListener, UnixStream};
+pub use unix::{UnixDatagram, UnixListener, UnixSocket, UnixStream};
 
 /// Registers a socket as the module's documentation says, with the readiness that is assumed at
 /// creation.

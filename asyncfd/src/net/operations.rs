@@ -40,6 +40,10 @@ impl Transport for std::net::TcpStream {}
 
 impl Transport for std::os::unix::net::UnixStream {}
 
+impl Transport for std::net::UdpSocket {}
+
+impl Transport for std::os::unix::net::UnixDatagram {}
+
 /// An end of a pipe.
 impl Transport for OwnedFd {
     fn receive<B: Buffer<u8>>(&self, buffer: B) -> io::Result<B::Output> {
@@ -56,7 +60,7 @@ impl Transport for OwnedFd {
 }
 
 /// The free part of another library's buffer. `compat/spare.rs` implements it.
-#[cfg(any(feature = "tokio-io", feature = "hyper"))]
+#[cfg(any(feature = "bytes", feature = "tokio-io", feature = "hyper"))]
 pub(crate) trait Spare {
     /// Returns the number of bytes that still fit.
     fn remaining(&self) -> usize;
@@ -96,6 +100,29 @@ macro_rules! direction {
     };
 }
 
+/// Reads available bytes to the end of a vector. The caller has made room.
+pub(super) struct Append<'a, 'b, T: AsRawFd> {
+    pub(super) fd: &'a AsyncFd<T>,
+    pub(super) bytes: &'b mut Vec<u8>,
+    pub(super) short: ShortTransfer,
+}
+
+impl<T: Transport> Operation for Append<'_, '_, T> {
+    type Output = usize;
+    direction!(read);
+
+    fn call(&mut self) -> io::Result<usize> {
+        self.fd
+            .get_ref()
+            .receive(rustix::buffer::spare_capacity(self.bytes))
+    }
+
+    fn drains(&self, &n: &usize) -> bool {
+        let free = self.bytes.capacity() - self.bytes.len();
+        self.short.is_proof(n, n + free)
+    }
+}
+
 /// Reads available bytes.
 pub(super) struct Receive<'a, 'b, T: AsRawFd> {
     pub(super) fd: &'a AsyncFd<T>,
@@ -119,14 +146,14 @@ impl<T: Transport> Operation for Receive<'_, '_, T> {
 }
 
 /// Like [`Receive`], into the free part of another library's buffer.
-#[cfg(any(feature = "tokio-io", feature = "hyper"))]
+#[cfg(any(feature = "bytes", feature = "tokio-io", feature = "hyper"))]
 pub(super) struct Fill<'a, 'b, T: AsRawFd, S> {
     pub(super) fd: &'a AsyncFd<T>,
     pub(super) spare: &'b mut S,
     pub(super) short: ShortTransfer,
 }
 
-#[cfg(any(feature = "tokio-io", feature = "hyper"))]
+#[cfg(any(feature = "bytes", feature = "tokio-io", feature = "hyper"))]
 impl<T: Transport, S: Spare> Operation for Fill<'_, '_, T, S> {
     type Output = usize;
     direction!(read);

@@ -39,6 +39,10 @@ macro_rules! half_io {
         delegate!($half, $type, |$this| $stream, {
             /// Reads into `buffer` once something can be read; 0 is the end of the stream.
             waits read(buffer: &mut [u8]) -> usize;
+            /// Reads until `buffer` is full, and returns its length.
+            waits read_exact(buffer: &mut [u8]) -> usize;
+            /// Reads to the end of the stream, and appends the bytes to `bytes`.
+            waits read_to_end(bytes: &mut Vec<u8>) -> usize;
             /// Like [`read`](Self::read), into several buffers.
             waits read_vectored(buffers: &mut [IoSliceMut<'_>]) -> usize;
             /// Like [`read`](Self::read), without waiting.
@@ -58,6 +62,7 @@ macro_rules! half_io {
             /// Like [`readable`](Self::readable), for code that implements `poll` by hand.
             polls poll_read_ready(cx: &mut Context<'_>) -> ();
         });
+        crate::net::buf::try_read_buf!(half $half, $type, |$this| $stream);
         half_io!(common, $half, $type, $address, |$this| $stream);
     };
     (write, $half:ty, $type:ident, $address:ty, |$this:ident| $stream:expr) => {

@@ -45,6 +45,61 @@ macro_rules! read_io {
                 };
         });
 
+        impl $stream {
+            /// Reads until `buffer` is full, and returns its length.
+            ///
+            /// # Errors
+            ///
+            /// The same as for [`read`](Self::read), and
+            /// [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) if the stream ends before. The
+            /// error does not tell how many bytes were read.
+            ///
+            /// # Cancel safety
+            ///
+            /// Not cancel safe: dropping the future loses the count of the bytes it has read.
+            pub async fn read_exact(&self, buffer: &mut [u8]) -> io::Result<usize> {
+                let mut filled = 0;
+                while filled < buffer.len() {
+                    match self.read(&mut buffer[filled..]).await? {
+                        0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                        n => filled += n,
+                    }
+                }
+                Ok(filled)
+            }
+
+            /// Reads to the end of the stream, appends the bytes to `bytes`, and returns their
+            /// number.
+            ///
+            /// # Errors
+            ///
+            /// The same as for [`read`](Self::read). The bytes that were read before the error are
+            /// in `bytes`.
+            ///
+            /// # Cancel safety
+            ///
+            /// Dropping the future leaves the bytes that it has read in `bytes`.
+            pub async fn read_to_end(&self, bytes: &mut Vec<u8>) -> io::Result<usize> {
+                const FREE_MIN: usize = 4096;
+                let before = bytes.len();
+                loop {
+                    if bytes.capacity() == bytes.len() {
+                        bytes.reserve(FREE_MIN);
+                    }
+                    let append = crate::net::operations::Append {
+                        fd: &self.fd,
+                        bytes: &mut *bytes,
+                        short: self.short_read(),
+                    };
+                    if crate::drain::wait(append).await? == 0 {
+                        return Ok(bytes.len() - before);
+                    }
+                }
+            }
+        }
+
+        crate::net::buf::try_read_buf!($stream);
+
         #[cfg(any(feature = "tokio-io", feature = "hyper"))]
         impl $stream {
             /// Like [`poll_read`](Self::poll_read), into the free part of another library's buffer.

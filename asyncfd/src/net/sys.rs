@@ -8,11 +8,14 @@
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
+#[cfg(target_os = "linux")]
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::SocketAddr as UnixAddr;
+use std::path::Path;
 
 use rustix::buffer::Buffer;
 use rustix::net::{RecvFlags, SendFlags};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 /// The backlog of a listener: Linux's SOMAXCONN, which the system lowers to `net.core.somaxconn`.
 pub(crate) const BACKLOG: i32 = 4096;
@@ -36,6 +39,16 @@ fn failed(error: rustix::io::Errno) -> io::Error {
 pub(crate) fn recv<B: Buffer<u8>>(fd: impl AsFd, buffer: B) -> io::Result<B::Output> {
     let (output, _) = rustix::net::recv(fd, buffer, RecvFlags::empty()).map_err(failed)?;
     Ok(output)
+}
+
+#[cfg(feature = "bytes")]
+pub(crate) fn recv_from<B: Buffer<u8>>(
+    fd: impl AsFd,
+    buffer: B,
+) -> io::Result<(B::Output, SocketAddr)> {
+    let (output, _, address) = rustix::net::recvfrom(fd, buffer, RecvFlags::empty())?;
+    let address = address.ok_or(rustix::io::Errno::AFNOSUPPORT)?;
+    Ok((output, SocketAddr::try_from(address)?))
 }
 
 pub(crate) fn peek(fd: impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
@@ -103,16 +116,32 @@ pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     }
 }
 
-/// Creates a socket that is non-blocking and closed on exec from the start.
+/// Creates a socket for a stream or a listener. Otherwise the same as [`socket`].
 pub(crate) fn stream_socket(domain: Domain, protocol: Option<Protocol>) -> io::Result<Socket> {
+    socket(domain, Type::STREAM, protocol)
+}
+
+/// Creates a socket that is non-blocking and closed on exec from the start.
+pub(crate) fn socket(domain: Domain, kind: Type, protocol: Option<Protocol>) -> io::Result<Socket> {
     #[cfg(not(target_vendor = "apple"))]
-    return Socket::new(domain, Type::STREAM.nonblocking(), protocol);
+    return Socket::new(domain, kind.nonblocking(), protocol);
     #[cfg(target_vendor = "apple")]
     {
-        let socket = Socket::new(domain, Type::STREAM, protocol)?;
+        let socket = Socket::new(domain, kind, protocol)?;
         socket.set_nonblocking(true)?;
         Ok(socket)
     }
+}
+
+/// Converts an address of the standard library. One without a name has the system choose a name on
+/// Linux, where it is bound.
+pub(crate) fn unix_address(address: &UnixAddr) -> io::Result<SockAddr> {
+    #[cfg(target_os = "linux")]
+    if let Some(name) = std::os::linux::net::SocketAddrExt::as_abstract_name(address) {
+        let name = [&[0], name].concat();
+        return SockAddr::unix(std::ffi::OsStr::from_bytes(&name));
+    }
+    SockAddr::unix(address.as_pathname().unwrap_or_else(|| Path::new("")))
 }
 
 /// The result of a shutdown(2). The peer may have gone away first, which is no error.
@@ -125,7 +154,7 @@ pub(crate) fn unless_gone(result: io::Result<()>) -> io::Result<()> {
 
 /// Starts a connection. Returns `true` if it is already established, and `false` if it is in
 /// progress.
-pub(crate) fn start_connect(socket: &Socket, address: &socket2::SockAddr) -> io::Result<bool> {
+pub(crate) fn start_connect(socket: &Socket, address: &SockAddr) -> io::Result<bool> {
     match socket.connect(address) {
         Ok(()) => Ok(true),
         Err(error) => match rustix::io::Errno::from_io_error(&error) {

@@ -9,7 +9,9 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::task::{Context, Poll};
 
 use reactor::{Interest, Ready, ShardId};
+use socket2::SockRef;
 
+use super::buf::recv_buf;
 use super::datagram::datagram_io;
 use super::forms::three_forms;
 use super::operations::{Input, Output};
@@ -227,4 +229,34 @@ three_forms!(UdpSocket, |this| {
         Input::new(&this.fd, |socket| Ok(socket.peek_from(&mut [])?.1));
 });
 
+socket_options!(UdpSocket, |this| SockRef::from(this), {
+    /// Returns IP_TOS: the type-of-service byte of the packets that are sent over IPv4.
+    tos_v4, set_tos_v4: u32 = tos_v4, set_tos_v4;
+    /// Returns IPV6_TCLASS: the traffic-class byte of the packets that are sent over IPv6.
+    tclass_v6, set_tclass_v6: u32 = tclass_v6, set_tclass_v6;
+});
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+impl UdpSocket {
+    /// Returns SO_BINDTODEVICE: the network interface that the socket is bound to.
+    ///
+    /// # Errors
+    ///
+    /// The errors of getsockopt(2).
+    pub fn device(&self) -> io::Result<Option<Vec<u8>>> {
+        SockRef::from(self).device()
+    }
+
+    /// Binds the socket to a network interface, so that it only sends and receives there. `None`
+    /// removes the binding.
+    ///
+    /// # Errors
+    ///
+    /// The errors of setsockopt(2).
+    pub fn bind_device(&self, interface: Option<&[u8]>) -> io::Result<()> {
+        SockRef::from(self).bind_device(interface)
+    }
+}
+
 datagram_io!(UdpSocket, std::net::UdpSocket, SocketAddr);
+recv_buf!(UdpSocket, SocketAddr, fill_from_udp);

@@ -6,8 +6,8 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::panic::{RefUnwindSafe, UnwindSafe};
 
 use asyncfd::net::{
-    TcpListener, TcpSocket, TcpStream, UdpSocket, UnixDatagram, UnixListener, UnixStream, pipe,
-    tcp, unix,
+    TcpListener, TcpSocket, TcpStream, UdpSocket, UnixDatagram, UnixListener, UnixSocket,
+    UnixStream, pipe, tcp, unix,
 };
 use futures_core::Stream;
 
@@ -31,6 +31,7 @@ fn every_type_is_a_descriptor_that_threads_can_share() {
     descriptor::<UdpSocket>();
     descriptor::<UnixDatagram>();
     descriptor::<UnixListener>();
+    descriptor::<UnixSocket>();
     descriptor::<UnixStream>();
     descriptor::<pipe::Receiver>();
     descriptor::<pipe::Sender>();
@@ -75,6 +76,9 @@ fn waits_can_go_to_other_threads() {
         send(stream.readable());
         send(stream.async_io(asyncfd::Interest::READABLE, || Ok(())));
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        send(asyncfd::io::copy(&mut &stream, &mut &stream));
+        send(asyncfd::io::BufReader::new(&stream).lines().next_line());
+        send(stream.read_to_end(&mut Vec::new()));
         send(socket.recv_from(&mut buffer));
         send(socket.send_to(b"", "localhost:0"));
     });

@@ -4,9 +4,12 @@ pub(crate) mod side {
     use std::future::Future;
 
     pub(crate) use ::tokio::io::Interest;
-    pub(crate) use ::tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    pub(crate) use ::tokio::io::{
+        AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, copy,
+    };
     pub(crate) use ::tokio::net::{
-        TcpListener, TcpSocket, TcpStream, UdpSocket, UnixDatagram, lookup_host, unix::pipe,
+        TcpListener, TcpSocket, TcpStream, UdpSocket, UnixDatagram, UnixListener, UnixSocket,
+        UnixStream, lookup_host, unix, unix::pipe,
     };
 
     use crate::common::support::DEADLINE;
@@ -28,6 +31,11 @@ pub(crate) mod side {
     }
 }
 
+#[cfg(feature = "bytes")]
+#[path = "cases/buf.rs"]
+mod buf;
+#[path = "cases/io.rs"]
+mod io;
 #[path = "cases/names.rs"]
 mod names;
 #[path = "cases/pipe.rs"]
@@ -36,5 +44,7 @@ mod pipe;
 mod tcp;
 #[path = "cases/udp.rs"]
 mod udp;
+#[path = "cases/unix.rs"]
+mod unix;
 #[path = "cases/unix_datagram.rs"]
 mod unix_datagram;

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::Duration;
 use std::{fmt, io};
 
-use socket2::{Domain, Protocol, Socket};
+use socket2::{Domain, Protocol, SockRef, Socket};
 
 use super::{TcpListener, TcpStream};
 use crate::net::socket::socket_options;
@@ -79,6 +79,10 @@ impl TcpSocket {
     fn new(domain: Domain) -> io::Result<Self> {
         let socket = sys::stream_socket(domain, Some(Protocol::TCP))?;
         Ok(Self { socket })
+    }
+
+    pub(crate) fn from_nonblocking(fd: OwnedFd) -> Self {
+        Self { socket: fd.into() }
     }
 
     /// Takes over a socket that was created elsewhere and is not connected yet, and sets it to
@@ -187,6 +191,35 @@ socket_options!(TcpSocket, |this| BufferSizes(&this.socket), {
     /// value at the time of connecting.
     recv_buffer_size, set_recv_buffer_size: u32 = recv, set_recv;
 });
+
+socket_options!(TcpSocket, |this| SockRef::from(this), {
+    /// Returns IP_TOS: the type-of-service byte of the packets that are sent over IPv4.
+    tos_v4, set_tos_v4: u32 = tos_v4, set_tos_v4;
+    /// Returns IPV6_TCLASS: the traffic-class byte of the packets that are sent over IPv6.
+    tclass_v6, set_tclass_v6: u32 = tclass_v6, set_tclass_v6;
+});
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+impl TcpSocket {
+    /// Returns SO_BINDTODEVICE: the network interface that the socket is bound to.
+    ///
+    /// # Errors
+    ///
+    /// The errors of getsockopt(2).
+    pub fn device(&self) -> io::Result<Option<Vec<u8>>> {
+        SockRef::from(self).device()
+    }
+
+    /// Binds the socket to a network interface, so that it only sends and receives there. `None`
+    /// removes the binding.
+    ///
+    /// # Errors
+    ///
+    /// The errors of setsockopt(2).
+    pub fn bind_device(&self, interface: Option<&[u8]>) -> io::Result<()> {
+        SockRef::from(self).bind_device(interface)
+    }
+}
 
 /// The two buffer sizes in 32 bits, as in the system and in tokio's API.
 struct BufferSizes<'a>(&'a Socket);

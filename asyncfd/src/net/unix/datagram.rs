@@ -13,6 +13,7 @@ use std::task::{Context, Poll};
 use reactor::{Interest, Ready, ShardId};
 
 use crate::AsyncFd;
+use crate::net::buf::recv_buf;
 use crate::net::datagram::datagram_io;
 use crate::net::forms::three_forms;
 use crate::net::operations::{Input, Output};
@@ -69,7 +70,7 @@ impl UnixDatagram {
     /// When there is no current reactor.
     #[track_caller]
     pub fn bind(path: impl AsRef<Path>) -> io::Result<Self> {
-        Self::made(std::os::unix::net::UnixDatagram::bind(path)?)
+        Self::created(std::os::unix::net::UnixDatagram::bind(path)?)
     }
 
     /// Creates a socket without an address. It can send but receives no answers.
@@ -83,7 +84,7 @@ impl UnixDatagram {
     /// When there is no current reactor.
     #[track_caller]
     pub fn unbound() -> io::Result<Self> {
-        Self::made(std::os::unix::net::UnixDatagram::unbound()?)
+        Self::created(std::os::unix::net::UnixDatagram::unbound()?)
     }
 
     /// Creates two sockets that are connected to each other.
@@ -98,12 +99,12 @@ impl UnixDatagram {
     #[track_caller]
     pub fn pair() -> io::Result<(Self, Self)> {
         let (a, b) = std::os::unix::net::UnixDatagram::pair()?;
-        Ok((Self::made(a)?, Self::made(b)?))
+        Ok((Self::created(a)?, Self::created(b)?))
     }
 
     /// Registers a new socket, which has room to send.
     #[track_caller]
-    fn made(socket: std::os::unix::net::UnixDatagram) -> io::Result<Self> {
+    pub(super) fn created(socket: std::os::unix::net::UnixDatagram) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         Self::attach(socket, Ready::WRITABLE)
     }
@@ -175,3 +176,4 @@ impl UnixDatagram {
 }
 
 datagram_io!(UnixDatagram, std::os::unix::net::UnixDatagram, SocketAddr);
+recv_buf!(UnixDatagram, SocketAddr, fill_from_unix);

@@ -42,8 +42,28 @@ impl UnixListener {
     /// When there is no current reactor.
     #[track_caller]
     pub fn bind(path: impl AsRef<Path>) -> io::Result<Self> {
+        Self::bind_to(&SockAddr::unix(path)?)
+    }
+
+    /// Like [`bind`](Self::bind), to an address that need not be a path: on Linux it may be an
+    /// abstract name.
+    ///
+    /// # Errors
+    ///
+    /// The same as for [`bind`](Self::bind).
+    ///
+    /// # Panics
+    ///
+    /// When there is no current reactor.
+    #[track_caller]
+    pub fn bind_addr(address: &SocketAddr) -> io::Result<Self> {
+        Self::bind_to(&sys::unix_address(address)?)
+    }
+
+    #[track_caller]
+    fn bind_to(address: &SockAddr) -> io::Result<Self> {
         let socket = sys::stream_socket(Domain::UNIX, None)?;
-        socket.bind(&SockAddr::unix(path)?)?;
+        socket.bind(address)?;
         socket.listen(sys::BACKLOG)?;
         Self::attach(OwnedFd::from(socket).into())
     }

@@ -14,6 +14,8 @@ use std::task::{Context, Poll};
 use reactor::{Interest, Ready, ShardId};
 use socket2::{Domain, SockAddr};
 
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use super::UCred;
 use super::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
 use crate::AsyncFd;
 use crate::drain::ShortTransfer;
@@ -53,6 +55,39 @@ impl UnixStream {
     pub async fn connect(path: impl AsRef<Path>) -> io::Result<Self> {
         let socket = sys::stream_socket(Domain::UNIX, None)?;
         Self::connect_from(socket, &SockAddr::unix(path)?).await
+    }
+
+    /// Like [`connect`](Self::connect), to an address that need not be a path: on Linux it may be
+    /// an abstract name.
+    ///
+    /// # Errors
+    ///
+    /// The same as for [`connect`](Self::connect).
+    ///
+    /// # Panics
+    ///
+    /// When there is no current reactor.
+    ///
+    /// # Cancel safety
+    ///
+    /// It never waits on current systems.
+    pub async fn connect_addr(address: &SocketAddr) -> io::Result<Self> {
+        let socket = sys::stream_socket(Domain::UNIX, None)?;
+        Self::connect_from(socket, &sys::unix_address(address)?).await
+    }
+
+    /// Returns the credentials of the peer's process.
+    ///
+    /// # Errors
+    ///
+    /// The errors of getsockopt(2).
+    ///
+    /// # Platform notes
+    ///
+    /// Linux and Android only.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub fn peer_cred(&self) -> io::Result<UCred> {
+        crate::raw::peer_cred(self.as_fd()).map(UCred::new)
     }
 
     /// Creates two streams that are connected to each other and start as ready for writing.

@@ -126,6 +126,14 @@ fn a_socket_is_set_up_before_it_connects_or_listens() {
         client.set_recv_buffer_size(20_000).unwrap();
         client.set_send_buffer_size(30_000).unwrap();
         assert!(client.keepalive().unwrap());
+        client.set_tos_v4(0x10).unwrap();
+        assert_eq!(client.tos_v4().unwrap(), 0x10);
+        assert_eq!(client.device().unwrap(), None);
+        client.bind_device(Some(b"lo")).unwrap();
+        assert_eq!(client.device().unwrap().as_deref(), Some(&b"lo"[..]));
+        let six = TcpSocket::new_v6().unwrap();
+        six.set_tclass_v6(0x20).unwrap();
+        assert_eq!(six.tclass_v6().unwrap(), 0x20);
         // Twice the value that was set: Linux adds its own bookkeeping.
         assert_eq!(client.recv_buffer_size().unwrap(), 40_000);
         assert_eq!(client.send_buffer_size().unwrap(), 60_000);

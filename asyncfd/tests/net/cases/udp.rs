@@ -189,6 +189,13 @@ fn options_reach_the_socket() {
         assert_eq!(a.multicast_ttl_v4().unwrap(), 3);
         a.set_multicast_loop_v4(false).unwrap();
         assert!(!a.multicast_loop_v4().unwrap());
+        a.set_tos_v4(0x10).unwrap();
+        assert_eq!(a.tos_v4().unwrap(), 0x10);
+        a.bind_device(Some(b"lo")).unwrap();
+        assert_eq!(a.device().unwrap().as_deref(), Some(&b"lo"[..]));
+        let six = UdpSocket::bind("[::1]:0").await.unwrap();
+        six.set_tclass_v6(0x20).unwrap();
+        assert_eq!(six.tclass_v6().unwrap(), 0x20);
         // The same through socket2, which only needs a descriptor.
         SockRef::from(&a).set_reuse_address(true).unwrap();
         assert!(SockRef::from(&a).reuse_address().unwrap());

@@ -1,0 +1,190 @@
+//! [`UnixSocket`].
+
+#![forbid(unsafe_code)]
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::path::Path;
+use std::{fmt, io};
+
+use socket2::{Domain, SockAddr, Socket, Type};
+
+use super::{UnixDatagram, UnixListener, UnixStream};
+use crate::net::sys;
+
+/// A Unix socket that is neither connected nor listens yet, for options that have to be set before.
+///
+/// It is not registered, so it needs no reactor; [`connect`](Self::connect),
+/// [`listen`](Self::listen) and [`datagram`](Self::datagram) register. Options are set through
+/// [`AsFd`], for instance with socket2's `SockRef::from(&socket)`. A socket that was created
+/// elsewhere converts from [`OwnedFd`].
+///
+/// Same as tokio's type of the name.
+///
+/// # Examples
+///
+/// ```
+/// use asyncfd::net::UnixSocket;
+/// use socket2::SockRef;
+///
+/// # fn main() -> std::io::Result<()> {
+/// # let path = std::env::temp_dir().join(format!("unix-socket-{}", std::process::id()));
+/// let reactor = reactor::Reactor::builder().shards(1).build()?;
+/// reactor.block_on(async {
+///     let socket = UnixSocket::new_stream()?;
+///     socket.bind(&path)?;
+///     let listener = socket.listen(128)?;
+///
+///     let socket = UnixSocket::new_stream()?;
+///     SockRef::from(&socket).set_send_buffer_size(65_536)?;
+///     let client = socket.connect(&path).await?;
+///     let (server, _) = listener.accept().await?;
+///     client.write_all(b"hello").await?;
+///     assert_eq!(server.read(&mut [0; 16]).await?, 5);
+///     std::fs::remove_file(&path)
+/// })
+/// # }
+/// ```
+pub struct UnixSocket {
+    socket: Socket,
+}
+
+impl UnixSocket {
+    /// Creates a socket for messages.
+    ///
+    /// # Errors
+    ///
+    /// The errors of socket(2).
+    pub fn new_datagram() -> io::Result<Self> {
+        let socket = sys::socket(Domain::UNIX, Type::DGRAM, None)?;
+        Ok(Self { socket })
+    }
+
+    /// Creates a socket for a stream or a listener.
+    ///
+    /// # Errors
+    ///
+    /// The errors of socket(2).
+    pub fn new_stream() -> io::Result<Self> {
+        let socket = sys::stream_socket(Domain::UNIX, None)?;
+        Ok(Self { socket })
+    }
+
+    pub(crate) fn from_nonblocking(fd: OwnedFd) -> Self {
+        Self { socket: fd.into() }
+    }
+
+    /// Binds to `path`, which stays in the file system after the socket is dropped.
+    ///
+    /// # Errors
+    ///
+    /// The errors of bind(2).
+    pub fn bind(&self, path: impl AsRef<Path>) -> io::Result<()> {
+        self.socket.bind(&SockAddr::unix(path)?)
+    }
+
+    /// Listens, with a queue of `backlog` waiting connections or the system's maximum, and
+    /// registers the listener.
+    ///
+    /// # Errors
+    ///
+    /// An error of kind [`Other`](io::ErrorKind::Other) for a socket for messages; the errors of
+    /// listen(2) and of registering.
+    ///
+    /// # Panics
+    ///
+    /// When there is no current reactor.
+    #[track_caller]
+    pub fn listen(self, backlog: u32) -> io::Result<UnixListener> {
+        self.check("listen", Type::STREAM)?;
+        self.socket
+            .listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+        UnixListener::attach(OwnedFd::from(self.socket).into())
+    }
+
+    /// Connects to the socket at `path`, and registers the stream.
+    ///
+    /// # Errors
+    ///
+    /// An error of kind [`Other`](io::ErrorKind::Other) for a socket for messages; the errors of
+    /// [`UnixStream::connect`].
+    ///
+    /// # Panics
+    ///
+    /// When there is no current reactor.
+    ///
+    /// # Cancel safety
+    ///
+    /// It never waits on today's systems.
+    pub async fn connect(self, path: impl AsRef<Path>) -> io::Result<UnixStream> {
+        self.check("connect", Type::STREAM)?;
+        UnixStream::connect_from(self.socket, &SockAddr::unix(path)?).await
+    }
+
+    /// Registers a socket for messages.
+    ///
+    /// # Errors
+    ///
+    /// An error of kind [`Other`](io::ErrorKind::Other) for a socket for a stream; the errors of
+    /// registering.
+    ///
+    /// # Panics
+    ///
+    /// When there is no current reactor.
+    #[track_caller]
+    pub fn datagram(self) -> io::Result<UnixDatagram> {
+        self.check("datagram", Type::DGRAM)?;
+        UnixDatagram::created(OwnedFd::from(self.socket).into())
+    }
+
+    fn check(&self, method: &str, needs: Type) -> io::Result<()> {
+        if self.socket.r#type()? == needs {
+            return Ok(());
+        }
+        let needed = if needs == Type::STREAM {
+            "new_stream"
+        } else {
+            "new_datagram"
+        };
+        Err(io::Error::other(format!(
+            "UnixSocket::{method} needs a socket from UnixSocket::{needed}"
+        )))
+    }
+}
+
+impl AsFd for UnixSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl AsRawFd for UnixSocket {
+    fn as_raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
+    }
+}
+
+impl fmt::Debug for UnixSocket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("UnixSocket")
+            .field(&self.as_raw_fd())
+            .finish()
+    }
+}
+
+impl From<UnixSocket> for OwnedFd {
+    fn from(socket: UnixSocket) -> Self {
+        socket.socket.into()
+    }
+}
+
+/// Sets the socket to non-blocking mode. It must be a Unix socket that is not connected yet, which
+/// is not checked.
+impl TryFrom<OwnedFd> for UnixSocket {
+    type Error = io::Error;
+
+    fn try_from(fd: OwnedFd) -> io::Result<Self> {
+        let socket = Socket::from(fd);
+        socket.set_nonblocking(true)?;
+        Ok(Self { socket })
+    }
+}
