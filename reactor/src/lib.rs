@@ -7,14 +7,14 @@
 //! another shard reads.
 //!
 //! ```text
-//!              shard 0 (CPU 0)                     shard 1 (CPU 1)               any other thread
-//!        epoll ── events ── publish          epoll ── events ── publish          Handle::spawn, spawn_on
-//!                            │                                   │               Registration::new, ready
-//!              ready word of the slot              ready word of the slot        wakes of tasks
-//!                            │ wake                              │ wake             │
-//!              run queue ── poll ── task           run queue ── poll ── task        │
-//!                   ▲                                   ▲                           │
-//!                   └───────── inbox, eventfd ──────────┴───────────────────────────┘
+//!        shard 0 (CPU 0)               shard 1 (CPU 1)            any other thread
+//!  epoll ── events ── publish    epoll ── events ── publish    Handle::spawn, spawn_on
+//!                      │                             │         Registration::new, ready
+//!        ready word of the slot        ready word of the slot  wakes of tasks
+//!                      │ wake                        │ wake       │
+//!        run queue ── poll ── task     run queue ── poll ── task  │
+//!             ▲                             ▲                     │
+//!             └────── inbox, eventfd ───────┴─────────────────────┘
 //! ```
 //!
 //! `AsyncFd`, sockets and adaptors are in `shard-asyncfd`. This crate is the layer below:

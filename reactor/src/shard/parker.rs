@@ -56,7 +56,8 @@ impl<N: Notify> Parker<N> {
     pub(crate) fn prepare(&self, inbox_is_empty: impl FnOnce() -> bool) -> bool {
         self.state.store(ASLEEP, Ordering::Relaxed);
         // ORDERING [park-shard], partner [park-sender] in `unpark`.
-        //   shard: state = ASLEEP, FENCE, check the inbox   sender: fill the inbox, FENCE, read state
+        //   shard:  state = ASLEEP, FENCE, check the inbox
+        //   sender: fill the inbox, FENCE, read state
         // With Acquire/Release alone both reads may miss both writes, which leaves work in front of
         // a sleeping thread. The two fences are ordered, so whichever side comes second sees the
         // other's write.
