@@ -1,9 +1,36 @@
 //! The driver over mio: registrations in, events out. This is the only file that names mio.
 //!
-//! A shard owns one [`Driver`] and is the only thread that waits on it. The [`Registry`] is the
-//! same epoll instance through a descriptor of its own, for all threads that register, so it works
-//! for as long as it exists. The [`Notifier`] is an eventfd that makes the wait return. `io.rs`
-//! decides the meaning of an event for a registration. Tests are those of the modules that use it.
+//! # Contents of a driver module
+//!
+//! `lib.rs` selects one driver module at compile time: `driver.rs`, or `driver_sim.rs` under
+//! `--cfg reactor_sim`. Each provides:
+//!
+//! - `Driver::new(events_per_poll, &Clock) -> io::Result<(Driver, Registry, Notifier)>`: one epoll
+//!   instance, or a model of it. Each of the three values works for as long as it exists, whichever
+//!   of the others are dropped.
+//! - `Driver::wait(&mut self, timeout: Option<Duration>) -> io::Result<()>`: waits, and replaces
+//!   the batch with at most `events_per_poll` events. It returns after an event, a notification or
+//!   the timeout, and may return early with an empty batch. `None` waits without a limit. After an
+//!   error the batch is empty. `Driver` is `Send`, so that a sibling can wait in a shard's place.
+//! - `Driver::events(&self) -> impl Iterator<Item = OsEvent>`: the batch of the last wait.
+//! - `OsEvent { token: Token, ready: Ready }`: a `Copy` value. The token is that of the
+//!   descriptor's last `add` or `modify`. A batch may also contain [`Token::NOTIFIER`].
+//! - `Registry`: implements [`Ctl`] for any thread, also during a wait. Events are edge-triggered:
+//!   a change is reported once. `add` and `modify` also report the states that are true at the
+//!   call. Errors and closed states are reported for every interest. `add` fails with EEXIST if the
+//!   descriptor is already registered; `modify` and `delete` fail with ENOENT if it is not.
+//! - `Notifier`: implements [`Notify`] for any thread. A notification makes the current wait
+//!   return, or else the next one.
+//!
+//! `driver_sim.rs` also provides the `Clock` of a simulation. The clock of the real driver is in
+//! `time/clock.rs`.
+//!
+//! # This driver
+//!
+//! One thread at a time waits on a [`Driver`]: the holder of its shard's poll lock. The
+//! [`Registry`] is the same epoll instance through a descriptor of its own, for all threads that
+//! register. The [`Notifier`] is an eventfd. `io.rs` decides the meaning of an event for a
+//! registration. Tests are those of the modules that use it.
 
 use std::io;
 use std::os::fd::RawFd;

@@ -1,11 +1,10 @@
-//! The driver of a simulation, which replaces `driver.rs` under `--cfg reactor_sim`. It makes no
-//! system call. A test sets the readiness and the time.
+//! The driver of a simulation. It makes no system call. A test sets the readiness and the time.
 //!
-//! It keeps the contract of the real driver. A registration is stored under its descriptor number,
-//! which need not be open. An event is reported once (edge-triggered), to the registration whose
-//! interest matches. A wait ends with an event, a notification or its timeout. The time is the
-//! reactor's [`Clock`], which stands still until [`Clock::advance`] moves it. The tests that use
-//! this driver are in `sim/`; `scripts/sim.sh` builds them.
+//! `driver.rs` lists what a driver module provides. Here a registration is stored under its
+//! descriptor number, which need not be open. The only states are those that a test reports, so
+//! `add` and `modify` report none. The time is the reactor's [`Clock`], which stands still until
+//! [`Clock::advance`] moves it. The tests that use this driver are in `sim/`; `scripts/sim.sh`
+//! builds them.
 
 use std::collections::BTreeMap;
 use std::io;
