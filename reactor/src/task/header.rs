@@ -21,7 +21,7 @@ use crate::hooks::{PanicPlace, TaskPanic};
 use crate::panics::{Payload, caught};
 use crate::shard::ShardId;
 use crate::sync::{AtomicPtr, AtomicU32, Mutex};
-use crate::task::join::JoinError;
+use crate::task::error::JoinError;
 use crate::task::meta::{TaskId, TaskMeta};
 use crate::task::site::SpawnSite;
 use crate::task::state::{Mobility, Output, Paused, Start, State, Wake};

@@ -12,6 +12,7 @@
 //! accesses a descriptor.
 
 mod cell;
+mod error;
 mod header;
 mod join;
 mod meta;
@@ -24,10 +25,11 @@ mod waker;
 #[cfg(all(test, not(reactor_loom)))]
 mod tests;
 
+pub use error::JoinError;
 pub(crate) use header::{Runnable, Schedule, TaskRef};
 #[cfg(all(test, reactor_loom))]
 pub(crate) use join::RawJoin;
-pub use join::{AbortHandle, JoinError, JoinHandle};
+pub use join::{AbortHandle, JoinHandle};
 pub use meta::{TaskId, TaskMeta};
 pub(crate) use queue::{LocalQueue, RemoteQueue};
 pub(crate) use site::SpawnSite;
