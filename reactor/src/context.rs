@@ -79,7 +79,8 @@ impl Drop for Entered {
             // A second panic would abort. The unwinding already shows that something went wrong.
             if depth != self.depth && !std::thread::panicking() {
                 panic!(
-                    "an EnterGuard of depth {} was dropped at depth {depth}: drop guards in reverse order",
+                    "an EnterGuard of depth {} was dropped at depth {depth}: drop guards in reverse \
+                     order",
                     self.depth
                 );
             }

@@ -11,7 +11,7 @@ struct Gone;
 
 impl fmt::Display for Gone {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the reactor has shut down: this descriptor will not be reported on any more")
+        f.write_str("the reactor has shut down: this descriptor gets no more events")
     }
 }
 
@@ -63,7 +63,8 @@ pub fn is_shutdown_error(error: &io::Error) -> bool {
 pub(crate) fn dispossessed_error() -> io::Error {
     io::Error::new(
         io::ErrorKind::NotFound,
-        "this registration no longer owns its descriptor number: the descriptor was closed while registered",
+        "this registration no longer owns its descriptor number: the descriptor was closed while \
+         registered",
     )
 }
 
@@ -72,7 +73,7 @@ pub(crate) fn dispossessed_error() -> io::Error {
 pub(crate) fn table_full_error() -> io::Error {
     io::Error::new(
         io::ErrorKind::QuotaExceeded,
-        "this shard has as many registrations as it can number",
+        "the registration table of this shard is full",
     )
 }
 
@@ -91,7 +92,8 @@ pub(crate) fn forked_error() -> io::Error {
 #[track_caller]
 pub(crate) fn forked() -> ! {
     panic!(
-        "this reactor belongs to the parent process, and its threads are not in this one: fork before the reactor is built, or exec in the child"
+        "this reactor belongs to the parent process, and its threads do not exist in this one: \
+         fork before the reactor is built, or exec in the child"
     )
 }
 
@@ -100,7 +102,8 @@ pub(crate) fn forked() -> ! {
 pub(crate) fn two_directions_error() -> io::Error {
     io::Error::new(
         io::ErrorKind::InvalidInput,
-        "async_io takes one direction: with both, a closure that blocks in one would clear the other",
+        "async_io takes one direction: with both, a closure that blocks in one would clear the \
+         other",
     )
 }
 

@@ -100,7 +100,7 @@ pub(crate) fn plan_pins(
                     return Some(cpu);
                 }
                 warnings.push(format!(
-                    "shard {shard} stays unpinned: CPU {cpu} is not among those this process may use, {allowed:?}"
+                    "shard {shard} stays unpinned: this process may not use CPU {cpu}, only {allowed:?}"
                 ));
                 None
             });

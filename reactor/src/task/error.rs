@@ -122,11 +122,13 @@ impl fmt::Display for JoinError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.cause {
             Cause::Cancelled => f.write_str("the task was aborted"),
-            Cause::Shutdown => f.write_str("the task was dropped, as its reactor has shut down"),
+            Cause::Shutdown => {
+                f.write_str("the task was dropped because its reactor has shut down")
+            }
             Cause::NoThread(error) => {
                 write!(
                     f,
-                    "the job was dropped, as no thread could be started for it: {error}"
+                    "the job was dropped because no thread could be started for it: {error}"
                 )
             }
             Cause::Panicked(panic) => match panic.message() {

@@ -181,7 +181,7 @@ impl<T, S: Schedule> RawJoin<T, S> {
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>> {
         assert!(
             !self.done,
-            "a JoinHandle was polled after it gave the task's output"
+            "a JoinHandle was polled after it returned the task's output"
         );
         if !self.task.is_finished() {
             if self.task.scheduler().is_forked() {
