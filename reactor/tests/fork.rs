@@ -50,9 +50,9 @@ fn a_forked_childs_drops_harm_nothing() {
             // This is the effect of a child's unwinding, or of an explicit drop.
             // SAFETY: the original is never used or dropped in this process, which ends below.
             let copy = unsafe { std::ptr::read(&raw const registration) };
-            let told = copy.deregister().is_err();
+            let refused = copy.deregister().is_err();
             // SAFETY: ends the child without running any code of the parent.
-            unsafe { libc::_exit(if told { 0 } else { 1 }) };
+            unsafe { libc::_exit(if refused { 0 } else { 1 }) };
         }
         let mut status = 0;
         // SAFETY: waits for the child made above; `status` is alive for the call.
@@ -130,7 +130,7 @@ fn a_forked_child_that_drops_a_sleep_wakes_no_shard() {
 }
 
 #[test]
-fn a_forked_child_that_spawns_or_waits_is_told_so() {
+fn a_forked_child_that_spawns_or_waits_is_refused() {
     let reactor = reactor(1);
     let handle = reactor.handle();
     let shard = handle.shards().next().unwrap();
@@ -154,7 +154,7 @@ fn a_forked_child_that_spawns_or_waits_is_told_so() {
 }
 
 #[test]
-fn a_forked_child_is_told_so_where_a_lock_was_held_at_the_fork() {
+fn a_forked_child_is_refused_where_a_lock_was_held_at_the_fork() {
     let reactor = reactor(1);
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -167,13 +167,13 @@ fn a_forked_child_is_told_so_where_a_lock_was_held_at_the_fork() {
                 }
             });
         }
-        let told = (0..20).all(|_| {
+        let all_refused = (0..20).all(|_| {
             let spawn = || drop(reactor.handle().spawn(async {}));
             let spawn_blocking = || drop(reactor.handle().spawn_blocking(|| ()));
             child(|| refused(spawn)) == 0 && child(|| refused(spawn_blocking)) == 0
         });
         stop.store(true, Ordering::Relaxed);
-        assert!(told, "a child was not told, or hung");
+        assert!(all_refused, "a child was not refused, or hung");
     });
 }
 

@@ -272,13 +272,14 @@ fn block_on_in_a_child_forked_inside_its_future_does_not_sleep_for_ever() {
             // SAFETY: waits for the child made above; `status` is alive for the call.
             let ended = unsafe { libc::waitpid(child.0, &raw mut status, 0) };
             assert_eq!(ended, child.0);
-            assert_eq!(status, 0, "the child was not told, or slept");
+            assert_eq!(status, 0, "the child was not refused, or slept");
         }
         Err(payload) => {
             let words = payload.downcast_ref::<&str>();
-            let told = words.is_some_and(|words| words.contains("belongs to the parent process"));
+            let refused =
+                words.is_some_and(|words| words.contains("belongs to the parent process"));
             // SAFETY: this is the child; it ends without running any code of the parent.
-            unsafe { libc::_exit(if told { 0 } else { 1 }) };
+            unsafe { libc::_exit(if refused { 0 } else { 1 }) };
         }
     }
 }

@@ -16,7 +16,7 @@ use support::{eventually, receive, total};
 
 /// The report that the hook received, and its thread.
 #[derive(Debug)]
-struct Told {
+struct Report {
     task: TaskId,
     shard: Option<ShardId>,
     place: PanicPlace,
@@ -26,14 +26,14 @@ struct Told {
     on: ThreadId,
 }
 
-fn with_hook(shards: usize) -> (Reactor, Receiver<Told>) {
-    let (sender, told) = channel();
+fn with_hook(shards: usize) -> (Reactor, Receiver<Report>) {
+    let (sender, reports) = channel();
     let reactor = Reactor::builder()
         .shards(shards)
         .pinning(Pinning::None)
         .on_task_panic(move |panic| {
             let task = panic.task();
-            let told = Told {
+            let report = Report {
                 task: task.id(),
                 shard: task.shard(),
                 place: panic.place(),
@@ -42,11 +42,11 @@ fn with_hook(shards: usize) -> (Reactor, Receiver<Told>) {
                 spawned_at: task.spawned_at(),
                 on: thread::current().id(),
             };
-            sender.send(told).unwrap();
+            sender.send(report).unwrap();
         })
         .build()
         .unwrap();
-    (reactor, told)
+    (reactor, reports)
 }
 
 fn panics(reactor: &Reactor) -> u64 {
@@ -84,11 +84,11 @@ async fn panics_in_poll() {
 
 #[test]
 fn a_panic_in_a_poll_is_reported_with_who_and_where() {
-    let (reactor, told) = with_hook(2);
+    let (reactor, reports) = with_hook(2);
     let shard = reactor.handle().shards().nth(1).unwrap();
     let (line, task) = (line!(), reactor.handle().spawn_on(shard, panics_in_poll));
     let id = task.id();
-    let report = receive(&told, "the report");
+    let report = receive(&reports, "the report");
     assert_eq!(report.place, PanicPlace::Poll);
     assert_eq!((report.task, report.shard), (id, Some(shard)));
     assert_eq!(report.message.as_deref(), Some("in poll"));
@@ -107,12 +107,12 @@ fn a_panic_in_a_poll_is_reported_with_who_and_where() {
 
 #[test]
 fn every_way_to_spawn_tells_its_line() {
-    let (reactor, told) = with_hook(1);
+    let (reactor, reports) = with_hook(1);
     let handle = reactor.handle().clone();
     let mut lines = Vec::new();
     let mut expect = |line: u32| {
         lines.push(line);
-        let at = receive(&told, "the report")
+        let at = receive(&reports, "the report")
             .spawned_at
             .expect("one program");
         assert_eq!((at.file(), at.line()), (file!(), line));
@@ -134,11 +134,11 @@ fn every_way_to_spawn_tells_its_line() {
 
 #[test]
 fn a_panic_in_the_drop_of_a_future_is_reported() {
-    let (reactor, told) = with_hook(1);
+    let (reactor, reports) = with_hook(1);
     let completed = reactor
         .handle()
         .spawn(ReadyBomb(None, Some(Bomb("completed"))));
-    let report = receive(&told, "the report");
+    let report = receive(&reports, "the report");
     assert_eq!(report.place, PanicPlace::FutureDrop);
     assert_eq!(report.message.as_deref(), Some("completed"));
     assert_eq!(report.task, completed.id());
@@ -152,7 +152,7 @@ fn a_panic_in_the_drop_of_a_future_is_reported() {
     });
     let shard_thread = receive(&running, "the task runs");
     aborted.abort();
-    let report = receive(&told, "the report");
+    let report = receive(&reports, "the report");
     assert_eq!(report.place, PanicPlace::FutureDrop);
     assert_eq!(report.on, shard_thread);
     assert!(reactor.block_on(aborted).unwrap_err().is_panic());
@@ -172,14 +172,14 @@ impl Future for TwoPanics {
 
 #[test]
 fn a_panic_in_the_drop_that_a_panic_brings_does_not_abort() {
-    let (reactor, told) = with_hook(1);
+    let (reactor, reports) = with_hook(1);
     let task = reactor.handle().spawn(TwoPanics(Bomb("second")));
     // The drop happens inside the poll's panic, so it ends first.
     for (place, message) in [
         (PanicPlace::FutureDrop, "second"),
         (PanicPlace::Poll, "first"),
     ] {
-        let report = receive(&told, "the report");
+        let report = receive(&reports, "the report");
         assert_eq!(report.place, place);
         assert_eq!(report.message.as_deref(), Some(message));
     }
@@ -190,7 +190,7 @@ fn a_panic_in_the_drop_that_a_panic_brings_does_not_abort() {
 
 #[test]
 fn a_panic_in_the_drop_of_an_output_is_reported_wherever_it_is_dropped() {
-    let (reactor, told) = with_hook(1);
+    let (reactor, reports) = with_hook(1);
     // By the shard, which finds no handle.
     let (go, gate) = channel();
     drop(reactor.handle().spawn(async move {
@@ -198,7 +198,7 @@ fn a_panic_in_the_drop_of_an_output_is_reported_wherever_it_is_dropped() {
         Bomb("detached")
     }));
     go.send(()).unwrap();
-    let report = receive(&told, "the report");
+    let report = receive(&reports, "the report");
     assert_eq!(report.place, PanicPlace::OutputDrop);
     assert_eq!(report.message.as_deref(), Some("detached"));
     assert_ne!(report.on, thread::current().id());
@@ -208,14 +208,14 @@ fn a_panic_in_the_drop_of_an_output_is_reported_wherever_it_is_dropped() {
     eventually("the task's end", || task.is_finished());
     let id = task.id();
     drop(task);
-    let report = told.try_recv().expect("the report comes with the drop");
+    let report = reports.try_recv().expect("the report comes with the drop");
     assert_eq!(report.place, PanicPlace::OutputDrop);
     assert_eq!((report.task, report.on), (id, thread::current().id()));
 
     // By the task, since its future's drop panicked as well.
     let both = ReadyBomb(Some(Bomb("output")), Some(Bomb("future")));
     let task = reactor.handle().spawn(both);
-    let said = [(); 2].map(|()| receive(&told, "the report"));
+    let said = [(); 2].map(|()| receive(&reports, "the report"));
     assert_eq!(
         said.map(|report| report.place),
         [PanicPlace::FutureDrop, PanicPlace::OutputDrop]
@@ -226,12 +226,12 @@ fn a_panic_in_the_drop_of_an_output_is_reported_wherever_it_is_dropped() {
 
 #[test]
 fn a_blocking_jobs_panic_is_reported_without_a_shard() {
-    let (reactor, told) = with_hook(1);
+    let (reactor, reports) = with_hook(1);
     let job = reactor.handle().spawn_blocking(|| {
         assert!(TaskId::current().is_some());
         panic!("a job");
     });
-    let report = receive(&told, "the report");
+    let report = receive(&reports, "the report");
     assert_eq!(report.place, PanicPlace::Poll);
     assert_eq!((report.task, report.shard), (job.id(), None));
     assert!(!report.future.contains("Job"), "{}", report.future);
@@ -313,7 +313,7 @@ impl Future for KeepsItsThread {
 #[test]
 fn the_end_of_the_reactor_drops_each_future_on_its_shard_though_all_of_them_panic() {
     const TASKS: usize = 20;
-    let (reactor, told) = with_hook(2);
+    let (reactor, reports) = with_hook(2);
     let (wakers, given) = channel();
     let mut handles = Vec::new();
     for _ in 0..TASKS {
@@ -337,7 +337,7 @@ fn the_end_of_the_reactor_drops_each_future_on_its_shard_though_all_of_them_pani
     assert!(homes.values().all(|&tasks| tasks == TASKS), "{homes:?}");
     let handle = reactor.handle().clone();
     drop(reactor);
-    let reports: Vec<Told> = told.try_iter().collect();
+    let reports: Vec<Report> = reports.try_iter().collect();
     assert_eq!(
         reports.len(),
         2 * TASKS,

@@ -18,7 +18,7 @@ fn shutdown_announces_and_ends_early_when_no_task_remains() {
     let reactor = reactor(2);
     let tasks = reactor.handle().spawn_on_all(|_| async {
         reactor::Handle::current().shutdown_requested().await;
-        "told"
+        "announced"
     });
     eventually("the tasks wait", || {
         total(reactor.handle(), |shard| shard.polls) >= 2
@@ -31,7 +31,7 @@ fn shutdown_announces_and_ends_early_when_no_task_remains() {
         "the deadline was not waited for"
     );
     for task in tasks {
-        assert_eq!(handle.block_on(task).unwrap(), "told");
+        assert_eq!(handle.block_on(task).unwrap(), "announced");
     }
 }
 

@@ -122,7 +122,7 @@ fn allocate_vs_shutdown() {
             let seen = table.slot(token.id()).readiness().load();
             assert!(
                 seen.is_shutdown(),
-                "a registration outlives its shard, and nobody tells it"
+                "a registration outlives its shard without being closed"
             );
         }
     });

@@ -76,7 +76,7 @@ fn publish_vs_clear() {
 
         assert!(
             ready.load().ready().is_readable(),
-            "there is a byte, and nobody will know"
+            "there is a byte, and its readiness was lost"
         );
     });
 }
@@ -163,10 +163,7 @@ fn publish_vs_new_waker() {
         let (poll, task) = waiter.join().unwrap();
         match poll {
             Poll::Ready(seen) => assert!(seen.ready().is_readable()),
-            Poll::Pending => assert!(
-                task.was_woken(),
-                "only a waker nobody uses any more was told"
-            ),
+            Poll::Pending => assert!(task.was_woken(), "only the replaced waker was woken"),
         }
     });
 }
@@ -188,7 +185,10 @@ fn publish_vs_notified() {
                 let Poll::Ready(seen) = ready.poll_wait(id, Waker::noop()) else {
                     return Err(id);
                 };
-                assert!(seen.ready().is_readable(), "told of an event unseen");
+                assert!(
+                    seen.ready().is_readable(),
+                    "notified of an event that it does not see"
+                );
                 ready.clear(seen);
                 let (task, waker) = Task::new();
                 let again = ready.wait(Ready::READABLE, &waker);
