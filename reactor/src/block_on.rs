@@ -46,8 +46,8 @@ pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
         if !process.is_current() {
             forked();
         }
-        // The future may use the thread's own park token, so the flag decides. ORDERING
-        // [block-on-look], partner [block-on-wake].
+        // The future may use the thread's own park token, so the flag decides.
+        // ORDERING [block-on-look], partner [block-on-wake].
         while !unparker.notified.swap(false, Ordering::AcqRel) {
             thread::park();
         }
