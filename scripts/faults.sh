@@ -264,7 +264,7 @@ lost_epoll() {
 	with_faults epoll_wait:error=EBADF:when=20+1
 	start_server --shards 1 --accept hash
 	expect 1 "$loadgen" "$addr" -c 5 -d 500ms --warmup 0 --timeout 1s --quiet
-	eventually server_says 'cannot wait for events any more' || die "nobody was told"
+	eventually server_says 'cannot wait for events any more' || die "the operator was not told"
 	kill -TERM "$(server_process)"
 	await_server
 	((status != 0)) || die "the server ended as if all was well"

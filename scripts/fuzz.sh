@@ -24,7 +24,7 @@ while (($# > 0)); do
 		;;
 	-*) echo "error: unknown option '$1'; try --help" >&2 && exit 2 ;;
 	*)
-		[[ -e fuzz/fuzz_targets/$1.rs ]] || { echo "error: there is no target '$1'; fuzz/fuzz_targets has them" >&2 && exit 2; }
+		[[ -e fuzz/fuzz_targets/$1.rs ]] || { echo "error: unknown target '$1'; fuzz/fuzz_targets has all targets" >&2 && exit 2; }
 		targets+=("$1")
 		;;
 	esac

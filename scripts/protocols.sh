@@ -72,7 +72,7 @@ listening() {
 		fi
 		sleep 0.05
 	done
-	die "nobody listens on port $1"
+	die "no server listens on port $1"
 }
 
 # free_port: prints a port without a listener.

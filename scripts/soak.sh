@@ -108,7 +108,7 @@ for turn in "${!policies[@]}"; do
 	# cleanly.
 	"$loadgen" "$addr" -c 100 -d 20s --warmup 0 --quiet >"$scratch/last" 2>&1 &
 	last=$!
-	eventually has_connections || die "nobody connected"
+	eventually has_connections || die "no client connected"
 	stop_server
 	wait "$last" && die "a loadgen did not notice that its server ended"
 	expect_no_panic

@@ -1,4 +1,5 @@
-//! Sockets that a service manager hands over, as systemd does: the parent listens, the child serves.
+//! Sockets that a service manager hands over, as systemd does: the parent listens, the child
+//! serves.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};

@@ -14,7 +14,7 @@ pub const BACKLOG: i32 = 1024;
 /// With port 0 the first one takes a free port and the others join it there.
 ///
 /// # Errors
-/// Those of the socket calls; nothing stays open then.
+/// The errors of the socket calls; nothing stays open then.
 pub fn listeners(addr: SocketAddr, count: usize) -> io::Result<Vec<TcpListener>> {
     let mut listeners = Vec::with_capacity(count);
     let mut addr = addr;
@@ -39,7 +39,7 @@ fn listener(addr: SocketAddr) -> io::Result<TcpListener> {
 /// Puts an accepted connection into the state all servers use: non-blocking, no Nagle delay.
 ///
 /// # Errors
-/// Those of the two socket calls.
+/// The errors of the two socket calls.
 pub fn set_up(stream: &TcpStream) -> io::Result<()> {
     stream.set_nonblocking(true)?;
     stream.set_nodelay(true)
@@ -62,7 +62,7 @@ pub fn raise_descriptor_limit() {
 /// Prints the one line that says where the server listens, at once even into a pipe.
 ///
 /// # Errors
-/// Those of the address look-up and of standard output.
+/// The errors of the address lookup and of standard output.
 pub fn announce(listener: &TcpListener) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "listening on {}", listener.local_addr()?)?;

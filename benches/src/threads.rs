@@ -14,7 +14,7 @@ use crate::pin::pin_current;
 /// lost a thread would only give wrong figures.
 ///
 /// # Errors
-/// Those of pinning plans, sockets and thread creation.
+/// The errors of pinning, of the sockets and of creating threads.
 pub fn start<F>(args: &ServerArgs, serve: F) -> io::Result<()>
 where
     F: Fn(TcpListener) -> io::Result<()> + Clone + Send + 'static,

@@ -260,7 +260,7 @@ impl Config {
             check_cpus(cpus)?;
         }
         if self.max_connections == Some(0) {
-            return refuse("a limit of 0 connections would serve nobody".into());
+            return refuse("a limit of 0 connections would refuse every connection".into());
         }
         if self.idle_timeout == Some(Duration::ZERO) {
             return refuse("an idle timeout of 0 would close every connection at once".into());

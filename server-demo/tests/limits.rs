@@ -109,8 +109,8 @@ fn the_idle_timeout_closes_a_peer_that_reads_nothing() {
 }
 
 /// Sends a piece whenever the one before was answered, and reads none of it, until the server cuts
-/// the connection off. Returns the time that the last piece took. The server holds all of that
-/// piece's answer: there is nothing left for it to read.
+/// the connection off. Returns the time that the last piece took. That time depends only on the
+/// server, which has read everything by then.
 fn until_cut_off(server: &Server, stream: &mut TcpStream) -> Duration {
     let piece = [7; 8 * 1024];
     let answered = || server.stats().total().bytes;

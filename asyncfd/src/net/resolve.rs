@@ -102,7 +102,7 @@ impl Given for str {
             .ok_or_else(|| invalid("an address is written host:port"))?;
         let port = port
             .parse()
-            .map_err(|_| invalid("the port is no number up to 65535"))?;
+            .map_err(|_| invalid("the port is not a number up to 65535"))?;
         Ok(Target::Name(host.to_owned(), port))
     }
 }
@@ -247,7 +247,7 @@ impl<T> Drop for AbortOnDrop<T> {
 }
 
 fn no_address() -> io::Error {
-    invalid("there is no address among what was given")
+    invalid("no address was given")
 }
 
 fn invalid(what: &'static str) -> io::Error {

@@ -1,7 +1,7 @@
 //! Reading and writing bytes for `TcpStream`, `UnixStream` and the ends of a pipe.
 //!
 //! These are macros, as in `socket.rs`. A type that reads has a method `short_read`, which tells if
-//! a short read proves that the type is drained. A short write is proof on all of them.
+//! a short read proves that the stream is drained. A short write is proof on all of them.
 
 #![forbid(unsafe_code)]
 

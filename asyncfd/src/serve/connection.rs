@@ -162,8 +162,8 @@ pub(super) struct Accepted<T: Transport> {
 }
 
 impl<T: Transport> Accepted<T> {
-    /// Registers the stream on the current shard and calls the handler. `None` if the system refused
-    /// to register it.
+    /// Registers the stream on the current shard and calls the handler. `None` if the system
+    /// refused to register it.
     fn call<F>(self, handler: impl FnOnce(T::Stream, Connection<T>) -> F) -> Option<Served<F>> {
         let Self {
             shared,

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 /// The first descriptor that is handed over: SD_LISTEN_FDS_START of sd_listen_fds(3).
 const FIRST: i32 = 3;
 
-/// Whether the descriptors have an owner already.
+/// True once the descriptors have an owner.
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
 /// Takes the sockets that the service manager handed over, in its order.

@@ -61,8 +61,8 @@
 //! reactor announces its shutdown. Then:
 //!
 //! 1. The listeners close. Connections that the kernel has completed are still served.
-//! 2. Each connection's task is woken, and [`Connection::is_draining`] is true. A handler ends after
-//!    the request that is under way.
+//! 2. Each connection's task is woken, and [`Connection::is_draining`] is true. A handler ends
+//!    after the request that is under way.
 //! 3. At the deadline, the connections that are left are dropped.
 
 mod accept;
@@ -113,31 +113,32 @@ pub struct Server<T: Transport> {
 }
 
 impl Server<Tcp> {
-    /// Makes a server for a TCP address; port 0 takes a free one. A name is looked up by this call,
-    /// which blocks.
+    /// Creates a server for a TCP address; port 0 takes a free one. A name is looked up by this
+    /// call, which blocks.
     ///
     /// The address is bound by [`start`](Self::start).
     ///
     /// # Errors
     ///
-    /// Those of looking the name up.
+    /// The errors of the name lookup.
     pub fn bind(address: impl ToSocketAddrs) -> io::Result<Self> {
         let addresses = address.to_socket_addrs()?.collect();
         let place = Place::Tcp(addresses, |listener| listener);
         Ok(Self::new(place, AcceptPolicy::ReusePort))
     }
 
-    /// Makes a server for a socket that listens already.
+    /// Creates a server for a socket that listens already.
     ///
     /// # Errors
     ///
-    /// Those of setting it to non-blocking mode.
+    /// The errors of setting it to non-blocking mode.
     pub fn from_listener(listener: std::net::TcpListener) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         Ok(Self::new(Place::Given(listener), AcceptPolicy::Exclusive))
     }
 
-    /// Sets `TCP_NODELAY` on each connection, so that small answers are sent at once. Default: true.
+    /// Sets `TCP_NODELAY` on each connection, so that small answers are sent at once. Default:
+    /// true.
     pub fn nodelay(mut self, nodelay: bool) -> Self {
         self.nodelay = nodelay;
         self
@@ -145,33 +146,34 @@ impl Server<Tcp> {
 }
 
 impl Server<Unix> {
-    /// Makes a server for a path, which must not exist yet. Nothing removes it at the end.
+    /// Creates a server for a path, which must not exist yet. Nothing removes it at the end.
     pub fn bind_unix(path: impl Into<PathBuf>) -> Self {
         let place = Place::Unix(path.into(), |listener| listener);
         Self::new(place, AcceptPolicy::Exclusive)
     }
 
-    /// Makes a server for a socket that listens already.
+    /// Creates a server for a socket that listens already.
     ///
     /// # Errors
     ///
-    /// Those of setting it to non-blocking mode.
+    /// The errors of setting it to non-blocking mode.
     pub fn from_unix_listener(listener: UnixListener) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         Ok(Self::new(Place::Given(listener), AcceptPolicy::Exclusive))
     }
 }
 
-/// Takes the sockets that a service manager handed over (systemd's socket activation), in its order.
+/// Takes the sockets that a service manager handed over (systemd's socket activation), in its
+/// order.
 ///
 /// Make a `TcpListener` or a `UnixListener` of each with `into`, and a server with
-/// [`Server::from_listener`] or [`Server::from_unix_listener`]. The list is empty if the process was
-/// not started so, and in each call after the first.
+/// [`Server::from_listener`] or [`Server::from_unix_listener`]. The list is empty if the process
+/// was not started so, and in each call after the first.
 ///
 /// # Errors
 ///
-/// [`InvalidData`](io::ErrorKind::InvalidData) if `LISTEN_PID` or `LISTEN_FDS` is no number; those of
-/// setting `FD_CLOEXEC`.
+/// [`InvalidData`](io::ErrorKind::InvalidData) if `LISTEN_PID` or `LISTEN_FDS` is no number; those
+/// of setting `FD_CLOEXEC`.
 pub fn inherited_sockets() -> io::Result<Vec<std::os::fd::OwnedFd>> {
     inherited::take()
 }
@@ -191,8 +193,8 @@ impl<T: Transport> Server<T> {
     }
 
     /// Sets the policy that spreads connections over the shards. Default:
-    /// [`ReusePort`](AcceptPolicy::ReusePort) for an address, [`Exclusive`](AcceptPolicy::Exclusive)
-    /// for a single socket.
+    /// [`ReusePort`](AcceptPolicy::ReusePort) for an address,
+    /// [`Exclusive`](AcceptPolicy::Exclusive) for a single socket.
     pub fn accept(mut self, policy: AcceptPolicy) -> Self {
         self.policy = policy;
         self
@@ -218,8 +220,8 @@ impl<T: Transport> Server<T> {
         self
     }
 
-    /// Sets a function for messages to the operator, such as a pause in accepting and its reason. It
-    /// runs on a shard, rarely. Default: none.
+    /// Sets a function for messages to the operator, such as a pause in accepting and its reason.
+    /// It runs on a shard, rarely. Default: none.
     pub fn on_notice(mut self, notice: impl Fn(&str) + Send + Sync + 'static) -> Self {
         self.notice = Some(Arc::new(notice));
         self
@@ -246,8 +248,8 @@ impl<T: Transport> Server<T> {
     ///
     /// # Errors
     ///
-    /// Those of binding, listening and registering; `InvalidInput` for a policy that binds several
-    /// sockets where there is one. Nothing is left listening then.
+    /// The errors of binding, listening and registering; `InvalidInput` for a policy that binds
+    /// several sockets where there is one. Nothing is left listening then.
     pub fn start<H, F>(self, handle: &Handle, handler: H) -> io::Result<Running<T>>
     where
         H: Fn(T::Stream, Connection<T>) -> F + Send + Sync + 'static,
@@ -263,7 +265,7 @@ impl<T: Transport> Server<T> {
     ///
     /// # Errors
     ///
-    /// As [`start`](Self::start).
+    /// The same as for [`start`](Self::start).
     ///
     /// # Examples
     ///

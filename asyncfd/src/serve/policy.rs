@@ -1,7 +1,7 @@
 //! The choice of the shard that serves a new connection.
 //!
-//! Called by the accept loops (`accept.rs`). It reads the counters and does no I/O. Tests are at the
-//! end.
+//! Called by the accept loops (`accept.rs`). It reads the counters and does no I/O. Tests are at
+//! the end.
 
 use std::error::Error;
 use std::fmt;
@@ -98,8 +98,8 @@ impl Error for UnknownPolicy {}
 /// The largest lead of a shard that chance alone explains, in standard deviations.
 const CHANCE: u64 = 3;
 
-/// Returns true if a shard has so many more connections than the least loaded one that the kernel's
-/// hash does not explain it.
+/// Returns true if a shard's lead over the least loaded one is too large to come from the kernel's
+/// hash.
 ///
 /// If a fair hash gives two shards `own + least` connections, their difference has a standard
 /// deviation of `sqrt(own + least)`, because each connection changes it by one in either direction.

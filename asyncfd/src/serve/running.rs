@@ -88,8 +88,8 @@ impl<T: Transport> Running<T> {
         self.ended().await
     }
 
-    /// Serves until `end` completes, then drains as [`shutdown`](Self::shutdown) does. Returns early
-    /// if the reactor's shutdown ends the server.
+    /// Serves until `end` completes, then drains as [`shutdown`](Self::shutdown) does. Returns
+    /// early if the reactor's shutdown ends the server.
     ///
     /// # Cancel safety
     ///
@@ -108,7 +108,8 @@ impl<T: Transport> Running<T> {
         self.shutdown().await
     }
 
-    /// Waits until the server has drained, whatever began the drain, and returns the final counters.
+    /// Waits until the server has drained, whatever began the drain, and returns the final
+    /// counters.
     pub async fn ended(self) -> Stats {
         let Self {
             shared, supervisor, ..

@@ -14,7 +14,7 @@ use slab::Slab;
 
 use super::stats::{Counters, Stats};
 
-/// What a server does, in this order.
+/// The phases of a server, in this order.
 pub(super) const SERVES: u8 = 0;
 pub(super) const DRAINS: u8 = 1;
 /// The drain's deadline has passed: connections that are left end now.
@@ -43,10 +43,11 @@ pub(super) struct Shared {
 pub(super) struct Part {
     pub(super) counters: Counters,
     pub(super) shard: ShardId,
-    /// Written when a drain begins and when it ends. The lock of `listed` orders it with what waits.
+    /// Written when a drain begins and when it ends. The lock of `listed` orders it with what
+    /// waits.
     phase: AtomicU8,
-    /// The tasks to wake when the phase changes. A task keeps one waker here for its life, so waiting
-    /// neither inserts nor removes anything.
+    /// The tasks to wake when the phase changes. A task keeps one waker here for its life, so
+    /// waiting neither inserts nor removes anything.
     listed: Mutex<Slab<Waker>>,
 }
 

@@ -106,7 +106,7 @@ impl Threads {
                 let shard = handle
                     .shards()
                     .nth(index)
-                    .expect("two shards were asked for");
+                    .expect("the reactor has two shards");
                 drop(handle.spawn_on(shard, move || task));
             }
             Self::TokioCt(threads) => drop(threads[index].handle.spawn(task)),
@@ -160,7 +160,11 @@ struct Signal {
 impl Signal {
     fn set(&self) {
         self.set.store(true, Ordering::SeqCst);
-        let waker = self.waker.lock().expect("nobody panics").take();
+        let waker = self
+            .waker
+            .lock()
+            .expect("no holder of the lock panics")
+            .take();
         if let Some(waker) = waker {
             waker.wake();
         }
@@ -170,7 +174,7 @@ impl Signal {
         if self.set.swap(false, Ordering::SeqCst) {
             return Poll::Ready(());
         }
-        *self.waker.lock().expect("nobody panics") = Some(cx.waker().clone());
+        *self.waker.lock().expect("no holder of the lock panics") = Some(cx.waker().clone());
         // It may have been set before the waker was stored.
         if self.set.swap(false, Ordering::SeqCst) {
             Poll::Ready(())
@@ -286,7 +290,7 @@ fn compare(scenario: Scenario, args: &Args) -> Result<(), String> {
         let name = |value: &dyn Fn() -> Option<clap::builder::PossibleValue>| {
             value().map_or_else(String::new, |value| value.get_name().to_owned())
         };
-        let median = median(times).ok_or("no rounds were asked for")?;
+        let median = median(times).ok_or("no rounds were requested")?;
         let versus = match paired_ratio(times, &rounds[0]) {
             Some(interval) if *side != sides[0] => format!(
                 "{} takes {:.3} [{:.3}, {:.3}] of this",

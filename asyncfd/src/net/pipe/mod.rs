@@ -218,7 +218,7 @@ fn check(fd: &OwnedFd, mode: OFlags) -> io::Result<()> {
     if access != mode && access != OFlags::RDWR {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,
-            "this pipe is not open in the direction that is asked for",
+            "this pipe is not open in the requested direction",
         ));
     }
     Ok(())

@@ -38,7 +38,7 @@ fn an_address_is_never_looked_up() {
     fn outright(given: impl ToSocketAddrs) -> SocketAddr {
         let target = given.target().unwrap();
         // There is no reactor, so there is not even a thread that could look something up.
-        let nobody = |_: &str, _| panic!("somebody was asked");
+        let nobody = |_: &str, _| panic!("a lookup ran");
         let mut addresses = at_once(resolve(target, nobody)).unwrap();
         addresses.next().unwrap()
     }
@@ -156,7 +156,7 @@ fn what_the_resolver_says_and_its_panics_are_errors() {
     let handle = reactor.handle().clone();
     reactor.shutdown(Duration::ZERO).unwrap();
     let _entered = handle.enter();
-    let nobody = |_: &str, _| panic!("somebody was asked");
+    let nobody = |_: &str, _| panic!("a lookup ran");
     let error = at_once(resolve(name(), nobody)).err().unwrap();
     assert!(reactor::is_shutdown_error(&error), "{error}");
 }

@@ -136,7 +136,7 @@ pub(crate) struct Engine<'a> {
     pub(crate) searching: usize,
     /// The sleeping shard that looks for stuck siblings from time to time.
     pub(crate) watcher: Option<usize>,
-    /// When somebody looks for stuck siblings again.
+    /// The time of the next check for stuck siblings.
     pub(crate) next_watch: u64,
     pub(crate) period: u64,
     pub(crate) rng: Rng,
