@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::context;
+use crate::cpus::Cpus;
 use crate::handle::Handle;
 use crate::hooks::{Hooks, TaskPanic};
 use crate::placement::{Pinning, Placement};
 use crate::reactor::Reactor;
 use crate::shard::{Settings, ShardId};
 use crate::stall::{Stall, StallHook};
-use crate::sys;
 
 /// The maximum batch of events. It equals the kernel's default limit of descriptors per process
 /// (`/proc/sys/fs/nr_open`), so no larger batch arrives, and its buffer already takes 12 MiB.
@@ -83,6 +83,11 @@ impl Builder {
 
     /// Sets the number of shards (threads), from 1 to 1,023. Default: one for each CPU that the
     /// process may use.
+    ///
+    /// The default is lower if a cgroup limits the CPU time of the process, as containers do. It is
+    /// then the limit, rounded up to whole CPUs: 2 shards for 1.5 CPUs. [`Reactor::warnings`] says
+    /// so. More threads would use up the limit early in each period, and all of them would then
+    /// wait for the next one.
     pub fn shards(mut self, shards: usize) -> Self {
         self.shards = Some(shards);
         self
@@ -333,10 +338,10 @@ impl Builder {
             self.blocking_threads_max,
             usize::MAX,
         )?;
-        let allowed = sys::allowed_cpus();
+        let cpus = Cpus::of_current_thread();
         let shards = self
             .shards
-            .unwrap_or_else(|| sys::default_shards(&allowed).min(ShardId::MAX_SHARDS));
+            .unwrap_or_else(|| cpus.default_shards().min(ShardId::MAX_SHARDS));
         check("shards", shards, ShardId::MAX_SHARDS)?;
         if self.thread_name.contains('\0') {
             return Err(io::Error::new(
@@ -351,7 +356,7 @@ impl Builder {
                 return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
             }
         }
-        Reactor::start(&self, shards, &allowed)
+        Reactor::start(&self, shards, &cpus)
     }
 
     /// Starts the reactor and makes it the global one, which is current on every thread without

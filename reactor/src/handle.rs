@@ -6,6 +6,7 @@ use std::os::fd::RawFd;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 
+use crate::block_on;
 use crate::blocking::BlockingPool;
 use crate::context::{self, EnterGuard};
 use crate::io::ShardIo;
@@ -16,7 +17,6 @@ use crate::shard::{ShardId, ShardRef, current};
 use crate::shutdown::{Lifecycle, ShutdownRequested};
 use crate::sync::{AtomicUsize, Ordering};
 use crate::task::{JoinHandle, SpawnSite, Spawned, TaskRef, spawn_here, spawn_made, spawn_send};
-use crate::{block_on, sys};
 
 /// The panic message of [`Handle::current`] if there is no reactor.
 const NO_REACTOR: &str = "there is no reactor on this thread: call this from a task of a reactor, inside `Handle::enter` or \
@@ -197,6 +197,9 @@ impl Handle {
     ///
     /// After the reactor has shut down, the closure is dropped at once, and the handle returns an
     /// error.
+    ///
+    /// The shard may be pinned to a CPU. Threads and child processes that the future starts inherit
+    /// the pin, unless it starts them inside [`unpinned`](crate::unpinned).
     ///
     /// # Panics
     ///
@@ -496,19 +499,6 @@ where
     };
     shard.io.refuse_forked();
     JoinHandle::new(start(spawn_here(future, shard, SpawnSite::here())))
-}
-
-/// Restores on the calling thread the CPU mask that the process had before the first shard was
-/// pinned.
-///
-/// Use it in threads that a program starts from a task: they inherit the pin of the shard that
-/// started them.
-///
-/// # Errors
-///
-/// Returns the kernel's error if it refuses the mask.
-pub fn unpin_current() -> io::Result<()> {
-    sys::unpin_current()
 }
 
 // A handle leads only to atomics, and to locks that are released before foreign code runs.

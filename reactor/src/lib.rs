@@ -49,11 +49,13 @@
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!("tokens and readiness words take 64 bits: shard-reactor is for 64-bit targets");
 
+mod affinity;
 mod block_on;
 mod blocking;
 mod budget;
 mod builder;
 mod context;
+mod cpus;
 #[cfg(not(reactor_sim))]
 mod driver;
 #[cfg(reactor_sim)]
@@ -91,12 +93,13 @@ mod loom;
 #[cfg(all(test, reactor_sim))]
 mod sim;
 
+pub use affinity::{unpin_current, unpinned};
 pub use blocking::spawn_blocking;
 pub use budget::{Unconstrained, consume_budget, unconstrained, yield_now};
 pub use builder::Builder;
 pub use context::EnterGuard;
 pub use error::is_shutdown_error;
-pub use handle::{Handle, spawn, spawn_local, unpin_current};
+pub use handle::{Handle, spawn, spawn_local};
 pub use hooks::{PanicPlace, TaskPanic};
 pub use interest::Interest;
 pub use metrics::{BlockingMetrics, ReactorMetrics, ShardMetrics};

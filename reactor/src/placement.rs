@@ -7,6 +7,7 @@
 use std::os::fd::RawFd;
 
 use crate::ShardId;
+use crate::cpus::Cpus;
 
 #[cfg(test)]
 mod tests;
@@ -44,6 +45,10 @@ pub enum Placement {
 ///
 /// If a pin is refused, its shard stays unpinned and a warning is reported. It is never an error.
 ///
+/// Everything that a task starts from a pinned shard inherits the pin: a child process, a thread,
+/// a thread pool on its first use, another runtime. [`unpinned`](crate::unpinned) starts them with
+/// the mask from before the pin.
+///
 /// # Platform notes
 ///
 /// Threads are pinned on Linux only. Elsewhere `Auto` pins nothing, and each CPU of `Cpus` gets a
@@ -51,8 +56,13 @@ pub enum Placement {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Pinning {
-    /// The CPUs that the building thread may use, in order, starting with the first shard. If there
-    /// are more shards than CPUs, the rest stay unpinned.
+    /// The CPUs that the building thread may use, in order, starting with the first shard, if the
+    /// shards fill these CPUs. If there are more shards than CPUs, the rest stay unpinned.
+    ///
+    /// No shard is pinned if there are fewer shards than CPUs, because then every reactor in the
+    /// system would choose the same CPUs and leave the others idle. No shard is pinned either if a
+    /// cgroup limits the process to less than the time of these CPUs: the system has to choose the
+    /// CPUs then.
     #[default]
     Auto,
     /// No shard is pinned.
@@ -83,19 +93,21 @@ pub(crate) fn shard_for_fd(fd: RawFd, shards: usize) -> usize {
 
 /// Returns the CPU for each shard, and a warning for each requested CPU that cannot be used.
 ///
-/// `allowed` are the CPUs that the process may use. If it is empty, they are unknown: then `Cpus`
-/// is accepted as given, and the pin itself shows errors.
+/// If the CPUs that the process may use are unknown, `Pinning::Cpus` is accepted as given, and the
+/// pin itself shows errors.
 pub(crate) fn plan_pins(
     pinning: &Pinning,
-    allowed: &[usize],
+    cpus: &Cpus,
     shards: usize,
 ) -> (Vec<Option<usize>>, Vec<String>) {
+    let allowed = &cpus.allowed;
+    let fills_cpus = shards >= allowed.len() && !cpus.quota_binds();
     let mut warnings = Vec::new();
     let mut plan: Vec<Option<usize>> = match pinning {
-        Pinning::Auto => allowed.iter().copied().map(Some).take(shards).collect(),
-        Pinning::None => Vec::new(),
-        Pinning::Cpus(cpus) => {
-            let checked = cpus.iter().take(shards).enumerate().map(|(shard, &cpu)| {
+        Pinning::Auto if fills_cpus => allowed.iter().copied().map(Some).collect(),
+        Pinning::Auto | Pinning::None => Vec::new(),
+        Pinning::Cpus(list) => {
+            let checked = list.iter().take(shards).enumerate().map(|(shard, &cpu)| {
                 if allowed.is_empty() || allowed.contains(&cpu) {
                     return Some(cpu);
                 }

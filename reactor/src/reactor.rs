@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use crate::blocking::{BlockingPool, PoolSettings};
 use crate::builder::{Builder, ThreadHook};
 use crate::context::EnterGuard;
+use crate::cpus::Cpus;
 use crate::driver::Driver;
 use crate::handle::Handle;
 use crate::io::ShardIo;
@@ -260,8 +261,11 @@ impl Reactor {
     }
 
     /// Starts the threads. The builder has checked its settings.
-    pub(crate) fn start(builder: &Builder, shards: usize, allowed: &[usize]) -> io::Result<Self> {
-        let (pins, warnings) = plan_pins(&builder.pinning, allowed, shards);
+    pub(crate) fn start(builder: &Builder, shards: usize, cpus: &Cpus) -> io::Result<Self> {
+        let (pins, mut warnings) = plan_pins(&builder.pinning, cpus, shards);
+        if builder.shards.is_none() {
+            warnings.extend(cpus.default_shards_warning());
+        }
         let lifecycle = Arc::new(Lifecycle::new());
         let clock = Clock::start();
         let crew = Arc::new(Crew::new(shards, builder.work_stealing));

@@ -46,7 +46,11 @@ fn a_job_has_the_mask_from_before_the_pins() {
             .collect::<Vec<_>>()
     };
     let allowed = mask();
-    let reactor = Reactor::builder().shards(1).build().unwrap();
+    let reactor = Reactor::builder()
+        .shards(1)
+        .pinning(Pinning::Cpus(vec![allowed[0]]))
+        .build()
+        .unwrap();
     let masks = reactor.handle().spawn(async move {
         let first = spawn_blocking(mask).await.unwrap();
         // Again on the existing thread, and once more where a shard's task builds a reactor.

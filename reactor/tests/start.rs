@@ -42,15 +42,36 @@ fn each_shard_is_pinned_to_its_cpu_as_the_kernel_tells() {
 #[test]
 fn a_thread_started_on_a_shard_can_have_its_mask_back() {
     let allowed = mask();
-    let reactor = Reactor::builder().shards(1).build().unwrap();
+    let reactor = Reactor::builder()
+        .shards(1)
+        .pinning(Pinning::Cpus(vec![allowed[0]]))
+        .build()
+        .unwrap();
     let task = reactor.handle().spawn(async {
         thread::spawn(|| {
+            let inherited = mask();
             reactor::unpin_current().unwrap();
-            mask()
+            (inherited, mask())
         })
         .join()
         .unwrap()
     });
+    let (inherited, restored) = reactor.block_on(task).unwrap();
+    assert_eq!(inherited, [allowed[0]]);
+    assert_eq!(restored, allowed);
+}
+
+/// Two reactors of one shard each would otherwise share the first CPU and leave the others idle.
+#[test]
+fn a_reactor_with_fewer_shards_than_cpus_is_not_pinned() {
+    let allowed = mask();
+    if allowed.len() < 2 {
+        return;
+    }
+    let reactor = Reactor::builder().shards(1).build().unwrap();
+    assert!(reactor.warnings().is_empty(), "{:?}", reactor.warnings());
+    assert_eq!(reactor.handle().metrics().shards[0].cpu, None);
+    let task = reactor.spawn(async { mask() });
     assert_eq!(reactor.block_on(task).unwrap(), allowed);
 }
 

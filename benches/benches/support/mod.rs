@@ -37,10 +37,15 @@ pub(crate) fn reactor(shards: usize) -> Reactor {
     started(Reactor::builder().shards(shards))
 }
 
-/// Builds the reactor, with each shard pinned.
+fn allowed_cpus() -> Vec<usize> {
+    let cores = core_affinity::get_core_ids().unwrap_or_default();
+    cores.into_iter().map(|core| core.id).collect()
+}
+
+/// Builds the reactor, with each shard pinned while there are CPUs.
 pub(crate) fn started(builder: Builder) -> Reactor {
     let reactor = builder
-        .pinning(Pinning::Auto)
+        .pinning(Pinning::Cpus(allowed_cpus()))
         .build()
         .expect("a reactor starts");
     for warning in reactor.warnings() {

@@ -1,6 +1,14 @@
 use proptest::prelude::*;
 
 use super::{Pinning, Placement, plan_pins, shard_for_fd};
+use crate::cpus::{CpuQuota, Cpus};
+
+fn allowed(cpus: &[usize]) -> Cpus {
+    Cpus {
+        allowed: cpus.to_vec(),
+        quota: None,
+    }
+}
 
 fn cpus(list: &[usize]) -> Pinning {
     Pinning::Cpus(list.to_vec())
@@ -14,23 +22,51 @@ fn the_defaults_are_hash_and_auto() {
 
 #[test]
 fn auto_follows_a_mask_with_gaps_and_leaves_the_rest_unpinned() {
-    let (plan, warnings) = plan_pins(&Pinning::Auto, &[1, 4, 70], 5);
+    let (plan, warnings) = plan_pins(&Pinning::Auto, &allowed(&[1, 4, 70]), 5);
     assert_eq!(plan, [Some(1), Some(4), Some(70), None, None]);
     assert!(warnings.is_empty());
 }
 
 #[test]
-fn auto_with_fewer_shards_than_cpus_takes_the_first_cpus() {
-    assert_eq!(
-        plan_pins(&Pinning::Auto, &[3, 5, 7], 2).0,
-        [Some(3), Some(5)]
-    );
+fn auto_with_as_many_shards_as_limitedpins_all() {
+    let (plan, warnings) = plan_pins(&Pinning::Auto, &allowed(&[3, 5]), 2);
+    assert_eq!(plan, [Some(3), Some(5)]);
+    assert!(warnings.is_empty());
+}
+
+#[test]
+fn auto_with_fewer_shards_than_limitedpins_nothing() {
+    for shards in 1..3 {
+        assert_eq!(
+            plan_pins(&Pinning::Auto, &allowed(&[3, 5, 7]), shards),
+            (vec![None; shards], vec![])
+        );
+    }
+}
+
+#[test]
+fn auto_under_a_limit_of_cpu_time_pins_nothing() {
+    let plan = |time, shards| {
+        let mut cpus = allowed(&[0, 1]);
+        cpus.quota = CpuQuota::new(time, 100_000);
+        plan_pins(&Pinning::Auto, &cpus, shards)
+    };
+    assert_eq!(plan(150_000, 2), (vec![None; 2], vec![]));
+    assert_eq!(plan(50_000, 4), (vec![None; 4], vec![]));
+    assert_eq!(plan(200_000, 2), (vec![Some(0), Some(1)], vec![]));
+}
+
+#[test]
+fn a_list_is_pinned_under_a_limit_and_with_fewer_shards_too() {
+    let mut limited = allowed(&[0, 1, 2]);
+    limited.quota = CpuQuota::new(50_000, 100_000);
+    assert_eq!(plan_pins(&cpus(&[2]), &limited, 1), (vec![Some(2)], vec![]));
 }
 
 #[test]
 fn auto_without_a_known_mask_pins_nothing_silently() {
     assert_eq!(
-        plan_pins(&Pinning::Auto, &[], 2),
+        plan_pins(&Pinning::Auto, &allowed(&[]), 2),
         (vec![None, None], vec![])
     );
 }
@@ -38,14 +74,14 @@ fn auto_without_a_known_mask_pins_nothing_silently() {
 #[test]
 fn none_pins_nothing() {
     assert_eq!(
-        plan_pins(&Pinning::None, &[0, 1], 3),
+        plan_pins(&Pinning::None, &allowed(&[0, 1]), 3),
         (vec![None; 3], vec![])
     );
 }
 
 #[test]
 fn a_cpu_outside_the_mask_costs_its_own_shard_the_pin_and_is_named() {
-    let (plan, warnings) = plan_pins(&cpus(&[4, 99, 0]), &[0, 4], 4);
+    let (plan, warnings) = plan_pins(&cpus(&[4, 99, 0]), &allowed(&[0, 4]), 4);
     assert_eq!(plan, [Some(4), None, Some(0), None]);
     assert_eq!(warnings.len(), 1, "{warnings:?}");
     assert!(
@@ -57,20 +93,23 @@ fn a_cpu_outside_the_mask_costs_its_own_shard_the_pin_and_is_named() {
 #[test]
 fn a_listed_cpu_that_no_shard_would_get_is_not_warned_about() {
     assert_eq!(
-        plan_pins(&cpus(&[0, 99]), &[0, 1], 1),
+        plan_pins(&cpus(&[0, 99]), &allowed(&[0, 1]), 1),
         (vec![Some(0)], vec![])
     );
 }
 
 #[test]
 fn one_cpu_may_be_listed_twice() {
-    assert_eq!(plan_pins(&cpus(&[1, 1]), &[0, 1], 2).0, [Some(1), Some(1)]);
+    assert_eq!(
+        plan_pins(&cpus(&[1, 1]), &allowed(&[0, 1]), 2).0,
+        [Some(1), Some(1)]
+    );
 }
 
 #[test]
 fn an_unknown_mask_takes_the_list_at_its_word() {
     assert_eq!(
-        plan_pins(&cpus(&[2, 6]), &[], 2),
+        plan_pins(&cpus(&[2, 6]), &allowed(&[]), 2),
         (vec![Some(2), Some(6)], vec![])
     );
 }
@@ -114,13 +153,14 @@ proptest! {
     }
 
     #[test]
-    fn plans_have_one_entry_per_shard_and_name_allowed_cpus_only(
+    fn plans_have_one_entry_per_shard_and_name_allowed_limitedonly(
         list in prop::collection::vec(0_usize..128, 0..20),
         mask in prop::collection::btree_set(0_usize..128, 1..20),
         shards in 1_usize..32,
     ) {
         let allowed: Vec<usize> = mask.iter().copied().collect();
-        let (plan, warnings) = plan_pins(&Pinning::Cpus(list.clone()), &allowed, shards);
+        let cpus = Cpus { allowed, quota: None };
+        let (plan, warnings) = plan_pins(&Pinning::Cpus(list.clone()), &cpus, shards);
         prop_assert_eq!(plan.len(), shards);
         prop_assert!(plan.iter().flatten().all(|cpu| mask.contains(cpu)));
         let in_vain = list.iter().take(shards).filter(|cpu| !mask.contains(cpu)).count();

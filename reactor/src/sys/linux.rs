@@ -91,6 +91,24 @@ pub(crate) fn mask_before_pin() -> Option<CpuMask> {
     BEFORE_PIN.get().or_else(|| CpuMask::capture().ok())
 }
 
+/// Pins the thread again when it is dropped.
+#[derive(Debug)]
+pub(crate) struct PinAgain(CpuMask);
+
+impl Drop for PinAgain {
+    fn drop(&mut self) {
+        // The pin was allowed before. If its CPU has gone since, the thread stays unpinned.
+        let _ = sched_setaffinity(None, &self.0.0);
+    }
+}
+
+pub(crate) fn lift_pin() -> Option<PinAgain> {
+    let before = BEFORE_PIN.get().or_else(|| BEFORE_ANY_PIN.get().copied())?;
+    let pinned = CpuMask::capture().ok()?;
+    sched_setaffinity(None, &before.0).ok()?;
+    Some(PinAgain(pinned))
+}
+
 pub(crate) fn unpin_current() -> io::Result<()> {
     match BEFORE_PIN.get().as_ref().or_else(|| BEFORE_ANY_PIN.get()) {
         Some(mask) => mask.restore(),

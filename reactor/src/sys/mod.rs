@@ -12,14 +12,19 @@
 //! - `unpin_current() -> io::Result<()>`: restores the mask from before the calling thread's pin. A
 //!   thread that was never pinned may have been started by a pinned thread: it gets the mask of the
 //!   first thread that was ever pinned. If there is none, nothing happens.
+//! - `lift_pin()`: gives the calling thread the same mask until the returned guard is dropped.
+//! - `cpu_quota() -> Option<CpuQuota>`: the limit on this process's CPU time, or `None` if there is
+//!   none.
 //!
 //! For every Unix, `has_hung_up(fd)` and `is_fifo(fd)` answer two questions about a bare number
 //! (`fd.rs`), and `Process` tells a forked child from its parent (`fork.rs`).
 //!
-//! The builder and the shard threads call these. Operating-system cfgs stay in this folder. The
+//! The builder, `cpus.rs`, `affinity.rs` and the shard threads call these. Operating-system cfgs stay in this folder. The
 //! files with unsafe code (`fd.rs`, `fork.rs`, `exclusive.rs`) make one libc call at a time; all
 //! else goes through `core_affinity` and `rustix`. Tests are in `tests.rs`, for Linux only.
 
+#[cfg(target_os = "linux")]
+mod cgroup;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod exclusive;
 mod fd;
@@ -31,21 +36,17 @@ mod other;
 #[cfg(all(test, target_os = "linux"))]
 mod tests;
 
+#[cfg(target_os = "linux")]
+pub(crate) use cgroup::cpu_quota;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) use exclusive::add_exclusive;
 pub(crate) use fd::{has_hung_up, is_fifo};
 pub(crate) use fork::Process;
 #[cfg(target_os = "linux")]
-pub(crate) use linux::{CpuMask, allowed_cpus, mask_before_pin, pin_current, unpin_current};
+pub(crate) use linux::{
+    CpuMask, allowed_cpus, lift_pin, mask_before_pin, pin_current, unpin_current,
+};
 #[cfg(not(target_os = "linux"))]
-pub(crate) use other::{CpuMask, allowed_cpus, mask_before_pin, pin_current, unpin_current};
-
-/// Returns the default number of shards: one for each allowed CPU. If the mask cannot be read, it
-/// is the standard library's number, but at least one.
-pub(crate) fn default_shards(allowed: &[usize]) -> usize {
-    if allowed.is_empty() {
-        std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
-    } else {
-        allowed.len()
-    }
-}
+pub(crate) use other::{
+    CpuMask, allowed_cpus, cpu_quota, lift_pin, mask_before_pin, pin_current, unpin_current,
+};

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use crate::cpus::CpuQuota;
+
 /// Returns an empty list, which means unknown. `Pinning::Auto` then plans no pins and causes no
 /// warning.
 pub(crate) fn allowed_cpus() -> Vec<usize> {
@@ -27,6 +29,14 @@ pub(crate) fn mask_before_pin() -> Option<CpuMask> {
     None
 }
 
+/// Threads are never pinned here, so there is nothing to lift.
+pub(crate) fn lift_pin() {}
+
 pub(crate) fn unpin_current() -> io::Result<()> {
     Ok(())
+}
+
+/// Only Linux has cgroups.
+pub(crate) fn cpu_quota() -> Option<CpuQuota> {
+    None
 }

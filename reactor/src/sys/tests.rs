@@ -6,7 +6,7 @@ use std::thread;
 use rustix::thread::sched_getaffinity;
 
 use super::linux::CpuMask;
-use super::{allowed_cpus, default_shards, pin_current, unpin_current};
+use super::{allowed_cpus, lift_pin, pin_current, unpin_current};
 
 /// Returns the kernel's own answer for the calling thread.
 fn kernel_cpus() -> Vec<usize> {
@@ -96,7 +96,21 @@ fn a_refused_pin_says_which_cpu_and_why_and_changes_nothing() {
 }
 
 #[test]
-fn shards_follow_the_mask_and_are_never_none() {
-    assert_eq!(default_shards(&[0, 2, 5]), 3);
-    assert!(default_shards(&[]) >= 1);
+fn a_lifted_pin_comes_back() {
+    on_own_thread(|| {
+        let allowed = allowed_cpus();
+        pin_current(allowed[0]).expect("an allowed CPU can be pinned");
+        let guard = lift_pin();
+        assert_eq!(kernel_cpus(), allowed);
+        let inner = lift_pin();
+        drop(inner);
+        assert_eq!(
+            kernel_cpus(),
+            allowed,
+            "an inner guard restores what it found"
+        );
+        drop(guard);
+        assert_eq!(kernel_cpus(), [allowed[0]]);
+        assert_eq!(allowed_cpus(), allowed, "the thread still knows its mask");
+    });
 }
