@@ -238,7 +238,7 @@ impl BlockingPool {
 
     pub(crate) fn metrics(&self) -> BlockingMetrics {
         if !self.process.is_current() {
-            // A thread that is not in a forked child may hold the lock.
+            // In a forked child, a thread that does not exist there may hold the lock.
             return BlockingMetrics::default();
         }
         let state = self.lock();

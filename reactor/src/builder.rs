@@ -108,10 +108,11 @@ impl Builder {
     /// Lets idle shards run ready tasks of busy ones. Default: true. With one shard it changes
     /// nothing.
     ///
-    /// A task made by [`Handle::spawn`] may then run on any shard; its future is `Send`. A task made
-    /// by [`Handle::spawn_on`] or [`spawn_local`](crate::spawn_local) stays on its shard in every
-    /// case. While load is even, no task is stolen and the shards share no cache line. Without
-    /// stealing, tasks stay where they were spawned, and a shard takes no lock for its queue.
+    /// A task made by [`Handle::spawn`] may then run on any shard, since its future is `Send`. A
+    /// task made by [`Handle::spawn_on`] or [`spawn_local`](crate::spawn_local) always stays on its
+    /// shard. While load is even, no task is stolen and the shards share no cache line. Without
+    /// work stealing, all tasks stay on the shard that they were spawned on, and a shard takes no
+    /// lock for its queue.
     pub fn work_stealing(mut self, enabled: bool) -> Self {
         self.work_stealing = enabled;
         self

@@ -17,8 +17,9 @@
 //!   descriptor's last `add` or `modify`. A batch may also contain [`Token::NOTIFIER`].
 //! - `Registry`: implements [`Ctl`] for any thread, also during a wait. Events are edge-triggered:
 //!   a change is reported once. `add` and `modify` also report the states that are true at the
-//!   call. Errors and closed states are reported for every interest. `add` fails with EEXIST if the
-//!   descriptor is already registered; `modify` and `delete` fail with ENOENT if it is not.
+//!   call. Only an exclusive interest is level-triggered (`sys/exclusive.rs`). Errors and closed
+//!   states are reported for every interest. `add` fails with EEXIST if the descriptor is already
+//!   registered; `modify` and `delete` fail with ENOENT if it is not.
 //! - `Notifier`: implements [`Notify`] for any thread. A notification makes the current wait
 //!   return, or else the next one.
 //!

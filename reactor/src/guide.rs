@@ -1,4 +1,4 @@
-//! Pages to read. They contain no code.
+//! Pages on single topics. They contain no code.
 
 #[doc = include_str!("docs/fork.md")]
 pub mod fork {}

@@ -51,7 +51,7 @@ const GRACE: Duration = Duration::from_secs(1);
 pub struct Reactor {
     handle: Handle,
     threads: Vec<thread::JoinHandle<()>>,
-    /// The thread that looks for stalls and stuck shards, if there is a need. It ends last.
+    /// The thread that finds stalls and stuck shards, if one is needed. It ends last.
     watch: Option<Watch>,
     warnings: Vec<String>,
 }
@@ -129,9 +129,8 @@ impl Reactor {
     /// It first announces the shutdown ([`Handle::shutdown_requested`]) and waits until no task and
     /// no blocking job is left, or for `deadline`. Then every wait on the reactor ends with the
     /// shutdown error, remaining tasks are dropped on their shards, and the threads are joined. A
-    /// poll that is still running gets one more second, and so does an `on_stall` hook, whose thread
-    /// is then detached. A blocking job that calls this waits for
-    /// all other jobs.
+    /// poll that is still running gets one more second. So does a running `on_stall` hook, whose
+    /// thread is then detached. A blocking job that calls this waits for all other jobs.
     ///
     /// # Errors
     ///
@@ -190,9 +189,8 @@ impl Reactor {
 
     /// Shuts the reactor down and returns at once, without joining its threads.
     ///
-    /// Every wait on the reactor ends with the shutdown error. Each shard drops its tasks once the
-    /// poll that it runs now has returned, and then ends. A blocking job that has begun goes on to
-    /// its end.
+    /// Every wait on the reactor ends with the shutdown error. Each shard finishes its current
+    /// poll, drops its tasks, and ends. A running blocking job continues to its end.
     ///
     /// # Examples
     ///

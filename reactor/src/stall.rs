@@ -87,7 +87,8 @@ impl fmt::Display for Stall {
     }
 }
 
-/// The detector's thread. It ends when this value is dropped.
+/// The watch thread, which reports stalls and finds stuck shards. It ends when this value is
+/// dropped.
 #[derive(Debug)]
 pub(crate) struct Watch {
     thread: Option<thread::JoinHandle<()>>,
@@ -98,8 +99,8 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Starts the thread, if there is anything to watch: stalls that are to be reported, or shards that
-    /// share their work.
+    /// Starts the thread if it is needed: to report stalls, or to watch shards that share their
+    /// work.
     pub(crate) fn start(
         name: String,
         mask: Option<CpuMask>,

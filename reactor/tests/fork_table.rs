@@ -1,5 +1,5 @@
-//! `docs/fork.md` tells what each function does in a forked child. Here every row is done in a child, while other threads of
-//! the parent hold its locks as often as they can.
+//! `docs/fork.md` says what each function does in a forked child. This test calls every row of its
+//! table in a child, while other threads of the parent hold its locks most of the time.
 #![expect(unsafe_code, reason = "fork(2)")]
 #![cfg(target_os = "linux")]
 
@@ -27,10 +27,10 @@ use support::{DEADLINE, reactor, receive, total};
 
 const READ: Interest = Interest::READABLE;
 const WRITE: Interest = Interest::WRITABLE;
-/// How often each row is done, each time in a child of its own.
+/// The number of calls of each row, each in a child of its own.
 const ROUNDS: usize = 8;
 
-/// What a call did in the child. The table's texts begin with these words.
+/// The effect of a call in the child. The texts of the table begin with these words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Outcome {
     Works,
@@ -81,10 +81,10 @@ impl Outcome {
     }
 }
 
-/// What the parent had at the fork.
+/// The parent's objects at the fork.
 struct World {
     reactor: Reactor,
-    /// Of a socket that is writable, and whose peer has sent nothing.
+    /// The registration of a socket that is writable, and whose peer has sent nothing.
     registration: Registration,
     /// A wait that has begun, on another registration.
     wait: Pin<Box<dyn Future<Output = io::Result<ReadyEvent>> + Send + Sync>>,
@@ -94,7 +94,7 @@ struct World {
     finished: JoinHandle<u32>,
     /// The waker of `pending`.
     waker: Waker,
-    /// Armed on a shard, and from this thread.
+    /// One armed on a shard, and one from this thread.
     sleeps: [Sleep; 2],
 }
 
@@ -158,7 +158,8 @@ impl World {
         self.handle().shards().next().unwrap()
     }
 
-    /// Does something that must not reach the parent. Its shard's eventfd is the way there.
+    /// Runs `does`, which must not reach the parent. It could reach it only through the eventfd of
+    /// its shard.
     fn reaching_nobody(&self, does: impl FnOnce()) -> Outcome {
         let written = || total(self.handle(), |shard| shard.notifies);
         let before = written();
@@ -175,7 +176,7 @@ fn poll<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
     Pin::new(future).poll(&mut Context::from_waker(Waker::noop()))
 }
 
-/// The child's own copy of something that its parent goes on using.
+/// Copies a value whose original the parent keeps using.
 ///
 /// # Safety
 ///
@@ -187,7 +188,7 @@ unsafe fn copy<T>(original: &T) -> T {
 
 type Row = (&'static str, fn(&World) -> Outcome);
 
-/// Each call of the table, as it is done in the child.
+/// Each call of the table, as it runs in the child.
 const ROWS: &[Row] = &[
     ("`Reactor::new`", |_| own_reactor(Reactor::new())),
     ("`Builder::build`", |_| {
@@ -277,7 +278,7 @@ const ROWS: &[Row] = &[
         panics(|| drop(spawn_blocking(|| ())))
     }),
     ("`spawn_local`", |w| {
-        // Only a thread of a shard gets as far as the check.
+        // Only a thread of a shard reaches the check.
         let shard = w.shard();
         assert_eq!(
             ShardId::current(),
@@ -441,7 +442,7 @@ const ROWS: &[Row] = &[
     }),
 ];
 
-/// The child builds a reactor and has it run a task.
+/// Builds a reactor in the child and runs a task on it.
 fn own_reactor(reactor: io::Result<Reactor>) -> Outcome {
     let reactor = reactor.unwrap();
     Outcome::works(
@@ -452,7 +453,7 @@ fn own_reactor(reactor: io::Result<Reactor>) -> Outcome {
     )
 }
 
-/// Calls what has to panic, and say whose the reactor is.
+/// Checks that a call panics with the message that names the reactor's process.
 fn panics(call: impl FnOnce()) -> Outcome {
     let Err(payload) = catch_unwind(AssertUnwindSafe(call)) else {
         return Outcome::Wrong;
@@ -466,22 +467,22 @@ fn panics(call: impl FnOnce()) -> Outcome {
     }
 }
 
-/// Does a row in a child, and tells its outcome, and `None` for one that hung.
+/// Runs a row in a child and returns its outcome, or `None` if it hung.
 fn in_child(does: impl FnOnce() -> Outcome) -> Option<Outcome> {
-    // SAFETY: the child does what is tested, and leaves with _exit.
+    // SAFETY: the child runs the tested code, and leaves with _exit.
     let child = unsafe { libc::fork() };
     assert!(child >= 0);
     if child == 0 {
-        // SAFETY: a call that hangs ends by this signal.
+        // SAFETY: a call that hangs is ended by this signal.
         unsafe { libc::alarm(10) };
-        // The usual hook takes locks that a thread which is not there may hold.
+        // The usual hook takes locks that a thread which does not exist in the child may hold.
         set_hook(Box::new(|_| ()));
         let outcome = catch_unwind(AssertUnwindSafe(does)).unwrap_or(Outcome::Wrong);
         let all = Outcome::ALL.iter().position(|other| *other == outcome);
         let code = all
             .and_then(|index| i32::try_from(index).ok())
             .unwrap_or(100);
-        // SAFETY: ends the child without running anything of the parent's.
+        // SAFETY: ends the child without running any code of the parent.
         unsafe { libc::_exit(code) };
     }
     let mut status = 0;
@@ -495,7 +496,7 @@ fn in_child(does: impl FnOnce() -> Outcome) -> Option<Outcome> {
     Some(Outcome::ALL.get(code).copied().unwrap_or(Outcome::Wrong))
 }
 
-/// Holds the locks that a child must not wait for, nearly all the time, until it is told to stop.
+/// Holds the locks that a child must not wait for, most of the time, until `stop` is set.
 fn hold_locks(world: &World, stop: &AtomicBool) {
     let _entered = world.handle().enter();
     while !stop.load(Ordering::Relaxed) {
@@ -512,7 +513,7 @@ fn hold_locks(world: &World, stop: &AtomicBool) {
     }
 }
 
-/// The table's rows: a call, and the text beside it.
+/// Returns the rows of the table: a call, and the text beside it.
 fn table() -> Vec<(String, String)> {
     let cells = |line: &str| {
         let mut cells = line.trim_matches('|').split(" | ").map(str::trim);
@@ -520,7 +521,7 @@ fn table() -> Vec<(String, String)> {
     };
     let rows = include_str!("../src/docs/fork.md").lines();
     let rows = rows.filter(|line| line.starts_with('|')).filter_map(cells);
-    // After the heading and the line under it, which has no cells.
+    // Skips the heading; the line under it has no cells.
     rows.skip(1).collect()
 }
 
@@ -561,14 +562,14 @@ fn every_call_does_in_a_forked_child_what_the_table_says() {
         wrong
     });
     assert!(wrong.is_empty(), "{wrong:#?}");
-    // The children have harmed nothing.
+    // The children have done no harm.
     assert!(!world.pending.is_finished());
     assert_eq!(total(world.handle(), |shard| shard.registrations), 2);
     let task = world.handle().spawn(async { 1 });
     assert_eq!(world.reactor.block_on(task).unwrap(), 1);
 }
 
-/// Does a row in a child that a task of the shard forks.
+/// Runs a row in a child that a task of the shard forks.
 fn on_shard(world: &'static World, does: fn(&World) -> Outcome) -> Option<Outcome> {
     let forks = move || async move { in_child(|| does(world)) };
     let task = world.handle().spawn_on(world.shard(), forks);

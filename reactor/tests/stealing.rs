@@ -1,7 +1,7 @@
-//! Work stealing: a shard that is stuck or overloaded, and what its siblings do about it.
+//! Work stealing: siblings take the work of a shard that is stuck or overloaded.
 //!
-//! Each test blocks a shard inside a poll until the work behind it is done elsewhere. A reactor that
-//! leaves the work on its shard hangs there, and the test fails by its time limit.
+//! Each test blocks a shard inside a poll until the work behind it is done on another shard. A
+//! reactor that leaves the work on its shard hangs there, and the test fails by its time limit.
 
 use std::future::pending;
 use std::io::{Read, Write};

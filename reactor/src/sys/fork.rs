@@ -39,7 +39,7 @@ impl Process {
     #[inline]
     pub(crate) fn is_current(self) -> bool {
         let forks = FORKS.load(Ordering::Relaxed);
-        // A process that is no child itself is told by one load.
+        // One load is enough in a process that is not a forked child.
         forks == 0 || forks == self.0
     }
 

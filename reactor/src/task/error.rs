@@ -1,7 +1,7 @@
 //! [`JoinError`]: the reason that a task has no output.
 //!
-//! Made by the shard that ends a task, and by the blocking pool; returned by the task's join handle.
-//! Tests are in `tests/tasks.rs`, `tests/panics.rs` and `tests/blocking.rs`.
+//! Made by the shard that ends a task, and by the blocking pool; returned by the task's join
+//! handle. Tests are in `tests/tasks.rs`, `tests/panics.rs` and `tests/blocking.rs`.
 
 #![expect(
     unsafe_code,

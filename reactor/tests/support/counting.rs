@@ -69,7 +69,8 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-/// Returns the number of allocations that this process has made, without the thread that runs `main`.
+/// Returns the number of allocations that this process has made, without the thread that runs
+/// `main`.
 pub fn allocations() -> u64 {
     CALLS.load(Ordering::Relaxed)
 }
