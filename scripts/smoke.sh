@@ -33,7 +33,7 @@ done
 source scripts/demo.bash
 build_demo "$build"
 
-for accept in reuseport hash round-robin least-loaded hybrid; do
+for accept in reuseport hash round-robin least-loaded hybrid exclusive; do
 	for io in helpers guards poll; do
 		start_server --shards 2 --accept "$accept" --io "$io"
 		expect 0 "$loadgen" "$addr" -c "$connections" -d "$duration" --warmup 200ms --io "$io" "${load_options[@]}"

@@ -76,7 +76,7 @@ has_connections() {
 }
 
 begun=$SECONDS
-policies=(reuseport hash round-robin least-loaded hybrid)
+policies=(reuseport hash round-robin least-loaded hybrid exclusive)
 surfaces=(helpers guards poll)
 cycles=0 connections=0
 for turn in "${!policies[@]}"; do

@@ -310,10 +310,12 @@ fn a_drain_of_no_time_and_a_second_request_cut_off_now() {
     assert!(eventually(
         || StdTcpStream::connect(server.local_addr()).is_err()
     ));
-    assert_eq!(live(&server), 1);
+    assert!(live(&server) >= 1);
     server.begin_drain_within(Duration::ZERO);
     let stats = reactor.block_on(server.ended());
-    assert_eq!(stats.total(|shard| shard.cut_off), 1);
+    // A connect that came just before the drain is one more.
+    let cut_off = stats.total(|shard| shard.cut_off);
+    assert!(cut_off >= 1 && cut_off == stats.total(|shard| shard.accepted));
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 use std::time::Duration;
 
+use asyncfd::serve::AcceptPolicy;
 use reactor::Pinning;
 
 use crate::units::{self, UnitError};
@@ -22,55 +23,6 @@ pub const READ_BUFFER: usize = 16 * 1024;
 
 /// More shards than this are refused as a typing mistake.
 const SHARDS_MAX: usize = 1024;
-
-/// The policy that chooses the shard of a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum AcceptPolicy {
-    /// A listener per shard on one address (`SO_REUSEPORT`). The kernel spreads connections by a
-    /// hash of their addresses, and each stays on the shard that accepted it.
-    ///
-    /// Only Linux spreads them. On other systems one listener may get all of them.
-    #[default]
-    ReusePort,
-    /// One listener; a hash of the descriptor number chooses the shard.
-    Hash,
-    /// One listener; the shards take turns.
-    RoundRobin,
-    /// One listener; the shard with the fewest live connections is chosen.
-    LeastLoaded,
-    /// A listener per shard, as with [`Self::ReusePort`], but a shard with many more connections
-    /// than the least loaded one hands new ones on to that shard. "Many more" is a lead of over
-    /// three standard deviations of a fair hash: `lead² > 9 · (own + least)`.
-    Hybrid,
-}
-
-impl AcceptPolicy {
-    /// Every policy, in the order of the help text.
-    pub const ALL: [Self; 5] = [
-        Self::ReusePort,
-        Self::Hash,
-        Self::RoundRobin,
-        Self::LeastLoaded,
-        Self::Hybrid,
-    ];
-
-    /// Returns the policy's name on a command line.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::ReusePort => "reuseport",
-            Self::Hash => "hash",
-            Self::RoundRobin => "round-robin",
-            Self::LeastLoaded => "least-loaded",
-            Self::Hybrid => "hybrid",
-        }
-    }
-
-    /// Returns true if every shard has its own listener, and false if only the first has one.
-    pub(crate) const fn listens_on_every_shard(self) -> bool {
-        matches!(self, Self::ReusePort | Self::Hybrid)
-    }
-}
 
 /// The surface of `AsyncFd` that serves a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -110,55 +62,26 @@ pub enum Service {
     Work(Work),
 }
 
-/// The error for a word that names no [`AcceptPolicy`] or [`IoSurface`].
+/// The error for a word that names no [`IoSurface`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UnknownName {
-    given: String,
-    known: Vec<&'static str>,
-}
+pub struct UnknownSurface(String);
 
-impl fmt::Display for UnknownName {
+impl fmt::Display for UnknownSurface {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}` is none of {}", self.given, self.known.join(", "))
+        let known = IoSurface::ALL.map(IoSurface::name).join(", ");
+        write!(f, "`{}` is none of {known}", self.0)
     }
 }
 
-impl Error for UnknownName {}
-
-/// Finds the value of the given name among `all`.
-fn by_name<T: Copy>(
-    given: &str,
-    all: &[T],
-    name: impl Fn(T) -> &'static str,
-) -> Result<T, UnknownName> {
-    all.iter()
-        .copied()
-        .find(|value| name(*value) == given)
-        .ok_or_else(|| UnknownName {
-            given: given.to_owned(),
-            known: all.iter().map(|value| name(*value)).collect(),
-        })
-}
-
-impl FromStr for AcceptPolicy {
-    type Err = UnknownName;
-
-    fn from_str(given: &str) -> Result<Self, UnknownName> {
-        by_name(given, &Self::ALL, Self::name)
-    }
-}
+impl Error for UnknownSurface {}
 
 impl FromStr for IoSurface {
-    type Err = UnknownName;
+    type Err = UnknownSurface;
 
-    fn from_str(given: &str) -> Result<Self, UnknownName> {
-        by_name(given, &Self::ALL, Self::name)
-    }
-}
-
-impl fmt::Display for AcceptPolicy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
+    fn from_str(given: &str) -> Result<Self, UnknownSurface> {
+        let mut all = Self::ALL.into_iter();
+        all.find(|surface| surface.name() == given)
+            .ok_or_else(|| UnknownSurface(given.to_owned()))
     }
 }
 

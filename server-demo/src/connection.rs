@@ -14,10 +14,10 @@ use std::io;
 use std::net::{Shutdown, TcpStream as StdTcpStream};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use asyncfd::serve::{Ended, Outcome};
 use reactor::is_shutdown_error;
 use reactor::time::{self, Sleep};
 
@@ -26,45 +26,6 @@ use crate::server::Shared;
 use crate::shutdown::QUIET;
 use crate::stats::Counters;
 use crate::surface::{Surface, try_again};
-
-/// The right to one connection under the server's limit. It travels from the shard that accepted
-/// the connection to the one that will serve it. If it is dropped on the way, it counts as a
-/// connection that was cut off.
-#[derive(Debug)]
-pub(crate) struct Permit {
-    shared: Option<Arc<Shared>>,
-    shard: usize,
-}
-
-impl Permit {
-    /// Takes a permit for a connection on `shard`, if the limit allows one.
-    pub(crate) fn take(shared: &Arc<Shared>, shard: usize) -> Option<Self> {
-        if !shared.open_one(shard) {
-            return None;
-        }
-        Some(Self {
-            shared: Some(Arc::clone(shared)),
-            shard,
-        })
-    }
-
-    /// Gives the place back at the end of a connection.
-    pub(crate) fn end(mut self, ending: Ending) {
-        if let Some(shared) = self.shared.take() {
-            ending.count(&shared.counters[self.shard]);
-            shared.close_one(self.shard);
-        }
-    }
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        if let Some(shared) = self.shared.take() {
-            Counters::bump(&shared.counters[self.shard].cut_off);
-            shared.close_one(self.shard);
-        }
-    }
-}
 
 /// The reason a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,7 +46,11 @@ pub(crate) enum Ending {
 
 impl Ending {
     pub(crate) fn of(error: io::Error) -> Self {
-        if is_shutdown_error(&error) {
+        Self::of_ref(&error)
+    }
+
+    fn of_ref(error: &io::Error) -> Self {
+        if is_shutdown_error(error) {
             Self::CutOff
         } else {
             Self::Failed
@@ -94,95 +59,78 @@ impl Ending {
 
     fn count(self, counters: &Counters) {
         match self {
-            Self::Finished | Self::Drained => {}
             Self::Idle => Counters::bump(&counters.idle_closed),
             Self::Unread => Counters::bump(&counters.unread_closed),
-            Self::Failed => Counters::bump(&counters.failed),
-            Self::CutOff => Counters::bump(&counters.cut_off),
+            _ => {}
         }
+    }
+}
+
+impl Outcome for Ending {
+    fn ended(&self) -> Ended {
+        match self {
+            Self::Failed => Ended::Failed,
+            Self::CutOff => Ended::CutOff,
+            _ => Ended::Finished,
+        }
+    }
+}
+
+/// A connection at its end. Its socket closes when this is dropped.
+#[derive(Debug)]
+pub(crate) struct AtEnd<S> {
+    ending: Ending,
+    _connection: Option<Connection<S>>,
+}
+
+impl<S> Outcome for AtEnd<S> {
+    fn ended(&self) -> Ended {
+        self.ending.ended()
     }
 }
 
 /// Serves `stream` on the current shard. This call registers the socket, not the first poll of the
 /// future.
 pub(crate) fn serve<S: Surface>(
-    mut permit: Permit,
+    local: Rc<Local>,
     stream: StdTcpStream,
-) -> impl Future<Output = ()> + 'static {
-    let local = Local::current();
-    // From here on, the place counts the connection's end.
-    permit.shared = None;
-    let mut place = Place {
+) -> impl Future<Output = AtEnd<S>> + 'static {
+    let mut connection = S::open(stream).map(|socket| Connection {
+        idle: Idle::new(&local.shared),
         local,
-        key: Place::UNLISTED,
-        ending: Ending::CutOff,
-    };
-    let mut connection = match S::open(stream) {
-        Ok(socket) => Some(Connection {
-            idle: Idle::new(&place.local.shared),
-            place,
-            socket,
-        }),
-        Err(error) => {
-            place.ending = Ending::of(error);
-            None
-        }
-    };
+        socket,
+    });
     // Every idle connection holds all that this future holds while the echo loop waits. So the
     // connection is used in place, where it is captured: moved into a local variable or into an
     // `async fn`, it would take its space twice. Rare state is in a box.
     async move {
-        let Some(connection) = &mut connection else {
-            return;
+        let ending = match &mut connection {
+            Err(error) => Ending::of_ref(error),
+            Ok(connection) => loop {
+                let halt = connection.echo().await;
+                if let Halt::Ended(ending) = halt {
+                    break ending;
+                }
+                if let Err(ending) = Box::pin(connection.settle(halt)).await {
+                    break ending;
+                }
+            },
         };
-        let waker = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
-        connection.place.list(waker);
-        connection.place.ending = loop {
-            let halt = connection.echo().await;
-            if let Halt::Ended(ending) = halt {
-                break ending;
-            }
-            if let Err(ending) = Box::pin(connection.settle(halt)).await {
-                break ending;
-            }
-        };
-    }
-}
-
-/// A connection's place on its shard: it is counted, and listed among the tasks that a drain wakes.
-#[derive(Debug)]
-struct Place {
-    local: Rc<Local>,
-    /// The task's key in the list, once it is listed.
-    key: u32,
-    ending: Ending,
-}
-
-impl Place {
-    const UNLISTED: u32 = u32::MAX;
-
-    /// Lists the task once for its life; see `Local::listed`.
-    fn list(&mut self, waker: Waker) {
-        self.key = self.local.list(waker);
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        if self.key != Self::UNLISTED {
-            self.local.unlist(self.key);
+        let connection = connection.ok();
+        if let Some(connection) = &connection {
+            ending.count(connection.local.counters());
         }
-        self.ending.count(self.local.counters());
-        self.local.shared.close_one(self.local.shard.index());
+        AtEnd {
+            ending,
+            _connection: connection,
+        }
     }
 }
 
 /// A connection being served.
 #[derive(Debug)]
 struct Connection<S> {
-    // Fields drop in this order: the place is given back before the socket closes. A peer that sees
-    // the close and connects again is then not over the limit because of its old connection.
-    place: Place,
+    local: Rc<Local>,
     idle: Idle,
     socket: S,
 }
@@ -266,7 +214,7 @@ fn refused_slow(error: io::Error) -> Option<Halt> {
 impl<S: Surface> Connection<S> {
     /// Runs the surface's echo loop.
     fn echo(&mut self) -> impl Future<Output = Halt> {
-        let (local, idle) = (&*self.place.local, &self.idle);
+        let (local, idle) = (&*self.local, &self.idle);
         self.socket.echo(Watch { local, idle })
     }
 
@@ -287,11 +235,10 @@ impl<S: Surface> Connection<S> {
     /// reading one byte now and then.
     async fn send_rest(&mut self, sent: usize, len: usize) -> Result<(), Ending> {
         let rest: Box<[u8]> = self
-            .place
             .local
             .scratch
             .with(len, |bytes| Box::from(&bytes[sent..]));
-        let mut allowed = self.place.local.shared.write_timeout.map(time::sleep);
+        let mut allowed = self.local.shared.write_timeout.map(time::sleep);
         let mut done = 0;
         while done < rest.len() {
             let sent = {
@@ -323,7 +270,7 @@ impl<S: Surface> Connection<S> {
             }
             done += sent;
             Watch {
-                local: &self.place.local,
+                local: &self.local,
                 idle: &self.idle,
             }
             .sent(sent);
@@ -364,7 +311,7 @@ impl<S: Surface> Connection<S> {
 
     /// Reads into the scratch buffer if bytes arrive in time; bytes that are already there count.
     async fn read_within(&mut self, patience: Duration) -> Option<io::Result<usize>> {
-        let read = self.socket.read(&self.place.local.scratch);
+        let read = self.socket.read(&self.local.scratch);
         time::timeout(patience, read).await.ok()
     }
 }

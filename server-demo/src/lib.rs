@@ -25,8 +25,6 @@
 //! |---|---|
 //! | `config` | the configuration of a server, checked once |
 //! | `server` | start and stop: listeners, the reactor, the state of each shard |
-//! | `accept` | the accept loops |
-//! | `spread` | the policies that spread connections over shards |
 //! | `local` | the state of a shard: its scratch buffer and the list of its connections |
 //! | `connection`, `surface` | one connection, written on three surfaces of `AsyncFd` |
 //! | `work` | the service that spends CPU time for each request |
@@ -36,22 +34,19 @@
 
 #![forbid(unsafe_code)]
 
-mod accept;
 mod config;
 mod connection;
 pub mod limits;
 mod local;
 mod server;
 pub mod shutdown;
-mod spread;
 mod stats;
 mod surface;
 pub mod units;
 mod work;
 
-pub use config::{
-    AcceptPolicy, BACKLOG, Config, IoSurface, READ_BUFFER, Service, UnknownName, parse_pinning,
-};
+pub use asyncfd::serve::AcceptPolicy;
+pub use config::{BACKLOG, Config, IoSurface, READ_BUFFER, Service, UnknownSurface, parse_pinning};
 pub use server::{Server, Summary};
 pub use stats::{ShardStats, Stats};
 pub use work::Work;

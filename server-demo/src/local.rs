@@ -1,42 +1,33 @@
 //! The state that one shard of the server owns: a scratch buffer that all its connections read
-//! into, and the list of the tasks that a drain has to wake.
+//! into, and the schedule of the drain.
 //!
 //! Only the shard's own thread uses it, in plain cells. A waiting connection holds no buffer. It
 //! borrows the scratch buffer between a read and the write that answers it, and never across a
-//! suspension point. Tests: `local/tests.rs`, and the drain tests of this package.
+//! suspension point. Tests: `connection/tests.rs`, and the drain tests of this package.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Waker;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use asyncfd::serve::{Bare, Connection, Tcp};
 use reactor::ShardId;
-use slab::Slab;
 
 use crate::config::READ_BUFFER;
 use crate::server::Shared;
 use crate::stats::Counters;
 
-thread_local! {
-    /// This shard's part of the server. It is set before the server accepts anything. A shard
-    /// thread serves one server.
-    static LOCAL: RefCell<Option<Rc<Local>>> = const { RefCell::new(None) };
-}
-
 /// The state that one shard of the server owns.
 #[derive(Debug)]
 pub(crate) struct Local {
     pub(crate) shared: Arc<Shared>,
-    pub(crate) shard: ShardId,
     /// This shard's entry of `shared.counters`.
     counters: Arc<Counters>,
     pub(crate) scratch: Scratch,
-    /// Set once, when the server begins to drain.
+    /// The shard's first connection, by which all of them learn of the drain: each would hold as
+    /// much.
+    first: OnceCell<Connection<Bare<Tcp>>>,
     drain: Cell<Option<Drain>>,
-    /// The tasks to wake when the drain begins. A task keeps one waker here for as long as it
-    /// lives, so a wait neither adds nor removes one.
-    listed: RefCell<Slab<Waker>>,
 }
 
 /// The schedule of a drain, as one shard sees it.
@@ -47,34 +38,26 @@ pub(crate) struct Drain {
 }
 
 impl Local {
-    /// Makes this thread a shard of the server.
-    pub(crate) fn install(shared: Arc<Shared>, shard: ShardId) -> Rc<Self> {
-        let local = Rc::new(Self {
-            counters: Arc::clone(&shared.counters[shard.index()]),
-            shared,
-            shard,
-            scratch: Scratch::new(),
-            drain: Cell::new(None),
-            listed: RefCell::new(Slab::new()),
-        });
-        LOCAL.with(|slot| slot.replace(Some(Rc::clone(&local))));
-        local
-    }
-
-    /// Returns the current shard's part of the server.
+    /// Makes the state of the current shard.
     ///
     /// # Panics
     ///
-    /// On a thread that is not a shard of a server.
-    pub(crate) fn current() -> Rc<Self> {
-        LOCAL.with(|slot| {
-            let local = slot.borrow();
-            Rc::clone(
-                local
-                    .as_ref()
-                    .expect("connections are started on shards of the server only"),
-            )
+    /// On a thread that is not a shard.
+    pub(crate) fn new(shared: &Arc<Shared>) -> Rc<Self> {
+        let shard = ShardId::current().expect("connections are served on shards");
+        Rc::new(Self {
+            counters: Arc::clone(&shared.counters[shard.index()]),
+            shared: Arc::clone(shared),
+            scratch: Scratch::new(),
+            first: OnceCell::new(),
+            drain: Cell::new(None),
         })
+    }
+
+    /// Notes a connection of this shard.
+    pub(crate) fn serves(&self, connection: Connection<Bare<Tcp>>) {
+        // The first one stays.
+        let _ = self.first.set(connection);
     }
 
     /// Returns this shard's counters.
@@ -86,38 +69,27 @@ impl Local {
     /// Returns the schedule of the drain once it has begun.
     #[inline]
     pub(crate) fn drain(&self) -> Option<Drain> {
-        self.drain.get()
-    }
-
-    /// Begins the drain on this shard: wakes every listed task, which then finds [`Self::drain`]
-    /// set.
-    pub(crate) fn begin_drain(&self, allowed: Duration) {
-        let now = Instant::now();
-        let busy_until = now.checked_add(allowed / 2).unwrap_or(now);
-        self.drain.set(Some(Drain { busy_until }));
-        // All are cloned before any is woken: a waker may run code that lists or unlists a task.
-        let wakers: Vec<Waker> = self
-            .listed
-            .borrow()
-            .iter()
-            .map(|(_, waker)| waker.clone())
-            .collect();
-        for waker in wakers {
-            waker.wake();
+        match self.first.get() {
+            Some(connection) if connection.is_draining() => Some(self.drain_slow(connection)),
+            _ => None,
         }
     }
 
-    /// Adds a task to those that a drain wakes.
-    pub(crate) fn list(&self, waker: Waker) -> u32 {
-        let key = self.listed.borrow_mut().insert(waker);
-        u32::try_from(key).expect("descriptors, and so connections, are numbered by an i32")
-    }
-
-    /// Removes a task from the list.
-    pub(crate) fn unlist(&self, key: u32) {
-        let waker = self.listed.borrow_mut().try_remove(key as usize);
-        // The waker is dropped here, after the borrow has ended.
-        drop(waker);
+    #[cold]
+    fn drain_slow(&self, connection: &Connection<Bare<Tcp>>) -> Drain {
+        self.drain.get().unwrap_or_else(|| {
+            let now = Instant::now();
+            let left = connection
+                .drain_deadline()
+                .map_or(crate::shutdown::QUIET, |end| {
+                    end.saturating_duration_since(now)
+                });
+            let drain = Drain {
+                busy_until: now + left / 2,
+            };
+            self.drain.set(Some(drain));
+            drain
+        })
     }
 }
 
@@ -143,6 +115,3 @@ impl Scratch {
         write(&self.0.borrow_mut()[..len])
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -94,8 +94,8 @@ struct Common {
     #[arg(long, value_name = "CPUS", default_value = "auto", value_parser = parse_pinning)]
     pin: Pinning,
 
-    /// Policy that spreads connections over the shards: reuseport, hash, round-robin, least-loaded
-    /// or hybrid
+    /// Policy that spreads connections over the shards: reuseport, hash, round-robin, least-loaded,
+    /// hybrid or exclusive
     #[arg(long, value_name = "POLICY", default_value_t)]
     accept: AcceptPolicy,
 

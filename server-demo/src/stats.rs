@@ -5,32 +5,20 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use asyncfd::serve;
+
 /// The counters of one shard, on cache lines of their own.
 ///
 /// All are `Relaxed`: they are counts for reports and order nothing else.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub(crate) struct Counters {
-    /// Connections given to this shard. Written by the thread that accepts.
-    pub(crate) accepted: AtomicU64,
-    /// Connections of this shard that ended, for any reason.
-    pub(crate) closed: AtomicU64,
     /// Bytes echoed. Only this shard writes it, so a plain load and store are enough.
     bytes: AtomicU64,
-    /// Connections that this shard accepted over the limit, and closed.
-    pub(crate) over_limit: AtomicU64,
     /// Connections closed because no byte moved.
     pub(crate) idle_closed: AtomicU64,
     /// Connections closed because the peer did not read an answer in time.
     pub(crate) unread_closed: AtomicU64,
-    /// Connections that ended in an error, such as a reset by the peer.
-    pub(crate) failed: AtomicU64,
-    /// Connections cut off at the end of a drain.
-    pub(crate) cut_off: AtomicU64,
-    /// Times this shard's acceptor paused because descriptors or memory ran out.
-    pub(crate) accept_pauses: AtomicU64,
-    /// Connections that this shard accepted and handed on to a shard with fewer connections.
-    pub(crate) handed_on: AtomicU64,
 }
 
 impl Counters {
@@ -45,26 +33,20 @@ impl Counters {
             .store(self.bytes.load(Relaxed).wrapping_add(bytes), Relaxed);
     }
 
-    /// Connections given to this shard that have not ended.
-    pub(crate) fn live(&self) -> u64 {
-        // `closed` is read first: every connection that it counts was already accepted.
-        let closed = self.closed.load(Relaxed);
-        self.accepted.load(Relaxed).saturating_sub(closed)
-    }
-
-    pub(crate) fn read(&self) -> ShardStats {
+    /// Returns these counters beside those of the serving layer.
+    pub(crate) fn read(&self, layer: &serve::ShardStats) -> ShardStats {
         ShardStats {
-            live: self.live(),
-            accepted: self.accepted.load(Relaxed),
-            closed: self.closed.load(Relaxed),
+            live: layer.live,
+            accepted: layer.accepted,
+            closed: layer.closed,
             bytes: self.bytes.load(Relaxed),
-            over_limit: self.over_limit.load(Relaxed),
+            over_limit: layer.over_limit,
             idle_closed: self.idle_closed.load(Relaxed),
             unread_closed: self.unread_closed.load(Relaxed),
-            failed: self.failed.load(Relaxed),
-            cut_off: self.cut_off.load(Relaxed),
-            accept_pauses: self.accept_pauses.load(Relaxed),
-            handed_on: self.handed_on.load(Relaxed),
+            failed: layer.failed,
+            cut_off: layer.cut_off,
+            accept_pauses: layer.accept_pauses,
+            handed_on: layer.handed_on,
             polls: 0,
             queued_turns_max: 0,
             remote_wakes: 0,
@@ -113,8 +95,8 @@ pub struct ShardStats {
     /// Wakes sent to this shard by other threads, as the reactor counts them. A server in steady
     /// echo sends none.
     pub remote_wakes: u64,
-    /// Tasks on this shard now, as the reactor counts them: one for each connection, one that waits
-    /// for the drain, and one for a listener.
+    /// Tasks on this shard now, as the reactor counts them: one for each connection and one for each
+    /// listener. One shard also has the task that waits for the drain.
     pub tasks: u64,
     /// Descriptors registered on this shard now, as the reactor counts them.
     pub registrations: u64,

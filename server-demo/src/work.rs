@@ -9,16 +9,16 @@
 use std::future::poll_fn;
 use std::io;
 use std::net::{Shutdown, TcpStream as StdTcpStream};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
 use asyncfd::net::TcpStream;
-use reactor::{Handle, ShardId, time};
+use asyncfd::serve::{Bare, Connection, Tcp};
+use reactor::{ShardId, time};
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::connection::{Ending, Permit};
+use crate::connection::Ending;
 use crate::server::Shared;
 use crate::shutdown::QUIET;
 
@@ -44,48 +44,31 @@ impl Default for Work {
     }
 }
 
-/// Serves a connection until the peer ends or the server drains. The socket is registered on the
-/// current shard.
+/// Serves a connection until the peer ends or the server drains.
 pub(crate) async fn serve(
     shared: Arc<Shared>,
-    permit: Permit,
+    connection: Connection<Bare<Tcp>>,
     stream: StdTcpStream,
-    handle: Handle,
     size: usize,
-) {
-    let ending = match requests(&shared, stream, &handle, size).await {
-        Ok(ending) => ending,
-        Err(error) => Ending::of(error),
-    };
-    permit.end(ending);
+) -> Ending {
+    let served = requests(&shared, &connection, stream, size).await;
+    served.unwrap_or_else(Ending::of)
 }
 
 async fn requests(
     shared: &Shared,
+    connection: &Connection<Bare<Tcp>>,
     stream: StdTcpStream,
-    handle: &Handle,
     size: usize,
 ) -> io::Result<Ending> {
     let stream = TcpStream::from_accepted(stream)?;
     let mut request = vec![0; size];
-    let mut drains = handle.shutdown_requested();
-    let mut listed = false;
     loop {
         let mut filled = 0;
         while filled < size {
-            let read = poll_fn(|cx| {
-                // One poll lists the task for the shutdown. Later polls look at a flag, which no
-                // thread writes until then.
-                let announced = if listed {
-                    handle.is_shutting_down()
-                } else {
-                    listed = true;
-                    Pin::new(&mut drains).poll(cx).is_ready()
-                };
-                match stream.poll_read(cx, &mut request[filled..]) {
-                    Poll::Pending if announced => Poll::Ready(None),
-                    read => read.map(Some),
-                }
+            let read = poll_fn(|cx| match stream.poll_read(cx, &mut request[filled..]) {
+                Poll::Pending if connection.is_draining() => Poll::Ready(None),
+                read => read.map(Some),
             });
             let read = match read.await {
                 Some(read) => read,

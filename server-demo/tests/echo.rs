@@ -81,9 +81,12 @@ fn echo_under(accept: AcceptPolicy) {
                 assert!(accepted.iter().all(|shard| *shard > 30), "{accepted:?}");
             }
             // The same hash, with no lasting lead above 3 * sqrt(200).
+            // Any shard that sleeps accepts.
+            AcceptPolicy::Exclusive => {}
             AcceptPolicy::Hybrid => {
                 assert!(accepted.iter().all(|shard| *shard >= 78), "{accepted:?}");
             }
+            other => panic!("{other} has no test"),
         }
         assert!(
             eventually(|| server.stats().total().live == 0),
@@ -120,6 +123,11 @@ fn echo_under_round_robin() {
 #[test]
 fn echo_under_least_loaded() {
     echo_under(AcceptPolicy::LeastLoaded);
+}
+
+#[test]
+fn echo_under_exclusive() {
+    echo_under(AcceptPolicy::Exclusive);
 }
 
 #[test]

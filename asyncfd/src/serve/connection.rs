@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use pin_project_lite::pin_project;
-use reactor::{Handle, ShardId, spawn_local};
+use reactor::{Handle, ShardId, is_shutdown_error, spawn_local};
 
 use super::state::{Listed, Part, Place, SERVES, Shared};
 use super::transport::Transport;
@@ -100,29 +100,43 @@ impl Future for Draining {
     }
 }
 
-/// The output of a connection's handler: nothing, or a result whose error counts the connection as
-/// failed.
-pub trait Outcome: sealed::Sealed {
-    #[doc(hidden)]
-    fn is_failure(&self) -> bool;
+/// The way in which a connection ended, for the counters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// In order.
+    Finished,
+    /// By an error.
+    Failed,
+    /// By the reactor's shutdown.
+    CutOff,
 }
 
-mod sealed {
-    #[expect(unnameable_types, reason = "it seals a trait")]
-    pub trait Sealed {}
-    impl Sealed for () {}
-    impl<T, E> Sealed for Result<T, E> {}
+/// The output of a connection's handler: nothing, a result, or a type of your own.
+///
+/// A type that holds the stream closes it after the connection was counted out.
+///
+/// An error counts the connection as failed, unless it is the reactor's shutdown error
+/// ([`is_shutdown_error`]).
+pub trait Outcome {
+    /// Returns the way in which the connection ended.
+    fn ended(&self) -> Ended;
 }
 
 impl Outcome for () {
-    fn is_failure(&self) -> bool {
-        false
+    fn ended(&self) -> Ended {
+        Ended::Finished
     }
 }
 
-impl<T, E> Outcome for Result<T, E> {
-    fn is_failure(&self) -> bool {
-        self.is_err()
+impl<T, E: 'static> Outcome for Result<T, E> {
+    fn ended(&self) -> Ended {
+        match self {
+            Ok(_) => Ended::Finished,
+            Err(error) => match (error as &dyn Any).downcast_ref() {
+                Some(error) if is_shutdown_error(error) => Ended::CutOff,
+                _ => Ended::Failed,
+            },
+        }
     }
 }
 
@@ -149,7 +163,7 @@ impl<F: Future<Output: Outcome>> Future for Served<F> {
         }
         this.handler
             .poll(cx)
-            .map(|outcome| this.place.end(outcome.is_failure()))
+            .map(|outcome| this.place.end(outcome.ended()))
     }
 }
 
@@ -172,7 +186,7 @@ impl<T: Transport> Accepted<T> {
             peer,
         } = self;
         let Ok(stream) = T::register(stream) else {
-            place.end(true);
+            place.end(Ended::Failed);
             return None;
         };
         let part = Arc::clone(place.part());

@@ -93,7 +93,7 @@ use bind::Place;
 use connection::{Local, Mobile, Start};
 use state::Shared;
 
-pub use connection::{Connection, Draining, Outcome};
+pub use connection::{Connection, Draining, Ended, Outcome};
 pub use policy::{AcceptPolicy, UnknownPolicy};
 pub use running::Running;
 pub use stats::{ShardStats, Stats};

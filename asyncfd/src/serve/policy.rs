@@ -1,7 +1,7 @@
 //! The choice of the shard that serves a new connection.
 //!
-//! Called by the accept loops (`accept.rs`). It reads the counters and does no I/O. Tests are at
-//! the end.
+//! Called by the accept loops (`accept.rs`). It reads the counters and does no I/O. Tests:
+//! `policy/tests.rs`.
 
 use std::error::Error;
 use std::fmt;
@@ -113,35 +113,4 @@ pub(super) fn is_overloaded(own: u64, least: u64) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_come_back() {
-        for policy in AcceptPolicy::ALL {
-            assert_eq!(policy.to_string().parse(), Ok(policy));
-        }
-        let error = "sticky".parse::<AcceptPolicy>().unwrap_err().to_string();
-        assert!(error.contains("hybrid, exclusive"), "{error}");
-    }
-
-    #[test]
-    fn an_even_load_is_left_alone_and_a_skew_is_not() {
-        for (own, least, overloaded) in [
-            (0, 0, false),
-            (1, 0, false),
-            (9, 0, false),
-            (10, 0, true),
-            (65, 35, false),
-            (66, 35, true),
-            (547, 453, false),
-            (548, 452, true),
-            (50_474, 49_526, false),
-            (50_475, 49_525, true),
-            (3, 10, false),
-            (u64::MAX, 0, false),
-        ] {
-            assert_eq!(is_overloaded(own, least), overloaded, "{own} and {least}");
-        }
-    }
-}
+mod tests;

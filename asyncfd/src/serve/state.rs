@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use reactor::{Handle, ShardId};
 use slab::Slab;
 
+use super::connection::Ended;
 use super::stats::{Counters, Stats};
 
 /// The phases of a server, in this order.
@@ -254,14 +255,7 @@ impl Drop for Listed {
 pub(super) struct Place {
     shared: Arc<Shared>,
     listed: Listed,
-    ending: Ending,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Ending {
-    Unfinished,
-    Finished,
-    Failed,
+    has_ended: bool,
 }
 
 impl Place {
@@ -271,7 +265,7 @@ impl Place {
         shared.admit(part).then(|| Self {
             shared: Arc::clone(shared),
             listed: Listed::new(Arc::clone(part)),
-            ending: Ending::Unfinished,
+            has_ended: false,
         })
     }
 
@@ -286,28 +280,28 @@ impl Place {
         self.part().phase() == CUTS
     }
 
-    pub(super) fn end(&mut self, failed: bool) {
-        self.ending = if failed {
-            Ending::Failed
-        } else {
-            Ending::Finished
-        };
+    /// Gives the place back. Called once, before the connection's socket closes where the handler's
+    /// outcome holds it: a peer that sees the close and comes again does not meet the limit because
+    /// of itself.
+    pub(super) fn end(&mut self, ended: Ended) {
+        self.has_ended = true;
+        let part = &self.listed.part;
+        match ended {
+            Ended::Finished => {}
+            Ended::Failed => Counters::bump(&part.counters.failed),
+            Ended::CutOff => Counters::bump(&part.counters.cut_off),
+        }
+        self.shared.leave(part);
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let part = &self.listed.part;
-        let counters = &part.counters;
-        match self.ending {
-            Ending::Finished => {}
-            Ending::Failed => Counters::bump(&counters.failed),
-            // Dropped by its deadline, with its reactor, or else by a panic.
-            Ending::Unfinished if part.phase() == CUTS || self.shared.handle.is_shutting_down() => {
-                Counters::bump(&counters.cut_off);
-            }
-            Ending::Unfinished => Counters::bump(&counters.failed),
+        if self.has_ended {
+            return;
         }
-        self.shared.leave(part);
+        // Dropped by its deadline, with its reactor, or else by a panic.
+        let is_cut = self.part().phase() == CUTS || self.shared.handle.is_shutting_down();
+        self.end(if is_cut { Ended::CutOff } else { Ended::Failed });
     }
 }

@@ -2,6 +2,7 @@
 //! from outside.
 
 use std::net::TcpListener;
+use std::sync::Arc;
 
 use reactor::Reactor;
 
@@ -9,18 +10,16 @@ use super::*;
 use crate::Config;
 use crate::surface::{Guards, Helpers, Polling};
 
-/// Runs `test` on the one shard of a reactor, with the state of a server installed.
+/// Runs `test` on the one shard of a reactor, with the state of a server.
 fn on_a_shard<T: Send + 'static>(
     config: Config,
-    test: impl FnOnce(Arc<Shared>) -> T + Send + 'static,
+    test: impl FnOnce(&Rc<Local>) -> T + Send + 'static,
 ) -> T {
     let reactor = Reactor::builder().shards(1).build().unwrap();
     let handle = reactor.handle().clone();
     let shard = handle.shards().next().unwrap();
     let task = handle.spawn_on(shard, move || async move {
-        let shared = Arc::new(Shared::new(&config, vec![shard]));
-        Local::install(Arc::clone(&shared), shard);
-        test(shared)
+        test(&Local::new(&Arc::new(Shared::new(&config, 1))))
     });
     handle.block_on(task).unwrap()
 }
@@ -35,44 +34,21 @@ fn connected() -> (StdTcpStream, StdTcpStream) {
 
 #[test]
 fn the_task_of_a_connection_is_small() {
-    let sizes = on_a_shard(Config::default(), |shared| {
-        fn size<S: Surface>(shared: &Arc<Shared>) -> usize {
+    let sizes = on_a_shard(Config::default(), |local| {
+        fn size<S: Surface>(local: &Rc<Local>) -> usize {
             let (_client, server) = connected();
-            size_of_val(&serve::<S>(Permit::take(shared, 0).unwrap(), server))
+            size_of_val(&serve::<S>(Rc::clone(local), server))
         }
         [
-            size::<Helpers>(&shared),
-            size::<Guards>(&shared),
-            size::<Polling>(&shared),
+            size::<Helpers>(local),
+            size::<Guards>(local),
+            size::<Polling>(local),
         ]
     });
     println!("bytes of the future: helpers, guards, poll: {sizes:?}");
     // With the reactor's slot of 128 bytes and its task header this keeps an idle connection below
     // 400 bytes.
     assert!(sizes[0] <= 192, "helpers: {sizes:?}");
-}
-
-#[test]
-fn a_connection_that_is_never_polled_gives_its_place_back() {
-    on_a_shard(
-        Config {
-            max_connections: Some(1),
-            ..Config::default()
-        },
-        |shared| {
-            let (_client, server) = connected();
-            let connection = serve::<Helpers>(Permit::take(&shared, 0).unwrap(), server);
-            assert!(Permit::take(&shared, 0).is_none());
-            drop(connection);
-            let permit = Permit::take(&shared, 0).expect("the place is free again");
-            drop(permit);
-            let stats = shared.counters[0].read();
-            assert_eq!(
-                (stats.accepted, stats.closed, stats.live, stats.cut_off),
-                (2, 2, 0, 2)
-            );
-        },
-    );
 }
 
 /// Runs `test` on a shard with an idle timeout of 30 ms, and checks that the timeout fires that
@@ -86,7 +62,7 @@ fn idle_after(test: impl AsyncFnOnce(&mut Idle, &Shared, Duration) + Send + 'sta
     let reactor = Reactor::builder().shards(1).build().unwrap();
     let shard = reactor.handle().shards().next().unwrap();
     let task = reactor.handle().spawn_on(shard, move || async move {
-        let shared = Shared::new(&config, vec![shard]);
+        let shared = Shared::new(&config, 1);
         let mut idle = Idle::new(&shared);
         test(&mut idle, &shared, limit).await;
         let touched = idle.0.as_ref().unwrap().borrow().deadline() - limit;

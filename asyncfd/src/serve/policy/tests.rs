@@ -1,4 +1,4 @@
-//! Tests of the condition under which a shard hands connections on.
+//! Tests of the policies' names, and of the condition under which a shard hands connections on.
 
 use super::*;
 
@@ -55,4 +55,13 @@ fn an_even_load_is_hardly_ever_handed_on() {
         }
     }
     assert!(handed_on < CONNECTIONS / 100, "{handed_on}");
+}
+
+#[test]
+fn names_come_back() {
+    for policy in AcceptPolicy::ALL {
+        assert_eq!(policy.to_string().parse(), Ok(policy));
+    }
+    let error = "sticky".parse::<AcceptPolicy>().unwrap_err().to_string();
+    assert!(error.contains("hybrid, exclusive"), "{error}");
 }
