@@ -4,20 +4,23 @@
 //! reference, because a registration can be dropped after the reactor is gone. Nothing here waits.
 //! Tests are in `tests.rs`.
 
+mod moving;
+
 use std::io;
 use std::os::fd::RawFd;
 use std::sync::Arc;
 
 use crate::driver::{OsEvent, Registry};
 use crate::error::{forked, forked_error};
+use crate::io::moving::Peers;
 use crate::metrics::Counter;
-use crate::owners::Owners;
+use crate::owners::{Added, Owners};
 use crate::readiness::WaiterList;
 use crate::shard::parker::Parker;
 use crate::sync::{AtomicU64, Ordering};
 use crate::sys::{self, Process};
 use crate::table::{Quarantined, Slot, SlotRef, SlotTable};
-use crate::token::Token;
+use crate::token::{SlotId, Token};
 use crate::{Interest, Ready, ShardId};
 
 #[cfg(all(test, not(reactor_loom)))]
@@ -45,6 +48,7 @@ pub(crate) struct ShardIo {
     live: AtomicU64,
     /// Registrations that moved to another shard's epoll. Written by the threads that move them.
     moved_out: Counter,
+    peers: Peers,
     waker_panics: Counter,
     /// The process that made this. A forked child has a copy of all this memory and shares the same
     /// epoll instance.
@@ -60,6 +64,7 @@ impl ShardIo {
             parker,
             live: AtomicU64::new(0),
             moved_out: Counter::new(),
+            peers: Peers::new(),
             waker_panics: Counter::new(),
             process: Process::current(),
         })
@@ -131,12 +136,19 @@ impl ShardIo {
             return Err(forked_error());
         }
         let (slot, token) = SlotRef::allocate(this, fd, initial)?;
-        if let Err(error) = this.owners.add(fd, token, interest) {
-            this.free(slot.slot(), token);
+        if let Err(error) = this.add(fd, token, interest) {
+            this.free(slot.slot(), token.id());
             return Err(error);
         }
         this.live.fetch_add(1, Ordering::Relaxed);
         Ok((slot, token))
+    }
+
+    fn add(&self, fd: RawFd, token: Token, interest: Interest) -> io::Result<()> {
+        while let Added::Marked(moved) = self.owners.add(fd, token, interest)? {
+            self.check_mark(fd, moved, token, interest)?;
+        }
+        Ok(())
     }
 
     /// Asks the system for other events, or for the same events once more. Called from any thread.
@@ -146,11 +158,17 @@ impl ShardIo {
     /// Returns the system's error, or an error if the registration lost its number or this is a
     /// forked child.
     #[cold]
-    pub(crate) fn rearm(&self, fd: RawFd, token: Token, interest: Interest) -> io::Result<()> {
-        if self.is_forked() {
+    pub(crate) fn rearm(
+        slot: &SlotRef,
+        fd: RawFd,
+        token: Token,
+        interest: Interest,
+    ) -> io::Result<()> {
+        let this = slot.io();
+        if this.is_forked() {
             return Err(forked_error());
         }
-        self.owners.modify(fd, token, interest)
+        this.rearm_at_seat(slot.slot(), fd, token, interest)
     }
 
     /// Ends a registration. Called from any thread, once for each [`ShardIo::register`]. Does
@@ -165,10 +183,19 @@ impl ShardIo {
         if this.is_forked() {
             return Err(forked_error());
         }
-        let deleted = this.owners.delete(fd, token.id());
+        let has_moved = slot.slot().seat().has_moved();
+        let deleted = if has_moved {
+            this.delete_moved(slot.slot(), fd, token.id())
+        } else {
+            this.live.fetch_sub(1, Ordering::Relaxed);
+            this.owners.delete(fd, token.id())
+        };
         let waiters = slot.slot().readiness().take_waiters();
-        this.live.fetch_sub(1, Ordering::Relaxed);
-        this.free(slot.slot(), token);
+        if has_moved {
+            Self::free_moved(this, token.id());
+        } else {
+            this.free(slot.slot(), token.id());
+        }
         // Last: a waker's drop is foreign code.
         let panics = waiters.map_or(0, WaiterList::drop_caught);
         if panics > 0 {
@@ -178,8 +205,8 @@ impl ShardIo {
     }
 
     #[inline(always)]
-    fn free(&self, slot: &Slot, token: Token) {
-        let Quarantined(waiting) = self.table.free(slot, token.id());
+    fn free(&self, slot: &Slot, id: SlotId) {
+        let Quarantined(waiting) = self.table.free(slot, id);
         // The shard releases its quarantine every turn. A sleeping shard is woken when frees from
         // other threads pile up, so that neither they nor new slots grow without limit.
         if waiting % QUARANTINE_WAKES == 0 {
@@ -220,6 +247,9 @@ impl ShardIo {
     #[inline]
     pub(crate) fn release_quarantine(&self) {
         self.table.release_quarantine();
+        if self.has_visitors() {
+            self.release_visitors();
+        }
     }
 
     /// Refuses new registrations from now on and ends every wait with the shutdown error.

@@ -78,6 +78,7 @@ mod reactor;
 mod readiness;
 mod ready;
 mod registration;
+mod seat;
 mod shard;
 mod shutdown;
 mod stall;

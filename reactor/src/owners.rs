@@ -18,11 +18,14 @@
 //! | delete | the caller | | passed on; nobody owns it, whatever the answer is |
 //! | delete | another, or nobody | not called | an error, which a drop ignores |
 //!
-//! 1. The number was closed and opened again. The caller owns it, and the other registration loses
-//!    it.
-//! 2. A duplicate descriptor kept the entry of a registration that is gone.
-//! 3. The descriptor is registered twice. The error is the same if the other registration's
-//!    descriptor was closed: the two cases cannot be told apart.
+//! A registration that moves is deleted here and added to another shard's epoll, under both
+//! entries. Its birth table keeps a mark of it, so that a second registration of the descriptor by
+//! hash still finds it:
+//!
+//! | call | mark on the number | the system says, at the epoll that it moved to | result |
+//! |---|---|---|---|
+//! | add | a moved registration | EEXIST | that error: the descriptor is registered twice |
+//! | add | a moved registration | done | the number was closed and opened again: the mark and the other entry go, and the call is made as above |
 //!
 //! An entry never outlives its registration, which removes it when it ends, unless another
 //! registration owns the number by then. So a slot's number without its generation identifies an
@@ -30,6 +33,7 @@
 
 use std::io;
 use std::os::fd::RawFd;
+use std::ptr;
 
 use crossbeam_utils::CachePadded;
 
@@ -61,11 +65,25 @@ pub(crate) struct Owners<C> {
     stripes: Box<[CachePadded<Mutex<Stripe>>]>,
 }
 
+/// The outcome of [`Owners::add`].
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Added {
+    Done,
+    /// Nothing was asked of the system: the number carries the mark of a registration that moved to
+    /// another epoll. The caller finds out whether it still has the descriptor.
+    Marked(SlotId),
+}
+
 /// The owners of the numbers `stripe`, `stripe + 64`, `stripe + 128` and so on, as
 /// [`SlotId::bits`]. It grows when a number is first owned, so a number that the system never
 /// accepted costs nothing.
 #[derive(Debug, Default)]
-struct Stripe(Vec<u32>);
+struct Stripe {
+    owners: Vec<u32>,
+    /// The registrations of this table that moved to another epoll, by place. Few: a registration
+    /// moves where its task runs elsewhere for long.
+    moved: Vec<(usize, SlotId)>,
+}
 
 impl<C: Ctl> Owners<C> {
     pub(crate) fn new(ctl: C) -> Self {
@@ -83,9 +101,24 @@ impl<C: Ctl> Owners<C> {
     ///
     /// Returns the system's error; nothing has changed then. `AlreadyExists` means that a live
     /// registration has this very descriptor.
-    pub(crate) fn add(&self, fd: RawFd, token: Token, interest: Interest) -> io::Result<()> {
+    pub(crate) fn add(&self, fd: RawFd, token: Token, interest: Interest) -> io::Result<Added> {
         let (stripe, place) = self.locate(fd)?;
         let mut stripe = stripe.lock();
+        if let Some(moved) = stripe.mark(place) {
+            return Ok(Added::Marked(moved));
+        }
+        self.add_locked(&mut stripe, place, fd, token, interest)?;
+        Ok(Added::Done)
+    }
+
+    fn add_locked(
+        &self,
+        stripe: &mut Stripe,
+        place: usize,
+        fd: RawFd,
+        token: Token,
+        interest: Interest,
+    ) -> io::Result<()> {
         match self.ctl.add(fd, token, interest) {
             Ok(()) => {}
             Err(error)
@@ -98,6 +131,85 @@ impl<C: Ctl> Owners<C> {
         }
         stripe.set_owner(place, token.id().bits());
         Ok(())
+    }
+
+    /// Moves a registration to another epoll: DEL here, ADD there. `is_birth` says that this is the
+    /// epoll of the registration's table, which then keeps a mark of it. `moved` is called with both
+    /// entries locked.
+    ///
+    /// The DEL comes first. It fails if the number was closed and opened again, and then the move
+    /// ends before it takes a stranger's descriptor along.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` if the token's slot does not own the number here; otherwise the system's error. The
+    /// registration is where it was.
+    pub(crate) fn move_to(
+        &self,
+        to: &Self,
+        is_birth: bool,
+        fd: RawFd,
+        token: Token,
+        interest: Interest,
+        moved: impl FnOnce(),
+    ) -> io::Result<()> {
+        let (here, place) = self.locate(fd)?;
+        let (there, _) = to.locate(fd)?;
+        // In one order for every pair of epolls, so that two moves never wait for each other.
+        let (mut here, mut there) = if ptr::from_ref(here) < ptr::from_ref(there) {
+            let here = here.lock();
+            (here, there.lock())
+        } else {
+            let there = there.lock();
+            (here.lock(), there)
+        };
+        if here.owner(place) != token.id().bits() {
+            return Err(dispossessed_error());
+        }
+        self.ctl.delete(fd)?;
+        here.set_owner(place, NOBODY);
+        if let Err(error) = to.add_locked(&mut there, place, fd, token, interest) {
+            // The entry that was just deleted has room again.
+            self.add_locked(&mut here, place, fd, token, interest)?;
+            return Err(error);
+        }
+        if is_birth {
+            here.moved.push((place, token.id()));
+        }
+        there.unmark(place, token.id());
+        moved();
+        Ok(())
+    }
+
+    /// Finds out whether a registration that moved here still has the descriptor that `fd` is now.
+    /// If not, it loses the number.
+    ///
+    /// # Errors
+    ///
+    /// `AlreadyExists` if it has; otherwise the system's error.
+    pub(crate) fn evict_stale(
+        &self,
+        fd: RawFd,
+        id: SlotId,
+        token: Token,
+        interest: Interest,
+    ) -> io::Result<()> {
+        let (stripe, place) = self.locate(fd)?;
+        let mut stripe = stripe.lock();
+        if stripe.owner(place) == id.bits() {
+            // The system alone knows if the number still means the same descriptor.
+            self.ctl.add(fd, token, interest)?;
+            stripe.set_owner(place, NOBODY);
+            self.ctl.delete(fd)?;
+        }
+        Ok(())
+    }
+
+    /// Takes the mark of a registration away.
+    pub(crate) fn unmark(&self, fd: RawFd, id: SlotId) {
+        if let Ok((stripe, place)) = self.locate(fd) {
+            stripe.lock().unmark(place, id);
+        }
     }
 
     /// Changes the interest in `fd`, which also makes the system report the current state again.
@@ -138,15 +250,24 @@ impl<C: Ctl> Owners<C> {
 }
 
 impl Stripe {
+    fn mark(&self, place: usize) -> Option<SlotId> {
+        let marked = self.moved.iter().find(|(at, _)| *at == place);
+        marked.map(|(_, id)| *id)
+    }
+
+    fn unmark(&mut self, place: usize, id: SlotId) {
+        self.moved.retain(|moved| *moved != (place, id));
+    }
+
     fn owner(&self, place: usize) -> u32 {
-        self.0.get(place).copied().unwrap_or(NOBODY)
+        self.owners.get(place).copied().unwrap_or(NOBODY)
     }
 
     fn set_owner(&mut self, place: usize, owner: u32) {
-        if place >= self.0.len() {
-            self.0.resize(place + 1, NOBODY);
+        if place >= self.owners.len() {
+            self.owners.resize(place + 1, NOBODY);
         }
-        self.0[place] = owner;
+        self.owners[place] = owner;
     }
 }
 

@@ -22,6 +22,8 @@ use crate::error::{forked_error, shutdown_error, two_directions_error};
 use crate::handle::no_reactor;
 use crate::io::ShardIo;
 use crate::readiness::{ClosedStates, Readiness, Side, Snapshot, WaiterId};
+use crate::seat::Follow;
+use crate::shard::current;
 use crate::table::SlotRef;
 use crate::token::Token;
 use crate::{Handle, Interest, Placement, Ready, ShardId};
@@ -155,7 +157,11 @@ impl Registration {
     ) -> io::Result<Self> {
         let fd = source.as_raw_fd();
         let shard = handle.place(placement, fd)?;
-        Self::on(handle.io(shard), fd, interest, initial)
+        let registration = Self::on(handle.io(shard), fd, interest, initial)?;
+        if matches!(placement, Placement::Shard(_)) {
+            registration.slot.slot().seat().fix();
+        }
+        Ok(registration)
     }
 
     /// Registers a descriptor with the current reactor and its placement. Otherwise the same as
@@ -192,6 +198,10 @@ impl Registration {
         initial: Ready,
     ) -> io::Result<Self> {
         let (slot, token) = ShardIo::register(io, fd, interest, initial)?;
+        if interest.is_exclusive() {
+            // The system does not change such an entry.
+            slot.slot().seat().fix();
+        }
         Ok(Self {
             slot,
             token,
@@ -203,7 +213,7 @@ impl Registration {
     /// Returns the shard that reports the descriptor's readiness.
     #[must_use]
     pub fn shard(&self) -> ShardId {
-        self.slot.io().shard()
+        ShardIo::seat_of(&self.slot)
     }
 
     /// Returns the interest that the system was asked to report.
@@ -224,7 +234,7 @@ impl Registration {
     /// The system reports again the states that are true now, so every matching waiter is woken,
     /// perhaps spuriously.
     pub fn set_interest(&mut self, interest: Interest) -> io::Result<()> {
-        self.slot.io().rearm(self.fd, self.token, interest)?;
+        ShardIo::rearm(&self.slot, self.fd, self.token, interest)?;
         self.interest = interest;
         Ok(())
     }
@@ -330,7 +340,13 @@ impl Registration {
             if self.slot.io().is_forked() {
                 return Poll::Ready(Err(forked_error()));
             }
-            seen = ready!(self.readiness().poll_side::<SIDE>(cx.waker()));
+            match self.readiness().poll_side::<SIDE>(cx.waker()) {
+                Poll::Ready(now) => seen = now,
+                Poll::Pending => {
+                    self.follow();
+                    return Poll::Pending;
+                }
+            }
         }
         budget::charge();
         Poll::Ready(ReadyEvent::new(seen, mask))
@@ -516,7 +532,37 @@ impl Registration {
     }
 
     fn rearm(&self) -> io::Result<()> {
-        self.slot.io().rearm(self.fd, self.token, self.interest)
+        ShardIo::rearm(&self.slot, self.fd, self.token, self.interest)
+    }
+
+    /// Counts a wait that begins on this thread. A registration whose tasks keep waiting on another
+    /// shard moves there.
+    #[inline(always)]
+    fn follow(&self) {
+        if !self.slot.slot().seat().is_settled_on(current::index()) {
+            self.follow_slow();
+        }
+    }
+
+    #[inline(never)]
+    fn follow_slow(&self) {
+        current::with(|shard| {
+            let Some(shard) = shard.filter(|shard| shard.moves_registrations_of(self.slot.io()))
+            else {
+                return;
+            };
+            let seat = self.slot.slot().seat();
+            let here = shard.shared();
+            if seat.count_wait(here.id.index()) == Follow::Stay {
+                return;
+            }
+            match ShardIo::relocate(&self.slot, &here.io, self.fd, self.token, self.interest) {
+                Ok(()) => here.counters.moved_in.add_own(1),
+                // Another attempt would fail as well: the number is lost, or the limit of epoll
+                // entries is reached.
+                Err(_) => seat.fix(),
+            }
+        });
     }
 
     fn leave(&mut self) -> io::Result<()> {

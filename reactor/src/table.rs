@@ -23,6 +23,7 @@ use crate::Ready;
 use crate::error::{shutdown_error, table_full_error};
 use crate::io::ShardIo;
 use crate::readiness::Readiness;
+use crate::seat::SeatCell;
 use crate::sync::{AtomicI32, AtomicU32, Mutex, Ordering};
 use crate::token::{SLOTS_MAX, SlotId, Token};
 
@@ -54,6 +55,8 @@ pub(crate) struct Slot {
     /// The descriptor number. Written when the slot is allocated; read by the shard if an event
     /// alone is ambiguous.
     fd: AtomicI32,
+    /// The shard that polls the descriptor, and the waits that began elsewhere (`seat.rs`).
+    seat: SeatCell,
     /// The next slot of this slot's chain. It belongs to the owner of the chain.
     next: AtomicU32,
 }
@@ -67,8 +70,14 @@ impl Slot {
             readiness: Readiness::new(),
             generation: AtomicU32::new(1),
             fd: AtomicI32::new(-1),
+            seat: SeatCell::new(),
             next: AtomicU32::new(NONE),
         }
+    }
+
+    #[inline(always)]
+    pub(crate) fn seat(&self) -> &SeatCell {
+        &self.seat
     }
 
     #[inline(always)]
@@ -182,6 +191,7 @@ impl SlotTable {
     fn birth(&self, index: u32, slot: &Slot, fd: RawFd, initial: Ready) -> Token {
         slot.readiness.reset(initial);
         slot.fd.store(fd, Ordering::Relaxed);
+        slot.seat.reset(self.index);
         Token::new(
             SlotId::new(self.index, index),
             slot.generation.load(Ordering::Relaxed),
@@ -286,6 +296,11 @@ impl SlotTable {
             .sum()
     }
 
+    /// The slot of this id, which was allocated.
+    pub(crate) fn slot(&self, id: SlotId) -> &Slot {
+        self.slot_at(id.slot())
+    }
+
     fn slot_at(&self, index: u32) -> &Slot {
         let page = self
             .page(index)
@@ -326,10 +341,6 @@ impl SlotTable {
 
     pub(crate) fn free_id(&self, id: SlotId) -> Quarantined {
         self.free(self.slot(id), id)
-    }
-
-    pub(crate) fn slot(&self, id: SlotId) -> &Slot {
-        self.slot_at(id.slot())
     }
 }
 

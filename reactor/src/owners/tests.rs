@@ -8,7 +8,7 @@ use std::os::fd::RawFd;
 use proptest::prelude::*;
 use rustix::io::Errno;
 
-use super::{Ctl, Owners, STRIPES};
+use super::{Added, Ctl, Owners, STRIPES};
 use crate::Interest;
 use crate::sync::Mutex;
 use crate::token::{SlotId, Token};
@@ -166,11 +166,12 @@ proptest! {
                     let file = owners.ctl.lock().open.get(&fd).copied();
                     let here = |r: &&Registered| r.fd == fd;
                     match (owners.add(fd, token, Interest::READABLE), file) {
-                        (Ok(()), Some(file)) => {
+                        (Ok(Added::Done), Some(file)) => {
                             prop_assert!(registered.iter().filter(here).all(|r| r.betrayed));
                             registered.push(Registered { fd, file, token, betrayed: false });
                         }
-                        (Ok(()), None) => prop_assert!(false, "a closed number was registered"),
+                        (Ok(Added::Marked(_)), _) => prop_assert!(false, "nothing moves here"),
+                        (Ok(Added::Done), None) => prop_assert!(false, "a closed number was registered"),
                         (Err(error), Some(_)) => {
                             // The number's owner may differ from the entry's registration, but the
                             // two cannot be told apart.
@@ -264,7 +265,7 @@ fn numbers_that_are_none_are_refused_and_cost_nothing() {
         owners
             .stripes
             .iter()
-            .all(|stripe| stripe.lock().0.is_empty())
+            .all(|stripe| stripe.lock().owners.is_empty())
     );
 }
 
@@ -286,7 +287,7 @@ fn neighbours_have_locks_of_their_own() {
         owners
             .stripes
             .iter()
-            .all(|stripe| stripe.lock().0.len() == 2)
+            .all(|stripe| stripe.lock().owners.len() == 2)
     );
     for fd in 0..2 * stripes {
         assert_eq!(

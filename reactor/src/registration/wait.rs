@@ -12,7 +12,7 @@ use super::{ReadyEvent, Registration};
 use crate::Ready;
 use crate::budget;
 use crate::error::forked_error;
-use crate::readiness::{Readiness, Side, Snapshot, WaiterId};
+use crate::readiness::{Side, Snapshot, WaiterId};
 
 /// The states that a wait waits for. Each direction has a type of its own, so that the most common
 /// waits store and load no mask.
@@ -71,7 +71,7 @@ impl<M: Mask> Future for Wait<'_, M> {
                 } else if this.registration.slot.io().is_forked() {
                     return Poll::Ready(Err(forked_error()));
                 } else {
-                    ready!(begin(readiness, this.mask, cx, &mut this.id))
+                    ready!(begin(this.registration, this.mask, cx, &mut this.id))
                 }
             }
             Some(_) if this.registration.slot.io().is_forked() => {
@@ -95,14 +95,15 @@ impl<M: Mask> Future for Wait<'_, M> {
 /// `id`.
 #[inline(never)]
 fn begin<M: Mask>(
-    readiness: &Readiness,
+    registration: &Registration,
     mask: M,
     cx: &Context<'_>,
     id: &mut Option<WaiterId>,
 ) -> Poll<Snapshot> {
-    match readiness.wait(mask.states(), cx.waker()) {
+    match registration.readiness().wait(mask.states(), cx.waker()) {
         Ok(begun) => {
             *id = Some(begun);
+            registration.follow();
             Poll::Pending
         }
         Err(seen) => Poll::Ready(seen),

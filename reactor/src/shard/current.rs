@@ -13,6 +13,9 @@ use std::task::Waker;
 use crate::shard::{Shard, ShardRef, ShardShared};
 use crate::task::{LocalQueue, Runnable};
 
+/// The index on a thread that runs no shard.
+const NO_SHARD: u32 = u32::MAX;
+
 thread_local! {
     /// Set once, when a shard thread starts.
     static CURRENT: OnceCell<Rc<Shard>> = const { OnceCell::new() };
@@ -20,6 +23,7 @@ thread_local! {
     static HOME: Home = const {
         Home {
             shard: Cell::new(ptr::null()),
+            index: Cell::new(NO_SHARD),
             dispatches: Cell::new(false),
         }
     };
@@ -31,6 +35,8 @@ struct Home {
     /// Identifies the thread's shard, for comparison only. Null on other threads, and after the
     /// shard is dropped.
     shard: Cell<*const ShardShared>,
+    /// The index of the thread's shard, or [`NO_SHARD`].
+    index: Cell<u32>,
     /// True while the shard dispatches, for itself or for a sibling. A mobile task that this makes
     /// ready runs here, wherever it ran before.
     dispatches: Cell<bool>,
@@ -39,7 +45,10 @@ struct Home {
 /// Binds the calling thread to the shard. Called once by each shard thread.
 pub(crate) fn set(shard: Rc<Shard>) {
     CURRENT.with(|current| {
-        HOME.with(|home| home.shard.set(shard.shared()));
+        HOME.with(|home| {
+            home.shard.set(shard.shared());
+            home.index.set(u32::from(shard.shared().id.0));
+        });
         assert!(
             current.set(shard).is_ok(),
             "a thread is one shard for all its life"
@@ -50,7 +59,10 @@ pub(crate) fn set(shard: Rc<Shard>) {
 /// Reverts [`set`] before another shard can reuse the address. Called when the shard is dropped.
 pub(super) fn unset(shard: &ShardShared) {
     if is(shard) {
-        HOME.with(|home| home.shard.set(ptr::null()));
+        HOME.with(|home| {
+            home.shard.set(ptr::null());
+            home.index.set(NO_SHARD);
+        });
         while shard.queue.with(LocalQueue::pop).is_some() {}
     }
 }
@@ -71,6 +83,12 @@ pub(crate) fn with<R>(f: impl FnOnce(Option<&Shard>) -> R) -> R {
 #[inline]
 pub(crate) fn is(shared: &ShardShared) -> bool {
     HOME.with(|home| ptr::eq(home.shard.get(), shared))
+}
+
+/// The index of the calling thread's shard in its reactor. All ones on a thread that runs none.
+#[inline]
+pub(crate) fn index() -> u32 {
+    HOME.with(|home| home.index.get())
 }
 
 /// Queues a task if the calling thread runs its home and the task was spawned there; otherwise

@@ -210,6 +210,8 @@ impl ShardShared {
 
     /// Makes the shards of a reactor known to each other.
     pub(crate) fn introduce(shards: &[ShardRef]) {
+        let ios: Vec<_> = shards.iter().map(|shard| Arc::clone(&shard.io)).collect();
+        ShardIo::introduce(&ios);
         for shard in shards {
             let peers = shards.iter().map(Arc::downgrade).collect();
             shard.peers.get_or_init(|| peers);
@@ -517,6 +519,12 @@ impl Shard {
     #[inline]
     pub(crate) fn handle(&self) -> &Handle {
         &self.handle
+    }
+
+    /// Returns true if registrations of this table may move to this shard.
+    pub(crate) fn moves_registrations_of(&self, io: &Arc<ShardIo>) -> bool {
+        let born_on = self.handle.all_shards().get(io.shard().index());
+        self.shared.crew.is_stealing() && born_on.is_some_and(|shard| Arc::ptr_eq(&shard.io, io))
     }
 
     /// Keeps the waker of a yielding task until the shard has polled the OS.

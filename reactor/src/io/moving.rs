@@ -1,0 +1,218 @@
+//! Moves a registration from one shard's epoll to another's, and frees the slot of one that moved.
+//!
+//! Called by a wait that finds its task on another shard (`registration/wait.rs`), and by the end of a
+//! registration. The slot stays in the table of its birth; only its membership in an epoll
+//! changes. A registration keeps the [`ShardIo`] of its birth alive, which knows its peers weakly:
+//! where a peer is gone, its epoll is gone too, and nothing is left to delete there. Tests are in
+//! `tests/moving.rs` of the crate.
+
+use std::io;
+use std::os::fd::RawFd;
+use std::sync::{Arc, OnceLock, Weak};
+
+use crate::error::forked_error;
+use crate::io::{QUARANTINE_WAKES, ShardIo};
+use crate::sync::{AtomicU32, Mutex, Ordering};
+use crate::table::{Slot, SlotRef};
+use crate::token::{SlotId, Token};
+use crate::{Interest, ShardId};
+
+/// The other shards' epolls, and the slots of theirs that wait here.
+#[derive(Debug)]
+pub(super) struct Peers {
+    all: OnceLock<Box<[Weak<ShardIo>]>>,
+    visitors: Mutex<Vec<Visitor>>,
+    /// The number of visitors, for the shard to see every turn that it is zero without the lock.
+    visiting: AtomicU32,
+}
+
+/// A freed slot of another table that this shard may still have events of.
+#[derive(Debug)]
+struct Visitor {
+    birth: Weak<ShardIo>,
+    id: SlotId,
+}
+
+impl Peers {
+    pub(super) fn new() -> Self {
+        Self {
+            all: OnceLock::new(),
+            visitors: Mutex::new(Vec::new()),
+            visiting: AtomicU32::new(0),
+        }
+    }
+}
+
+impl ShardIo {
+    /// Makes the epolls of a reactor known to each other.
+    pub(crate) fn introduce(all: &[Arc<Self>]) {
+        for io in all {
+            let peers = all.iter().map(Arc::downgrade).collect();
+            io.peers.all.get_or_init(|| peers);
+        }
+    }
+
+    fn peer(&self, index: usize) -> Option<Arc<Self>> {
+        self.peers.all.get()?.get(index)?.upgrade()
+    }
+
+    /// The shard that polls a registration's descriptor.
+    pub(crate) fn seat_of(slot: &SlotRef) -> ShardId {
+        ShardId::from_index(slot.slot().seat().shard())
+    }
+
+    /// Moves a registration to the epoll `to`. Called by the thread that runs a task that waits.
+    ///
+    /// # Errors
+    ///
+    /// Returns the system's error, or an error if the registration lost its number or this is a
+    /// forked child. The registration is where it was.
+    pub(crate) fn relocate(
+        slot: &SlotRef,
+        to: &Self,
+        fd: RawFd,
+        token: Token,
+        interest: Interest,
+    ) -> io::Result<()> {
+        let birth = slot.io();
+        if birth.is_forked() {
+            return Err(forked_error());
+        }
+        let seat = slot.slot().seat();
+        let from = seat.shard();
+        // Another task of the descriptor may have moved it here meanwhile.
+        let Some(from) = birth.peer(from).filter(|from| from.shard != to.shard) else {
+            return Ok(());
+        };
+        let is_birth = Arc::ptr_eq(&from, birth);
+        let take_seat = || seat.take(to.shard.index());
+        from.owners
+            .move_to(&to.owners, is_birth, fd, token, interest, take_seat)?;
+        from.live.fetch_sub(1, Ordering::Relaxed);
+        to.live.fetch_add(1, Ordering::Relaxed);
+        from.moved_out.add_shared(1);
+        Ok(())
+    }
+
+    /// Has the epoll that polls a moved registration forget it. Nothing moves it meanwhile: its owner
+    /// drops it.
+    #[cold]
+    pub(super) fn delete_moved(&self, slot: &Slot, fd: RawFd, id: SlotId) -> io::Result<()> {
+        let deleted = match self.peer(slot.seat().shard()) {
+            Some(seat) => {
+                seat.live.fetch_sub(1, Ordering::Relaxed);
+                seat.owners.delete(fd, id)
+            }
+            None => Ok(()),
+        };
+        self.owners.unmark(fd, id);
+        deleted
+    }
+
+    /// Asks for other events at the epoll that polls a registration.
+    pub(super) fn rearm_at_seat(
+        &self,
+        slot: &Slot,
+        fd: RawFd,
+        token: Token,
+        interest: Interest,
+    ) -> io::Result<()> {
+        loop {
+            let index = slot.seat().shard();
+            let done = if index == self.shard.index() {
+                self.owners.modify(fd, token, interest)
+            } else {
+                match self.peer(index) {
+                    Some(seat) => seat.owners.modify(fd, token, interest),
+                    None => return Ok(()),
+                }
+            };
+            // It may have moved between the look at its seat and the call.
+            if done.is_ok() || slot.seat().shard() == index {
+                return done;
+            }
+        }
+    }
+
+    /// Finds out whether the moved registration `id` still has the descriptor that `fd` is now. If
+    /// not, its mark goes.
+    ///
+    /// # Errors
+    ///
+    /// `AlreadyExists` if it has; otherwise the system's error.
+    #[cold]
+    pub(super) fn check_mark(
+        &self,
+        fd: RawFd,
+        id: SlotId,
+        token: Token,
+        interest: Interest,
+    ) -> io::Result<()> {
+        let seat = self.table.slot(id).seat();
+        let index = seat.shard();
+        if let Some(at) = self.peer(index) {
+            at.owners.evict_stale(fd, id, token, interest)?;
+        }
+        // If it has moved on meanwhile, the caller finds its mark again, and the new seat.
+        if seat.shard() == index {
+            self.owners.unmark(fd, id);
+        }
+        Ok(())
+    }
+
+    /// Frees the slot of a registration that has moved. It passes the quarantine of every other shard
+    /// first, one after the other: each may have polled it.
+    #[cold]
+    pub(super) fn free_moved(this: &Arc<Self>, id: SlotId) {
+        Self::pass_on(this, id, this.shard.index());
+    }
+
+    fn pass_on(birth: &Arc<Self>, id: SlotId, after: usize) {
+        let shards = birth.peers.all.get().map_or(0, |all| all.len());
+        let rest = (1..shards)
+            .map(|step| (after + step) % shards)
+            .take_while(|index| *index != birth.shard.index());
+        for index in rest {
+            if let Some(peer) = birth.peer(index) {
+                peer.receive(Visitor {
+                    birth: Arc::downgrade(birth),
+                    id,
+                });
+                return;
+            }
+        }
+        birth.free(birth.table.slot(id), id);
+    }
+
+    fn receive(&self, visitor: Visitor) {
+        let mut visitors = self.peers.visitors.lock();
+        visitors.push(visitor);
+        let waiting = u32::try_from(visitors.len()).unwrap_or(u32::MAX);
+        self.peers.visiting.store(waiting, Ordering::Relaxed);
+        drop(visitors);
+        if waiting % QUARANTINE_WAKES == 0 {
+            self.parker.unpark();
+        }
+    }
+
+    /// Returns true if slots of other tables wait here.
+    #[inline]
+    pub(super) fn has_visitors(&self) -> bool {
+        self.peers.visiting.load(Ordering::Relaxed) > 0
+    }
+
+    /// Passes the slots of other tables on.
+    #[cold]
+    pub(super) fn release_visitors(&self) {
+        let visitors = {
+            let mut visitors = self.peers.visitors.lock();
+            self.peers.visiting.store(0, Ordering::Relaxed);
+            std::mem::take(&mut *visitors)
+        };
+        for Visitor { birth, id } in visitors {
+            if let Some(birth) = birth.upgrade() {
+                Self::pass_on(&birth, id, self.shard.index());
+            }
+        }
+    }
+}
