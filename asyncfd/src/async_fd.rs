@@ -15,7 +15,8 @@ use std::{fmt, io};
 
 use reactor::{Handle, Interest, Placement, Ready, Registration, ShardId};
 
-use crate::{AsyncFdRegisterError, nonblocking};
+use crate::error::AsyncFdRegisterError;
+use crate::nonblocking;
 
 mod waiting;
 

@@ -48,6 +48,8 @@ mod hyper;
 pub(crate) mod spare;
 #[cfg(feature = "tokio-io")]
 mod tokio_io;
+#[cfg(any(feature = "futures-io", feature = "tokio-io", feature = "hyper"))]
+mod written;
 
 #[cfg(any(feature = "futures-io", feature = "tokio-io", feature = "hyper"))]
 #[cfg_attr(

@@ -12,7 +12,8 @@ use std::{fmt, io};
 
 use reactor::{Ready, ReadyEvent, Registration};
 
-use crate::{AsyncFd, TryIoError};
+use crate::async_fd::AsyncFd;
+use crate::error::TryIoError;
 
 /// The readiness that a wait observed, with shared access to the [`AsyncFd`].
 ///

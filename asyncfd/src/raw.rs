@@ -11,6 +11,8 @@
 use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd, RawFd};
 
 use crate::net::{TcpSocket, UnixSocket};
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use crate::net::{UnixStream, unix::UCred};
 
 macro_rules! raw_fd_traits {
     ($socket:ident) => {
@@ -38,12 +40,28 @@ macro_rules! raw_fd_traits {
 raw_fd_traits!(TcpSocket);
 raw_fd_traits!(UnixSocket);
 
+#[cfg(any(target_os = "linux", target_os = "android"))]
+impl UnixStream {
+    /// Returns the credentials of the peer's process.
+    ///
+    /// # Errors
+    ///
+    /// The errors of getsockopt(2).
+    ///
+    /// # Platform notes
+    ///
+    /// Linux and Android only.
+    pub fn peer_cred(&self) -> std::io::Result<UCred> {
+        peer_cred(std::os::fd::AsFd::as_fd(self)).map(UCred::new)
+    }
+}
+
 /// Returns SO_PEERCRED.
 ///
 /// Not through rustix, whose type of a process id cannot be 0. The kernel returns 0 for a process
 /// that is outside of this process's pid namespace.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-pub(crate) fn peer_cred(socket: std::os::fd::BorrowedFd<'_>) -> std::io::Result<libc::ucred> {
+fn peer_cred(socket: std::os::fd::BorrowedFd<'_>) -> std::io::Result<libc::ucred> {
     use std::os::fd::AsRawFd;
 
     let mut cred = libc::ucred {

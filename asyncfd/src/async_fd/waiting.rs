@@ -14,7 +14,7 @@ use pin_project_lite::pin_project;
 use reactor::{Direction, Interest, Ready, ReadyEvent};
 
 use super::AsyncFd;
-use crate::{AsyncFdReadyGuard, AsyncFdReadyMutGuard};
+use crate::guard::{AsyncFdReadyGuard, AsyncFdReadyMutGuard};
 
 pin_project! {
     /// The registration's wait, which returns a guard.

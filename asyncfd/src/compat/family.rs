@@ -8,48 +8,6 @@
 
 #![forbid(unsafe_code)]
 
-use std::io;
-use std::net::Shutdown;
-use std::task::{Context, Poll};
-
-use crate::net::{TcpStream, UnixStream, pipe, sys};
-
-/// The methods of the writing traits that transfer nothing. The defaults are for an object that
-/// buffers nothing.
-pub(super) trait Written {
-    fn poll_flush(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    /// Ends the stream, so that the peer reads its end.
-    fn poll_end(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
-
-    /// Returns true if a vectored write costs one system call.
-    #[cfg(any(feature = "tokio-io", feature = "hyper"))]
-    fn is_vectored(&self) -> bool {
-        true
-    }
-}
-
-impl Written for TcpStream {
-    fn poll_end(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(sys::unless_gone(self.shutdown_std(Shutdown::Write)))
-    }
-}
-
-impl Written for UnixStream {
-    fn poll_end(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(sys::unless_gone(self.shutdown_std(Shutdown::Write)))
-    }
-}
-
-impl Written for pipe::Sender {
-    /// Does nothing: the end of a pipe comes only when its sender is dropped.
-    fn poll_end(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-}
-
 /// Calls the two macros of a family for each type, with: its parameters in brackets, the type, its
 /// bounds in brackets, and the object that does the work.
 macro_rules! implement_for_all {
@@ -69,15 +27,63 @@ macro_rules! implement_for_all {
         $reads!([] crate::net::pipe::Receiver [] |this| this);
         $writes!([] crate::net::pipe::Sender [] |this| this);
         $reads!(
-            [T] crate::compat::FdIo<T>
+            [T] crate::compat::fd_io::FdIo<T>
             [T: std::os::fd::AsRawFd, for<'a> &'a T: std::io::Read] |this| this
         );
         $writes!(
-            [T] crate::compat::FdIo<T>
+            [T] crate::compat::fd_io::FdIo<T>
             [T: std::os::fd::AsFd + std::os::fd::AsRawFd, for<'a> &'a T: std::io::Write]
             |this| this
         );
     };
 }
 
-pub(super) use implement_for_all;
+/// Implements a family's trait of writing for one type. `$end` is the trait's method that ends the
+/// stream. With `vectored` the trait also reports if a vectored write is one system call.
+macro_rules! implement_write {
+    (
+        $feature:literal $trait:ident $end:ident $($vectored:ident)?,
+        [$($parameter:ident)?] $type:ty [$($bounds:tt)*] |$this:ident| $object:expr
+    ) => {
+        #[cfg_attr(docsrs, doc(cfg(feature = $feature)))]
+        impl$(<$parameter>)? $trait for $type where $($bounds)* {
+            fn poll_write(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                bytes: &[u8],
+            ) -> Poll<io::Result<usize>> {
+                let $this = &*self;
+                $object.poll_write(cx, bytes)
+            }
+
+            fn poll_write_vectored(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                slices: &[IoSlice<'_>],
+            ) -> Poll<io::Result<usize>> {
+                let $this = &*self;
+                $object.poll_write_vectored(cx, slices)
+            }
+
+            fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                let $this = &*self;
+                Written::poll_flush($object, cx)
+            }
+
+            fn $end(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                let $this = &*self;
+                $object.poll_end(cx)
+            }
+
+            $(implement_write!(@$vectored |$this| $object);)?
+        }
+    };
+    (@vectored |$this:ident| $object:expr) => {
+        fn is_write_vectored(&self) -> bool {
+            let $this = self;
+            $object.is_vectored()
+        }
+    };
+}
+
+pub(super) use {implement_for_all, implement_write};

@@ -10,8 +10,8 @@ use std::task::{Context, Poll};
 use rustix::io::Errno;
 use rustix::net::Shutdown;
 
-use super::family::Written;
-use crate::AsyncFd;
+use super::written::Written;
+use crate::async_fd::AsyncFd;
 #[cfg(any(feature = "tokio-io", feature = "hyper"))]
 use crate::net::operations::Spare;
 use crate::net::operations::{Input, Output};

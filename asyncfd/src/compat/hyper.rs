@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use ::hyper::rt::{Executor, Read, ReadBufCursor, Sleep, Timer, Write};
 use reactor::time;
 
-use super::family::{Written, implement_for_all};
+use super::family::{implement_for_all, implement_write};
+use super::written::Written;
 
 macro_rules! reads {
     ([$($parameter:ident)?] $type:ty [$($bounds:tt)*] |$this:ident| $object:expr) => {
@@ -29,43 +30,7 @@ macro_rules! reads {
 }
 
 macro_rules! writes {
-    ([$($parameter:ident)?] $type:ty [$($bounds:tt)*] |$this:ident| $object:expr) => {
-        #[cfg_attr(docsrs, doc(cfg(feature = "hyper")))]
-        impl$(<$parameter>)? Write for $type where $($bounds)* {
-            fn poll_write(
-                self: Pin<&mut Self>,
-                cx: &mut Context<'_>,
-                bytes: &[u8],
-            ) -> Poll<io::Result<usize>> {
-                let $this = &*self;
-                $object.poll_write(cx, bytes)
-            }
-
-            fn is_write_vectored(&self) -> bool {
-                let $this = self;
-                $object.is_vectored()
-            }
-
-            fn poll_write_vectored(
-                self: Pin<&mut Self>,
-                cx: &mut Context<'_>,
-                slices: &[IoSlice<'_>],
-            ) -> Poll<io::Result<usize>> {
-                let $this = &*self;
-                $object.poll_write_vectored(cx, slices)
-            }
-
-            fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                let $this = &*self;
-                Written::poll_flush($object, cx)
-            }
-
-            fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                let $this = &*self;
-                $object.poll_end(cx)
-            }
-        }
-    };
+    ($($of:tt)*) => { implement_write!("hyper" Write poll_shutdown vectored, $($of)*); };
 }
 
 implement_for_all!(reads, writes);

@@ -4,7 +4,7 @@
 
 use std::{fmt, io, mem, str};
 
-use super::{BUFFER_BYTES, ReadBytes};
+use super::bytes::{BUFFER_BYTES, ReadBytes};
 
 /// A reader with a buffer, for text that is read by lines.
 ///

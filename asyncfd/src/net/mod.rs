@@ -72,6 +72,7 @@
 
 #![forbid(unsafe_code)]
 
+mod attach;
 mod buf;
 mod datagram;
 mod forms;
@@ -87,42 +88,13 @@ pub mod tcp;
 mod udp;
 pub mod unix;
 
-use std::io;
 #[cfg(doc)]
-use std::os::fd::OwnedFd;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, OwnedFd};
 
-use reactor::{Handle, Interest, Placement, Ready, ShardId};
-
-use crate::{AsyncFd, nonblocking};
+#[cfg(doc)]
+use crate::AsyncFd;
 
 pub use resolve::{ToSocketAddrs, lookup_host};
 pub use tcp::{TcpListener, TcpSocket, TcpStream};
 pub use udp::UdpSocket;
 pub use unix::{UnixDatagram, UnixListener, UnixSocket, UnixStream};
-
-/// Registers a socket as the module's documentation says, with the readiness that is assumed at
-/// creation.
-#[track_caller]
-fn attach<T: AsFd + AsRawFd>(
-    inner: T,
-    interest: Interest,
-    initial: Ready,
-) -> io::Result<AsyncFd<T>> {
-    let handle = Handle::current();
-    let placement = match ShardId::current() {
-        Some(_) => Placement::Current,
-        None => handle.placement(),
-    };
-    let fd = AsyncFd::tie(&handle, placement, inner, interest, initial)?;
-    nonblocking::check_borrowed(fd.get_ref());
-    Ok(fd)
-}
-
-const READ_WRITE: Interest = Interest::READABLE.add(Interest::WRITABLE);
-
-/// The initial readiness of a socket whose peer may have sent already. A wrong guess costs one
-/// EAGAIN.
-fn ready_at_birth() -> Ready {
-    Ready::READABLE | Ready::WRITABLE
-}

@@ -15,7 +15,7 @@ use reactor::{Direction, Interest, Registration};
 use rustix::buffer::Buffer;
 
 use super::sys;
-use crate::AsyncFd;
+use crate::async_fd::AsyncFd;
 use crate::drain::{Operation, ShortTransfer};
 
 /// The system calls that read and write an object. The defaults are those of a stream socket.

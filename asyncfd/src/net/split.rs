@@ -135,6 +135,27 @@ macro_rules! split_halves {
             pub(super) shutdown_on_drop: bool,
         }
 
+        impl $stream {
+            /// Borrows the two directions separately, for two parts of one task.
+            pub fn split(&mut self) -> (ReadHalf<'_>, WriteHalf<'_>) {
+                (ReadHalf(self), WriteHalf(self))
+            }
+
+            /// Splits the stream into two halves that own it together, for two tasks.
+            ///
+            /// Dropping the write half shuts down the writing side.
+            pub fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
+                let stream = Arc::new(self);
+                (
+                    OwnedReadHalf(Arc::clone(&stream)),
+                    OwnedWriteHalf {
+                        stream,
+                        shutdown_on_drop: true,
+                    },
+                )
+            }
+        }
+
         half_io!(read, ReadHalf<'_>, $stream, $address, |this| this.0);
         half_io!(write, WriteHalf<'_>, $stream, $address, |this| this.0);
         half_io!(read, OwnedReadHalf, $stream, $address, |this| &*this.0);

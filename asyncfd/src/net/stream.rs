@@ -350,25 +350,6 @@ macro_rules! stream_io {
             pub fn shutdown_std(&self, how: Shutdown) -> io::Result<()> {
                 self.fd.get_ref().shutdown(how)
             }
-
-            /// Borrows the two directions separately, for two parts of one task.
-            pub fn split(&mut self) -> (ReadHalf<'_>, WriteHalf<'_>) {
-                (ReadHalf(self), WriteHalf(self))
-            }
-
-            /// Splits the stream into two halves that own it together, for two tasks.
-            ///
-            /// Dropping the write half shuts down the writing side.
-            pub fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
-                let stream = Arc::new(self);
-                (
-                    OwnedReadHalf(Arc::clone(&stream)),
-                    OwnedWriteHalf {
-                        stream,
-                        shutdown_on_drop: true,
-                    },
-                )
-            }
         }
     };
 }

@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 use reactor::{Interest, Ready, ShardId};
 use socket2::SockRef;
 
+use super::attach::{READ_WRITE, attach};
 use super::buf::recv_buf;
 use super::datagram::datagram_io;
 use super::forms::three_forms;
@@ -18,8 +19,8 @@ use super::operations::{Input, Output};
 use super::resolve::{self, ToSocketAddrs};
 use super::socket::{descriptor_traits, own_operations, socket_options, socket_traits, waits_for};
 use super::stream::peek_io;
-use super::{READ_WRITE, attach, sys};
-use crate::AsyncFd;
+use super::sys;
+use crate::async_fd::AsyncFd;
 
 /// A UDP socket.
 ///

@@ -21,7 +21,7 @@ use super::policy::{AcceptPolicy, is_overloaded};
 use super::state::{Listed, Part, Place, Shared};
 use super::stats::Counters;
 use super::transport::Transport;
-use crate::AsyncFd;
+use crate::async_fd::AsyncFd;
 
 /// The most connections to accept in a row before other tasks of the shard run.
 const BATCH: usize = 64;

@@ -39,9 +39,9 @@ pub trait Transport: sealed::Sealed + 'static {
 mod sealed {
     #[expect(unnameable_types, reason = "it seals a trait")]
     pub trait Sealed {}
-    impl Sealed for super::Tcp {}
-    impl Sealed for super::Unix {}
-    impl<T: Sealed> Sealed for super::Bare<T> {}
+    impl Sealed for crate::serve::transport::Tcp {}
+    impl Sealed for crate::serve::transport::Unix {}
+    impl<T: Sealed> Sealed for crate::serve::transport::Bare<T> {}
 }
 
 /// TCP connections: handlers get a [`TcpStream`].

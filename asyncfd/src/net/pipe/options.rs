@@ -8,7 +8,7 @@ use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
 
-use super::{Receiver, Sender};
+use super::ends::{Receiver, Sender};
 
 /// Options for opening a FIFO, also called a named pipe.
 ///

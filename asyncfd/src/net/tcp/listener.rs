@@ -11,14 +11,16 @@ use std::{fmt, io};
 use futures_core::Stream;
 use reactor::{Interest, Ready, ShardId};
 
-use super::{TcpSocket, TcpStream};
-use crate::AsyncFd;
+use super::socket::TcpSocket;
+use super::stream::TcpStream;
+use crate::async_fd::AsyncFd;
+use crate::net::attach::attach;
 use crate::net::forms::three_forms;
 use crate::net::listener::listener_io;
 use crate::net::operations::Input;
 use crate::net::resolve::{self, ToSocketAddrs};
 use crate::net::socket::{descriptor_traits, socket_options, socket_traits};
-use crate::net::{attach, sys};
+use crate::net::sys;
 
 /// A TCP listener.
 ///
@@ -71,6 +73,25 @@ impl TcpListener {
             socket.listen(sys::BACKLOG.unsigned_abs())
         })
         .await
+    }
+}
+
+impl TcpSocket {
+    /// Listens with a queue of `backlog` connections (or as many as the system allows), and
+    /// registers the listener.
+    ///
+    /// # Errors
+    ///
+    /// The errors of listen(2) and of registering.
+    ///
+    /// # Panics
+    ///
+    /// When there is no current reactor.
+    #[track_caller]
+    pub fn listen(self, backlog: u32) -> io::Result<TcpListener> {
+        self.socket
+            .listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+        TcpListener::attach(OwnedFd::from(self.socket).into())
     }
 }
 

@@ -9,7 +9,6 @@ use std::{fmt, io};
 
 use socket2::{Domain, Protocol, SockRef, Socket};
 
-use super::{TcpListener, TcpStream};
 use crate::net::socket::socket_options;
 use crate::net::sys;
 
@@ -49,7 +48,7 @@ use crate::net::sys;
 /// # }
 /// ```
 pub struct TcpSocket {
-    socket: Socket,
+    pub(super) socket: Socket,
 }
 
 impl TcpSocket {
@@ -102,40 +101,6 @@ impl TcpSocket {
     /// The errors of bind(2).
     pub fn bind(&self, address: SocketAddr) -> io::Result<()> {
         self.socket.bind(&address.into())
-    }
-
-    /// Connects and registers the stream.
-    ///
-    /// # Errors
-    ///
-    /// The errors of connecting (ECONNREFUSED, ETIMEDOUT) and of registering; the shutdown error.
-    ///
-    /// # Panics
-    ///
-    /// When there is no current reactor.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future closes the socket, which cancels the attempt.
-    pub async fn connect(self, address: SocketAddr) -> io::Result<TcpStream> {
-        TcpStream::connect_from(self.socket, &address.into()).await
-    }
-
-    /// Listens with a queue of `backlog` connections (or as many as the system allows), and
-    /// registers the listener.
-    ///
-    /// # Errors
-    ///
-    /// The errors of listen(2) and of registering.
-    ///
-    /// # Panics
-    ///
-    /// When there is no current reactor.
-    #[track_caller]
-    pub fn listen(self, backlog: u32) -> io::Result<TcpListener> {
-        self.socket
-            .listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
-        TcpListener::attach(OwnedFd::from(self.socket).into())
     }
 
     /// Returns the address this socket is bound to.

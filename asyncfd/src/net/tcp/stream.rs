@@ -6,16 +6,16 @@ use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use reactor::{Interest, Ready, ShardId};
 use socket2::SockRef;
 
-use super::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, TcpSocket, WriteHalf};
-use crate::AsyncFd;
+use super::socket::TcpSocket;
+use crate::async_fd::AsyncFd;
 use crate::drain::ShortTransfer;
+use crate::net::attach::{READ_WRITE, attach, ready_at_birth};
 use crate::net::forms::three_forms;
 use crate::net::operations::{Input, Receive, ReceiveVectored, Transmit, TransmitVectored};
 use crate::net::resolve::{self, ToSocketAddrs};
@@ -23,7 +23,7 @@ use crate::net::socket::{
     descriptor_traits, own_operations, socket_options, socket_traits, waits_for,
 };
 use crate::net::stream::{peek_io, read_io, stream_io, write_io};
-use crate::net::{READ_WRITE, attach, ready_at_birth, sys};
+use crate::net::sys;
 
 /// A TCP connection.
 ///
@@ -92,6 +92,25 @@ impl TcpStream {
     /// The errors of setsockopt(2).
     pub fn set_zero_linger(&self) -> io::Result<()> {
         self.set_linger(Some(Duration::ZERO))
+    }
+}
+
+impl TcpSocket {
+    /// Connects and registers the stream.
+    ///
+    /// # Errors
+    ///
+    /// The errors of connecting (ECONNREFUSED, ETIMEDOUT) and of registering; the shutdown error.
+    ///
+    /// # Panics
+    ///
+    /// When there is no current reactor.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes the socket, which cancels the attempt.
+    pub async fn connect(self, address: SocketAddr) -> io::Result<TcpStream> {
+        TcpStream::connect_from(self.socket, &address.into()).await
     }
 }
 

@@ -11,15 +11,18 @@ use std::path::Path;
 use std::task::{Context, Poll};
 
 use reactor::{Interest, Ready, ShardId};
+use socket2::Type;
 
-use crate::AsyncFd;
+use super::socket::UnixSocket;
+use crate::async_fd::AsyncFd;
+use crate::net::attach::{READ_WRITE, attach};
 use crate::net::buf::recv_buf;
 use crate::net::datagram::datagram_io;
 use crate::net::forms::three_forms;
 use crate::net::operations::{Input, Output};
 use crate::net::socket::{descriptor_traits, own_operations, socket_traits, waits_for};
 use crate::net::stream::peek_io;
-use crate::net::{READ_WRITE, attach, sys};
+use crate::net::sys;
 
 /// A Unix socket that carries messages, in order and without loss.
 ///
@@ -172,6 +175,24 @@ impl UnixDatagram {
     /// The errors of shutdown(2).
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         self.fd.get_ref().shutdown(how)
+    }
+}
+
+impl UnixSocket {
+    /// Registers a socket for messages.
+    ///
+    /// # Errors
+    ///
+    /// An error of kind [`Other`](io::ErrorKind::Other) for a socket for a stream; the errors of
+    /// registering.
+    ///
+    /// # Panics
+    ///
+    /// When there is no current reactor.
+    #[track_caller]
+    pub fn datagram(self) -> io::Result<UnixDatagram> {
+        self.check("datagram", Type::DGRAM)?;
+        UnixDatagram::created(OwnedFd::from(self.socket).into())
     }
 }
 

@@ -11,15 +11,17 @@ use std::{fmt, io};
 
 use futures_core::Stream;
 use reactor::{Interest, Ready, ShardId};
-use socket2::{Domain, SockAddr};
+use socket2::{Domain, SockAddr, Type};
 
-use super::UnixStream;
-use crate::AsyncFd;
+use super::socket::UnixSocket;
+use super::stream::UnixStream;
+use crate::async_fd::AsyncFd;
+use crate::net::attach::attach;
 use crate::net::forms::three_forms;
 use crate::net::listener::listener_io;
 use crate::net::operations::Input;
 use crate::net::socket::{descriptor_traits, socket_traits};
-use crate::net::{attach, sys};
+use crate::net::sys;
 
 /// A listener on a Unix socket.
 pub struct UnixListener {
@@ -66,6 +68,27 @@ impl UnixListener {
         socket.bind(address)?;
         socket.listen(sys::BACKLOG)?;
         Self::attach(OwnedFd::from(socket).into())
+    }
+}
+
+impl UnixSocket {
+    /// Listens, with a queue of `backlog` waiting connections or the system's maximum, and
+    /// registers the listener.
+    ///
+    /// # Errors
+    ///
+    /// An error of kind [`Other`](io::ErrorKind::Other) for a socket for messages; the errors of
+    /// listen(2) and of registering.
+    ///
+    /// # Panics
+    ///
+    /// When there is no current reactor.
+    #[track_caller]
+    pub fn listen(self, backlog: u32) -> io::Result<UnixListener> {
+        self.check("listen", Type::STREAM)?;
+        self.socket
+            .listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+        UnixListener::attach(OwnedFd::from(self.socket).into())
     }
 }
 

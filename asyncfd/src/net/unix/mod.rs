@@ -3,22 +3,14 @@
 #![forbid(unsafe_code)]
 
 mod datagram;
+mod halves;
 mod listener;
 mod socket;
 mod stream;
 mod ucred;
 
-use std::fmt;
-use std::io::{self, IoSlice, IoSliceMut};
-use std::net::Shutdown;
-use std::sync::Arc;
-use std::task::{Context, Poll};
-
-use reactor::{Interest, Ready};
-
-use super::split::{delegate, half_io, split_halves};
-
 pub use datagram::UnixDatagram;
+pub use halves::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, WriteHalf};
 pub use listener::{Incoming, UnixListener};
 pub use socket::UnixSocket;
 pub use std::os::unix::net::SocketAddr;
@@ -26,5 +18,3 @@ pub use stream::UnixStream;
 pub use ucred::{UCred, gid_t, pid_t, uid_t};
 
 pub use super::pipe;
-
-split_halves!(UnixStream, SocketAddr);

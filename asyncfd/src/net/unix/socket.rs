@@ -8,7 +8,6 @@ use std::{fmt, io};
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use super::{UnixDatagram, UnixListener, UnixStream};
 use crate::net::sys;
 
 /// A Unix socket that is neither connected nor listens yet, for options that have to be set before.
@@ -45,7 +44,7 @@ use crate::net::sys;
 /// # }
 /// ```
 pub struct UnixSocket {
-    socket: Socket,
+    pub(super) socket: Socket,
 }
 
 impl UnixSocket {
@@ -82,61 +81,7 @@ impl UnixSocket {
         self.socket.bind(&SockAddr::unix(path)?)
     }
 
-    /// Listens, with a queue of `backlog` waiting connections or the system's maximum, and
-    /// registers the listener.
-    ///
-    /// # Errors
-    ///
-    /// An error of kind [`Other`](io::ErrorKind::Other) for a socket for messages; the errors of
-    /// listen(2) and of registering.
-    ///
-    /// # Panics
-    ///
-    /// When there is no current reactor.
-    #[track_caller]
-    pub fn listen(self, backlog: u32) -> io::Result<UnixListener> {
-        self.check("listen", Type::STREAM)?;
-        self.socket
-            .listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
-        UnixListener::attach(OwnedFd::from(self.socket).into())
-    }
-
-    /// Connects to the socket at `path`, and registers the stream.
-    ///
-    /// # Errors
-    ///
-    /// An error of kind [`Other`](io::ErrorKind::Other) for a socket for messages; the errors of
-    /// [`UnixStream::connect`].
-    ///
-    /// # Panics
-    ///
-    /// When there is no current reactor.
-    ///
-    /// # Cancel safety
-    ///
-    /// It never waits on today's systems.
-    pub async fn connect(self, path: impl AsRef<Path>) -> io::Result<UnixStream> {
-        self.check("connect", Type::STREAM)?;
-        UnixStream::connect_from(self.socket, &SockAddr::unix(path)?).await
-    }
-
-    /// Registers a socket for messages.
-    ///
-    /// # Errors
-    ///
-    /// An error of kind [`Other`](io::ErrorKind::Other) for a socket for a stream; the errors of
-    /// registering.
-    ///
-    /// # Panics
-    ///
-    /// When there is no current reactor.
-    #[track_caller]
-    pub fn datagram(self) -> io::Result<UnixDatagram> {
-        self.check("datagram", Type::DGRAM)?;
-        UnixDatagram::created(OwnedFd::from(self.socket).into())
-    }
-
-    fn check(&self, method: &str, needs: Type) -> io::Result<()> {
+    pub(super) fn check(&self, method: &str, needs: Type) -> io::Result<()> {
         if self.socket.r#type()? == needs {
             return Ok(());
         }

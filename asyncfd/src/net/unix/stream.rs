@@ -8,22 +8,20 @@ use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use reactor::{Interest, Ready, ShardId};
-use socket2::{Domain, SockAddr};
+use socket2::{Domain, SockAddr, Type};
 
-#[cfg(any(target_os = "linux", target_os = "android"))]
-use super::UCred;
-use super::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
-use crate::AsyncFd;
+use super::socket::UnixSocket;
+use crate::async_fd::AsyncFd;
 use crate::drain::ShortTransfer;
+use crate::net::attach::{READ_WRITE, attach, ready_at_birth};
 use crate::net::forms::three_forms;
 use crate::net::operations::{Input, Receive, ReceiveVectored, Transmit, TransmitVectored};
 use crate::net::socket::{descriptor_traits, own_operations, socket_traits, waits_for};
 use crate::net::stream::{peek_io, read_io, stream_io, write_io};
-use crate::net::{READ_WRITE, attach, ready_at_birth, sys};
+use crate::net::sys;
 
 /// A connection between two processes, or two parts of one.
 ///
@@ -76,20 +74,6 @@ impl UnixStream {
         Self::connect_from(socket, &sys::unix_address(address)?).await
     }
 
-    /// Returns the credentials of the peer's process.
-    ///
-    /// # Errors
-    ///
-    /// The errors of getsockopt(2).
-    ///
-    /// # Platform notes
-    ///
-    /// Linux and Android only.
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    pub fn peer_cred(&self) -> io::Result<UCred> {
-        crate::raw::peer_cred(self.as_fd()).map(UCred::new)
-    }
-
     /// Creates two streams that are connected to each other and start as ready for writing.
     ///
     /// # Errors
@@ -119,6 +103,27 @@ impl UnixStream {
 
     fn short_read(&self) -> ShortTransfer {
         ShortTransfer::SaysNothing
+    }
+}
+
+impl UnixSocket {
+    /// Connects to the socket at `path`, and registers the stream.
+    ///
+    /// # Errors
+    ///
+    /// An error of kind [`Other`](io::ErrorKind::Other) for a socket for messages; the errors of
+    /// [`UnixStream::connect`].
+    ///
+    /// # Panics
+    ///
+    /// When there is no current reactor.
+    ///
+    /// # Cancel safety
+    ///
+    /// It never waits on today's systems.
+    pub async fn connect(self, path: impl AsRef<Path>) -> io::Result<UnixStream> {
+        self.check("connect", Type::STREAM)?;
+        UnixStream::connect_from(self.socket, &SockAddr::unix(path)?).await
     }
 }
 

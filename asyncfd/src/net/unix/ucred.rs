@@ -37,7 +37,7 @@ pub struct UCred {
 
 impl UCred {
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    pub(super) fn new(cred: libc::ucred) -> Self {
+    pub(crate) fn new(cred: libc::ucred) -> Self {
         Self {
             pid: (cred.pid != 0).then_some(cred.pid),
             uid: cred.uid,

@@ -1,0 +1,16 @@
+//! The halves of [`TcpStream`].
+
+#![forbid(unsafe_code)]
+
+use std::fmt;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::net::{Shutdown, SocketAddr};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use reactor::{Interest, Ready};
+
+use super::stream::TcpStream;
+use crate::net::split::{delegate, half_io, split_halves};
+
+split_halves!(TcpStream, SocketAddr);
