@@ -46,7 +46,8 @@ pub(crate) struct ShardIo {
     /// The number of current registrations. Written by every thread that registers or drops one;
     /// read by reports and by placement.
     live: AtomicU64,
-    /// Registrations that moved to another shard's epoll. Written by the threads that move them.
+    /// The number of registrations that moved to another shard's epoll. Written by the threads that
+    /// move them.
     moved_out: Counter,
     peers: Peers,
     waker_panics: Counter,
@@ -85,7 +86,7 @@ impl ShardIo {
         self.live.load(Ordering::Relaxed)
     }
 
-    /// The number of registrations that moved to another shard's epoll.
+    /// Returns the number of registrations that moved to another shard's epoll.
     pub(crate) fn moved_out(&self) -> u64 {
         self.moved_out.get()
     }

@@ -18,14 +18,22 @@
 //! | delete | the caller | | passed on; nobody owns it, whatever the answer is |
 //! | delete | another, or nobody | not called | an error, which a drop ignores |
 //!
-//! A registration that moves is deleted here and added to another shard's epoll, under both
-//! entries. Its birth table keeps a mark of it, so that a second registration of the descriptor by
-//! hash still finds it:
+//! 1. The number was closed and opened again. The caller owns it, and the other registration loses
+//!    it.
+//! 2. A duplicate descriptor kept the entry of a registration that is gone.
+//! 3. The descriptor is registered twice. The error is the same if the other registration's
+//!    descriptor was closed: the two cases cannot be told apart.
 //!
-//! | call | mark on the number | the system says, at the epoll that it moved to | result |
+//! A registration that moves is deleted from this epoll and added to another shard's, under both
+//! entries. The epoll of its table keeps a mark of it, so that a second registration of the
+//! descriptor by hash still finds it:
+//!
+//! | call | mark on the number | answer of the epoll it moved to | result |
 //! |---|---|---|---|
 //! | add | a moved registration | EEXIST | that error: the descriptor is registered twice |
-//! | add | a moved registration | done | the number was closed and opened again: the mark and the other entry go, and the call is made as above |
+//! | add | a moved registration | success | closed and reopened: the call is made as above (4) |
+//!
+//! 4. The mark and the entry at the other epoll are removed first.
 //!
 //! An entry never outlives its registration, which removes it when it ends, unless another
 //! registration owns the number by then. So a slot's number without its generation identifies an
@@ -69,8 +77,8 @@ pub(crate) struct Owners<C> {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Added {
     Done,
-    /// Nothing was asked of the system: the number carries the mark of a registration that moved to
-    /// another epoll. The caller finds out whether it still has the descriptor.
+    /// No system call was made: the number has the mark of a registration that moved to another
+    /// epoll. The caller checks if that registration still has the descriptor.
     Marked(SlotId),
 }
 
@@ -80,8 +88,8 @@ pub(crate) enum Added {
 #[derive(Debug, Default)]
 struct Stripe {
     owners: Vec<u32>,
-    /// The registrations of this table that moved to another epoll, by place. Few: a registration
-    /// moves where its task runs elsewhere for long.
+    /// The registrations of this table that moved to another epoll, by index. There are few: a
+    /// registration moves only if its task runs elsewhere for long.
     moved: Vec<(usize, SlotId)>,
 }
 
@@ -133,17 +141,17 @@ impl<C: Ctl> Owners<C> {
         Ok(())
     }
 
-    /// Moves a registration to another epoll: DEL here, ADD there. `is_birth` says that this is the
-    /// epoll of the registration's table, which then keeps a mark of it. `moved` is called with both
-    /// entries locked.
+    /// Moves a registration to another epoll: DEL here, ADD there. `is_birth` is true for the epoll
+    /// of the registration's table, which then keeps a mark. `moved` is called with both entries
+    /// locked.
     ///
-    /// The DEL comes first. It fails if the number was closed and opened again, and then the move
-    /// ends before it takes a stranger's descriptor along.
+    /// The DEL comes first. It fails if the number was closed and opened again. The move then ends
+    /// before it takes the new descriptor along.
     ///
     /// # Errors
     ///
-    /// `NotFound` if the token's slot does not own the number here; otherwise the system's error. The
-    /// registration is where it was.
+    /// Returns `NotFound` if the token's slot does not own the number here; otherwise the system's
+    /// error. The registration stays on its epoll then.
     pub(crate) fn move_to(
         &self,
         to: &Self,
@@ -155,7 +163,8 @@ impl<C: Ctl> Owners<C> {
     ) -> io::Result<()> {
         let (here, place) = self.locate(fd)?;
         let (there, _) = to.locate(fd)?;
-        // In one order for every pair of epolls, so that two moves never wait for each other.
+        // Locked in one order for every pair of epolls, so that two moves never wait for each
+        // other.
         let (mut here, mut there) = if ptr::from_ref(here) < ptr::from_ref(there) {
             let here = here.lock();
             (here, there.lock())
@@ -169,7 +178,7 @@ impl<C: Ctl> Owners<C> {
         self.ctl.delete(fd)?;
         here.set_owner(place, NOBODY);
         if let Err(error) = to.add_locked(&mut there, place, fd, token, interest) {
-            // The entry that was just deleted has room again.
+            // The entry was just deleted, so there is room to add it again.
             self.add_locked(&mut here, place, fd, token, interest)?;
             return Err(error);
         }
@@ -181,12 +190,12 @@ impl<C: Ctl> Owners<C> {
         Ok(())
     }
 
-    /// Finds out whether a registration that moved here still has the descriptor that `fd` is now.
+    /// Checks that a registration that moved here still has the descriptor that `fd` refers to now.
     /// If not, it loses the number.
     ///
     /// # Errors
     ///
-    /// `AlreadyExists` if it has; otherwise the system's error.
+    /// Returns `AlreadyExists` if it still has the descriptor; otherwise the system's error.
     pub(crate) fn evict_stale(
         &self,
         fd: RawFd,
@@ -197,7 +206,7 @@ impl<C: Ctl> Owners<C> {
         let (stripe, place) = self.locate(fd)?;
         let mut stripe = stripe.lock();
         if stripe.owner(place) == id.bits() {
-            // The system alone knows if the number still means the same descriptor.
+            // Only the system knows if the number still refers to the same descriptor.
             self.ctl.add(fd, token, interest)?;
             stripe.set_owner(place, NOBODY);
             self.ctl.delete(fd)?;
@@ -205,7 +214,7 @@ impl<C: Ctl> Owners<C> {
         Ok(())
     }
 
-    /// Takes the mark of a registration away.
+    /// Removes the mark of a registration.
     pub(crate) fn unmark(&self, fd: RawFd, id: SlotId) {
         if let Ok((stripe, place)) = self.locate(fd) {
             stripe.lock().unmark(place, id);

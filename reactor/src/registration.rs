@@ -199,7 +199,7 @@ impl Registration {
     ) -> io::Result<Self> {
         let (slot, token) = ShardIo::register(io, fd, interest, initial)?;
         if interest.is_exclusive() {
-            // The system does not change such an entry.
+            // The system cannot modify such an entry.
             slot.slot().seat().fix();
         }
         Ok(Self {
@@ -535,8 +535,8 @@ impl Registration {
         ShardIo::rearm(&self.slot, self.fd, self.token, self.interest)
     }
 
-    /// Counts a wait that begins on this thread. A registration whose tasks keep waiting on another
-    /// shard moves there.
+    /// Counts a wait that begins on this thread. If a registration's tasks keep waiting on another
+    /// shard, it moves there.
     #[inline(always)]
     fn follow(&self) {
         if !self.slot.slot().seat().is_settled_on(current::index()) {

@@ -1,18 +1,19 @@
-//! The seat of a registration: which shard polls it, and how often its tasks waited elsewhere.
+//! The seat of a registration: the shard that polls it, and the number of waits that began
+//! elsewhere.
 //!
-//! Part of a slot. A wait that begins on another shard counts; a wait on the shard of the seat resets
-//! the count. After [`MOVE_AFTER`] waits elsewhere in a row the registration moves (`io.rs`). Tests
-//! are at the end.
+//! It is a part of a slot. A wait that begins on another shard is counted; a wait on the seat's
+//! shard resets the count. After [`MOVE_AFTER`] waits elsewhere in a row, the registration moves
+//! (`io/moving.rs`). Tests are at the end.
 
 use crate::sync::{AtomicU32, Ordering};
 
-/// The number of waits elsewhere, in a row, after which a registration moves. The simulation of the
-/// policies compares 1 to 32 (`benches/docs/stealing-policy.md`): with 1, up to half of all requests
-/// move a registration; from 8 on, steady connections stay where they are.
+/// The number of waits elsewhere, in a row, after which a registration moves. The simulation of
+/// policies compares 1 to 32 (`benches/docs/stealing-policy.md`). With 1, up to half of all
+/// requests move a registration. From 8 on, steady connections stay on their shard.
 pub(crate) const MOVE_AFTER: u32 = 8;
 
 const SHARD_MASK: u32 = 0xffff;
-/// One wait elsewhere; the count is eight bits above the shard.
+/// One wait elsewhere. The count has the eight bits above the shard.
 const AWAY_ONE: u32 = 1 << 16;
 const AWAY_MASK: u32 = 0xff << 16;
 /// The registration has moved before.
@@ -20,7 +21,7 @@ const MOVED: u32 = 1 << 24;
 /// The registration never moves.
 const FIXED: u32 = 1 << 25;
 
-/// The result of a wait on a shard.
+/// The decision after a wait on a shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Follow {
     /// The registration stays.
@@ -29,7 +30,7 @@ pub(crate) enum Follow {
     Move,
 }
 
-/// A seat as an atomic word. The count is a hint: two tasks that wait at once may lose one. The shard
+/// A seat as an atomic word. The count is a hint: two simultaneous waits may lose one. The shard
 /// changes only under the owner entries of both epolls.
 #[derive(Debug)]
 pub(crate) struct SeatCell(AtomicU32);
@@ -39,19 +40,19 @@ impl SeatCell {
         Self(AtomicU32::new(0))
     }
 
-    /// Seats a new registration on the shard of its table. Called before its token is known.
+    /// Assigns a new registration to the shard of its table. Called before its token is known.
     pub(crate) fn reset(&self, shard: usize) {
         self.0.store(bits(shard), Ordering::Relaxed);
     }
 
-    /// Keeps the registration on its shard for good. Called by its maker.
+    /// Pins the registration to its shard for good. Called by the thread that made it.
     pub(crate) fn fix(&self) {
         self.0.fetch_or(FIXED, Ordering::Relaxed);
     }
 
-    /// The index of the shard that polls the descriptor.
+    /// Returns the index of the shard that polls the descriptor.
     pub(crate) fn shard(&self) -> usize {
-        // Relaxed: a caller that acts on it asks again under the owner entry.
+        // Relaxed: a caller that acts on it reads it again under the owner entry.
         (self.0.load(Ordering::Relaxed) & SHARD_MASK) as usize
     }
 
@@ -60,7 +61,8 @@ impl SeatCell {
         self.0.load(Ordering::Relaxed) & MOVED != 0
     }
 
-    /// Returns true if a wait on this shard changes nothing: it is the seat, and no wait is counted.
+    /// Returns true if a wait on this shard changes nothing: the seat is on this shard, and no wait
+    /// elsewhere is counted.
     #[inline(always)]
     pub(crate) fn is_settled_on(&self, shard: u32) -> bool {
         self.0.load(Ordering::Relaxed) & (SHARD_MASK | AWAY_MASK) == shard
@@ -83,7 +85,7 @@ impl SeatCell {
         Follow::Stay
     }
 
-    /// Takes the seat on another shard. Called under the owner entries of both epolls.
+    /// Moves the seat to another shard. Called under the owner entries of both epolls.
     pub(crate) fn take(&self, shard: usize) {
         self.0.store(bits(shard) | MOVED, Ordering::Relaxed);
     }

@@ -296,7 +296,7 @@ impl SlotTable {
             .sum()
     }
 
-    /// The slot of this id, which was allocated.
+    /// Returns the slot with this id, which was allocated.
     pub(crate) fn slot(&self, id: SlotId) -> &Slot {
         self.slot_at(id.slot())
     }

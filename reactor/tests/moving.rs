@@ -12,7 +12,7 @@ use reactor::{
 
 mod support;
 
-/// More waits than it takes to move a registration.
+/// More waits than are needed to move a registration.
 const ENOUGH: usize = 20;
 
 struct Socket {
@@ -43,7 +43,8 @@ impl Socket {
     }
 }
 
-/// A pair whose near end hashes to shard 0 of a reactor of two, and which is not registered yet.
+/// Returns a pair whose near end hashes to shard 0 of a reactor of two shards. It is not registered
+/// yet.
 fn pair_of_shard_0(handle: &Handle) -> (UnixStream, UnixStream) {
     let mut others = Vec::new();
     loop {
@@ -59,7 +60,7 @@ fn shard(handle: &Handle, index: usize) -> ShardId {
     handle.shards().nth(index).unwrap()
 }
 
-/// A pinned task that receives `messages` bytes on a shard.
+/// Spawns a pinned task that receives `messages` bytes on a shard.
 fn receiver(handle: &Handle, on: ShardId, socket: Arc<Socket>, messages: usize) -> JoinHandle<()> {
     handle.spawn_on(on, move || async move {
         for message in 0..messages {
@@ -81,7 +82,7 @@ fn send(handle: &Handle, far: &mut UnixStream, messages: usize) {
     }
 }
 
-/// A socket of shard 0 that moved to shard 1.
+/// Returns a socket of shard 0 that moved to shard 1.
 fn moved(reactor: &Reactor) -> (Arc<Socket>, UnixStream) {
     let handle = reactor.handle();
     let (near, mut far) = pair_of_shard_0(handle);
@@ -159,7 +160,7 @@ fn a_number_that_was_closed_after_a_move_is_free_for_others() {
     let reactor = support::reactor(2);
     let handle = reactor.handle();
     let (socket, _far) = moved(&reactor);
-    // Another descriptor takes the number behind the registration's back.
+    // Another descriptor takes the number while the registration still has it.
     let (stranger, mut strangers_peer) = UnixStream::pair().unwrap();
     rustix::io::dup2(&stranger, &mut BorrowedNumber::of(&socket.stream).0).unwrap();
     let number = socket.stream.try_clone().unwrap();
@@ -175,7 +176,7 @@ fn a_number_that_was_closed_after_a_move_is_free_for_others() {
     strangers_peer.write_all(b"x").unwrap();
     let seen = handle.block_on(new.readable()).unwrap();
     assert!(seen.ready().is_readable());
-    // The late end of the first registration takes nothing from the second one.
+    // The late end of the first registration does not affect the second one.
     let Socket {
         stream,
         registration,
@@ -197,7 +198,7 @@ fn a_number_that_was_closed_after_a_move_is_free_for_others() {
     drop(stream);
 }
 
-/// A descriptor number that `dup2` may replace, without closing it twice.
+/// A descriptor number that `dup2` may replace. It is not closed twice.
 struct BorrowedNumber(std::mem::ManuallyDrop<OwnedFd>);
 
 impl BorrowedNumber {
@@ -293,7 +294,7 @@ fn a_moved_registration_is_changed_closed_and_dropped_like_any_other() {
     let closed = handle.block_on(socket.registration.closed()).unwrap();
     assert!(closed.is_read_closed());
     drop(reactor);
-    // The reactor is gone, and so is the epoll that it moved to.
+    // The reactor is gone, and so is the epoll that the registration moved to.
     let error = handle.block_on(socket.registration.readable()).unwrap_err();
     assert!(reactor::is_shutdown_error(&error));
     drop(socket);

@@ -18,10 +18,10 @@ use reactor::{
     time, yield_now,
 };
 
-/// The time after which a test gives up.
+/// The time limit of a test.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// A duration in which a pinned task would run if it left its shard.
+/// A time within which a pinned task would run if it left its shard.
 const A_WHILE: Duration = Duration::from_millis(60);
 
 fn two_shards() -> Reactor {
@@ -44,7 +44,7 @@ fn wait_until(what: &str, done: impl Fn() -> bool) {
     }
 }
 
-/// A shard that is inside a poll until this is dropped.
+/// A shard that stays inside a poll until this is dropped.
 struct Stuck {
     release: Option<Sender<()>>,
     task: Option<JoinHandle<()>>,
@@ -220,7 +220,8 @@ fn wakes_and_spawns_from_other_threads_do_not_wait_for_a_stuck_shard() {
     woken.store(true, SeqCst);
     waker.wake();
     assert_eq!(runs.recv_timeout(LIMIT).unwrap(), Some(shard(handle, 1)));
-    // Spawns of this thread go round, so some of these go to the stuck shard.
+    // Spawns of this thread are distributed over the shards, so some of these go to the stuck
+    // shard.
     for _ in 0..4 {
         handle.block_on(handle.spawn(async {})).unwrap();
     }

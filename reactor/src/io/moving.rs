@@ -1,10 +1,10 @@
-//! Moves a registration from one shard's epoll to another's, and frees the slot of one that moved.
+//! Moves a registration from one shard's epoll to another's, and frees the slot of a moved one.
 //!
-//! Called by a wait that finds its task on another shard (`registration/wait.rs`), and by the end of a
-//! registration. The slot stays in the table of its birth; only its membership in an epoll
-//! changes. A registration keeps the [`ShardIo`] of its birth alive, which knows its peers weakly:
-//! where a peer is gone, its epoll is gone too, and nothing is left to delete there. Tests are in
-//! `tests/moving.rs` of the crate.
+//! Called by a wait whose task runs on another shard (`registration/wait.rs`), and at the end of a
+//! registration. The slot stays in the table of its first shard; only its membership in an epoll
+//! instance changes. A registration keeps the [`ShardIo`] of its first shard alive, which has weak
+//! references to its peers. If a peer is gone, its epoll is gone too, and there is nothing to
+//! delete. Tests are in `tests/moving.rs` of the crate.
 
 use std::io;
 use std::os::fd::RawFd;
@@ -17,16 +17,17 @@ use crate::table::{Slot, SlotRef};
 use crate::token::{SlotId, Token};
 use crate::{Interest, ShardId};
 
-/// The other shards' epolls, and the slots of theirs that wait here.
+/// The other shards' epolls, and the slots of other tables that are in quarantine here.
 #[derive(Debug)]
 pub(super) struct Peers {
     all: OnceLock<Box<[Weak<ShardIo>]>>,
     visitors: Mutex<Vec<Visitor>>,
-    /// The number of visitors, for the shard to see every turn that it is zero without the lock.
+    /// The number of visitors. With it the shard checks each turn for visitors without taking the
+    /// lock.
     visiting: AtomicU32,
 }
 
-/// A freed slot of another table that this shard may still have events of.
+/// A freed slot of another table for which this shard may still have events.
 #[derive(Debug)]
 struct Visitor {
     birth: Weak<ShardIo>,
@@ -56,17 +57,17 @@ impl ShardIo {
         self.peers.all.get()?.get(index)?.upgrade()
     }
 
-    /// The shard that polls a registration's descriptor.
+    /// Returns the shard that polls a registration's descriptor.
     pub(crate) fn seat_of(slot: &SlotRef) -> ShardId {
         ShardId::from_index(slot.slot().seat().shard())
     }
 
-    /// Moves a registration to the epoll `to`. Called by the thread that runs a task that waits.
+    /// Moves a registration to the epoll `to`. Called by the thread that runs a waiting task.
     ///
     /// # Errors
     ///
     /// Returns the system's error, or an error if the registration lost its number or this is a
-    /// forked child. The registration is where it was.
+    /// forked child. The registration stays on its shard then.
     pub(crate) fn relocate(
         slot: &SlotRef,
         to: &Self,
@@ -94,8 +95,8 @@ impl ShardIo {
         Ok(())
     }
 
-    /// Has the epoll that polls a moved registration forget it. Nothing moves it meanwhile: its owner
-    /// drops it.
+    /// Removes a moved registration from the epoll that polls it. It cannot move meanwhile, because
+    /// its owner is dropping it.
     #[cold]
     pub(super) fn delete_moved(&self, slot: &Slot, fd: RawFd, id: SlotId) -> io::Result<()> {
         let deleted = match self.peer(slot.seat().shard()) {
@@ -109,7 +110,7 @@ impl ShardIo {
         deleted
     }
 
-    /// Asks for other events at the epoll that polls a registration.
+    /// Changes the interest at the epoll that polls a registration.
     pub(super) fn rearm_at_seat(
         &self,
         slot: &Slot,
@@ -127,19 +128,19 @@ impl ShardIo {
                     None => return Ok(()),
                 }
             };
-            // It may have moved between the look at its seat and the call.
+            // The registration may have moved between the read of its seat and the call.
             if done.is_ok() || slot.seat().shard() == index {
                 return done;
             }
         }
     }
 
-    /// Finds out whether the moved registration `id` still has the descriptor that `fd` is now. If
-    /// not, its mark goes.
+    /// Checks that the moved registration `id` still has the descriptor that `fd` refers to now. If
+    /// not, its mark is removed.
     ///
     /// # Errors
     ///
-    /// `AlreadyExists` if it has; otherwise the system's error.
+    /// Returns `AlreadyExists` if it still has the descriptor; otherwise the system's error.
     #[cold]
     pub(super) fn check_mark(
         &self,
@@ -153,15 +154,15 @@ impl ShardIo {
         if let Some(at) = self.peer(index) {
             at.owners.evict_stale(fd, id, token, interest)?;
         }
-        // If it has moved on meanwhile, the caller finds its mark again, and the new seat.
+        // If it has moved again meanwhile, the caller finds its mark again, and the new seat.
         if seat.shard() == index {
             self.owners.unmark(fd, id);
         }
         Ok(())
     }
 
-    /// Frees the slot of a registration that has moved. It passes the quarantine of every other shard
-    /// first, one after the other: each may have polled it.
+    /// Frees the slot of a moved registration. It first passes through the quarantine of every
+    /// other shard, one after the other, since each may have polled it.
     #[cold]
     pub(super) fn free_moved(this: &Arc<Self>, id: SlotId) {
         Self::pass_on(this, id, this.shard.index());
@@ -195,13 +196,13 @@ impl ShardIo {
         }
     }
 
-    /// Returns true if slots of other tables wait here.
+    /// Returns true if slots of other tables are in quarantine here.
     #[inline]
     pub(super) fn has_visitors(&self) -> bool {
         self.peers.visiting.load(Ordering::Relaxed) > 0
     }
 
-    /// Passes the slots of other tables on.
+    /// Passes the slots of other tables to the next shard, or frees them.
     #[cold]
     pub(super) fn release_visitors(&self) {
         let visitors = {

@@ -37,8 +37,8 @@ struct Home {
     shard: Cell<*const ShardShared>,
     /// The index of the thread's shard, or [`NO_SHARD`].
     index: Cell<u32>,
-    /// True while the shard dispatches, for itself or for a sibling. A mobile task that this makes
-    /// ready runs here, wherever it ran before.
+    /// True while the shard dispatches, for itself or for a sibling. A mobile task that becomes
+    /// ready meanwhile runs here, wherever it ran before.
     dispatches: Cell<bool>,
 }
 
@@ -96,7 +96,7 @@ pub(crate) fn index() -> u32 {
 #[inline]
 pub(crate) fn push_if_home(task: Runnable<ShardRef>) -> Result<(), Runnable<ShardRef>> {
     let shared = task.task().scheduler();
-    // In a forked child a thread that is not there may hold the lock of the queue.
+    // In a forked child, a thread that does not exist there may hold the lock of the queue.
     if !is(shared) || task.task().home() != shared.id.0 || shared.io.is_forked() {
         return Err(task);
     }
@@ -117,7 +117,7 @@ pub(super) fn keep_if_dispatched(task: Runnable<ShardRef>) -> Option<Runnable<Sh
             let scheduler = task.as_ref().map(|task| task.task().scheduler());
             scheduler.is_some_and(|scheduler| shard.shared.is_peer(scheduler))
         })?;
-        // Nobody takes anything from the queue of a shard that has ended.
+        // No thread takes tasks from the queue of a shard that has ended.
         let here = Some(here).filter(|here| !here.shared.has_ended())?;
         let kept = task.take()?;
         if kept.task().home() == here.shared.id.0 {
@@ -132,7 +132,7 @@ pub(super) fn keep_if_dispatched(task: Runnable<ShardRef>) -> Option<Runnable<Sh
     task
 }
 
-/// Calls `f` with the calling thread's shard if it is of the same reactor as `shared`.
+/// Calls `f` with the calling thread's shard if it belongs to the same reactor as `shared`.
 pub(super) fn with_peer_of(shared: &ShardShared, f: impl FnOnce(&Shard)) {
     with(|shard| {
         if let Some(here) = shard.filter(|shard| shard.shared.is_peer(shared)) {
@@ -141,13 +141,13 @@ pub(super) fn with_peer_of(shared: &ShardShared, f: impl FnOnce(&Shard)) {
     });
 }
 
-/// Marks the time in which the shard dispatches. Ends with the guard.
+/// Marks the shard as dispatching until the guard is dropped.
 pub(super) fn dispatching() -> Dispatching {
     HOME.with(|home| home.dispatches.set(true));
     Dispatching
 }
 
-/// The mark of [`dispatching`].
+/// The guard of [`dispatching`].
 pub(super) struct Dispatching;
 
 impl Drop for Dispatching {

@@ -59,7 +59,7 @@ impl Inbox {
     ///
     /// # Errors
     ///
-    /// Gives the task back after the shard has ended.
+    /// Returns the task if the shard has ended.
     pub(crate) fn wake(&self, task: Runnable<ShardRef>) -> Result<(), Runnable<ShardRef>> {
         self.wakes.push(task)?;
         self.wakes_sent.add_shared(1);
@@ -100,8 +100,8 @@ impl Inbox {
         self.wakes.take_all(take);
     }
 
-    /// Closes the queue of wakes and gives its entries out. Called by the shard only, after its tasks
-    /// are gone.
+    /// Closes the queue of wakes and passes its entries to `take`. Called by the shard only, after
+    /// its tasks are gone.
     pub(crate) fn close(&self, take: impl FnMut(Runnable<ShardRef>)) {
         self.wakes.close(take);
     }

@@ -76,7 +76,7 @@ impl LiveTasks {
         self.0.lock().tasks.len()
     }
 
-    /// Returns true if the list takes no more tasks.
+    /// Returns true if the list accepts no more tasks.
     pub(crate) fn is_closed(&self) -> bool {
         self.0.lock().closed
     }
@@ -86,9 +86,7 @@ impl LiveTasks {
         self.0.lock().closed = true;
     }
 
-    /// Returns the live task with this id, if there is one. It searches the whole list, for a
-    /// Returns the live task with this id, if any. It searches the whole list, for a
-    /// report.
+    /// Returns the live task with this id, if any. It searches the whole list, for a report.
     pub(crate) fn find(&self, id: TaskId) -> Option<TaskRef<ShardRef>> {
         let list = self.0.lock();
         let (_, task) = list.tasks.iter().find(|(_, task)| task.id() == id)?;

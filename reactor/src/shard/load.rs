@@ -1,16 +1,18 @@
-//! Measures how busy a shard is: its busy time, and the time that one poll of a task takes.
+//! Measures the load of a shard: its busy time, and the time that one poll of a task takes.
 //!
-//! Owned by the shard thread and fed by the turn. It reads no clock: each call takes the time.
-//! The estimate of a poll decides when a queue is worth sharing (`steal.rs`). Tests are at the end.
+//! The shard thread owns it, and the turn updates it. It reads no clock: each call takes the time
+//! as an argument. The estimate of a poll's duration decides when a queue is worth sharing
+//! (`steal.rs`). Tests are at the end.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-/// The estimate doubles at most with each turn, from this floor on. So slow handlers show after a
-/// few turns, and one turn that the OS interrupted changes little.
+/// The minimum of the limit to which the estimate may rise in one turn; otherwise it at most
+/// doubles. Slow handlers show after a few turns, and one turn that the OS interrupted changes
+/// little.
 const RISE_FLOOR: Duration = Duration::from_micros(20);
 
-/// A fall counts for this part, so that one cheap turn among slow ones changes little.
+/// The divisor of a decrease, so that one cheap turn among slow ones changes little.
 const FALL: u32 = 8;
 
 /// The load of one shard.
@@ -18,9 +20,9 @@ const FALL: u32 = 8;
 pub(super) struct LoadMeter {
     /// The end of the last turn, or of the last sleep.
     mark: Cell<Instant>,
-    /// The number of polls by then.
+    /// The number of polls at `mark`.
     polls: Cell<u64>,
-    /// The estimated duration of one poll, with its share of the turn.
+    /// The estimated duration of one poll, including its share of the turn's other work.
     poll: Cell<Duration>,
 }
 
@@ -33,12 +35,12 @@ impl LoadMeter {
         }
     }
 
-    /// Starts to count after a sleep.
+    /// Starts a busy period after a sleep.
     pub(super) fn wake_up(&self, now: Instant) {
         self.mark.set(now);
     }
 
-    /// Ends a busy stretch. `polls` is the number of polls since the start. Returns the duration.
+    /// Ends a busy period and returns its duration. `polls` is the number of polls since the start.
     pub(super) fn end_stretch(&self, now: Instant, polls: u64) -> Duration {
         let busy = now.saturating_duration_since(self.mark.replace(now));
         let polls = polls - self.polls.replace(polls);
@@ -53,14 +55,14 @@ impl LoadMeter {
         busy
     }
 
-    /// The time that this number of polls is expected to take.
+    /// Returns the expected duration of this number of polls.
     pub(super) fn expected(&self, polls: u64) -> Duration {
         self.poll
             .get()
             .saturating_mul(u32::try_from(polls).unwrap_or(u32::MAX))
     }
 
-    /// The number of polls that fit in `time`, at least one and at most `polls_max`.
+    /// Returns the number of polls that fit in `time`, at least one and at most `polls_max`.
     pub(super) fn polls_within(&self, time: Duration, polls_max: u32) -> u32 {
         let polls = time.as_nanos() / self.poll.get().as_nanos().max(1);
         u32::try_from(polls).unwrap_or(u32::MAX).clamp(1, polls_max)

@@ -118,7 +118,7 @@ pub(crate) struct ShardShared {
     timers: OwnerMutex<RefCell<ShardTimers>>,
     /// Tasks that yielded. They are woken after the next poll of the OS.
     deferred: OwnerMutex<RefCell<Vec<Waker>>>,
-    /// The poll lock: whoever holds it dispatches from this shard's epoll and inbox.
+    /// The poll lock: its holder dispatches from this shard's epoll and inbox.
     dispatch: Mutex<Dispatch>,
     beacon: CachePadded<Beacon>,
     crew: Arc<Crew>,
@@ -135,7 +135,7 @@ pub(crate) struct ShardShared {
     stop: AtomicBool,
     /// Set once, by the shard, when it stops reading its inbox.
     ended: AtomicBool,
-    /// Set once, by a shard that has nothing left to do for its end but siblings run its tasks.
+    /// Set once, by an ending shard that only waits for siblings which run its tasks.
     awaits_siblings: AtomicBool,
     /// Set once, if the shard did not stop in time.
     abandoned: AtomicBool,
@@ -153,7 +153,7 @@ struct Dispatch {
     commands: Commands<Command>,
 }
 
-/// The parts that a shard is made of.
+/// The arguments of [`ShardShared::new`].
 pub(crate) struct Parts {
     pub(crate) id: ShardId,
     pub(crate) io: Arc<ShardIo>,
@@ -218,7 +218,7 @@ impl ShardShared {
         }
     }
 
-    /// The shard of this index, unless it is gone.
+    /// Returns the shard with this index, unless it is gone.
     fn peer(&self, index: u16) -> Option<ShardRef> {
         self.peers.get()?.get(usize::from(index))?.upgrade()
     }
@@ -257,7 +257,7 @@ impl ShardShared {
         self.abandoned.load(Ordering::Acquire)
     }
 
-    /// Returns true if the shard ends as soon as siblings are done with its tasks, or it is abandoned.
+    /// Returns true if the shard ends once siblings are done with its tasks, or it is abandoned.
     pub(crate) fn awaits_siblings(&self) -> bool {
         self.awaits_siblings.load(Ordering::Relaxed)
     }
@@ -274,38 +274,40 @@ impl ShardShared {
         self.panics.add_shared(u64::from(panics));
     }
 
-    /// Visits the shard's timers. On the shard's own thread, or in a sibling that serves it.
+    /// Calls `visit` with the shard's timers. Called on the shard's own thread, or by a sibling
+    /// that serves it.
     #[inline]
     pub(crate) fn with_timers<R>(&self, visit: impl FnOnce(&mut ShardTimers) -> R) -> R {
         self.timers.with(|timers| visit(&mut timers.borrow_mut()))
     }
 
-    /// Takes a timer out of the store if it has not fired.
+    /// Removes a timer from the store if it has not fired.
     pub(crate) fn disarm(&self, key: TimerKey) {
         let waker = self.with_timers(|timers| timers.remove(key));
         self.count_timers();
         drop(waker);
     }
 
-    /// Returns true if any thread may visit the timers.
+    /// Returns true if any thread may access the timers.
     pub(crate) fn shares_timers(&self) -> bool {
         self.timers.is_shared()
     }
 
-    /// Brings the gauge of armed timers up to date.
+    /// Updates the gauge of armed timers.
     pub(crate) fn count_timers(&self) {
-        // In the visit, so that two threads store their counts in the order of their changes.
+        // Stored inside the call, so that two threads store their counts in the order of their
+        // changes.
         self.with_timers(|timers| self.timers_armed.set_own(timers.len() as u64));
     }
 
-    /// The poll that the shard is in, if it is in one. If the shard goes on to the next poll just now,
-    /// the two numbers may belong to neighbours; such a pair is read only once.
+    /// Returns the shard's current poll, if there is one. If the shard moves on to the next poll
+    /// meanwhile, the two numbers may belong to adjacent polls. Such a pair is read only once.
     pub(crate) fn poll_under_way(&self) -> Option<PollMark> {
         let task = TaskId::from_bits(self.counters.polling.get())?;
         Some((task, self.counters.polls.get()))
     }
 
-    /// Returns true if siblings run this shard's tasks where it does not come to them.
+    /// Returns true if siblings run this shard's tasks when it cannot.
     pub(crate) fn shares_work(&self) -> bool {
         self.crew.is_stealing()
     }
@@ -315,7 +317,7 @@ impl ShardShared {
         ShardMetrics {
             cpu: self.cpu.get().copied().flatten(),
             registrations: self.io.live(),
-            // In a forked child the list's lock may be held by a thread that is not there.
+            // In a forked child, a thread that does not exist there may hold the list's lock.
             tasks: if self.io.is_forked() {
                 0
             } else {
@@ -379,7 +381,8 @@ unsafe impl Schedule for ShardRef {
     }
 
     fn completed(&self, task: &TaskRef<Self>) {
-        // Before the lock below, which a thread that is not in a forked child may hold.
+        // Before the lock below, which in a forked child a thread that does not exist there may
+        // hold.
         self.io.process().abort_child();
         // A refused task ends on its spawner's thread and never belonged to this shard.
         if self.is_home() {
@@ -418,25 +421,25 @@ unsafe impl Schedule for ShardRef {
     }
 }
 
-/// A value that siblings visit if the crew steals, and the shard's thread alone if not.
+/// Wraps a value that siblings access if shards steal work, and otherwise only the shard's thread.
 fn owned<T>(crew: &Crew, value: T) -> OwnerMutex<T> {
     if crew.is_stealing() {
         return OwnerMutex::shared(value);
     }
-    // SAFETY: (1) siblings visit a shard's parts in `steal.rs` only, after they asked this very
-    // question; everybody else visits through `current`, and so on the shard's own thread.
+    // SAFETY: (1) siblings access a shard's parts only in `steal.rs`, after the same check as
+    // above. All other code reaches them through `current`, and so on the shard's own thread.
     #[expect(unsafe_code, reason = "a shard that shares nothing pays for no lock")]
     unsafe {
         OwnerMutex::private(value)
     }
 }
 
-/// Wakes a task whose home is not the calling thread. It is a separate function so that a local wake
-/// does not pay for it.
+/// Wakes a task whose home is not the calling thread. It is a separate function so that a local
+/// wake does not pay for it.
 #[inline(never)]
 fn schedule_slow(task: Runnable<ShardRef>) {
     if task.task().scheduler().io.is_forked() {
-        // The shard is not in this process, and its eventfd is the parent's.
+        // The shard does not exist in this process, and its eventfd is the parent's.
         return;
     }
     let Some(task) = current::keep_if_dispatched(task) else {
@@ -460,7 +463,7 @@ fn schedule_slow(task: Runnable<ShardRef>) {
 }
 
 /// Returns a mobile task whose home has ended to the shard that it was spawned on. That shard waits
-/// for its tasks before it ends, so what comes after it is only a reference to free.
+/// for its tasks before it ends. A task that arrives later is only a reference to free.
 #[cold]
 fn send_back(task: Runnable<ShardRef>) {
     let birth = ShardRef::clone(task.task().scheduler());

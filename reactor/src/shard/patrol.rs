@@ -1,29 +1,29 @@
 //! The patrol: finds shards that are stuck in one poll, so that a sibling serves them.
 //!
-//! It runs on the watch thread of a reactor that steals (`stall.rs`) and looks at counters that the
-//! shards write anyway. A poll that is under way at two looks in a row is taken for stuck. While no
-//! shard makes a turn the looks become rare, so an idle reactor costs ten wake-ups a second. Tests
-//! are at the end.
+//! It runs on the watch thread of a reactor with work stealing (`stall.rs`), and reads counters
+//! that the shards write anyway. A poll that is running at two checks in a row counts as stuck.
+//! While no shard makes a turn, the checks become rare, so an idle reactor costs ten wake-ups per
+//! second. Tests are at the end.
 
 use std::time::Duration;
 
 use crate::shard::ShardRef;
 use crate::task::TaskId;
 
-/// The time between two looks while shards work: a poll that lasts twice as long is always found.
-/// A look at eight shards takes about 1 us, so this costs less than 0.1% of one CPU.
+/// The time between two checks while shards work: a poll that lasts twice as long is always found.
+/// A check of eight shards takes about 1 us, so this costs less than 0.1% of one CPU.
 const PERIOD: Duration = Duration::from_millis(2);
 
-/// The time between two looks while no shard works.
+/// The time between two checks while no shard works.
 const PERIOD_QUIET: Duration = Duration::from_millis(100);
 
-/// The number of looks without a turn after which a reactor counts as quiet.
+/// The number of checks without a turn after which a reactor counts as quiet.
 const QUIET_AFTER: u32 = 250;
 
-/// One poll of one task: the task, and the number of polls of the shard by then.
+/// One poll of one task: the task, and the shard's number of polls at that time.
 pub(crate) type PollMark = (TaskId, u64);
 
-/// The patrol's memory of its last look.
+/// The patrol's record of its last check.
 #[derive(Debug)]
 pub(crate) struct Patrol {
     polls: Vec<Option<PollMark>>,
@@ -40,8 +40,8 @@ impl Patrol {
         }
     }
 
-    /// Looks at all shards, and calls help for those that are stuck. Returns the time until the next
-    /// look.
+    /// Checks all shards, and wakes a sibling for each that is stuck. Returns the time until the
+    /// next check.
     pub(crate) fn look(&mut self, shards: &[ShardRef]) -> Duration {
         for (index, shard) in shards.iter().enumerate() {
             if self.is_stuck(index, shard.poll_under_way()) {

@@ -25,11 +25,11 @@ use crate::task::{JoinError, LocalQueue, Runnable};
 use crate::time::clock;
 use crate::token::Token;
 
-/// The longest sleep of a shard while a sibling is stuck, whose epoll it looks at instead. The grain
-/// of the OS wait is one millisecond.
+/// The longest sleep of a shard while a sibling is stuck. It then polls the sibling's epoll too.
+/// The resolution of the OS wait is one millisecond.
 const STANDBY: Duration = Duration::from_millis(1);
 
-/// The time between two looks of a shard that ends, while siblings still have its tasks.
+/// The time between two checks of an ending shard whose tasks are still at siblings.
 const END_LOOK: Duration = Duration::from_millis(1);
 
 /// Runs a shard on the calling thread until it is stopped, then drops all remaining tasks here.
@@ -37,13 +37,13 @@ pub(crate) fn run(shard: &Rc<Shard>) -> io::Result<()> {
     let shared = &shard.shared;
     let now = || shared.clock.now();
     let is_stealing = shared.crew.is_stealing();
-    // A shard that shares nothing keeps its poll lock.
+    // Without work stealing, a shard keeps its poll lock.
     let mut kept = None;
     let outcome = loop {
-        // A child that waited here would take the parent's events.
+        // A forked child that waited here would take the parent's events.
         shared.io.process().abort_child();
         let mut dispatch = kept.take().unwrap_or_else(|| shared.dispatch.lock());
-        // No event that was fetched is left, so none can name a slot that is reused from here on.
+        // All fetched events are handled, so none can name a slot that is reused from here on.
         shared.io.release_quarantine();
         let timeout = shard.prepare_wait(&dispatch.commands, now);
         let waited = shard.wait(&mut dispatch.driver, timeout, now);
@@ -67,7 +67,7 @@ pub(crate) fn run(shard: &Rc<Shard>) -> io::Result<()> {
             break Ok(());
         }
     };
-    // Siblings serve this shard no more.
+    // Siblings no longer serve this shard.
     let dispatch = kept.take().unwrap_or_else(|| shared.dispatch.lock());
     shard.end(&dispatch.commands);
     outcome
@@ -118,7 +118,7 @@ impl Shard {
         }
     }
 
-    /// Waits for events, and leaves the time of a sleep out of the busy time.
+    /// Waits for events. The time of a sleep does not count as busy time.
     fn wait(
         &self,
         driver: &mut Driver,
@@ -136,7 +136,7 @@ impl Shard {
         waited
     }
 
-    /// Ends a stretch of work, from the last sleep or stretch until now.
+    /// Ends a busy period, which began at the end of the last sleep or busy period.
     fn end_stretch(&self, now: Instant) {
         let counters = &self.shared.counters;
         let busy = self.meter.end_stretch(now, counters.polls.get());
@@ -160,9 +160,9 @@ impl Shard {
         clock::forget_turn();
     }
 
-    /// The first half of a turn: makes tasks ready. It handles the OS events, the expired timers,
-    /// the inbox and the yielded tasks of `of`, which is this shard, or a sibling that is served.
-    /// The caller holds the poll lock of `of`. `now` is called only if a timer is armed.
+    /// Runs the first half of a turn, which makes tasks ready. It handles the OS events, the
+    /// expired timers, the inbox and the yielded tasks of `of`: this shard, or a sibling that it
+    /// serves. The caller holds the poll lock of `of`. `now` is called only if a timer is armed.
     #[inline]
     pub(super) fn dispatch_for(
         &self,
@@ -247,7 +247,7 @@ impl Shard {
         });
     }
 
-    /// Queues a task out of the inbox of `of`: here if it may run here, otherwise there.
+    /// Queues a task from the inbox of `of`: on this shard if it may run here, otherwise on `of`.
     fn push_for(&self, of: &ShardShared, task: Runnable<ShardRef>) {
         let is_own = ptr::eq(of, self.shared());
         if task.task().is_mobile() {
@@ -337,8 +337,8 @@ impl Shard {
         true
     }
 
-    /// Ends the shard: refuses new tasks, then drops every future of its tasks, whatever their drops
-    /// do. A mobile task that a sibling has taken is dropped there, and waited for.
+    /// Ends the shard: refuses new tasks, then drops every future of its tasks, whatever their
+    /// drops do. A mobile task that a sibling has taken is dropped there, and this waits for it.
     pub(super) fn end(&self, commands: &Commands<Command>) {
         let shared = &self.shared;
         shared.live.close();
@@ -357,8 +357,8 @@ impl Shard {
             if shared.live.len() == 0 || shared.is_abandoned() {
                 break;
             }
-            // What is left runs on siblings, or is on its way here. It is rare, and a shutdown may
-            // take a millisecond.
+            // The remaining tasks run on siblings, or are on their way here. This is rare, and a
+            // shutdown may take a millisecond.
             shared.awaits_siblings.store(true, Ordering::Relaxed);
             thread::sleep(END_LOOK);
         }
@@ -381,7 +381,7 @@ impl Shard {
         shared.count_timers();
     }
 
-    /// Runs a task of this shard, which has been cancelled or has ended, and returns any other to its
+    /// Runs a task of this shard, which was cancelled or has ended. Returns any other task to its
     /// shard.
     fn end_queued(&self, task: Runnable<ShardRef>) {
         if ptr::eq(ShardRef::as_ptr(task.task().scheduler()), self.shared()) {

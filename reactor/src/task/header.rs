@@ -39,7 +39,7 @@ pub(crate) unsafe trait Schedule: Sized + Send + Sync + 'static {
     /// Returns true if the calling thread runs this scheduler's pinned tasks.
     fn is_home(&self) -> bool;
 
-    /// The index of the shard that is a new task's home.
+    /// Returns the index of the shard that is a new task's home.
     fn first_home(&self) -> u16;
 
     /// Returns true if the scheduler ends its tasks because it shuts down.
@@ -68,7 +68,7 @@ pub(crate) unsafe trait Schedule: Sized + Send + Sync + 'static {
     /// Returns true if this process was forked from the one that made the scheduler.
     fn is_forked(&self) -> bool;
 
-    /// The shard of this index, if shards run the tasks.
+    /// Returns the shard with this index, if shards run the tasks.
     fn shard(&self, home: u16) -> Option<ShardId>;
 
     /// Returns true if the shard was abandoned with its tasks: it was stuck in a poll when the
@@ -157,7 +157,7 @@ impl<S: Schedule> Header<S> {
 /// `Cell<F, S>`.
 pub(super) struct Vtable<S: 'static> {
     /// Polls the future; a panic of the future propagates. 1. Called on the task's shard thread, or
-    /// anywhere if the task is mobile. 2. This caller made the state RUNNING.
+    /// on any thread if the task is mobile. 2. This caller made the state RUNNING.
     pub(super) poll: unsafe fn(NonNull<Header<S>>, &mut Context<'_>) -> Polled,
     /// Drops the future and stores an error as the output. Has the same demands as `poll`, or the
     /// shard is shutting down and runs nothing.
@@ -272,7 +272,7 @@ impl<S: Schedule> TaskRef<S> {
     /// Requests the task's cancellation: its shard drops the future at the next run.
     pub(crate) fn cancel(&self) {
         if self.scheduler().is_forked() {
-            // The task runs in the parent, which a forked child leaves alone.
+            // The task runs in the parent, which a forked child must not affect.
             return;
         }
         if let Some(idle) = self.cancel_idle() {
@@ -280,8 +280,8 @@ impl<S: Schedule> TaskRef<S> {
         }
     }
 
-    /// As `cancel`, but an idle task comes back to the caller, which has to run it. Any other task
-    /// ends where it is queued or runs.
+    /// Cancels the task like `cancel`. An idle task is returned to the caller, which has to run it.
+    /// Any other task ends on the shard where it is queued or runs.
     pub(crate) fn cancel_idle(&self) -> Option<Runnable<S>> {
         (self.header().state.cancel() == Wake::Enqueue).then(|| Runnable(self.clone()))
     }
@@ -292,7 +292,7 @@ impl<S: Schedule> TaskRef<S> {
         self.header().state.is_mobile()
     }
 
-    /// The index of the shard that a wake takes the task to.
+    /// Returns the index of the task's home: the shard that queues it after a wake.
     #[inline]
     pub(crate) fn home(&self) -> u16 {
         self.header().state.home()

@@ -18,28 +18,28 @@ use std::ptr::{self, NonNull};
 use crate::sync::{AtomicPtr, Ordering};
 use crate::task::header::{Header, Runnable, Schedule, TaskRef};
 
-/// The most entries that a thief looks at. It holds the owner's lock meanwhile, and each entry of
-/// another shard is a cache miss (about 100 ns).
+/// The maximum number of entries that a thief checks. It holds the owner's lock meanwhile, and each
+/// entry of another shard is a cache miss (about 100 ns).
 const SCAN_MAX: usize = 128;
 
-/// A shard's own queue, oldest first. The shard pushes and pops; a sibling that steals takes mobile
-/// tasks, under the lock that is around the queue then (`OwnerMutex`). Entries that are left when
-/// the queue is dropped are leaked: the shard empties it.
+/// A shard's local queue, oldest first. The shard pushes and pops. A sibling that steals takes
+/// mobile tasks; the queue is then behind a lock (`OwnerMutex`). Entries left when the queue is
+/// dropped are leaked: the shard empties it before.
 pub(crate) struct LocalQueue<S: Schedule> {
     /// The oldest entry, or null.
     head: Cell<*mut Header<S>>,
     /// The newest entry. Meaningless while `head` is null.
     tail: Cell<*mut Header<S>>,
-    /// The number of entries that were ever pushed.
+    /// The number of pushes so far.
     pushed: Cell<u64>,
-    /// The number of entries that were ever taken out.
+    /// The number of removals so far.
     taken: Cell<u64>,
     /// The number of mobile tasks among the entries.
     mobile: Cell<usize>,
 }
 
-// SAFETY: the pointers are to task headers, to each of which the queue owns one reference. A
-// `TaskRef` is `Send`, and so is the queue that is made of them.
+// SAFETY: the pointers are to task headers, and the queue owns one reference to each. A `TaskRef`
+// is `Send`, and so is a queue of them.
 unsafe impl<S: Schedule> Send for LocalQueue<S> {}
 
 impl<S: Schedule> LocalQueue<S> {
@@ -53,7 +53,7 @@ impl<S: Schedule> LocalQueue<S> {
         }
     }
 
-    /// The number of tasks that were ever pushed, and of those that were ever taken out.
+    /// Returns the number of pushes and the number of removals so far.
     #[inline]
     pub(crate) fn pushed_and_taken(&self) -> (u64, u64) {
         (self.pushed.get(), self.taken.get())
@@ -118,8 +118,8 @@ impl<S: Schedule> LocalQueue<S> {
         Some(task)
     }
 
-    /// Takes up to `tasks_max` mobile tasks out, oldest first, and looks at `SCAN_MAX` entries at
-    /// most. Pinned tasks keep their places.
+    /// Removes up to `tasks_max` mobile tasks, oldest first, and checks at most `SCAN_MAX` entries.
+    /// Pinned tasks keep their places.
     pub(crate) fn take_mobile(&self, tasks_max: usize, mut take: impl FnMut(Runnable<S>)) {
         let mut left = tasks_max.min(self.mobile.get());
         let mut before: *mut Header<S> = ptr::null_mut();
@@ -133,7 +133,7 @@ impl<S: Schedule> LocalQueue<S> {
             let next = header.next.load(Ordering::Relaxed);
             if header.state.is_mobile() {
                 match NonNull::new(before) {
-                    // SAFETY: an entry too, one that stays.
+                    // SAFETY: this is an entry of the queue too, and it stays.
                     Some(kept) => unsafe { kept.as_ref() }.next.store(next, Ordering::Relaxed),
                     None => self.head.set(next),
                 }
@@ -142,7 +142,7 @@ impl<S: Schedule> LocalQueue<S> {
                 }
                 left -= 1;
                 self.count_out(true);
-                // SAFETY: `push` made it with `into_raw`, and it is in the queue no more.
+                // SAFETY: `push` made it with `into_raw`, and it is no longer in the queue.
                 take(Runnable(unsafe { TaskRef::from_raw(node) }));
             } else {
                 before = entry;
@@ -183,13 +183,13 @@ impl<S: Schedule> RemoteQueue<S> {
     ///
     /// # Errors
     ///
-    /// Gives the task back after the shard has ended.
+    /// Returns the task if the shard has ended.
     pub(crate) fn push(&self, task: Runnable<S>) -> Result<(), Runnable<S>> {
         let node = task.0.into_raw();
         let mut head = self.head.load(Ordering::Relaxed);
         loop {
             if head == closed() {
-                // SAFETY: the pointer was made above, and was not put anywhere.
+                // SAFETY: the pointer was made above and was not stored anywhere.
                 return Err(Runnable(unsafe { TaskRef::from_raw(node) }));
             }
             // SAFETY: this side still owns the reference that it turned into `node`, so the header
@@ -226,8 +226,8 @@ impl<S: Schedule> RemoteQueue<S> {
         oldest_first(newest, take);
     }
 
-    /// Closes the queue and passes its entries to `take`. Later pushes drop their tasks. Called by
-    /// the shard only.
+    /// Closes the queue and passes its entries to `take`. Later pushes return their tasks. Called
+    /// by the shard only.
     pub(crate) fn close(&self, take: impl FnMut(Runnable<S>)) {
         // ORDERING [remote-close], partner [remote-push].
         let newest = self.head.swap(closed(), Ordering::Acquire);

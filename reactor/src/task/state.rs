@@ -19,14 +19,14 @@ const COMPLETED: usize = 1 << 2;
 const CANCELLED: usize = 1 << 3;
 /// The `JoinHandle` exists, and owns the output once COMPLETED is set.
 const JOIN: usize = 1 << 4;
-/// The future is `Send`: any shard may run the task. Set at birth, or never.
+/// The future is `Send`: any shard may run the task. Set when the task is made, or never.
 const MOBILE: usize = 1 << 5;
-/// The index of the task's home, above the flags: the shard that a wake takes the task to. Changed
-/// only by the thread that holds the task's queue entry.
+/// The index of the task's home, above the flags: the shard that queues the task after a wake.
+/// Changed only by the thread that holds the task's queue entry.
 const HOME_SHIFT: u32 = 6;
 const HOME_BITS: u32 = 10;
 const HOME_MASK: usize = ((1 << HOME_BITS) - 1) << HOME_SHIFT;
-/// One reference; the count is all bits above the home.
+/// One reference. The count uses all bits above the home.
 const REF_ONE: usize = 1 << (HOME_SHIFT + HOME_BITS);
 /// Counts beyond this abort the process. Only an endless leak gets there, and wrapping to zero
 /// would free a live task.
@@ -74,11 +74,11 @@ pub(crate) enum Output {
 pub(crate) enum Mobility {
     /// Any shard: the future is `Send`.
     Mobile,
-    /// Its home only.
+    /// Only its home.
     Pinned,
 }
 
-/// The place of a shard's index in the word.
+/// The bits of a shard's index in the word.
 fn home_bits(home: u16) -> usize {
     let bits = usize::from(home) << HOME_SHIFT;
     debug_assert_eq!(bits & !HOME_MASK, 0, "a reactor has fewer shards");
@@ -107,11 +107,11 @@ impl State {
         self.0.load(Ordering::Relaxed) & MOBILE != 0
     }
 
-    /// The index of the shard that a wake takes the task to.
+    /// Returns the index of the task's home.
     #[inline]
     pub(crate) fn home(&self) -> u16 {
-        // Relaxed: the waker that asks has set SCHEDULED on this very word, so it sees the home that
-        // the last run left.
+        // Relaxed: a waker that reads the home has set SCHEDULED on this very word, so it sees the
+        // home that the last run left.
         #[expect(clippy::cast_possible_truncation, reason = "ten bits are left")]
         let home = ((self.0.load(Ordering::Relaxed) & HOME_MASK) >> HOME_SHIFT) as u16;
         home
