@@ -20,7 +20,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::handle::Handle;
-use crate::hooks::{Hooks, TaskPanic};
+use crate::hooks::{Hooks, TaskPanic, ThreadName};
 use crate::metrics::{BlockingMetrics, Counter};
 use crate::shard::ShardId;
 use crate::shutdown::Lifecycle;
@@ -51,7 +51,7 @@ pub(crate) fn current_job() -> Option<TaskId> {
 pub(crate) struct PoolSettings {
     pub(crate) threads_max: usize,
     pub(crate) keep_alive: Duration,
-    pub(crate) thread_name: String,
+    pub(crate) thread_name: ThreadName,
     /// The CPU mask of the thread that built the reactor, from before any pinning.
     pub(crate) mask: Option<CpuMask>,
     pub(crate) hooks: Hooks,
@@ -164,7 +164,7 @@ impl BlockingPool {
 
     fn start_thread(self: &Arc<Self>) {
         let pool = Arc::clone(self);
-        let name = format!("{}-blocking", self.settings.thread_name);
+        let name = self.settings.thread_name.with("blocking");
         let started = thread::Builder::new().name(name).spawn(move || pool.work());
         let Err(error) = started else { return };
         let mut state = self.lock();

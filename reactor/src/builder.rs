@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::context;
 use crate::cpus::Cpus;
 use crate::handle::Handle;
-use crate::hooks::{Hooks, TaskPanic};
+use crate::hooks::{Hooks, TaskPanic, ThreadHook, ThreadName};
 use crate::placement::{Pinning, Placement};
 use crate::reactor::Reactor;
 use crate::shard::{Settings, ShardId};
@@ -17,9 +17,6 @@ use crate::stall::{Stall, StallHook};
 /// The maximum batch of events. It equals the kernel's default limit of descriptors per process
 /// (`/proc/sys/fs/nr_open`), so no larger batch arrives, and its buffer already takes 12 MiB.
 const EVENTS_PER_POLL_MAX: usize = 1 << 20;
-
-/// A hook that is called on each shard thread, with its shard.
-pub(crate) type ThreadHook = Arc<dyn Fn(ShardId) + Send + Sync>;
 
 /// Configures a [`Reactor`]. Created by [`Reactor::builder`].
 ///
@@ -43,7 +40,7 @@ pub struct Builder {
     pub(crate) shards: Option<usize>,
     pub(crate) pinning: Pinning,
     pub(crate) placement: Placement,
-    pub(crate) thread_name: String,
+    pub(crate) thread_name: ThreadName,
     pub(crate) thread_stack_size: Option<usize>,
     pub(crate) on_thread_start: Option<ThreadHook>,
     pub(crate) on_thread_stop: Option<ThreadHook>,
@@ -51,6 +48,7 @@ pub struct Builder {
     pub(crate) stall_threshold: Option<Duration>,
     pub(crate) on_stall: Option<StallHook>,
     pub(crate) work_stealing: bool,
+    pub(crate) timer_resolution: Duration,
     pub(crate) blocking_threads_max: usize,
     pub(crate) blocking_keep_alive: Duration,
     pub(crate) settings: Settings,
@@ -62,7 +60,7 @@ impl Builder {
             shards: None,
             pinning: Pinning::Auto,
             placement: Placement::Hash,
-            thread_name: "shard".to_owned(),
+            thread_name: ThreadName::from("shard"),
             thread_stack_size: None,
             on_thread_start: None,
             on_thread_stop: None,
@@ -70,6 +68,7 @@ impl Builder {
             stall_threshold: None,
             on_stall: None,
             work_stealing: true,
+            timer_resolution: Duration::from_millis(1),
             blocking_threads_max: 512,
             blocking_keep_alive: Duration::from_secs(10),
             settings: Settings {
@@ -121,7 +120,30 @@ impl Builder {
     /// Sets the name of the shard threads, which is followed by the shard's index. Default:
     /// `shard`. The kernel shows 15 bytes of it.
     pub fn thread_name(mut self, name: impl Into<String>) -> Self {
-        self.thread_name = name.into();
+        self.thread_name = ThreadName::Fixed(name.into());
+        self
+    }
+
+    /// Sets a function that is called for the name of each thread of the reactor: shards, threads
+    /// for blocking jobs, and the watch thread. It replaces [`thread_name`](Self::thread_name). Same
+    /// as tokio's.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::atomic::{AtomicUsize, Ordering};
+    ///
+    /// static NEXT: AtomicUsize = AtomicUsize::new(0);
+    /// let reactor = reactor::Reactor::builder()
+    ///     .shards(1)
+    ///     .thread_name_fn(|| format!("edge-{}", NEXT.fetch_add(1, Ordering::Relaxed)))
+    ///     .build()?;
+    /// let name = reactor.spawn(async { std::thread::current().name().map(str::to_owned) });
+    /// assert_eq!(reactor.block_on(name)?.as_deref(), Some("edge-0"));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn thread_name_fn(mut self, name: impl Fn() -> String + Send + Sync + 'static) -> Self {
+        self.thread_name = ThreadName::Made(Arc::new(name));
         self
     }
 
@@ -141,6 +163,25 @@ impl Builder {
     /// Sets a hook that runs on each shard thread after its last task was dropped.
     pub fn on_thread_stop(mut self, hook: impl Fn(ShardId) + Send + Sync + 'static) -> Self {
         self.on_thread_stop = Some(Arc::new(hook));
+        self
+    }
+
+    /// Sets a hook that is called on a shard thread before it sleeps, with its shard. Default: none.
+    ///
+    /// It is called after the shard found nothing to run, and before the shard announces its sleep.
+    /// A task that the hook spawns or wakes runs first; the shard then does not sleep. A panic of
+    /// the hook is caught and counted.
+    pub fn on_thread_park(mut self, hook: impl Fn(ShardId) + Send + Sync + 'static) -> Self {
+        self.hooks.on_thread_park = Some(Arc::new(hook));
+        self
+    }
+
+    /// Sets a hook that is called on a shard thread after it slept, with its shard. Default: none.
+    ///
+    /// It is called once for each call of [`on_thread_park`](Self::on_thread_park)'s hook, also if
+    /// the shard did not sleep in the end. A panic of the hook is caught and counted.
+    pub fn on_thread_unpark(mut self, hook: impl Fn(ShardId) + Send + Sync + 'static) -> Self {
+        self.hooks.on_thread_unpark = Some(Arc::new(hook));
         self
     }
 
@@ -305,6 +346,33 @@ impl Builder {
         self
     }
 
+    /// Sets the resolution of timers: a wait ends within this time after its deadline, plus the
+    /// time that the system needs to wake the thread. Default: one millisecond, and coarser values
+    /// are the same. The finest is one microsecond. Must not be zero.
+    ///
+    /// A sleep of a shard that has a timer armed then costs another system call. The wait for it
+    /// also ends at the timer and not at the next whole millisecond of the OS wait. On Linux, the
+    /// shard threads give up their timer slack, which is 50 microseconds.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let reactor = reactor::Reactor::builder()
+    ///     .shards(1)
+    ///     .timer_resolution(Duration::from_micros(20))
+    ///     .build()?;
+    /// reactor.block_on(async {
+    ///     reactor::time::sleep(Duration::from_micros(50)).await;
+    /// });
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn timer_resolution(mut self, resolution: Duration) -> Self {
+        self.timer_resolution = resolution;
+        self
+    }
+
     /// Starts the reactor.
     ///
     /// It is no error if a shard cannot be pinned to a CPU: see [`Reactor::warnings`].
@@ -330,6 +398,10 @@ impl Builder {
             settings.task_budget as usize,
             u32::MAX as usize - 1,
         )?;
+        if self.timer_resolution.is_zero() {
+            let message = "timer_resolution must not be zero";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
         if self.stall_threshold == Some(Duration::ZERO) {
             let message = "the threshold of detect_stalls must not be zero";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
@@ -344,7 +416,7 @@ impl Builder {
             .shards
             .unwrap_or_else(|| cpus.default_shards().min(ShardId::MAX_SHARDS));
         check("shards", shards, ShardId::MAX_SHARDS)?;
-        if self.thread_name.contains('\0') {
+        if matches!(&self.thread_name, ThreadName::Fixed(name) if name.contains('\0')) {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
                 "thread_name must not contain a NUL character",

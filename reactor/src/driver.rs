@@ -54,6 +54,8 @@ const WAIT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 pub(crate) struct Driver {
     poll: mio::Poll,
     events: mio::Events,
+    /// Set if a wait must end more precisely than at a whole millisecond.
+    waits_precisely: bool,
 }
 
 /// An event that the system reported for one registration, or for the notifier
@@ -89,7 +91,36 @@ impl Driver {
         let registry = Registry(poll.registry().try_clone()?);
         let notifier = Notifier(mio::Waker::new(poll.registry(), to_mio(Token::NOTIFIER))?);
         let events = mio::Events::with_capacity(events_per_poll);
-        Ok((Self { poll, events }, registry, notifier))
+        let driver = Self {
+            poll,
+            events,
+            waits_precisely: false,
+        };
+        Ok((driver, registry, notifier))
+    }
+
+    /// Makes waits with a timeout end at that time and not at the next whole millisecond. Each of
+    /// them costs another system call.
+    pub(crate) fn wait_precisely(&mut self) {
+        self.waits_precisely = true;
+    }
+
+    /// Sleeps until the epoll instance has an event, or until the end of the timeout. epoll_wait
+    /// counts milliseconds; ppoll counts nanoseconds, and an epoll descriptor can be polled.
+    #[cold]
+    fn sleep(&self, timeout: Duration) -> io::Result<()> {
+        let Ok(timeout) = rustix::event::Timespec::try_from(timeout) else {
+            return Ok(());
+        };
+        let epoll = self.poll.registry();
+        let mut asked = [rustix::event::PollFd::new(
+            epoll,
+            rustix::event::PollFlags::IN,
+        )];
+        match rustix::event::poll(&mut asked, Some(&timeout)) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Waits for an event, a notification, or the end of the timeout, and replaces the batch.
@@ -99,7 +130,13 @@ impl Driver {
     ///
     /// Returns the system's error. The batch is empty then.
     pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        let timeout = timeout.map(|timeout| timeout.min(WAIT_MAX));
+        let mut timeout = timeout.map(|timeout| timeout.min(WAIT_MAX));
+        if self.waits_precisely {
+            if let Some(time) = timeout.filter(|time| !time.is_zero()) {
+                self.sleep(time)?;
+                timeout = Some(Duration::ZERO);
+            }
+        }
         match self.poll.poll(&mut self.events, timeout) {
             // A signal interrupted the wait: the turn gets an empty batch and checks the time
             // again.

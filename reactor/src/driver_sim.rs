@@ -232,6 +232,9 @@ impl Driver {
         Ok((driver, Registry(epoll.clone()), Notifier(epoll)))
     }
 
+    /// Does nothing: simulated time has no resolution.
+    pub(crate) fn wait_precisely(&mut self) {}
+
     /// Waits for an event, a notification, or the end of the timeout, and replaces the batch.
     /// `None` waits without a limit.
     pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {

@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::panics::{caught, message};
+use crate::shard::ShardId;
 use crate::task::TaskMeta;
 
 /// A hook that is called with each panic of a task.
@@ -14,11 +15,51 @@ pub(crate) type PanicHook = Arc<dyn Fn(&TaskPanic<'_>) + Send + Sync>;
 /// A hook that a shard calls with a function that polls one task.
 pub(crate) type PollHook = Arc<dyn Fn(&mut dyn FnMut() -> bool) + Send + Sync>;
 
+/// A hook that is called on a shard thread, with its shard.
+pub(crate) type ThreadHook = Arc<dyn Fn(ShardId) + Send + Sync>;
+
+/// The names of a reactor's threads.
+#[derive(Clone)]
+pub(crate) enum ThreadName {
+    /// Followed by the thread's index or purpose.
+    Fixed(String),
+    /// Called for each name.
+    Made(Arc<dyn Fn() -> String + Send + Sync>),
+}
+
+impl ThreadName {
+    /// Returns the name of one thread.
+    pub(crate) fn with(&self, suffix: impl fmt::Display) -> String {
+        match self {
+            Self::Fixed(name) => format!("{name}-{suffix}"),
+            // The system takes no name with a NUL character.
+            Self::Made(make) => make().replace('\0', ""),
+        }
+    }
+}
+
+impl From<&str> for ThreadName {
+    fn from(name: &str) -> Self {
+        Self::Fixed(name.to_owned())
+    }
+}
+
+impl fmt::Debug for ThreadName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fixed(name) => name.fmt(f),
+            Self::Made(_) => f.write_str("made by a function"),
+        }
+    }
+}
+
 /// The hooks that are called while a reactor runs.
 #[derive(Clone, Default)]
 pub(crate) struct Hooks {
     pub(crate) poll_tasks: Option<PollHook>,
     pub(crate) on_task_panic: Option<PanicHook>,
+    pub(crate) on_thread_park: Option<ThreadHook>,
+    pub(crate) on_thread_unpark: Option<ThreadHook>,
 }
 
 impl Hooks {
@@ -35,6 +76,8 @@ impl fmt::Debug for Hooks {
         f.debug_struct("Hooks")
             .field("poll_tasks", &self.poll_tasks.is_some())
             .field("on_task_panic", &self.on_task_panic.is_some())
+            .field("on_thread_park", &self.on_thread_park.is_some())
+            .field("on_thread_unpark", &self.on_thread_unpark.is_some())
             .finish()
     }
 }

@@ -43,12 +43,17 @@
 //! Linux on 64-bit machines. Other Unixes should work through mio where nothing Linux-only is
 //! needed, but they are not tested.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 // The library's atomics come from `sync`, as clippy.toml requires. Tests count with std's.
 #![cfg_attr(not(test), warn(clippy::disallowed_types))]
 
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!("tokens and readiness words take 64 bits: shard-reactor is for 64-bit targets");
 
+#[cfg(feature = "macros")]
+#[doc(hidden)]
+#[path = "macros.rs"]
+pub mod __macros;
 mod affinity;
 mod block_on;
 mod blocking;
@@ -111,4 +116,8 @@ pub use registration::{Direction, ReadyEvent, Registration};
 pub use shard::ShardId;
 pub use shutdown::ShutdownError;
 pub use stall::Stall;
-pub use task::{AbortHandle, JoinError, JoinHandle, TaskId, TaskMeta};
+pub use task::{AbortHandle, AbortOnDropHandle, JoinError, JoinHandle, JoinSet, TaskId, TaskMeta};
+
+#[cfg(feature = "macros")]
+#[cfg_attr(docsrs, doc(cfg(feature = "macros")))]
+pub use reactor_macros::{main, test};

@@ -11,11 +11,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::blocking::{BlockingPool, PoolSettings};
-use crate::builder::{Builder, ThreadHook};
+use crate::builder::Builder;
 use crate::context::EnterGuard;
 use crate::cpus::Cpus;
 use crate::driver::Driver;
 use crate::handle::Handle;
+use crate::hooks::ThreadHook;
 use crate::io::ShardIo;
 use crate::panics::{Payload, caught, drop_payload};
 use crate::placement::plan_pins;
@@ -27,6 +28,7 @@ use crate::stall::Watch;
 use crate::sys::{self, CpuMask};
 use crate::task::JoinHandle;
 use crate::time::Clock;
+use crate::time::resolution::Resolution;
 
 /// The extra time for polls that still run at the deadline of a shutdown. The design fixes it at
 /// one second.
@@ -267,10 +269,14 @@ impl Reactor {
         let lifecycle = Arc::new(Lifecycle::new());
         let clock = Clock::start();
         let crew = Arc::new(Crew::new(shards, builder.work_stealing));
+        let resolution = Resolution::at_most(builder.timer_resolution);
         let mut all = Vec::with_capacity(shards);
         for index in 0..shards {
-            let (driver, registry, notifier) =
+            let (mut driver, registry, notifier) =
                 Driver::new(builder.settings.events_per_poll, &clock)?;
+            if resolution.is_fine() {
+                driver.wait_precisely();
+            }
             let parker = Arc::new(Parker::new(notifier));
             let io = ShardIo::new(index, registry, Arc::clone(&parker));
             all.push(ShardShared::new(Parts {
@@ -282,6 +288,7 @@ impl Reactor {
                 lifecycle: Arc::clone(&lifecycle),
                 hooks: builder.hooks.clone(),
                 crew: Arc::clone(&crew),
+                resolution,
             }));
         }
         ShardShared::introduce(&all);
@@ -310,14 +317,14 @@ impl Reactor {
                 shared,
                 handle: reactor.handle.clone(),
                 settings: builder.settings,
+                has_fine_timers: resolution.is_fine(),
                 cpu,
                 mask,
                 on_start: builder.on_thread_start.clone(),
                 on_stop: builder.on_thread_stop.clone(),
                 report: report.clone(),
             };
-            let mut thread =
-                thread::Builder::new().name(format!("{}-{}", builder.thread_name, start.shared.id));
+            let mut thread = thread::Builder::new().name(builder.thread_name.with(start.shared.id));
             if let Some(bytes) = builder.thread_stack_size {
                 thread = thread.stack_size(bytes);
             }
@@ -357,7 +364,7 @@ impl Reactor {
         let report = builder
             .stall_threshold
             .map(|threshold| (threshold, builder.on_stall.clone()));
-        let name = format!("{}-watch", builder.thread_name);
+        let name = builder.thread_name.with("watch");
         let shards = reactor.handle.all_shards().to_vec();
         reactor.watch = Watch::start(name, mask, report, shards)?;
         Ok(reactor)
@@ -413,6 +420,7 @@ struct Start {
     shared: ShardRef,
     handle: Handle,
     settings: Settings,
+    has_fine_timers: bool,
     cpu: Option<usize>,
     /// The CPU mask to start with. The builder's own thread may be pinned.
     mask: Option<CpuMask>,
@@ -430,6 +438,9 @@ impl Start {
             // If the mask cannot be restored, the thread runs on the mask of its starter. A pin
             // below corrects that, or a report shows it.
             let _ = mask.restore();
+        }
+        if self.has_fine_timers {
+            sys::give_up_timer_slack();
         }
         let pinned = self.cpu.map(sys::pin_current);
         let cpu = if matches!(pinned, Some(Ok(()))) {

@@ -20,7 +20,7 @@ mod turn;
 #[cfg(test)]
 mod tests;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::sync::{Arc, OnceLock, Weak};
 use std::task::Waker;
@@ -46,6 +46,7 @@ use crate::shard::steal::{Beacon, Crew};
 use crate::shutdown::Lifecycle;
 use crate::sync::{AtomicBool, Mutex, Ordering};
 use crate::task::{LocalQueue, Runnable, Schedule, TaskId, TaskRef};
+use crate::time::resolution::Resolution;
 use crate::time::{Clock, RemoteTimers, ShardTimers, TimerKey};
 
 pub(crate) use turn::run;
@@ -163,6 +164,7 @@ pub(crate) struct Parts {
     pub(crate) lifecycle: Arc<Lifecycle>,
     pub(crate) hooks: Hooks,
     pub(crate) crew: Arc<Crew>,
+    pub(crate) resolution: Resolution,
 }
 
 impl ShardShared {
@@ -176,9 +178,10 @@ impl ShardShared {
             lifecycle,
             hooks,
             crew,
+            resolution,
         } = parts;
         let (inbox, commands) = Inbox::new(parker);
-        let timers = RefCell::new(ShardTimers::new(clock.epoch()));
+        let timers = RefCell::new(ShardTimers::new(clock.epoch(), resolution));
         let shared = Self {
             id,
             queue: CachePadded::new(owned(&crew, LocalQueue::new())),
@@ -482,6 +485,8 @@ pub(crate) struct Shard {
     expired: RefCell<Vec<Waker>>,
     /// Borrowed during a turn.
     backlog: RefCell<Backlog>,
+    /// Set between the hooks of `on_thread_park` and `on_thread_unpark`.
+    parks: Cell<bool>,
     spin: Spin,
     meter: LoadMeter,
     settings: Settings,
@@ -504,6 +509,7 @@ impl Shard {
             handle,
             expired: RefCell::default(),
             backlog: RefCell::default(),
+            parks: Cell::new(false),
             spin: Spin::new(settings.busy_poll),
             meter,
             settings,

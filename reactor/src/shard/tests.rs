@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::blocking::{BlockingPool, PoolSettings};
 use crate::driver::{Driver, OsEvent};
 use crate::handle::Handle;
-use crate::hooks::Hooks;
+use crate::hooks::{Hooks, ThreadName};
 use crate::io::ShardIo;
 use crate::placement::Placement;
 use crate::shard::parker::{Parker, Unpark};
@@ -18,6 +18,7 @@ use crate::shard::steal::Crew;
 use crate::shard::{Parts, Settings, Shard, ShardId, ShardRef, ShardShared, current};
 use crate::shutdown::Lifecycle;
 use crate::task::{SpawnSite, spawn_here};
+use crate::time::resolution::Resolution;
 use crate::time::{Clock, sleep_until};
 use crate::token::{SlotId, Token};
 use crate::{Ready, budget, spawn_local, yield_now};
@@ -51,11 +52,12 @@ fn on_a_shard_with(settings: Settings, test: impl FnOnce(&Shard, Instant) + Send
             lifecycle: Arc::clone(&lifecycle),
             hooks: Hooks::default(),
             crew: Arc::new(Crew::new(1, true)),
+            resolution: Resolution::MILLISECOND,
         });
         let pool = PoolSettings {
             threads_max: 1,
             keep_alive: Duration::ZERO,
-            thread_name: "test".to_owned(),
+            thread_name: ThreadName::from("test"),
             mask: None,
             hooks: Hooks::default(),
         };

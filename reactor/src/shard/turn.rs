@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use crate::budget;
 use crate::driver::{Driver, OsEvent};
+use crate::hooks::ThreadHook;
 use crate::io::Dispatched;
 use crate::panics::caught;
 use crate::shard::commands::Commands;
@@ -98,6 +99,13 @@ impl Shard {
             Search::Standby => Some(STANDBY),
             Search::Nothing => None,
         };
+        if self.shared.hooks.on_thread_park.is_some() {
+            self.call_park_hook();
+            // The hook may have made tasks ready here, which no announcement of a sleep would see.
+            if !self.is_idle() {
+                return Some(Duration::ZERO);
+            }
+        }
         let nothing_came = self.shared.inbox.parker().prepare(|| {
             self.shared.inbox.is_empty(commands) && !self.shared.is_stopping() && !self.sees_offer()
         });
@@ -133,7 +141,22 @@ impl Shard {
         if sleeps {
             self.meter.wake_up(now());
         }
+        if self.parks.take() {
+            self.call_hook(self.shared.hooks.on_thread_unpark.as_ref());
+        }
         waited
+    }
+
+    #[cold]
+    fn call_park_hook(&self) {
+        self.parks.set(true);
+        self.call_hook(self.shared.hooks.on_thread_park.as_ref());
+    }
+
+    fn call_hook(&self, hook: Option<&ThreadHook>) {
+        if let Some(hook) = hook {
+            self.count_panics(caught(|| hook(self.shared.id)).1);
+        }
     }
 
     /// Ends a busy period, which began at the end of the last sleep or busy period.

@@ -1,4 +1,4 @@
-//! CPU affinity on Linux.
+//! CPU affinity and timer slack on Linux.
 //!
 //! A new thread inherits the mask of the thread that starts it. Without a correction, every thread
 //! started from a pinned shard would run on that shard's CPU. So two masks are kept. Each pinned
@@ -7,6 +7,7 @@
 
 use std::cell::Cell;
 use std::io;
+use std::num::NonZeroU64;
 use std::sync::OnceLock;
 
 use core_affinity::CoreId;
@@ -114,6 +115,12 @@ pub(crate) fn unpin_current() -> io::Result<()> {
         Some(mask) => mask.restore(),
         None => Ok(()),
     }
+}
+
+/// By default the kernel ends a wait up to 50 us late, to wake the CPU less often.
+pub(crate) fn give_up_timer_slack() {
+    // Zero means the default. A refusal leaves waits as they are.
+    let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
 }
 
 #[cold]

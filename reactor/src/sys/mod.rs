@@ -15,6 +15,8 @@
 //! - `lift_pin()`: gives the calling thread the same mask until the returned guard is dropped.
 //! - `cpu_quota() -> Option<CpuQuota>`: the limit on this process's CPU time, or `None` if there is
 //!   none.
+//! - `give_up_timer_slack()`: makes the waits of the calling thread end as precisely as the system
+//!   can, if it can be asked for that.
 //!
 //! For every Unix, `has_hung_up(fd)` and `is_fifo(fd)` answer two questions about a bare number
 //! (`fd.rs`), and `Process` tells a forked child from its parent (`fork.rs`).
@@ -44,9 +46,11 @@ pub(crate) use fd::{has_hung_up, is_fifo};
 pub(crate) use fork::Process;
 #[cfg(target_os = "linux")]
 pub(crate) use linux::{
-    CpuMask, allowed_cpus, lift_pin, mask_before_pin, pin_current, unpin_current,
+    CpuMask, allowed_cpus, give_up_timer_slack, lift_pin, mask_before_pin, pin_current,
+    unpin_current,
 };
 #[cfg(not(target_os = "linux"))]
 pub(crate) use other::{
-    CpuMask, allowed_cpus, cpu_quota, lift_pin, mask_before_pin, pin_current, unpin_current,
+    CpuMask, allowed_cpus, cpu_quota, give_up_timer_slack, lift_pin, mask_before_pin, pin_current,
+    unpin_current,
 };

@@ -11,10 +11,12 @@
 //! `shard` decides when and on which thread a task runs. This module never reads a clock and never
 //! accesses a descriptor.
 
+mod abort_on_drop;
 mod cell;
 mod error;
 mod header;
 mod join;
+mod join_set;
 mod meta;
 mod queue;
 mod site;
@@ -25,11 +27,13 @@ mod waker;
 #[cfg(all(test, not(reactor_loom)))]
 mod tests;
 
+pub use abort_on_drop::AbortOnDropHandle;
 pub use error::JoinError;
 pub(crate) use header::{Runnable, Schedule, TaskRef};
 #[cfg(all(test, reactor_loom))]
 pub(crate) use join::RawJoin;
 pub use join::{AbortHandle, JoinHandle};
+pub use join_set::JoinSet;
 pub use meta::{TaskId, TaskMeta};
 pub(crate) use queue::{LocalQueue, RemoteQueue};
 pub(crate) use site::SpawnSite;

@@ -7,11 +7,12 @@
 //!
 //! # Rounding
 //!
-//! Timers have a resolution of one millisecond, counted from the reactor's start. A deadline is
-//! rounded up: a wait never ends before its deadline, and is due less than a millisecond after it.
+//! Timers have a resolution of one millisecond, counted from the reactor's start, or the finer one
+//! of [`Builder::timer_resolution`](crate::Builder::timer_resolution). A deadline is rounded up: a
+//! wait never ends before its deadline, and is due less than the resolution after it.
 //! It ends in the first turn of its shard from then on. The system wakes a sleeping shard for it,
-//! and the system's own resolution may add another millisecond. A busy shard first finishes the
-//! current turn. Waits of one shard that are due together end in the order of their milliseconds.
+//! and without a finer resolution the OS wait may add another millisecond. A busy shard first finishes the
+//! current turn. Waits of one shard that are due together end in the order of their ticks.
 //!
 //! [`coarse_now`] returns the same time throughout a turn. A busy server uses it to compute
 //! deadlines without reading the clock for each.
@@ -23,33 +24,42 @@
 pub(crate) mod clock;
 mod interval;
 mod remote;
+pub(crate) mod resolution;
 mod sleep;
 mod timeout;
 pub(crate) mod wheel;
 
 use std::task::Waker;
-use std::time::{Duration, Instant};
+pub use std::time::{Duration, Instant};
 
 pub(crate) use clock::Clock;
 pub use interval::{Interval, MissedTickBehavior, interval, interval_at};
 pub(crate) use remote::{RemoteTimer, RemoteTimers};
+use resolution::Resolution;
 pub use sleep::{Sleep, coarse_now, sleep, sleep_until};
 pub use timeout::{Elapsed, Timeout, timeout, timeout_at};
 pub(crate) use wheel::TimerKey;
 use wheel::Wheel;
 
-/// A shard's timers. The wheel counts milliseconds since the reactor's start.
+/// The error of [`timeout`], under tokio's path.
+pub mod error {
+    pub use super::Elapsed;
+}
+
+/// A shard's timers. The wheel counts ticks of the resolution since the reactor's start.
 #[derive(Debug)]
 pub(crate) struct ShardTimers {
     wheel: Wheel,
     epoch: Instant,
+    resolution: Resolution,
 }
 
 impl ShardTimers {
-    pub(crate) fn new(epoch: Instant) -> Self {
+    pub(crate) fn new(epoch: Instant, resolution: Resolution) -> Self {
         Self {
             wheel: Wheel::new(),
             epoch,
+            resolution,
         }
     }
 
@@ -63,40 +73,35 @@ impl ShardTimers {
 
     /// Collects the wakers of all timers that are due.
     pub(crate) fn advance(&mut self, now: Instant, expired: &mut Vec<Waker>) {
-        let now_ms = millis_floor(now.saturating_duration_since(self.epoch));
-        self.wheel.advance(now_ms, expired);
+        let since = now.saturating_duration_since(self.epoch);
+        self.wheel.advance(self.resolution.floor(since), expired);
     }
 
     /// Returns the time the shard may sleep. The clock is read only if a timer is armed.
     pub(crate) fn until_next(&self, now: impl FnOnce() -> Instant) -> Option<Duration> {
-        let next = self.wheel.next_expiry_ms()?;
-        let due = self.epoch.checked_add(Duration::from_millis(next));
+        let next = self.wheel.next_expiry()?;
+        let due = self.epoch.checked_add(self.resolution.duration(next));
         Some(due.map_or(Duration::MAX, |due| due.saturating_duration_since(now())))
     }
 
-    /// Returns the first whole millisecond at or after the deadline, so that no timer fires early.
-    fn deadline_ms(&self, deadline: Instant) -> u64 {
-        let since = deadline.saturating_duration_since(self.epoch);
-        let floor = millis_floor(since);
-        if Duration::from_millis(floor) < since {
-            floor.saturating_add(1)
-        } else {
-            floor
-        }
+    /// Returns the first whole tick at or after the deadline, so that no timer fires early.
+    fn ticks(&self, deadline: Instant) -> u64 {
+        self.resolution
+            .ceil(deadline.saturating_duration_since(self.epoch))
     }
 
     fn insert(&mut self, deadline: Instant, waker: Waker) -> TimerKey {
-        self.wheel.insert(self.deadline_ms(deadline), waker)
+        self.wheel.insert(self.ticks(deadline), waker)
     }
 
     pub(crate) fn reset(&mut self, key: TimerKey, deadline: Instant) -> bool {
-        self.wheel.reset(key, self.deadline_ms(deadline))
+        self.wheel.reset(key, self.ticks(deadline))
     }
 
     /// Moves a deadline earlier. Unlike `reset`, it keeps an earlier deadline, which was set here
     /// after another thread requested this one.
     pub(crate) fn move_up(&mut self, key: TimerKey, deadline: Instant) {
-        self.wheel.move_up(key, self.deadline_ms(deadline));
+        self.wheel.move_up(key, self.ticks(deadline));
     }
 
     pub(crate) fn remove(&mut self, key: TimerKey) -> Option<Waker> {
@@ -107,9 +112,4 @@ impl ShardTimers {
     pub(crate) fn take_all(&mut self, wakers: &mut Vec<Waker>) {
         self.wheel.take_all(wakers);
     }
-}
-
-/// Returns whole milliseconds, saturating: a `u64` holds 584 million years of them.
-fn millis_floor(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

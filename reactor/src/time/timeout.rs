@@ -85,6 +85,11 @@ impl<F> Timeout<F> {
         &self.future
     }
 
+    /// Returns a mutable reference to the future.
+    pub fn get_mut(&mut self) -> &mut F {
+        &mut self.future
+    }
+
     /// Returns the future and drops the deadline.
     pub fn into_inner(self) -> F {
         self.future

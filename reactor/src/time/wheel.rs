@@ -1,14 +1,14 @@
 //! The shard's timer store: a hierarchical timing wheel of wakers.
 //!
-//! It is a plain data structure. It has no clock: times are milliseconds since the shard's epoch,
-//! and `advance` receives the current time. It starts no thread and never runs a waker's code.
+//! It is a plain data structure. It has no clock: times are ticks since the shard's epoch, by default
+//! milliseconds, and `advance` receives the current time. It starts no thread and never runs a waker's code.
 //! Wakers are passed in and returned by value, so that the shard can wake, clone and drop them
-//! outside every borrow. The shard's turn calls `advance` and `next_expiry_ms`; `Sleep` calls the
+//! outside every borrow. The shard's turn calls `advance` and `next_expiry`; `Sleep` calls the
 //! rest. Tests are in `tests.rs`, against the model in `model.rs`.
 //!
 //! # Shape
 //!
-//! The wheel has six levels of 64 slots. A slot of level 0 is one millisecond wide. A slot of each
+//! The wheel has six levels of 64 slots. A slot of level 0 is one tick wide. A slot of each
 //! further level is as wide as the whole level below it. An entry is filed at the level of the
 //! highest six-bit digit in which its time differs from `elapsed`. Everything on one level is
 //! therefore due before anything on the next, and one 64-bit map per level finds the earliest
@@ -33,10 +33,10 @@ const LEVEL_BITS: usize = 6;
 const SLOTS: usize = 1 << LEVEL_BITS;
 const SLOT_MASK: u64 = SLOTS as u64 - 1;
 const LEVELS: usize = 6;
-/// The farthest time ahead at which an entry can be filed, about two years. An entry that is due
+/// The farthest time ahead at which an entry can be filed, about two years of milliseconds. An entry that is due
 /// later is filed there and moves on. The reach is one slot less than a full rotation. Otherwise an
 /// entry could land in the slot that `elapsed` is in and appear due one rotation too early.
-const REACH_MS: u64 = SLOT_MASK << level_shift(LEVELS - 1);
+const REACH: u64 = SLOT_MASK << level_shift(LEVELS - 1);
 
 /// The end of a list. No entry has this index.
 const NIL: u32 = u32::MAX;
@@ -52,10 +52,10 @@ pub(crate) struct TimerKey {
 struct Entry {
     /// Present while the timer is armed. A free entry has none.
     waker: Option<Waker>,
-    deadline_ms: u64,
+    deadline: u64,
     /// The time under which the entry is filed. It is never after the deadline once that is within
     /// reach.
-    filed_ms: u64,
+    filed: u64,
     /// Neighbours in the slot's list. A free entry uses `next` for the free list.
     prev: u32,
     next: u32,
@@ -74,14 +74,14 @@ const _: () = assert!(size_of::<Entry>() <= 48);
 struct Due {
     level: usize,
     slot: usize,
-    start_ms: u64,
+    start: u64,
 }
 
 /// The timers of one shard.
 #[derive(Debug)]
 pub(crate) struct Wheel {
     /// All times up to this one have been processed.
-    elapsed_ms: u64,
+    elapsed: u64,
     /// One bit per slot that is not empty.
     occupied: [u64; LEVELS],
     heads: [[u32; SLOTS]; LEVELS],
@@ -94,7 +94,7 @@ impl Wheel {
     /// Creates an empty wheel at time 0. Allocates nothing.
     pub(crate) const fn new() -> Self {
         Self {
-            elapsed_ms: 0,
+            elapsed: 0,
             occupied: [0; LEVELS],
             heads: [[NIL; SLOTS]; LEVELS],
             entries: Vec::new(),
@@ -113,11 +113,11 @@ impl Wheel {
     /// # Panics
     ///
     /// Panics with 2^32 - 1 timers; memory runs out first.
-    pub(crate) fn insert(&mut self, deadline_ms: u64, waker: Waker) -> TimerKey {
+    pub(crate) fn insert(&mut self, deadline: u64, waker: Waker) -> TimerKey {
         let index = self.take_free();
         let entry = self.entry_mut(index);
         entry.waker = Some(waker);
-        entry.deadline_ms = deadline_ms;
+        entry.deadline = deadline;
         let key = TimerKey {
             index,
             generation: entry.generation,
@@ -129,23 +129,23 @@ impl Wheel {
 
     /// Changes an armed timer's deadline to a later or earlier time, in constant time and without
     /// allocating. Returns false and does nothing if the timer has fired or was removed.
-    pub(crate) fn reset(&mut self, key: TimerKey, deadline_ms: u64) -> bool {
+    pub(crate) fn reset(&mut self, key: TimerKey, deadline: u64) -> bool {
         let Some(entry) = self.armed_mut(key) else {
             return false;
         };
-        entry.deadline_ms = deadline_ms;
-        if deadline_ms < entry.filed_ms {
+        entry.deadline = deadline;
+        if deadline < entry.filed {
             self.unlink(key.index);
             self.file(key.index);
         }
         true
     }
 
-    /// Moves an armed timer's deadline earlier. Does nothing if `deadline_ms` is not earlier.
-    pub(crate) fn move_up(&mut self, key: TimerKey, deadline_ms: u64) {
+    /// Moves an armed timer's deadline earlier. Does nothing if `deadline` is not earlier.
+    pub(crate) fn move_up(&mut self, key: TimerKey, deadline: u64) {
         let armed = self.armed_mut(key);
-        if armed.is_some_and(|entry| deadline_ms < entry.deadline_ms) {
-            self.reset(key, deadline_ms);
+        if armed.is_some_and(|entry| deadline < entry.deadline) {
+            self.reset(key, deadline);
         }
     }
 
@@ -186,18 +186,18 @@ impl Wheel {
         self.release(key.index)
     }
 
-    /// Disarms every timer whose deadline is `now_ms` or earlier. Pushes the wakers to `expired`,
+    /// Disarms every timer whose deadline is `now` or earlier. Pushes the wakers to `expired`,
     /// earlier deadlines first, to be woken outside every borrow. A time before an earlier call's
     /// time counts as that call's time.
-    pub(crate) fn advance(&mut self, now_ms: u64, expired: &mut Vec<Waker>) {
-        let now_ms = now_ms.max(self.elapsed_ms);
-        while let Some(due) = self.earliest().filter(|due| due.start_ms <= now_ms) {
-            self.elapsed_ms = due.start_ms;
+    pub(crate) fn advance(&mut self, now: u64, expired: &mut Vec<Waker>) {
+        let now = now.max(self.elapsed);
+        while let Some(due) = self.earliest().filter(|due| due.start <= now) {
+            self.elapsed = due.start;
             let mut index = self.detach(due);
             while index != NIL {
                 let entry = self.entry_mut(index);
                 let next = entry.next;
-                if entry.deadline_ms <= due.start_ms {
+                if entry.deadline <= due.start {
                     expired.extend(self.release(index));
                 } else {
                     // The deadline is later than this slot's start: the entry came from a wider
@@ -210,20 +210,20 @@ impl Wheel {
                 index = next;
             }
         }
-        self.elapsed_ms = now_ms;
+        self.elapsed = now;
     }
 
     /// Returns the time of the next `advance`. It is never after the earliest deadline. It may be
     /// before it if timers have to be filed again. Returns `None` without timers.
-    pub(crate) fn next_expiry_ms(&self) -> Option<u64> {
+    pub(crate) fn next_expiry(&self) -> Option<u64> {
         let due = self.earliest()?;
         let first = self.entry(self.heads[due.level][due.slot]);
         // A timer alone in its slot needs no filing on the way. This saves a wake-up of the shard
         // per level.
         Some(if first.next == NIL {
-            first.filed_ms
+            first.filed
         } else {
-            due.start_ms
+            due.start
         })
     }
 
@@ -245,7 +245,7 @@ impl Wheel {
     fn earliest(&self) -> Option<Due> {
         let level = self.occupied.iter().position(|&map| map != 0)?;
         let shift = level_shift(level);
-        let current = self.elapsed_ms >> shift;
+        let current = self.elapsed >> shift;
         // Slots wrap around. After a rotation that makes the current slot bit 0, the lowest set bit
         // is the distance.
         let turn = u32::try_from(current & SLOT_MASK).expect("six bits");
@@ -254,19 +254,17 @@ impl Wheel {
         Some(Due {
             level,
             slot: slot_of(position),
-            start_ms: position << shift,
+            start: position << shift,
         })
     }
 
     /// Puts an entry into the slot of its deadline, or of the farthest time within reach.
     fn file(&mut self, index: u32) {
-        let elapsed = self.elapsed_ms;
+        let elapsed = self.elapsed;
         let entry = self.entry(index);
-        let filed_ms = entry
-            .deadline_ms
-            .clamp(elapsed, elapsed.saturating_add(REACH_MS));
-        let level = level_of(elapsed, filed_ms);
-        let slot = slot_of(filed_ms >> level_shift(level));
+        let filed = entry.deadline.clamp(elapsed, elapsed.saturating_add(REACH));
+        let level = level_of(elapsed, filed);
+        let slot = slot_of(filed >> level_shift(level));
 
         let next = std::mem::replace(&mut self.heads[level][slot], index);
         self.occupied[level] |= 1 << slot;
@@ -274,7 +272,7 @@ impl Wheel {
             self.entry_mut(next).prev = index;
         }
         let entry = self.entry_mut(index);
-        entry.filed_ms = filed_ms;
+        entry.filed = filed;
         entry.prev = NIL;
         entry.next = next;
         entry.level = u8::try_from(level).expect("six levels");
@@ -322,8 +320,8 @@ impl Wheel {
         let index = index.expect("fewer than 2^32 - 1 timers are armed on one shard");
         self.entries.push(Entry {
             waker: None,
-            deadline_ms: 0,
-            filed_ms: 0,
+            deadline: 0,
+            filed: 0,
             prev: NIL,
             next: NIL,
             generation: 0,
@@ -364,8 +362,8 @@ impl Wheel {
 }
 
 /// Returns the level of the highest digit in which two times differ.
-const fn level_of(elapsed_ms: u64, time_ms: u64) -> usize {
-    let highest_bit = ((elapsed_ms ^ time_ms) | SLOT_MASK).ilog2() as usize;
+const fn level_of(elapsed: u64, time: u64) -> usize {
+    let highest_bit = ((elapsed ^ time) | SLOT_MASK).ilog2() as usize;
     let digit = highest_bit / LEVEL_BITS;
     // Above the top level only a carry can differ, since nothing is filed farther ahead than that
     // level reaches.

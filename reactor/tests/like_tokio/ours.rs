@@ -3,7 +3,7 @@
 pub(crate) mod side {
     use std::time::Duration;
 
-    pub(crate) use reactor::{Reactor as Runtime, TaskId, spawn};
+    pub(crate) use reactor::{JoinSet, Reactor as Runtime, TaskId, spawn};
 
     pub(crate) fn runtime() -> Runtime {
         crate::support::reactor(1)
@@ -18,6 +18,8 @@ pub(crate) mod side {
     }
 }
 
+#[path = "cases/join_set.rs"]
+mod join_set;
 #[path = "cases/runtime.rs"]
 mod runtime;
 #[path = "cases/task_ends.rs"]

@@ -5,7 +5,7 @@ pub(crate) mod side {
 
     pub(crate) use ::tokio::runtime::Runtime;
     pub(crate) use ::tokio::spawn;
-    pub(crate) use ::tokio::task::Id as TaskId;
+    pub(crate) use ::tokio::task::{Id as TaskId, JoinSet};
 
     pub(crate) fn runtime() -> Runtime {
         ::tokio::runtime::Builder::new_multi_thread()
@@ -24,6 +24,8 @@ pub(crate) mod side {
     }
 }
 
+#[path = "cases/join_set.rs"]
+mod join_set;
 #[path = "cases/runtime.rs"]
 mod runtime;
 #[path = "cases/task_ends.rs"]

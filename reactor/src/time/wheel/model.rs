@@ -31,9 +31,9 @@ impl Bell {
     }
 
     /// Returns the names that one advance woke, sorted.
-    pub(super) fn advance(&self, wheel: &mut Wheel, now_ms: u64) -> Vec<u64> {
+    pub(super) fn advance(&self, wheel: &mut Wheel, now: u64) -> Vec<u64> {
         let mut expired = Vec::new();
-        wheel.advance(now_ms, &mut expired);
+        wheel.advance(now, &mut expired);
         expired.into_iter().for_each(Waker::wake);
         let mut woken = std::mem::take(&mut *self.0.lock().expect("no test panics with the lock"));
         woken.sort_unstable();
@@ -49,7 +49,7 @@ pub(crate) enum Step {
     Reset(usize, i64),
     Remove(usize),
     Advance(u64),
-    /// Advances to `next_expiry_ms`, as an idle shard does.
+    /// Advances to `next_expiry`, as an idle shard does.
     Sleep,
 }
 
@@ -119,7 +119,7 @@ pub(crate) fn play(origin: u64, steps: impl IntoIterator<Item = Step>) {
                 assert_eq!(bell.advance(&mut wheel, now), model.expire(now));
             }
             Step::Sleep => {
-                if let Some(next) = wheel.next_expiry_ms() {
+                if let Some(next) = wheel.next_expiry() {
                     let now = next.max(model.now);
                     assert_eq!(bell.advance(&mut wheel, now), model.expire(now));
                 }
@@ -129,7 +129,7 @@ pub(crate) fn play(origin: u64, steps: impl IntoIterator<Item = Step>) {
         assert!(model.armed.values().all(|(_, key)| wheel.is_armed(*key)));
         assert!(!model.stale.iter().any(|key| wheel.is_armed(*key)));
         let earliest = model.armed.values().map(|(deadline, _)| *deadline).min();
-        match (wheel.next_expiry_ms(), earliest) {
+        match (wheel.next_expiry(), earliest) {
             (None, None) => {}
             (Some(next), Some(deadline)) => {
                 assert!(
@@ -141,7 +141,7 @@ pub(crate) fn play(origin: u64, steps: impl IntoIterator<Item = Step>) {
         }
     }
     // Sleeping until the end terminates and misses no timer.
-    while let Some(next) = wheel.next_expiry_ms() {
+    while let Some(next) = wheel.next_expiry() {
         let now = next.max(model.now);
         assert_eq!(bell.advance(&mut wheel, now), model.expire(now));
     }

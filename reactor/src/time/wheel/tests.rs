@@ -3,15 +3,15 @@ use std::task::Waker;
 use proptest::prelude::*;
 
 use super::model::{Bell, Step, play};
-use super::{Entry, LEVELS, REACH_MS, TimerKey, Wheel, level_shift};
+use super::{Entry, LEVELS, REACH, TimerKey, Wheel, level_shift};
 
-fn insert(wheel: &mut Wheel, bell: &Bell, deadline_ms: u64) -> TimerKey {
-    wheel.insert(deadline_ms, bell.waker(deadline_ms))
+fn insert(wheel: &mut Wheel, bell: &Bell, deadline: u64) -> TimerKey {
+    wheel.insert(deadline, bell.waker(deadline))
 }
 
 /// Returns the time under which an entry is filed. A change shows that it was filed again.
 fn filed(wheel: &Wheel, key: TimerKey) -> u64 {
-    wheel.entry(key.index).filed_ms
+    wheel.entry(key.index).filed
 }
 
 #[test]
@@ -28,7 +28,7 @@ fn fires_at_its_millisecond_and_not_one_before() {
         1 << 30,
         (1 << 36) - 1,
         1 << 36,
-        REACH_MS,
+        REACH,
         1 << 50,
     ] {
         for start in [0, 1, 63, 1 << 30, (1 << 36) - 7] {
@@ -57,7 +57,7 @@ fn a_deadline_in_the_past_fires_at_the_next_advance_even_at_the_same_time() {
     bell.advance(&mut wheel, 1000);
     insert(&mut wheel, &bell, 1000);
     insert(&mut wheel, &bell, 3);
-    assert_eq!(wheel.next_expiry_ms(), Some(1000));
+    assert_eq!(wheel.next_expiry(), Some(1000));
     assert_eq!(bell.advance(&mut wheel, 1000), [3, 1000]);
 }
 
@@ -97,7 +97,7 @@ fn making_a_deadline_earlier_files_it_anew() {
     let (mut wheel, bell) = (Wheel::new(), Bell::default());
     let key = insert(&mut wheel, &bell, 100_000);
     assert!(wheel.reset(key, 20));
-    assert_eq!(wheel.next_expiry_ms(), Some(20));
+    assert_eq!(wheel.next_expiry(), Some(20));
     assert_eq!(bell.advance(&mut wheel, 20), [100_000]);
     assert!(!wheel.reset(key, 30), "it has fired");
 }
@@ -107,7 +107,7 @@ fn a_lone_timer_wakes_the_shard_once() {
     let (mut wheel, bell) = (Wheel::new(), Bell::default());
     bell.advance(&mut wheel, 12_345);
     insert(&mut wheel, &bell, 12_345 + 3_600_000);
-    assert_eq!(wheel.next_expiry_ms(), Some(12_345 + 3_600_000));
+    assert_eq!(wheel.next_expiry(), Some(12_345 + 3_600_000));
 }
 
 #[test]
@@ -178,7 +178,7 @@ fn take_all_empties_every_level() {
     let mut wakers = Vec::new();
     wheel.take_all(&mut wakers);
     assert_eq!(
-        (wakers.len(), wheel.len(), wheel.next_expiry_ms()),
+        (wakers.len(), wheel.len(), wheel.next_expiry()),
         (60, 0, None)
     );
     assert!(bell.advance(&mut wheel, u64::MAX).is_empty());
@@ -226,10 +226,7 @@ fn timers_are_removed_from_every_place_of_every_level() {
         let (mut wheel, bell) = (Wheel::new(), Bell::default());
         let key = insert(&mut wheel, &bell, deadline);
         assert!(wheel.remove(key).is_some());
-        assert_eq!(
-            (wheel.next_expiry_ms(), wheel.occupied),
-            (None, [0; LEVELS])
-        );
+        assert_eq!((wheel.next_expiry(), wheel.occupied), (None, [0; LEVELS]));
     }
 }
 
@@ -266,7 +263,7 @@ fn the_clock_may_come_to_its_end() {
     assert!(bell.advance(&mut wheel, u64::MAX - 100).is_empty());
     let last = insert(&mut wheel, &bell, u64::MAX);
     insert(&mut wheel, &bell, u64::MAX - 50);
-    assert!(wheel.next_expiry_ms() <= Some(u64::MAX - 50));
+    assert!(wheel.next_expiry() <= Some(u64::MAX - 50));
     assert_eq!(bell.advance(&mut wheel, u64::MAX - 1), [u64::MAX - 50]);
     assert!(wheel.is_armed(last));
     assert_eq!(bell.advance(&mut wheel, u64::MAX), [u64::MAX]);
