@@ -33,9 +33,10 @@ for package in fuzz interop; do
 done
 run cargo clippy --workspace --all-targets --locked "$@" -- -D warnings
 # Each feature alone, and all together.
-for feature in futures-io tokio-io hyper; do
+for feature in bytes futures-io tokio-io hyper; do
 	run cargo clippy --package shard-asyncfd --features "$feature" --locked "$@" -- -D warnings
 done
+run cargo clippy --package shard-reactor --features macros --all-targets --locked "$@" -- -D warnings
 run cargo clippy --package shard-asyncfd --features full --all-targets --locked "$@" -- -D warnings
 export RUSTDOCFLAGS="${RUSTDOCFLAGS:-} -D warnings"
 run cargo doc --workspace --no-deps --locked "$@"

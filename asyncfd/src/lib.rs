@@ -130,5 +130,5 @@ pub use reactor::{Handle, Interest, Placement, Ready, ShardId, is_shutdown_error
 
 /// The README's example compiles.
 #[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
+#[doc = include_str!("../README.md")]
 struct Readme;

@@ -192,7 +192,7 @@ fn read_function(item: TokenStream) -> Result<Head, Error> {
     let start = tokens
         .iter()
         .position(|token| is_word(token, "async") || is_word(token, "fn"))
-        .ok_or(Error::new(NOT_ASYNC, Span::call_site()))?;
+        .ok_or_else(|| Error::new(NOT_ASYNC, Span::call_site()))?;
     let at = tokens[start].span();
     match &tokens[start..] {
         [

@@ -121,3 +121,8 @@ pub use task::{AbortHandle, AbortOnDropHandle, JoinError, JoinHandle, JoinSet, T
 #[cfg(feature = "macros")]
 #[cfg_attr(docsrs, doc(cfg(feature = "macros")))]
 pub use reactor_macros::{main, test};
+
+/// The README's example compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -50,3 +50,8 @@ pub use config::{BACKLOG, Config, IoSurface, READ_BUFFER, Service, UnknownSurfac
 pub use server::{Server, Summary};
 pub use stats::{ShardStats, Stats};
 pub use work::Work;
+
+/// The example in the README of the workspace compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
