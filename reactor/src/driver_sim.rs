@@ -6,16 +6,35 @@
 //! [`Clock::advance`] moves it. The tests that use this driver are in `sim/`; `scripts/sim.sh`
 //! builds them.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::RawFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
 use crate::owners::Ctl;
 use crate::shard::parker::Notify;
 use crate::token::Token;
 use crate::{Interest, Ready};
+
+thread_local! {
+    /// Set by the first wait of a shard's thread.
+    static LIFE: OnceCell<Life> = const { OnceCell::new() };
+}
+
+/// The life of a shard's thread: marks the shard as gone when the thread ends.
+struct Life(Door);
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        self.0.with(|epoll| {
+            epoll.shard = Shard::Gone;
+            epoll.may_go = false;
+        });
+    }
+}
 
 /// All existing simulations, so that a test can report to a descriptor without knowing its reactor.
 static WORLDS: Mutex<Vec<Weak<World>>> = Mutex::new(Vec::new());
@@ -48,6 +67,8 @@ struct World {
 struct State {
     now: Instant,
     epolls: Vec<Epoll>,
+    /// True if a shard goes on only when the test says so.
+    is_stepped: bool,
 }
 
 #[derive(Debug, Default)]
@@ -57,6 +78,10 @@ struct Epoll {
     reported: Vec<OsEvent>,
     notified: bool,
     shard: Shard,
+    /// The shard's thread. Known from its first wait on.
+    thread: Option<ThreadId>,
+    /// True if the shard may go on to its next stop.
+    may_go: bool,
 }
 
 /// The activity of an epoll's thread.
@@ -65,6 +90,8 @@ enum Shard {
     #[default]
     Running,
     Waiting(Option<Instant>),
+    /// In [`Clock::pause`].
+    Paused,
     Gone,
 }
 
@@ -92,11 +119,23 @@ impl Epoll {
 
     fn is_at_rest(&self, now: Instant) -> bool {
         match self.shard {
-            Shard::Running => false,
+            Shard::Running | Shard::Paused => false,
             Shard::Waiting(until) => !self.wait_is_over(until, now),
             Shard::Gone => true,
         }
     }
+}
+
+/// The state of a shard that is stepped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// Between two turns, with an event, a notification or an expired timeout.
+    Ready,
+    /// Asleep. It has to be woken before it can go on.
+    Asleep,
+    /// In the middle of a poll, or of its end.
+    Paused,
+    Gone,
 }
 
 impl World {
@@ -121,6 +160,7 @@ impl Clock {
         let state = State {
             now: epoch,
             epolls: Vec::new(),
+            is_stepped: false,
         };
         let world = Arc::new(World {
             state: Mutex::new(state),
@@ -161,6 +201,79 @@ impl Clock {
                 .wait_timeout(state, left)
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
+        }
+    }
+
+    /// From now on each shard stops at every wait until [`Clock::step`] lets it go on. So one thread
+    /// runs at a time, and a test that chooses the steps by a seed plays the same schedule again.
+    pub(crate) fn begin_steps(&self) {
+        self.rest();
+        lock(&self.0.state).is_stepped = true;
+    }
+
+    /// Lets the shards run freely again.
+    pub(crate) fn end_steps(&self) {
+        lock(&self.0.state).is_stepped = false;
+        self.0.changed.notify_all();
+    }
+
+    /// Returns the state of a shard that is stepped.
+    pub(crate) fn stop(&self, shard: usize) -> Stop {
+        let state = lock(&self.0.state);
+        let epoll = &state.epolls[shard];
+        match epoll.shard {
+            Shard::Running => unreachable!("a stepped shard runs only in a step"),
+            Shard::Waiting(until) if epoll.wait_is_over(until, state.now) => Stop::Ready,
+            Shard::Waiting(_) => Stop::Asleep,
+            Shard::Paused => Stop::Paused,
+            Shard::Gone => Stop::Gone,
+        }
+    }
+
+    /// Lets a shard go on from its stop to the next one. The shard is ready or paused.
+    pub(crate) fn step(&self, shard: usize) {
+        let mut state = lock(&self.0.state);
+        state.epolls[shard].may_go = true;
+        self.0.changed.notify_all();
+        let started = Instant::now();
+        while state.epolls[shard].may_go || matches!(state.epolls[shard].shard, Shard::Running) {
+            let left = REST_WITHIN.saturating_sub(started.elapsed());
+            assert!(!left.is_zero(), "a step does not end: {state:?}");
+            state = self
+                .0
+                .changed
+                .wait_timeout(state, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+    }
+
+    /// Stops the calling shard, in the middle of whatever it does, until its next step.
+    pub(crate) fn pause(&self) {
+        let me = Some(thread::current().id());
+        let mut state = lock(&self.0.state);
+        let Some(index) = state.epolls.iter().position(|epoll| epoll.thread == me) else {
+            return;
+        };
+        state.epolls[index].shard = Shard::Paused;
+        self.0.changed.notify_all();
+        while state.is_stepped && !state.epolls[index].may_go {
+            state = self
+                .0
+                .changed
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        state.epolls[index].may_go = false;
+        state.epolls[index].shard = Shard::Running;
+    }
+
+    /// Lets other shards act, in the middle of the calling shard's end.
+    pub(crate) fn idle(&self, time: Duration) {
+        if lock(&self.0.state).is_stepped {
+            self.pause();
+        } else {
+            thread::sleep(time);
         }
     }
 
@@ -240,17 +353,30 @@ impl Driver {
     pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         let Door { world, index } = &self.epoll;
         let mut state = lock(&world.state);
-        let until = timeout.and_then(|timeout| state.now.checked_add(timeout));
-        state.epolls[*index].shard = Shard::Waiting(until);
-        world.changed.notify_all();
-        while !state.epolls[*index].wait_is_over(until, state.now) {
-            state = world
-                .changed
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
+        let me = thread::current().id();
+        // A sibling that serves the shard looks at the events. The shard itself does something else
+        // meanwhile.
+        let is_shard = *state.epolls[*index].thread.get_or_insert(me) == me;
+        if is_shard {
+            LIFE.with(|life| {
+                life.get_or_init(|| Life(self.epoll.clone()));
+            });
+            let until = timeout.and_then(|timeout| state.now.checked_add(timeout));
+            state.epolls[*index].shard = Shard::Waiting(until);
+            world.changed.notify_all();
+            while !state.epolls[*index].wait_is_over(until, state.now)
+                || state.is_stepped && !state.epolls[*index].may_go
+            {
+                state = world
+                    .changed
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner);
+            }
+            let epoll = &mut state.epolls[*index];
+            epoll.shard = Shard::Running;
+            epoll.may_go = false;
         }
         let epoll = &mut state.epolls[*index];
-        epoll.shard = Shard::Running;
         epoll.notified = false;
         let fetched = epoll.reported.len().min(self.batch_max);
         self.batch.clear();
@@ -261,12 +387,6 @@ impl Driver {
     /// Returns the batch.
     pub(crate) fn events(&self) -> impl Iterator<Item = OsEvent> + '_ {
         self.batch.iter().copied()
-    }
-}
-
-impl Drop for Driver {
-    fn drop(&mut self) {
-        self.epoll.with(|epoll| epoll.shard = Shard::Gone);
     }
 }
 

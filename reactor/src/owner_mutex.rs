@@ -9,14 +9,14 @@
 
 use std::fmt;
 
-use crate::sync::Mutex;
+use crate::sync::{Mutex, UnsafeCell};
 
 /// A value with an owner thread, and perhaps other threads that visit it under the lock.
 pub(crate) struct OwnerMutex<T> {
     /// Never locked while `is_shared` is false.
     lock: Mutex<()>,
     is_shared: bool,
-    value: T,
+    value: UnsafeCell<T>,
 }
 
 // SAFETY: `with` is the only way to the value. A shared one hands it out under the lock, so one
@@ -29,7 +29,7 @@ impl<T> OwnerMutex<T> {
         Self {
             lock: Mutex::new(()),
             is_shared: true,
-            value,
+            value: UnsafeCell::new(value),
         }
     }
 
@@ -42,15 +42,20 @@ impl<T> OwnerMutex<T> {
         Self {
             lock: Mutex::new(()),
             is_shared: false,
-            value,
+            value: UnsafeCell::new(value),
         }
     }
 
     /// Calls `visit` with the value. It must not call foreign code, which could come back here.
     #[inline(always)]
     pub(crate) fn with<R>(&self, visit: impl FnOnce(&T) -> R) -> R {
-        let _guard = self.is_shared.then(|| self.lock.lock());
-        visit(&self.value)
+        let locks = self.is_shared && !crate::sync::mutant("owner_mutex_no_lock");
+        let _guard = locks.then(|| self.lock.lock());
+        self.value.with_mut(|value| {
+            // SAFETY: under the lock, or on the one thread that comes here, nobody else has the
+            // value. Nothing ever has a `&mut` to it.
+            visit(unsafe { &*value })
+        })
     }
 
     /// Returns true if threads other than the owner may visit.

@@ -42,6 +42,8 @@ mod imp {
 
     pub(crate) use crossbeam_channel::{Receiver, Sender, unbounded};
     pub(crate) use parking_lot::Mutex;
+    pub(crate) use std::thread::sleep;
+    pub(crate) use std::thread_local as per_thread;
 
     /// `std::cell::UnsafeCell` with loom's closure interface.
     #[derive(Debug)]
@@ -72,6 +74,21 @@ mod imp {
         AtomicBool, AtomicI32, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering,
         fence,
     };
+
+    /// loom's thread-locals, in the form of std's constant ones.
+    macro_rules! per_thread {
+        ($($(#[$attribute:meta])* static $name:ident: $type:ty = const $value:block;)*) => {
+            loom::thread_local! {
+                $($(#[$attribute])* static $name: $type = $value;)*
+            }
+        };
+    }
+    pub(crate) use per_thread;
+
+    /// A sleep: other threads go on.
+    pub(crate) fn sleep(_: std::time::Duration) {
+        loom::thread::yield_now();
+    }
 
     /// loom's mutex without poisoning, like `parking_lot`'s.
     #[derive(Debug)]

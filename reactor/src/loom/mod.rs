@@ -12,6 +12,7 @@ mod commands;
 mod parker;
 mod quarantine;
 mod readiness;
+mod steal;
 mod task;
 
 /// Runs a model with at most this many preemptions, for models whose complete search takes minutes.

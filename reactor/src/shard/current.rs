@@ -11,12 +11,13 @@ use std::rc::Rc;
 use std::task::Waker;
 
 use crate::shard::{Shard, ShardRef, ShardShared};
+use crate::sync::per_thread;
 use crate::task::{LocalQueue, Runnable};
 
 /// The index on a thread that runs no shard.
 const NO_SHARD: u32 = u32::MAX;
 
-thread_local! {
+per_thread! {
     /// Set once, when a shard thread starts.
     static CURRENT: OnceCell<Rc<Shard>> = const { OnceCell::new() };
 
@@ -82,7 +83,9 @@ pub(crate) fn with<R>(f: impl FnOnce(Option<&Shard>) -> R) -> R {
 /// Returns true if the calling thread runs this shard.
 #[inline]
 pub(crate) fn is(shared: &ShardShared) -> bool {
-    HOME.with(|home| ptr::eq(home.shard.get(), shared))
+    // It has no destructor, so this never fails outside of the models.
+    HOME.try_with(|home| ptr::eq(home.shard.get(), shared))
+        .unwrap_or(false)
 }
 
 /// The index of the calling thread's shard in its reactor. All ones on a thread that runs none.

@@ -17,6 +17,8 @@ mod spin;
 pub(crate) mod steal;
 mod turn;
 
+#[cfg(all(test, reactor_loom))]
+pub(crate) mod model;
 #[cfg(test)]
 mod tests;
 
@@ -461,7 +463,9 @@ fn schedule_slow(task: Runnable<ShardRef>) {
         }
     };
     if let Err(task) = sent {
-        send_back(task);
+        if !crate::sync::mutant("ended_home_drops_task") {
+            send_back(task);
+        }
     }
 }
 

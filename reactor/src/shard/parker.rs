@@ -55,7 +55,7 @@ impl<N: Notify> Parker<N> {
     /// it next checks its inbox. Called by the shard thread only.
     pub(crate) fn prepare(&self, inbox_is_empty: impl FnOnce() -> bool) -> bool {
         self.state.store(ASLEEP, Ordering::Relaxed);
-        // ORDERING [park-shard], partner [park-sender] in `unpark`.
+        // ORDERING [park-shard], partner [park-sender] in `unpark`, [beacon] in steal.rs.
         //   shard:  state = ASLEEP, FENCE, check the inbox
         //   sender: fill the inbox, FENCE, read state
         // With Acquire/Release alone both reads may miss both writes, which leaves work in front of

@@ -44,18 +44,19 @@ impl Patrol {
     /// next check.
     pub(crate) fn look(&mut self, shards: &[ShardRef]) -> Duration {
         for (index, shard) in shards.iter().enumerate() {
-            if self.is_stuck(index, shard.poll_under_way()) {
+            if let Some(poll) = self.stuck(index, shard.poll_under_way()) {
                 let (before, from) = shards.split_at(index);
                 let siblings = from[1..].iter().chain(before).map(AsRef::as_ref);
-                shard.report_stuck(siblings);
+                shard.report_stuck(poll, siblings);
             }
         }
         self.next_period(shards.iter().map(|shard| shard.counters.turns.get()).sum())
     }
 
-    fn is_stuck(&mut self, index: usize, poll: Option<PollMark>) -> bool {
+    /// Returns the poll that a shard is in, if it was in that poll at the last look.
+    fn stuck(&mut self, index: usize, poll: Option<PollMark>) -> Option<PollMark> {
         let before = std::mem::replace(&mut self.polls[index], poll);
-        poll.is_some() && poll == before
+        poll.filter(|_| poll == before)
     }
 
     fn next_period(&mut self, turns: u64) -> Duration {
@@ -81,12 +82,12 @@ mod tests {
         let task = TaskId::from_bits(64);
         let mark = |polls| task.map(|task| (task, polls));
         let mut patrol = Patrol::new(2);
-        assert!(!patrol.is_stuck(0, mark(7)));
-        assert!(!patrol.is_stuck(1, mark(7)), "another shard's");
-        assert!(patrol.is_stuck(0, mark(7)));
-        assert!(!patrol.is_stuck(0, mark(8)), "the same task, polled again");
-        assert!(!patrol.is_stuck(0, None));
-        assert!(!patrol.is_stuck(0, None), "between polls");
+        assert_eq!(patrol.stuck(0, mark(7)), None);
+        assert_eq!(patrol.stuck(1, mark(7)), None, "another shard's");
+        assert_eq!(patrol.stuck(0, mark(7)), mark(7));
+        assert_eq!(patrol.stuck(0, mark(8)), None, "polled again");
+        assert_eq!(patrol.stuck(0, None), None);
+        assert_eq!(patrol.stuck(0, None), None, "between polls");
     }
 
     #[test]

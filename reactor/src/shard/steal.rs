@@ -12,8 +12,10 @@ use std::time::Duration;
 use crossbeam_utils::CachePadded;
 
 use crate::metrics::Counter;
+use crate::shard::parker::Unpark;
+use crate::shard::patrol::PollMark;
 use crate::shard::{Shard, ShardShared};
-use crate::sync::{AtomicU8, AtomicUsize, Ordering};
+use crate::sync::{AtomicU8, AtomicUsize, Ordering, fence, mutant};
 use crate::task::{LocalQueue, Runnable};
 
 /// Ready work is offered when the last of it would wait longer than this. A sleeping sibling needs
@@ -99,17 +101,26 @@ pub(crate) struct Beacon {
 }
 
 impl Beacon {
+    /// Returns true if one of these bits is lit.
     #[inline]
-    fn is_lit(&self) -> bool {
-        self.lit.load(Ordering::Relaxed) != 0
+    fn has(&self, bits: u8) -> bool {
+        self.lit.load(Ordering::Relaxed) & bits != 0
     }
 
-    fn has(&self, bit: u8) -> bool {
-        self.lit.load(Ordering::Relaxed) & bit != 0
-    }
-
+    /// Lights a bit. What the caller looks at next (searchers, sleepers, a poll) is then either
+    /// newer than the light, or its writer looks at the beacon before it sleeps and sees the light.
     fn light(&self, bit: u8) {
         self.lit.fetch_or(bit, Ordering::Relaxed);
+        // ORDERING [beacon], partner [park-shard]: the light comes before the caller's next look.
+        if !mutant("beacon_no_fence") {
+            fence(Ordering::SeqCst);
+        }
+    }
+
+    /// Returns true if the shard seems to be in a poll that does not end.
+    #[cfg(all(test, any(reactor_loom, reactor_sim)))]
+    pub(super) fn is_stuck(&self) -> bool {
+        self.has(STUCK)
     }
 
     fn put_out(&self, bit: u8) {
@@ -118,15 +129,29 @@ impl Beacon {
 }
 
 impl ShardShared {
-    /// Says that the shard is in a poll that does not end, and calls a sibling. The patrol calls it.
-    pub(crate) fn report_stuck<'a>(&self, siblings: impl Iterator<Item = &'a Self>) {
-        if !self.beacon.has(STUCK) && !self.is_stopping() {
+    /// Says that the shard is in a poll that does not end, and calls a sibling. The patrol calls it at
+    /// each look, because the sibling that it called before may have found other work.
+    pub(crate) fn report_stuck<'a>(
+        &self,
+        poll: PollMark,
+        siblings: impl Iterator<Item = &'a Self>,
+    ) {
+        if self.is_stopping() {
+            return;
+        }
+        if !self.beacon.has(STUCK) {
             self.beacon.light(STUCK);
-            call_one(siblings);
+        }
+        call_one(siblings);
+        // If the poll ended before the light was on, the shard may sleep now, and siblings would
+        // look after it in vain.
+        if self.poll_under_way() != Some(poll) && !mutant("stuck_stays_lit") {
+            self.beacon.put_out(STUCK);
         }
     }
 
-    /// Says that the poll has ended.
+    /// Says that the poll has ended. The shard calls it after its polls, and once more after it has
+    /// announced its sleep.
     pub(crate) fn report_unstuck(&self) {
         if self.beacon.has(STUCK) {
             self.beacon.put_out(STUCK);
@@ -149,12 +174,14 @@ impl ShardShared {
     }
 }
 
-/// Wakes the first of these shards that sleeps.
-fn call_one<'a>(mut shards: impl Iterator<Item = &'a ShardShared>) {
-    // A shard that falls asleep now looks at the beacons after it announced that (`prepare_wait`).
-    // `unpark` has the fence that orders the beacon before the look at the sleeper.
-    if let Some(sleeper) = shards.find(|shard| shard.inbox.parker().is_asleep()) {
-        sleeper.inbox.parker().unpark();
+/// Wakes the first of these shards that sleeps. A shard that falls asleep now looks at the beacons
+/// after it has announced its sleep (`prepare_wait`).
+fn call_one<'a>(shards: impl Iterator<Item = &'a ShardShared>) {
+    for shard in shards {
+        let parker = shard.inbox.parker();
+        if parker.is_asleep() && parker.unpark() == Unpark::Notified {
+            break;
+        }
     }
 }
 
@@ -192,7 +219,7 @@ impl Shard {
     /// Looks for work at the siblings. Called when nothing is left to run here.
     pub(super) fn search(&self) -> Search {
         let crew = &self.shared.crew;
-        if !crew.is_stealing() || !self.sees_beacon() || self.shared.is_stopping() {
+        if !crew.is_stealing() || self.shared.is_stopping() || !self.sees_call(OFFERS | STUCK) {
             return Search::Nothing;
         }
         let Some(_searching) = crew.enter() else {
@@ -200,7 +227,7 @@ impl Shard {
         };
         let mut result = Search::Nothing;
         for sibling in self.siblings() {
-            if !sibling.beacon.is_lit() || sibling.is_stopping() {
+            if !sibling.beacon.has(OFFERS | STUCK) || sibling.is_stopping() {
                 continue;
             }
             if self.rob(sibling) {
@@ -220,17 +247,29 @@ impl Shard {
         result
     }
 
-    /// Returns true if a sibling has work to give.
-    fn sees_beacon(&self) -> bool {
-        self.siblings().any(|sibling| sibling.beacon.is_lit())
+    /// Returns true if a sibling has lit its beacon since a search with this result. Called after the
+    /// shard has announced its sleep.
+    pub(super) fn is_called_after(&self, search: Search) -> bool {
+        if !self.shared.crew.is_stealing() {
+            return false;
+        }
+        self.shared.report_unstuck();
+        self.sees_call(
+            if search == Search::Standby || mutant("last_look_skips_stuck") {
+                OFFERS
+            } else {
+                OFFERS | STUCK
+            },
+        )
     }
 
-    /// Returns true if a sibling offers tasks from its queue.
-    pub(super) fn sees_offer(&self) -> bool {
-        self.shared.crew.is_stealing() && self.siblings().any(|sibling| sibling.beacon.has(OFFERS))
+    /// Returns true if one of these bits is lit at a sibling.
+    fn sees_call(&self, bits: u8) -> bool {
+        self.siblings()
+            .any(|sibling| sibling.beacon.has(bits) && !sibling.is_stopping())
     }
 
-    fn rob(&self, victim: &ShardShared) -> bool {
+    pub(super) fn rob(&self, victim: &ShardShared) -> bool {
         let loot = victim.give_half();
         self.shared.counters.stolen.add_own(loot.len());
         let found = !loot.is_empty();
@@ -249,7 +288,7 @@ impl Shard {
     /// Does the first half of a turn in the place of a sibling that does not come to it: its
     /// events, due timers, inbox and yielded tasks. The mobile tasks that this makes ready go to
     /// this shard's queue, and the pinned ones to the sibling's.
-    fn serve(&self, sibling: &ShardShared) {
+    pub(super) fn serve(&self, sibling: &ShardShared) {
         // While the sibling sleeps, or dispatches itself, it has the lock.
         let Some(mut dispatch) = sibling.dispatch.try_lock() else {
             return;
@@ -263,6 +302,9 @@ impl Shard {
                 || sibling.clock.now(),
             );
             self.shared.counters.served.add_own(1);
+        }
+        if mutant("serve_releases_late") {
+            drop(dispatch);
         }
         sibling.io.release_quarantine();
     }

@@ -9,7 +9,6 @@ use std::io;
 use std::ptr;
 use std::rc::Rc;
 use std::task::Waker;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::budget;
@@ -21,7 +20,7 @@ use crate::shard::commands::Commands;
 use crate::shard::inbox::Command;
 use crate::shard::steal::Search;
 use crate::shard::{Shard, ShardRef, ShardShared, current, send_back};
-use crate::sync::{Ordering, fence};
+use crate::sync::{Ordering, fence, mutant};
 use crate::task::{JoinError, LocalQueue, Runnable};
 use crate::time::clock;
 use crate::token::Token;
@@ -94,7 +93,8 @@ impl Shard {
             counters.spins.add_own(1);
             return Some(Duration::ZERO);
         }
-        let standby = match self.search() {
+        let search = self.search();
+        let standby = match search {
             Search::Found => return Some(Duration::ZERO),
             Search::Standby => Some(STANDBY),
             Search::Nothing => None,
@@ -107,7 +107,9 @@ impl Shard {
             }
         }
         let nothing_came = self.shared.inbox.parker().prepare(|| {
-            self.shared.inbox.is_empty(commands) && !self.shared.is_stopping() && !self.sees_offer()
+            self.shared.inbox.is_empty(commands)
+                && !self.shared.is_stopping()
+                && !self.is_called_after(search)
         });
         if !nothing_came {
             return Some(Duration::ZERO);
@@ -364,6 +366,9 @@ impl Shard {
     /// drops do. A mobile task that a sibling has taken is dropped there, and this waits for it.
     pub(super) fn end(&self, commands: &Commands<Command>) {
         let shared = &self.shared;
+        if mutant("inbox_closed_first") {
+            shared.inbox.close(|task| self.end_queued(task));
+        }
         shared.live.close();
         for task in shared.live.all() {
             if !task.is_mobile() {
@@ -383,7 +388,7 @@ impl Shard {
             // The remaining tasks run on siblings, or are on their way here. This is rare, and a
             // shutdown may take a millisecond.
             shared.awaits_siblings.store(true, Ordering::Relaxed);
-            thread::sleep(END_LOOK);
+            shared.clock.idle(END_LOOK);
         }
         shared.inbox.close(|task| self.end_queued(task));
         shared.ended.store(true, Ordering::Relaxed);

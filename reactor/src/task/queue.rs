@@ -137,7 +137,7 @@ impl<S: Schedule> LocalQueue<S> {
                     Some(kept) => unsafe { kept.as_ref() }.next.store(next, Ordering::Relaxed),
                     None => self.head.set(next),
                 }
-                if next.is_null() {
+                if next.is_null() && !crate::sync::mutant("theft_keeps_tail") {
                     self.tail.set(before);
                 }
                 left -= 1;

@@ -120,6 +120,11 @@ impl State {
     /// Makes another shard the task's home. Only the holder of the task's queue entry may call it.
     pub(crate) fn set_home(&self, home: u16) {
         let change = home_bits(self.home()) ^ home_bits(home);
+        if crate::sync::mutant("home_overwrites") {
+            let word = self.0.load(Ordering::Relaxed);
+            self.0.store(word ^ change, Ordering::Relaxed);
+            return;
+        }
         // Relaxed: whoever reads the home ordered itself by its own transition of this word.
         let before = self.0.fetch_xor(change, Ordering::Relaxed);
         debug_assert_eq!(

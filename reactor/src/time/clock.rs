@@ -5,6 +5,8 @@
 //! timers: user threads wait for them by the system's clock.
 
 use std::cell::Cell;
+#[cfg(not(reactor_sim))]
+use std::time::Duration;
 use std::time::Instant;
 
 #[cfg(reactor_sim)]
@@ -40,6 +42,12 @@ impl Clock {
     /// Returns the current time.
     pub(crate) fn now(&self) -> Instant {
         Instant::now()
+    }
+
+    /// Lets the calling shard sleep for this time, while other threads have to act before it can go
+    /// on.
+    pub(crate) fn idle(&self, time: Duration) {
+        crate::sync::sleep(time);
     }
 }
 

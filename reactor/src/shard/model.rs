@@ -1,0 +1,301 @@
+//! Two whole shards for the models of loom: the code that ships, on real epoll instances that nobody
+//! sleeps on.
+//!
+//! A model plays the steps of a shard in a thread of its own, in the order in which the shard takes
+//! them. Whatever is left at the end is run by [`Pair::finish`]. The models are in `loom/steal.rs`.
+
+use std::os::fd::RawFd;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use loom::thread;
+
+use crate::blocking::{BlockingPool, PoolSettings};
+use crate::driver::Driver;
+use crate::handle::Handle;
+use crate::hooks::Hooks;
+use crate::io::ShardIo;
+use crate::placement::Placement;
+use crate::shard::parker::Parker;
+use crate::shard::steal::Crew;
+use crate::shard::{Parts, Settings, Shard, ShardId, ShardRef, ShardShared, current};
+use crate::shutdown::Lifecycle;
+use crate::sync::Mutex;
+use crate::table::SlotRef;
+use crate::task::{LocalQueue, RawJoin, Runnable, SpawnSite, TaskId, spawn_here, spawn_send};
+use crate::time::Clock;
+use crate::token::Token;
+use crate::{Interest, Ready};
+
+const SETTINGS: Settings = Settings {
+    // So that a shard and the sibling that serves it have an event each.
+    events_per_poll: 1,
+    event_interval: 16,
+    task_budget: 16,
+    busy_poll: Duration::ZERO,
+};
+
+/// The poll that a shard is stuck in: any task's number.
+const STUCK_IN: u64 = 64;
+
+/// A reactor of two shards without threads.
+#[derive(Clone)]
+pub(crate) struct Pair {
+    handle: Handle,
+    /// Makes the calls that change and read shard 0's epoll instance visible to loom.
+    epoll: Arc<Mutex<()>>,
+}
+
+impl Pair {
+    pub(crate) fn new() -> Self {
+        let lifecycle = Arc::new(Lifecycle::new());
+        let crew = Arc::new(Crew::new(2, true));
+        let clock = Clock::start();
+        let make = |index| {
+            let (driver, registry, notifier) =
+                Driver::new(SETTINGS.events_per_poll, &clock).unwrap();
+            let parker = Arc::new(Parker::new(notifier));
+            ShardShared::new(Parts {
+                id: ShardId::from_index(index),
+                io: ShardIo::new(index, registry, Arc::clone(&parker)),
+                parker,
+                driver,
+                clock: clock.clone(),
+                lifecycle: Arc::clone(&lifecycle),
+                hooks: Hooks::default(),
+                crew: Arc::clone(&crew),
+            })
+        };
+        let shards = [make(0), make(1)];
+        ShardShared::introduce(&shards);
+        let pool = PoolSettings {
+            threads_max: 1,
+            keep_alive: Duration::ZERO,
+            thread_name: "model".to_owned(),
+            mask: None,
+            hooks: Hooks::default(),
+        };
+        let handle = Handle::new(
+            Box::new(shards),
+            Placement::Hash,
+            Arc::clone(&lifecycle),
+            BlockingPool::new(pool, lifecycle),
+        );
+        Self {
+            handle,
+            epoll: Arc::new(Mutex::new(())),
+        }
+    }
+
+    pub(crate) fn shard(&self, index: usize) -> &ShardRef {
+        &self.handle.all_shards()[index]
+    }
+
+    /// Held while a thread calls shard 0's epoll instance.
+    pub(crate) fn epoll(&self) -> impl Drop + '_ {
+        self.epoll.lock()
+    }
+
+    /// Plays a shard in a thread.
+    pub(crate) fn play<T: 'static>(
+        &self,
+        index: usize,
+        play: impl FnOnce(&Player) -> T + 'static,
+    ) -> thread::JoinHandle<T> {
+        let (shared, pair) = (ShardRef::clone(self.shard(index)), self.clone());
+        thread::spawn(move || {
+            let shard = Rc::new(Shard::new(shared, pair.handle.clone(), SETTINGS));
+            current::set(Rc::clone(&shard));
+            play(&Player { shard, pair })
+        })
+    }
+
+    /// Spawns a mobile task of shard 0 into its queue.
+    pub(crate) fn spawn<F>(&self, future: F) -> RawJoin<F::Output, ShardRef>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        let (join, first_run) = mobile(self.shard(0), future);
+        self.shard(0).queue.with(|queue| queue.push(first_run));
+        join
+    }
+
+    /// Polls the task at the head of shard 0's queue, which stays pending, as the shard `on`.
+    pub(crate) fn poll_once(&self, on: u16) {
+        let task = self.shard(0).queue.with(LocalQueue::pop).unwrap();
+        if task.task().home() != on {
+            task.set_home(on);
+        }
+        assert!(task.run().is_none(), "it waits");
+    }
+
+    /// Moves what shard 0 was sent to its queue.
+    pub(crate) fn take_inbox_of_0(&self) {
+        let shard = self.shard(0);
+        shard
+            .inbox
+            .take_wakes(|task| shard.queue.with(|queue| queue.push(task)));
+    }
+
+    /// Runs all tasks that are left, after the threads have ended. Returns the number of entries
+    /// that it found in queues.
+    pub(crate) fn finish(&self) -> usize {
+        let mut entries = 0;
+        for shard in self.handle.all_shards() {
+            let mut left = Vec::new();
+            while let Some(task) = shard.queue.with(LocalQueue::pop) {
+                left.push(task);
+            }
+            shard.inbox.take_wakes(|task| left.push(task));
+            entries += left.len();
+            for task in left {
+                assert_eq!(
+                    task.task().home(),
+                    shard.id.0,
+                    "a task waits where its wakes do not go"
+                );
+                let mut next = Some(task);
+                while let Some(task) = next {
+                    next = task.run();
+                }
+            }
+        }
+        entries
+    }
+
+    /// The number of tasks of a shard that have not ended.
+    pub(crate) fn live(&self, index: usize) -> usize {
+        self.shard(index).live.len()
+    }
+
+    /// True if the shard's sleep was ended.
+    pub(crate) fn is_notified(&self, index: usize) -> bool {
+        self.shard(index).inbox.parker().notifies() > 0
+    }
+
+    /// True if the shard's siblings take it for stuck.
+    pub(crate) fn looks_stuck(&self, index: usize) -> bool {
+        self.shard(index).beacon.is_stuck()
+    }
+
+    /// Puts shard 0 into a poll that does not end.
+    pub(crate) fn begin_stuck_poll(&self) {
+        self.shard(0).counters.polling.set_own(STUCK_IN);
+    }
+
+    /// One look of the patrol, which has seen shard 0 in that poll before.
+    pub(crate) fn patrol(&self) {
+        let task = TaskId::from_bits(STUCK_IN).unwrap();
+        let sibling = std::iter::once(self.shard(1).as_ref());
+        self.shard(0).report_stuck((task, 0), sibling);
+    }
+
+    /// Registers a descriptor with shard 0.
+    pub(crate) fn register(&self, fd: RawFd) -> (SlotRef, Token) {
+        let io = &self.shard(0).io;
+        ShardIo::register(io, fd, Interest::READABLE, Ready::EMPTY).unwrap()
+    }
+}
+
+fn mobile<F>(shard: &ShardRef, future: F) -> (RawJoin<F::Output, ShardRef>, Runnable<ShardRef>)
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    let spawned = spawn_send(future, ShardRef::clone(shard), SpawnSite::here());
+    let first_run = spawned.first_run.expect("the shard takes tasks");
+    (RawJoin::new(spawned.join), first_run)
+}
+
+/// A shard as its thread plays it.
+pub(crate) struct Player {
+    shard: Rc<Shard>,
+    pair: Pair,
+}
+
+impl Player {
+    fn sibling(&self) -> &ShardRef {
+        &self.shard.handle.all_shards()[1 - self.shard.shared.id.index()]
+    }
+
+    /// Queues a task that any shard may run.
+    pub(crate) fn push_mobile(&self, future: impl Future<Output = ()> + Send + 'static) {
+        let (_, first_run) = mobile(&self.shard.shared, future);
+        self.shard.push_local(first_run);
+    }
+
+    /// Queues a task that stays here.
+    pub(crate) fn push_pinned(&self, future: impl Future<Output = ()> + 'static) {
+        let shared = ShardRef::clone(&self.shard.shared);
+        let spawned = spawn_here(future, shared, SpawnSite::here());
+        self.shard.push_local(spawned.first_run.unwrap());
+    }
+
+    pub(crate) fn take_inbox(&self) {
+        let dispatch = self.shard.shared.dispatch.lock();
+        self.shard.dispatch_for(
+            &self.shard.shared,
+            std::iter::empty(),
+            &dispatch.commands,
+            || unreachable!("no timer is armed"),
+        );
+    }
+
+    pub(crate) fn run_tasks(&self) {
+        self.shard.run_tasks();
+    }
+
+    /// Steals from the sibling.
+    pub(crate) fn rob(&self) {
+        self.shard.rob(self.sibling());
+    }
+
+    /// Dispatches in the sibling's place.
+    pub(crate) fn serve(&self) {
+        self.shard.serve(self.sibling());
+    }
+
+    /// The first half of a turn whose wait returns at once.
+    pub(crate) fn dispatch(&self) {
+        let shared = &self.shard.shared;
+        let mut dispatch = shared.dispatch.lock();
+        shared.io.release_quarantine();
+        let epoll = self.pair.epoll();
+        dispatch.driver.wait(Some(Duration::ZERO)).unwrap();
+        drop(epoll);
+        self.shard
+            .dispatch_for(shared, dispatch.driver.events(), &dispatch.commands, || {
+                unreachable!("no timer is armed")
+            });
+    }
+
+    /// Offers tasks, as a shard whose polls take a millisecond.
+    pub(crate) fn offer(&self) {
+        let start = self.shard.shared.clock.epoch();
+        for turn in 1..8 {
+            let now = start + Duration::from_millis(turn);
+            self.shard.meter.end_stretch(now, turn);
+        }
+        self.shard.offer_surplus(SETTINGS.event_interval);
+    }
+
+    /// Ends the poll that the shard was stuck in, and the turn.
+    pub(crate) fn end_stuck_poll(&self) {
+        self.shard.shared.counters.polling.set_own(0);
+        self.shard.shared.report_unstuck();
+    }
+
+    /// Decides about a sleep. Returns true if the shard sleeps until it is notified.
+    pub(crate) fn falls_asleep(&self) -> bool {
+        let commands = &self.shard.shared.dispatch.lock().commands;
+        let timeout = self
+            .shard
+            .prepare_wait(commands, || unreachable!("no timer is armed"));
+        timeout.is_none()
+    }
+
+    /// Ends the shard.
+    pub(crate) fn end(&self) {
+        self.shard.end(&self.shard.shared.dispatch.lock().commands);
+    }
+}
