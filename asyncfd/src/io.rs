@@ -2,8 +2,8 @@
 //! traits.
 //!
 //! Reading and writing themselves are methods of the streams. What is here has the names and
-//! signatures of `tokio::io`. Programs that need more of tokio's or of futures' combinators use them
-//! through the features of [`compat`](crate::compat).
+//! signatures of `tokio::io`. Programs that need more of tokio's or of futures' combinators use
+//! them through the features of [`compat`](crate::compat).
 
 #![forbid(unsafe_code)]
 

@@ -1,5 +1,5 @@
-//! The parts of `net` that need unsafe code, which `net` itself forbids: sockets from bare descriptor
-//! numbers, and the credentials of a peer.
+//! The parts of `net` that need unsafe code, which `net` itself forbids: sockets from bare
+//! descriptor numbers, and the credentials of a peer.
 //!
 //! Tested in `tests/net/cases`.
 

@@ -199,6 +199,11 @@ fn no_files_of_asyncfd_import_each_other_in_a_circle() {
 }
 
 #[test]
+fn no_files_of_server_demo_import_each_other_in_a_circle() {
+    check("server-demo");
+}
+
+#[test]
 fn the_folders_of_loadgen_import_one_way() {
     const ORDER: [&str; 5] = ["measure", "report", "run", "tools", "cli"];
     let files = sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));

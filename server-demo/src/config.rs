@@ -12,7 +12,6 @@ use asyncfd::serve::AcceptPolicy;
 use reactor::Pinning;
 
 use crate::units::{self, UnitError};
-use crate::work::{self, Work};
 
 /// The most connections that the kernel queues for a listener.
 pub const BACKLOG: i32 = 1024;
@@ -23,6 +22,9 @@ pub const READ_BUFFER: usize = 16 * 1024;
 
 /// More shards than this are refused as a typing mistake.
 const SHARDS_MAX: usize = 1024;
+
+/// The bytes at the start of a request of the `work` service that hold its time.
+const WORK_HEAD: usize = 4;
 
 /// The surface of `AsyncFd` that serves a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -60,6 +62,25 @@ pub enum Service {
     /// Spends the CPU time that each request asks for, then sends the request back. Served with
     /// [`IoSurface::Helpers`], without the idle and write timeouts.
     Work(Work),
+}
+
+/// The settings of the `work` service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Work {
+    /// The size of a request and of its answer, in bytes; 4 or more. Default: 64.
+    pub size: usize,
+    /// Serves each connection with a task that stays on its shard, rather than with a `Send` task.
+    /// Default: false.
+    pub local: bool,
+}
+
+impl Default for Work {
+    fn default() -> Self {
+        Self {
+            size: 64,
+            local: false,
+        }
+    }
 }
 
 /// The error for a word that names no [`IoSurface`].
@@ -194,9 +215,9 @@ impl Config {
             );
         }
         match self.service {
-            Service::Work(Work { size, .. }) if size < work::HEAD => refuse(format!(
+            Service::Work(Work { size, .. }) if size < WORK_HEAD => refuse(format!(
                 "a request of {size} bytes has no room for its time, which takes {}",
-                work::HEAD
+                WORK_HEAD
             )),
             _ => Ok(()),
         }

@@ -8,73 +8,23 @@
 //! Echo needs no framing: bytes are answered in the order in which they arrive. Tests:
 //! `connection/tests.rs`, and `tests/echo.rs`, `tests/limits.rs`, `tests/drain.rs` of this package.
 
-use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{Shutdown, TcpStream as StdTcpStream};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use asyncfd::serve::{Ended, Outcome};
-use reactor::is_shutdown_error;
-use reactor::time::{self, Sleep};
+use reactor::{is_shutdown_error, time};
 
-use crate::local::{Drain, Local, Scratch};
-use crate::server::Shared;
+use crate::echo::{Halt, Watch};
+use crate::ending::Ending;
+use crate::idle::Idle;
+use crate::local::{Drain, Local};
 use crate::shutdown::QUIET;
-use crate::stats::Counters;
-use crate::surface::{Surface, try_again};
-
-/// The reason a connection ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ending {
-    /// The peer ended the stream, and everything before that was answered.
-    Finished,
-    /// No byte moved within the idle timeout.
-    Idle,
-    /// The peer did not take an answer within the write timeout.
-    Unread,
-    /// A drain closed it after everything that it had received was answered.
-    Drained,
-    /// The socket failed, usually by a reset from the peer.
-    Failed,
-    /// The reactor shut down, or the task was dropped, before the connection was done.
-    CutOff,
-}
-
-impl Ending {
-    pub(crate) fn of(error: io::Error) -> Self {
-        Self::of_ref(&error)
-    }
-
-    fn of_ref(error: &io::Error) -> Self {
-        if is_shutdown_error(error) {
-            Self::CutOff
-        } else {
-            Self::Failed
-        }
-    }
-
-    fn count(self, counters: &Counters) {
-        match self {
-            Self::Idle => Counters::bump(&counters.idle_closed),
-            Self::Unread => Counters::bump(&counters.unread_closed),
-            _ => {}
-        }
-    }
-}
-
-impl Outcome for Ending {
-    fn ended(&self) -> Ended {
-        match self {
-            Self::Failed => Ended::Failed,
-            Self::CutOff => Ended::CutOff,
-            _ => Ended::Finished,
-        }
-    }
-}
+use crate::surface::Surface;
 
 /// A connection at its end. Its socket closes when this is dropped.
 #[derive(Debug)]
@@ -133,82 +83,6 @@ struct Connection<S> {
     local: Rc<Local>,
     idle: Idle,
     socket: S,
-}
-
-/// The reason a surface's echo loop stopped.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Halt {
-    /// The connection has ended.
-    Ended(Ending),
-    /// The socket took only the first `sent` of the `len` bytes in the scratch buffer.
-    Unsent { sent: usize, len: usize },
-    /// The server is draining.
-    Drain(Drain),
-}
-
-impl Halt {
-    /// The peer ended the stream, and everything before that was answered.
-    pub(crate) const FINISHED: Self = Self::Ended(Ending::Finished);
-
-    /// A call on the socket failed.
-    #[cold]
-    pub(crate) fn failed(error: io::Error) -> Self {
-        Self::Ended(Ending::of(error))
-    }
-}
-
-/// The state of an echo loop, besides its socket: the shard's buffer and counters, the idle
-/// timeout, a drain.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Watch<'a> {
-    local: &'a Local,
-    idle: &'a Idle,
-}
-
-impl<'a> Watch<'a> {
-    #[inline]
-    pub(crate) fn scratch(self) -> &'a Scratch {
-        &self.local.scratch
-    }
-
-    /// Polled when there is nothing to read.
-    #[inline(always)]
-    pub(crate) fn poll(self, cx: &mut Context<'_>) -> Poll<Halt> {
-        match self.local.drain() {
-            Some(drain) => Poll::Ready(Halt::Drain(drain)),
-            None => self.idle.poll(cx).map(|()| Halt::Ended(Ending::Idle)),
-        }
-    }
-
-    /// Evaluates a write of `len` bytes of the scratch buffer. Returns `None` if it sent all of
-    /// them.
-    #[inline(always)]
-    pub(crate) fn answered(self, sent: io::Result<usize>, len: usize) -> Option<Halt> {
-        let sent = match sent {
-            Ok(sent) => sent,
-            Err(error) => match refused_slow(error) {
-                Some(halt) => return Some(halt),
-                None => 0,
-            },
-        };
-        self.sent(sent);
-        (sent < len).then_some(Halt::Unsent { sent, len })
-    }
-
-    /// Records that bytes were sent.
-    #[inline(always)]
-    fn sent(self, bytes: usize) {
-        self.local.counters().add_bytes(bytes as u64);
-        self.idle.touch(&self.local.shared);
-    }
-}
-
-/// Converts a failed write into a halt, or `None` if the write should be repeated. It takes
-/// ownership of the error so that the callers need not drop it.
-#[cold]
-#[inline(never)]
-fn refused_slow(error: io::Error) -> Option<Halt> {
-    (!try_again(&error)).then(|| Halt::failed(error))
 }
 
 impl<S: Surface> Connection<S> {
@@ -313,40 +187,6 @@ impl<S: Surface> Connection<S> {
     async fn read_within(&mut self, patience: Duration) -> Option<io::Result<usize>> {
         let read = self.socket.read(&self.local.scratch);
         time::timeout(patience, read).await.ok()
-    }
-}
-
-/// The idle timeout of a connection: a timer that every byte moves. It counts from the time of the
-/// turn, so a byte costs no clock read. Moving the deadline later only stores it.
-///
-/// It is in a box, since most servers have none. It is in a cell because the echo loop records
-/// bytes while the code around the loop watches the time.
-#[derive(Debug)]
-struct Idle(Option<Box<RefCell<Sleep>>>);
-
-impl Idle {
-    fn new(shared: &Shared) -> Self {
-        let limit = shared.idle_timeout;
-        Self(limit.map(|limit| Box::new(RefCell::new(time::sleep(limit)))))
-    }
-
-    #[inline(always)]
-    fn touch(&self, shared: &Shared) {
-        if let (Some(timer), Some(limit)) = (&self.0, shared.idle_timeout) {
-            // A limit beyond the end of time needs no update.
-            if let Some(due) = time::coarse_now().checked_add(limit) {
-                Pin::new(&mut *timer.borrow_mut()).reset(due);
-            }
-        }
-    }
-
-    /// Completes when no byte has moved within the limit.
-    #[inline(always)]
-    fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
-        match &self.0 {
-            Some(timer) => Pin::new(&mut *timer.borrow_mut()).poll(cx),
-            None => Poll::Pending,
-        }
     }
 }
 

@@ -25,8 +25,10 @@
 //! |---|---|
 //! | `config` | the configuration of a server, checked once |
 //! | `server` | start and stop: listeners, the reactor, the state of each shard |
-//! | `local` | the state of a shard: its scratch buffer and the list of its connections |
+//! | `local` | the state of a shard: its scratch buffer and the schedule of the drain |
+//! | `shared` | the state that all shards share |
 //! | `connection`, `surface` | one connection, written on three surfaces of `AsyncFd` |
+//! | `echo`, `idle`, `ending` | the common part of the echo loops, the idle timeout, the ends |
 //! | `work` | the service that spends CPU time for each request |
 //! | `shutdown` | signals, and the pace of a drain |
 //! | `stats` | counters per shard |
@@ -36,9 +38,13 @@
 
 mod config;
 mod connection;
+mod echo;
+mod ending;
+mod idle;
 pub mod limits;
 mod local;
 mod server;
+mod shared;
 pub mod shutdown;
 mod stats;
 mod surface;
@@ -46,10 +52,11 @@ pub mod units;
 mod work;
 
 pub use asyncfd::serve::AcceptPolicy;
-pub use config::{BACKLOG, Config, IoSurface, READ_BUFFER, Service, UnknownSurface, parse_pinning};
+pub use config::{
+    BACKLOG, Config, IoSurface, READ_BUFFER, Service, UnknownSurface, Work, parse_pinning,
+};
 pub use server::{Server, Summary};
 pub use stats::{ShardStats, Stats};
-pub use work::Work;
 
 /// The example in the README of the workspace compiles.
 #[cfg(doctest)]

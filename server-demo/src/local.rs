@@ -14,7 +14,7 @@ use asyncfd::serve::{Bare, Connection, Tcp};
 use reactor::ShardId;
 
 use crate::config::READ_BUFFER;
-use crate::server::Shared;
+use crate::shared::Shared;
 use crate::stats::Counters;
 
 /// The state that one shard of the server owns.

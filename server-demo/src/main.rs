@@ -85,12 +85,13 @@ struct Common {
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7777")]
     listen: SocketAddr,
 
-    /// Number of shard threads [default: one per CPU this process may use, or per CPU in --pin; fewer
-    /// under a CPU limit]
+    /// Number of shard threads [default: one per CPU this process may use, or per CPU in --pin;
+    /// fewer under a CPU limit]
     #[arg(long, value_name = "N")]
     shards: Option<usize>,
 
-    /// CPUs of the shards: auto (pins them if they fill the CPUs), none, or a list such as 0,2 or 0-3
+    /// CPUs of the shards: auto (pins them if they fill the CPUs), none, or a list such as 0,2 or
+    /// 0-3
     #[arg(long, value_name = "CPUS", default_value = "auto", value_parser = parse_pinning)]
     pin: Pinning,
 

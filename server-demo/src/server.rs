@@ -13,32 +13,13 @@ use std::time::Duration;
 use asyncfd::serve::{self, Bare, Connection, Running, Tcp};
 use reactor::{Handle, Reactor, ShutdownError};
 
-use crate::config::{BACKLOG, Config, IoSurface, Service};
+use crate::config::{BACKLOG, Config, IoSurface, Service, Work};
 use crate::connection;
 use crate::local::Local;
-use crate::stats::{Counters, Stats};
+use crate::shared::Shared;
+use crate::stats::Stats;
 use crate::surface::{Guards, Helpers, Polling, Surface};
 use crate::work;
-
-/// The state that all shards of a server read. Except for the counters, it is written before they
-/// start.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    pub(crate) idle_timeout: Option<Duration>,
-    pub(crate) write_timeout: Option<Duration>,
-    /// One entry per shard. Each shard holds a reference to its own.
-    pub(crate) counters: Vec<Arc<Counters>>,
-}
-
-impl Shared {
-    pub(crate) fn new(config: &Config, shards: usize) -> Self {
-        Self {
-            idle_timeout: config.idle_timeout,
-            write_timeout: config.write_timeout,
-            counters: (0..shards).map(|_| Arc::default()).collect(),
-        }
-    }
-}
 
 /// A running server with a reactor of its own.
 ///
@@ -204,7 +185,7 @@ fn start_work(
     server: serve::Server<Bare<Tcp>>,
     handle: &Handle,
     shared: &Arc<Shared>,
-    work: work::Work,
+    work: Work,
 ) -> io::Result<Running<Bare<Tcp>>> {
     let shared = Arc::clone(shared);
     let handler = move |stream: StdTcpStream, connection: Connection<Bare<Tcp>>| {

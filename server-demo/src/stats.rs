@@ -95,8 +95,8 @@ pub struct ShardStats {
     /// Wakes sent to this shard by other threads, as the reactor counts them. A server in steady
     /// echo sends none.
     pub remote_wakes: u64,
-    /// Tasks on this shard now, as the reactor counts them: one for each connection and one for each
-    /// listener. One shard also has the task that waits for the drain.
+    /// Tasks on this shard now, as the reactor counts them: one for each connection and one for
+    /// each listener. One shard also has the task that waits for the drain.
     pub tasks: u64,
     /// Descriptors registered on this shard now, as the reactor counts them.
     pub registrations: u64,

@@ -21,7 +21,7 @@ use reactor::{Handle, Interest, Placement};
 use rustix::net::{RecvFlags, SendFlags};
 use socket2::SockRef;
 
-use crate::connection::{Halt, Watch};
+use crate::echo::{Halt, Watch, try_again};
 use crate::local::Scratch;
 
 /// A connected socket, used through one surface of `AsyncFd`.
@@ -42,11 +42,6 @@ pub(crate) trait Surface: Sized + 'static {
 
     /// Returns the socket itself, for operations that are the same on every surface.
     fn socket(&self) -> SockRef<'_>;
-}
-
-/// Returns true if the call should simply be repeated.
-pub(crate) fn try_again(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
 }
 
 /// Calls recv(2) as a direct system call. The C library's wrapper is a cancellation point, which

@@ -18,31 +18,9 @@ use asyncfd::serve::{Bare, Connection, Tcp};
 use reactor::{ShardId, time};
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::connection::Ending;
-use crate::server::Shared;
+use crate::ending::Ending;
+use crate::shared::Shared;
 use crate::shutdown::QUIET;
-
-/// The bytes at the start of a request that hold the time.
-pub(crate) const HEAD: usize = 4;
-
-/// The settings of the `work` service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Work {
-    /// The size of a request and of its answer, in bytes; 4 or more. Default: 64.
-    pub size: usize,
-    /// Serves each connection with a task that stays on its shard, rather than with a `Send` task.
-    /// Default: false.
-    pub local: bool,
-}
-
-impl Default for Work {
-    fn default() -> Self {
-        Self {
-            size: 64,
-            local: false,
-        }
-    }
-}
 
 /// Serves a connection until the peer ends or the server drains.
 pub(crate) async fn serve(

@@ -15,6 +15,7 @@ use pin_project_lite::pin_project;
 use reactor::{Handle, ShardId, is_shutdown_error, spawn_local};
 
 use super::state::{Listed, Part, Place, SERVES, Shared};
+use super::stats::Ended;
 use super::transport::Transport;
 
 /// The context of a connection: its peer, its shard, and the server's drain.
@@ -98,17 +99,6 @@ impl Future for Draining {
             Poll::Pending
         }
     }
-}
-
-/// The way in which a connection ended, for the counters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
-    /// In order.
-    Finished,
-    /// By an error.
-    Failed,
-    /// By the reactor's shutdown.
-    CutOff,
 }
 
 /// The output of a connection's handler: nothing, a result, or a type of your own.

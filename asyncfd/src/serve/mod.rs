@@ -93,10 +93,10 @@ use bind::Place;
 use connection::{Local, Mobile, Start};
 use state::Shared;
 
-pub use connection::{Connection, Draining, Ended, Outcome};
+pub use connection::{Connection, Draining, Outcome};
 pub use policy::{AcceptPolicy, UnknownPolicy};
 pub use running::Running;
-pub use stats::{ShardStats, Stats};
+pub use stats::{Ended, ShardStats, Stats};
 pub use transport::{Bare, Tcp, Transport, Unix};
 
 /// The settings of a server that has not started.

@@ -12,8 +12,7 @@ use std::time::{Duration, Instant};
 use reactor::{Handle, ShardId};
 use slab::Slab;
 
-use super::connection::Ended;
-use super::stats::{Counters, Stats};
+use super::stats::{Counters, Ended, Stats};
 
 /// The phases of a server, in this order.
 pub(super) const SERVES: u8 = 0;

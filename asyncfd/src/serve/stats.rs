@@ -49,6 +49,17 @@ impl Counters {
     }
 }
 
+/// The way in which a connection ended, for the counters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// In order.
+    Finished,
+    /// By an error.
+    Failed,
+    /// By the reactor's shutdown.
+    CutOff,
+}
+
 /// The counters of a server on one shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
