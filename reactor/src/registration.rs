@@ -553,7 +553,11 @@ impl Registration {
             };
             let seat = self.slot.slot().seat();
             let here = shard.shared();
-            if seat.count_wait(here.id.index()) == Follow::Stay {
+            let elapsed = here
+                .clock
+                .now()
+                .saturating_duration_since(here.clock.epoch());
+            if seat.count_wait(here.id.index(), elapsed) == Follow::Stay {
                 return;
             }
             match ShardIo::relocate(&self.slot, &here.io, self.fd, self.token, self.interest) {

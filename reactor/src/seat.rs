@@ -1,13 +1,18 @@
 //! The seat of a registration: the shard that polls it, and the number of waits that began
 //! elsewhere.
 //!
-//! It is a part of a slot. A wait that begins on another shard is counted; a wait on the seat's
-//! shard resets the count. After [`MOVE_AFTER`] waits elsewhere in a row, the registration moves
-//! (`io/moving.rs`). Tests are at the end.
+//! It is a part of a slot. A wait that begins on another shard is counted, once in each tick of about
+//! 2 ms; a wait on the seat's shard resets the count. After [`MOVE_AFTER`] ticks elsewhere in a row,
+//! the registration moves (`io/moving.rs`). Tests are at the end.
+//!
+//! Ticks are counted, not waits, because the OS may deschedule a shard for some milliseconds. A
+//! sibling then serves its connections, each of them many times, and none of them has to move.
+
+use std::time::Duration;
 
 use crate::sync::{AtomicU32, Ordering};
 
-/// The number of waits elsewhere, in a row, after which a registration moves. The simulation of
+/// The number of ticks elsewhere, in a row, after which a registration moves. The simulation of
 /// policies compares 1 to 32 (`benches/docs/stealing-policy.md`). With 1, up to half of all
 /// requests move a registration. From 8 on, steady connections stay on their shard.
 pub(crate) const MOVE_AFTER: u32 = 8;
@@ -20,6 +25,12 @@ const AWAY_MASK: u32 = 0xff << 16;
 const MOVED: u32 = 1 << 24;
 /// The registration never moves.
 const FIXED: u32 = 1 << 25;
+/// The tick of the last wait that counted, in the six bits that are left.
+const TICK_SHIFT: u32 = 26;
+const TICK_MASK: u32 = 0x3f << TICK_SHIFT;
+
+/// A tick is this power of two in nanoseconds: 2.1 ms.
+const TICK_NS_LOG2: u32 = 21;
 
 /// The decision after a wait on a shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,8 +79,8 @@ impl SeatCell {
         self.0.load(Ordering::Relaxed) & (SHARD_MASK | AWAY_MASK) == shard
     }
 
-    /// Counts a wait that begins on this shard.
-    pub(crate) fn count_wait(&self, shard: usize) -> Follow {
+    /// Counts a wait that begins on this shard. `elapsed` is the time since the reactor's start.
+    pub(crate) fn count_wait(&self, shard: usize, elapsed: Duration) -> Follow {
         let word = self.0.load(Ordering::Relaxed);
         if word & FIXED != 0 {
             return Follow::Stay;
@@ -78,10 +89,19 @@ impl SeatCell {
             self.0.fetch_and(!AWAY_MASK, Ordering::Relaxed);
             return Follow::Stay;
         }
-        if (word & AWAY_MASK) / AWAY_ONE + 1 >= MOVE_AFTER {
+        let away = word & AWAY_MASK;
+        let tick = tick_bits(elapsed);
+        if away != 0 && word & TICK_MASK == tick {
+            return Follow::Stay;
+        }
+        if away / AWAY_ONE + 1 >= MOVE_AFTER {
             return Follow::Move;
         }
-        self.0.fetch_add(AWAY_ONE, Ordering::Relaxed);
+        let counted = (word & !(TICK_MASK | AWAY_MASK)) | (away + AWAY_ONE) | tick;
+        // A concurrent change of the word wins over this count.
+        let _ = self
+            .0
+            .compare_exchange(word, counted, Ordering::Relaxed, Ordering::Relaxed);
         Follow::Stay
     }
 
@@ -89,6 +109,12 @@ impl SeatCell {
     pub(crate) fn take(&self, shard: usize) {
         self.0.store(bits(shard) | MOVED, Ordering::Relaxed);
     }
+}
+
+fn tick_bits(elapsed: Duration) -> u32 {
+    #[expect(clippy::cast_possible_truncation, reason = "the low six bits are kept")]
+    let tick = (elapsed.as_nanos() >> TICK_NS_LOG2) as u32;
+    tick << TICK_SHIFT
 }
 
 fn bits(shard: usize) -> u32 {
@@ -108,15 +134,23 @@ mod tests {
         seat
     }
 
+    const TICK: Duration = Duration::from_nanos(1 << TICK_NS_LOG2);
+
     #[test]
-    fn waits_elsewhere_in_a_row_move_it() {
+    fn ticks_elsewhere_in_a_row_move_it() {
         let seat = seat_on(2);
         assert!(seat.is_settled_on(2));
-        for _ in 1..MOVE_AFTER {
-            assert_eq!(seat.count_wait(0), Follow::Stay);
+        for tick in 1..MOVE_AFTER {
+            for _ in 0..100 {
+                assert_eq!(seat.count_wait(0, tick * TICK), Follow::Stay);
+            }
         }
         assert!(!seat.is_settled_on(2), "the count is not zero");
-        assert_eq!(seat.count_wait(1), Follow::Move, "from whichever shard");
+        assert_eq!(
+            seat.count_wait(1, MOVE_AFTER * TICK),
+            Follow::Move,
+            "from any shard"
+        );
         assert!(!seat.has_moved());
         seat.take(1);
         assert_eq!(seat.shard(), 1);
@@ -126,11 +160,12 @@ mod tests {
     #[test]
     fn one_wait_at_home_resets_the_count() {
         let seat = seat_on(2);
-        for _ in 0..5 {
-            for _ in 1..MOVE_AFTER {
-                assert_eq!(seat.count_wait(0), Follow::Stay);
+        for round in 0..5 {
+            let start = round * 100 * TICK;
+            for tick in 1..MOVE_AFTER {
+                assert_eq!(seat.count_wait(0, start + tick * TICK), Follow::Stay);
             }
-            assert_eq!(seat.count_wait(2), Follow::Stay);
+            assert_eq!(seat.count_wait(2, start + 50 * TICK), Follow::Stay);
         }
     }
 
@@ -138,8 +173,8 @@ mod tests {
     fn a_fixed_registration_stays() {
         let seat = seat_on(1);
         seat.fix();
-        for _ in 0..300 {
-            assert_eq!(seat.count_wait(0), Follow::Stay);
+        for tick in 0..300 {
+            assert_eq!(seat.count_wait(0, tick * TICK), Follow::Stay);
         }
         assert_eq!(seat.shard(), 1);
         assert!(seat.is_settled_on(1));
