@@ -6,6 +6,7 @@
 mod backoff;
 mod bad_client;
 pub mod bad_kind;
+mod balancer;
 mod churn;
 mod connection;
 mod connection_slot;
@@ -35,4 +36,3 @@ pub mod sources;
 pub(crate) mod summary;
 mod supervisor;
 mod transport;
-mod turns;

@@ -166,7 +166,7 @@ fn a_server_that_is_gone_fails_the_connections_that_come_back() {
         address
     };
     let run = run(&format!(
-        "{server} -c 3 --requests-per-conn 20 -d 30 --format json"
+        "{server} -c 3 --requests-per-conn 20 -d 30 --warmup 0 --no-reconnect --format json"
     ))
     .expect_code(1)
     .expect_message("connection refused: 3 of 3 connections");

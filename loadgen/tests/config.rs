@@ -53,7 +53,7 @@ fn a_wrong_value_gets_the_message_of_the_flag_and_the_name_of_the_file() {
         ("duration = '10 parsecs'", "has the unknown unit `parsecs`"),
         ("threads = 'many'", "--threads <COUNT>"),
         ("io = 'magic'", "[possible values: helpers, guards, poll]"),
-        ("rate = 5\npipeline = 2", "cannot be used with"),
+        ("duration = 1\nrequests = 2", "cannot be used with"),
         ("conections = 5", "did you mean `connections`?"),
         ("slo = 'p99'", "has no operator"),
     ] {

@@ -38,9 +38,11 @@ fn a_corrupted_byte_is_caught() {
         stream.write_all(&reply)?;
         echo_all(&mut stream)
     });
-    let report = run(&format!("{server} -c 4 -n 400 --format json"))
-        .expect_code(1)
-        .report();
+    let report = run(&format!(
+        "{server} -c 4 -n 400 --no-reconnect --format json"
+    ))
+    .expect_code(1)
+    .report();
     assert_eq!(only_error(&report), ("wrong-answer", 1));
 
     let server = serve(|_, mut stream| {
@@ -50,7 +52,7 @@ fn a_corrupted_byte_is_caught() {
         reply[17] ^= 0x20;
         stream.write_all(&reply)
     });
-    let run = run(&format!("{server} -c 1 -n 5")).expect_code(1);
+    let run = run(&format!("{server} -c 1 -n 5 --no-reconnect")).expect_code(1);
     run.expect_message(
         "wrong answer: 1 of 1 connections (connection 0: request 1: byte 17 of the reply is",
     );
@@ -82,7 +84,7 @@ fn swapped_replies_are_caught() {
         stream.write_all(&replies)?;
         echo_all(&mut stream)
     });
-    run(&format!("{server} -c 1 -P 2 -n 100"))
+    run(&format!("{server} -c 1 -P 2 -n 100 --no-reconnect"))
         .expect_code(1)
         .expect_message(
             "wrong answer: 1 of 1 connections (connection 0: request 1: byte 0 of the reply is",
@@ -116,7 +118,10 @@ fn lost_bytes_at_the_end_are_caught_by_the_time_out() {
         stream.write_all(&reply[..SIZE - 1])?;
         echo_all(&mut stream)
     });
-    let run = run(&format!("{server} -c 3 -n 100 --timeout 1 --format json")).expect_code(1);
+    let run = run(&format!(
+        "{server} -c 3 -n 100 --timeout 1 --no-reconnect --format json"
+    ))
+    .expect_code(1);
     let report = run.report();
     assert_eq!(only_error(&report), ("silent", 3));
     assert_eq!(report.requests.unanswered, 3);
@@ -148,9 +153,11 @@ fn an_idle_connection_that_is_sent_something_is_caught() {
         }
         echo_all(&mut stream)
     });
-    run(&format!("{server} -c 2 --active 1 -d 1 --warmup 0"))
-        .expect_code(1)
-        .expect_message("5 bytes came that no request asked for");
+    run(&format!(
+        "{server} -c 2 --active 1 -d 1 --warmup 0 --fail-fast"
+    ))
+    .expect_code(1)
+    .expect_message("5 bytes came that no request asked for");
 }
 
 #[test]
@@ -159,7 +166,10 @@ fn a_reset_is_told_from_an_early_close() {
         echo(&mut stream, 3 * SIZE)?;
         SockRef::from(&stream).set_linger(Some(Duration::ZERO))
     });
-    let reset = run(&format!("{server} -c 2 -n 100 --format json")).expect_code(1);
+    let reset = run(&format!(
+        "{server} -c 2 -n 100 --no-reconnect --format json"
+    ))
+    .expect_code(1);
     assert_eq!(only_error(&reset.report()), ("reset", 2), "{reset:#?}");
 
     let server = serve(|_, mut stream| {
@@ -167,7 +177,10 @@ fn a_reset_is_told_from_an_early_close() {
         stream.shutdown(Shutdown::Write)?;
         stream.read_to_end(&mut Vec::new()).map(|_| ())
     });
-    let closed = run(&format!("{server} -c 2 -n 100 --format json")).expect_code(1);
+    let closed = run(&format!(
+        "{server} -c 2 -n 100 --no-reconnect --format json"
+    ))
+    .expect_code(1);
     assert_eq!(only_error(&closed.report()), ("closed", 2), "{closed:#?}");
     closed.expect_message("end of stream after 3 answers, with 1 request in flight");
 }
@@ -204,17 +217,18 @@ fn a_server_that_falls_silent_is_given_up_in_an_open_loop_too() {
         stream.read_to_end(&mut Vec::new()).map(|_| ())
     });
     let run = run(&format!(
-        "{server} -c 2 -R 1000 -d 30 --warmup 0 --timeout 1 --format json"
+        "{server} -c 2 -R 1000 -d 2 --warmup 0 --timeout 1 --no-reconnect --format json"
     ))
     .expect_code(1);
     let report = run.report();
     assert_eq!(only_error(&report), ("silent", 2));
-    assert!(report.requests.unanswered > 0);
+    let requests = &report.requests;
     assert!(
-        run.took < Duration::from_secs(10),
-        "nobody is left to send: {:?}",
-        run.took
+        requests.unanswered > 0 && requests.unsent > 0,
+        "{requests:?}"
     );
+    assert_eq!(requests.scheduled, 2_000, "the schedule goes on");
+    assert!(run.took < Duration::from_secs(10), "{:?}", run.took);
 }
 
 #[test]
@@ -253,7 +267,7 @@ fn one_bad_connection_leaves_the_others_running_and_fails_the_run() {
         }
         echo_all(&mut stream)
     });
-    let run = run(&format!("{server} -c 20 -d 1 --warmup 200ms --format json")).expect_code(1);
+    let run = run(&format!("{server} -c 20 -d 1 --warmup 0 --format json")).expect_code(1);
     let report = run.report();
     assert_eq!(only_error(&report), ("reset", 1));
     assert!(report.elapsed_s > 0.99, "the others went on");
@@ -261,7 +275,7 @@ fn one_bad_connection_leaves_the_others_running_and_fails_the_run() {
 }
 
 #[test]
-fn a_failure_between_ramp_and_run_does_not_keep_the_run_from_its_end() {
+fn a_failure_between_ramp_and_run_is_told_apart() {
     let server = serve(|number, mut stream| {
         echo(&mut stream, SIZE)?;
         if number == 1 {
@@ -269,10 +283,10 @@ fn a_failure_between_ramp_and_run_does_not_keep_the_run_from_its_end() {
         }
         echo_all(&mut stream)
     });
-    let run = run(&format!(
-        "{server} -c 2 --active 1 -d 300ms --warmup 0 --format json"
-    ));
-    assert_eq!(only_error(&run.expect_code(1).report()), ("reset", 1));
+    let args = "-c 2 --active 1 -d 300ms --warmup 0 --format json";
+    let report = run(&format!("{server} {args}")).expect_code(0).report();
+    assert_eq!(report.connections.reconnected, 1);
+    assert_eq!(report.errors_outside[0].kind, "reset");
 }
 
 #[test]
@@ -303,8 +317,10 @@ fn a_server_that_never_reads_is_given_up() {
         Ok(())
     });
     // What the system takes is sent, and more is waiting.
-    for load in ["-P 64", "-R 100"] {
-        let args = format!("{server} -c 2 --size {LARGE} {load} --timeout 1 -d 30 --format json");
+    for load in ["-P 64 -d 30", "-R 100 -d 3"] {
+        let args = format!(
+            "{server} -c 2 --size {LARGE} {load} --warmup 0 --timeout 1 --no-reconnect --format json"
+        );
         let run = run(&args).expect_code(1);
         let report = run.report();
         assert_eq!(only_error(&report), ("silent", 2), "{load}");
@@ -393,7 +409,9 @@ fn an_answer_that_never_ends_is_given_up() {
         stream.write_all(HEAD)?;
         drip(&mut stream)
     });
-    run(&format!("http://{in_the_run}/ -c 1 -n 100 --timeout 500ms"))
-        .expect_code(1)
-        .expect_message("and no whole answer, after 1 answer,");
+    run(&format!(
+        "http://{in_the_run}/ -c 1 -n 100 --timeout 500ms --no-reconnect"
+    ))
+    .expect_code(1)
+    .expect_message("and no whole answer, after 1 answer,");
 }

@@ -249,9 +249,11 @@ fn mixed_sizes_are_echoed_and_each_byte_compared() {
         stream.write_all(&[byte[0] ^ 1])?;
         common::echo_all(&mut stream)
     });
-    run(&format!("{server} --size 1:5,64:80,4k:15 -c 1 -n 10000"))
-        .expect_code(1)
-        .expect_message("wrong answer: 1 of 1 connections");
+    run(&format!(
+        "{server} --size 1:5,64:80,4k:15 -c 1 -n 10000 --no-reconnect"
+    ))
+    .expect_code(1)
+    .expect_message("wrong answer: 1 of 1 connections");
 }
 
 /// A path that no other test uses, and that is short enough for a socket.

@@ -130,9 +130,10 @@ pub struct RunArgs {
     #[arg(long, value_name = "TIME", value_parser = positive_duration, requires = "hot")]
     pub hot_shift: Option<Duration>,
 
-    /// Closed loop: requests in flight per connection
-    #[arg(short = 'P', long, value_name = "COUNT", default_value = "1", value_parser = pipeline, conflicts_with = "open")]
-    pub pipeline: u32,
+    /// Requests in flight per connection; in an open loop the most of them [default: 1; in an open
+    /// loop of echo or raw, no limit]
+    #[arg(short = 'P', long, value_name = "COUNT", value_parser = pipeline)]
+    pub pipeline: Option<u32>,
 
     /// Payload of an echo request, in bytes: one size, or sizes with weights, such as 64:90,16k:10 [default: 64]
     #[arg(long, value_name = "BYTES")]
@@ -186,6 +187,14 @@ pub struct RunArgs {
     /// without a whole answer is too long also where bytes keep coming
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = positive_duration)]
     pub timeout: Duration,
+
+    /// Do without a connection that fails, instead of connecting again after a back-off
+    #[arg(long)]
+    pub no_reconnect: bool,
+
+    /// End the run at the first failure
+    #[arg(long, conflicts_with = "no_reconnect")]
+    pub fail_fast: bool,
 
     /// Start of the run whose results are thrown away [default: 1s with a duration, 0s with -n]
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]

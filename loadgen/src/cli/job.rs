@@ -11,7 +11,7 @@ use crate::measure::clock::nanos;
 use crate::report::output::Kind;
 use crate::report::settings::Pin;
 use crate::run::payload::WORK_HEADER;
-use crate::run::plan::{Amount, Pace};
+use crate::run::plan::{Amount, OnFailure, Pace};
 use crate::run::protocol::{Answers, ProtocolSpec};
 use crate::run::setup::{Load, Setup};
 use crate::run::sizes::Sizes;
@@ -33,7 +33,7 @@ impl RunArgs {
     /// Flags contradict each other; a sentence names them.
     pub(crate) fn job(&self) -> Result<Job, String> {
         let setup = self.setup()?;
-        let load = self.load();
+        let load = self.load(&setup.protocol);
         let connections = self
             .connections
             .unwrap_or_else(|| setup.connections_default());
@@ -88,6 +88,11 @@ impl RunArgs {
             pin: self.pin.clone(),
             timeout: self.timeout,
             interval: self.interval,
+            on_failure: match (self.no_reconnect, self.fail_fast) {
+                (_, true) => OnFailure::Abort,
+                (true, false) => OnFailure::End,
+                (false, false) => OnFailure::Reconnect,
+            },
             connect_rate: self.connect_rate,
             requests_per_conn: self.requests_per_conn,
             lifetime: self.lifetime,
@@ -96,7 +101,7 @@ impl RunArgs {
         })
     }
 
-    fn load(&self) -> Load {
+    fn load(&self, protocol: &ProtocolSpec) -> Load {
         let rate = match &self.sweep {
             Some(steps) => Some(steps.first()),
             None => self.rate,
@@ -118,9 +123,15 @@ impl RunArgs {
                 Some(rate) => Pace::Open {
                     rate,
                     arrivals: self.arrivals,
+                    in_flight_max: match self.pipeline {
+                        Some(pipeline) => pipeline as usize,
+                        // Servers answer pipelined HTTP one after the other, if at all.
+                        None if protocol.name() == "http" => 1,
+                        None => usize::MAX,
+                    },
                 },
                 None => Pace::Closed {
-                    pipeline: self.pipeline as usize,
+                    pipeline: self.pipeline.unwrap_or(1) as usize,
                 },
             },
             hot: self.hot.clone(),

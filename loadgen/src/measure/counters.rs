@@ -1,8 +1,10 @@
-//! What one thread counts and times, in plain fields; merged when the run is over.
+//! The counters and histograms of one thread, in plain fields; merged when the run is over.
 //!
-//! A request is measured when its intended time lies in the window, however late its answer; so a stall at the end of a run
-//! stays in the tail. Throughput instead counts the answers that arrive within the window. Called on every answer. Tests:
-//! `counters/tests.rs`.
+//! A request is measured when its intended time lies in the window, however late its answer, so a
+//! stall at the end of a run stays in the tail. Throughput counts the answers that arrive within the
+//! window instead. Called on every answer. Tests: `counters/tests.rs`.
+
+use std::collections::BTreeMap;
 
 use crate::measure::clock::{Nanos, Stamp};
 use crate::measure::histogram::Recorder;
@@ -32,12 +34,14 @@ impl Window {
     }
 }
 
-/// Why a request will not be answered.
+/// The reason why a request will not be answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lost {
-    /// Its connection failed, or the run gave up waiting: it counts in the tail.
+    /// Its connection failed, or the run gave up waiting. It counts in the tail.
     Unanswered,
-    /// A signal ended the run: its latency would be made up.
+    /// It was due and never sent, for want of a connection. It counts in the tail.
+    Unsent,
+    /// A signal ended the run. It has no latency.
     Interrupted,
 }
 
@@ -60,12 +64,20 @@ pub(crate) struct Counters {
     pub(crate) scheduled: u64,
     /// Requests of the window that were answered.
     pub(crate) answered: u64,
-    /// Requests of the window that were not.
+    /// Requests of the window that were not, though they were sent.
     pub(crate) unanswered: u64,
+    /// Requests of the window that were never sent, for want of a connection.
+    pub(crate) unsent: u64,
     /// Requests of the window in flight when a signal came.
     pub(crate) interrupted: u64,
     /// Answers that throughput counts.
     pub(crate) completed: u64,
+    /// Answers within the window to requests from before it.
+    pub(crate) carried_in: u64,
+    /// Answers to requests of the window that came after its end.
+    pub(crate) late: u64,
+    /// Answers of the window by which the server refused a request, by status.
+    pub(crate) statuses: BTreeMap<u16, u64>,
     /// Bytes of answers that came in within the window.
     pub(crate) bytes_read: u64,
     /// Answers of the whole run.
@@ -90,8 +102,12 @@ impl Counters {
             scheduled: 0,
             answered: 0,
             unanswered: 0,
+            unsent: 0,
             interrupted: 0,
             completed: 0,
+            carried_in: 0,
+            late: 0,
+            statuses: BTreeMap::new(),
             bytes_read: 0,
             answers: 0,
             last_answer: 0,
@@ -124,25 +140,48 @@ impl Counters {
             self.window.contains(now)
         };
         self.completed += u64::from(counts);
+        if counts != measured {
+            self.carried_in += u64::from(counts);
+            self.late += u64::from(measured);
+        }
         self.slices.completed(u64::from(counts));
     }
 
     /// Counts a request that will not be answered.
+    ///
+    /// In an open loop it has waited until the end of the window at least, so that a server that
+    /// fails at once does not look fast.
     pub(crate) fn lose(&mut self, stamp: Stamp, now: Nanos, lost: Lost) {
         if !self.window.contains(stamp.intended) {
             return;
         }
         self.slices.advance(now);
-        match lost {
-            Lost::Unanswered => {
-                self.unanswered += 1;
-                self.time(stamp, now);
-            }
-            Lost::Interrupted => self.interrupted += 1,
+        if lost == Lost::Interrupted {
+            self.interrupted += 1;
+            return;
         }
+        let end = match self.window.until {
+            Nanos::MAX => now,
+            until => until.max(now),
+        };
+        let waited = end.saturating_sub(stamp.intended);
+        if lost == Lost::Unsent {
+            self.unsent += 1;
+        } else {
+            self.unanswered += 1;
+            self.raw.record(now.saturating_sub(stamp.sent));
+        }
+        let headline = match &mut self.corrected {
+            Some(corrected) => {
+                corrected.record(waited);
+                waited
+            }
+            None => now.saturating_sub(stamp.sent),
+        };
+        self.slices.record(headline);
     }
 
-    /// Notes how late the generator was with a request it was free to send.
+    /// Records the lag of the generator with a request that it was free to send.
     #[inline]
     pub(crate) fn lag(&mut self, stamp: Stamp) {
         if let Some(lag) = &mut self.lag
@@ -181,6 +220,12 @@ impl Counters {
         self.scheduled += other.scheduled;
         self.answered += other.answered;
         self.unanswered += other.unanswered;
+        self.unsent += other.unsent;
+        self.carried_in += other.carried_in;
+        self.late += other.late;
+        for (status, count) in &other.statuses {
+            *self.statuses.entry(*status).or_default() += count;
+        }
         self.interrupted += other.interrupted;
         self.completed += other.completed;
         self.bytes_read += other.bytes_read;

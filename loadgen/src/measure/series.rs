@@ -37,6 +37,7 @@ pub(crate) struct Point {
     latency: Held,
     pub(crate) completed: u64,
     pub(crate) errors: u64,
+    pub(crate) live: u32,
 }
 
 impl Point {
@@ -125,6 +126,7 @@ impl Series {
         let point = &mut self.points[at];
         point.completed += slice.completed;
         point.errors += slice.errors;
+        point.live += slice.live;
         point.latency.add(slice.latency);
         if settled {
             point.latency.pack();
@@ -138,6 +140,7 @@ impl Series {
             if let Some(second) = fine.next() {
                 first.completed += second.completed;
                 first.errors += second.errors;
+                first.live = second.live;
                 if let Some(more) = second.latency.recorder() {
                     first.latency.add(more);
                 }

@@ -20,6 +20,8 @@ pub(crate) struct Slice {
     pub(crate) completed: u64,
     /// Connections that failed.
     pub(crate) errors: u64,
+    /// Connections that were open when it ended.
+    pub(crate) live: u32,
 }
 
 impl Slice {
@@ -29,11 +31,12 @@ impl Slice {
             latency: Recorder::new(),
             completed: 0,
             errors: 0,
+            live: 0,
         }
     }
 
     fn is_empty(&self) -> bool {
-        self.completed == 0 && self.errors == 0 && self.latency.count() == 0
+        self.completed == 0 && self.errors == 0 && self.live == 0 && self.latency.count() == 0
     }
 }
 
@@ -48,6 +51,8 @@ pub(crate) struct Slicer {
     complete: Vec<Slice>,
     /// Failures counted so far.
     errors: u64,
+    /// Connections that are open.
+    live: u32,
 }
 
 impl Slicer {
@@ -60,6 +65,7 @@ impl Slicer {
             open: Slice::new(0),
             complete: Vec::new(),
             errors: 0,
+            live: 0,
         }
     }
 
@@ -83,6 +89,7 @@ impl Slicer {
         let index = (now - self.from) / self.length;
         let beyond = (index + 1).saturating_mul(self.length);
         self.until = self.from.saturating_add(beyond);
+        self.open.live = self.live;
         if self.open.is_empty() {
             self.open.index = index;
         } else {
@@ -112,6 +119,11 @@ impl Slicer {
         }
     }
 
+    /// Sets the number of connections that are open.
+    pub(crate) fn live(&mut self, live: u32) {
+        self.live = live;
+    }
+
     /// Hands over what is complete by now.
     pub(crate) fn take_complete(&mut self, now: Nanos) -> Vec<Slice> {
         self.advance(now);
@@ -121,6 +133,7 @@ impl Slicer {
     /// Hands over the rest.
     pub(crate) fn take_all(&mut self) -> Vec<Slice> {
         let mut all = mem::take(&mut self.complete);
+        self.open.live = self.live;
         if !self.open.is_empty() {
             let next = Slice::new(self.open.index);
             all.push(mem::replace(&mut self.open, next));

@@ -8,7 +8,8 @@
 //! | `raw.`, `connect.` or `lag.` before one of those | latency from the actual send; time to connect; how late the generator sent | a duration |
 //! | `rate` | answers per second | a count |
 //! | `achieved` (also `kept`) | answers within the measured time, of those that the schedule put into it | percent |
-//! | `errors`, `unanswered` | failed connections; requests without an answer | a count |
+//! | `errors`, `unanswered` | failed connections and refused requests; requests without an answer | a count |
+//! | `errors` | requests without a good answer, of all requests of the measured part | percent, with a `%` |
 //!
 //! `lag.` needs an open loop, and is refused without one. Operators are `<`, `<=`, `>`, `>=` and `=`. What was not measured is missed: a gate never passes for want of data. Pure;
 //! `summary.rs` judges with it and the report holds the [`Verdict`]s. Tests: `report/gate/tests.rs`.
@@ -44,6 +45,8 @@ pub(crate) enum Metric {
     Rate,
     Achieved,
     Errors,
+    /// Requests without a good answer, as a share of all.
+    ErrorShare,
     Unanswered,
 }
 
@@ -139,6 +142,11 @@ impl FromStr for Threshold {
             ));
         };
         let metric: Metric = name.parse()?;
+        // A percentage of errors is another metric than their number.
+        let metric = match metric {
+            Metric::Errors if value.ends_with('%') => Metric::ErrorShare,
+            metric => metric,
+        };
         let limit = metric
             .unit()
             .parse(value)
@@ -226,7 +234,7 @@ impl Metric {
         match self {
             Self::Latency(..) => Unit::Ns,
             Self::Rate => Unit::PerSecond,
-            Self::Achieved => Unit::Percent,
+            Self::Achieved | Self::ErrorShare => Unit::Percent,
             Self::Errors | Self::Unanswered => Unit::Count,
         }
     }
@@ -277,7 +285,7 @@ impl Slo {
     pub fn names_errors(&self) -> bool {
         self.thresholds
             .iter()
-            .any(|threshold| threshold.metric == Metric::Errors)
+            .any(|threshold| matches!(threshold.metric, Metric::Errors | Metric::ErrorShare))
     }
 }
 

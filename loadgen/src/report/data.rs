@@ -4,6 +4,8 @@
 //! the version changes only when a field changes its meaning or goes. `loadgen/docs/outputs.md` describes the formats.
 //! Tests: `report/tests.rs`.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::measure::clock::{Nanos, seconds};
@@ -65,8 +67,15 @@ pub struct Report {
     /// Clients that misbehaved on purpose, by their ways; in nothing else of this report.
     #[serde(default)]
     pub bad_clients: Vec<BadClients>,
-    /// Failed connections and refused requests by kind; empty when all went well.
+    /// Failed connections and refused requests of the measured part, by kind; empty when all went
+    /// well.
     pub errors: Vec<ErrorCount>,
+    /// The same before and after the measured part.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub errors_outside: Vec<ErrorCount>,
+    /// Answers of the measured part by which the server refused a request, by status.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub statuses: BTreeMap<u16, u64>,
     /// What became of the thresholds asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub slo: Vec<Verdict>,
@@ -97,6 +106,9 @@ pub struct Outcome {
     pub messages: Vec<String>,
     /// What makes the figures doubtful.
     pub warnings: Vec<String>,
+    /// The reason why the run ended before its time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_early: Option<String>,
     /// What else a reader should know.
     pub notes: Vec<String>,
     /// Whether the generator, rather than the server, may have limited the result.
@@ -125,6 +137,12 @@ pub struct Connections {
     /// Closed by the server when it owed nothing, and replaced: the end of an HTTP connection.
     #[serde(default)]
     pub closed_by_server: u64,
+    /// Failed after they were established.
+    #[serde(default)]
+    pub broken: u64,
+    /// Established for a connection that had failed.
+    #[serde(default)]
+    pub reconnected: u64,
     /// Seconds from the first connect to the last connection served.
     pub ramp_s: f64,
     /// Time that connecting took.
@@ -140,12 +158,24 @@ pub struct Requests {
     pub launched: u64,
     /// Answered, of those launched.
     pub answered: u64,
-    /// Launched or due, and not answered when the run gave up; they count in the tail with the time they waited.
+    /// Sent and not answered; they count in the tail.
     pub unanswered: u64,
+    /// Due and never sent, for want of a connection; they count in the tail.
+    #[serde(default)]
+    pub unsent: u64,
     /// In flight when a signal ended the run; not counted anywhere else.
     pub interrupted: u64,
     /// Answers that arrived within the measured time, whenever their requests were sent: what throughput counts.
     pub completed: u64,
+    /// Of those, answers to requests from before the measured time.
+    #[serde(default)]
+    pub carried_in: u64,
+    /// Answers to requests of the measured time that arrived after it.
+    #[serde(default)]
+    pub late: u64,
+    /// Requests of an open loop that found no free connection: they were pipelined, or waited.
+    #[serde(default)]
+    pub found_none_free: u64,
     /// Bytes of answers that arrived within the measured time.
     pub bytes_read: u64,
 }

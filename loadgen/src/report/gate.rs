@@ -47,7 +47,17 @@ fn value(of: Metric, report: &Report) -> Option<f64> {
             let all: u64 = report.errors.iter().map(|error| error.count).sum();
             Some(all as f64)
         }
-        Metric::Unanswered => Some(report.requests.unanswered as f64),
+        Metric::ErrorShare => {
+            let requests = &report.requests;
+            let refused: u64 = report.statuses.values().sum();
+            let bad = refused + requests.unanswered + requests.unsent;
+            let share = bad as f64 / requests.scheduled as f64;
+            (requests.scheduled > 0).then_some(100.0 * share)
+        }
+        Metric::Unanswered => {
+            let requests = &report.requests;
+            Some((requests.unanswered + requests.unsent) as f64)
+        }
     }
 }
 

@@ -30,8 +30,11 @@ pub struct Interval {
     pub completed: u64,
     /// The same per second; absent after the measured part.
     pub requests_per_s: Option<f64>,
-    /// Connections that failed.
+    /// Failures.
     pub errors: u64,
+    /// Connections that were open when the interval ended.
+    #[serde(default)]
+    pub live: u32,
     /// Latencies recorded.
     pub count: u64,
     /// Their median; zero where there are none, as the next two.
@@ -52,13 +55,16 @@ impl TimeSeries {
         let interval = |(at, point): (usize, &Point)| {
             let start = length * at as u64;
             let measured = elapsed.saturating_sub(start).min(length);
-            Interval::new(
-                seconds(start),
-                seconds(measured),
-                point.completed,
-                point.errors,
-                &point.latencies(),
-            )
+            Interval {
+                live: point.live,
+                ..Interval::new(
+                    seconds(start),
+                    seconds(measured),
+                    point.completed,
+                    point.errors,
+                    &point.latencies(),
+                )
+            }
         };
         Self {
             interval_s: seconds(length),
@@ -101,6 +107,7 @@ impl Interval {
             completed,
             requests_per_s: (measured_s > 0.0).then(|| completed as f64 / measured_s),
             errors,
+            live: 0,
             count: latency.count(),
             p50_ns: latency.quantile(0.5),
             p99_ns: latency.quantile(0.99),

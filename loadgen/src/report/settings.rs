@@ -53,6 +53,9 @@ pub struct Settings {
     /// CPU microseconds that each request asked the server to spend.
     #[serde(default)]
     pub work_us: Option<u32>,
+    /// The most requests in flight per connection of an open loop; absent without a limit.
+    #[serde(default)]
+    pub in_flight_max: Option<u32>,
     /// Requests in flight per connection of a closed loop.
     pub pipeline: u32,
     /// What was said: `echo`, `http` or `raw`.

@@ -34,6 +34,7 @@ pub(crate) fn sample(requests_per_s: f64, latency_us: u64) -> Report {
             hot: None,
             hot_shift_s: None,
             work_us: None,
+            in_flight_max: None,
             pipeline: 1,
             protocol: "echo".to_owned(),
             size: 64,
@@ -52,6 +53,7 @@ pub(crate) fn sample(requests_per_s: f64, latency_us: u64) -> Report {
             exit_code: 0,
             messages: Vec::new(),
             warnings: Vec::new(),
+            ended_early: None,
             notes: Vec::new(),
             generator_was_bottleneck: false,
         },
@@ -65,6 +67,8 @@ pub(crate) fn sample(requests_per_s: f64, latency_us: u64) -> Report {
             established: 4_000,
             retired: 0,
             closed_by_server: 0,
+            broken: 0,
+            reconnected: 0,
             ramp_s: 0.1,
             connect_latency: Distribution::from(&raw),
         },
@@ -101,6 +105,8 @@ pub(crate) fn sample(requests_per_s: f64, latency_us: u64) -> Report {
         }),
         bad_clients: Vec::new(),
         errors: Vec::new(),
+        errors_outside: Vec::new(),
+        statuses: std::collections::BTreeMap::new(),
         slo: Vec::new(),
     }
 }

@@ -1,10 +1,11 @@
-//! How long a place rests before it is connected again, where the server ends its connections without answering on them.
+//! Back-off: the time a connection slot waits before it is connected again.
 //!
-//! A connection that is answered has its pace from the server. One that is not, because its place does not send or has nothing
-//! assigned, would be replaced as fast as two sockets can be made, for nothing. So each such end in a row doubles the rest, up
-//! to [`REST_MAX`], and chance spreads the places over half of it: those that were dropped at once do not come back at once.
-//! Whoever was answered, or lived as long as the longest rest, is replaced without one. Called when a connection's task settles;
-//! the pacer (`ramp.rs`) opens the next connection. Tests: at the end of this file and `tests/protocols.rs`.
+//! A connection that failed, or that the server ended without an answer, would otherwise be replaced
+//! as fast as two sockets can be made. Each such end in a row doubles the wait, up to [`REST_MAX`],
+//! and chance spreads the slots over half of it, so that connections lost together do not come back
+//! together. A connection that ended well after an answer is replaced at once. Called when a
+//! connection's task settles; the pacer (`ramp.rs`) opens the next connection. Tests: at the end of
+//! this file, `tests/protocols.rs` and `tests/outage.rs`.
 
 use std::pin::pin;
 use std::rc::Rc;
@@ -17,25 +18,26 @@ use crate::run::connection_slot::{ConnectionSlot, Directive};
 use crate::run::random::mix;
 use crate::run::shard::Shard;
 
-/// The rest after the first connection that was of no use, and the longest one.
+/// The wait after the first failure, and the longest one.
 const REST_MIN: Nanos = 10_000_000;
 const REST_MAX: Nanos = 1_000_000_000;
 
-/// Has a place connected again after a connection that the server ended, which had so many answers.
-pub(crate) fn replace(shard: &Rc<Shard>, slot: &Rc<ConnectionSlot>, answers: u64) {
+/// Reconnects a slot after its connection ended; `answers` is the number of answers it had.
+pub(crate) fn replace(shard: &Rc<Shard>, slot: &Rc<ConnectionSlot>, answers: u64, failed: bool) {
     let lived = shard.clock.now().saturating_sub(slot.connected_at.get());
-    if answers > 0 || lived >= REST_MAX {
+    let useful = answers > 0 || (!failed && lived >= REST_MAX);
+    if useful {
         slot.consecutive_failures.set(0);
-        return shard.replace(slot);
+        if !failed {
+            return shard.replace(slot);
+        }
     }
-    let consecutive_failures = slot.consecutive_failures.get();
-    slot.consecutive_failures
-        .set(consecutive_failures.saturating_add(1));
-    // A number for every connection of the run.
+    let before = slot.consecutive_failures.get();
+    slot.consecutive_failures.set(before.saturating_add(1));
+    // The number differs between all connections of the run.
     let random = mix(shard.plan.seed ^ slot.number());
-    let rest = Duration::from_nanos(rest(consecutive_failures, random));
-    // What is assigned meanwhile goes to others, where there are any.
-    slot.away.set(true);
+    let rest = Duration::from_nanos(rest(before, random));
+    slot.connecting.set(true);
     let (shard, slot) = (Rc::clone(shard), Rc::clone(slot));
     drop(reactor::spawn_local(async move {
         let mut rest = pin!(sleep(rest));
@@ -47,7 +49,7 @@ pub(crate) fn replace(shard: &Rc<Shard>, slot: &Rc<ConnectionSlot>, answers: u64
     }));
 }
 
-/// The rest after a connection that was of no use, as were the `before` ones before it.
+/// Returns the wait after a failure that `before` others preceded in a row.
 fn rest(before: u32, random: u64) -> Nanos {
     let whole = REST_MIN.saturating_mul(1 << before.min(32)).min(REST_MAX);
     whole / 2 + random % (whole / 2 + 1)

@@ -206,7 +206,8 @@ impl<P: Protocol> Visit<P> {
             if let Err(wrong) = right {
                 let detail = format!("a {} client: {wrong}", self.kind.name());
                 let failure = Failure::new(ErrorKind::WrongAnswer, detail);
-                self.shard.failed(&self.slot, &failure);
+                self.shard
+                    .failed(&self.slot, &failure, self.shard.clock.now());
                 return Ok(Step::Done);
             }
             match read {

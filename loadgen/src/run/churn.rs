@@ -30,7 +30,7 @@ pub(crate) async fn end_lifetimes(shard: Rc<Shard>, lifetime: Nanos) {
                 let life = shard.lives.borrow_mut().pop_front();
                 if let Some(Life { slot, number, .. }) = life
                     && slot.number() == number
-                    && !slot.away.get()
+                    && !slot.connecting.get()
                 {
                     slot.retire();
                 }

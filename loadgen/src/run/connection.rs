@@ -1,10 +1,12 @@
-//! One connection of the load: connect, converse, and end: when told to, when it has carried its share, or when it fails.
+//! One connection of the load: connects, converses, and ends: when it is told to, when it has carried
+//! its share, or when it fails.
 //!
-//! A task per connection, generic over the I/O surface and the protocol. The first connection of a [`ConnectionSlot`] is served once and
-//! then waits for the run to begin; those that take its place later send at once. On the way of a request it allocates
-//! nothing and reads the clock once per wake: the moment an answer is read is the moment the next request of a closed loop is
-//! sent. When the system takes no more bytes the connection reads while it waits to write, so two ends that both wait to
-//! write cannot lock each other up. Tests: every integration test.
+//! A task per connection, generic over the I/O surface and the protocol. The first connection of a
+//! slot sends one request at once, which shows that the server has accepted it, and then waits for
+//! the run to begin; later ones send at once. The path of a request allocates nothing and reads the
+//! clock once per wake: the moment an answer is read is the moment the next request of a closed loop
+//! is sent. When the system takes no more bytes the connection reads while it waits to write, so two
+//! ends that both wait to write cannot block each other. Tests: every integration test.
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
@@ -23,7 +25,7 @@ use crate::measure::units::{duration, plural};
 use crate::run::backoff;
 use crate::run::connection_slot::{ConnectionSlot, Directive};
 use crate::run::exchange::Exchange;
-use crate::run::plan::Pace;
+use crate::run::plan::{OnFailure, Pace};
 use crate::run::protocol::{Protocol, Verdict};
 use crate::run::scratch::Scratch;
 use crate::run::shard::{Shard, plan};
@@ -46,6 +48,7 @@ pub(crate) async fn run<T: Transport, P: Protocol>(shard: Rc<Shard>, slot: Rc<Co
         slot,
         exchange: Exchange::new(protocol, pipeline),
         opening: true,
+        probing: false,
         connected: false,
         settled: false,
     };
@@ -60,6 +63,8 @@ struct Conversation<P: Protocol> {
     exchange: Exchange<P>,
     /// Whether it still counts among those that are being opened.
     opening: bool,
+    /// Whether the first request of the slot is under way.
+    probing: bool,
     connected: bool,
     settled: bool,
 }
@@ -131,7 +136,7 @@ impl<P: Protocol> Conversation<P> {
                     now = shard.clock.now();
                 }
             }
-            if !self.exchange.has_output() && slot.served.get() {
+            if !self.exchange.has_output() && !self.probing {
                 shard.plan_requests(&slot, &mut self.exchange, now);
                 if self.exchange.in_flight() == 0 && slot.is_spent(self.exchange.planned()) {
                     return Ok(End::Retired);
@@ -142,15 +147,16 @@ impl<P: Protocol> Conversation<P> {
 
     /// Says the first thing.
     fn begin(&mut self, now: Nanos) {
-        let (shard, slot) = (&*self.shard, &*self.slot);
+        let (shard, slot) = (&*self.shard, &self.slot);
         slot.owed_since.set(0);
-        if slot.served.get() {
+        if slot.served.get() || shard.begun.get() {
             self.opening = false;
             shard.opened();
             shard.plan_again(slot, &mut self.exchange);
             shard.plan_requests(slot, &mut self.exchange, now);
         } else {
-            // It shows that the server has accepted the connection: until then it may only be queued.
+            // Until it is answered, the connection may only wait in the server's queue.
+            self.probing = true;
             shard.in_flight.set(shard.in_flight.get() + 1);
             let stamp = Stamp {
                 intended: now,
@@ -226,6 +232,8 @@ impl<P: Protocol> Conversation<P> {
     fn receive(&mut self, bytes: usize, now: Nanos) -> Result<(), Failure> {
         let (shard, slot) = (&*self.shard, &*self.slot);
         let mut answers = 0;
+        // It stays empty, and allocates nothing, while the server does what it is asked.
+        let mut refused = Vec::new();
         let right = {
             let counters = &mut *shard.counters.borrow_mut();
             counters.read(bytes, now);
@@ -234,11 +242,14 @@ impl<P: Protocol> Conversation<P> {
                     answers += 1;
                     counters.answer(stamp, now);
                     if let Some(status) = verdict.refused {
-                        shard.refused(slot, status);
+                        refused.push((status, stamp.intended));
                     }
                 })
             })
         };
+        for (status, intended) in refused {
+            shard.refused(slot, status, intended);
+        }
         self.answered(answers, now);
         right.map_err(|wrong| Failure::new(ErrorKind::WrongAnswer, wrong.to_string()))
     }
@@ -248,12 +259,18 @@ impl<P: Protocol> Conversation<P> {
     fn answered(&mut self, answers: u64, now: Nanos) {
         let (shard, slot) = (&*self.shard, &*self.slot);
         shard.in_flight.set(shard.in_flight.get() - answers);
-        if answers > 0 && !slot.served.get() {
-            self.opening = false;
-            shard.first_answer(slot);
-        }
         if answers > 0 {
+            let outstanding = slot.outstanding.get();
+            slot.outstanding
+                .set(outstanding.saturating_sub(answers as usize));
             slot.unanswered_since.set(now);
+            if !slot.served.get() {
+                shard.first_answer(slot);
+            }
+            if std::mem::take(&mut self.probing) {
+                self.opening = false;
+                shard.opened();
+            }
         }
         slot.owed_since.set(if self.exchange.in_flight() > 0 {
             now
@@ -268,7 +285,7 @@ impl<P: Protocol> Conversation<P> {
             let now = self.shard.clock.now();
             self.shard.counters.borrow_mut().answer(stamp, now);
             if let Some(status) = refused {
-                self.shard.refused(&self.slot, status);
+                self.shard.refused(&self.slot, status, stamp.intended);
             }
             self.answered(1, now);
             return Ok(End::Left);
@@ -316,34 +333,55 @@ impl<P: Protocol> Conversation<P> {
     /// Accounts for the end of the connection.
     fn settle(&mut self, result: Result<End, Failure>) {
         self.settled = true;
-        let (shard, slot) = (&*self.shard, &self.slot);
+        let (shard, slot) = (&self.shard, &self.slot);
         slot.owed_since.set(0);
+        slot.connecting.set(true);
         if self.connected {
             shard.live.set(shard.live.get() - 1);
         }
         if self.opening {
             shard.opened();
         }
-        let end = match result {
-            Ok(end) => end,
-            Err(failure) => {
-                shard.failed(slot, &failure);
-                End::Over
-            }
-        };
-        let counter = match end {
-            End::Over => return shard.end(slot, self.exchange.take_in_flight()),
-            End::Retired => &shard.retired,
-            End::Left => &shard.left,
-        };
-        counter.set(counter.get() + 1);
         let answers = self.exchange.answered();
-        // What the server left unanswered is asked again on the next connection.
-        slot.hand_back(self.exchange.take_in_flight());
-        if end == End::Left {
-            backoff::replace(&self.shard, slot, answers);
+        match result {
+            Err(failure) => self.fail(&failure, answers),
+            Ok(End::Over) => {
+                shard.lose(slot, self.exchange.take_in_flight());
+                shard.end(slot);
+            }
+            Ok(End::Retired) => {
+                shard.retired.set(shard.retired.get() + 1);
+                shard.take_back(slot, self.exchange.take_in_flight());
+                shard.replace(slot);
+            }
+            Ok(End::Left) => {
+                shard.left.set(shard.left.get() + 1);
+                // Requests that the server left unanswered are sent again on the next connection.
+                shard.take_back(slot, self.exchange.take_in_flight());
+                backoff::replace(shard, slot, answers, false);
+            }
+        }
+    }
+
+    /// Accounts for a failure. Requests in flight are lost; the slot is connected again, unless the
+    /// run does without.
+    fn fail(&mut self, failure: &Failure, answers: u64) {
+        let (shard, slot) = (&self.shard, &self.slot);
+        let oldest = self.exchange.oldest_in_flight();
+        let at = oldest.map_or_else(|| shard.clock.now(), |stamp| stamp.intended);
+        shard.failed(slot, failure, at);
+        if self.connected {
+            shard.broken.set(shard.broken.get() + 1);
+        }
+        slot.lost.set(true);
+        shard.lose(slot, self.exchange.take_in_flight());
+        shard.failed_in_ramp(slot, failure.kind);
+        slot.forgive();
+        if shard.plan.on_failure == OnFailure::End {
+            shard.end(slot);
         } else {
-            shard.replace(slot);
+            shard.take_back(slot, std::iter::empty());
+            backoff::replace(shard, slot, answers, true);
         }
     }
 }

@@ -1,8 +1,8 @@
-//! What the rest of a shard sees of one connection, and how it speaks to it.
+//! A connection slot: one of the places for connections that a run keeps filled.
 //!
-//! A task owns the socket and the conversation. The dispatcher hands it requests, the supervisor gives it orders, and both do
-//! so through its [`ConnectionSlot`]: plain cells of one thread. The slot stays when a connection ends by its plan and another takes its
-//! place, with a number of its own. Tests: at the end of this file.
+//! A task owns the socket and the conversation of the connection that fills the slot. The balancer
+//! hands the slot requests and the supervisor gives it directives, in plain cells of one thread. The
+//! slot stays when its connection ends and another one fills it. Tests: at the end of this file.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -12,53 +12,65 @@ use crate::measure::clock::Stamp;
 use crate::run::bad_kind::BadKind;
 use crate::run::event::Event;
 
-/// Time-outs that may pass from one whole answer to the next while bytes keep coming. Without such a bound a server that
-/// sends an answer byte by byte, or never ends it, holds up the ramp, or a run of so many requests, for good.
+/// Time-outs that may pass from one whole answer to the next while bytes keep coming. Without this
+/// bound a server that sends an answer byte by byte holds up the run for ever.
 const WHOLE_MAX: u64 = 10;
 
-/// What a connection is to do.
+/// An instruction to a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Directive {
     /// Go on.
     Continue,
     /// Fail: the server has owed something for too long.
     TimedOut,
-    /// End; what is in flight stays unanswered.
+    /// End; requests in flight stay unanswered.
     GiveUp,
-    /// End; what is in flight does not count.
+    /// End; requests in flight do not count.
     Abort,
 }
 
-/// One place in the run that a connection holds, as seen by its shard.
+/// A connection slot, as its shard sees it.
 #[derive(Debug)]
 pub(crate) struct ConnectionSlot {
-    /// The number of the connection that holds it now; those of a run are numbered from zero as they are opened.
+    /// The number of the connection that fills it; connections are numbered as they are opened.
     number: Cell<u64>,
     /// Whether it sends after its first request.
     pub(crate) active: bool,
-    /// How it misbehaves, where it is no part of the load.
+    /// The way in which it misbehaves, if it is no part of the load.
     pub(crate) bad: Option<BadKind>,
     pub(crate) event: Event,
     directive: Cell<Directive>,
-    /// Requests this connection carries at most.
+    /// The most requests that this connection carries.
     limit: Cell<u64>,
-    /// Intended times of requests that the dispatcher assigned and the task has not taken.
+    /// Intended times of requests that were assigned and not taken yet.
     assigned: RefCell<VecDeque<Nanos>>,
-    /// Since when the server has owed something without sending anything; zero while it owes nothing.
+    /// Open loop: requests assigned to this connection and not answered.
+    pub(crate) outstanding: Cell<usize>,
+    /// Open loop: the balancer's class.
+    pub(crate) class: Cell<usize>,
+    /// Whether the balancer's list of free connections has it.
+    pub(crate) listed_free: Cell<bool>,
+    /// The time since which the server has owed something and sent nothing; zero while it owes
+    /// nothing.
     pub(crate) owed_since: Cell<Nanos>,
-    /// Since when it has owed something without completing an answer; only of meaning while it owes something.
+    /// The time since which the server has owed something and completed no answer. It has no meaning
+    /// while the server owes nothing.
     pub(crate) unanswered_since: Cell<Nanos>,
-    /// When this connection was made.
+    /// The time at which this connection was made.
     pub(crate) connected_at: Cell<Nanos>,
     /// Whether a connection was ever made.
     pub(crate) joined: Cell<bool>,
     /// Whether the first answer came.
     pub(crate) served: Cell<bool>,
-    /// Connections in a row that the server ended early, without an answer.
+    /// Whether the ramp waits for its first answer.
+    pub(crate) awaited: Cell<bool>,
+    /// Whether its last connection failed, and no other was made since.
+    pub(crate) lost: Cell<bool>,
+    /// Connections in a row that were of no use: they failed, or ended without an answer.
     pub(crate) consecutive_failures: Cell<u32>,
-    /// Whether a connection ended and its successor is not made yet.
-    pub(crate) away: Cell<bool>,
-    /// Whether no connection holds it any more, nor will.
+    /// Whether no connection is open: one is being made, or waits to be made.
+    pub(crate) connecting: Cell<bool>,
+    /// Whether no connection fills it any more, nor will.
     pub(crate) ended: Cell<bool>,
 }
 
@@ -72,26 +84,32 @@ impl ConnectionSlot {
             directive: Cell::new(Directive::Continue),
             limit: Cell::new(u64::MAX),
             assigned: RefCell::new(VecDeque::new()),
+            outstanding: Cell::new(0),
+            class: Cell::new(0),
+            listed_free: Cell::new(false),
             owed_since: Cell::new(0),
             unanswered_since: Cell::new(0),
             connected_at: Cell::new(0),
             joined: Cell::new(false),
             served: Cell::new(false),
+            awaited: Cell::new(true),
+            lost: Cell::new(false),
             consecutive_failures: Cell::new(0),
-            away: Cell::new(false),
+            connecting: Cell::new(true),
             ended: Cell::new(false),
         }
     }
 
-    /// The place of a client that misbehaves.
+    /// The slot of a client that misbehaves.
     pub(crate) fn bad(kind: BadKind) -> Self {
         Self {
             bad: Some(kind),
+            awaited: Cell::new(false),
             ..Self::new(false)
         }
     }
 
-    /// A connection takes the place: its number, and the requests it carries at most.
+    /// Starts a connection: its number, and the most requests that it carries.
     pub(crate) fn occupy(&self, number: u64, limit: u64) {
         self.number.set(number);
         self.limit.set(limit);
@@ -103,7 +121,7 @@ impl ConnectionSlot {
         self.number.get()
     }
 
-    /// Requests the connection may still carry, when it was given `planned`.
+    /// Requests that the connection may still carry after `planned` ones.
     #[inline]
     pub(crate) fn room(&self, planned: u64) -> u64 {
         self.limit.get().saturating_sub(planned)
@@ -115,20 +133,21 @@ impl ConnectionSlot {
         planned >= self.limit.get()
     }
 
-    /// Has the connection end when what it was given is answered.
+    /// Ends the connection when its requests are answered.
     pub(crate) fn retire(&self) {
         self.limit.set(0);
         self.event.notify();
     }
 
-    /// From now on the server owes something.
+    /// Notes that the server owes something from now on.
     #[inline]
     pub(crate) fn owes(&self, since: Nanos) {
         self.owed_since.set(since);
         self.unanswered_since.set(since);
     }
 
-    /// Whether the server has been silent for this long, or has not come to the end of an answer in [`WHOLE_MAX`] times that.
+    /// Whether the server has been silent for this long, or has completed no answer in [`WHOLE_MAX`]
+    /// times that.
     pub(crate) fn is_late(&self, now: Nanos, timeout: Nanos) -> bool {
         let since = |moment: &Cell<Nanos>| now.saturating_sub(moment.get());
         self.owed_since.get() != 0
@@ -141,7 +160,14 @@ impl ConnectionSlot {
         self.directive.get()
     }
 
-    /// Gives an order. The first one stands.
+    /// Lets the next connection go on where this one was told that its server is silent.
+    pub(crate) fn forgive(&self) {
+        if self.directive.get() == Directive::TimedOut {
+            self.directive.set(Directive::Continue);
+        }
+    }
+
+    /// Gives a directive. The first one stands.
     pub(crate) fn give(&self, directive: Directive) {
         if self.directive.get() == Directive::Continue {
             self.directive.set(directive);
@@ -149,9 +175,22 @@ impl ConnectionSlot {
         }
     }
 
+    /// Whether a connection is open and may be given requests.
+    #[inline]
+    pub(crate) fn is_open(&self) -> bool {
+        !self.connecting.get() && !self.ended.get() && self.directive.get() == Directive::Continue
+    }
+
+    /// Whether a connection is open and has nothing to do.
+    #[inline]
+    pub(crate) fn is_free(&self) -> bool {
+        self.outstanding.get() == 0 && self.is_open()
+    }
+
     /// Hands it a request to send.
     #[inline]
     pub(crate) fn assign(&self, intended: Nanos) {
+        self.outstanding.set(self.outstanding.get() + 1);
         self.assigned.borrow_mut().push_back(intended);
         self.event.notify();
     }
@@ -162,7 +201,8 @@ impl ConnectionSlot {
         self.assigned.borrow_mut().pop_front()
     }
 
-    /// Takes back requests of a connection that ended, for the one after it. They come before what was assigned since.
+    /// Takes back requests of a connection that ended, for the next one. They come before those
+    /// assigned since.
     pub(crate) fn hand_back(&self, unanswered: impl Iterator<Item = Stamp>) {
         let mut assigned = self.assigned.borrow_mut();
         let since = assigned.len();

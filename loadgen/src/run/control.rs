@@ -5,6 +5,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::measure::clock::Nanos;
 use crate::measure::counters::Counters;
 use crate::measure::failure::Errors;
 use crate::measure::slices::Slice;
@@ -40,6 +41,8 @@ pub(crate) enum ShardEvent {
     Result(Box<ShardResult>),
     /// Its supervisor panicked: it will not say anything else.
     Lost,
+    /// A connection failed, and failures are to end the run.
+    FailedFast,
     /// This process got a signal.
     Signal(i32),
 }
@@ -48,7 +51,10 @@ pub(crate) enum ShardEvent {
 #[derive(Debug)]
 pub(crate) struct ShardResult {
     pub(crate) counters: Counters,
+    /// Failures of the measured part.
     pub(crate) errors: Errors,
+    /// Failures before and after it.
+    pub(crate) errors_outside: Errors,
     pub(crate) connected: u32,
     pub(crate) served: u32,
     /// Connections made, those that replace others included.
@@ -57,6 +63,14 @@ pub(crate) struct ShardResult {
     pub(crate) retired: u64,
     /// Connections that the server ended, owing nothing, and that were replaced.
     pub(crate) left: u64,
+    /// Connections that failed after they were made.
+    pub(crate) broken: u64,
+    /// Connections made for a slot whose last one had failed.
+    pub(crate) reconnected: u64,
+    /// Requests of an open loop that found no free connection.
+    pub(crate) found_none_free: u64,
+    /// The intended time of the first request after the schedule; zero without one.
+    pub(crate) schedule_end: Nanos,
     /// What came of the bad clients.
     pub(crate) bad: BadClientCounters,
     /// Share of the measured time that the thread was on a CPU.

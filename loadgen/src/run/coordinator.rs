@@ -39,8 +39,12 @@ pub(crate) struct Observations {
     pub(crate) ramp: Nanos,
     /// The run's timeline, had it begun.
     pub(crate) timeline: Option<Timeline>,
-    /// When the shards were told to stop before their end.
+    /// The time at which the shards were told to stop before their end.
     pub(crate) aborted_at: Option<Nanos>,
+    /// The time at which the last shard had nothing more to do.
+    pub(crate) quiet_at: Option<Nanos>,
+    /// Whether a failure ended the run (`--fail-fast`).
+    pub(crate) failed_fast: bool,
     /// Rate and latency over time.
     pub(crate) series: Series,
     /// Resource usage of the server.
@@ -227,11 +231,17 @@ impl Coordinator<'_> {
                 .saturating_add(patience)
                 .saturating_add(nanos(STOP_MAX));
             let overdue = now > last;
-            if self.observations.signal.is_some() || self.observations.lost > 0 || overdue {
+            let failed_fast = self.observations.failed_fast;
+            if self.observations.signal.is_some()
+                || self.observations.lost > 0
+                || failed_fast
+                || overdue
+            {
                 self.abort();
                 break;
             }
         }
+        self.observations.quiet_at = Some(self.clock.now());
         if !ended {
             self.for_each_probe(ResourceUsage::cpu_ends);
         }
@@ -294,6 +304,7 @@ impl Coordinator<'_> {
             }
             Ok(ShardEvent::Slices(slices)) => self.take(slices),
             Ok(ShardEvent::Quiet) => self.quiet += 1,
+            Ok(ShardEvent::FailedFast) => self.observations.failed_fast = true,
             Ok(ShardEvent::Lost) => self.observations.lost += 1,
             Ok(ShardEvent::Signal(signal)) => {
                 self.observations.signal = self.observations.signal.or(Some(signal))

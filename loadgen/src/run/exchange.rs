@@ -124,6 +124,12 @@ impl<P: Protocol> Exchange<P> {
         P::PEER_MAY_CLOSE && self.over
     }
 
+    /// Returns the stamp of the oldest request without an answer.
+    #[must_use]
+    pub fn oldest_in_flight(&self) -> Option<Stamp> {
+        self.in_flight.front().copied()
+    }
+
     /// Takes the stamps of all requests that were never answered, the oldest first.
     pub fn take_in_flight(&mut self) -> impl Iterator<Item = Stamp> {
         self.in_flight.drain(..)

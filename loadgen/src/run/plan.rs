@@ -27,7 +27,20 @@ pub(crate) enum Pace {
         rate: u64,
         /// Their spacing.
         arrivals: Arrivals,
+        /// The most requests that a connection has in flight.
+        in_flight_max: usize,
     },
+}
+
+/// The reaction to a connection that fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OnFailure {
+    /// Connects again, after a back-off.
+    Reconnect,
+    /// Goes on without it.
+    End,
+    /// Ends the run.
+    Abort,
 }
 
 /// How much is measured.
@@ -81,6 +94,8 @@ pub(crate) struct Plan {
     pub(crate) io: IoSurface,
     /// How long the server may owe something.
     pub(crate) timeout: Nanos,
+    /// The reaction to a connection that fails.
+    pub(crate) on_failure: OnFailure,
     /// Connections opened per second in total.
     pub(crate) connect_rate: Option<u64>,
     /// Requests after which a connection is replaced.
@@ -166,6 +181,7 @@ pub(crate) mod tests {
             protocol: echo(64),
             io: IoSurface::Helpers,
             timeout: 1,
+            on_failure: OnFailure::Reconnect,
             connect_rate: None,
             requests_per_conn: None,
             lifetime: None,

@@ -1,8 +1,10 @@
 //! Opens and replaces the connections of a shard at the configured rate.
 //!
-//! No more stand in it at once than a listener's backlog takes, and none passes faster than asked. A first connection has
-//! passed when its first request was answered, so the limit also holds back where the server accepts slowly; one that
-//! replaces another has passed when it is connected. The ramp ends early when a connection fails.
+//! The pacer lets no more connections be opened at once than a listener's backlog takes. A first
+//! connection counts as being opened until its first request is answered, so the pacer also waits
+//! for a server that accepts slowly; one that replaces another counts until it is connected. The
+//! ramp is over when every slot was served, or failed so often that waiting for it makes no sense.
+//! Tests: `tests/outage.rs` and `tests/churn.rs`.
 
 use std::rc::Rc;
 
@@ -14,13 +16,14 @@ use crate::run::connection_slot::ConnectionSlot;
 use crate::run::schedule::{Schedule, Share};
 use crate::run::shard::Shard;
 
-/// Connections of all threads that stand in the pacer. Below 128, the smallest backlog in common use.
+/// Connections of all threads that are being opened at once. Below 128, the smallest backlog in
+/// common use.
 const OPENING_MAX: u32 = 100;
-/// How far the pacer may fall behind its rate and still catch up; what was missed before is not made up for in a burst.
+/// The lag behind its rate that the pacer makes up for. It skips what is older, rather than open
+/// connections in a burst.
 const CATCH_UP: Nanos = 20_000_000;
 
-/// Opens every connection of the shard and waits until each is served, or one failed; then replaces those that end by their
-/// plan, until no further one is to be opened.
+/// Opens every connection of the shard, then replaces those that end, until the run is over.
 pub(crate) async fn keep_open(shard: Rc<Shard>) {
     let mut pacer = Pacer::new(&shard);
     for id in shard.plan.connections_of(shard.index) {
@@ -29,17 +32,16 @@ pub(crate) async fn keep_open(shard: Rc<Shard>) {
         }
         shard.open(Rc::new(ConnectionSlot::new(shard.plan.is_active(id))));
     }
-    while shard.opening.get() > 0 && !shard.ramp_stopped.get() {
-        shard.ramp_event.wait().await;
-    }
-    shard.ramped.set(true);
     while !shard.ramp_stopped.get() {
-        let Some(slot) = shard.next_away() else {
+        if shard.awaited.get() == 0 {
+            shard.ramped.set(true);
+        }
+        let Some(slot) = shard.next_to_replace() else {
             shard.ramp_event.wait().await;
             continue;
         };
         if shard.needs_no_more(&slot) {
-            shard.end_away();
+            shard.end_next_to_replace();
         } else if pacer.passes().await {
             shard.open_again();
         }
@@ -71,7 +73,7 @@ impl<'a> Pacer<'a> {
         pacer
     }
 
-    /// The shard's share of the rate, from now on.
+    /// Returns the shard's share of the rate, from now on.
     fn schedule(&self, rate: u64) -> Schedule {
         let plan = &self.shard.plan;
         let share = Share {
@@ -82,7 +84,7 @@ impl<'a> Pacer<'a> {
         Schedule::new(Arrivals::Fixed, rate, share, now, plan.seed)
     }
 
-    /// Waits until another connection may be opened; false when none is to be.
+    /// Waits until another connection may be opened; false when none is to be opened any more.
     async fn passes(&mut self) -> bool {
         let shard = self.shard;
         if let Some(Pace { rate, schedule }) = &self.pace

@@ -171,6 +171,7 @@ impl Session {
             protocol: setup.protocol.clone(),
             io: setup.io,
             timeout: nanos(setup.timeout),
+            on_failure: setup.on_failure,
             connect_rate: setup.connect_rate,
             requests_per_conn: setup.requests_per_conn,
             lifetime: setup.lifetime.map(nanos),

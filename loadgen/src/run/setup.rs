@@ -11,7 +11,7 @@ use crate::report::settings::{IoSurface, Pin};
 use crate::run::bad_kind::{BadKind, BadShare};
 use crate::run::endpoint::Endpoint;
 use crate::run::hot::Hot;
-use crate::run::plan::{Amount, Pace};
+use crate::run::plan::{Amount, OnFailure, Pace};
 use crate::run::protocol::ProtocolSpec;
 
 /// Connections where `-c` is absent.
@@ -33,6 +33,7 @@ pub(crate) struct Setup {
     pub(crate) pin: Pin,
     pub(crate) timeout: Duration,
     pub(crate) interval: Duration,
+    pub(crate) on_failure: OnFailure,
     pub(crate) connect_rate: Option<u64>,
     pub(crate) requests_per_conn: Option<u64>,
     pub(crate) lifetime: Option<Duration>,

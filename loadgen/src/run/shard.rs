@@ -1,30 +1,34 @@
-//! What one thread of the generator owns: its connections, its counters, its buffers, all in plain cells.
+//! The state that one thread of the generator owns: connections, counters and buffers, all in plain
+//! cells.
 //!
-//! The tasks of a shard share one [`Shard`] through an `Rc`: the connections (`connection.rs`), the ramp that opens them
-//! (`ramp.rs`), the dispatcher of an open loop (`dispatch.rs`) and the supervisor (`supervisor.rs`). No other thread sees it.
-//! Which connection holds which place is in `shard/slots.rs`. Tests: `shard/tests.rs`, and every integration test.
+//! The tasks of a shard share one [`Shard`] through an `Rc`: the connections (`connection.rs`), the
+//! ramp that opens them (`ramp.rs`), the dispatcher of an open loop (`dispatch.rs`) and the supervisor
+//! (`supervisor.rs`). No other thread sees it. `shard/slots.rs` fills and empties the connection
+//! slots. Tests: `shard/tests.rs`, and every integration test.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::measure::clock::Stamp;
-use crate::measure::clock::{Clock, Nanos};
+use crate::measure::clock::{Clock, Nanos, Stamp};
 use crate::measure::counters::{Counters, Window};
 use crate::measure::failure::{ErrorKind, Errors, Failure};
 use crate::run::bad_kind::BadClientCounters;
+use crate::run::balancer::Balancer;
 use crate::run::connection_slot::ConnectionSlot;
 use crate::run::event::Event;
 use crate::run::exchange::Exchange;
 use crate::run::lives::{self, Lives};
-use crate::run::plan::Timeline;
-use crate::run::plan::{Amount, Pace, Plan};
+use crate::run::plan::{Amount, OnFailure, Pace, Plan, Timeline};
 use crate::run::protocol::Protocol;
 use crate::run::scratch::{SCRATCH_BYTES, Scratch};
 use crate::run::sources::Sources;
 
 mod slots;
+
+/// Failures in a row after which the ramp waits no longer for a connection: 150 ms of back-off.
+const RAMP_ATTEMPTS: u32 = 5;
 
 /// The state of one thread.
 #[derive(Debug)]
@@ -36,54 +40,67 @@ pub(crate) struct Shard {
     pub(crate) incoming: Scratch,
     pub(crate) outgoing: Scratch,
     pub(crate) counters: RefCell<Counters>,
+    /// Failures of the measured part.
     pub(crate) errors: RefCell<Errors>,
-    /// Every place that a connection holds or held.
+    /// Failures before and after it.
+    pub(crate) errors_outside: RefCell<Errors>,
     pub(crate) slots: RefCell<Vec<Rc<ConnectionSlot>>>,
-    /// Places whose connection ended by its plan, and waits to be replaced.
-    away: RefCell<VecDeque<Rc<ConnectionSlot>>>,
-    /// When connections are to go; empty where they live as long as the run.
+    /// Open loop: chooses the connection of each request.
+    pub(crate) balancer: RefCell<Balancer>,
+    /// Slots that wait for the pacer to open their next connection.
+    to_replace: RefCell<VecDeque<Rc<ConnectionSlot>>>,
+    /// The times at which connections are to be replaced; empty without a lifetime.
     pub(crate) lives: RefCell<Lives>,
-    /// Wakes the pacer: a connection passed it, failed or is to be replaced, or the run is over.
+    /// Wakes the pacer: a connection was opened, failed or is to be replaced, or the run is over.
     pub(crate) ramp_event: Event,
-    /// Connections that stand in the pacer.
+    /// Connections that are being opened.
     pub(crate) opening: Cell<u32>,
     /// Connections begun so far.
     begun_connections: Cell<u64>,
-    /// Places that a connection was made for.
+    /// Slots whose first answer the ramp waits for.
+    pub(crate) awaited: Cell<u32>,
+    /// Slots for which a connection was made.
     pub(crate) connected: Cell<u32>,
-    /// Places that were served.
+    /// Slots that were served.
     pub(crate) served: Cell<u32>,
     /// Connections that are open.
     pub(crate) live: Cell<u32>,
-    /// Places of those that send, connected at least once and not ended.
+    /// Slots that send and have not ended.
     pub(crate) active_slots: Cell<u32>,
     /// Connections made.
     pub(crate) established: Cell<u64>,
     /// Connections that ended by their plan.
     pub(crate) retired: Cell<u64>,
-    /// Connections that the server ended, owing nothing.
+    /// Connections that the server ended while it owed nothing.
     pub(crate) left: Cell<u64>,
-    /// What came of the bad clients.
+    /// Connections that failed after they were made.
+    pub(crate) broken: Cell<u64>,
+    /// Connections made for a slot whose last one had failed.
+    pub(crate) reconnected: Cell<u64>,
     pub(crate) bad: RefCell<BadClientCounters>,
-    /// Whether every connection of the ramp was served.
+    /// Whether the ramp is over.
     pub(crate) ramped: Cell<bool>,
     /// Whether no further connection is to be opened.
     pub(crate) ramp_stopped: Cell<bool>,
-    /// Requests handed to connections and not answered.
+    /// Whether a failure is to end the run (`--fail-fast`).
+    pub(crate) failed_fast: Cell<bool>,
+    /// Requests handed out and not answered.
     pub(crate) in_flight: Cell<u64>,
     /// Whether the run was ended before its time.
     was_cut: Cell<bool>,
     /// Whether requests may have begun.
     pub(crate) begun: Cell<bool>,
-    /// Measured requests begin here.
+    /// The start of the measured part.
     from: Cell<Nanos>,
-    /// No request begins from here on; zero until the run begins.
+    /// The time from which on no request begins; zero until the run begins.
     end: Cell<Nanos>,
     /// Measured requests that may still begin; `u64::MAX` where time decides.
     remaining: Cell<u64>,
     /// Whether the schedule has been used up.
     pub(crate) dispatched: Cell<bool>,
-    /// Requests a connection plans before it writes: what fits the buffer.
+    /// The intended time of the first request after the schedule; zero without one.
+    pub(crate) schedule_end: Cell<Nanos>,
+    /// Requests that a connection plans before it writes: those that fit the buffer.
     batch: usize,
 }
 
@@ -98,22 +115,28 @@ impl Shard {
             outgoing: Scratch::new(),
             counters: RefCell::new(Counters::new(plan.is_open(), by_request)),
             errors: RefCell::default(),
+            errors_outside: RefCell::default(),
             slots: RefCell::default(),
-            away: RefCell::default(),
+            balancer: RefCell::default(),
+            to_replace: RefCell::default(),
             lives: RefCell::default(),
             ramp_event: Event::default(),
             opening: Cell::new(0),
             begun_connections: Cell::new(0),
+            awaited: Cell::new(slots_of(&plan, index, false)),
             connected: Cell::new(0),
             served: Cell::new(0),
             live: Cell::new(0),
-            active_slots: Cell::new(0),
+            active_slots: Cell::new(slots_of(&plan, index, true)),
             established: Cell::new(0),
             retired: Cell::new(0),
             left: Cell::new(0),
+            broken: Cell::new(0),
+            reconnected: Cell::new(0),
             bad: RefCell::default(),
             ramped: Cell::new(false),
             ramp_stopped: Cell::new(false),
+            failed_fast: Cell::new(false),
             in_flight: Cell::new(0),
             was_cut: Cell::new(false),
             begun: Cell::new(false),
@@ -121,6 +144,7 @@ impl Shard {
             end: Cell::new(0),
             remaining: Cell::new(plan.requests_of(index)),
             dispatched: Cell::new(false),
+            schedule_end: Cell::new(0),
             batch: (SCRATCH_BYTES / plan.protocol.mean_size()).max(1),
             plan,
         }
@@ -146,6 +170,14 @@ impl Shard {
             *self.lives.borrow_mut() =
                 lives::spread(&self.slots.borrow(), timeline.start, lifetime);
         }
+        let active: Vec<_> = self
+            .slots
+            .borrow()
+            .iter()
+            .filter(|slot| slot.active)
+            .map(Rc::clone)
+            .collect();
+        *self.balancer.borrow_mut() = Balancer::new(active.into_iter(), &self.plan, timeline.start);
         for kind in self.plan.bad_of(self.index) {
             let slot = Rc::new(ConnectionSlot::bad(kind));
             self.slots.borrow_mut().push(Rc::clone(&slot));
@@ -158,7 +190,7 @@ impl Shard {
         }
     }
 
-    /// Lets no further request begin, and ends what is measured.
+    /// Lets no further request begin, and ends the measured part.
     pub(crate) fn cut(&self, now: Nanos) {
         self.was_cut.set(true);
         self.ramp_stopped.set(true);
@@ -202,7 +234,7 @@ impl Shard {
     #[inline(always)]
     pub(crate) fn plan_requests<P: Protocol>(
         &self,
-        slot: &ConnectionSlot,
+        slot: &Rc<ConnectionSlot>,
         exchange: &mut Exchange<P>,
         now: Nanos,
     ) {
@@ -226,27 +258,53 @@ impl Shard {
                     );
                 }
             }
-            Pace::Open { .. } => {
-                let room = slot.room(exchange.planned());
-                for _ in 0..room.min(self.batch as u64) {
-                    let Some(intended) = slot.take_assigned() else {
-                        return;
-                    };
-                    let stamp = Stamp {
-                        intended,
-                        sent: now,
-                    };
-                    // Where the connection was not there yet, it is not the generator that was late.
-                    if intended >= slot.connected_at.get() {
-                        self.counters.borrow_mut().lag(stamp);
-                    }
-                    plan(slot, exchange, stamp);
-                }
-            }
+            Pace::Open { .. } => self.plan_scheduled(slot, exchange, now),
         }
     }
 
-    /// Plans what the connection before this one was asked and did not answer. An open loop takes it with what was assigned.
+    /// Plans the requests that the balancer assigned, then this connection's share of the backlog.
+    #[inline]
+    fn plan_scheduled<P: Protocol>(
+        &self,
+        slot: &Rc<ConnectionSlot>,
+        exchange: &mut Exchange<P>,
+        now: Nanos,
+    ) {
+        let room = slot.room(exchange.planned()).min(self.batch as u64);
+        let mut left = usize::try_from(room).unwrap_or(self.batch);
+        while left > 0
+            && let Some(intended) = slot.take_assigned()
+        {
+            left -= 1;
+            let stamp = Stamp {
+                intended,
+                sent: now,
+            };
+            // Where the connection was not there yet, it is not the generator that was late.
+            if intended >= slot.connected_at.get() {
+                self.counters.borrow_mut().lag(stamp);
+            }
+            plan(slot, exchange, stamp);
+        }
+        let mut balancer = self.balancer.borrow_mut();
+        for _ in 0..balancer.share(slot).min(left) {
+            let Some(intended) = balancer.take(slot) else {
+                break;
+            };
+            // It waited for a connection, so this is no lag of the generator either.
+            let stamp = Stamp {
+                intended,
+                sent: now,
+            };
+            plan(slot, exchange, stamp);
+        }
+        if left > 0 {
+            balancer.freed(slot);
+        }
+    }
+
+    /// Plans the requests that the connection before this one left unanswered. In an open loop the
+    /// balancer has them.
     pub(crate) fn plan_again<P: Protocol>(
         &self,
         slot: &ConnectionSlot,
@@ -275,31 +333,99 @@ impl Shard {
         }
     }
 
-    /// Counts a failed connection. During the ramp it stops the ramp: a run is never silently smaller than asked for.
-    pub(crate) fn failed(&self, slot: &ConnectionSlot, failure: &Failure) {
-        self.errors.borrow_mut().record(slot.number(), failure);
-        if !self.begun.get() {
+    /// Counts the failure of a connection. It belongs to the measured part if it happens there, or if
+    /// its oldest request, intended at `at`, does.
+    pub(crate) fn failed(&self, slot: &ConnectionSlot, failure: &Failure, at: Nanos) {
+        let window = self.counters.borrow().window;
+        let inside = window.contains(at) || window.contains(self.clock.now());
+        self.record(slot, failure, inside);
+    }
+
+    fn record(&self, slot: &ConnectionSlot, failure: &Failure, inside: bool) {
+        let errors = if inside {
+            &self.errors
+        } else {
+            &self.errors_outside
+        };
+        errors.borrow_mut().record(slot.number(), failure);
+        if self.plan.on_failure == OnFailure::Abort {
+            self.failed_fast.set(true);
+        }
+    }
+
+    /// Decides whether the ramp goes on waiting for a slot whose connection failed.
+    pub(crate) fn failed_in_ramp(&self, slot: &ConnectionSlot, kind: ErrorKind) {
+        if !slot.awaited.get() {
+            return;
+        }
+        let deterministic = matches!(
+            kind,
+            ErrorKind::Silent
+                | ErrorKind::ConnectTimeout
+                | ErrorKind::WrongAnswer
+                | ErrorKind::Internal
+        );
+        let hopeless = deterministic || slot.consecutive_failures.get() + 1 >= RAMP_ATTEMPTS;
+        let stop = match self.plan.on_failure {
+            OnFailure::Abort => true,
+            OnFailure::Reconnect => hopeless && self.served.get() == 0,
+            OnFailure::End => false,
+        };
+        if stop {
             self.ramp_stopped.set(true);
+        } else if hopeless || self.plan.on_failure == OnFailure::End {
+            self.await_no_more(slot);
+            let all_failed = self.awaited.get() == 0 && self.served.get() == 0;
+            if all_failed {
+                self.ramp_stopped.set(true);
+            }
+        }
+        self.ramp_event.notify();
+    }
+
+    fn await_no_more(&self, slot: &ConnectionSlot) {
+        if slot.awaited.replace(false) {
+            self.awaited.set(self.awaited.get() - 1);
         }
     }
 
     /// Counts an answer that says the server did not do what was asked.
     #[cold]
-    pub(crate) fn refused(&self, slot: &ConnectionSlot, status: u16) {
+    pub(crate) fn refused(&self, slot: &ConnectionSlot, status: u16, intended: Nanos) {
         let failure = Failure::new(ErrorKind::of_status(status), format!("status {status}"));
-        self.errors.borrow_mut().record(slot.number(), &failure);
+        let inside = self.counters.borrow().window.contains(intended);
+        self.record(slot, &failure, inside);
+        if inside {
+            let counters = &mut *self.counters.borrow_mut();
+            *counters.statuses.entry(status).or_default() += 1;
+        }
     }
 
-    /// Notes that a connection got its first answer.
+    /// Notes that a slot got its first answer.
     #[cold]
     pub(crate) fn first_answer(&self, slot: &ConnectionSlot) {
         slot.served.set(true);
         self.served.set(self.served.get() + 1);
-        self.opened();
+        self.await_no_more(slot);
+        self.ramp_event.notify();
+    }
+
+    /// Whether every slot that sends has lost its connection, or has ended.
+    pub(crate) fn is_cut_off(&self) -> bool {
+        let slots = self.slots.borrow();
+        let mut sending = slots.iter().filter(|slot| slot.active);
+        sending.all(|slot| slot.lost.get() || slot.ended.get())
     }
 }
 
-/// Adds a request to the conversation; from now on the server owes an answer.
+/// Slots of a shard: all, or those that send.
+fn slots_of(plan: &Plan, shard: u32, active: bool) -> u32 {
+    let numbers = plan.connections_of(shard);
+    let count = numbers.filter(|&number| !active || plan.is_active(number));
+    u32::try_from(count.count()).expect("no more than all connections")
+}
+
+/// Adds a request to the conversation. The server owes an answer from now on.
 #[inline]
 pub(crate) fn plan<P: Protocol>(slot: &ConnectionSlot, exchange: &mut Exchange<P>, stamp: Stamp) {
     if exchange.in_flight() == 0 {

@@ -55,8 +55,14 @@ pub(crate) struct Context {
 pub(crate) fn summarize(plan: &Plan, context: Context, observations: &Observations) -> Report {
     let total = Total::of(plan, observations);
     let counters = &total.counters;
-    let elapsed = elapsed(plan, observations, counters);
+    let elapsed = elapsed(plan, observations, &total);
     let launched = counters.answered + counters.unanswered + counters.interrupted;
+    let failed = observations.timeline.is_none() || observations.failed_fast;
+    // Where failures ended the run, those outside the measured part may be the reason.
+    let mut errors = total.errors.clone();
+    if failed {
+        errors.merge(&total.errors_outside);
+    }
     let completed = counters.completed;
     let series = TimeSeries::of(&observations.series, elapsed);
     let lag = counters.lag.as_ref().map(Distribution::from);
@@ -79,6 +85,7 @@ pub(crate) fn summarize(plan: &Plan, context: Context, observations: &Observatio
             exit_code: 0,
             messages: Vec::new(),
             warnings: context.warnings,
+            ended_early: ended_early(plan, observations, elapsed),
             notes: context.notes,
             generator_was_bottleneck: false,
         },
@@ -92,6 +99,8 @@ pub(crate) fn summarize(plan: &Plan, context: Context, observations: &Observatio
             established: total.established,
             retired: total.retired,
             closed_by_server: total.left,
+            broken: total.broken,
+            reconnected: total.reconnected,
             ramp_s: seconds(observations.ramp),
             connect_latency: Distribution::from(&counters.connect),
         },
@@ -104,6 +113,10 @@ pub(crate) fn summarize(plan: &Plan, context: Context, observations: &Observatio
             launched,
             answered: counters.answered,
             unanswered: counters.unanswered,
+            unsent: counters.unsent,
+            carried_in: counters.carried_in,
+            late: counters.late,
+            found_none_free: total.found_none_free,
             interrupted: counters.interrupted,
             completed,
             bytes_read: counters.bytes_read,
@@ -120,7 +133,13 @@ pub(crate) fn summarize(plan: &Plan, context: Context, observations: &Observatio
             .server_pid
             .map(|pid| server(pid, &observations.server, completed, total.connected)),
         bad_clients: bad_clients(plan, &total),
-        errors: ErrorCount::list(&total.errors),
+        errors: ErrorCount::list(&errors),
+        errors_outside: if failed {
+            Vec::new()
+        } else {
+            ErrorCount::list(&total.errors_outside)
+        },
+        statuses: counters.statuses.clone(),
         slo: Vec::new(),
     };
     warn(plan, observations, &total, &mut report);
@@ -130,7 +149,7 @@ pub(crate) fn summarize(plan: &Plan, context: Context, observations: &Observatio
     judge(
         plan,
         observations,
-        (!tolerated).then_some(&total.errors),
+        (!tolerated).then_some(&errors),
         context.server_ended,
         &mut report,
     );
@@ -149,6 +168,12 @@ struct Total {
     established: u64,
     retired: u64,
     left: u64,
+    broken: u64,
+    reconnected: u64,
+    found_none_free: u64,
+    /// The intended time of the first request after the schedule.
+    schedule_end: Nanos,
+    errors_outside: Errors,
     bad: BadClientCounters,
     /// Of the busiest thread.
     busy: f64,
@@ -167,6 +192,11 @@ impl Total {
             established: 0,
             retired: 0,
             left: 0,
+            broken: 0,
+            reconnected: 0,
+            found_none_free: 0,
+            schedule_end: Nanos::MAX,
+            errors_outside: Errors::default(),
             bad: BadClientCounters::default(),
             busy: 0.0,
             waited: 0.0,
@@ -179,6 +209,11 @@ impl Total {
             established,
             retired,
             left,
+            broken,
+            reconnected,
+            found_none_free,
+            schedule_end,
+            errors_outside,
             bad,
             busy,
             waited,
@@ -191,6 +226,13 @@ impl Total {
             total.established += established;
             total.retired += retired;
             total.left += left;
+            total.broken += broken;
+            total.reconnected += reconnected;
+            total.found_none_free += found_none_free;
+            if *schedule_end > 0 {
+                total.schedule_end = total.schedule_end.min(*schedule_end);
+            }
+            total.errors_outside.merge(errors_outside);
             total.bad.merge(bad);
             total.busy = total.busy.max(*busy);
             total.waited = total.waited.max(*waited);
@@ -199,17 +241,49 @@ impl Total {
     }
 }
 
-/// The length of the measured part.
-fn elapsed(plan: &Plan, observations: &Observations, counters: &Counters) -> Nanos {
+/// The length of the measured part: as long as it was asked to be, or as long as it was.
+fn elapsed(plan: &Plan, observations: &Observations, total: &Total) -> Nanos {
     let Some(timeline) = observations.timeline else {
         return 0;
     };
-    let until = match (plan.amount, observations.aborted_at) {
-        (Amount::Time(_), None) => timeline.until,
-        (Amount::Time(_), Some(aborted)) => timeline.until.min(aborted),
-        (Amount::Requests(_), _) => counters.last_answer,
+    // A closed loop is quiet early where no connection is left; a schedule goes on all the same.
+    let quiet_at = observations.quiet_at.filter(|_| !plan.is_open());
+    let cut = observations.aborted_at.or(quiet_at);
+    let until = match plan.amount {
+        Amount::Time(_) => timeline.until.min(cut.unwrap_or(Nanos::MAX)),
+        // The schedule of n requests takes n intervals, the last one included.
+        Amount::Requests(_) if total.schedule_end != Nanos::MAX => {
+            total.counters.last_answer.max(total.schedule_end)
+        }
+        Amount::Requests(_) => total.counters.last_answer,
     };
     until.saturating_sub(timeline.from)
+}
+
+/// The reason why the run ended before its time, if it did.
+fn ended_early(plan: &Plan, observations: &Observations, elapsed: Nanos) -> Option<String> {
+    let of = match plan.amount {
+        Amount::Time(time) => format!(" of {}", duration(time)),
+        Amount::Requests(_) => String::new(),
+    };
+    let early = match plan.amount {
+        Amount::Time(time) => elapsed < time,
+        Amount::Requests(_) => observations.aborted_at.is_some(),
+    };
+    let why = if observations.signal.is_some() {
+        "a signal"
+    } else if observations.failed_fast {
+        "a failure, as --fail-fast asks"
+    } else if observations.lost > 0 {
+        "the generator lost a thread"
+    } else if observations.timeline.is_none() {
+        "connecting failed"
+    } else if early {
+        "no connection is left"
+    } else {
+        return None;
+    };
+    Some(format!("after {}{of}: {why}", duration(elapsed)))
 }
 
 fn bad_clients(plan: &Plan, total: &Total) -> Vec<BadClients> {
@@ -240,7 +314,11 @@ fn size_mix(plan: &Plan) -> Option<String> {
 fn settings(plan: &Plan, pin: &Pin) -> Settings {
     let (rate, arrivals, pipeline) = match plan.pace {
         Pace::Closed { pipeline } => (None, None, u32::try_from(pipeline).unwrap_or(u32::MAX)),
-        Pace::Open { rate, arrivals } => (Some(rate), Some(arrivals), 1),
+        Pace::Open { rate, arrivals, .. } => (Some(rate), Some(arrivals), 1),
+    };
+    let in_flight_max = match plan.pace {
+        Pace::Open { in_flight_max, .. } => u32::try_from(in_flight_max).ok(),
+        Pace::Closed { .. } => None,
     };
     let (duration_s, requests) = match plan.amount {
         Amount::Time(time) => (Some(seconds(time)), None),
@@ -260,6 +338,7 @@ fn settings(plan: &Plan, pin: &Pin) -> Settings {
             ProtocolSpec::Echo { work_us, .. } => work_us,
             ProtocolSpec::Fixed { .. } => None,
         },
+        in_flight_max,
         pipeline,
         protocol: plan.protocol.name().to_owned(),
         size: plan.protocol.mean_size(),
@@ -363,6 +442,24 @@ fn warn(plan: &Plan, observations: &Observations, total: &Total, report: &mut Re
             plural(counters.unanswered, "request")
         ));
     }
+    if counters.unsent > 0 {
+        warnings.push(format!(
+            "{} due and never sent, for want of a connection; corrected latency contains them",
+            plural(counters.unsent, "request")
+        ));
+    }
+    if observations.timeline.is_some() && total.errors_outside.total() > 0 {
+        let kinds = total.errors_outside.iter();
+        let kinds: Vec<_> = kinds
+            .map(|(kind, how_often, first)| {
+                format!("{kind}: {} ({first})", plural(how_often, "time"))
+            })
+            .collect();
+        warnings.push(format!(
+            "failures outside the measured part, which count nowhere else: {}",
+            kinds.join("; ")
+        ));
+    }
     if let Some(error) = &observations.server.error {
         warnings.push(format!(
             "the server's process could not be looked at: {error}"
@@ -384,9 +481,11 @@ fn judge(
     for (kind, how_often, first) in errors.into_iter().flat_map(Errors::iter) {
         let whom = if kind.is_of_request() {
             plural(how_often, "request")
-        } else {
+        } else if how_often <= u64::from(plan.connections) {
             let of = count(plan.connections.into());
             format!("{} of {of} connections", count(how_often))
+        } else {
+            plural(how_often, "time")
         };
         let advice = kind
             .advice()
@@ -400,6 +499,12 @@ fn judge(
         ));
     }
     messages.extend(server_ended);
+    if let Some(early) = &outcome.ended_early
+        && observations.signal.is_none()
+        && messages.is_empty()
+    {
+        messages.push(format!("the run ended {early}"));
+    }
     let interrupted = observations.signal.is_some();
     let whole = report.connections.connected == plan.connections
         && report.connections.served == plan.connections;

@@ -1,7 +1,8 @@
-//! One task per shard that keeps time: it obeys the main thread's commands, finds connections that wait for a silent server,
-//! gives up when the run's end is overdue, and reports.
+//! One task per shard that keeps time: it obeys the main thread's commands, finds connections that wait
+//! for a silent server, ends the run when its time has come, and reports.
 //!
-//! It looks around once per tick, so nothing on the way of a request has a timer of its own.
+//! It looks around once per tick, so no request needs a timer of its own. Tests: every integration
+//! test.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use crate::run::churn::end_lifetimes;
 use crate::run::connection_slot::Directive;
 use crate::run::control::{Command, Control, Live, ShardEvent, ShardResult};
 use crate::run::dispatch::dispatch;
-use crate::run::plan::{Plan, Timeline};
+use crate::run::plan::{Amount, Plan, Timeline};
 use crate::run::ramp::keep_open;
 use crate::run::shard::Shard;
 
@@ -81,8 +82,12 @@ struct Supervisor {
     report: Reporter,
     phase: Phase,
     next_search: Nanos,
-    /// When no request was left to begin.
+    /// The time at which no request was left to begin.
     all_begun_at: Option<Nanos>,
+    /// The time since which every connection that sends has been lost.
+    cut_off_since: Option<Nanos>,
+    /// Whether the main thread knows that a failure is to end the run.
+    failed_fast: bool,
     timeline: Option<Timeline>,
     cpu: CpuShare,
 }
@@ -96,6 +101,8 @@ impl Supervisor {
             phase: Phase::Ramping,
             next_search: 0,
             all_begun_at: None,
+            cut_off_since: None,
+            failed_fast: false,
             timeline: None,
             cpu: CpuShare::default(),
         }
@@ -128,7 +135,7 @@ impl Supervisor {
     fn ramped(&mut self, now: Nanos) {
         self.phase = Phase::Ready;
         self.publish(now);
-        let failed = self.shard.errors.borrow().connections() > 0;
+        let failed = self.shard.ramp_stopped.get();
         self.report.say(ShardEvent::Ramped { failed });
     }
 
@@ -181,22 +188,44 @@ impl Supervisor {
         if self.phase != Phase::Running || !self.shard.begun.get() {
             return;
         }
+        if self.shard.failed_fast.get() && !self.failed_fast {
+            self.failed_fast = true;
+            self.report.say(ShardEvent::FailedFast);
+        }
         let shard = &self.shard;
-        if shard.active_slots.get() == 0 && self.shard.plan.sending_share(shard.index).is_some() {
-            // Whoever was to send is gone: what was assigned to them has been accounted for.
+        let sends = shard.plan.sending_share(shard.index).is_some();
+        if !shard.plan.is_open() && shard.active_slots.get() == 0 && sends {
+            // No connection is left that could send. A schedule goes on all the same.
             return self.finish(now);
         }
+        let cut_off = sends && shard.is_cut_off();
         if !shard.all_begun(now) {
-            return;
+            return self.end_without_server(now, cut_off);
         }
         let begun_at = *self.all_begun_at.get_or_insert(now);
         if shard.in_flight.get() == 0 {
             return self.finish(now);
         }
-        // A connection that is silent fails by itself first; this ends one whose answers come, but too slowly.
+        // A connection that is silent fails by itself first. This ends one whose answers come, but
+        // too slowly, and a wait for connections that are lost.
         let beside = 2 * search_interval(shard.plan.timeout) + nanos(TICK);
         let patience = shard.plan.timeout.saturating_add(beside);
-        if now.saturating_sub(begun_at) > patience {
+        if cut_off || now.saturating_sub(begun_at) > patience {
+            shard.direct_all(Directive::GiveUp);
+        }
+    }
+
+    /// Ends a closed loop of a number of requests when all connections have been lost for the
+    /// time-out: its end would not come.
+    fn end_without_server(&mut self, now: Nanos, cut_off: bool) {
+        let shard = &self.shard;
+        if !cut_off || shard.plan.is_open() || !matches!(shard.plan.amount, Amount::Requests(_)) {
+            self.cut_off_since = None;
+            return;
+        }
+        let since = *self.cut_off_since.get_or_insert(now);
+        if now.saturating_sub(since) > shard.plan.timeout {
+            shard.cut(now);
             shard.direct_all(Directive::GiveUp);
         }
     }
@@ -215,6 +244,7 @@ impl Supervisor {
         let slices = {
             let slicer = &mut shard.counters.borrow_mut().slices;
             slicer.failed(shard.errors.borrow().total(), now);
+            slicer.live(shard.live.get());
             slicer.take_complete(now)
         };
         if !slices.is_empty() {
@@ -224,7 +254,7 @@ impl Supervisor {
             connected: shard.connected.get(),
             live: shard.live.get(),
             answers: shard.counters.borrow().answers,
-            errors: shard.errors.borrow().total(),
+            errors: shard.errors.borrow().total() + shard.errors_outside.borrow().total(),
         };
         self.control.publish(shard.index, live);
     }
@@ -240,11 +270,16 @@ impl Supervisor {
                 .counters
                 .replace(Counters::new(shard.plan.is_open(), false)),
             errors: shard.errors.borrow().clone(),
+            errors_outside: shard.errors_outside.borrow().clone(),
             connected: shard.connected.get(),
             served: shard.served.get(),
             established: shard.established.get(),
             retired: shard.retired.get(),
             left: shard.left.get(),
+            broken: shard.broken.get(),
+            reconnected: shard.reconnected.get(),
+            found_none_free: shard.balancer.borrow().found_none_free(),
+            schedule_end: shard.schedule_end.get(),
             bad: *shard.bad.borrow(),
             busy,
             waited,

@@ -18,7 +18,7 @@ use crate::report::output::TextOrJson;
 use crate::report::settings::{Arrivals, IoSurface, Pin};
 use crate::report::{Machine, Report, Status};
 use crate::run::endpoint::Endpoint;
-use crate::run::plan::{Amount, Pace};
+use crate::run::plan::{Amount, OnFailure, Pace};
 use crate::run::protocol::ProtocolSpec;
 use crate::run::session::{Measured, Session};
 use crate::run::setup::{Load, Setup};
@@ -229,6 +229,7 @@ fn run_setup(server: &DelayServer, quiet: bool) -> Setup {
         pin: Pin::None,
         timeout: TIMEOUT,
         interval: Duration::from_millis(100),
+        on_failure: OnFailure::Reconnect,
         connect_rate: None,
         requests_per_conn: None,
         lifetime: None,
@@ -244,6 +245,7 @@ fn load(setup: &Scenario) -> Load {
             Pace::Open {
                 rate: RATE,
                 arrivals: Arrivals::Fixed,
+                in_flight_max: usize::MAX,
             }
         } else {
             Pace::Closed { pipeline: 1 }
@@ -294,10 +296,7 @@ fn compare(report: &Report, replies: &[Vec<Reply>], began: Option<Instant>) -> R
         .collect();
     let mut round = vec![("raw", pairs(held, &report.latency.raw))];
     if let (Some(began), Some(corrected)) = (began, &report.latency.corrected) {
-        let from_intended = replies
-            .iter()
-            .flat_map(|connection| since_intended(connection, replies.len(), began))
-            .collect();
+        let from_intended = since_intended(replies, began);
         round.push(("corrected", pairs(from_intended, corrected)));
     }
     round
@@ -308,25 +307,20 @@ fn intended(at: usize) -> Duration {
     Duration::from_nanos(at as u64 * 1_000_000_000 / RATE)
 }
 
-/// From the intended time of each request of a connection to its reply.
+/// The times from the intended send of each request to its reply.
 ///
-/// Of `connections` connections each gets one request in turn. Which turn is this one's, nobody says: it is the latest that no
-/// arrival contradicts, since a request never arrives before it is meant to be sent, and many arrive right after.
-fn since_intended(
-    replies: &[Reply],
-    connections: usize,
-    began: Instant,
-) -> impl Iterator<Item = Duration> {
-    let possible = |turn: &usize| {
-        replies.iter().enumerate().all(|(nth, reply)| {
-            intended(nth * connections + turn) <= reply.arrived.saturating_duration_since(began)
-        })
-    };
-    let turn = (0..connections).rev().find(possible).unwrap_or(0);
-    replies.iter().enumerate().map(move |(nth, reply)| {
-        let intended = began + intended(nth * connections + turn);
-        reply.replied.saturating_duration_since(intended)
+/// Requests are sent in the order of the schedule, so the nth arrival of the server's record belongs
+/// to the nth intended time.
+fn since_intended(replies: &[Vec<Reply>], began: Instant) -> Vec<Duration> {
+    let mut arrivals: Vec<_> = replies.iter().flatten().collect();
+    arrivals.sort_by_key(|reply| reply.arrived);
+    let nth = arrivals.into_iter().enumerate();
+    nth.map(|(nth, reply)| {
+        reply
+            .replied
+            .saturating_duration_since(began + intended(nth))
     })
+    .collect()
 }
 
 /// The quantiles of the server's record beside those of the generator's histogram.

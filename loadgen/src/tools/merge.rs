@@ -161,7 +161,9 @@ pub fn merge(parts: &[(String, Report)], command: Vec<String>) -> Result<Report,
         generator: generator(&reports, requests.completed),
         server: server(&reports, requests.completed),
         bad_clients: bad_clients(&reports),
-        errors: errors(&reports),
+        errors: errors(&reports, |report| &report.errors),
+        errors_outside: errors(&reports, |report| &report.errors_outside),
+        statuses: statuses(&reports),
         slo: Vec::new(),
         requests,
         ..first.clone()
@@ -271,6 +273,7 @@ fn slice(interval: &Interval, index: u64) -> Result<Slice, String> {
         latency: interval.recorder()?,
         completed: interval.completed,
         errors: interval.errors,
+        live: interval.live,
     })
 }
 
@@ -319,6 +322,8 @@ fn connections(reports: &[&Report], connect_latency: Distribution) -> Connection
         established: long(|part| part.established),
         retired: long(|part| part.retired),
         closed_by_server: long(|part| part.closed_by_server),
+        broken: long(|part| part.broken),
+        reconnected: long(|part| part.reconnected),
         ramp_s: ramps.fold(0.0, f64::max),
         connect_latency,
     }
@@ -331,6 +336,10 @@ fn requests(reports: &[&Report]) -> Requests {
         launched: sum(|part| part.launched),
         answered: sum(|part| part.answered),
         unanswered: sum(|part| part.unanswered),
+        unsent: sum(|part| part.unsent),
+        carried_in: sum(|part| part.carried_in),
+        late: sum(|part| part.late),
+        found_none_free: sum(|part| part.found_none_free),
         interrupted: sum(|part| part.interrupted),
         completed: sum(|part| part.completed),
         bytes_read: sum(|part| part.bytes_read),
@@ -419,13 +428,21 @@ fn bad_clients(reports: &[&Report]) -> Vec<BadClients> {
     sums.into_values().collect()
 }
 
-fn errors(reports: &[&Report]) -> Vec<ErrorCount> {
+fn errors(reports: &[&Report], of: fn(&Report) -> &Vec<ErrorCount>) -> Vec<ErrorCount> {
     let mut sums: Vec<ErrorCount> = Vec::new();
-    for part in reports.iter().flat_map(|report| &report.errors) {
+    for part in reports.iter().flat_map(|report| of(report)) {
         match sums.iter_mut().find(|sum| sum.kind == part.kind) {
             None => sums.push(part.clone()),
             Some(sum) => sum.count += part.count,
         }
+    }
+    sums
+}
+
+fn statuses(reports: &[&Report]) -> BTreeMap<u16, u64> {
+    let mut sums = BTreeMap::new();
+    for (status, count) in reports.iter().flat_map(|report| &report.statuses) {
+        *sums.entry(*status).or_default() += count;
     }
     sums
 }
@@ -438,6 +455,7 @@ fn outcome(parts: &[(String, Report)], begin_ms: u64, sum: &mut Report) {
     outcome.warnings.clear();
     outcome.notes = vec![format!("{} reports merged", parts.len())];
     outcome.generator_was_bottleneck = false;
+    outcome.ended_early = None;
     let mut whole = (0.0_f64, f64::INFINITY);
     for (name, part) in parts {
         let from = offset_s(part, begin_ms);
@@ -466,6 +484,9 @@ fn outcome(parts: &[(String, Report)], begin_ms: u64, sum: &mut Report) {
         outcome
             .notes
             .extend(theirs.notes.iter().map(|note| format!("{name}: {note}")));
+        if let Some(why) = &theirs.ended_early {
+            outcome.ended_early = Some(format!("{name}: {why}"));
+        }
         outcome.generator_was_bottleneck |= theirs.generator_was_bottleneck;
     }
     let common = (whole.1 - whole.0).max(0.0);

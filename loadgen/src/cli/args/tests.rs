@@ -36,7 +36,7 @@ fn without_arguments_the_defaults_hold() {
     assert_eq!(args.target, None);
     assert_eq!(
         (args.connections, args.threads, args.pipeline),
-        (None, 1, 1)
+        (None, 1, None)
     );
     assert_eq!(
         (args.duration, args.requests, args.rate),
@@ -108,7 +108,7 @@ fn nonsense_is_refused_with_code_two() {
     }
     assert_eq!(refused("--format xml"), ErrorKind::InvalidValue);
     assert_eq!(refused("--nope"), ErrorKind::UnknownArgument);
-    for args in ["-d 1 -n 1", "-R 5 -P 2"] {
+    for args in ["-d 1 -n 1", "--no-reconnect --fail-fast"] {
         assert_eq!(refused(args), ErrorKind::ArgumentConflict, "{args}");
     }
     assert_eq!(

@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use super::*;
@@ -44,6 +45,7 @@ impl World {
         };
         let shard = Shard::new(0, Arc::new(plan), Clock::start());
         let slot = Rc::new(ConnectionSlot::new(true));
+        slot.connecting.set(false);
         shard.slots.borrow_mut().push(Rc::clone(&slot));
         let payload = Payload::new(1, 0, &SIZE.into());
         Self {
@@ -84,6 +86,8 @@ impl World {
             let (shard, counters) = (&self.shard, &mut *self.shard.counters.borrow_mut());
             let read = self.exchange.received(&bytes, |stamp, _| {
                 shard.in_flight.set(shard.in_flight.get() - 1);
+                let outstanding = self.slot.outstanding.get();
+                self.slot.outstanding.set(outstanding.saturating_sub(1));
                 counters.answer(stamp, now);
             });
             read.expect("the right bytes");
@@ -127,6 +131,7 @@ fn open() -> World {
     World::new(Pace::Open {
         rate: 1_000,
         arrivals: Arrivals::Fixed,
+        in_flight_max: usize::MAX,
     })
 }
 

@@ -1,7 +1,8 @@
-//! The places of a shard: which connection holds one, who takes it next, and what is left to account for at its end.
+//! Fills and empties the connection slots of a shard, and accounts for requests that will not be
+//! answered.
 //!
-//! A place begins with its [`ConnectionSlot`] and outlives the connections that hold it one after the other. Called by the pacer
-//! (`ramp.rs`), by the tasks of connections, and by the supervisor. Tests: `tests/churn.rs`.
+//! Called by the pacer (`ramp.rs`), by the tasks of connections, and by the supervisor. Tests:
+//! `tests/churn.rs` and `tests/outage.rs`.
 
 use std::rc::Rc;
 
@@ -24,15 +25,15 @@ use crate::run::sources::Address;
 use crate::run::transport::{Guards, Helpers, Polling};
 
 impl Shard {
-    /// Opens a connection for a new place, as a task of this shard.
+    /// Opens a connection for a new slot, as a task of this shard.
     pub(crate) fn open(self: &Rc<Self>, slot: Rc<ConnectionSlot>) {
         self.slots.borrow_mut().push(Rc::clone(&slot));
         self.connect(slot);
     }
 
-    /// Opens a connection for the place that has waited longest for one, unless the run ended meanwhile.
+    /// Opens a connection for the slot that has waited longest, unless the run ended meanwhile.
     pub(crate) fn open_again(self: &Rc<Self>) {
-        let slot = self.away.borrow_mut().pop_front();
+        let slot = self.to_replace.borrow_mut().pop_front();
         if let Some(slot) = slot {
             self.connect(slot);
         }
@@ -80,11 +81,12 @@ impl Shard {
         self.established.set(self.established.get() + 1);
         self.live.set(self.live.get() + 1);
         slot.connected_at.set(now);
-        slot.away.set(false);
+        slot.connecting.set(false);
+        if slot.lost.replace(false) {
+            self.reconnected.set(self.reconnected.get() + 1);
+        }
         if !slot.joined.replace(true) {
             self.connected.set(self.connected.get() + 1);
-            let active = u32::from(slot.active);
-            self.active_slots.set(self.active_slots.get() + active);
         }
         // Before the run begins nobody's life is counted: those of the ramp are spread then.
         if let Some(lifetime) = self.plan.lifetime
@@ -101,66 +103,103 @@ impl Shard {
         self.ramp_event.notify();
     }
 
-    /// Has the pacer open another connection for a place.
+    /// Asks the pacer to open another connection for a slot.
     pub(crate) fn replace(&self, slot: &Rc<ConnectionSlot>) {
         if slot.directive() == Directive::Continue {
-            slot.away.set(true);
-            self.away.borrow_mut().push_back(Rc::clone(slot));
+            slot.connecting.set(true);
+            self.to_replace.borrow_mut().push_back(Rc::clone(slot));
             self.ramp_event.notify();
         } else {
-            self.end(slot, std::iter::empty());
+            self.end(slot);
         }
     }
 
-    /// The place that has waited longest for another connection.
-    pub(crate) fn next_away(&self) -> Option<Rc<ConnectionSlot>> {
-        self.away.borrow().front().map(Rc::clone)
+    /// Returns the slot that has waited longest for another connection.
+    pub(crate) fn next_to_replace(&self) -> Option<Rc<ConnectionSlot>> {
+        self.to_replace.borrow().front().map(Rc::clone)
     }
 
-    /// Whether a place has nothing to do in what is left of the run.
+    /// Whether a slot has nothing to do in the rest of the run.
     pub(crate) fn needs_no_more(&self, slot: &ConnectionSlot) -> bool {
-        self.begun.get() && self.none_begins_from(self.clock.now()) && !slot.has_assigned()
+        let waiting = self.plan.is_open() && self.in_flight.get() > 0;
+        self.begun.get()
+            && self.none_begins_from(self.clock.now())
+            && !slot.has_assigned()
+            && !waiting
     }
 
-    /// Gives up the place that has waited longest.
-    pub(crate) fn end_away(&self) {
-        let slot = self.away.borrow_mut().pop_front();
+    /// Ends the slot that has waited longest.
+    pub(crate) fn end_next_to_replace(&self) {
+        let slot = self.to_replace.borrow_mut().pop_front();
         if let Some(slot) = slot {
-            self.end(&slot, std::iter::empty());
+            self.end(&slot);
         }
     }
 
-    /// Accounts for the end of a place, with the requests that were sent and not answered.
-    pub(crate) fn end(&self, slot: &ConnectionSlot, unanswered: impl Iterator<Item = Stamp>) {
+    /// Counts requests that were sent and will not be answered.
+    pub(crate) fn lose(&self, slot: &ConnectionSlot, sent: impl Iterator<Item = Stamp>) {
         let now = self.clock.now();
-        slot.ended.set(true);
-        if slot.joined.get() {
-            let active = u32::from(slot.active);
-            self.active_slots.set(self.active_slots.get() - active);
-        }
         let lost = if slot.directive() == Directive::Abort {
             Lost::Interrupted
         } else {
             Lost::Unanswered
         };
         let mut counters = self.counters.borrow_mut();
-        let unsent = std::iter::from_fn(|| slot.take_assigned()).map(|intended| Stamp {
-            intended,
-            sent: now,
-        });
-        for stamp in unanswered.chain(unsent) {
+        for stamp in sent {
             self.in_flight.set(self.in_flight.get() - 1);
             counters.lose(stamp, now, lost);
         }
     }
 
-    /// Gives every connection an order, and ends the places that have none.
+    /// Takes back the requests that a connection did not send, for others; in a closed loop they stay
+    /// with their slot.
+    pub(crate) fn take_back(&self, slot: &ConnectionSlot, sent: impl Iterator<Item = Stamp>) {
+        slot.hand_back(sent);
+        if self.plan.is_open() {
+            slot.outstanding.set(0);
+            let unsent = std::iter::from_fn(|| slot.take_assigned()).collect();
+            self.balancer.borrow_mut().take_back(slot, unsent);
+        }
+    }
+
+    /// Accounts for the end of a slot.
+    pub(crate) fn end(&self, slot: &ConnectionSlot) {
+        if slot.ended.replace(true) {
+            return;
+        }
+        let active = u32::from(slot.active);
+        self.active_slots.set(self.active_slots.get() - active);
+        if self.plan.is_open() && slot.directive() == Directive::Continue {
+            return self.take_back(slot, std::iter::empty());
+        }
+        self.lose_unsent(std::iter::from_fn(|| slot.take_assigned()));
+    }
+
+    /// Counts requests that were due and never sent.
+    fn lose_unsent(&self, requests: impl IntoIterator<Item = Nanos>) {
+        let now = self.clock.now();
+        let mut counters = self.counters.borrow_mut();
+        for intended in requests {
+            self.in_flight.set(self.in_flight.get() - 1);
+            let sent = now;
+            counters.lose(Stamp { intended, sent }, now, Lost::Unsent);
+        }
+    }
+
+    /// Gives every connection a directive, ends the slots that have none, and gives up the backlog.
     pub(crate) fn direct_all(&self, directive: Directive) {
         for slot in self.slots.borrow().iter() {
             slot.give(directive);
         }
-        while self.next_away().is_some() {
-            self.end_away();
+        while self.next_to_replace().is_some() {
+            self.end_next_to_replace();
         }
+        self.give_up_backlog();
+    }
+
+    /// Gives up the requests that wait for a connection.
+    pub(crate) fn give_up_backlog(&self) {
+        let backlog = self.balancer.borrow_mut().take_backlog();
+        self.lose_unsent(backlog);
     }
 }

@@ -49,12 +49,12 @@ fn with_a_duration_requests_begin_until_its_end() {
 #[test]
 fn a_closed_loop_keeps_its_pipeline_full() {
     let shard = shard(Amount::Time(1), Pace::Closed { pipeline: 3 });
-    let (slot, mut exchange) = (ConnectionSlot::new(true), exchange(64));
+    let (slot, mut exchange) = (Rc::new(ConnectionSlot::new(true)), exchange(64));
     shard.begin(TIMELINE);
     shard.plan_requests(&slot, &mut exchange, 250);
     assert_eq!((exchange.in_flight(), shard.in_flight.get()), (3, 3));
     assert!(!shard.has_more(&slot, &exchange));
-    shard.plan_requests(&ConnectionSlot::new(false), &mut exchange, 250);
+    shard.plan_requests(&Rc::new(ConnectionSlot::new(false)), &mut exchange, 250);
     assert_eq!(exchange.in_flight(), 3, "an idle connection sends nothing");
 }
 
@@ -65,9 +65,10 @@ fn an_open_loop_takes_all_that_was_assigned() {
         Pace::Open {
             rate: 1,
             arrivals: crate::report::settings::Arrivals::Fixed,
+            in_flight_max: usize::MAX,
         },
     );
-    let (slot, mut exchange) = (ConnectionSlot::new(true), exchange(64));
+    let (slot, mut exchange) = (Rc::new(ConnectionSlot::new(true)), exchange(64));
     shard.begin(TIMELINE);
     for at in [210, 220, 230] {
         slot.assign(at);
@@ -95,7 +96,10 @@ fn large_requests_are_planned_one_buffer_at_a_time() {
     plan.protocol = crate::run::plan::tests::echo(SCRATCH_BYTES / 2);
     plan.pace = Pace::Closed { pipeline: 10 };
     let shard = Shard::new(0, Arc::new(plan), Clock::start());
-    let (slot, mut exchange) = (ConnectionSlot::new(true), exchange(SCRATCH_BYTES / 2));
+    let (slot, mut exchange) = (
+        Rc::new(ConnectionSlot::new(true)),
+        exchange(SCRATCH_BYTES / 2),
+    );
     shard.begin(TIMELINE);
     shard.plan_requests(&slot, &mut exchange, 250);
     assert_eq!(exchange.in_flight(), 2);
@@ -103,9 +107,48 @@ fn large_requests_are_planned_one_buffer_at_a_time() {
 }
 
 #[test]
-fn a_failure_during_the_ramp_stops_it() {
-    let shard = shard(Amount::Time(1), Pace::Closed { pipeline: 1 });
-    let failure = Failure::new(ErrorKind::Refused, "no");
-    shard.failed(&ConnectionSlot::new(true), &failure);
+fn the_ramp_is_given_up_only_where_nothing_is_served() {
+    let fail = |shard: &Shard, slot: &ConnectionSlot, kind| {
+        shard.failed_in_ramp(slot, kind);
+        slot.consecutive_failures
+            .set(slot.consecutive_failures.get() + 1);
+    };
+    let slots = || [true, true].map(ConnectionSlot::new);
+    let fresh = || shard(Amount::Time(1), Pace::Closed { pipeline: 1 });
+
+    // Nothing is served: the fifth failure in a row, or a wrong answer, ends the ramp.
+    let (shard, [first, _]) = (fresh(), slots());
+    for failures in 1..=RAMP_ATTEMPTS {
+        fail(&shard, &first, ErrorKind::Refused);
+        assert_eq!(shard.ramp_stopped.get(), failures == RAMP_ATTEMPTS);
+    }
+    let (shard, [first, _]) = (fresh(), slots());
+    fail(&shard, &first, ErrorKind::WrongAnswer);
     assert!(shard.ramp_stopped.get());
+
+    // Another connection is served: the ramp goes on, and stops waiting for the bad one.
+    let (shard, [first, second]) = (fresh(), slots());
+    shard.first_answer(&second);
+    for _ in 0..RAMP_ATTEMPTS {
+        assert_eq!(shard.awaited.get(), 1);
+        fail(&shard, &first, ErrorKind::Reset);
+    }
+    assert_eq!((shard.awaited.get(), shard.ramp_stopped.get()), (0, false));
+}
+
+#[test]
+fn failures_count_in_the_measured_part_or_apart() {
+    let shard = shard(Amount::Time(1), Pace::Closed { pipeline: 1 });
+    let slot = ConnectionSlot::new(true);
+    let failure = Failure::new(ErrorKind::Reset, "gone");
+    shard.failed(&slot, &failure, 250);
+    shard.begin(Timeline {
+        until: 300,
+        ..TIMELINE
+    });
+    for at in [199, 200, 299, 300] {
+        shard.failed(&slot, &failure, at);
+    }
+    assert_eq!(shard.errors.borrow().total(), 2);
+    assert_eq!(shard.errors_outside.borrow().total(), 3);
 }

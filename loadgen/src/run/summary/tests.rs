@@ -48,6 +48,11 @@ fn result(open: bool, answers: u64) -> ShardResult {
         established: 2,
         retired: 0,
         left: 0,
+        broken: 0,
+        reconnected: 0,
+        found_none_free: 0,
+        schedule_end: 0,
+        errors_outside: Errors::default(),
         bad: BadClientCounters::default(),
         busy: 0.5,
         waited: 0.0,
@@ -79,6 +84,7 @@ fn open() -> Plan {
         pace: Pace::Open {
             rate: 100,
             arrivals: Arrivals::Fixed,
+            in_flight_max: usize::MAX,
         },
         ..closed()
     }

@@ -96,22 +96,24 @@ fn corrected_latency_is_held_against_the_schedule_and_raw_against_the_server() {
 }
 
 #[test]
-fn a_turn_is_found_whatever_the_lateness_of_most_requests() {
+fn arrivals_meet_the_schedule_in_their_order_whatever_the_connection() {
     let began = Instant::now();
-    for turn in 0..3 {
-        let reply = |nth: usize| {
-            // One in ten is on time.
-            let late = if nth % 10 == 4 { MS / 10 } else { 50 * MS };
-            let arrived = began + intended(3 * nth + turn) + late;
-            Reply {
-                arrived,
-                replied: arrived,
-            }
-        };
-        let replies: Vec<_> = (0..40).map(reply).collect();
-        let late: Vec<_> = since_intended(&replies, 3, began).collect();
-        assert_eq!((late[0], late[4]), (50 * MS, MS / 10), "turn {turn}");
+    // Three connections; each fourth request goes to the third.
+    let mut replies = vec![Vec::new(); 3];
+    for nth in 0..40 {
+        let late = if nth % 10 == 4 { 2 * MS } else { MS / 10 };
+        let arrived = began + intended(nth) + late;
+        let connection = if nth % 4 == 0 { 2 } else { nth % 2 };
+        replies[connection].push(Reply {
+            arrived,
+            replied: arrived + MS,
+        });
     }
+    let late = since_intended(&replies, began);
+    assert_eq!(
+        (late[0], late[4], late[39]),
+        (MS + MS / 10, 3 * MS, MS + MS / 10)
+    );
 }
 
 #[test]
