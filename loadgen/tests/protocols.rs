@@ -300,3 +300,18 @@ fn a_unix_socket_is_a_target_for_every_surface() {
         .expect_code(1)
         .expect_message("No such file");
 }
+
+#[test]
+fn the_bytes_of_a_wrong_answer_are_shown() {
+    let server = serve(|_, mut stream| {
+        stream.read_exact(&mut [0; 6])?;
+        stream.write_all(b"-DENIED protected mode\r\n")?;
+        stream.read_to_end(&mut Vec::new()).map(|_| ())
+    });
+    let mut command = common::command(&format!("{server} -c 1 -n 1"));
+    command.args(["--send", "PING\\r\\n", "--expect", "+PONG\\r\\n"]);
+    common::start_command(command)
+        .finish()
+        .expect_code(1)
+        .expect_message(r#"the bytes: "-DENIED protected mode\r\n""#);
+}

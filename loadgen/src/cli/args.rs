@@ -4,6 +4,7 @@
 //! other) and is reported the same way. What depends on the machine, such as descriptors, is checked when the run begins.
 //! Tests: `args/tests.rs`.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -203,6 +204,12 @@ pub struct RunArgs {
     /// Length of an interval of the time series; doubled as often as it takes to have at most 512 of them
     #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = interval)]
     pub interval: Duration,
+
+    /// Addresses to connect from, in order: the next one when no port of the one before is free
+    /// [default: the system's choice; when its ports are used up, further ones of 127.0.0.0/8 for a
+    /// target there]
+    #[arg(long = "source", value_name = "ADDRESSES", value_delimiter = ',')]
+    pub sources: Vec<IpAddr>,
 
     /// Process whose CPU time and memory are reported as the server's [default: the embedded server]
     #[arg(long, value_name = "PID", value_parser = clap::value_parser!(i32).range(1..))]

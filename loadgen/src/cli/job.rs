@@ -96,6 +96,7 @@ impl RunArgs {
             connect_rate: self.connect_rate,
             requests_per_conn: self.requests_per_conn,
             lifetime: self.lifetime,
+            sources: self.sources.clone(),
             server_pid: self.server_pid,
             quiet: self.quiet,
         })

@@ -88,9 +88,9 @@ impl<P: Protocol> Visit<P> {
     }
 
     fn connect(&self) -> impl Future<Output = io::Result<Socket>> + use<P> {
-        let (shard, kind, number) = (Rc::clone(&self.shard), self.kind, self.slot.number());
+        let (shard, kind) = (Rc::clone(&self.shard), self.kind);
         async move {
-            let socket = shard.sources.socket(number, 0)?;
+            let (socket, _) = shard.sources.socket()?;
             if matches!(kind, BadKind::SlowRead | BadKind::NeverRead) {
                 socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
             }

@@ -31,8 +31,10 @@ use crate::run::scratch::Scratch;
 use crate::run::shard::{Shard, plan};
 use crate::run::transport::Transport;
 
-/// How often connecting is tried from another source when a port is missing.
+/// Sources that one connection tries when a port is missing.
 const ATTEMPTS: u32 = 16;
+/// Bytes of a wrong answer that a message shows.
+const SHOWN_MAX: usize = 48;
 /// Until a Unix socket whose queue is full is tried again: the system has nothing to wait for.
 const FULL_QUEUE_PAUSE: Duration = Duration::from_millis(1);
 
@@ -173,10 +175,7 @@ impl<P: Protocol> Conversation<P> {
         slot.owes(began);
         let mut attempt = 0;
         loop {
-            let socket = match shard.sources.socket(slot.number(), attempt) {
-                Ok(socket) => socket,
-                Err(error) => return Err(Failure::from(error)),
-            };
+            let (socket, source) = shard.sources.socket().map_err(Failure::from)?;
             let connecting = pin!(T::connect(socket, &shard.plan.target));
             let Some(connected) = self.unless_directed(connecting).await? else {
                 return Ok(None);
@@ -189,7 +188,9 @@ impl<P: Protocol> Conversation<P> {
                 }
                 // The ports of one source can run out while others have thousands.
                 Err(error)
-                    if ErrorKind::of(&error) == ErrorKind::Ports && attempt + 1 < ATTEMPTS =>
+                    if ErrorKind::of(&error) == ErrorKind::Ports
+                        && attempt + 1 < ATTEMPTS
+                        && shard.sources.next(source) =>
                 {
                     attempt += 1;
                 }
@@ -251,7 +252,26 @@ impl<P: Protocol> Conversation<P> {
             shard.refused(slot, status, intended);
         }
         self.answered(answers, now);
-        right.map_err(|wrong| Failure::new(ErrorKind::WrongAnswer, wrong.to_string()))
+        right.map_err(|wrong| {
+            let detail = format!("{wrong}; the bytes: {}", self.show_refuted(bytes));
+            Failure::new(ErrorKind::WrongAnswer, detail)
+        })
+    }
+
+    /// Returns the beginning of a wrong answer, of `bytes` that were read, as people read it.
+    #[cold]
+    fn show_refuted(&self, bytes: usize) -> String {
+        let from = bytes - self.exchange.refuted().min(bytes);
+        self.shard.incoming.lend(|buffer| {
+            let refuted = &buffer[from..bytes];
+            let shown = &refuted[..refuted.len().min(SHOWN_MAX)];
+            let more = if shown.len() < refuted.len() {
+                "..."
+            } else {
+                ""
+            };
+            format!("\"{}{more}\"", shown.escape_ascii())
+        })
     }
 
     /// Notes that this many requests were answered.

@@ -67,6 +67,8 @@ pub(crate) struct ShardResult {
     pub(crate) broken: u64,
     /// Connections made for a slot whose last one had failed.
     pub(crate) reconnected: u64,
+    /// Source addresses used.
+    pub(crate) sources: u32,
     /// Requests of an open loop that found no free connection.
     pub(crate) found_none_free: u64,
     /// The intended time of the first request after the schedule; zero without one.

@@ -59,6 +59,8 @@ pub struct Exchange<P> {
     answered: u64,
     /// Whether the last answer has come.
     over: bool,
+    /// Bytes at the end of the last ones received that are from the wrong answer on.
+    refuted: usize,
     /// Requests planned and not answered, the oldest first.
     in_flight: VecDeque<Stamp>,
 }
@@ -73,6 +75,7 @@ impl<P: Protocol> Exchange<P> {
             outgoing: Position::default(),
             answered: 0,
             over: false,
+            refuted: 0,
             in_flight: VecDeque::with_capacity(pipeline),
         }
     }
@@ -122,6 +125,12 @@ impl<P: Protocol> Exchange<P> {
     #[inline]
     pub fn is_over(&self) -> bool {
         P::PEER_MAY_CLOSE && self.over
+    }
+
+    /// Returns how many bytes at the end of those last received are from the wrong answer on.
+    #[must_use]
+    pub fn refuted(&self) -> usize {
+        self.refuted
     }
 
     /// Returns the stamp of the oldest request without an answer.
@@ -180,9 +189,16 @@ impl<P: Protocol> Exchange<P> {
                 Sent::Part(self.outgoing.at)
             };
             if self.is_over() {
+                self.refuted = bytes.len();
                 return Err(Wrong::unasked(bytes));
             }
-            let taken = self.protocol.take(self.answered, sent, bytes)?;
+            let taken = match self.protocol.take(self.answered, sent, bytes) {
+                Ok(taken) => taken,
+                Err(wrong) => {
+                    self.refuted = bytes.len();
+                    return Err(wrong);
+                }
+            };
             if let Some(verdict) = taken.answer {
                 answered(self.complete(verdict), verdict);
             }

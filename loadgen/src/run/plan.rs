@@ -4,6 +4,8 @@
 //! number `i` belongs to shard `i` modulo the number of shards, and the first `active` of them send. Tests: at the end of this
 //! file.
 
+use std::net::IpAddr;
+
 use crate::measure::clock::Nanos;
 use crate::report::settings::Arrivals;
 use crate::report::settings::IoSurface;
@@ -102,6 +104,8 @@ pub(crate) struct Plan {
     pub(crate) requests_per_conn: Option<u64>,
     /// Time after which a connection is replaced.
     pub(crate) lifetime: Option<Nanos>,
+    /// The source addresses that were asked for; empty where the system chooses.
+    pub(crate) sources: Vec<IpAddr>,
     /// What payloads, arrivals and sources derive from.
     pub(crate) seed: u64,
 }
@@ -185,6 +189,7 @@ pub(crate) mod tests {
             connect_rate: None,
             requests_per_conn: None,
             lifetime: None,
+            sources: Vec::new(),
             seed: 1,
         }
     }

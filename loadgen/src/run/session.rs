@@ -175,6 +175,7 @@ impl Session {
             connect_rate: setup.connect_rate,
             requests_per_conn: setup.requests_per_conn,
             lifetime: setup.lifetime.map(nanos),
+            sources: setup.sources.clone(),
             seed: mix(started ^ u64::from(std::process::id())),
         })
     }

@@ -3,6 +3,7 @@
 //! The command line makes a [`Setup`] and a [`Load`]; the session adds what the machine allows. Both
 //! are plain data. Tests: `cli/args/tests.rs` and every integration test.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::measure::clock::Nanos;
@@ -37,6 +38,8 @@ pub(crate) struct Setup {
     pub(crate) connect_rate: Option<u64>,
     pub(crate) requests_per_conn: Option<u64>,
     pub(crate) lifetime: Option<Duration>,
+    /// Source addresses; the system chooses if empty.
+    pub(crate) sources: Vec<IpAddr>,
     pub(crate) server_pid: Option<i32>,
     /// Shows no progress.
     pub(crate) quiet: bool,

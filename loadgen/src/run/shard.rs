@@ -110,7 +110,7 @@ impl Shard {
         Self {
             index,
             clock,
-            sources: Sources::new(&plan.target, plan.seed),
+            sources: Sources::new(&plan.target, &plan.sources, plan.seed),
             incoming: Scratch::new(),
             outgoing: Scratch::new(),
             counters: RefCell::new(Counters::new(plan.is_open(), by_request)),

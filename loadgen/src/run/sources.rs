@@ -1,11 +1,12 @@
 //! Sockets to connect with, and the addresses they connect from.
 //!
-//! One pair of addresses has some 28,000 ports for connections to one server port. Whoever closes first keeps the pair in
-//! TIME_WAIT for a minute, and that is this program: the server is left with nothing. To a loopback target the source
-//! therefore moves through 127.0.0.0/8: a new address every thousand connections, from a start that differs per run, so
-//! that neither churn nor the run before uses its ports up. Other targets get what the system chooses. Tests:
-//! `sources/tests.rs`.
+//! The system chooses the source address until a connection finds no free port. One pair of addresses
+//! has some 28,000 ports for connections to one server port, less those that churn keeps in TIME_WAIT.
+//! Then the next source takes over, for this and all later connections: for a loopback target the
+//! addresses of 127.0.0.0/8, from a start that differs per run; for other targets there is none.
+//! `--source` names the addresses instead. Tests: `sources/tests.rs` and `tests/embedded.rs`.
 
+use std::cell::Cell;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -13,8 +14,6 @@ use std::path::PathBuf;
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
-/// Connections that share a source address.
-const CONNECTIONS_PER_SOURCE: u64 = 1_000;
 /// Addresses in 127.0.0.0/8 without the network's and the broadcast address.
 const LOOPBACK_SOURCES: u64 = (1 << 24) - 2;
 
@@ -50,66 +49,96 @@ impl fmt::Display for Address {
     }
 }
 
-/// Makes the sockets of a run.
-#[derive(Debug, Clone, Copy)]
+/// Makes the sockets of a shard.
+#[derive(Debug, Clone)]
 pub struct Sources {
     /// `None` for a Unix socket.
     target: Option<SocketAddr>,
-    /// The first source of this run within 127.0.0.0/8; `None` where the system chooses.
+    /// The addresses that were asked for; empty where the system chooses.
+    named: Vec<IpAddr>,
+    /// Where in 127.0.0.0/8 further sources begin; `None` where there are none.
     first: Option<u64>,
+    /// The source in use: the ports of those before it were used up.
+    current: Cell<u32>,
 }
 
 impl Sources {
-    /// Sources for connections to `target`; `seed` says where in 127.0.0.0/8 they begin.
+    /// Sources for connections to `target`. `named` are the addresses to use, and `seed` says where in
+    /// 127.0.0.0/8 further ones begin.
     #[must_use]
-    pub fn new(target: &Address, seed: u64) -> Self {
+    pub fn new(target: &Address, named: &[IpAddr], seed: u64) -> Self {
         let target = match target {
             Address::Tcp(target) => Some(*target),
             Address::Unix(_) => None,
         };
         let loopback =
             |target: SocketAddr| matches!(target.ip(), IpAddr::V4(ip) if ip.is_loopback());
-        let rotates = cfg!(target_os = "linux") && target.is_some_and(loopback);
+        let rotates = cfg!(target_os = "linux") && named.is_empty() && target.is_some_and(loopback);
         Self {
             target,
+            named: named.to_vec(),
             first: rotates.then_some(seed % LOOPBACK_SOURCES),
+            current: Cell::new(0),
         }
     }
 
-    /// The address connection number `connection` comes from; each further `attempt` gives another one.
-    #[must_use]
-    pub fn source(&self, connection: u64, attempt: u32) -> Option<Ipv4Addr> {
-        let first = self.first?;
-        let offset = connection / CONNECTIONS_PER_SOURCE + u64::from(attempt) * 7_919;
+    /// Returns source number `nth`; `None` where the system chooses.
+    fn source(&self, nth: u32) -> Option<IpAddr> {
+        if let Some(named) = self.named.get(nth as usize) {
+            return Some(*named);
+        }
+        let (first, further) = (self.first?, u64::from(nth.checked_sub(1)?));
         let nth = |offset: u64| {
             let host = (first + offset) % LOOPBACK_SOURCES + 1;
-            Ipv4Addr::from(0x7f00_0000 | u32::try_from(host).expect("below 2^24"))
+            IpAddr::from(Ipv4Addr::from(
+                0x7f00_0000 | u32::try_from(host).expect("below 2^24"),
+            ))
         };
-        let source = nth(offset);
+        let source = nth(further);
         // A socket that connects from its target's address and port meets itself.
         if self.target.is_some_and(|target| target.ip() == source) {
-            Some(nth(offset + 104_729))
+            Some(nth(further + 104_729))
         } else {
             Some(source)
         }
     }
 
-    /// A non-blocking socket, bound to its source and ready for `connect`; the port is chosen then.
+    /// Goes on to the next source where no port of the one in use is left; false where there is none.
+    pub(crate) fn next(&self, used_up: u32) -> bool {
+        if self.current.get() > used_up {
+            return true;
+        }
+        let next = used_up + 1;
+        let is_there = self.first.is_some() || (next as usize) < self.named.len();
+        if is_there {
+            self.current.set(next);
+        }
+        is_there
+    }
+
+    /// Sources used so far.
+    pub(crate) fn used(&self) -> u32 {
+        self.current.get() + 1
+    }
+
+    /// Returns a non-blocking socket, ready for `connect`, and the number of its source. The port is
+    /// chosen by `connect`.
     ///
     /// # Errors
     /// No descriptor is left, or the system refused the address.
-    pub fn socket(&self, connection: u64, attempt: u32) -> io::Result<Socket> {
+    pub fn socket(&self) -> io::Result<(Socket, u32)> {
+        let nth = self.current.get();
         let kind = Type::STREAM.nonblocking().cloexec();
         let Some(target) = self.target else {
-            return Socket::new(Domain::UNIX, kind, None);
+            return Ok((Socket::new(Domain::UNIX, kind, None)?, nth));
         };
         let socket = Socket::new(Domain::for_address(target), kind, Some(Protocol::TCP))?;
         socket.set_tcp_nodelay(true)?;
-        if let Some(source) = self.source(connection, attempt) {
+        if let Some(source) = self.source(nth) {
             late_port(&socket)?;
             socket.bind(&SockAddr::from(SocketAddr::from((source, 0))))?;
         }
-        Ok(socket)
+        Ok((socket, nth))
     }
 }
 

@@ -170,6 +170,8 @@ struct Total {
     left: u64,
     broken: u64,
     reconnected: u64,
+    /// Source addresses of the thread that used most.
+    sources: u32,
     found_none_free: u64,
     /// The intended time of the first request after the schedule.
     schedule_end: Nanos,
@@ -194,6 +196,7 @@ impl Total {
             left: 0,
             broken: 0,
             reconnected: 0,
+            sources: 0,
             found_none_free: 0,
             schedule_end: Nanos::MAX,
             errors_outside: Errors::default(),
@@ -211,6 +214,7 @@ impl Total {
             left,
             broken,
             reconnected,
+            sources,
             found_none_free,
             schedule_end,
             errors_outside,
@@ -228,6 +232,7 @@ impl Total {
             total.left += left;
             total.broken += broken;
             total.reconnected += reconnected;
+            total.sources = total.sources.max(*sources);
             total.found_none_free += found_none_free;
             if *schedule_end > 0 {
                 total.schedule_end = total.schedule_end.min(*schedule_end);
@@ -440,6 +445,12 @@ fn warn(plan: &Plan, observations: &Observations, total: &Total, report: &mut Re
         warnings.push(format!(
             "{} unanswered when the run gave up",
             plural(counters.unanswered, "request")
+        ));
+    }
+    if total.sources > 1 {
+        report.outcome.notes.push(format!(
+            "no port was left at one source address: connections came from {} addresses",
+            total.sources
         ));
     }
     if counters.unsent > 0 {

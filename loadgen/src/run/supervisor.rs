@@ -278,6 +278,7 @@ impl Supervisor {
             left: shard.left.get(),
             broken: shard.broken.get(),
             reconnected: shard.reconnected.get(),
+            sources: shard.sources.used(),
             found_none_free: shard.balancer.borrow().found_none_free(),
             schedule_end: shard.schedule_end.get(),
             bad: *shard.bad.borrow(),

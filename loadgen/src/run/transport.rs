@@ -110,9 +110,14 @@ macro_rules! stream {
 
 stream!(TcpStream, |socket, target| match target {
     Address::Tcp(address) => {
-        TcpSocket::try_from(OwnedFd::from(socket))?
+        let stream = TcpSocket::try_from(OwnedFd::from(socket))?
             .connect(*address)
-            .await
+            .await?;
+        // Where nothing listens at a port that `connect` may choose, a socket can meet itself.
+        if stream.local_addr()? == *address {
+            return Err(ErrorKind::ConnectionRefused.into());
+        }
+        Ok(stream)
     }
     Address::Unix(_) => unreachable!("the caller chose the stream by its target"),
 });

@@ -233,6 +233,7 @@ fn run_setup(server: &DelayServer, quiet: bool) -> Setup {
         connect_rate: None,
         requests_per_conn: None,
         lifetime: None,
+        sources: Vec::new(),
         server_pid: None,
         quiet,
     }

@@ -50,6 +50,7 @@ fn result(open: bool, answers: u64) -> ShardResult {
         left: 0,
         broken: 0,
         reconnected: 0,
+        sources: 1,
         found_none_free: 0,
         schedule_end: 0,
         errors_outside: Errors::default(),
