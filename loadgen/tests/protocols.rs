@@ -308,9 +308,9 @@ fn the_bytes_of_a_wrong_answer_are_shown() {
         stream.write_all(b"-DENIED protected mode\r\n")?;
         stream.read_to_end(&mut Vec::new()).map(|_| ())
     });
-    let mut command = common::command(&format!("{server} -c 1 -n 1"));
+    let mut command = command(&format!("{server} -c 1 -n 1"));
     command.args(["--send", "PING\\r\\n", "--expect", "+PONG\\r\\n"]);
-    common::start_command(command)
+    start_command(command)
         .finish()
         .expect_code(1)
         .expect_message(r#"the bytes: "-DENIED protected mode\r\n""#);

@@ -282,7 +282,7 @@ impl<P: Protocol> Conversation<P> {
         if answers > 0 {
             let outstanding = slot.outstanding.get();
             slot.outstanding
-                .set(outstanding.saturating_sub(answers as usize));
+                .set(outstanding.saturating_sub(usize::try_from(answers).unwrap_or(usize::MAX)));
             slot.unanswered_since.set(now);
             if !slot.served.get() {
                 shard.first_answer(slot);
