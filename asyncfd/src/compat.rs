@@ -58,4 +58,4 @@ mod written;
 )]
 pub use fd_io::FdIo;
 #[cfg(feature = "hyper")]
-pub use hyper::{ShardExecutor, ShardTimer};
+pub use hyper::{MobileExecutor, ShardExecutor, ShardTimer};

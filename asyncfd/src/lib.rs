@@ -102,6 +102,10 @@
 //! | `futures-io` | the traits of `futures_io` on the streams of [`net`] |
 //! | `tokio-io` | the traits of `tokio::io` on them, without tokio's runtime |
 //! | `hyper` | the traits of `hyper::rt` on them, and a timer and an executor for hyper |
+//! | `http` | HTTP/1 and HTTP/2 for [`serve`], with hyper: `serve::http` |
+//! | `tls` | TLS for `serve::http`, with rustls |
+//! | `signal` | signals as events: `signal` |
+//! | `tokio-rt` | shards in the context of a tokio runtime, for libraries that need one: `tokio_rt` |
 //! | `full` | all of these |
 //!
 //! # Platform notes
@@ -122,6 +126,12 @@ pub mod net;
 mod nonblocking;
 mod raw;
 pub mod serve;
+#[cfg(feature = "signal")]
+#[cfg_attr(docsrs, doc(cfg(feature = "signal")))]
+pub mod signal;
+#[cfg(feature = "tokio-rt")]
+#[cfg_attr(docsrs, doc(cfg(feature = "tokio-rt")))]
+pub mod tokio_rt;
 
 pub use async_fd::AsyncFd;
 pub use error::{AsyncFdRegisterError, AsyncFdTryNewError, TryIoError};

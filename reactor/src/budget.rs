@@ -63,6 +63,14 @@ pub(crate) fn charge() {
     LEFT.set(LEFT.get().wrapping_sub(1));
 }
 
+/// Gives back one unit that was charged in this poll.
+pub(crate) fn refund() {
+    let left = LEFT.get();
+    if left < UNLIMITED {
+        LEFT.set(left + 1);
+    }
+}
+
 /// Lets every other ready task run first, then continues.
 ///
 /// On a shard, the task is woken after the shard has polled its descriptors and timers, and runs

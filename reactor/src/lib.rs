@@ -60,6 +60,7 @@ mod blocking;
 mod budget;
 mod builder;
 mod context;
+pub mod coop;
 mod cpus;
 #[cfg(not(reactor_sim))]
 mod driver;

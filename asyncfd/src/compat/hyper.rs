@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use ::hyper::rt::{Executor, Read, ReadBufCursor, Sleep, Timer, Write};
-use reactor::time;
+use reactor::{Handle, time};
 
 use super::family::{implement_for_all, implement_write};
 use super::written::Written;
@@ -114,5 +114,34 @@ where
     fn execute(&self, future: F) {
         // Dropping the handle lets the task run on.
         drop(reactor::spawn_local(future));
+    }
+}
+
+/// An executor for hyper that spawns `Send` tasks on the current reactor: [`Handle::spawn`].
+///
+/// On a shard, a task starts there, and a reactor with work stealing may move it.
+///
+/// # Panics
+///
+/// `execute` panics where there is no current reactor.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct MobileExecutor;
+
+impl MobileExecutor {
+    /// Creates an executor. It has no state.
+    pub const fn new() -> Self {
+        Self
+    }
+}
+
+impl<F> Executor<F> for MobileExecutor
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    #[track_caller]
+    fn execute(&self, future: F) {
+        // Dropping the handle lets the task run on.
+        drop(Handle::current().spawn(future));
     }
 }

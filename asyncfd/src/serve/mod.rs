@@ -68,6 +68,9 @@
 mod accept;
 mod bind;
 mod connection;
+#[cfg(feature = "http")]
+#[cfg_attr(docsrs, doc(cfg(feature = "http")))]
+pub mod http;
 mod inherited;
 mod policy;
 mod running;
