@@ -9,6 +9,7 @@
 
 use std::io;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use reactor::{Direction, Interest, ReadyEvent, Registration};
 
@@ -59,6 +60,12 @@ pub(crate) trait Operation {
     /// Performs the operation once.
     fn call(&mut self) -> io::Result<Self::Output>;
 
+    /// Called when the call would block, although the reading half is reported as closed. Returns
+    /// the operation's result if it can never succeed again.
+    fn ended(&mut self) -> Option<io::Result<Self::Output>> {
+        None
+    }
+
     /// Returns true if this outcome proves that the next call would block.
     #[inline(always)]
     fn drains(&self, _: &Self::Output) -> bool {
@@ -83,10 +90,17 @@ fn step<O: Operation>(operation: &mut O, event: ReadyEvent) -> Next<O::Output> {
             }
             Next::Return(Ok(output))
         }
-        Err(error) => match settle_error(operation.registration(), event, error) {
-            Some(error) => Next::Return(Err(error)),
-            None => Next::WaitAgain,
-        },
+        Err(error) => {
+            if event.ready().is_read_closed() && error.kind() == io::ErrorKind::WouldBlock {
+                if let Some(result) = operation.ended() {
+                    return Next::Return(result);
+                }
+            }
+            match settle_error(operation.registration(), event, error) {
+                Some(error) => Next::Return(Err(error)),
+                None => Next::WaitAgain,
+            }
+        }
     }
 }
 
@@ -137,6 +151,37 @@ pub(crate) fn poll<O: Operation>(
         }
         if let Next::Return(result) = step(&mut operation, event) {
             return Poll::Ready(result);
+        }
+    }
+}
+
+/// The time between two attempts of an operation whose next success gives no event.
+const RETRY: Duration = Duration::from_millis(1);
+
+/// Like [`wait`], for an operation that can block although the descriptor is ready. It is attempted
+/// again and again, with a pause before each attempt.
+pub(crate) async fn wait_retrying<O: Operation>(mut operation: O) -> io::Result<O::Output> {
+    let mut event = operation.registration().ready(O::INTEREST).await?;
+    loop {
+        if let Next::Return(result) = step(&mut operation, event) {
+            return result;
+        }
+        operation.registration().pause(RETRY).await;
+        event = operation.registration().try_ready(O::INTEREST)?;
+    }
+}
+
+/// Like [`wait_retrying`], through the poll slot of the operation's direction.
+pub(crate) fn poll_retrying<O: Operation>(
+    mut operation: O,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<O::Output>> {
+    let event = ready!(operation.registration().poll_ready(cx, O::DIRECTION))?;
+    match step(&mut operation, event) {
+        Next::Return(result) => Poll::Ready(result),
+        Next::WaitAgain => {
+            operation.registration().wake_after(RETRY, cx.waker());
+            Poll::Pending
         }
     }
 }

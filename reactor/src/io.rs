@@ -8,7 +8,9 @@ mod moving;
 
 use std::io;
 use std::os::fd::RawFd;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
+use std::task::Waker;
+use std::time::Duration;
 
 use crate::driver::{OsEvent, Registry};
 use crate::error::{forked, forked_error};
@@ -16,10 +18,12 @@ use crate::io::moving::Peers;
 use crate::metrics::Counter;
 use crate::owners::{Added, Owners};
 use crate::readiness::WaiterList;
+use crate::shard::ShardShared;
 use crate::shard::parker::Parker;
 use crate::sync::{AtomicU64, Ordering};
 use crate::sys::{self, Process};
 use crate::table::{Quarantined, Slot, SlotRef, SlotTable};
+use crate::time::wake_after;
 use crate::token::{SlotId, Token};
 use crate::{Interest, Ready, ShardId};
 
@@ -51,6 +55,8 @@ pub(crate) struct ShardIo {
     moved_out: Counter,
     peers: Peers,
     waker_panics: Counter,
+    /// The shard whose timers wake callers that pause. Set once, when the shard is made.
+    timers: OnceLock<Weak<ShardShared>>,
     /// The process that made this. A forked child has a copy of all this memory and shares the same
     /// epoll instance.
     process: Process,
@@ -63,6 +69,7 @@ impl ShardIo {
             table: SlotTable::new(index),
             owners: Owners::new(registry),
             parker,
+            timers: OnceLock::new(),
             live: AtomicU64::new(0),
             moved_out: Counter::new(),
             peers: Peers::new(),
@@ -101,6 +108,20 @@ impl ShardIo {
     /// child releases it.
     pub(crate) fn is_forked(&self) -> bool {
         !self.process.is_current()
+    }
+
+    /// Names the shard whose timers wake callers that pause. Called once, before any registration.
+    pub(crate) fn set_timers(&self, shard: Weak<ShardShared>) {
+        self.timers.get_or_init(|| shard);
+    }
+
+    /// Wakes a task once `delay` has passed. Wakes it at once if the shard keeps no
+    /// timers any more, and in a forked child.
+    pub(crate) fn wake_after(&self, delay: Duration, waker: Waker) {
+        match self.timers.get().and_then(Weak::upgrade) {
+            Some(shard) if !self.is_forked() => wake_after(&shard, delay, waker),
+            _ => waker.wake(),
+        }
     }
 
     /// The process that made the reactor.

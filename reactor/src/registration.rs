@@ -6,6 +6,7 @@
 //! takes the slot's lock, and only changes of interest make a system call. Tests are in
 //! `tests/registration.rs` and, with real descriptors, in `io/tests.rs`.
 
+mod async_io;
 mod wait;
 
 use std::fmt;
@@ -18,7 +19,7 @@ use std::task::{Context, Poll, ready};
 
 use crate::budget;
 use crate::context;
-use crate::error::{forked_error, shutdown_error, two_directions_error};
+use crate::error::{forked_error, shutdown_error};
 use crate::handle::no_reactor;
 use crate::io::ShardIo;
 use crate::readiness::{ClosedStates, Readiness, Side, Snapshot, WaiterId};
@@ -416,43 +417,6 @@ impl Registration {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         self.io_seeing(event, operation)
-    }
-
-    /// Waits for `interest` and calls `operation`, and repeats both until the operation does not
-    /// block.
-    ///
-    /// # Errors
-    ///
-    /// Returns `InvalidInput` for an interest that is both readable and writable. One operation
-    /// does only one of them, and waiting for both would clear the other's readiness, or would not
-    /// sleep. Otherwise returns the shutdown error, or any error of `operation` except
-    /// `WouldBlock`.
-    ///
-    /// # Cancel safety
-    ///
-    /// It waits only after an operation that did nothing, so dropping the future loses nothing.
-    ///
-    /// # Wakeups
-    ///
-    /// As [`ready`](Self::ready).
-    pub async fn async_io<R>(
-        &self,
-        interest: Interest,
-        mut operation: impl FnMut() -> io::Result<R>,
-    ) -> io::Result<R> {
-        if interest.is_readable() && interest.is_writable() {
-            return Err(two_directions_error());
-        }
-        loop {
-            let event = self.wait_for(Ready::from_interest(interest)).await?;
-            if event.ready().is_empty() {
-                continue;
-            }
-            match self.io_seeing(event, &mut operation) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                done => return done,
-            }
-        }
     }
 
     /// Waits for the peer to close, without reading, and returns the halves that are closed.

@@ -397,6 +397,15 @@ const ROWS: &[Row] = &[
     ("`Registration::async_io`", |w| {
         Outcome::of_polled(poll(&mut pin!(w.registration.async_io(READ, || Ok(())))))
     }),
+    ("`Registration::pause`", |w| {
+        let mut pause = pin!(w.registration.pause(DEADLINE));
+        let first = poll(&mut pause).is_pending();
+        Outcome::works(first && poll(&mut pause).is_ready())
+    }),
+    ("`Registration::wake_after`", |w| {
+        let outcome = w.reaching_nobody(|| w.registration.wake_after(DEADLINE, Waker::noop()));
+        Outcome::works(outcome == Outcome::Nothing)
+    }),
     ("`Registration::try_ready`", |w| {
         let ready = |interest| w.registration.try_ready(interest).unwrap().ready();
         Outcome::works(ready(WRITE).is_writable() && ready(READ).is_empty())

@@ -42,9 +42,9 @@ macro_rules! try_read_buf {
 }
 
 /// For a socket that receives messages. `$fill_from` is the method of `Chunk` that also returns the
-/// sender's address.
+/// sender's address, and `$end` the result once the socket was shut down for reading.
 macro_rules! recv_buf {
-    ($socket:ident, $address:ty, $fill_from:ident) => {
+    ($socket:ident, $address:ty, $fill_from:ident, $end:expr) => {
         #[cfg(feature = "bytes")]
         #[cfg_attr(docsrs, doc(cfg(feature = "bytes")))]
         impl $socket {
@@ -61,12 +61,16 @@ macro_rules! recv_buf {
             ///
             /// Dropping the future receives nothing.
             pub async fn recv_buf<B: bytes::BufMut>(&self, buffer: &mut B) -> io::Result<usize> {
-                crate::drain::wait(Input::new(&self.fd, |socket| {
-                    crate::net::operations::Spare::fill(
-                        &mut crate::compat::spare::Chunk::new(buffer),
-                        socket,
-                    )
-                }))
+                crate::drain::wait(MessageInput::new(
+                    &self.fd,
+                    |socket| {
+                        crate::net::operations::Spare::fill(
+                            &mut crate::compat::spare::Chunk::new(buffer),
+                            socket,
+                        )
+                    },
+                    || Ok(0),
+                ))
                 .await
             }
 
@@ -76,12 +80,16 @@ macro_rules! recv_buf {
             ///
             /// The same as for [`try_recv`](Self::try_recv).
             pub fn try_recv_buf<B: bytes::BufMut>(&self, buffer: &mut B) -> io::Result<usize> {
-                crate::drain::attempt(Input::new(&self.fd, |socket| {
-                    crate::net::operations::Spare::fill(
-                        &mut crate::compat::spare::Chunk::new(buffer),
-                        socket,
-                    )
-                }))
+                crate::drain::attempt(MessageInput::new(
+                    &self.fd,
+                    |socket| {
+                        crate::net::operations::Spare::fill(
+                            &mut crate::compat::spare::Chunk::new(buffer),
+                            socket,
+                        )
+                    },
+                    || Ok(0),
+                ))
             }
 
             /// Like [`recv_buf`](Self::recv_buf), and also returns the sender's address.
@@ -97,9 +105,11 @@ macro_rules! recv_buf {
                 &self,
                 buffer: &mut B,
             ) -> io::Result<(usize, $address)> {
-                crate::drain::wait(Input::new(&self.fd, |socket| {
-                    crate::compat::spare::Chunk::new(buffer).$fill_from(socket)
-                }))
+                crate::drain::wait(MessageInput::new(
+                    &self.fd,
+                    |socket| crate::compat::spare::Chunk::new(buffer).$fill_from(socket),
+                    $end,
+                ))
                 .await
             }
 
@@ -112,9 +122,11 @@ macro_rules! recv_buf {
                 &self,
                 buffer: &mut B,
             ) -> io::Result<(usize, $address)> {
-                crate::drain::attempt(Input::new(&self.fd, |socket| {
-                    crate::compat::spare::Chunk::new(buffer).$fill_from(socket)
-                }))
+                crate::drain::attempt(MessageInput::new(
+                    &self.fd,
+                    |socket| crate::compat::spare::Chunk::new(buffer).$fill_from(socket),
+                    $end,
+                ))
             }
         }
     };

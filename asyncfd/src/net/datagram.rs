@@ -8,7 +8,7 @@
 
 /// The common part of the two kinds. `$address` is the type of a message's source address.
 macro_rules! datagram_io {
-    ($socket:ident, $std:ty, $address:ty) => {
+    ($socket:ident, $std:ty, $address:ty, $end:expr) => {
         impl $socket {
             /// Registers a socket that was created elsewhere, and sets it to non-blocking mode.
             ///
@@ -60,7 +60,7 @@ macro_rules! datagram_io {
             ///
             /// Dropping the future receives nothing.
             recv, try_recv, poll_recv(buffer: &mut [u8]) -> usize =
-                Input::new(&this.fd, move |socket| sys::recv(socket, &mut *buffer));
+                MessageInput::new(&this.fd, move |socket| sys::recv(socket, &mut *buffer), || Ok(0));
             /// Like [`recv`](Self::recv), and also returns the sender's address.
             ///
             /// # Errors
@@ -71,7 +71,7 @@ macro_rules! datagram_io {
             ///
             /// Dropping the future receives nothing.
             recv_from, try_recv_from, poll_recv_from(buffer: &mut [u8]) -> (usize, $address) =
-                Input::new(&this.fd, move |socket| socket.recv_from(buffer));
+                MessageInput::new(&this.fd, move |socket| socket.recv_from(buffer), $end);
         });
 
         impl $socket {
@@ -94,7 +94,7 @@ macro_rules! datagram_io {
             }
         }
 
-        peek_io!($socket);
+        peek_io!($socket, MessageInput);
         waits_for!(readable, $socket, poll_recv_ready);
         waits_for!(writable, $socket, poll_send_ready);
         own_operations!($socket);

@@ -254,6 +254,42 @@ impl<T: AsRawFd, R, F: FnMut(&T) -> io::Result<R>> Operation for Input<'_, T, F>
     }
 }
 
+/// Like [`Input`], for messages. Once the socket is shut down for reading and has no message left,
+/// Linux reports it as readable, and every call that does not block fails with EAGAIN. A blocking
+/// call would return at once, and so does this: `end` is the result.
+pub(crate) struct MessageInput<'a, T: AsRawFd, R, F> {
+    fd: &'a AsyncFd<T>,
+    call: F,
+    end: fn() -> io::Result<R>,
+}
+
+impl<'a, T: AsRawFd, R, F: FnMut(&T) -> io::Result<R>> MessageInput<'a, T, R, F> {
+    pub(crate) fn new(fd: &'a AsyncFd<T>, call: F, end: fn() -> io::Result<R>) -> Self {
+        Self { fd, call, end }
+    }
+}
+
+impl<T: AsRawFd + AsFd, R, F: FnMut(&T) -> io::Result<R>> Operation for MessageInput<'_, T, R, F> {
+    type Output = R;
+    direction!(read);
+
+    fn call(&mut self) -> io::Result<R> {
+        (self.call)(self.fd.get_ref())
+    }
+
+    #[cold]
+    fn ended(&mut self) -> Option<io::Result<R>> {
+        if !sys::is_shut_for_reading(self.fd.get_ref()) {
+            return None;
+        }
+        // A message may have come since the last call.
+        match self.call() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Some((self.end)()),
+            result => Some(result),
+        }
+    }
+}
+
 /// Like [`Input`], in the other direction.
 pub(crate) struct Output<'a, T: AsRawFd, F>(&'a AsyncFd<T>, F);
 

@@ -184,6 +184,12 @@ macro_rules! write_io {
 /// Peeking at available bytes.
 macro_rules! peek_io {
     ($socket:ident) => {
+        peek_io!($socket, |fd, call| Input::new(fd, call));
+    };
+    ($socket:ident, MessageInput) => {
+        peek_io!($socket, |fd, call| MessageInput::new(fd, call, || Ok(0)));
+    };
+    ($socket:ident, |$fd:ident, $call:ident| $operation:expr) => {
         three_forms!($socket, |this| {
             /// Reads into `buffer` without consuming bytes, so the next read returns the same ones.
             ///
@@ -195,7 +201,10 @@ macro_rules! peek_io {
             ///
             /// Nothing is lost in any case.
             peek, try_peek, poll_peek(buffer: &mut [u8]) -> usize =
-                Input::new(&this.fd, move |socket| sys::peek(socket, buffer));
+                {
+                    let ($fd, $call) = (&this.fd, move |socket: &_| sys::peek(socket, &mut *buffer));
+                    $operation
+                };
         });
     };
 }

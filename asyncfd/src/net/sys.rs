@@ -56,6 +56,36 @@ pub(crate) fn peek(fd: impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(n)
 }
 
+/// Returns true if the socket was shut down for reading.
+pub(crate) fn is_shut_for_reading(fd: impl AsFd) -> bool {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let mut fds = [PollFd::new(&fd, PollFlags::RDHUP)];
+        let polled = poll(&mut fds, Some(&Timespec::default()));
+        polled == Ok(1) && fds[0].revents().contains(PollFlags::RDHUP)
+    }
+    // Elsewhere such a call returns 0 by itself.
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    {
+        let _ = fd;
+        false
+    }
+}
+
+/// The address beside a message that nobody sent.
+pub(crate) fn no_unix_address() -> io::Result<UnixAddr> {
+    UnixAddr::from_pathname("")
+}
+
+/// The error of a receive that has to return an address, on a socket that was shut down for reading.
+pub(crate) fn shut_for_reading() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::UnexpectedEof,
+        "the socket was shut down for reading",
+    )
+}
+
 #[inline]
 pub(crate) fn send(fd: impl AsFd, bytes: &[u8]) -> io::Result<usize> {
     rustix::net::send(fd, bytes, SEND_FLAGS).map_err(failed)
@@ -208,7 +238,7 @@ pub(crate) fn accept_unix(
     // A missing name is no reason to lose the connection.
     let address = match stream.peer_addr() {
         Ok(address) => address,
-        Err(_) => UnixAddr::from_pathname("")?,
+        Err(_) => no_unix_address()?,
     };
     Ok((stream, address))
 }

@@ -15,7 +15,7 @@ use super::attach::{READ_WRITE, attach};
 use super::buf::recv_buf;
 use super::datagram::datagram_io;
 use super::forms::three_forms;
-use super::operations::{Input, Output};
+use super::operations::{MessageInput, Output};
 use super::resolve::{self, ToSocketAddrs};
 use super::socket::{descriptor_traits, own_operations, socket_options, socket_traits, waits_for};
 use super::stream::peek_io;
@@ -216,7 +216,7 @@ three_forms!(UdpSocket, |this| {
     ///
     /// Nothing is lost in any case.
     peek_from, try_peek_from, poll_peek_from(buffer: &mut [u8]) -> (usize, SocketAddr) =
-        Input::new(&this.fd, move |socket| socket.peek_from(buffer));
+        MessageInput::new(&this.fd, move |socket| socket.peek_from(buffer), ended);
     /// Waits for a message, leaves it in the queue, and returns its sender.
     ///
     /// # Errors
@@ -227,7 +227,7 @@ three_forms!(UdpSocket, |this| {
     ///
     /// Nothing is lost in any case.
     peek_sender, try_peek_sender, poll_peek_sender() -> SocketAddr =
-        Input::new(&this.fd, |socket| Ok(socket.peek_from(&mut [])?.1));
+        MessageInput::new(&this.fd, |socket| Ok(socket.peek_from(&mut [])?.1), || Err(sys::shut_for_reading()));
 });
 
 socket_options!(UdpSocket, |this| SockRef::from(this), {
@@ -259,5 +259,10 @@ impl UdpSocket {
     }
 }
 
-datagram_io!(UdpSocket, std::net::UdpSocket, SocketAddr);
-recv_buf!(UdpSocket, SocketAddr, fill_from_udp);
+/// The result of a receive once the socket was shut down for reading. There is no address to return.
+fn ended() -> io::Result<(usize, SocketAddr)> {
+    Err(sys::shut_for_reading())
+}
+
+datagram_io!(UdpSocket, std::net::UdpSocket, SocketAddr, ended);
+recv_buf!(UdpSocket, SocketAddr, fill_from_udp, ended);

@@ -145,6 +145,7 @@ impl Shared {
     }
 
     fn has_ended(&self) -> bool {
+        // ORDERING [serve-ended], partner [serve-ended] on the other threads.
         // The count that a thread made before this fence is seen by every thread that makes its own
         // count later and comes here, so the last one sees them all.
         fence(SeqCst);

@@ -210,7 +210,9 @@ impl ShardShared {
             lifecycle,
             hooks,
         };
-        Arc::new(shared)
+        let shared = Arc::new(shared);
+        shared.io.set_timers(Arc::downgrade(&shared));
+        shared
     }
 
     /// Makes the shards of a reactor known to each other.

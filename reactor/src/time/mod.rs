@@ -36,6 +36,7 @@ pub(crate) use clock::Clock;
 pub use interval::{Interval, MissedTickBehavior, interval, interval_at};
 pub(crate) use remote::{RemoteTimer, RemoteTimers};
 use resolution::Resolution;
+pub(crate) use sleep::wake_after;
 pub use sleep::{Sleep, coarse_now, sleep, sleep_until};
 pub use timeout::{Elapsed, Timeout, timeout, timeout_at};
 pub(crate) use wheel::TimerKey;

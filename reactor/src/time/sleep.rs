@@ -3,7 +3,7 @@
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Wake, Waker, ready};
 use std::time::{Duration, Instant};
 
 use crate::budget;
@@ -301,6 +301,19 @@ impl Sleep {
         } else {
             Poll::Pending
         }
+    }
+}
+
+/// Wakes a task once `delay` has passed, by a timer of `shard` that cannot be disarmed. Wakes it at
+/// once if the shard keeps no timers any more.
+pub(crate) fn wake_after(shard: &ShardRef, delay: Duration, waker: Waker) {
+    let timer = RemoteTimer::new(after(shard.clock.now(), delay), waker);
+    if on_shard(shard, |here| Arc::clone(&timer).apply(here)).is_none() {
+        shard.inbox.send(Command::Timer(Arc::clone(&timer)));
+    }
+    // The look after the put: a shard that had ended by then never saw the timer.
+    if shard.keeps_no_timers() {
+        timer.wake();
     }
 }
 

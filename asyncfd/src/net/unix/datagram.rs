@@ -19,7 +19,7 @@ use crate::net::attach::{READ_WRITE, attach};
 use crate::net::buf::recv_buf;
 use crate::net::datagram::datagram_io;
 use crate::net::forms::three_forms;
-use crate::net::operations::{Input, Output};
+use crate::net::operations::{MessageInput, Output};
 use crate::net::socket::{descriptor_traits, own_operations, socket_traits, waits_for};
 use crate::net::stream::peek_io;
 use crate::net::sys;
@@ -33,9 +33,8 @@ use crate::net::sys;
 /// # Platform notes
 ///
 /// A message waits while the receiver's queue is full. Linux wakes a *connected* sender once there
-/// is room. It wakes a sender that names the receiver in [`send_to`](Self::send_to) only after one
-/// of that sender's own messages was received. If several senders share a slow receiver, connect
-/// them.
+/// is room. A sender that names the receiver in [`send_to`](Self::send_to) gets no such event, so it
+/// tries again every millisecond. If several senders share a slow receiver, connect them.
 ///
 /// # Examples
 ///
@@ -132,7 +131,7 @@ impl UnixDatagram {
     /// Dropping the future sends nothing.
     pub async fn send_to(&self, message: &[u8], path: impl AsRef<Path>) -> io::Result<usize> {
         let send = Output::new(&self.fd, |socket| socket.send_to(message, &path));
-        crate::drain::wait(send).await
+        crate::drain::wait_retrying(send).await
     }
 
     /// Like [`send_to`](Self::send_to), without waiting.
@@ -162,13 +161,13 @@ impl UnixDatagram {
         path: impl AsRef<Path>,
     ) -> Poll<io::Result<usize>> {
         let send = Output::new(&self.fd, |socket| socket.send_to(message, &path));
-        crate::drain::poll(send, cx)
+        crate::drain::poll_retrying(send, cx)
     }
 
     /// Shuts down the reading side, the writing side, or both.
     ///
-    /// Do not receive after shutting down the reading side: Linux then reports the socket as
-    /// readable, yet every read fails with EAGAIN, again and again.
+    /// After the reading side was shut down, a receive returns the messages that are left, and then
+    /// 0 at once, as a blocking one does.
     ///
     /// # Errors
     ///
@@ -196,5 +195,15 @@ impl UnixSocket {
     }
 }
 
-datagram_io!(UnixDatagram, std::os::unix::net::UnixDatagram, SocketAddr);
-recv_buf!(UnixDatagram, SocketAddr, fill_from_unix);
+/// The result of a receive once the socket was shut down for reading.
+fn ended() -> io::Result<(usize, SocketAddr)> {
+    Ok((0, sys::no_unix_address()?))
+}
+
+datagram_io!(
+    UnixDatagram,
+    std::os::unix::net::UnixDatagram,
+    SocketAddr,
+    ended
+);
+recv_buf!(UnixDatagram, SocketAddr, fill_from_unix, ended);
