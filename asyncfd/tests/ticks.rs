@@ -1,5 +1,6 @@
 //! No event is erased and no clear is defeated: stale clears at every distance that the width of a
 //! tick allows, and the cost of two-way traffic. Both failed in tokio (#8331, #8054).
+#![cfg(target_os = "linux")]
 
 mod common;
 

@@ -103,7 +103,6 @@ impl Interest {
     }
 
     /// Returns true if an event should wake only one of the shards that wait for the descriptor.
-    #[cfg(any(target_os = "linux", target_os = "android"))]
     pub(crate) const fn is_exclusive(self) -> bool {
         self.0 & EXCLUSIVE != 0
     }

@@ -1,5 +1,6 @@
 //! A process that may not use every CPU. This is a program of its own: `unpin_current` restores the
 //! mask of the first pinned thread, for the whole process.
+#![cfg(target_os = "linux")]
 
 use std::thread;
 

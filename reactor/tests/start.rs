@@ -8,14 +8,21 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use reactor::{Handle, Pinning, Placement, Reactor, ShardId};
-use rustix::thread::{CpuSet, sched_getaffinity};
 use support::reactor;
 
+/// The CPUs that the calling thread may use.
+#[cfg(target_os = "linux")]
 fn mask() -> Vec<usize> {
-    let set = sched_getaffinity(None).unwrap();
-    (0..CpuSet::MAX_CPU)
+    let set = rustix::thread::sched_getaffinity(None).unwrap();
+    (0..rustix::thread::CpuSet::MAX_CPU)
         .filter(|&cpu| set.is_set(cpu))
         .collect()
+}
+
+/// No thread has a mask, and none is pinned.
+#[cfg(not(target_os = "linux"))]
+fn mask() -> Vec<usize> {
+    Vec::new()
 }
 
 #[test]

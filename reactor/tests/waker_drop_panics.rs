@@ -32,7 +32,7 @@ fn two_wakers_of_one_registration_that_panic_as_they_are_dropped_are_caught() {
         reactor.handle(),
         Placement::Hash,
         &near,
-        Interest::PRIORITY,
+        Interest::READABLE,
         Ready::EMPTY,
     )
     .unwrap();

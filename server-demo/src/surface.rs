@@ -53,10 +53,16 @@ fn receive(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(len)
 }
 
+/// A peer that is gone raises no signal. On Apple's systems a socket option does that instead.
+#[cfg(not(target_vendor = "apple"))]
+const SEND_FLAGS: SendFlags = SendFlags::NOSIGNAL;
+#[cfg(target_vendor = "apple")]
+const SEND_FLAGS: SendFlags = SendFlags::empty();
+
 /// Calls send(2), in the same way.
 #[inline(always)]
 fn send(socket: impl AsFd, bytes: &[u8]) -> io::Result<usize> {
-    rustix::net::send(socket, bytes, SendFlags::NOSIGNAL).map_err(failed_slow)
+    rustix::net::send(socket, bytes, SEND_FLAGS).map_err(failed_slow)
 }
 
 /// Converts an error. It is out of line because the compiler otherwise builds the error before it

@@ -13,6 +13,8 @@
 //! by a bug or by choice, the case says so and asserts only our behaviour. `CONTRACT.md` maps the
 //! contract's statements to the cases.
 
+// Many cases are about the kernel's own ways: priority, the error queue, what a hang-up reports.
+#![cfg(any(target_os = "linux", target_os = "android"))]
 #![allow(
     clippy::duplicate_mod,
     reason = "the cases are compiled once per side on purpose"

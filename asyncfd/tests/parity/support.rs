@@ -66,6 +66,7 @@ pub(crate) fn drain(mut from: impl Read) -> usize {
 }
 
 /// Requests a timestamp for every transmission, which the system puts on the socket's error queue.
+#[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) fn timestamp_sends(socket: &impl AsRawFd) {
     let flags = libc::SOF_TIMESTAMPING_TX_SOFTWARE
         | libc::SOF_TIMESTAMPING_SOFTWARE
@@ -74,11 +75,13 @@ pub(crate) fn timestamp_sends(socket: &impl AsRawFd) {
 }
 
 /// Makes the system put errors of sent datagrams on the socket's error queue.
+#[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) fn queue_errors(socket: &impl AsRawFd) {
     set_option(socket, libc::IPPROTO_IP, libc::IP_RECVERR, 1);
 }
 
 /// Sets an option whose value is a number.
+#[cfg(any(target_os = "linux", target_os = "android"))]
 #[expect(unsafe_code, reason = "no safe crate here sets these options")]
 fn set_option(socket: &impl AsRawFd, level: i32, name: i32, value: u32) {
     // SAFETY: the descriptor is open, and the option is read from `value`, whose length is given.
@@ -95,9 +98,20 @@ fn set_option(socket: &impl AsRawFd, level: i32, name: i32, value: u32) {
 }
 
 /// Takes one message from a socket's error queue.
+#[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) fn take_queued(socket: &impl AsFd) -> io::Result<usize> {
     let (n, _) = rustix::net::recv(socket, &mut [0; 256], RecvFlags::ERRQUEUE)?;
     Ok(n)
+}
+
+#[cfg(target_vendor = "apple")]
+#[expect(unsafe_code, reason = "rustix has no mkfifo here")]
+fn make_fifo(path: &Path) {
+    use std::os::unix::ffi::OsStrExt;
+    let path = std::ffi::CString::new(path.as_os_str().as_bytes()).unwrap();
+    // SAFETY: `path` is a string that ends with a zero byte and is alive for the call.
+    let made = unsafe { libc::mkfifo(path.as_ptr(), 0o600) };
+    assert_eq!(made, 0, "{}", io::Error::last_os_error());
 }
 
 /// A FIFO, and the two ways to open it without blocking.
@@ -114,7 +128,10 @@ impl Fifo {
         // A killed process with the same id may have left one.
         let _ = std::fs::remove_file(&path);
         let mode = Mode::RUSR | Mode::WUSR;
+        #[cfg(not(target_vendor = "apple"))]
         rustix::fs::mknodat(rustix::fs::CWD, &path, FileType::Fifo, mode, 0).unwrap();
+        #[cfg(target_vendor = "apple")]
+        make_fifo(&path);
         Self(path)
     }
 

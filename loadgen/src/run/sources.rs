@@ -128,17 +128,28 @@ impl Sources {
     /// No descriptor is left, or the system refused the address.
     pub fn socket(&self) -> io::Result<(Socket, u32)> {
         let nth = self.current.get();
-        let kind = Type::STREAM.nonblocking().cloexec();
         let Some(target) = self.target else {
-            return Ok((Socket::new(Domain::UNIX, kind, None)?, nth));
+            return Ok((nonblocking(Domain::UNIX, None)?, nth));
         };
-        let socket = Socket::new(Domain::for_address(target), kind, Some(Protocol::TCP))?;
+        let socket = nonblocking(Domain::for_address(target), Some(Protocol::TCP))?;
         socket.set_tcp_nodelay(true)?;
         if let Some(source) = self.source(nth) {
             late_port(&socket)?;
             socket.bind(&SockAddr::from(SocketAddr::from((source, 0))))?;
         }
         Ok((socket, nth))
+    }
+}
+
+/// Returns a socket for a stream that does not block, closed on exec.
+fn nonblocking(domain: Domain, protocol: Option<Protocol>) -> io::Result<Socket> {
+    #[cfg(not(target_vendor = "apple"))]
+    return Socket::new(domain, Type::STREAM.nonblocking().cloexec(), protocol);
+    #[cfg(target_vendor = "apple")]
+    {
+        let socket = Socket::new(domain, Type::STREAM, protocol)?;
+        socket.set_nonblocking(true)?;
+        Ok(socket)
     }
 }
 

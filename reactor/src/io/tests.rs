@@ -342,6 +342,7 @@ fn a_changed_interest_reports_what_is_true() {
 /// A FIFO shows a hang-up between two writers. The kernel's EAGAIN removes the closed state, and
 /// the wait continues for the new writer.
 #[test]
+#[cfg(target_os = "linux")]
 fn closed_states_that_are_no_longer_true_go_with_the_next_eagain() {
     let mut rig = Rig::new();
     let path = std::env::temp_dir().join(format!("reactor-fifo-{}", std::process::id()));
