@@ -110,8 +110,9 @@
 //!
 //! # Platform notes
 //!
-//! Unix. `Interest::PRIORITY` and the warning about blocking descriptors from bare numbers need
-//! Linux.
+//! All tests run on 64-bit Linux on x86-64. For FreeBSD and macOS, and for Linux on ARM, this crate
+//! and its tests are only compiled. `Interest::PRIORITY` and the warning about blocking descriptors
+//! from bare numbers need Linux.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

@@ -40,8 +40,8 @@
 //!
 //! # Platforms
 //!
-//! Linux on 64-bit machines. Other Unixes should work through mio where nothing Linux-only is
-//! needed, but they are not tested.
+//! All tests run on 64-bit Linux on x86-64. For FreeBSD and macOS, and for Linux on ARM, this crate
+//! and its tests are only compiled. Only 64-bit machines are supported.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // The library's atomics come from `sync`, as clippy.toml requires. Tests count with std's.

@@ -8,15 +8,16 @@
 /// the branch is compiled away.
 ///
 /// The bugs are in the code that ships, at the places where they could be made.
-/// `scripts/loom.sh --mutants` runs the models against each.
-#[cfg(not(reactor_loom))]
+/// `scripts/loom.sh --mutants` runs the models against each, and `scripts/sanitize.sh thread --seeds`
+/// runs ThreadSanitizer against some.
+#[cfg(not(any(reactor_loom, reactor_sanitize)))]
 #[inline(always)]
 pub(crate) const fn mutant(_name: &str) -> bool {
     false
 }
 
 /// As above. `REACTOR_MUTANT` names the bug, so that one build serves all of them.
-#[cfg(reactor_loom)]
+#[cfg(any(reactor_loom, reactor_sanitize))]
 pub(crate) fn mutant(name: &str) -> bool {
     static ASKED_FOR: std::sync::OnceLock<Option<String>> = std::sync::OnceLock::new();
     ASKED_FOR
@@ -133,6 +134,16 @@ mod imp {
         pub(crate) fn try_recv(&self) -> Result<T, ()> {
             self.0.lock().pop_front().ok_or(())
         }
+    }
+}
+
+/// Returns the ordering, or `Relaxed` if a model run enables the seeded bug `name`.
+#[inline(always)]
+pub(crate) fn unless_mutant(name: &str, ordering: Ordering) -> Ordering {
+    if mutant(name) {
+        Ordering::Relaxed
+    } else {
+        ordering
     }
 }
 

@@ -6,7 +6,7 @@
 //! waiter, and which thread frees the memory. `JOIN.md` beside this file has the table of
 //! transitions and the proof sketch. The model is `loom::task`.
 
-use crate::sync::{AtomicUsize, Ordering, fence};
+use crate::sync::{AtomicUsize, Ordering, fence, unless_mutant};
 
 /// A wake came after the last run began. A thread that sets it on a task that neither runs nor has
 /// completed queues the task.
@@ -150,7 +150,9 @@ impl State {
         // ORDERING [task-wake], partner [task-start], [task-pause] below: the poll that follows a
         // wake sees all that the waker wrote before it. This also holds when the task was queued
         // already, so this is a read-modify-write in every case.
-        let before = self.0.fetch_or(bits, Ordering::AcqRel);
+        let before = self
+            .0
+            .fetch_or(bits, unless_mutant("task_wake_relaxed", Ordering::AcqRel));
         if before & (SCHEDULED | RUNNING | COMPLETED) == 0 {
             Wake::Enqueue
         } else {
@@ -206,7 +208,10 @@ impl State {
     pub(crate) fn complete(&self) -> Output {
         // ORDERING [task-complete], partner [join-look], [join-drop]: the output is written before
         // it is announced.
-        let before = self.0.fetch_or(COMPLETED, Ordering::AcqRel);
+        let before = self.0.fetch_or(
+            COMPLETED,
+            unless_mutant("task_complete_relaxed", Ordering::AcqRel),
+        );
         if before & JOIN == 0 {
             Output::Unwanted
         } else {
@@ -251,7 +256,10 @@ impl State {
     #[must_use]
     pub(crate) fn release(&self) -> bool {
         // ORDERING [task-release], partner [task-free].
-        let before = self.0.fetch_sub(REF_ONE, Ordering::Release);
+        let before = self.0.fetch_sub(
+            REF_ONE,
+            unless_mutant("task_release_relaxed", Ordering::Release),
+        );
         if before / REF_ONE != 1 {
             return false;
         }
