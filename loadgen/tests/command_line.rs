@@ -198,3 +198,48 @@ fn completions_and_manual_are_what_their_readers_take() {
         .expect_code(2)
         .expect_message("[possible values: bash");
 }
+
+/// Runs the program where these are the names of hosts; `None` where that is not allowed.
+#[cfg(target_os = "linux")]
+fn with_hosts(hosts: &str, args: &str) -> Option<common::Run> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("hosts");
+    fs::write(&file, hosts).expect("ours");
+    let isolated = |script: &str| {
+        let mut shell = std::process::Command::new("unshare");
+        shell.args(["--mount", "--map-root-user", "sh", "-c", script]);
+        shell
+    };
+    let prepare = format!("mount --bind {} /etc/hosts", file.display());
+    if !isolated(&prepare)
+        .status()
+        .is_ok_and(|status| status.success())
+    {
+        eprintln!("not seen: this needs unshare(1) and the right to mounts of one's own");
+        return None;
+    }
+    let program = common::command(args);
+    let mut shell = isolated(&format!("{prepare} && exec \"$0\" \"$@\""));
+    shell.arg(program.get_program()).args(program.get_args());
+    Some(common::start_command(shell).finish())
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn every_address_of_a_name_is_tried_in_order() {
+    let server = serve(|_, mut stream| common::echo_all(&mut stream));
+    let port = server.port();
+    let hosts = "127.0.0.9 two\n127.0.0.1 two\n::1 six\n127.0.0.1 six\n";
+    for (name, flag) in [("two", ""), ("six", ""), ("two", "-4"), ("six", "-4")] {
+        let args = format!("{name}:{port} -c 1 -n 5 {flag} --format json");
+        let Some(run) = with_hosts(hosts, &args) else {
+            return;
+        };
+        let report = run.expect_code(0).report();
+        assert_eq!(report.target.address, server.to_string(), "{name} {flag}");
+    }
+    let six = with_hosts(hosts, &format!("six:{port} -c 1 -n 5 -6")).expect("as before");
+    six.expect_code(1).expect_message("[::1]");
+    let two = with_hosts(hosts, &format!("two:{port} -c 1 -n 5 -6")).expect("as before");
+    two.expect_code(1).expect_message("no IPv6 address (-6)");
+}

@@ -136,3 +136,22 @@ fn a_server_that_reads_slowly_does_not_block_the_schedule() {
     );
     assert!(report.latency.corrected.expect("open loop").max_ns > 900_000_000);
 }
+
+#[test]
+fn a_number_of_requests_takes_as_many_intervals() {
+    for (load, rate) in [
+        ("-n 5 -R 10", 10.0),
+        ("-n 1 -R 10", 10.0),
+        ("-n 30 -R 100 -t 2", 100.0),
+    ] {
+        let report = run(&format!("-c 2 {load} --format json"))
+            .expect_code(0)
+            .report();
+        let measured = report.throughput.requests_per_s;
+        // An answer that comes after its interval makes the run longer.
+        assert!(
+            (0.8 * rate..=1.001 * rate).contains(&measured),
+            "{load}: {measured}"
+        );
+    }
+}

@@ -315,3 +315,56 @@ fn the_bytes_of_a_wrong_answer_are_shown() {
         .expect_code(1)
         .expect_message(r#"the bytes: "-DENIED protected mode\r\n""#);
 }
+
+#[test]
+fn a_farewell_on_an_idle_connection_is_a_close() {
+    use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+    let farewells = Arc::new(AtomicU64::new(0));
+    let sent = Arc::clone(&farewells);
+    let server = serve(move |_, mut stream| {
+        // As a proxy does with a client that is idle for longer than it allows.
+        stream.set_read_timeout(Some(std::time::Duration::from_millis(100)))?;
+        let mut request = [0; 4096];
+        loop {
+            match stream.read(&mut request) {
+                Ok(0) => return Ok(()),
+                Ok(_) => stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")?,
+                Err(_) => {
+                    sent.fetch_add(1, SeqCst);
+                    return stream.write_all(
+                        b"HTTP/1.0 408 Request Time-out\r\nConnection: close\r\n\r\nlate",
+                    );
+                }
+            }
+        }
+    });
+    let args = "-c 3 -R 4 --active 1 -d 2 --warmup 0 --format json";
+    let report = run(&format!("http://{server}/ {args}"))
+        .expect_code(0)
+        .report();
+    assert_eq!((report.errors.len(), report.requests.answered), (0, 8));
+    let closed = report.connections.closed_by_server;
+    let sent = farewells.load(SeqCst);
+    assert!(
+        closed > 0 && (closed..=closed + 3).contains(&sent),
+        "{closed} of {sent}"
+    );
+}
+
+#[test]
+fn a_user_and_a_password_are_sent_as_basic_authentication() {
+    let server = serve(|_, mut stream| {
+        let mut request = [0; 4096];
+        loop {
+            let read = stream.read(&mut request)?;
+            let head = String::from_utf8_lossy(&request[..read]).into_owned();
+            if read == 0 {
+                return Ok(());
+            }
+            assert!(head.contains("\r\nAuthorization: Basic dTpw\r\n"), "{head}");
+            assert!(!head.contains('@'), "{head}");
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")?;
+        }
+    });
+    run(&format!("HTTP://u:p@{server}/ -c 1 -n 5")).expect_code(0);
+}

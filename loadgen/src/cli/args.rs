@@ -91,6 +91,14 @@ pub struct RunArgs {
     #[arg(value_name = "TARGET")]
     pub target: Option<String>,
 
+    /// Use only IPv4 addresses of the target
+    #[arg(short = '4', long, conflicts_with = "ipv6")]
+    pub ipv4: bool,
+
+    /// Use only IPv6 addresses of the target
+    #[arg(short = '6', long)]
+    pub ipv6: bool,
+
     /// Connections in total [default: 4000, or what the descriptor limit allows]
     #[arg(short = 'c', long, value_name = "COUNT", value_parser = connections)]
     pub connections: Option<u32>,

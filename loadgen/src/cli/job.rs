@@ -6,10 +6,11 @@
 use crate::cli::args::{
     DURATION_DEFAULT, ProtocolName, RunArgs, SIZE_DEFAULT, Switch, WARMUP_DEFAULT,
 };
-use crate::cli::target;
+use crate::cli::target::{self, Named};
 use crate::measure::clock::nanos;
 use crate::report::output::Kind;
 use crate::report::settings::Pin;
+use crate::run::endpoint::Family;
 use crate::run::payload::WORK_HEADER;
 use crate::run::plan::{Amount, OnFailure, Pace};
 use crate::run::protocol::{Answers, ProtocolSpec};
@@ -73,13 +74,15 @@ impl RunArgs {
 
     fn setup(&self) -> Result<Setup, String> {
         let named = self.target.as_deref().map(target::read).transpose()?;
-        let (endpoint, host, path) = match named {
-            Some(named) => (Some(named.endpoint), named.host, named.path),
-            None => (None, String::new(), None),
-        };
+        let protocol = self.protocol_spec(named.as_ref())?;
         Ok(Setup {
-            target: endpoint,
-            protocol: self.protocol_spec(&host, path)?,
+            target: named.map(|named| named.endpoint),
+            family: match (self.ipv4, self.ipv6) {
+                (true, _) => Some(Family::V4),
+                (_, true) => Some(Family::V6),
+                _ => None,
+            },
+            protocol,
             connections: self.connections,
             bad: self.bad_clients.clone(),
             active: self.active,
@@ -147,7 +150,8 @@ impl RunArgs {
     }
 
     /// The words for the server: those of `--protocol`, or those that the target or `--send` imply.
-    fn protocol_spec(&self, host: &str, path: Option<&str>) -> Result<ProtocolSpec, String> {
+    fn protocol_spec(&self, named: Option<&Named<'_>>) -> Result<ProtocolSpec, String> {
+        let path = named.and_then(|named| named.path);
         let protocol = match self.protocol {
             Some(named) => named,
             None if self.send.is_some() => ProtocolName::Raw,
@@ -229,8 +233,12 @@ impl RunArgs {
             ProtocolName::Http => {
                 let path = self.path.as_deref().or(path).unwrap_or("/");
                 let agent = concat!("loadgen/", env!("CARGO_PKG_VERSION"));
+                let host = named.map_or("localhost", |named| &named.host);
+                let authorization = named.and_then(|named| named.authorization.as_ref());
+                let authorization = authorization
+                    .map_or_else(String::new, |field| format!("Authorization: {field}\r\n"));
                 let request = format!(
-                    "GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {agent}\r\nAccept: */*\r\n\r\n"
+                    "GET {path} HTTP/1.1\r\nHost: {host}\r\n{authorization}User-Agent: {agent}\r\nAccept: */*\r\n\r\n"
                 );
                 ProtocolSpec::Fixed {
                     request: request.into_bytes().into(),

@@ -1,7 +1,11 @@
-//! From what the command line names to an address and what is said there.
+//! Reads the target of the command line.
 //!
-//! `HOST:PORT`, `unix:PATH` and `http://HOST[:PORT][/PATH]`; the last also names the protocol. Called once, by the session.
-//! Tests: at the end of this file, `tests/command_line.rs` and `tests/protocols.rs`.
+//! `HOST:PORT`, `unix:PATH` and `http://[USER[:PASSWORD]@]HOST[:PORT][/PATH]`; the last also names the
+//! protocol. Nothing is looked up here. Tests: at the end of this file, `tests/command_line.rs` and
+//! `tests/protocols.rs`.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 
 use crate::cli::args::http_path;
 use crate::run::endpoint::Endpoint;
@@ -20,6 +24,40 @@ pub(crate) struct Named<'a> {
     pub(crate) host: String,
     /// The path of a URL; `None` for other targets.
     pub(crate) path: Option<&'a str>,
+    /// The `Authorization` field of an HTTP request, from the user and password of a URL.
+    pub(crate) authorization: Option<String>,
+}
+
+/// Returns the rest of a target that begins with this scheme, in capitals or not.
+fn after_scheme<'a>(target: &'a str, scheme: &str) -> Option<&'a str> {
+    let (head, rest) = target.split_at_checked(scheme.len())?;
+    head.eq_ignore_ascii_case(scheme).then_some(rest)
+}
+
+/// Returns the field of basic authentication for `USER:PASSWORD` or `USER` of a URL.
+fn basic(user: &str) -> Result<String, String> {
+    let wrong =
+        || "a % in the user or the password is followed by two hexadecimal digits".to_owned();
+    let mut bytes = Vec::new();
+    let mut rest = user.as_bytes();
+    while let [byte, after @ ..] = rest {
+        rest = after;
+        if *byte == b'%' {
+            let [high, low, after @ ..] = after else {
+                return Err(wrong());
+            };
+            let digit = |byte: &u8| char::from(*byte).to_digit(16).ok_or_else(wrong);
+            let value = digit(high)? * 16 + digit(low)?;
+            bytes.push(u8::try_from(value).expect("two digits"));
+            rest = after;
+        } else {
+            bytes.push(*byte);
+        }
+    }
+    if !user.contains(':') {
+        bytes.push(b':');
+    }
+    Ok(format!("Basic {}", STANDARD.encode(bytes)))
 }
 
 /// Splits a target into where it is and the path of `http://`, if it is that.
@@ -34,15 +72,16 @@ pub(crate) fn read(target: &str) -> Result<Named<'_>, String> {
                 endpoint: Endpoint::Unix(path.into()),
                 host: "localhost".to_owned(),
                 path: None,
+                authorization: None,
             }),
         };
     }
-    if target.starts_with("https://") {
+    if after_scheme(target, "https://").is_some() {
         return Err(format!(
             "{target}: TLS is not spoken here; load the port behind it, or use http://"
         ));
     }
-    let (authority, path) = match target.strip_prefix("http://") {
+    let (authority, path) = match after_scheme(target, "http://") {
         None => (target, None),
         Some(rest) => match rest.find(['/', '?', '#']) {
             None => (rest, Some("/")),
@@ -53,6 +92,13 @@ pub(crate) fn read(target: &str) -> Result<Named<'_>, String> {
             }
             Some(_) => return Err(format!("{target}: a path begins with /")),
         },
+    };
+    let (authority, authorization) = match authority.rsplit_once('@') {
+        Some((user, authority)) if path.is_some() => {
+            let field = basic(user).map_err(|wrong| format!("{target}: {wrong}"))?;
+            (authority, Some(field))
+        }
+        _ => (authority, None),
     };
     let port = match authority.rsplit_once(':') {
         Some((host, port)) if !host.is_empty() && !port.ends_with(']') => port.parse().ok(),
@@ -78,6 +124,7 @@ pub(crate) fn read(target: &str) -> Result<Named<'_>, String> {
         },
         host: authority.to_owned(),
         path,
+        authorization,
     })
 }
 
@@ -101,6 +148,23 @@ mod tests {
         }
         let unix = read("unix:/run/x.sock").expect("a path");
         assert_eq!(unix.endpoint, Endpoint::Unix("/run/x.sock".into()));
+    }
+
+    #[test]
+    fn a_url_may_have_capitals_a_user_and_a_password() {
+        for (target, authorization) in [
+            ("HTTP://host:81/", None),
+            (
+                "http://Aladdin:open%20sesame@host:81/",
+                Some("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="),
+            ),
+            ("hTTp://user@host:81/", Some("Basic dXNlcjo=")),
+        ] {
+            let named = read(target).expect(target);
+            assert_eq!(named.host, "host:81");
+            assert_eq!(named.authorization.as_deref(), authorization, "{target}");
+        }
+        assert!(read("http://a%2:b@host/").is_err());
     }
 
     #[test]
@@ -140,8 +204,8 @@ mod tests {
             ("http://[::1]/", "[::1]:80"),
         ] {
             let named = read(target).expect("a target");
-            let found = named.endpoint.look_up().expect("an address");
-            assert_eq!(found.to_string(), address);
+            let found = named.endpoint.look_up(None).expect("an address");
+            assert_eq!(found[0].to_string(), address);
         }
     }
 }

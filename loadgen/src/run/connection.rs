@@ -124,6 +124,9 @@ impl<P: Protocol> Conversation<P> {
                 Woken::Read(0) => return self.end_of_stream(),
                 Woken::Read(bytes) => {
                     now = shard.clock.now();
+                    if P::PEER_MAY_CLOSE && self.is_farewell(bytes) {
+                        return Ok(End::Left);
+                    }
                     self.receive(bytes, now)?;
                     if self.exchange.is_over() {
                         return Ok(End::Left);
@@ -256,6 +259,15 @@ impl<P: Protocol> Conversation<P> {
             let detail = format!("{wrong}; the bytes: {}", self.show_refuted(bytes));
             Failure::new(ErrorKind::WrongAnswer, detail)
         })
+    }
+
+    /// Whether the bytes just read end an idle connection.
+    fn is_farewell(&self, bytes: usize) -> bool {
+        self.exchange.in_flight() == 0
+            && self
+                .shard
+                .incoming
+                .lend(|buffer| self.exchange.is_farewell(&buffer[..bytes]))
     }
 
     /// Returns the beginning of a wrong answer, of `bytes` that were read, as people read it.

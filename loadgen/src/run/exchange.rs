@@ -127,6 +127,12 @@ impl<P: Protocol> Exchange<P> {
         P::PEER_MAY_CLOSE && self.over
     }
 
+    /// Whether bytes that came while nothing was in flight say that the peer closes the connection.
+    #[must_use]
+    pub fn is_farewell(&self, bytes: &[u8]) -> bool {
+        self.in_flight.is_empty() && self.protocol.is_farewell(bytes)
+    }
+
     /// Returns how many bytes at the end of those last received are from the wrong answer on.
     #[must_use]
     pub fn refuted(&self) -> usize {

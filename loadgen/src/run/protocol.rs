@@ -108,6 +108,12 @@ pub trait Protocol: fmt::Debug + Sized + 'static {
     /// What is wrong with them, in a box: the result of what goes well fits a register. The conversation cannot go on.
     fn take(&mut self, request: u64, sent: Sent, bytes: &[u8]) -> Result<Taken, Box<Wrong>>;
 
+    /// Whether these bytes, which came while nothing was in flight, say that the peer closes the
+    /// connection.
+    fn is_farewell(&self, _bytes: &[u8]) -> bool {
+        false
+    }
+
     /// The peer sends no more: whether that completes an answer.
     fn end_of_stream(&mut self) -> Option<Verdict>;
 }

@@ -17,7 +17,7 @@ use crate::report::{Report, Target};
 use crate::run::control::ShardEvent;
 use crate::run::coordinator::{Probes, coordinate};
 use crate::run::embedded::{self, Embedded};
-use crate::run::endpoint::Endpoint;
+use crate::run::endpoint::first_that_accepts;
 use crate::run::plan::Plan;
 use crate::run::progress::Progress;
 use crate::run::random::mix;
@@ -64,8 +64,17 @@ impl Session {
     /// # Errors
     /// No run can begin.
     pub(crate) fn begin(setup: Setup, command: Vec<String>) -> Result<Self, ExitError> {
-        let address = setup.target.as_ref().map(Endpoint::look_up).transpose()?;
         let (connections, note) = connections(&setup)?;
+        let mut notes: Vec<_> = note.into_iter().collect();
+        let address = match &setup.target {
+            Some(target) => {
+                let addresses = target.look_up(setup.family)?;
+                let (address, note) = first_that_accepts(addresses, setup.timeout);
+                notes.extend(note);
+                Some(address)
+            }
+            None => None,
+        };
         // Signals are taken from before the child starts, so that it never outlives an interrupted parent.
         let (sender, events) = mpsc::channel();
         signals::forward(sender.clone())
@@ -88,7 +97,7 @@ impl Session {
             command,
             setup,
             connections,
-            notes: note.into_iter().collect(),
+            notes,
             address,
             embedded,
             server_pid,

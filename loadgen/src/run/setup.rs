@@ -10,7 +10,7 @@ use crate::measure::clock::Nanos;
 use crate::measure::slo::Slo;
 use crate::report::settings::{IoSurface, Pin};
 use crate::run::bad_kind::{BadKind, BadShare};
-use crate::run::endpoint::Endpoint;
+use crate::run::endpoint::{Endpoint, Family};
 use crate::run::hot::Hot;
 use crate::run::plan::{Amount, OnFailure, Pace};
 use crate::run::protocol::ProtocolSpec;
@@ -23,6 +23,8 @@ pub(crate) const CONNECTIONS_DEFAULT: u32 = 4_000;
 pub(crate) struct Setup {
     /// The server; the embedded one if absent.
     pub(crate) target: Option<Endpoint>,
+    /// The only family of addresses to use.
+    pub(crate) family: Option<Family>,
     pub(crate) protocol: ProtocolSpec,
     /// Connections in total; as many as the descriptor limit allows up to the default if absent.
     pub(crate) connections: Option<u32>,

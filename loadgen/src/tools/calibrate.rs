@@ -216,6 +216,7 @@ fn run_setup(server: &DelayServer, quiet: bool) -> Setup {
             host: address.ip().to_string(),
             port: address.port(),
         }),
+        family: None,
         protocol: ProtocolSpec::Echo {
             sizes: server.size().into(),
             verify: true,

@@ -92,6 +92,11 @@ impl Protocol for Fixed {
         }
     }
 
+    /// A proxy that gives up an idle connection sends 408 first, or another response.
+    fn is_farewell(&self, bytes: &[u8]) -> bool {
+        matches!(self.answer, Answer::Http(_)) && bytes.starts_with(b"HTTP/1.")
+    }
+
     fn end_of_stream(&mut self) -> Option<Verdict> {
         match &mut self.answer {
             Answer::Http(http) => http.end_of_stream(),

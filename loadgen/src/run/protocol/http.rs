@@ -8,8 +8,10 @@ use super::{Taken, Verdict};
 
 /// A head longer than this is an attack, or no HTTP.
 const HEAD_MAX: usize = 64 * 1024;
-/// Header fields of one response.
-const FIELDS_MAX: usize = 128;
+/// Header fields of a usual response, which have their place on the stack.
+const FIELDS_USUAL: usize = 128;
+/// The most fields that fit a head: a name of one byte, a colon and a line end each.
+const FIELDS_MAX: usize = HEAD_MAX / 4;
 
 /// Reads the responses of one connection.
 #[derive(Debug, Default)]
@@ -129,7 +131,7 @@ impl Http {
             _ => {}
         }
         let mut verdict = Verdict {
-            refused: (!(200..300).contains(&head.status)).then_some(head.status),
+            refused: (!is_good(head.status)).then_some(head.status),
             last: !head.keeps_open,
         };
         let answer = match head.body {
@@ -153,16 +155,43 @@ impl Http {
     }
 }
 
+/// Whether a status says that the server did what it was asked. 304 answers a conditional request, and
+/// redirects nobody.
+fn is_good(status: u16) -> bool {
+    (200..300).contains(&status) || status == 304
+}
+
 /// Reads a head; `None` where it is not complete.
 fn parse_head(bytes: &[u8]) -> Result<Option<Head>, &'static str> {
-    let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
-    let mut response = httparse::Response::new(&mut fields);
-    let len = match response.parse(bytes) {
-        Ok(httparse::Status::Complete(len)) => len,
-        Ok(httparse::Status::Partial) => return Ok(None),
-        Err(httparse::Error::TooManyHeaders) => return Err("the response has over 128 fields"),
-        Err(_) => return Err("this is no response of HTTP/1.1"),
-    };
+    let mut fields = [httparse::EMPTY_HEADER; FIELDS_USUAL];
+    match parse_fields(bytes, &mut fields) {
+        Err(httparse::Error::TooManyHeaders) => {
+            let mut fields = vec![httparse::EMPTY_HEADER; FIELDS_MAX];
+            parse_fields(bytes, &mut fields)
+        }
+        parsed => parsed,
+    }
+    .map_err(|_| "this is no response of HTTP/1.1")?
+    .transpose()
+}
+
+/// Reads a head with so many fields at most.
+fn parse_fields<'a>(
+    bytes: &'a [u8],
+    fields: &mut [httparse::Header<'a>],
+) -> Result<Option<Result<Head, &'static str>>, httparse::Error> {
+    let mut response = httparse::Response::new(fields);
+    let mut config = httparse::ParserConfig::default();
+    // A field may go on in a line that begins with a space (RFC 9112, section 5.2).
+    config.allow_obsolete_multiline_headers_in_responses(true);
+    Ok(match config.parse_response(&mut response, bytes)? {
+        httparse::Status::Complete(len) => Some(head_of(&response, len)),
+        httparse::Status::Partial => None,
+    })
+}
+
+/// Reads the fields that say where the response ends.
+fn head_of(response: &httparse::Response<'_, '_>, len: usize) -> Result<Head, &'static str> {
     // Since 1.1 a connection stays open unless somebody says otherwise; before, the reverse.
     let mut keeps_open = response.version == Some(1);
     let mut length = None;
@@ -191,12 +220,12 @@ fn parse_head(bytes: &[u8]) -> Result<Option<Head>, &'static str> {
         (None, Some(length)) => Body::Length(length),
         _ => Body::Stream,
     };
-    Ok(Some(Head {
+    Ok(Head {
         len,
         status: response.code.unwrap_or(0),
         keeps_open,
         body,
-    }))
+    })
 }
 
 fn parse_length(value: &[u8]) -> Option<u64> {
