@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use server_demo::units::parse_duration;
 
 use crate::measure::slo::Slo;
 use crate::report::output::Format;
@@ -24,8 +23,8 @@ use crate::tools::compare::CompareArgs;
 use crate::tools::merge::MergeArgs;
 use crate::tools::sweep::Steps;
 use values::{
-    connections, interval, pin, pipeline, positive_count, positive_duration, rate, raw_bytes,
-    threads, work,
+    connections, duration, interval, pin, pipeline, positive_count, positive_duration, rate,
+    raw_bytes, threads, work,
 };
 
 mod values;
@@ -44,7 +43,7 @@ pub const SIZE_DEFAULT: usize = 64;
 /// It connects, sends requests whose bytes are unique, expects them echoed, verifies every byte, and reports throughput,
 /// latency, and what the load cost the server and itself. It also speaks HTTP/1.1, and any exchange of known bytes. Without TARGET it starts an echo server of its own in a child process.
 ///
-/// Durations take ns, us, ms, s, m, h (a bare number is seconds); counts take k and m; sizes take k = 1024.
+/// Durations take ns, us, ms, s, m, h, also in parts such as 1m30s (a bare number is seconds); counts take k and m; sizes take k = 1024.
 /// Exit codes: 0 fine, 1 the run failed, 2 bad arguments, 3 a threshold was missed,
 /// 130, 143 or 129 ended by Ctrl-C, SIGTERM or SIGHUP, with a partial report; a second Ctrl-C ends at once, without one.
 #[derive(Parser, Debug)]
@@ -206,7 +205,7 @@ pub struct RunArgs {
     pub fail_fast: bool,
 
     /// Start of the run whose results are thrown away [default: 1s with a duration, 0s with -n]
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
     pub warmup: Option<Duration>,
 
     /// Length of an interval of the time series; doubled as often as it takes to have at most 512 of them

@@ -111,28 +111,34 @@ impl Comparison {
     }
 
     /// A row for each metric under a header.
+    ///
+    /// # Panics
+    /// Never: it writes to memory, and all rows have the header's fields.
     #[must_use]
     pub fn csv(&self) -> String {
-        let mut out = "metric,unit,better,a_median,b_median,ratio,low,high,verdict\n".to_owned();
         let number =
             |value: Option<f64>| value.map_or(String::new(), |value| format!("{value:.6}"));
+        let mut table = csv::Writer::from_writer(Vec::new());
+        let header = [
+            "metric", "unit", "better", "a_median", "b_median", "ratio", "low", "high", "verdict",
+        ];
+        table.write_record(header).expect("it writes to memory");
         for metric in &self.metrics {
-            writeln!(
-                out,
-                "{},{},{},{:.6},{:.6},{},{},{},{}",
-                metric.name,
-                metric.unit,
-                metric.better,
-                metric.a_median,
-                metric.b_median,
+            let row = [
+                metric.name.to_owned(),
+                metric.unit.to_owned(),
+                metric.better.to_owned(),
+                number(Some(metric.a_median)),
+                number(Some(metric.b_median)),
                 number(metric.ratio),
                 number(metric.low),
                 number(metric.high),
-                metric.verdict.describe()
-            )
-            .expect("writing to a string does not fail");
+                metric.verdict.describe().to_owned(),
+            ];
+            table.write_record(row).expect("as many as in the header");
         }
-        out
+        let bytes = table.into_inner().expect("it writes to memory");
+        String::from_utf8(bytes).expect("text from text")
     }
 
     /// The comparison for people, with a line end after each line.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::measure::clock::{Nanos, seconds};
 use crate::measure::failure::{ErrorKind, Errors};
 use crate::measure::histogram::Recorder;
-use crate::measure::slo::Verdict;
+use crate::measure::slo;
 use crate::measure::stats::Running;
 
 use super::series::TimeSeries;
@@ -78,7 +78,7 @@ pub struct Report {
     pub statuses: BTreeMap<u16, u64>,
     /// What became of the thresholds asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub slo: Vec<Verdict>,
+    pub slo: Vec<slo::Verdict>,
 }
 
 /// How a run ended.
@@ -364,7 +364,44 @@ pub struct ErrorCount {
     pub first: String,
 }
 
+/// The verdict on a run, as people read it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// The run went well.
+    Pass,
+    /// It went well, and something makes its figures doubtful.
+    Doubtful,
+    /// It failed, or missed a threshold.
+    Fail,
+    /// A signal ended it.
+    Interrupted,
+}
+
+impl Verdict {
+    /// The word that a report begins with.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pass => "PASS",
+            Self::Doubtful => "DOUBTFUL",
+            Self::Fail => "FAIL",
+            Self::Interrupted => "INTERRUPTED",
+        }
+    }
+}
+
 impl Outcome {
+    /// Returns the verdict.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        match self.status {
+            Status::Interrupted => Verdict::Interrupted,
+            Status::Failed | Status::Missed => Verdict::Fail,
+            Status::Ok if self.warnings.is_empty() => Verdict::Pass,
+            Status::Ok => Verdict::Doubtful,
+        }
+    }
+
     /// Adds a reason why the run failed.
     pub fn fail(&mut self, message: String) {
         self.messages.push(message);

@@ -121,6 +121,7 @@ fn line<'a>(text: &'a str, word: &str) -> &'a str {
 fn the_text_has_wrks_shape() {
     let text = text::render(&sample(12_345.678, 100));
     let mut lines = text.lines();
+    assert_eq!(lines.next(), Some("PASS"));
     assert_eq!(
         lines.next(),
         Some("Running 10s test @ 127.0.0.1:7 (embedded echo server, 2 shards)")
@@ -343,4 +344,27 @@ fn the_log_has_a_line_for_each_interval() {
         (fields.len(), read(0).count(), read(1).count()),
         (2, 100, 0)
     );
+}
+
+#[test]
+fn the_first_line_is_the_verdict_with_its_reason() {
+    let first = |change: fn(&mut Outcome)| {
+        let mut report = sample(1.0, 1);
+        change(&mut report.outcome);
+        let text = text::render(&report);
+        text.lines().next().expect("a line").to_owned()
+    };
+    assert_eq!(first(|_| {}), "PASS");
+    let doubtful = first(|outcome| outcome.warnings = vec!["it was busy".to_owned()]);
+    assert_eq!(doubtful, "DOUBTFUL: it was busy");
+    let failed = first(|outcome| {
+        outcome.ended_early = Some("after 3.00s of 20.00s: no connection is left".to_owned());
+        outcome.fail("refused".to_owned());
+    });
+    assert_eq!(
+        failed,
+        "FAIL: ended early, after 3.00s of 20.00s: no connection is left; refused"
+    );
+    let interrupted = first(|outcome| outcome.status = Status::Interrupted);
+    assert_eq!(interrupted, "INTERRUPTED");
 }

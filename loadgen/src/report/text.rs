@@ -1,9 +1,9 @@
-//! The report for people, in the shape wrk made familiar: target, latency and rate rows, percentiles, totals, errors only when
-//! there are some, and the two rates last.
+//! The report for people: the verdict first, then errors and thresholds, then rows in the shape that
+//! wrk made familiar, and the two rates last. Tests: `report/tests.rs`.
 
 use std::fmt::Write as _;
 
-use super::data::{Distribution, ErrorCount, Report, Status};
+use super::data::{Distribution, ErrorCount, Report, Status, Verdict};
 use crate::measure::histogram::Recorder;
 use crate::measure::units::{bytes, count, duration, duration_f64, metric, plural, short_duration};
 
@@ -16,7 +16,10 @@ const STEPS: [u64; 3] = [1, 2, 5];
 #[must_use]
 pub fn render(report: &Report) -> String {
     let mut out = String::new();
+    verdict(report, &mut out);
     header(report, &mut out);
+    errors(report, &mut out);
+    thresholds(report, &mut out);
     if report.requests.completed > 0 || report.requests.unanswered > 0 {
         rows(report, &mut out);
         percentiles(report, &mut out);
@@ -28,8 +31,6 @@ pub fn render(report: &Report) -> String {
     bad_clients(report, &mut out);
     server(report, &mut out);
     generator(report, &mut out);
-    errors(report, &mut out);
-    thresholds(report, &mut out);
     totals(report, &mut out);
     out
 }
@@ -38,6 +39,26 @@ macro_rules! line {
     ($out:expr, $($arg:tt)*) => {
         writeln!($out, $($arg)*).expect("writing to a string does not fail")
     };
+}
+
+/// The verdict with its reason, on one line.
+fn verdict(report: &Report, out: &mut String) {
+    let outcome = &report.outcome;
+    let early = outcome.ended_early.as_ref();
+    let early = early.map(|early| format!("ended early, {early}"));
+    let reason = match outcome.verdict() {
+        Verdict::Pass => None,
+        Verdict::Doubtful => outcome.warnings.first().cloned(),
+        Verdict::Fail | Verdict::Interrupted => outcome.messages.first().cloned(),
+    };
+    let said: Vec<_> = early.into_iter().chain(reason).collect();
+    let colon = if said.is_empty() { "" } else { ": " };
+    line!(
+        out,
+        "{}{colon}{}",
+        outcome.verdict().name(),
+        said.join("; ")
+    );
 }
 
 fn header(report: &Report, out: &mut String) {
@@ -264,19 +285,49 @@ fn connections(report: &Report, out: &mut String) {
             count(connections.closed_by_server)
         );
     }
-    let requests = &report.requests;
-    if let (Some(_), Some(lag)) = (report.settings.rate, &report.latency.schedule_lag) {
+    if connections.broken > 0 {
         line!(
             out,
-            "  Schedule: {} due ({}/s), {} sent, {} answered ({}/s in time); the generator was late by p50 {}, p99 {}, max {}",
+            "    {} broken, {} made again",
+            count(connections.broken),
+            count(connections.reconnected)
+        );
+    }
+    let requests = &report.requests;
+    if let (Some(_), Some(lag)) = (report.settings.rate, &report.latency.schedule_lag) {
+        let late = if lag.count > 0 {
+            format!(
+                "; the generator was late by p50 {}, p99 {}, max {}",
+                duration(lag.p50_ns),
+                duration(lag.p99_ns),
+                duration(lag.max_ns)
+            )
+        } else {
+            String::new()
+        };
+        line!(
+            out,
+            "  Schedule: {} due ({}/s), {} sent, {} answered ({}/s in time){late}",
             count(requests.scheduled),
             metric(as_f64(requests.scheduled) / report.elapsed_s.max(f64::MIN_POSITIVE)),
             count(requests.launched),
             count(requests.answered),
-            metric(report.throughput.requests_per_s),
-            duration(lag.p50_ns),
-            duration(lag.p99_ns),
-            duration(lag.max_ns)
+            metric(report.throughput.requests_per_s)
+        );
+        if requests.found_none_free > 0 {
+            line!(
+                out,
+                "    {} found no free connection ({:.2}%)",
+                plural(requests.found_none_free, "request"),
+                percent(requests.found_none_free, requests.scheduled)
+            );
+        }
+    }
+    if requests.unsent > 0 {
+        line!(
+            out,
+            "  Unsent: {}, due while no connection was open; counted in the tail",
+            plural(requests.unsent, "request")
         );
     }
     if requests.unanswered > 0 {
@@ -400,6 +451,9 @@ fn errors(report: &Report, out: &mut String) {
             error.first
         );
     }
+    for (status, answers) in &report.statuses {
+        line!(out, "    status {status}: {}", plural(*answers, "answer"));
+    }
 }
 
 fn thresholds(report: &Report, out: &mut String) {
@@ -422,15 +476,28 @@ fn totals(report: &Report, out: &mut String) {
     }
     let requests = &report.requests;
     let read = bytes(as_f64(requests.bytes_read));
+    let apart = match (requests.carried_in, requests.late) {
+        (0, 0) => String::new(),
+        (before, late) => format!(
+            " ({} of them to requests from before; {} more came after)",
+            count(before),
+            count(late)
+        ),
+    };
     line!(
         out,
-        "  {} requests in {:.2}s, {read} read",
+        "  {} requests in {:.2}s{apart}, {read} read",
         count(requests.completed),
         report.elapsed_s
     );
+    let refused: u64 = report.statuses.values().sum();
+    let refused = match refused {
+        0 => String::new(),
+        refused => format!(" ({:.2}% refused)", percent(refused, requests.answered)),
+    };
     line!(
         out,
-        "Requests/sec: {:>12.2}",
+        "Requests/sec: {:>12.2}{refused}",
         report.throughput.requests_per_s
     );
     line!(

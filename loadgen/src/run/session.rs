@@ -268,8 +268,12 @@ fn connections(setup: &Setup) -> Result<(u32, Option<String>), ExitError> {
     let possible = limit.now.saturating_sub(beside);
     if let Some(asked) = setup.connections {
         if u64::from(asked) > possible {
+            let less = match possible {
+                0 => String::new(),
+                possible => format!(" or ask for {possible} at most"),
+            };
             return Err(ExitError::run(format!(
-                "-c {asked} needs {} descriptors and the limit is {}: raise it (ulimit -Hn) or ask for {possible} at most",
+                "-c {asked} needs {} descriptors and the limit is {}: raise it (ulimit -Hn){less}",
                 u64::from(asked) + beside,
                 limit.now
             )));

@@ -191,3 +191,23 @@ fn every_flag_shows_its_default() {
         );
     }
 }
+
+#[test]
+fn durations_may_have_parts() {
+    for (text, millis) in [
+        ("1m30s", 90_000),
+        ("1h2m3s4ms", 3_723_004),
+        ("1.5s", 1_500),
+        ("2", 2_000),
+    ] {
+        let read = run(&format!("-d {text}")).duration;
+        assert_eq!(read, Some(Duration::from_millis(millis)), "{text}");
+    }
+    for text in ["1m30", "m30s", "1m-30s", "1mm30s"] {
+        assert_eq!(
+            refused(&format!("-d={text}")),
+            ErrorKind::ValueValidation,
+            "{text}"
+        );
+    }
+}

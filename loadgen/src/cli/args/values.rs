@@ -66,15 +66,36 @@ pub(crate) fn http_path(text: &str) -> Result<String, String> {
     }
 }
 
+/// Reads a duration of one part or several, such as `500ms` or `1m30s`.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let mut sum = Duration::ZERO;
+    let mut rest = text.trim();
+    loop {
+        // A part ends where a digit follows its unit.
+        let unit = rest.find(char::is_alphabetic).unwrap_or(rest.len());
+        let next = rest[unit..].find(|one: char| one.is_ascii_digit());
+        let (part, after) = rest.split_at(next.map_or(rest.len(), |next| unit + next));
+        let part = parse_duration(part).map_err(|error| error.to_string())?;
+        sum = sum.checked_add(part).ok_or("the duration is too large")?;
+        if after.is_empty() {
+            return Ok(sum);
+        }
+        if !after.ends_with(char::is_alphabetic) {
+            return Err(format!("`{text}`: each part needs a unit, as in 1m30s"));
+        }
+        rest = after;
+    }
+}
+
 pub(super) fn positive_duration(text: &str) -> Result<Duration, String> {
-    match parse_duration(text).map_err(|error| error.to_string())? {
+    match duration(text)? {
         Duration::ZERO => Err("must be longer than zero".to_owned()),
         duration => Ok(duration),
     }
 }
 
 pub(super) fn interval(text: &str) -> Result<Duration, String> {
-    match parse_duration(text).map_err(|error| error.to_string())? {
+    match duration(text)? {
         short if short < INTERVAL_MIN => Err(format!("must be {INTERVAL_MIN:?} at least")),
         interval => Ok(interval),
     }

@@ -179,3 +179,19 @@ fn a_zero_keeps_a_metric_from_an_interval_and_the_verdict_says_so() {
         assert!(!has_interval && line.contains("or a zero"), "{line}");
     }
 }
+
+#[test]
+fn the_table_reads_back_with_as_many_fields_as_its_header() {
+    // One round has no interval, and the words for that hold a comma.
+    let comparison = compare(&contender(&[100.0]), &contender(&[110.0])).expect("paired");
+    let table = comparison.csv();
+    let mut reader = csv::Reader::from_reader(table.as_bytes());
+    assert_eq!(reader.headers().expect("a header").len(), 9);
+    let rows: Vec<_> = reader
+        .records()
+        .collect::<Result<_, _>>()
+        .expect("every row has the header's fields");
+    assert_eq!(rows.len(), comparison.metrics.len());
+    assert_eq!(&rows[0][0], "requests_per_s");
+    assert_eq!(&rows[0][8], "too few rounds, or a zero");
+}
