@@ -14,7 +14,7 @@ use loom::thread;
 use crate::blocking::{BlockingPool, PoolSettings};
 use crate::driver::Driver;
 use crate::handle::Handle;
-use crate::hooks::Hooks;
+use crate::hooks::{Hooks, ThreadName};
 use crate::io::ShardIo;
 use crate::placement::Placement;
 use crate::shard::parker::Parker;
@@ -25,6 +25,7 @@ use crate::sync::Mutex;
 use crate::table::SlotRef;
 use crate::task::{LocalQueue, RawJoin, Runnable, SpawnSite, TaskId, spawn_here, spawn_send};
 use crate::time::Clock;
+use crate::time::resolution::Resolution;
 use crate::token::Token;
 use crate::{Interest, Ready};
 
@@ -65,6 +66,7 @@ impl Pair {
                 lifecycle: Arc::clone(&lifecycle),
                 hooks: Hooks::default(),
                 crew: Arc::clone(&crew),
+                resolution: Resolution::MILLISECOND,
             })
         };
         let shards = [make(0), make(1)];
@@ -72,7 +74,7 @@ impl Pair {
         let pool = PoolSettings {
             threads_max: 1,
             keep_alive: Duration::ZERO,
-            thread_name: "model".to_owned(),
+            thread_name: ThreadName::Fixed("model".to_owned()),
             mask: None,
             hooks: Hooks::default(),
         };
