@@ -104,3 +104,48 @@ fn off_a_shard_nothing_is_counted() {
     }
     assert!(has_budget_remaining());
 }
+
+#[test]
+fn each_task_of_a_turn_has_a_budget_of_its_own() {
+    on_a_shard(|| async {
+        let tasks: Vec<_> = (0..5)
+            .map(|_| {
+                spawn_local(async {
+                    let mut charged = 0;
+                    while has_budget_remaining() {
+                        reactor::consume_budget().await;
+                        charged += 1;
+                    }
+                    charged
+                })
+            })
+            .collect();
+        for task in tasks {
+            assert_eq!(task.await.unwrap(), BUDGET);
+        }
+    });
+}
+
+#[test]
+fn a_loop_over_tasks_that_have_ended_is_charged() {
+    on_a_shard(|| async {
+        let mut tasks: Vec<_> = (0..3 * BUDGET).map(|_| spawn_local(async {})).collect();
+        while !tasks.iter().all(reactor::JoinHandle::is_finished) {
+            time::sleep(Duration::from_millis(1)).await;
+        }
+        reactor::yield_now().await;
+        let mut joined = 0;
+        poll_fn(|cx| {
+            while let Some(task) = tasks.last_mut() {
+                if std::pin::Pin::new(task).poll(cx).is_pending() {
+                    break;
+                }
+                tasks.pop();
+                joined += 1;
+            }
+            Poll::Ready(())
+        })
+        .await;
+        assert_eq!(joined, BUDGET, "of one poll");
+    });
+}

@@ -255,3 +255,22 @@ fn set_flags(socket: OwnedFd) -> io::Result<OwnedFd> {
     rustix::io::ioctl_fionbio(&socket, true)?;
     Ok(socket)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use rustix::io::Errno;
+
+    use super::accepted;
+
+    #[test]
+    fn a_connection_that_ended_before_it_was_accepted_is_no_error_of_accept() {
+        // The loops of `drain.rs` try again after an interruption.
+        let kind = |errno| accepted::<()>(Err(errno)).map_err(|error| error.kind());
+        assert_eq!(kind(Errno::CONNABORTED), Err(io::ErrorKind::Interrupted));
+        assert_eq!(kind(Errno::AGAIN), Err(io::ErrorKind::WouldBlock));
+        let full = accepted::<()>(Err(Errno::MFILE)).unwrap_err();
+        assert_eq!(full.raw_os_error(), Some(Errno::MFILE.raw_os_error()));
+    }
+}
