@@ -7,7 +7,7 @@ use std::future::Future;
 use std::io;
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use reactor::Handle;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -97,7 +97,9 @@ impl Signals {
     pub async fn recv(&self) -> io::Result<i32> {
         loop {
             for (signal, came) in &self.caught {
-                if came.swap(false, SeqCst) {
+                // Relaxed: the flag publishes only itself. The handler sets it before it writes the
+                // byte that ends the read below.
+                if came.swap(false, Relaxed) {
                     return Ok(*signal);
                 }
             }
