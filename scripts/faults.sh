@@ -136,7 +136,7 @@ costs_connections() {
 	with_faults "$1"
 	start_server --shards 2 --accept "$2" --io "$3"
 	open=$(descriptors)
-	expect 1 "$loadgen" "$addr" -c 20 -d 300ms --warmup 0 --quiet --format json
+	expect 1 "$loadgen" "$addr" -c 20 -d 300ms --warmup 0 --quiet --no-reconnect --format json
 	struck=$(injected)
 	((struck > 0)) || die "no call was struck"
 	(($(lost) == struck)) || die "$struck calls were struck, and $(lost) connections lost"
@@ -156,7 +156,7 @@ refuses_connections() {
 	with_faults "$1"
 	start_server --shards 2 --accept "$2" --io "$3"
 	open=$(descriptors)
-	expect 1 "$loadgen" "$addr" -c 20 -d 300ms --warmup 0 --quiet
+	expect 1 "$loadgen" "$addr" -c 20 -d 300ms --warmup 0 --quiet --no-reconnect
 	expect_counts live=0
 	refused=$(injected EPOLL_CTL_ADD)
 	((refused > 0)) || die "no socket was refused"
@@ -263,7 +263,7 @@ storm() {
 lost_epoll() {
 	with_faults epoll_wait:error=EBADF:when=20+1
 	start_server --shards 1 --accept hash
-	expect 1 "$loadgen" "$addr" -c 5 -d 500ms --warmup 0 --timeout 1s --quiet
+	expect 1 "$loadgen" "$addr" -c 5 -d 500ms --warmup 0 --timeout 1s --quiet --no-reconnect
 	eventually server_says 'cannot wait for events any more' || die "the operator was not told"
 	kill -TERM "$(server_process)"
 	await_server

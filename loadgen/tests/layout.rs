@@ -86,7 +86,14 @@ fn expand(prefix: &str, tree: &str, paths: &mut Vec<String>) {
 fn paths(text: &str) -> Vec<String> {
     let mut found = Vec::new();
     for statement in text.split(';') {
-        let is_start = |at: &usize| !statement[..*at].ends_with(|c: char| c.is_alphanumeric());
+        let is_start = |at: &usize| {
+            let before = statement[..*at]
+                .rsplit('\n')
+                .next()
+                .unwrap_or_default()
+                .trim();
+            before.is_empty() || before.starts_with("pub") && !before.contains(' ')
+        };
         let mut starts = statement.rmatch_indices("use ").map(|(at, _)| at);
         if let Some(at) = starts.find(is_start) {
             expand("", &statement[at + 4..], &mut found);

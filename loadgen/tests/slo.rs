@@ -51,7 +51,7 @@ fn a_missed_threshold_ends_with_three_and_says_by_how_much() {
 fn a_threshold_on_errors_decides_whether_failed_connections_are_a_failure() {
     // Each connection ends after its third answer, in the middle of the load.
     let server = || serve(|_, mut stream| echo(&mut stream, 3 * 64));
-    let args = "-c 4 -n 100";
+    let args = "-c 4 -n 100 --no-reconnect";
     run(&format!("{} {args}", server())).expect_code(1);
     run(&format!("{} {args} --slo errors=0", server()))
         .expect_code(3)

@@ -96,7 +96,7 @@ fn a_server_that_is_not_there_ends_the_sweep() {
 
 #[test]
 fn it_goes_with_an_open_loop_of_a_duration_only() {
-    for args in ["-R 5", "-n 5", "-P 5"] {
+    for args in ["-R 5", "-n 5"] {
         run(&format!("--sweep 1..2:1 {args}")).expect_code(2);
     }
     run("--sweep 1..2:1 -o a.hlog")
