@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Tests the traits of other libraries on this project's streams, and independent stacks on the
 # reactor: hyper, axum, rustls, async-tungstenite, quinn and the Redis client, with curl, h2load and
-# redis-server. Then it runs the example under loadgen.
+# redis-server; and libraries that need tokio's runtime, with PostgreSQL. Then it runs the examples
+# under loadgen, curl, h2load and the Python package websockets.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -9,7 +10,8 @@ usage() {
 	cat <<'EOT'
 Usage: scripts/interop.sh [-h|--help] [CARGO OPTIONS...]
 Tests asyncfd's features, then the package interop/, which has a lock file of its own. Options are passed on to cargo, for
-instance --offline or --jobs 2. Needs curl, h2load (of nghttp2-client) and redis-server.
+instance --offline or --jobs 2. Needs curl, h2load (of nghttp2-client), redis-server, postgresql, and a Python with the
+package websockets ($PYTHON, by default python3; without the package, that client is skipped).
 Exit codes: 0 success, 1 or cargo's own: failure.
 EOT
 }
@@ -84,4 +86,68 @@ done
 wait "$server" || status=$?
 server=
 ((status == 0)) || die "the example ended with $status after SIGTERM"
+# The example of a web server: HTTP/1, HTTP/2, TLS and WebSocket, and a drain.
+run cargo build --package shard-asyncfd --features full --example web --locked "$@"
+: >"$scratch/server.out"
+"$target/debug/examples/web" 127.0.0.1:0 127.0.0.1:0 >"$scratch/server.out" 2>"$scratch/server.err" &
+server=$!
+for ((tries = 0; tries < 400; tries++)); do
+	grep -q '^listening on https' "$scratch/server.out" && break
+	sleep 0.05
+done
+plain=$(sed -n 's/^listening on \(http:.*\)/\1/p' "$scratch/server.out")
+secure=$(sed -n 's/^listening on \(https:.*\)/\1/p' "$scratch/server.out")
+[[ -n $plain && -n $secure ]] || die "the web example does not listen"
+echo "+ curl, h2load and websockets against asyncfd/examples/web.rs" >&2
+for options in --http1.1 --http2-prior-knowledge; do
+	[[ $(curl --silent --noproxy '*' --max-time 30 "$options" "$plain/") == hello ]] || die "no answer to curl $options"
+done
+for version in 1.1 2; do
+	answer=$(curl --silent --noproxy '*' --max-time 30 --insecure "--http$version" --write-out ' %{http_version}' "$secure/")
+	[[ $answer == $'hello\n'" $version" ]] || die "curl over TLS wants HTTP/$version and gets: $answer"
+done
+for url in "$plain/" "$secure/"; do
+	timeout --kill-after=5 60 h2load --requests=5000 --clients=8 --max-concurrent-streams=20 "$url" \
+		>"$scratch/h2load" 2>&1 || die "h2load failed"
+	grep -q 'status codes: 5000 2xx' "$scratch/h2load" || die "h2load did not get 5000 answers from $url"
+done
+python=${PYTHON:-python3}
+if "$python" -c 'import websockets.sync.client' 2>/dev/null; then
+	"$python" - "$plain" "$secure" <<-'EOT' || die "websockets failed"
+		import ssl, sys
+		from websockets.sync.client import connect
+		trusting = ssl.create_default_context()
+		trusting.check_hostname = False
+		trusting.verify_mode = ssl.CERT_NONE
+		for url in sys.argv[1:]:
+		    context = trusting if url.startswith("https") else None
+		    with connect(url.replace("http", "ws", 1) + "/ws", ssl=context, proxy=None, max_size=None) as socket:
+		        for size in (0, 125, 126, 65535, 65536, 1_000_000):
+		            message = bytes(i % 251 for i in range(size))
+		            socket.send(message)
+		            assert socket.recv() == message, size
+		        socket.send("text")
+		        assert socket.recv() == "text"
+	EOT
+else
+	echo "warning: $python has no package websockets: that client is skipped" >&2
+fi
+# A request is under way when the signal comes, and is answered whole.
+mkfifo "$scratch/body"
+curl --silent --noproxy '*' --max-time 30 --header 'expect:' --request POST \
+	--upload-file . "$plain/echo" <"$scratch/body" >"$scratch/drained" &
+client=$!
+exec 3>"$scratch/body"
+printf 'before ' >&3
+sleep 0.5
+kill -TERM "$server"
+sleep 0.5
+printf 'after' >&3
+exec 3>&-
+wait "$client" || die "a request that was under way at SIGTERM failed"
+[[ $(<"$scratch/drained") == 'before after' ]] || die "a request that was under way at SIGTERM was cut"
+status=0
+wait "$server" || status=$?
+server=
+((status == 0)) || die "the web example ended with $status after SIGTERM"
 echo "the features' tests passed, and every stack served its clients" >&2
