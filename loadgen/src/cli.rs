@@ -15,7 +15,8 @@ mod job;
 mod load;
 pub(crate) mod target;
 
-/// Runs the program. clap ends the process on arguments it cannot read, with code 2, and after `--help`.
+/// Runs the program. clap ends the process on arguments it cannot read, with code 2, and after
+/// `--help`.
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = match config::parse() {

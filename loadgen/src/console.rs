@@ -15,7 +15,8 @@ pub(crate) fn print(text: &[u8]) -> io::Result<()> {
     }
 }
 
-/// Says something on standard error. Where nobody hears it the run goes on: its result is not there.
+/// Says something on standard error. Where nobody hears it the run goes on: its result is not
+/// there.
 pub(crate) fn remark(what: fmt::Arguments<'_>) {
     // One write, so that lines of two processes do not mix.
     let _ = io::stderr().write_all(format!("{what}\n").as_bytes());

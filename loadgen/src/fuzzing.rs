@@ -1,4 +1,5 @@
-//! What the program reads from outside and keeps to itself, for the fuzz targets in `fuzz/`. There only with `--cfg fuzzing`.
+//! What the program reads from outside and keeps to itself, for the fuzz targets in `fuzz/`. There
+//! only with `--cfg fuzzing`.
 
 use clap::{ArgMatches, Command, Parser};
 
@@ -9,7 +10,8 @@ use crate::report::{self, Report, html, json, text};
 use crate::tools::compare::{self, Contender};
 use crate::tools::merge;
 
-/// `--config FILE` with this text, beside a command line that says nothing: flags, and what they mean together.
+/// `--config FILE` with this text, beside a command line that says nothing: flags, and what they
+/// mean together.
 pub fn config(text: &str) {
     thread_local! {
         static COMMAND: (Command, ArgMatches) = {

@@ -1,6 +1,8 @@
-//! A load generator for TCP services with very many connections, written on the sharded reactor it is there to measure.
+//! A load generator for TCP services with very many connections, written on the sharded reactor it
+//! is there to measure.
 //!
-//! The program (`src/main.rs`) is [`cli::main`]. A run goes through four stages, each named after its module:
+//! The program (`src/main.rs`) is [`cli::main`]. A run goes through four stages, each named after
+//! its module:
 //!
 //! ```text
 //!  main thread                     shard threads (-t), one Rc<Shard> each

@@ -1,4 +1,5 @@
-//! The programs around a run: calibration, comparison, the sum of several processes, and the sweep over rates.
+//! The programs around a run: calibration, comparison, the sum of several processes, and the sweep
+//! over rates.
 
 pub mod calibrate;
 pub mod compare;

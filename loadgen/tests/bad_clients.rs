@@ -1,4 +1,5 @@
-//! Clients that misbehave: they do what they are named for, the server survives, and the load does not notice.
+//! Clients that misbehave: they do what they are named for, the server survives, and the load does
+//! not notice.
 
 mod common;
 
@@ -146,7 +147,8 @@ fn resets_are_resets() {
     let ends = Arc::new(Ends::default());
     let seen = Arc::clone(&ends);
     let server = serve(move |number, mut stream| {
-        // The load is there first. The others get no answer: one that is unread would make a reset of any close.
+        // The load is there first. The others get no answer: one that is unread would make a reset
+        // of any close.
         let result = if number < 8 {
             echo_all(&mut stream)
         } else {

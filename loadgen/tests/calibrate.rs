@@ -1,7 +1,8 @@
 //! `loadgen calibrate` through the real program.
 //!
-//! Whether it passes depends on how busy the machine is. What holds on any machine: the generator sees each request at least as
-//! long as the server held it, the exit code is the verdict, and a stall shows in the open loop and hides in the closed one.
+//! Whether it passes depends on how busy the machine is. What holds on any machine: the generator
+//! sees each request at least as long as the server held it, the exit code is the verdict, and a
+//! stall shows in the open loop and hides in the closed one.
 
 mod common;
 
@@ -50,7 +51,8 @@ fn the_record_of_the_server_is_never_above_what_was_measured() {
         let of = |case: &&Case| case.open == open && case.name.contains("stall");
         calibration.cases.iter().find(of).expect("a case")
     };
-    // The stall of 150 ms is a quarter of the round: in the open loop a tenth of all requests wait for 90 ms or more.
+    // The stall of 150 ms is a quarter of the round: in the open loop a tenth of all requests wait
+    // for 90 ms or more.
     for pair in &quantile(stalled(true), "corrected", "p90").rounds {
         assert!(pair.server_ns > 60_000_000, "{pair:?}");
     }

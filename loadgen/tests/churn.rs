@@ -179,7 +179,8 @@ fn a_server_that_is_gone_fails_the_connections_that_come_back() {
 fn a_place_that_the_server_drops_again_and_again_rests_in_between() {
     const PLACES: usize = 20;
     let server = serve(|number, mut stream| {
-        // The first connection of each place is served, and dropped when it has nothing to say; the others are dropped at once.
+        // The first connection of each place is served, and dropped when it has nothing to say; the
+        // others are dropped at once.
         stream.set_read_timeout(Some(Duration::from_millis(300)))?;
         let mut request = [0; 4];
         if number >= PLACES {

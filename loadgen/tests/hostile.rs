@@ -1,4 +1,5 @@
-//! Servers that do wrong: each is caught with the right message and exit code 1, and never by a hang.
+//! Servers that do wrong: each is caught with the right message and exit code 1, and never by a
+//! hang.
 
 mod common;
 
@@ -26,7 +27,8 @@ fn only_error(report: &Report) -> (&str, u64) {
 
 #[test]
 fn a_corrupted_byte_is_caught() {
-    // The first connection that comes so far: the requests go to whoever is free, so one may get nearly all.
+    // The first connection that comes so far: the requests go to whoever is free, so one may get
+    // nearly all.
     let corrupted = AtomicBool::new(false);
     let server = serve(move |_, mut stream| {
         echo(&mut stream, 10 * SIZE)?;
@@ -345,7 +347,8 @@ fn http_that_ends_early_or_stalls_is_told_apart() {
         ))
         .expect_code(1)
         .expect_message("check that the server speaks this protocol (--protocol)");
-        // The one that failed first ends the ramp; the other fails as well, or is not asked any more.
+        // The one that failed first ends the ramp; the other fails as well, or is not asked any
+        // more.
         assert_eq!(only_error(&run.report()).0, kind);
         assert!(run.took < Duration::from_secs(15), "{:?}", run.took);
     }

@@ -62,7 +62,8 @@ fn a_stall_shows_in_full_where_the_closed_loop_hides_it() {
     let closed = run(&format!("{server} -c 1 -d 2 --warmup 100ms --format json"))
         .expect_code(0)
         .report();
-    // A quarter of the open loop's requests were due during the stall and waited for its end, half of them for half of it.
+    // A quarter of the open loop's requests were due during the stall and waited for its end, half
+    // of them for half of it.
     let corrected = open.latency.corrected.expect("open loop");
     assert!(corrected.p90_ns > 200_000_000, "{}", corrected.p90_ns);
     assert!(corrected.max_ns > 490_000_000, "{}", corrected.max_ns);
@@ -120,7 +121,8 @@ fn a_rate_above_what_is_served_is_a_warning_and_latency_grows() {
 
 #[test]
 fn a_server_that_reads_slowly_does_not_block_the_schedule() {
-    // Nothing is read for a second: sockets fill, requests wait in the generator, and all are answered in the end.
+    // Nothing is read for a second: sockets fill, requests wait in the generator, and all are
+    // answered in the end.
     let server = serve(|_, mut stream| {
         echo(&mut stream, 32 * 1024)?;
         thread::sleep(Duration::from_secs(1));

@@ -1,5 +1,5 @@
-//! Servers that go away, come back, close early or are slow on one connection: the generator's counts
-//! are held against the server's own record.
+//! Servers that go away, come back, close early or are slow on one connection: the generator's
+//! counts are held against the server's own record.
 
 mod common;
 

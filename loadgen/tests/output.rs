@@ -89,7 +89,8 @@ fn a_stall_shows_in_the_interval_in_which_it_ended() {
         usize::try_from((moment - measured).as_millis() / 100).expect("a short run")
     };
     let intervals = &report.series.intervals;
-    // Whatever else delays this process, no answer that came after the stall is in an interval before its end.
+    // Whatever else delays this process, no answer that came after the stall is in an interval
+    // before its end.
     let before: u64 = intervals
         .iter()
         .take(at(ended))

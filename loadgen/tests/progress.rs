@@ -1,4 +1,5 @@
-//! What is shown while a run goes on: a panel on a terminal, lines elsewhere. The terminal is the one that `script` makes.
+//! What is shown while a run goes on: a panel on a terminal, lines elsewhere. The terminal is the
+//! one that `script` makes.
 #![cfg(target_os = "linux")]
 
 mod common;
@@ -22,7 +23,8 @@ impl InTerminal {
     fn start(args: &str, environment: &[(&str, &str)]) -> Self {
         let program = env!("CARGO_BIN_EXE_loadgen");
         let mut child = Command::new("script")
-            // Its exit code goes to the screen; what interrupts the program is not to end the shell.
+            // Its exit code goes to the screen; what interrupts the program is not to end the
+            // shell.
             .args([
                 "-q",
                 "-c",

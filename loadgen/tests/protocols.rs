@@ -1,4 +1,5 @@
-//! What is said besides TCP echoes: HTTP, fixed exchanges, mixed sizes, Unix sockets; each in a closed and in an open loop.
+//! What is said besides TCP echoes: HTTP, fixed exchanges, mixed sizes, Unix sockets; each in a
+//! closed and in an open loop.
 
 mod common;
 
@@ -37,8 +38,8 @@ fn assert_whole(report: &Report, requests: u64) {
     assert!(report.errors.is_empty(), "{:?}", report.errors);
 }
 
-/// A server that reads one head after another and answers as `answer` says, which is told the numbers of the connection and
-/// of the request, and says whether the connection goes on.
+/// A server that reads one head after another and answers as `answer` says, which is told the
+/// numbers of the connection and of the request, and says whether the connection goes on.
 fn http(
     answer: impl Fn((usize, usize), &str, &mut TcpStream) -> std::io::Result<bool>
     + Send

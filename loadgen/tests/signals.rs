@@ -1,4 +1,5 @@
-//! Signals to a run with an embedded server: what the first one leaves, what another one ends at once, and whom a child outlives.
+//! Signals to a run with an embedded server: what the first one leaves, what another one ends at
+//! once, and whom a child outlives.
 #![cfg(target_os = "linux")]
 
 mod common;
@@ -29,9 +30,11 @@ fn signal(pid: u32, name: &str) {
     assert!(status.expect("kill is there").success());
 }
 
-/// Waits until a program that just started has that many descriptors, and returns its embedded server.
+/// Waits until a program that just started has that many descriptors, and returns its embedded
+/// server.
 fn wait_for_load(pid: u32, more_than: usize) -> u32 {
-    // Before the child is there, the process may still be a copy of this one, with all our descriptors.
+    // Before the child is there, the process may still be a copy of this one, with all our
+    // descriptors.
     wait_until("the embedded server", || child_of(pid).is_some());
     wait_until("the load", || descriptors(pid) > more_than);
     child_of(pid).expect("it was there")
@@ -93,8 +96,8 @@ fn descriptors(pid: u32) -> usize {
     fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)
 }
 
-/// A server that is stopped, as a process that hangs. It is gone when the test is done with it, however that ends: it holds the
-/// other end of what the test reads.
+/// A server that is stopped, as a process that hangs. It is gone when the test is done with it,
+/// however that ends: it holds the other end of what the test reads.
 struct Stopped(u32);
 
 impl Stopped {
@@ -119,7 +122,8 @@ impl Drop for Stopped {
     }
 }
 
-/// Starts a run that writes a file, and signals it twice while it waits for the end of its server, which is stopped.
+/// Starts a run that writes a file, and signals it twice while it waits for the end of its server,
+/// which is stopped.
 fn signal_twice(path: &Path, name: &str) -> (Running, Stopped) {
     let path = path.display();
     let running = start(&format!("-c 100 -d 50 --warmup 0 --format json -o {path}"));

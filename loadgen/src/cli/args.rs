@@ -1,8 +1,8 @@
 //! The command line: every flag with its unit and default, and the checks that need no run.
 //!
-//! clap ends the process with code 2 on what it cannot read; `job.rs` finds the rest (flags that contradict each
-//! other) and is reported the same way. What depends on the machine, such as descriptors, is checked when the run begins.
-//! Tests: `args/tests.rs`.
+//! clap ends the process with code 2 on what it cannot read; `job.rs` finds the rest (flags that
+//! contradict each other) and is reported the same way. What depends on the machine, such as
+//! descriptors, is checked when the run begins. Tests: `args/tests.rs`.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -40,12 +40,15 @@ pub const SIZE_DEFAULT: usize = 64;
 
 /// A load generator for TCP services with very many connections.
 ///
-/// It connects, sends requests whose bytes are unique, expects them echoed, verifies every byte, and reports throughput,
-/// latency, and what the load cost the server and itself. It also speaks HTTP/1.1, and any exchange of known bytes. Without TARGET it starts an echo server of its own in a child process.
+/// It connects, sends requests whose bytes are unique, expects them echoed, verifies every byte,
+/// and reports throughput, latency, and what the load cost the server and itself. It also speaks
+/// HTTP/1.1, and any exchange of known bytes. Without TARGET it starts an echo server of its own in
+/// a child process.
 ///
-/// Durations take ns, us, ms, s, m, h, also in parts such as 1m30s (a bare number is seconds); counts take k and m; sizes take k = 1024.
-/// Exit codes: 0 fine, 1 the run failed, 2 bad arguments, 3 a threshold was missed,
-/// 130, 143 or 129 ended by Ctrl-C, SIGTERM or SIGHUP, with a partial report; a second Ctrl-C ends at once, without one.
+/// Durations take ns, us, ms, s, m, h, also in parts such as 1m30s (a bare number is seconds);
+/// counts take k and m; sizes take k = 1024. Exit codes: 0 fine, 1 the run failed, 2 bad arguments,
+/// 3 a threshold was missed, 130, 143 or 129 ended by Ctrl-C, SIGTERM or SIGHUP, with a partial
+/// report; a second Ctrl-C ends at once, without one.
 #[derive(Parser, Debug)]
 #[command(
     name = "loadgen",
@@ -66,7 +69,8 @@ pub struct Cli {
 /// What the program does besides running a load.
 #[derive(Subcommand, Debug)]
 pub enum Command {
-    /// Check the generator's latencies against the record of a built-in server with known delays (under a minute)
+    /// Check the generator's latencies against the record of a built-in server with known delays
+    /// (under a minute)
     Calibrate(CalibrateArgs),
     /// Compare two contenders: the ratio B/A of each metric with its 95% confidence interval
     Compare(CompareArgs),
@@ -86,7 +90,8 @@ pub enum Command {
 /// The arguments of a run.
 #[derive(Args, Debug, Clone)]
 pub struct RunArgs {
-    /// Server to load, as HOST:PORT, unix:PATH or http://HOST:PORT/PATH; without it, an embedded echo server in a child process
+    /// Server to load, as HOST:PORT, unix:PATH or http://HOST:PORT/PATH; without it, an embedded
+    /// echo server in a child process
     #[arg(value_name = "TARGET")]
     pub target: Option<String>,
 
@@ -114,12 +119,14 @@ pub struct RunArgs {
     #[arg(short = 'n', long, value_name = "COUNT", value_parser = positive_count)]
     pub requests: Option<u64>,
 
-    /// Open loop: requests per second in total, whether or not answers come; without it, closed loop
+    /// Open loop: requests per second in total, whether or not answers come; without it, closed
+    /// loop
     #[arg(short = 'R', long, value_name = "PER-SECOND", value_parser = rate, group = "open")]
     pub rate: Option<u64>,
 
-    /// Open loop at one rate after another, FROM..TO:STEP or FROM..TO*FACTOR (10k..200k:10k, 1k..100k*2), until --slo is missed
-    /// twice (without it: achieved>=99%); names the knee. Each step takes -d [default: 3s] after --warmup [default: 500ms]
+    /// Open loop at one rate after another, FROM..TO:STEP or FROM..TO*FACTOR (10k..200k:10k,
+    /// 1k..100k*2), until --slo is missed twice (without it: achieved>=99%); names the knee. Each
+    /// step takes -d [default: 3s] after --warmup [default: 500ms]
     #[arg(long, value_name = "RATES", value_parser = str::parse::<Steps>, group = "open", conflicts_with = "requests")]
     pub sweep: Option<Steps>,
 
@@ -127,10 +134,10 @@ pub struct RunArgs {
     #[arg(long, value_enum, default_value = "fixed", requires = "open")]
     pub arrivals: Arrivals,
 
-    /// Open loop: a share of the connections that gets a share of the requests, such as 25%:90%. The
-    /// first share is one over a whole number k: every k-th connection is hot, so the hot ones sit on
-    /// one shard of a server with k, k/2, ... shards that spreads connections in turn. Needs -t 1
-    /// [default: none]
+    /// Open loop: a share of the connections that gets a share of the requests, such as 25%:90%.
+    /// The first share is one over a whole number k: every k-th connection is hot, so the hot ones
+    /// sit on one shard of a server with k, k/2, ... shards that spreads connections in turn. Needs
+    /// -t 1 [default: none]
     #[arg(long, value_name = "SHARE:LOAD", value_parser = str::parse::<Hot>, requires = "open")]
     pub hot: Option<Hot>,
 
@@ -143,7 +150,8 @@ pub struct RunArgs {
     #[arg(short = 'P', long, value_name = "COUNT", value_parser = pipeline)]
     pub pipeline: Option<u32>,
 
-    /// Payload of an echo request, in bytes: one size, or sizes with weights, such as 64:90,16k:10 [default: 64]
+    /// Payload of an echo request, in bytes: one size, or sizes with weights, such as 64:90,16k:10
+    /// [default: 64]
     #[arg(long, value_name = "BYTES")]
     pub size: Option<Sizes>,
 
@@ -172,27 +180,29 @@ pub struct RunArgs {
     #[arg(long, value_name = "COUNT", value_parser = connections)]
     pub active: Option<u32>,
 
-    /// Connections opened per second in total, those that replace others included [default: as fast as they are served]
+    /// Connections opened per second in total, those that replace others included [default: as fast
+    /// as they are served]
     #[arg(long, value_name = "PER-SECOND", value_parser = positive_count)]
     pub connect_rate: Option<u64>,
 
-    /// Requests after which a connection is closed, from this end, and another takes its place [default: no limit]
+    /// Requests after which a connection is closed, from this end, and another takes its place
+    /// [default: no limit]
     #[arg(long, value_name = "COUNT", value_parser = positive_count)]
     pub requests_per_conn: Option<u64>,
 
-    /// Time after which a connection is closed, from this end, and another takes its place; the first ones go spread over this
-    /// time [default: the whole run]
+    /// Time after which a connection is closed, from this end, and another takes its place; the
+    /// first ones go spread over this time [default: the whole run]
     #[arg(long, value_name = "TIME", value_parser = positive_duration)]
     pub lifetime: Option<Duration>,
 
-    /// Part of the connections that misbehave, as KIND:SHARE with a share such as 5% or 0.05; repeatable, or a list with commas.
-    /// Kinds: slow-read and slow-write (a byte every 10ms), never-read, half-close, reset. What comes of them is reported
-    /// apart [default: none]
+    /// Part of the connections that misbehave, as KIND:SHARE with a share such as 5% or 0.05;
+    /// repeatable, or a list with commas. Kinds: slow-read and slow-write (a byte every 10ms),
+    /// never-read, half-close, reset. What comes of them is reported apart [default: none]
     #[arg(long, value_name = "KIND:SHARE", value_delimiter = ',')]
     pub bad_clients: Vec<BadShare>,
 
-    /// Time in which a connection must be made, and after which a server that owes an answer counts as silent; ten times as long
-    /// without a whole answer is too long also where bytes keep coming
+    /// Time in which a connection must be made, and after which a server that owes an answer counts
+    /// as silent; ten times as long without a whole answer is too long also where bytes keep coming
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = positive_duration)]
     pub timeout: Duration,
 
@@ -208,7 +218,8 @@ pub struct RunArgs {
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub warmup: Option<Duration>,
 
-    /// Length of an interval of the time series; doubled as often as it takes to have at most 512 of them
+    /// Length of an interval of the time series; doubled as often as it takes to have at most 512
+    /// of them
     #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = interval)]
     pub interval: Duration,
 
@@ -218,7 +229,8 @@ pub struct RunArgs {
     #[arg(long = "source", value_name = "ADDRESSES", value_delimiter = ',')]
     pub sources: Vec<IpAddr>,
 
-    /// Process whose CPU time and memory are reported as the server's [default: the embedded server]
+    /// Process whose CPU time and memory are reported as the server's [default: the embedded
+    /// server]
     #[arg(long, value_name = "PID", value_parser = clap::value_parser!(i32).range(1..))]
     pub server_pid: Option<i32>,
 
@@ -234,8 +246,9 @@ pub struct RunArgs {
     #[arg(long, value_name = "CPUS", default_value = "none", value_parser = pin)]
     pub pin: Pin,
 
-    /// Thresholds, such as p99.9<5ms,errors=0; a missed one ends the run with exit code 3. Metrics: pN, mean, max (latency; after
-    /// raw. connect. or lag. of that), rate, achieved (percent of the schedule), errors, unanswered; operators: < <= > >= =
+    /// Thresholds, such as p99.9<5ms,errors=0; a missed one ends the run with exit code 3. Metrics:
+    /// pN, mean, max (latency; after raw. connect. or lag. of that), rate, achieved (percent of the
+    /// schedule), errors, unanswered; operators: < <= > >= =
     #[arg(long, value_name = "THRESHOLDS", value_parser = str::parse::<Slo>)]
     pub slo: Option<Slo>,
 
@@ -243,13 +256,13 @@ pub struct RunArgs {
     #[arg(long, value_enum, default_value = "text")]
     pub format: Format,
 
-    /// Also write the report to FILE, in the format of its extension: json, csv, hgrm (percentiles), hlog (histograms of the
-    /// intervals) or html (a page with plots); repeatable
+    /// Also write the report to FILE, in the format of its extension: json, csv, hgrm
+    /// (percentiles), hlog (histograms of the intervals) or html (a page with plots); repeatable
     #[arg(short = 'o', long = "output", value_name = "FILE")]
     pub outputs: Vec<PathBuf>,
 
-    /// TOML file with any of these flags as keys (connections = 9000, slo = "p99<5ms", target = "HOST:PORT"); what is on the command
-    /// line wins
+    /// TOML file with any of these flags as keys (connections = 9000, slo = "p99<5ms", target =
+    /// "HOST:PORT"); what is on the command line wins
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 

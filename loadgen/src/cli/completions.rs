@@ -23,7 +23,8 @@ pub fn render(what: CompletionsFor) -> Vec<u8> {
     out
 }
 
-/// The command line without what is not for people: generators know hidden flags, not hidden subcommands.
+/// The command line without what is not for people: generators know hidden flags, not hidden
+/// subcommands.
 fn visible() -> Command {
     let all = Cli::command();
     let shown: Vec<_> = all

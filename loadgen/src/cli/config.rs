@@ -1,10 +1,11 @@
 //! `--config FILE`: flags from a TOML file, under the same names; what the command line says wins.
 //!
-//! A key is a long flag without its dashes (or `target`), and its value becomes what would have been typed after the flag. So
-//! one parser reads both, with the same checks and the same messages. `true` stands for a flag without a value, or for `on`; a
-//! list repeats the flag where that may be repeated, and else stands for its values with commas between. A key gives way where
-//! its flag, or one that contradicts it, is on the command line. Called by `cli.rs`. Tests: `config/tests.rs` and
-//! `tests/config.rs`.
+//! A key is a long flag without its dashes (or `target`), and its value becomes what would have
+//! been typed after the flag. So one parser reads both, with the same checks and the same messages.
+//! `true` stands for a flag without a value, or for `on`; a list repeats the flag where that may be
+//! repeated, and else stands for its values with commas between. A key gives way where its flag, or
+//! one that contradicts it, is on the command line. Called by `cli.rs`. Tests: `config/tests.rs`
+//! and `tests/config.rs`.
 
 use std::ffi::OsString;
 use std::fs;
@@ -23,7 +24,8 @@ const ALIKE: f64 = 0.7;
 
 /// The arguments of this process, with those of its config file.
 ///
-/// Ends the process with code 2 on a command line that cannot be read, and after `--help`, as clap does.
+/// Ends the process with code 2 on a command line that cannot be read, and after `--help`, as clap
+/// does.
 ///
 /// # Errors
 /// The file cannot be read, is no TOML, or holds what is no flag.
@@ -67,7 +69,8 @@ fn config_of(command: &Command, typed: &[OsString]) -> Option<(PathBuf, ArgMatch
     Some((file, matches))
 }
 
-/// The file's text as flags, without those that give way to the command line. Problems begin with the number of their line.
+/// The file's text as flags, without those that give way to the command line. Problems begin with
+/// the number of their line.
 pub(crate) fn flags(
     command: &Command,
     typed: &ArgMatches,
@@ -150,7 +153,8 @@ fn gives_way(command: &Command, typed: &ArgMatches, arg: &Arg) -> bool {
         .any(|one| one.get_id() == arg.get_id() || conflicts(one, arg) || conflicts(arg, one))
 }
 
-/// What would have been typed after the flag, once for each time it would have been typed; `None` where nothing would.
+/// What would have been typed after the flag, once for each time it would have been typed; `None`
+/// where nothing would.
 fn values(arg: &Arg, value: &DeValue<'_>) -> Result<Vec<Option<String>>, String> {
     let takes_values = arg.get_action().takes_values();
     let text = match value {

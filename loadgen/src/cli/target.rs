@@ -1,8 +1,8 @@
 //! Reads the target of the command line.
 //!
-//! `HOST:PORT`, `unix:PATH` and `http://[USER[:PASSWORD]@]HOST[:PORT][/PATH]`; the last also names the
-//! protocol. Nothing is looked up here. Tests: at the end of this file, `tests/command_line.rs` and
-//! `tests/protocols.rs`.
+//! `HOST:PORT`, `unix:PATH` and `http://[USER[:PASSWORD]@]HOST[:PORT][/PATH]`; the last also names
+//! the protocol. Nothing is looked up here. Tests: at the end of this file, `tests/command_line.rs`
+//! and `tests/protocols.rs`.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -1,7 +1,8 @@
 //! The run's clock: nanoseconds since the run began, in one `u64`.
 //!
-//! Every stamp of a run (intended, sent, answered) comes from one [`Clock`], so stamps of different threads compare. It is
-//! read once per send and once per receive and never in between. Tests: at the end of this file.
+//! Every stamp of a run (intended, sent, answered) comes from one [`Clock`], so stamps of different
+//! threads compare. It is read once per send and once per receive and never in between. Tests: at
+//! the end of this file.
 
 use std::time::{Duration, Instant};
 
@@ -52,8 +53,8 @@ impl Clock {
     }
 }
 
-/// The system's monotonic clock. By way of [`Instant`] and [`Duration`] it is three times as many instructions, and every
-/// answer reads it.
+/// The system's monotonic clock. By way of [`Instant`] and [`Duration`] it is three times as many
+/// instructions, and every answer reads it.
 #[inline]
 fn monotonic() -> Nanos {
     let at = clock_gettime(ClockId::Monotonic);

@@ -1,8 +1,8 @@
 //! The counters and histograms of one thread, in plain fields; merged when the run is over.
 //!
 //! A request is measured when its intended time lies in the window, however late its answer, so a
-//! stall at the end of a run stays in the tail. Throughput counts the answers that arrive within the
-//! window instead. Called on every answer. Tests: `counters/tests.rs`.
+//! stall at the end of a run stays in the tail. Throughput counts the answers that arrive within
+//! the window instead. Called on every answer. Tests: `counters/tests.rs`.
 
 use std::collections::BTreeMap;
 
@@ -50,7 +50,8 @@ pub(crate) enum Lost {
 pub(crate) struct Counters {
     /// What is measured.
     pub(crate) window: Window,
-    /// Whether a number of requests was asked for: then each measured answer completes, whatever the time.
+    /// Whether a number of requests was asked for: then each measured answer completes, whatever
+    /// the time.
     by_request: bool,
     /// From the actual send.
     pub(crate) raw: Recorder,

@@ -1,7 +1,7 @@
 //! CPU time of the calling thread, from the scheduler's statistics.
 //!
-//! Not from the thread's CPU clock: what offers that without unsafe code looks for the vDSO and crashes under valgrind, which
-//! hides it.
+//! Not from the thread's CPU clock: what offers that without unsafe code looks for the vDSO and
+//! crashes under valgrind, which hides it.
 
 use crate::measure::clock::Nanos;
 

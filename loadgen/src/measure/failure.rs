@@ -1,7 +1,8 @@
 //! What can go wrong with a connection, told apart by kind, counted, and put in words.
 //!
-//! A [`Failure`] ends one connection, or is an answer by which a server refuses one request. [`Errors`] counts failures by kind and keeps the first of each as an example; it is
-//! plain data of one thread, merged at the end. Nothing here prints. Tests: `failure/tests.rs`.
+//! A [`Failure`] ends one connection, or is an answer by which a server refuses one request.
+//! [`Errors`] counts failures by kind and keeps the first of each as an example; it is plain data
+//! of one thread, merged at the end. Nothing here prints. Tests: `failure/tests.rs`.
 
 use std::fmt;
 use std::io;

@@ -1,9 +1,10 @@
 //! Latencies: recorded per thread in nanoseconds, merged once at the end.
 //!
-//! A [`Recorder`] is an HDR histogram from 1 ns to one hour with three digits; its size is fixed, so memory does not grow with
-//! requests. Values beyond an hour count as an hour. It keeps nothing but the counts, in the places that the HDR family gives
-//! them, so that to record is to find a place and add one; sums, extremes and what the `hdrhistogram` crate knows to do are
-//! worked out when someone asks. Tests: `histogram/tests.rs`.
+//! A [`Recorder`] is an HDR histogram from 1 ns to one hour with three digits; its size is fixed,
+//! so memory does not grow with requests. Values beyond an hour count as an hour. It keeps nothing
+//! but the counts, in the places that the HDR family gives them, so that to record is to find a
+//! place and add one; sums, extremes and what the `hdrhistogram` crate knows to do are worked out
+//! when someone asks. Tests: `histogram/tests.rs`.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -28,8 +29,8 @@ pub struct Recorder {
     counts: Box<[u64]>,
 }
 
-/// Where the count of a duration is: those below [`SUB_BUCKETS`] have a place each, and each power of two from there on has
-/// [`HALF`] of them.
+/// Where the count of a duration is: those below [`SUB_BUCKETS`] have a place each, and each power
+/// of two from there on has [`HALF`] of them.
 #[inline]
 #[expect(
     clippy::cast_possible_truncation,
@@ -136,8 +137,9 @@ impl Recorder {
         self.histogram().buckets()
     }
 
-    /// Rising quantiles, closer and closer to 1 and the last one 1: so many for each halving of the distance that is left. Each
-    /// comes with the duration it lies at and how many durations are up to there.
+    /// Rising quantiles, closer and closer to 1 and the last one 1: so many for each halving of the
+    /// distance that is left. Each comes with the duration it lies at and how many durations are up
+    /// to there.
     pub(crate) fn quantile_steps(&self, per_half: u32) -> Vec<(Nanos, f64, u64)> {
         let mut count = 0;
         self.histogram()
@@ -149,7 +151,8 @@ impl Recorder {
             .collect()
     }
 
-    /// The durations recorded, to the histogram's resolution and in rising order, each with how often it occurred.
+    /// The durations recorded, to the histogram's resolution and in rising order, each with how
+    /// often it occurred.
     pub fn iter(&self) -> impl Iterator<Item = (Nanos, u64)> {
         self.recorded()
             .map(|(place, count)| (bounds(place).1, count))
@@ -171,7 +174,8 @@ impl Recorder {
         histogram
     }
 
-    /// The histogram in the compressed V2 encoding of the HDR family, which is the one its other members read.
+    /// The histogram in the compressed V2 encoding of the HDR family, which is the one its other
+    /// members read.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();

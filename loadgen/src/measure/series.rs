@@ -1,8 +1,9 @@
 //! The time series of a run: the slices of all threads, put together interval by interval.
 //!
-//! Filled by the main thread while the run goes on (`coordinator.rs`) and by `merge`; read at the end. Memory is bounded however
-//! long the run: there are at most [`POINTS_MAX`] intervals, beyond which neighbours are joined and the length doubles, and
-//! only the last few keep their histogram unpacked. Tests: at the end of this file.
+//! Filled by the main thread while the run goes on (`coordinator.rs`) and by `merge`; read at the
+//! end. Memory is bounded however long the run: there are at most [`POINTS_MAX`] intervals, beyond
+//! which neighbours are joined and the length doubles, and only the last few keep their histogram
+//! unpacked. Tests: at the end of this file.
 
 use crate::measure::clock::Nanos;
 use crate::measure::histogram::Recorder;
@@ -12,7 +13,8 @@ use crate::measure::slices::Slice;
 pub(crate) const INTERVAL_DEFAULT: Nanos = 100_000_000;
 /// More intervals than this are neither read nor drawn with profit.
 const POINTS_MAX: usize = 512;
-/// Threads hand over an interval within a few of their supervisors' ticks: so many intervals are kept ready for more.
+/// Threads hand over an interval within a few of their supervisors' ticks: so many intervals are
+/// kept ready for more.
 const UNPACKED: usize = 2;
 
 /// The intervals seen so far.

@@ -1,8 +1,10 @@
-//! One thread's part of the time series: what it saw in one interval after another, in plain fields.
+//! One thread's part of the time series: what it saw in one interval after another, in plain
+//! fields.
 //!
-//! A value belongs to the interval in which its answer came, so the intervals together hold exactly what the thread's
-//! histogram holds, and a stall shows when it ended. `counters.rs` records, the supervisor collects what is complete, `series.rs`
-//! puts the threads together. Memory: the open interval, and those not collected yet. Tests: at the end of this file.
+//! A value belongs to the interval in which its answer came, so the intervals together hold exactly
+//! what the thread's histogram holds, and a stall shows when it ended. `counters.rs` records, the
+//! supervisor collects what is complete, `series.rs` puts the threads together. Memory: the open
+//! interval, and those not collected yet. Tests: at the end of this file.
 
 use std::mem;
 
@@ -110,7 +112,8 @@ impl Slicer {
         self.open.completed += answers;
     }
 
-    /// Adds the failures since the last call, of which there are `total` by now. Those from before the run are in no slice.
+    /// Adds the failures since the last call, of which there are `total` by now. Those from before
+    /// the run are in no slice.
     pub(crate) fn failed(&mut self, total: u64, now: Nanos) {
         let more = total - mem::replace(&mut self.errors, total);
         if now >= self.from && self.until != Nanos::MAX {

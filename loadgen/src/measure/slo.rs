@@ -11,8 +11,9 @@
 //! | `errors`, `unanswered` | failed connections and refused requests; requests without an answer | a count |
 //! | `errors` | requests without a good answer, of all requests of the measured part | percent, with a `%` |
 //!
-//! `lag.` needs an open loop, and is refused without one. Operators are `<`, `<=`, `>`, `>=` and `=`. What was not measured is missed: a gate never passes for want of data. Pure;
-//! `summary.rs` judges with it and the report holds the [`Verdict`]s. Tests: `report/gate/tests.rs`.
+//! `lag.` needs an open loop, and is refused without one. Operators are `<`, `<=`, `>`, `>=` and
+//! `=`. What was not measured is missed: a gate never passes for want of data. Pure; `summary.rs`
+//! judges with it and the report holds the [`Verdict`]s. Tests: `report/gate/tests.rs`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -271,7 +272,8 @@ impl Slo {
         self.thresholds.iter().map(judge).collect()
     }
 
-    /// The first threshold on how late the generator sent, as it was written: a closed loop has no schedule to be late for.
+    /// The first threshold on how late the generator sent, as it was written: a closed loop has no
+    /// schedule to be late for.
     #[must_use]
     pub fn needs_schedule(&self) -> Option<&str> {
         let late =
@@ -280,7 +282,8 @@ impl Slo {
         Some(&found.text)
     }
 
-    /// Whether failed connections are judged by a threshold: then they are no failure of the run by themselves.
+    /// Whether failed connections are judged by a threshold: then they are no failure of the run by
+    /// themselves.
     #[must_use]
     pub fn names_errors(&self) -> bool {
         self.thresholds

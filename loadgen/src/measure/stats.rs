@@ -1,11 +1,13 @@
-//! The statistics of comparisons: medians, and the ratio of paired rounds with its confidence interval.
+//! The statistics of comparisons: medians, and the ratio of paired rounds with its confidence
+//! interval.
 //!
-//! Two contenders run in turns (A B A B …), so round `k` of one and round `k` of the other met the same weather. Their ratios
-//! are taken as logarithms, which treats "twice" and "half" alike. The estimate is the pseudomedian (Hodges and Lehmann) with
-//! the interval of Wilcoxon's signed ranks, exact for any symmetric noise: on a shared machine a single round is now and then
-//! off by a factor of two, which ruins a mean's interval and hardly moves this one. Ranks cannot say 95% with fewer than six
-//! rounds; there Student's t serves, which is honest with few rounds where resampling is not. Pure arithmetic. Tests:
-//! `stats/tests.rs`.
+//! Two contenders run in turns (A B A B …), so round `k` of one and round `k` of the other met the
+//! same weather. Their ratios are taken as logarithms, which treats "twice" and "half" alike. The
+//! estimate is the pseudomedian (Hodges and Lehmann) with the interval of Wilcoxon's signed ranks,
+//! exact for any symmetric noise: on a shared machine a single round is now and then off by a
+//! factor of two, which ruins a mean's interval and hardly moves this one. Ranks cannot say 95%
+//! with fewer than six rounds; there Student's t serves, which is honest with few rounds where
+//! resampling is not. Pure arithmetic. Tests: `stats/tests.rs`.
 
 /// The middle value; the mean of the two middle ones for an even count; `None` without values.
 ///
@@ -42,7 +44,8 @@ impl Interval {
     }
 }
 
-/// The ratio `b / a` over paired rounds; `None` with fewer than two pairs, unequal counts, or a value that is not positive.
+/// The ratio `b / a` over paired rounds; `None` with fewer than two pairs, unequal counts, or a
+/// value that is not positive.
 #[must_use]
 pub fn paired_ratio(a: &[f64], b: &[f64]) -> Option<Interval> {
     let usable = |values: &[f64]| values.iter().all(|value| value.is_finite() && *value > 0.0);
@@ -62,7 +65,8 @@ pub fn paired_ratio(a: &[f64], b: &[f64]) -> Option<Interval> {
     })
 }
 
-/// With fewer values the widest interval that signed ranks give, from the smallest to the largest, is below 95%: 2/2^5 > 5%.
+/// With fewer values the widest interval that signed ranks give, from the smallest to the largest,
+/// is below 95%: 2/2^5 > 5%.
 const SIGNED_RANKS_MIN: usize = 6;
 
 /// The mean, and the ends of Student's interval around it.
@@ -79,8 +83,9 @@ fn students(values: &[f64]) -> [f64; 3] {
     [mean, mean - half, mean + half]
 }
 
-/// The median of the means of all pairs of values (each with itself among them), and the ends of the interval that holds the
-/// centre with 95%: so many of those means are cut off at either end as the signed-rank statistic stays below in 2.5%.
+/// The median of the means of all pairs of values (each with itself among them), and the ends of
+/// the interval that holds the centre with 95%: so many of those means are cut off at either end as
+/// the signed-rank statistic stays below in 2.5%.
 fn signed_ranks(values: &[f64]) -> [f64; 3] {
     let mut means: Vec<f64> = (0..values.len())
         .flat_map(|i| (i..values.len()).map(move |j| (i, j)))
@@ -92,7 +97,8 @@ fn signed_ranks(values: &[f64]) -> [f64; 3] {
     [middle, means[cut - 1], means[means.len() - cut]]
 }
 
-/// The smallest sum that the ranks of the positive ones of `n` symmetric values stay at or below with 2.5% or more.
+/// The smallest sum that the ranks of the positive ones of `n` symmetric values stay at or below
+/// with 2.5% or more.
 fn signed_rank_quantile_025(n: usize) -> usize {
     // How many of the 2^n choices of ranks from 1 to n have each sum: each rank is in or out.
     let mut ways = vec![0.0_f64; n * (n + 1) / 2 + 1];
@@ -113,7 +119,8 @@ fn signed_rank_quantile_025(n: usize) -> usize {
 
 /// The value that Student's t with this many degrees of freedom exceeds in 2.5% of cases.
 fn t_quantile_975(freedom: usize) -> f64 {
-    // Any statistics book's table of the two-sided 95% column; beyond it the expansion in 1/freedom is exact to four digits.
+    // Any statistics book's table of the two-sided 95% column; beyond it the expansion in 1/freedom
+    // is exact to four digits.
     const TABLE: [f64; 30] = [
         12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622, 2.2281, 2.2010,
         2.1788, 2.1604, 2.1448, 2.1314, 2.1199, 2.1098, 2.1009, 2.0930, 2.0860, 2.0796, 2.0739,

@@ -1,9 +1,10 @@
-//! The figures as a table for spreadsheets: a row for the whole run, one for its raw latencies where they are another matter,
-//! and one for each interval.
+//! The figures as a table for spreadsheets: a row for the whole run, one for its raw latencies
+//! where they are another matter, and one for each interval.
 //!
-//! [`HEADER`] is the first line. `scope` is `run` or `interval`; `latency` says which latencies the row shows, `raw` (from the
-//! actual send) or `corrected` (from the intended one). Times are seconds from the beginning of the measured part, latencies
-//! microseconds. `requests` counts answers as throughput does; a field that does not apply is empty.
+//! [`HEADER`] is the first line. `scope` is `run` or `interval`; `latency` says which latencies the
+//! row shows, `raw` (from the actual send) or `corrected` (from the intended one). Times are
+//! seconds from the beginning of the measured part, latencies microseconds. `requests` counts
+//! answers as throughput does; a field that does not apply is empty.
 
 use std::fmt::Write as _;
 

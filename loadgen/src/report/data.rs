@@ -1,8 +1,9 @@
-//! The result of a run as plain data: what JSON holds, what the text shows, and what `compare` reads.
+//! The result of a run as plain data: what JSON holds, what the text shows, and what `compare`
+//! reads.
 //!
-//! The structs below are the JSON schema, version 2; field names end in their unit. A reader ignores fields it does not know;
-//! the version changes only when a field changes its meaning or goes. `loadgen/docs/outputs.md` describes the formats.
-//! Tests: `report/tests.rs`.
+//! The structs below are the JSON schema, version 2; field names end in their unit. A reader
+//! ignores fields it does not know; the version changes only when a field changes its meaning or
+//! goes. `loadgen/docs/outputs.md` describes the formats. Tests: `report/tests.rs`.
 
 use std::collections::BTreeMap;
 
@@ -115,7 +116,8 @@ pub struct Outcome {
     pub generator_was_bottleneck: bool,
 }
 
-/// Connections of a run. A connection that is replaced when it ends holds one place with its successors.
+/// Connections of a run. A connection that is replaced when it ends holds one place with its
+/// successors.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Connections {
     /// Asked for, but for the bad clients.
@@ -165,7 +167,8 @@ pub struct Requests {
     pub unsent: u64,
     /// In flight when a signal ended the run; not counted anywhere else.
     pub interrupted: u64,
-    /// Answers that arrived within the measured time, whenever their requests were sent: what throughput counts.
+    /// Answers that arrived within the measured time, whenever their requests were sent: what
+    /// throughput counts.
     pub completed: u64,
     /// Of those, answers to requests from before the measured time.
     #[serde(default)]
@@ -233,7 +236,8 @@ pub struct Distribution {
     pub p99_99_ns: Nanos,
     /// The largest.
     pub max_ns: Nanos,
-    /// All of it: an HDR histogram in nanoseconds, in the V2 encoding compressed with deflate, in base64.
+    /// All of it: an HDR histogram in nanoseconds, in the V2 encoding compressed with deflate, in
+    /// base64.
     pub histogram_base64: String,
 }
 
@@ -291,8 +295,9 @@ pub struct Server {
 }
 
 impl Server {
-    /// What is known of a process after so many requests on so many connections, from its CPU seconds in user space and in the
-    /// kernel and its resident memory before, connected and at its peak. CPU time of zero was not measured.
+    /// What is known of a process after so many requests on so many connections, from its CPU
+    /// seconds in user space and in the kernel and its resident memory before, connected and at its
+    /// peak. CPU time of zero was not measured.
     #[expect(
         clippy::cast_precision_loss,
         reason = "a report shows at most nine digits"
@@ -322,7 +327,8 @@ impl Server {
     }
 }
 
-/// Memory that connections took, each, between two looks; one that is zero failed, or never took place.
+/// Memory that connections took, each, between two looks; one that is zero failed, or never took
+/// place.
 #[expect(
     clippy::cast_precision_loss,
     reason = "a report shows at most nine digits"

@@ -5,7 +5,8 @@
 use super::data::{Distribution, Report, Status};
 use crate::measure::slo::{Metric, Series, Slo, Statistic, Verdict};
 
-/// Holds the report against its thresholds. A run that failed or was interrupted keeps that exit code.
+/// Holds the report against its thresholds. A run that failed or was interrupted keeps that exit
+/// code.
 pub(crate) fn gate(slo: &Slo, report: &mut Report) {
     report.slo = judge(slo, report);
     let missed = report.slo.iter().filter(|verdict| !verdict.met);

@@ -1,4 +1,5 @@
-//! `.hgrm`: the percentiles of the headline's latencies in milliseconds, in the text form that HdrHistogram's plotters read.
+//! `.hgrm`: the percentiles of the headline's latencies in milliseconds, in the text form that
+//! HdrHistogram's plotters read.
 
 use std::fmt::Write as _;
 

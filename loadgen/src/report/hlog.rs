@@ -1,8 +1,9 @@
-//! `.hlog`: the interval log of HdrHistogram, version 1.3: every interval's latencies, for other tools to merge and plot.
+//! `.hlog`: the interval log of HdrHistogram, version 1.3: every interval's latencies, for other
+//! tools to merge and plot.
 //!
-//! Stamps are relative to the beginning of the measured part; the maximum is in milliseconds, the histograms hold nanoseconds.
-//! The library has a writer of its own, which has no place for the legend and would encode again what the report holds
-//! encoded.
+//! Stamps are relative to the beginning of the measured part; the maximum is in milliseconds, the
+//! histograms hold nanoseconds. The library has a writer of its own, which has no place for the
+//! legend and would encode again what the report holds encoded.
 
 use std::fmt::Write as _;
 

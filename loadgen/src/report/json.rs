@@ -1,4 +1,5 @@
-//! JSON for scripts: one report per line, so that the rounds of a contender can be appended to one file.
+//! JSON for scripts: one report per line, so that the rounds of a contender can be appended to one
+//! file.
 
 use super::data::Report;
 

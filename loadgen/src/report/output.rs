@@ -1,10 +1,11 @@
 //! The files of `-o`: the format by the extension, whole or not at all.
 //!
-//! A file is made before the run, beside its final place and under another name, so that a mistyped path costs no run; when
-//! there is something to write it is filled and takes its place. Until then, and after any failure, what was there before
-//! stays. The place is where a symbolic link points; what is no file, such as a device or a FIFO, has no place for a whole
-//! file and is refused. Called by `run`, `compare` and `merge`; `signals.rs` ends a process that has files unfinished. Tests: at
-//! the end of this file, `tests/output.rs` and `tests/signals.rs`.
+//! A file is made before the run, beside its final place and under another name, so that a mistyped
+//! path costs no run; when there is something to write it is filled and takes its place. Until
+//! then, and after any failure, what was there before stays. The place is where a symbolic link
+//! points; what is no file, such as a device or a FIFO, has no place for a whole file and is
+//! refused. Called by `run`, `compare` and `merge`; `signals.rs` ends a process that has files
+//! unfinished. Tests: at the end of this file, `tests/output.rs` and `tests/signals.rs`.
 
 use std::fs::{self, Permissions};
 use std::io::{self, Write};
@@ -22,7 +23,8 @@ use crate::report::{csv, hgrm, hlog, html, json};
 /// Symbolic links in a row that are followed, as many as the system does.
 const LINKS_MAX: u32 = 40;
 
-/// Where files were made that have not taken their places, for a process that ends without dropping them.
+/// Where files were made that have not taken their places, for a process that ends without dropping
+/// them.
 static UNFINISHED: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
 /// What a file holds.
@@ -164,8 +166,8 @@ impl Files {
     }
 }
 
-/// Removes what is unfinished. None is made, and those that are being written take their places whole or not at all, while the
-/// caller, who is about to end the process, keeps what this returns.
+/// Removes what is unfinished. None is made, and those that are being written take their places
+/// whole or not at all, while the caller, who is about to end the process, keeps what this returns.
 pub(crate) fn abandon() -> impl Sized {
     let unfinished = unfinished();
     for path in unfinished.iter() {

@@ -1,7 +1,8 @@
 //! Reports from files: JSON, one after another, in arrays, or both.
 //!
-//! A file is somebody else's, and may be cut off or damaged. What leaves here is a report whose histograms can be read and whose
-//! figures can be added: whoever compares or merges need not ask again. Tests: `read/tests.rs`.
+//! A file is somebody else's, and may be cut off or damaged. What leaves here is a report whose
+//! histograms can be read and whose figures can be added: whoever compares or merges need not ask
+//! again. Tests: `read/tests.rs`.
 
 use std::fs;
 use std::path::Path;
@@ -17,7 +18,8 @@ const FIGURE_MAX: f64 = 9_007_199_254_740_992.0;
 /// Reads all reports of a file, in order.
 ///
 /// # Errors
-/// The file cannot be read, holds no report, or holds something else; a sentence that begins with its name.
+/// The file cannot be read, holds no report, or holds something else; a sentence that begins with
+/// its name.
 pub fn read(path: &Path) -> Result<Vec<Report>, String> {
     let text = fs::read_to_string(path);
     let reports = text.map_err(|error| error.to_string());

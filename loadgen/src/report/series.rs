@@ -9,8 +9,9 @@ use crate::measure::stats::Running;
 
 /// Intervals of equal length from the beginning of the measured part, without gaps.
 ///
-/// They hold every latency of the headline's distribution once, in the interval in which its answer came. So there may be
-/// some after the measured part: with the answers that were still owed, and the requests that the run gave up.
+/// They hold every latency of the headline's distribution once, in the interval in which its answer
+/// came. So there may be some after the measured part: with the answers that were still owed, and
+/// the requests that the run gave up.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct TimeSeries {
     /// Length of an interval in seconds.

@@ -1,11 +1,11 @@
 //! Back-off: the time a connection slot waits before it is connected again.
 //!
-//! A connection that failed, or that the server ended without an answer, would otherwise be replaced
-//! as fast as two sockets can be made. Each such end in a row doubles the wait, up to [`REST_MAX`],
-//! and chance spreads the slots over half of it, so that connections lost together do not come back
-//! together. A connection that ended well after an answer is replaced at once. Called when a
-//! connection's task settles; the pacer (`ramp.rs`) opens the next connection. Tests: at the end of
-//! this file, `tests/protocols.rs` and `tests/outage.rs`.
+//! A connection that failed, or that the server ended without an answer, would otherwise be
+//! replaced as fast as two sockets can be made. Each such end in a row doubles the wait, up to
+//! [`REST_MAX`], and chance spreads the slots over half of it, so that connections lost together do
+//! not come back together. A connection that ended well after an answer is replaced at once. Called
+//! when a connection's task settles; the pacer (`ramp.rs`) opens the next connection. Tests: at the
+//! end of this file, `tests/protocols.rs` and `tests/outage.rs`.
 
 use std::pin::pin;
 use std::rc::Rc;

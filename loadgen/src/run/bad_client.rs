@@ -1,9 +1,11 @@
-//! Clients that misbehave on purpose, beside the load: what they do to a server must not reach the others.
+//! Clients that misbehave on purpose, beside the load: what they do to a server must not reach the
+//! others.
 //!
-//! Each takes a place of its own from the beginning of the run and goes through the pacer like everyone else. It makes one step
-//! every `STEP`, whatever the socket is ready for, so it needs no events and holds a bare socket. Its requests are in no
-//! histogram and no counter of the load; `BadCounts` says what came of them. A server may cut such a client off, which is no
-//! error; an answer with wrong bytes is. Tests: at the end of this file, and `tests/bad_clients.rs`.
+//! Each takes a place of its own from the beginning of the run and goes through the pacer like
+//! everyone else. It makes one step every `STEP`, whatever the socket is ready for, so it needs no
+//! events and holds a bare socket. Its requests are in no histogram and no counter of the load;
+//! `BadCounts` says what came of them. A server may cut such a client off, which is no error; an
+//! answer with wrong bytes is. Tests: at the end of this file, and `tests/bad_clients.rs`.
 
 use std::future::Future;
 use std::io::{self, Read, Write};
@@ -44,7 +46,8 @@ pub(crate) async fn run<P: Protocol>(shard: Rc<Shard>, slot: Rc<ConnectionSlot>,
     visit.make().await;
 }
 
-/// One connection of a bad client. Its end is accounted for when it is dropped, however that comes about.
+/// One connection of a bad client. Its end is accounted for when it is dropped, however that comes
+/// about.
 struct Visit<P: Protocol> {
     shard: Rc<Shard>,
     slot: Rc<ConnectionSlot>,

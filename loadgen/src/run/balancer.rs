@@ -2,13 +2,13 @@
 //!
 //! A free connection comes first, the one that has been free longest. Where none is free, a request
 //! is pipelined on a connection that has room, if the run allows it. Otherwise it waits in the
-//! backlog until a connection is free again. So a request is never lost for want of a connection: it
-//! is late, and its latency counts from the intended time.
+//! backlog until a connection is free again. So a request is never lost for want of a connection:
+//! it is late, and its latency counts from the intended time.
 //!
-//! With a hot set (`hot.rs`) a request first draws whether it is hot. Independent draws keep Poisson
-//! arrivals Poisson on both sets. Reads no clock. The dispatcher hands requests in; connections take
-//! from the backlog and report that they are free. Tests: at the end of this file and
-//! `tests/outage.rs`.
+//! With a hot set (`hot.rs`) a request first draws whether it is hot. Independent draws keep
+//! Poisson arrivals Poisson on both sets. Reads no clock. The dispatcher hands requests in;
+//! connections take from the backlog and report that they are free. Tests: at the end of this file
+//! and `tests/outage.rs`.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -143,8 +143,8 @@ impl Balancer {
         }
     }
 
-    /// Returns how many requests of the backlog a connection should take now: its fair share, within
-    /// the room that it has.
+    /// Returns how many requests of the backlog a connection should take now: its fair share,
+    /// within the room that it has.
     pub(crate) fn share(&self, slot: &ConnectionSlot) -> usize {
         let Some(class) = self.classes.get(slot.class.get()) else {
             return 0;
@@ -165,8 +165,8 @@ impl Balancer {
         Some(intended)
     }
 
-    /// Takes back requests that a connection did not send. Free connections get them first; the rest
-    /// goes to the front of the backlog.
+    /// Takes back requests that a connection did not send. Free connections get them first; the
+    /// rest goes to the front of the backlog.
     pub(crate) fn take_back(&mut self, slot: &ConnectionSlot, requests: Vec<Nanos>) {
         let Some(class) = self.classes.get_mut(slot.class.get()) else {
             return;

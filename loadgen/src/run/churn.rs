@@ -1,9 +1,10 @@
-//! Ends connections that have lived as long as they were to; the pacer (`ramp.rs`) opens the next ones.
+//! Ends connections that have lived as long as they were to; the pacer (`ramp.rs`) opens the next
+//! ones.
 //!
-//! All lives are equally long, so that those who were connected first are the first to go: one queue and one task per
-//! shard, and nothing per request. Requests in flight are answered first. The connections of the ramp, which were all made
-//! within a moment, go one after the other over the first such time, so that the load is even from the beginning. Tests:
-//! `tests/churn.rs`.
+//! All lives are equally long, so that those who were connected first are the first to go: one
+//! queue and one task per shard, and nothing per request. Requests in flight are answered first.
+//! The connections of the ramp, which were all made within a moment, go one after the other over
+//! the first such time, so that the load is even from the beginning. Tests: `tests/churn.rs`.
 
 use std::rc::Rc;
 use std::time::Duration;

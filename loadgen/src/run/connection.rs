@@ -1,12 +1,12 @@
-//! One connection of the load: connects, converses, and ends: when it is told to, when it has carried
-//! its share, or when it fails.
+//! One connection of the load: connects, converses, and ends: when it is told to, when it has
+//! carried its share, or when it fails.
 //!
 //! A task per connection, generic over the I/O surface and the protocol. The first connection of a
 //! slot sends one request at once, which shows that the server has accepted it, and then waits for
 //! the run to begin; later ones send at once. The path of a request allocates nothing and reads the
-//! clock once per wake: the moment an answer is read is the moment the next request of a closed loop
-//! is sent. When the system takes no more bytes the connection reads while it waits to write, so two
-//! ends that both wait to write cannot block each other. Tests: every integration test.
+//! clock once per wake: the moment an answer is read is the moment the next request of a closed
+//! loop is sent. When the system takes no more bytes the connection reads while it waits to write,
+//! so two ends that both wait to write cannot block each other. Tests: every integration test.
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};

@@ -1,8 +1,9 @@
 //! A connection slot: one of the places for connections that a run keeps filled.
 //!
 //! A task owns the socket and the conversation of the connection that fills the slot. The balancer
-//! hands the slot requests and the supervisor gives it directives, in plain cells of one thread. The
-//! slot stays when its connection ends and another one fills it. Tests: at the end of this file.
+//! hands the slot requests and the supervisor gives it directives, in plain cells of one thread.
+//! The slot stays when its connection ends and another one fills it. Tests: at the end of this
+//! file.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -53,8 +54,8 @@ pub(crate) struct ConnectionSlot {
     /// The time since which the server has owed something and sent nothing; zero while it owes
     /// nothing.
     pub(crate) owed_since: Cell<Nanos>,
-    /// The time since which the server has owed something and completed no answer. It has no meaning
-    /// while the server owes nothing.
+    /// The time since which the server has owed something and completed no answer. It has no
+    /// meaning while the server owes nothing.
     pub(crate) unanswered_since: Cell<Nanos>,
     /// The time at which this connection was made.
     pub(crate) connected_at: Cell<Nanos>,
@@ -146,8 +147,8 @@ impl ConnectionSlot {
         self.unanswered_since.set(since);
     }
 
-    /// Whether the server has been silent for this long, or has completed no answer in [`WHOLE_MAX`]
-    /// times that.
+    /// Whether the server has been silent for this long, or has completed no answer in
+    /// [`WHOLE_MAX`] times that.
     pub(crate) fn is_late(&self, now: Nanos, timeout: Nanos) -> bool {
         let since = |moment: &Cell<Nanos>| now.saturating_sub(moment.get());
         self.owed_since.get() != 0

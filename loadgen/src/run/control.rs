@@ -1,7 +1,7 @@
 //! How the main thread and the shards speak: commands one way, events and snapshots the other.
 //!
-//! All of it is cold: a shard looks at the command, and publishes its snapshot, once per tick of its supervisor; nothing
-//! here is touched on the way of a request.
+//! All of it is cold: a shard looks at the command, and publishes its snapshot, once per tick of
+//! its supervisor; nothing here is touched on the way of a request.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

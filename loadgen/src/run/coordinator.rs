@@ -1,5 +1,5 @@
-//! The main thread of a run: starts the shards, moves them through ramp, load and end, and looks at the processes' usage at
-//! the right moments. It touches no request.
+//! The main thread of a run: starts the shards, moves them through ramp, load and end, and looks at
+//! the processes' usage at the right moments. It touches no request.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
@@ -216,7 +216,8 @@ impl Coordinator<'_> {
                 ended = true;
                 self.for_each_probe(ResourceUsage::cpu_ends);
             }
-            // Wake for whichever comes first: an event, the next sample, the next moment to look at CPU time.
+            // Wake for whichever comes first: an event, the next sample, the next moment to look at
+            // CPU time.
             let moment = if began { until } else { from };
             let wait = nanos(SAMPLE_INTERVAL).min(if ended {
                 Nanos::MAX

@@ -2,8 +2,9 @@
 //!
 //! The reactor's timers have a grain of one millisecond, which is too coarse for a schedule. The
 //! dispatcher spins for the last stretch before a send, with a yield between looks so that answers
-//! are taken meanwhile. A schedule goes on while no connection is open: its requests are due all the
-//! same. Tests: `dispatch/tests.rs`, which run the whole measuring core on a clock of their own.
+//! are taken meanwhile. A schedule goes on while no connection is open: its requests are due all
+//! the same. Tests: `dispatch/tests.rs`, which run the whole measuring core on a clock of their
+//! own.
 
 use std::time::Duration;
 

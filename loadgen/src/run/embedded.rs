@@ -1,8 +1,9 @@
-//! The embedded echo server: a child process of this same program, so that its descriptors, CPU time and memory are its own.
+//! The embedded echo server: a child process of this same program, so that its descriptors, CPU
+//! time and memory are its own.
 //!
-//! The child serves on the loopback interface until its standard input closes, which also happens when the parent dies, in
-//! whatever way. It is in a process group of its own: Ctrl-C in a terminal reaches the parent, which still needs it for the
-//! partial report. Tests: `tests/embedded.rs`.
+//! The child serves on the loopback interface until its standard input closes, which also happens
+//! when the parent dies, in whatever way. It is in a process group of its own: Ctrl-C in a terminal
+//! reaches the parent, which still needs it for the partial report. Tests: `tests/embedded.rs`.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -39,7 +40,8 @@ const END_MAX: Duration = Duration::from_secs(20);
 /// How long open connections may take to end when standard input has closed.
 const DRAIN: Duration = Duration::from_secs(5);
 
-/// Shards of an embedded server on this machine: one per CPU, and two at the least, so that it is a sharded server.
+/// Shards of an embedded server on this machine: one per CPU, and two at the least, so that it is a
+/// sharded server.
 #[must_use]
 pub fn shards() -> usize {
     thread::available_parallelism()
@@ -70,8 +72,8 @@ pub fn serve(args: &EmbeddedArgs) -> io::Result<()> {
     out.flush()?;
     // What it reads is nothing; what counts is the end.
     io::copy(&mut io::stdin().lock(), &mut io::sink())?;
-    // The run is over. A thread that a busy machine keeps from ending in time takes nothing from what was measured, and a
-    // server that hung before its end has failed the run already.
+    // The run is over. A thread that a busy machine keeps from ending in time takes nothing from
+    // what was measured, and a server that hung before its end has failed the run already.
     if let Some(stuck) = server.shutdown(DRAIN).stuck {
         crate::console::remark(format_args!("loadgen: embedded server: {stuck}"));
     }
@@ -89,7 +91,8 @@ impl Embedded {
     /// Starts the child and waits until it listens.
     ///
     /// # Errors
-    /// It could not be started, ended, or did not say in time where it listens. Nothing is left behind.
+    /// It could not be started, ended, or did not say in time where it listens. Nothing is left
+    /// behind.
     pub fn start(shards: usize, io: IoSurface) -> io::Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         command

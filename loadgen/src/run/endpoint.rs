@@ -1,7 +1,7 @@
 //! The server of a run as it was named, and the address that the run uses.
 //!
-//! A name may have several addresses. They are tried in order, and the run uses the first at which a
-//! server accepts a connection. Tests: at the end of this file and `tests/command_line.rs`.
+//! A name may have several addresses. They are tried in order, and the run uses the first at which
+//! a server accepts a connection. Tests: at the end of this file and `tests/command_line.rs`.
 
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::path::PathBuf;
@@ -72,8 +72,8 @@ impl Endpoint {
     }
 }
 
-/// Returns the first of several addresses that accepts a connection, with a note on those that do not.
-/// A single address is not tried: the run finds out by itself.
+/// Returns the first of several addresses that accepts a connection, with a note on those that do
+/// not. A single address is not tried: the run finds out by itself.
 pub(crate) fn first_that_accepts(
     addresses: Vec<Address>,
     timeout: Duration,

@@ -1,9 +1,11 @@
-//! One connection's conversation without its socket: which bytes go out next, which must come back, and what is due.
+//! One connection's conversation without its socket: which bytes go out next, which must come back,
+//! and what is due.
 //!
-//! Requests go out back to back and are answered in their order; what they are is the [`Protocol`]'s business. The
-//! connection's task calls [`plan`](Exchange::plan) for each request it means to send, then [`fill`](Exchange::fill) and
-//! [`wrote`](Exchange::wrote) around each write and [`received`](Exchange::received) after each read. Does no I/O and reads no
-//! clock. Tests: `exchange/tests.rs`.
+//! Requests go out back to back and are answered in their order; what they are is the
+//! [`Protocol`]'s business. The connection's task calls [`plan`](Exchange::plan) for each request
+//! it means to send, then [`fill`](Exchange::fill) and [`wrote`](Exchange::wrote) around each write
+//! and [`received`](Exchange::received) after each read. Does no I/O and reads no clock. Tests:
+//! `exchange/tests.rs`.
 
 use std::collections::VecDeque;
 
@@ -66,7 +68,8 @@ pub struct Exchange<P> {
 }
 
 impl<P: Protocol> Exchange<P> {
-    /// A conversation in which nothing was said yet. `pipeline` requests are expected to be due at once (more may be).
+    /// A conversation in which nothing was said yet. `pipeline` requests are expected to be due at
+    /// once (more may be).
     #[must_use]
     pub fn new(protocol: P, pipeline: usize) -> Self {
         Self {
@@ -150,8 +153,8 @@ impl<P: Protocol> Exchange<P> {
         self.in_flight.drain(..)
     }
 
-    /// Writes the next bytes to send into `out`, as many as fit, and returns how many. Calling it again gives the same bytes
-    /// until [`wrote`](Self::wrote) moves on.
+    /// Writes the next bytes to send into `out`, as many as fit, and returns how many. Calling it
+    /// again gives the same bytes until [`wrote`](Self::wrote) moves on.
     // Left to itself the compiler makes it a call, at tens of instructions a request.
     #[inline(always)]
     pub fn fill(&self, out: &mut [u8]) -> usize {
@@ -181,7 +184,8 @@ impl<P: Protocol> Exchange<P> {
     /// Checks bytes that came in and calls `answered` for each request they complete, in order.
     ///
     /// # Errors
-    /// The first thing wrong with them; what came before it was counted. The conversation cannot go on.
+    /// The first thing wrong with them; what came before it was counted. The conversation cannot go
+    /// on.
     #[inline]
     pub fn received(
         &mut self,

@@ -3,8 +3,8 @@
 //! The hot set is strided: with a stride of `k`, connection `i` is hot when `i % k` equals the
 //! phase. A server that spreads connections over its shards in turn therefore serves the whole hot
 //! set on one shard whenever `k` is a multiple of the number of shards. `--hot-shift` adds one to
-//! the phase, which moves the hot set to the next shard. `turns.rs` applies it. Tests: at the end of
-//! this file, `turns.rs` and `tests/hot.rs`.
+//! the phase, which moves the hot set to the next shard. `turns.rs` applies it. Tests: at the end
+//! of this file, `turns.rs` and `tests/hot.rs`.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,21 +1,26 @@
-//! What a request carries: bytes that are a pure function of connection, request number and position.
+//! What a request carries: bytes that are a pure function of connection, request number and
+//! position.
 //!
-//! Nothing is stored: a sender writes from any position, a verifier checks from any position, and a partial transfer costs no
-//! buffer. Every byte of a reply is compared, so a corrupted byte is always caught; replies that were swapped, and streams that
-//! lost or gained bytes, are caught because a word that belongs elsewhere differs. Word `i` of request `s` is
-//! `key + s * PER_REQUEST + i * PER_WORD` modulo 2^64 with odd multipliers: one addition per eight bytes, and neighbours in
-//! either direction differ in their lowest byte already, so requests of a single byte are covered too. The key is the mixed
-//! connection number. How long a request is, where sizes are mixed, is drawn from key and number in the same way. Tests:
-//! `payload/tests.rs`.
+//! Nothing is stored: a sender writes from any position, a verifier checks from any position, and a
+//! partial transfer costs no buffer. Every byte of a reply is compared, so a corrupted byte is
+//! always caught; replies that were swapped, and streams that lost or gained bytes, are caught
+//! because a word that belongs elsewhere differs. Word `i` of request `s` is `key + s * PER_REQUEST
+//! + i * PER_WORD` modulo 2^64 with odd multipliers: one addition per eight bytes, and neighbours
+//! in either direction differ in their lowest byte already, so requests of a single byte are
+//! covered too. The key is the mixed connection number. How long a request is, where sizes are
+//! mixed, is drawn from key and number in the same way. Tests: `payload/tests.rs`.
 
 use crate::run::random::mix;
 use crate::run::sizes::Sizes;
 
-/// Odd, so that request numbers closer than 2^64 give different words (the golden ratio's fraction).
+/// Odd, so that request numbers closer than 2^64 give different words (the golden ratio's
+/// fraction).
 const PER_REQUEST: u64 = 0x9e37_79b9_7f4a_7c15;
-/// Odd, and unrelated to the other, so that a shift along the stream is no shift along the requests.
+/// Odd, and unrelated to the other, so that a shift along the stream is no shift along the
+/// requests.
 const PER_WORD: u64 = 0xd1b5_4a32_d192_ed03;
-/// Words taken in one go: a loop of known length is no loop to the compiler, which costs a request of 64 bytes half as much.
+/// Words taken in one go: a loop of known length is no loop to the compiler, which costs a request
+/// of 64 bytes half as much.
 const BLOCK_WORDS: usize = 8;
 /// Bytes at the beginning of a request that say how much CPU time it asks for.
 pub const WORK_HEADER: usize = 4;
@@ -79,7 +84,8 @@ impl Payload {
         self.word(request, at as u64 / 8).to_le_bytes()[at % 8]
     }
 
-    /// Writes the bytes of `request` from position `at` into all of `out`, which may end before the request does.
+    /// Writes the bytes of `request` from position `at` into all of `out`, which may end before the
+    /// request does.
     #[inline]
     pub fn fill(&self, request: u64, at: usize, out: &mut [u8]) {
         debug_assert!(at + out.len() <= self.size(request));
@@ -105,7 +111,8 @@ impl Payload {
         tail.copy_from_slice(&word.to_le_bytes()[..left]);
     }
 
-    /// Compares `bytes` with `request` from position `at` on; returns the position in `bytes` of the first that differs.
+    /// Compares `bytes` with `request` from position `at` on; returns the position in `bytes` of
+    /// the first that differs.
     ///
     /// # Errors
     /// That position.

@@ -1,8 +1,9 @@
-//! What a person sees while a run goes on: a live panel on a terminal, a plain line per second elsewhere. On standard error,
-//! so that standard output holds the report alone.
+//! What a person sees while a run goes on: a live panel on a terminal, a plain line per second
+//! elsewhere. On standard error, so that standard output holds the report alone.
 //!
-//! Rate and latency are those since the last look, so that a change shows at once; the report has the whole. Colour is for the
-//! bar alone, and not with `NO_COLOR`. Driven by `coordinator.rs`. Tests: `tests/progress.rs`.
+//! Rate and latency are those since the last look, so that a change shows at once; the report has
+//! the whole. Colour is for the bar alone, and not with `NO_COLOR`. Driven by `coordinator.rs`.
+//! Tests: `tests/progress.rs`.
 
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -17,7 +18,8 @@ use crate::run::control::Live;
 /// Time between two plain lines, and between two looks of the panel.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(1);
 const PANEL_INTERVAL: Duration = Duration::from_millis(200);
-/// Each look sets four things of the panel, and each of them draws: with fewer allowed, the last would be left out.
+/// Each look sets four things of the panel, and each of them draws: with fewer allowed, the last
+/// would be left out.
 const DRAWS_PER_S: u8 = 60;
 
 /// Shows how a run goes.

@@ -1,8 +1,9 @@
 //! What is said on a connection: the bytes of each request, and how its answer is recognised.
 //!
-//! Each protocol is a pure state machine of one connection in a file of its own: [`echo`], and the [`fixed`] request that is
-//! repeated, answered by known bytes or in [`http`]. [`Exchange`](crate::run::exchange::Exchange) drives them; none does I/O,
-//! reads a clock or keeps a stamp. [`ProtocolSpec`] is what the command line chose.
+//! Each protocol is a pure state machine of one connection in a file of its own: [`echo`], and the
+//! [`fixed`] request that is repeated, answered by known bytes or in [`http`].
+//! [`Exchange`](crate::run::exchange::Exchange) drives them; none does I/O, reads a clock or keeps
+//! a stamp. [`ProtocolSpec`] is what the command line chose.
 
 use std::fmt;
 use std::sync::Arc;
@@ -98,14 +99,16 @@ pub trait Protocol: fmt::Debug + Sized + 'static {
     /// Bytes of request number `request`; more than zero.
     fn size(&self, request: u64) -> usize;
 
-    /// Writes the bytes of `request` from position `at` into all of `out`, which may end before the request does.
+    /// Writes the bytes of `request` from position `at` into all of `out`, which may end before the
+    /// request does.
     fn fill(&self, request: u64, at: usize, out: &mut [u8]);
 
-    /// Takes bytes that came in while `request` was the oldest without an answer. Uses one at least, and none beyond the
-    /// end of its answer.
+    /// Takes bytes that came in while `request` was the oldest without an answer. Uses one at
+    /// least, and none beyond the end of its answer.
     ///
     /// # Errors
-    /// What is wrong with them, in a box: the result of what goes well fits a register. The conversation cannot go on.
+    /// What is wrong with them, in a box: the result of what goes well fits a register. The
+    /// conversation cannot go on.
     fn take(&mut self, request: u64, sent: Sent, bytes: &[u8]) -> Result<Taken, Box<Wrong>>;
 
     /// Whether these bytes, which came while nothing was in flight, say that the peer closes the

@@ -3,7 +3,8 @@
 /// Odd, so that all 2^64 states follow each other (the golden ratio's fraction).
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// Spreads a number over all 64 bits (the finisher of splitmix64); also the generator behind [`Random`].
+/// Spreads a number over all 64 bits (the finisher of splitmix64); also the generator behind
+/// [`Random`].
 #[must_use]
 pub fn mix(mut z: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -11,7 +12,8 @@ pub fn mix(mut z: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// A small random generator (splitmix64): good enough for arrival times and seeds, and nothing else.
+/// A small random generator (splitmix64): good enough for arrival times and seeds, and nothing
+/// else.
 #[derive(Debug, Clone)]
 pub struct Random {
     state: u64,

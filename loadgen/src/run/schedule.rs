@@ -1,8 +1,9 @@
 //! When each request of an open loop should be sent.
 //!
-//! A schedule is made before the first answer comes and never looks at answers: that is what makes the loop open. Each thread
-//! has its own share of one common rate. Fixed arrivals interleave exactly (thread `k` of `t` takes every `t`-th slot) and do
-//! not drift, since the remainder of each division is carried; Poisson arrivals are independent processes, whose sum is again
+//! A schedule is made before the first answer comes and never looks at answers: that is what makes
+//! the loop open. Each thread has its own share of one common rate. Fixed arrivals interleave
+//! exactly (thread `k` of `t` takes every `t`-th slot) and do not drift, since the remainder of
+//! each division is carried; Poisson arrivals are independent processes, whose sum is again
 //! Poisson. Called by the dispatcher of each thread. Tests: `schedule/tests.rs`.
 
 use crate::measure::clock::Nanos;
@@ -22,7 +23,8 @@ pub struct Schedule {
 
 #[derive(Debug, Clone)]
 enum Gaps {
-    /// The gap is `step + rem/rate` nanoseconds; `owed` (below `rate`) is the part of a nanosecond not given yet.
+    /// The gap is `step + rem/rate` nanoseconds; `owed` (below `rate`) is the part of a nanosecond
+    /// not given yet.
     Fixed {
         step: u64,
         rem: u64,

@@ -1,7 +1,8 @@
-//! What the runs of one process share: the target, the embedded server, signals; and one run from its plan to its report.
+//! What the runs of one process share: the target, the embedded server, signals; and one run from
+//! its plan to its report.
 //!
-//! `run.rs` makes one [`Session`] for the command line and measures once, or once per step of a sweep. Tests: every integration
-//! test.
+//! `run.rs` makes one [`Session`] for the command line and measures once, or once per step of a
+//! sweep. Tests: every integration test.
 
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -26,8 +27,8 @@ use crate::run::signals;
 use crate::run::sources::Address;
 use crate::run::summary::{Context, summarize};
 
-/// Descriptors a process of ours needs besides its connections: standard streams, pipes, and per thread an epoll, an eventfd
-/// and a listener, with room to spare.
+/// Descriptors a process of ours needs besides its connections: standard streams, pipes, and per
+/// thread an epoll, an eventfd and a listener, with room to spare.
 const DESCRIPTORS_BESIDE: u64 = 64;
 const DESCRIPTORS_PER_THREAD: u64 = 8;
 /// How long shards may take to end after the report is made.
@@ -75,7 +76,8 @@ impl Session {
             }
             None => None,
         };
-        // Signals are taken from before the child starts, so that it never outlives an interrupted parent.
+        // Signals are taken from before the child starts, so that it never outlives an interrupted
+        // parent.
         let (sender, events) = mpsc::channel();
         signals::forward(sender.clone())
             .map_err(|error| ExitError::run(format!("signals: {error}")))?;
@@ -223,8 +225,8 @@ impl Session {
     }
 }
 
-/// A name for the run that began at this moment, for `merge` to know it by: of this process, and of the time, which no two
-/// machines read alike to the nanosecond.
+/// A name for the run that began at this moment, for `merge` to know it by: of this process, and of
+/// the time, which no two machines read alike to the nanosecond.
 fn run_name(started: u64) -> String {
     format!("{:016x}", mix(started ^ mix(u64::from(std::process::id()))))
 }

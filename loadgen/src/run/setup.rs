@@ -1,7 +1,7 @@
 //! A run as it was asked for: every value checked, nothing looked up yet.
 //!
-//! The command line makes a [`Setup`] and a [`Load`]; the session adds what the machine allows. Both
-//! are plain data. Tests: `cli/args/tests.rs` and every integration test.
+//! The command line makes a [`Setup`] and a [`Load`]; the session adds what the machine allows.
+//! Both are plain data. Tests: `cli/args/tests.rs` and every integration test.
 
 use std::net::IpAddr;
 use std::time::Duration;

@@ -2,9 +2,9 @@
 //! cells.
 //!
 //! The tasks of a shard share one [`Shard`] through an `Rc`: the connections (`connection.rs`), the
-//! ramp that opens them (`ramp.rs`), the dispatcher of an open loop (`dispatch.rs`) and the supervisor
-//! (`supervisor.rs`). No other thread sees it. `shard/slots.rs` fills and empties the connection
-//! slots. Tests: `shard/tests.rs`, and every integration test.
+//! ramp that opens them (`ramp.rs`), the dispatcher of an open loop (`dispatch.rs`) and the
+//! supervisor (`supervisor.rs`). No other thread sees it. `shard/slots.rs` fills and empties the
+//! connection slots. Tests: `shard/tests.rs`, and every integration test.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -333,8 +333,8 @@ impl Shard {
         }
     }
 
-    /// Counts the failure of a connection. It belongs to the measured part if it happens there, or if
-    /// its oldest request, intended at `at`, does.
+    /// Counts the failure of a connection. It belongs to the measured part if it happens there, or
+    /// if its oldest request, intended at `at`, does.
     pub(crate) fn failed(&self, slot: &ConnectionSlot, failure: &Failure, at: Nanos) {
         let window = self.counters.borrow().window;
         let inside = window.contains(at) || window.contains(self.clock.now());

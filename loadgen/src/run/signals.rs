@@ -1,4 +1,5 @@
-//! Ctrl-C, SIGTERM and SIGHUP: the first ends the run with its partial report; another Ctrl-C or SIGTERM ends the process.
+//! Ctrl-C, SIGTERM and SIGHUP: the first ends the run with its partial report; another Ctrl-C or
+//! SIGTERM ends the process.
 //!
 //! Tests: `tests/signals.rs`.
 
@@ -14,7 +15,8 @@ use signal_hook::iterator::Signals;
 use crate::report::output;
 use crate::run::control::ShardEvent;
 
-/// Sends the first signal to the main thread, from a thread of its own that lives as long as the process.
+/// Sends the first signal to the main thread, from a thread of its own that lives as long as the
+/// process.
 pub(crate) fn forward(events: Sender<ShardEvent>) -> io::Result<()> {
     let mut taken = vec![SIGINT, SIGTERM];
     // A run under nohup goes on when its terminal is closed.
@@ -27,8 +29,8 @@ pub(crate) fn forward(events: Sender<ShardEvent>) -> io::Result<()> {
         .spawn(move || {
             let mut ending = false;
             for signal in signals.forever() {
-                // A terminal that is closed sends its signal more than once, by way of the shell too: that is nobody's
-                // impatience.
+                // A terminal that is closed sends its signal more than once, by way of the shell
+                // too: that is nobody's impatience.
                 let again = ending && signal != SIGHUP;
                 if again || (!ending && events.send(ShardEvent::Signal(signal)).is_err()) {
                     let _none_is_made_now = output::abandon();
@@ -40,7 +42,8 @@ pub(crate) fn forward(events: Sender<ShardEvent>) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether whoever started this process had it ignore the signal; no, where the system does not tell.
+/// Whether whoever started this process had it ignore the signal; no, where the system does not
+/// tell.
 fn is_ignored(signal: i32) -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status

@@ -1,7 +1,8 @@
 //! How many bytes requests have: one size, or several with weights.
 //!
-//! Read from the command line, drawn from by [`Payload`](crate::run::payload::Payload). A draw is a pure function of the number
-//! it is given, so both ends of a check agree on it and nothing is stored. Tests: `sizes/tests.rs`.
+//! Read from the command line, drawn from by [`Payload`](crate::run::payload::Payload). A draw is a
+//! pure function of the number it is given, so both ends of a check agree on it and nothing is
+//! stored. Tests: `sizes/tests.rs`.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,10 +1,11 @@
 //! Sockets to connect with, and the addresses they connect from.
 //!
-//! The system chooses the source address until a connection finds no free port. One pair of addresses
-//! has some 28,000 ports for connections to one server port, less those that churn keeps in TIME_WAIT.
-//! Then the next source takes over, for this and all later connections: for a loopback target the
-//! addresses of 127.0.0.0/8, from a start that differs per run; for other targets there is none.
-//! `--source` names the addresses instead. Tests: `sources/tests.rs` and `tests/embedded.rs`.
+//! The system chooses the source address until a connection finds no free port. One pair of
+//! addresses has some 28,000 ports for connections to one server port, less those that churn keeps
+//! in TIME_WAIT. Then the next source takes over, for this and all later connections: for a
+//! loopback target the addresses of 127.0.0.0/8, from a start that differs per run; for other
+//! targets there is none. `--source` names the addresses instead. Tests: `sources/tests.rs` and
+//! `tests/embedded.rs`.
 
 use std::cell::Cell;
 use std::fmt;
@@ -63,8 +64,8 @@ pub struct Sources {
 }
 
 impl Sources {
-    /// Sources for connections to `target`. `named` are the addresses to use, and `seed` says where in
-    /// 127.0.0.0/8 further ones begin.
+    /// Sources for connections to `target`. `named` are the addresses to use, and `seed` says where
+    /// in 127.0.0.0/8 further ones begin.
     #[must_use]
     pub fn new(target: &Address, named: &[IpAddr], seed: u64) -> Self {
         let target = match target {
@@ -103,7 +104,8 @@ impl Sources {
         }
     }
 
-    /// Goes on to the next source where no port of the one in use is left; false where there is none.
+    /// Goes on to the next source where no port of the one in use is left; false where there is
+    /// none.
     pub(crate) fn next(&self, used_up: u32) -> bool {
         if self.current.get() > used_up {
             return true;
@@ -121,8 +123,8 @@ impl Sources {
         self.current.get() + 1
     }
 
-    /// Returns a non-blocking socket, ready for `connect`, and the number of its source. The port is
-    /// chosen by `connect`.
+    /// Returns a non-blocking socket, ready for `connect`, and the number of its source. The port
+    /// is chosen by `connect`.
     ///
     /// # Errors
     /// No descriptor is left, or the system refused the address.
@@ -153,7 +155,8 @@ fn nonblocking(domain: Domain, protocol: Option<Protocol>) -> io::Result<Socket>
     }
 }
 
-/// Leaves the choice of the port to `connect`, which knows the target and can use a port once per target.
+/// Leaves the choice of the port to `connect`, which knows the target and can use a port once per
+/// target.
 #[cfg(target_os = "linux")]
 fn late_port(socket: &Socket) -> io::Result<()> {
     use nix::sys::socket::{setsockopt, sockopt::IpBindAddressNoPort};

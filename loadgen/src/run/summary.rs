@@ -1,4 +1,5 @@
-//! Builds the report: merges the shards' results, derives warnings, decides the exit status. Pure. Tests: `summary/tests.rs`.
+//! Builds the report: merges the shards' results, derives warnings, decides the exit status. Pure.
+//! Tests: `summary/tests.rs`.
 
 use crate::measure::clock::{Nanos, seconds};
 use crate::measure::counters::Counters;

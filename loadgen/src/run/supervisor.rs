@@ -1,5 +1,5 @@
-//! One task per shard that keeps time: it obeys the main thread's commands, finds connections that wait
-//! for a silent server, ends the run when its time has come, and reports.
+//! One task per shard that keeps time: it obeys the main thread's commands, finds connections that
+//! wait for a silent server, ends the run when its time has come, and reports.
 //!
 //! It looks around once per tick, so no request needs a timer of its own. Tests: every integration
 //! test.
@@ -171,7 +171,8 @@ impl Supervisor {
         }
     }
 
-    /// Reads the thread's CPU time at the first tick of the measured part and at the first one after.
+    /// Reads the thread's CPU time at the first tick of the measured part and at the first one
+    /// after.
     fn measure_cpu(&mut self, now: Nanos) {
         let Some(timeline) = self.timeline else {
             return;
@@ -259,7 +260,8 @@ impl Supervisor {
         self.control.publish(shard.index, live);
     }
 
-    /// Hands over what was measured, then lets every connection end by itself, so that their sockets close in order.
+    /// Hands over what was measured, then lets every connection end by itself, so that their
+    /// sockets close in order.
     async fn close(mut self) {
         let shard = &self.shard;
         let slices = shard.counters.borrow_mut().slices.take_all();

@@ -1,8 +1,9 @@
 //! A connected socket, seen through one of the three surfaces of `asyncfd`.
 //!
-//! The same conversation runs over each, so that all of them meet heavy concurrency at this end too. Waiting holds no buffer
-//! (see `scratch.rs`). Called by the tasks of connections alone; knows nothing of payloads, time-outs or counters. Tests:
-//! `every_surface_and_loop_is_served` in `tests/embedded.rs` runs on each, `tests/protocols.rs` over Unix sockets too.
+//! The same conversation runs over each, so that all of them meet heavy concurrency at this end
+//! too. Waiting holds no buffer (see `scratch.rs`). Called by the tasks of connections alone; knows
+//! nothing of payloads, time-outs or counters. Tests: `every_surface_and_loop_is_served` in
+//! `tests/embedded.rs` runs on each, `tests/protocols.rs` over Unix sockets too.
 
 use std::future::{Future, poll_fn};
 use std::io::{self, ErrorKind, Read, Write};
@@ -22,11 +23,12 @@ pub(crate) trait Transport: Sized + 'static {
     /// Connects, and registers on the current shard.
     fn connect(socket: Socket, target: &Address) -> impl Future<Output = io::Result<Self>>;
 
-    /// Waits until bytes can be read and reads them to the front of `scratch`; 0 is the end of what the peer sends.
+    /// Waits until bytes can be read and reads them to the front of `scratch`; 0 is the end of what
+    /// the peer sends.
     fn read(&self, scratch: &Scratch) -> impl Future<Output = io::Result<usize>>;
 
-    /// Writes without waiting, as [`write`](Self::write) does; nothing where the socket takes no bytes now, or where the
-    /// surface has no such call.
+    /// Writes without waiting, as [`write`](Self::write) does; nothing where the socket takes no
+    /// bytes now, or where the surface has no such call.
     #[inline]
     fn try_write(
         &self,
@@ -36,9 +38,11 @@ pub(crate) trait Transport: Sized + 'static {
         None
     }
 
-    /// Waits until bytes can be written, has them produced by `fill` at the front of `scratch`, and writes some.
+    /// Waits until bytes can be written, has them produced by `fill` at the front of `scratch`, and
+    /// writes some.
     ///
-    /// `fill` may be called several times and gives the same bytes each time; it returns how many, more than zero.
+    /// `fill` may be called several times and gives the same bytes each time; it returns how many,
+    /// more than zero.
     fn write(
         &self,
         scratch: &Scratch,
@@ -239,8 +243,8 @@ impl Transport for Guards {
     }
 }
 
-/// `AsyncFd` as a hand-written future uses it: `poll_*_ready`, and a guard cleared by the caller where a short transfer of a
-/// TCP socket shows that nothing is left.
+/// `AsyncFd` as a hand-written future uses it: `poll_*_ready`, and a guard cleared by the caller
+/// where a short transfer of a TCP socket shows that nothing is left.
 #[derive(Debug)]
 pub(crate) struct Polling {
     socket: AsyncFd<Socket>,

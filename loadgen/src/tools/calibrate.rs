@@ -1,11 +1,12 @@
 //! `loadgen calibrate`: does the generator measure what a server does?
 //!
-//! A built-in server (`server.rs`) answers after known delays and stamps every arrival and every reply with its own clock, which
-//! is the system's monotonic one, as the generator's is. For the same requests the two records must agree: latency from the
-//! send with the time the server held each request; latency from the intended time, in the open loop, with the replies against
-//! the schedule as arithmetic gives it. What the generator shows beyond that is the way through the system. Each case is run
-//! several times, because other work on the machine disturbs single rounds. `table.rs` renders. Tests: `calibrate/tests.rs` and
-//! `tests/calibrate.rs`.
+//! A built-in server (`server.rs`) answers after known delays and stamps every arrival and every
+//! reply with its own clock, which is the system's monotonic one, as the generator's is. For the
+//! same requests the two records must agree: latency from the send with the time the server held
+//! each request; latency from the intended time, in the open loop, with the replies against the
+//! schedule as arithmetic gives it. What the generator shows beyond that is the way through the
+//! system. Each case is run several times, because other work on the machine disturbs single
+//! rounds. `table.rs` renders. Tests: `calibrate/tests.rs` and `tests/calibrate.rs`.
 
 use std::time::{Duration, Instant};
 
@@ -30,18 +31,21 @@ mod table;
 
 pub use data::*;
 
-/// Connections of each round. With seven, p50 and p90 fall within the requests of one connection and not between two.
+/// Connections of each round. With seven, p50 and p90 fall within the requests of one connection
+/// and not between two.
 const CONNECTIONS: u32 = 7;
 /// The time after which a server counts as silent.
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// Bytes of a request.
 const SIZE: usize = 64;
-/// Requests per second of the open loop: at these delays about seven are in flight, as in the closed one.
+/// Requests per second of the open loop: at these delays about seven are in flight, as in the
+/// closed one.
 const RATE: u64 = 350;
 /// The constant delay of the first connection: 1% of it is more than waking a thread takes.
 const DELAY: Duration = Duration::from_millis(20);
-/// What each further connection has on top. Without it a closed loop's connections would send in step for ever, and what is
-/// compared would be how long the machine takes to wake all their threads at once.
+/// What each further connection has on top. Without it a closed loop's connections would send in
+/// step for ever, and what is compared would be how long the machine takes to wake all their
+/// threads at once.
 const APART: Duration = Duration::from_micros(400);
 /// The least of the exponential delays, what they have on top on average, and their most.
 const LEAST: Duration = Duration::from_millis(16);
@@ -311,8 +315,8 @@ fn intended(at: usize) -> Duration {
 
 /// The times from the intended send of each request to its reply.
 ///
-/// Requests are sent in the order of the schedule, so the nth arrival of the server's record belongs
-/// to the nth intended time.
+/// Requests are sent in the order of the schedule, so the nth arrival of the server's record
+/// belongs to the nth intended time.
 fn since_intended(replies: &[Vec<Reply>], began: Instant) -> Vec<Duration> {
     let mut arrivals: Vec<_> = replies.iter().flatten().collect();
     arrivals.sort_by_key(|reply| reply.arrived);

@@ -1,8 +1,10 @@
-//! `loadgen compare`: two contenders, many rounds, one ratio per metric with its 95% confidence interval.
+//! `loadgen compare`: two contenders, many rounds, one ratio per metric with its 95% confidence
+//! interval.
 //!
-//! Each file holds all rounds of one contender, as JSON reports one after another or as one array; round `k` of both files ran
-//! side by side, so they are compared in pairs (see [`stats`](crate::measure::stats)). The ratio is B/A. Reads files and renders; the
-//! command line calls [`run`]. Tests: `compare/tests.rs`.
+//! Each file holds all rounds of one contender, as JSON reports one after another or as one array;
+//! round `k` of both files ran side by side, so they are compared in pairs (see
+//! [`stats`](crate::measure::stats)). The ratio is B/A. Reads files and renders; the command line
+//! calls [`run`]. Tests: `compare/tests.rs`.
 
 use std::path::{Path, PathBuf};
 
@@ -31,7 +33,8 @@ pub struct CompareArgs {
     #[arg(long, value_enum, default_value = "text")]
     pub format: Format,
 
-    /// Also write the comparison to FILE, in the format of its extension: json, csv or html (a page with plots); repeatable
+    /// Also write the comparison to FILE, in the format of its extension: json, csv or html (a page
+    /// with plots); repeatable
     #[arg(short = 'o', long = "output", value_name = "FILE")]
     pub outputs: Vec<PathBuf>,
 }
@@ -114,8 +117,9 @@ const METRICS: [Definition; 10] = [
 /// Compares two files: prints the comparison and writes the files asked for.
 ///
 /// # Errors
-/// An output has an extension that is not for comparisons (exit code 2) or cannot be written, a file cannot be read or holds
-/// something else than reports, or the two cannot be paired; the message names the file.
+/// An output has an extension that is not for comparisons (exit code 2) or cannot be written, a
+/// file cannot be read or holds something else than reports, or the two cannot be paired; the
+/// message names the file.
 pub fn run(args: &CompareArgs) -> Result<(), ExitError> {
     for output in &args.outputs {
         Kind::of(output, &Kind::OF_COMPARISON).map_err(ExitError::arguments)?;

@@ -1,8 +1,10 @@
-//! `loadgen merge`: the reports of several processes that loaded one server at the same time, as one report.
+//! `loadgen merge`: the reports of several processes that loaded one server at the same time, as
+//! one report.
 //!
-//! Histograms and counts are added, the time series are laid over each other by the clock, and the measured part reaches from
-//! the first beginning to the last end. Runs that said something else to the server, or at another pace, are refused: their
-//! sum would describe no load. Thresholds are judged again on the sum. The command line calls [`run`]. Tests: `merge/tests.rs`.
+//! Histograms and counts are added, the time series are laid over each other by the clock, and the
+//! measured part reaches from the first beginning to the last end. Runs that said something else to
+//! the server, or at another pace, are refused: their sum would describe no load. Thresholds are
+//! judged again on the sum. The command line calls [`run`]. Tests: `merge/tests.rs`.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -39,17 +41,18 @@ pub struct MergeArgs {
     #[arg(long, value_enum, default_value = "text")]
     pub format: Format,
 
-    /// Also write the sum to FILE, in the format of its extension: json, csv, hgrm, hlog or html; repeatable
+    /// Also write the sum to FILE, in the format of its extension: json, csv, hgrm, hlog or html;
+    /// repeatable
     #[arg(short = 'o', long = "output", value_name = "FILE")]
     pub outputs: Vec<PathBuf>,
 }
 
-/// Merges the reports of some files: prints the sum and writes the files asked for. Returns the exit code of the sum, as if it
-/// had been one run.
+/// Merges the reports of some files: prints the sum and writes the files asked for. Returns the
+/// exit code of the sum, as if it had been one run.
 ///
 /// # Errors
-/// An output has an unknown extension (exit code 2) or cannot be written, a file cannot be read or holds something else than
-/// reports, or two of them cannot be added; the message names the file.
+/// An output has an unknown extension (exit code 2) or cannot be written, a file cannot be read or
+/// holds something else than reports, or two of them cannot be added; the message names the file.
 pub fn run(args: &MergeArgs, command: Vec<String>) -> Result<u8, ExitError> {
     for output in &args.outputs {
         Kind::of(output, &Kind::OF_RUN).map_err(ExitError::arguments)?;
@@ -77,7 +80,8 @@ pub fn run(args: &MergeArgs, command: Vec<String>) -> Result<u8, ExitError> {
 /// The sum of some reports, each with the name of its file.
 ///
 /// # Errors
-/// There is none, two of them cannot be added, or one holds a histogram that cannot be read; a sentence says which and why.
+/// There is none, two of them cannot be added, or one holds a histogram that cannot be read; a
+/// sentence says which and why.
 pub fn merge(parts: &[(String, Report)], command: Vec<String>) -> Result<Report, String> {
     let Some(((first_name, first), others)) = parts.split_first() else {
         return Err("there is nothing to merge".to_owned());
@@ -383,7 +387,8 @@ fn generator(reports: &[&Report], completed: u64) -> Generator {
     }
 }
 
-/// One server that several parts looked at: each saw the work for all of them, so their looks are not added.
+/// One server that several parts looked at: each saw the work for all of them, so their looks are
+/// not added.
 fn server(reports: &[&Report], completed: u64) -> Option<Server> {
     let seen: Vec<&Server> = reports
         .iter()
@@ -447,7 +452,8 @@ fn statuses(reports: &[&Report]) -> BTreeMap<u16, u64> {
     sums
 }
 
-/// How the sum ended: as badly as any of its parts. Thresholds missed by a part alone say nothing about the sum.
+/// How the sum ended: as badly as any of its parts. Thresholds missed by a part alone say nothing
+/// about the sum.
 fn outcome(parts: &[(String, Report)], begin_ms: u64, sum: &mut Report) {
     let outcome = &mut sum.outcome;
     (outcome.status, outcome.exit_code) = (Status::Ok, 0);

@@ -128,8 +128,8 @@ pub fn run(args: &str) -> Run {
     start(args).finish()
 }
 
-/// A server on the loopback interface that treats each connection as told, in a thread of its own. It lives as long as the
-/// test's process.
+/// A server on the loopback interface that treats each connection as told, in a thread of its own.
+/// It lives as long as the test's process.
 pub fn serve(
     treat: impl Fn(usize, TcpStream) -> std::io::Result<()> + Send + Sync + 'static,
 ) -> SocketAddr {

@@ -42,7 +42,8 @@ impl Process {
     }
 
     pub(super) fn resident(&self) -> io::Result<u64> {
-        // The counters in `status` lag by up to 64 pages per thread; the roll-up walks the page tables.
+        // The counters in `status` lag by up to 64 pages per thread; the roll-up walks the page
+        // tables.
         if let Ok(rollup) = self.process.smaps_rollup() {
             let bytes = rollup
                 .memory_map_rollup

@@ -1,8 +1,8 @@
-//! Plots as SVG that takes its colours from the page, drawn once for wide and once for narrow screens, where text would
-//! otherwise shrink with the picture.
+//! Plots as SVG that takes its colours from the page, drawn once for wide and once for narrow
+//! screens, where text would otherwise shrink with the picture.
 //!
-//! A figure has a title and a description for those who cannot see it, and a legend outside the picture. Lines differ by their
-//! dashes as well as by their colours.
+//! A figure has a title and a description for those who cannot see it, and a legend outside the
+//! picture. Lines differ by their dashes as well as by their colours.
 
 use std::fmt::Write as _;
 

@@ -5,7 +5,8 @@ use super::chart::{Chart, Line};
 use crate::measure::histogram::Recorder;
 use crate::measure::units::short_duration;
 
-/// A figure of latency by percentile, on logarithmic axes, of up to three distributions. `id` is unique in the page.
+/// A figure of latency by percentile, on logarithmic axes, of up to three distributions. `id` is
+/// unique in the page.
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "positions on a plot")]
 pub fn percentiles(

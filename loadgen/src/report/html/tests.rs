@@ -84,7 +84,8 @@ fn a_run_has_every_section_and_nothing_from_elsewhere() {
         assert!(page.contains(&format!("<section id=\"{id}\"")), "{id}");
     }
     let svgs = elements(&page).iter().filter(|name| *name == "svg").count();
-    // Four figures drawn twice, and seven swatches in their legends: two percentiles, two rates, three latencies.
+    // Four figures drawn twice, and seven swatches in their legends: two percentiles, two rates,
+    // three latencies.
     assert_eq!(svgs, 4 * 2 + 7);
     assert_eq!(page.matches("role=\"img\"").count(), 8);
     assert_eq!(page.matches("<desc ").count(), 8, "each says what it shows");

@@ -1,6 +1,7 @@
-//! The measuring core on a clock that the test controls: schedule, dispatcher, shard, conversation and counters as they ship, with a
-//! server and a generator that stall when told. What must be recorded is worked out by hand, and recorders are compared whole,
-//! so agreement is exact to the histogram's resolution.
+//! The measuring core on a clock that the test controls: schedule, dispatcher, shard, conversation
+//! and counters as they ship, with a server and a generator that stall when told. What must be
+//! recorded is worked out by hand, and recorders are compared whole, so agreement is exact to the
+//! histogram's resolution.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -56,8 +57,8 @@ impl World {
         }
     }
 
-    /// Runs it all. Answers that fall due while the server stalls leave at the stall's end; while the generator stalls, it
-    /// neither sends nor reads.
+    /// Runs it all. Answers that fall due while the server stalls leave at the stall's end; while
+    /// the generator stalls, it neither sends nor reads.
     fn run(mut self, server_stalls: Range<u64>, generator_stalls: Range<u64>) -> Self {
         let timeline = Timeline {
             start: START,
@@ -158,7 +159,8 @@ fn a_steady_server_is_measured_exactly() {
 fn a_stall_of_the_server_is_in_the_open_loop_with_every_request_it_delayed() {
     let world = open().run(100..200, 0..0);
     let counters = world.shard.counters.borrow();
-    // Request k goes out at k. Answers due from 100 to 199, those of requests 98 to 197, are there at 200.
+    // Request k goes out at k. Answers due from 100 to 199, those of requests 98 to 197, are there
+    // at 200.
     let expected = recorder((0..400).map(|k| match k {
         98..=197 => 200 - k,
         _ => DELAY,
@@ -179,7 +181,8 @@ fn a_stall_of_the_server_is_in_the_open_loop_with_every_request_it_delayed() {
 fn the_same_stall_is_one_request_of_the_closed_loop() {
     let world = World::new(Pace::Closed { pipeline: 1 }).run(100..200, 0..0);
     let counters = world.shard.counters.borrow();
-    // One every other millisecond: 49 until 96, the one of 98 that waits until 200, and 100 from then on.
+    // One every other millisecond: 49 until 96, the one of 98 that waits until 200, and 100 from
+    // then on.
     let expected = recorder((0..150).map(|nth| if nth == 49 { 102 } else { DELAY }));
     assert_eq!(counters.raw, expected);
     assert_eq!(
@@ -194,7 +197,8 @@ fn the_same_stall_is_one_request_of_the_closed_loop() {
 fn a_stall_of_the_generator_is_in_the_corrected_latency_and_not_in_the_raw_one() {
     let world = open().run(0..0, 100..150);
     let counters = world.shard.counters.borrow();
-    // Requests 100 to 149 go out at 150 and are answered at 152; the answers to 98 and 99 are read at 150 only.
+    // Requests 100 to 149 go out at 150 and are answered at 152; the answers to 98 and 99 are read
+    // at 150 only.
     let raw = recorder((0..400).map(|k| match k {
         98 | 99 => 150 - k,
         _ => DELAY,

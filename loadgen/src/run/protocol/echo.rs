@@ -1,6 +1,7 @@
 //! Echo: every request is bytes of its own, and the same bytes come back in the same order.
 //!
-//! No buffer is kept, since [`Payload`] can produce and check any position. Tests: `exchange/tests.rs`.
+//! No buffer is kept, since [`Payload`] can produce and check any position. Tests:
+//! `exchange/tests.rs`.
 
 use super::{LooksLike, Protocol, ProtocolSpec, Sent, Taken, Verdict, Wrong};
 use crate::run::payload::Payload;
@@ -30,7 +31,8 @@ impl Echo {
         }
     }
 
-    /// Describes a difference at `wrong` in `reply`, bytes of the answer to `request` from where it stands.
+    /// Describes a difference at `wrong` in `reply`, bytes of the answer to `request` from where it
+    /// stands.
     #[cold]
     fn explain_slow(&self, request: u64, reply: &[u8], wrong: usize) -> Box<Wrong> {
         let at = self.at + wrong;

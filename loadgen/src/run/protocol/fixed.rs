@@ -26,8 +26,8 @@ enum Answer {
 }
 
 impl Protocol for Fixed {
-    /// HTTP says when a connection is over. What answers with known bytes has no word for it; but a server that closes
-    /// after each exchange, as many do, owes nothing then.
+    /// HTTP says when a connection is over. What answers with known bytes has no word for it; but a
+    /// server that closes after each exchange, as many do, owes nothing then.
     const PEER_MAY_CLOSE: bool = true;
 
     fn new(protocol: &ProtocolSpec, _seed: u64, _connection: u64) -> Self {

@@ -1,8 +1,9 @@
-//! HTTP/1.1 as a client that only asks: where each response ends, what its status is, and whether the connection goes on.
+//! HTTP/1.1 as a client that only asks: where each response ends, what its status is, and whether
+//! the connection goes on.
 //!
-//! Heads are read by `httparse`; bodies are skipped by length, by chunks, or until the end of the stream (RFC 9112, section
-//! 6.3). A response that arrives whole is never copied; only a head that comes in pieces is kept until it is complete.
-//! Tests: `http/tests.rs`.
+//! Heads are read by `httparse`; bodies are skipped by length, by chunks, or until the end of the
+//! stream (RFC 9112, section 6.3). A response that arrives whole is never copied; only a head that
+//! comes in pieces is kept until it is complete. Tests: `http/tests.rs`.
 
 use super::{Taken, Verdict};
 
@@ -155,8 +156,8 @@ impl Http {
     }
 }
 
-/// Whether a status says that the server did what it was asked. 304 answers a conditional request, and
-/// redirects nobody.
+/// Whether a status says that the server did what it was asked. 304 answers a conditional request,
+/// and redirects nobody.
 fn is_good(status: u16) -> bool {
     (200..300).contains(&status) || status == 304
 }
@@ -236,7 +237,8 @@ fn parse_length(value: &[u8]) -> Option<u64> {
 }
 
 impl Chunk {
-    /// Goes through `bytes`: how many were used, and where the next one is; `None` at the end of the body.
+    /// Goes through `bytes`: how many were used, and where the next one is; `None` at the end of
+    /// the body.
     fn take(mut self, bytes: &[u8]) -> Result<(usize, Option<Self>), &'static str> {
         let mut at = 0;
         while at < bytes.len() {

@@ -52,7 +52,8 @@ fn poisson_gaps_are_exponential() {
         .collect();
     let mean = gaps.iter().sum::<f64>() / gaps.len() as f64;
     let variance = gaps.iter().map(|gap| (gap - mean).powi(2)).sum::<f64>() / gaps.len() as f64;
-    // Half of 10,000 a second: 200 us between two; an exponential's deviation equals its mean. 1.5% is five sigma here.
+    // Half of 10,000 a second: 200 us between two; an exponential's deviation equals its mean. 1.5%
+    // is five sigma here.
     assert!((mean / 200_000.0 - 1.0).abs() < 0.015, "mean {mean}");
     assert!(
         (variance.sqrt() / mean - 1.0).abs() < 0.03,

@@ -151,8 +151,8 @@ impl Shard {
         }
     }
 
-    /// Takes back the requests that a connection did not send, for others; in a closed loop they stay
-    /// with their slot.
+    /// Takes back the requests that a connection did not send, for others; in a closed loop they
+    /// stay with their slot.
     pub(crate) fn take_back(&self, slot: &ConnectionSlot, sent: impl Iterator<Item = Stamp>) {
         slot.hand_back(sent);
         if self.plan.is_open() {

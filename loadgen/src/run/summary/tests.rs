@@ -24,7 +24,8 @@ fn context() -> Context {
     }
 }
 
-/// A shard that answered `answers` requests within the run's one measured second, each in a millisecond.
+/// A shard that answered `answers` requests within the run's one measured second, each in a
+/// millisecond.
 fn result(open: bool, answers: u64) -> ShardResult {
     let mut counters = Counters::new(open, false);
     counters.window = Window {

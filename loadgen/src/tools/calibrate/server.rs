@@ -1,10 +1,11 @@
 //! The server of a calibration: it answers after known delays and keeps a record of its own.
 //!
-//! It shares nothing with what it checks: no reactor, no histogram, no clock of the generator's. A connection has two blocking
-//! threads. One reads, and stamps each request as it arrives, also while the answers stall; the other waits until an answer is
-//! due, stamps it and sends it. The first request of a connection is answered at once and not recorded, since the generator
-//! does not measure it either. `calibrate.rs` starts a round and takes the record when its connections have closed. Tests: at
-//! the end of this file.
+//! It shares nothing with what it checks: no reactor, no histogram, no clock of the generator's. A
+//! connection has two blocking threads. One reads, and stamps each request as it arrives, also
+//! while the answers stall; the other waits until an answer is due, stamps it and sends it. The
+//! first request of a connection is answered at once and not recorded, since the generator does not
+//! measure it either. `calibrate.rs` starts a round and takes the record when its connections have
+//! closed. Tests: at the end of this file.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -57,7 +58,8 @@ impl PerConnection {
 }
 
 impl Delays {
-    /// When the answer to a request that arrived at `arrived` on this connection of the round is due; the load began at `began`.
+    /// When the answer to a request that arrived at `arrived` on this connection of the round is
+    /// due; the load began at `began`.
     fn due(
         self,
         connection: u32,
@@ -142,7 +144,8 @@ impl DelayServer {
             .spawn(move || {
                 for stream in listener.incoming() {
                     let round = Arc::clone(&current.lock().unwrap_or_else(PoisonError::into_inner));
-                    // A connection that fails leaves its record out, and the round finds that it is not whole.
+                    // A connection that fails leaves its record out, and the round finds that it is
+                    // not whole.
                     let _ = stream.and_then(|stream| serve(stream, size, round));
                 }
             })?;

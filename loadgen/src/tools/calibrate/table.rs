@@ -1,4 +1,5 @@
-//! A calibration for people: what the server recorded, what the generator measured, and how often the two agreed.
+//! A calibration for people: what the server recorded, what the generator measured, and how often
+//! the two agreed.
 
 use std::fmt::Write as _;
 

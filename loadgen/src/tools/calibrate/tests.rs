@@ -61,7 +61,8 @@ fn report(raw: &[Duration], corrected: &[Duration]) -> Report {
     report
 }
 
-/// A round of an open loop whose server held each request for 20 ms, and each request arrived `late` after its time.
+/// A round of an open loop whose server held each request for 20 ms, and each request arrived
+/// `late` after its time.
 fn round(late: Duration, share_off: f64) -> Round {
     let began = Instant::now();
     // Two connections, which take turns, the second one first.

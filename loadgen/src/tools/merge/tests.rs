@@ -3,7 +3,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::report::tests::sample;
 
-/// A part that began `offset_ms` after the first one, with one latency in each of four intervals of a second.
+/// A part that began `offset_ms` after the first one, with one latency in each of four intervals of
+/// a second.
 fn part(offset_ms: u64, latency: Nanos) -> Report {
     let mut report = sample(25.0, 100);
     (report.measured_unix_ms, report.elapsed_s) = (1_000_000 + offset_ms, 4.0);
