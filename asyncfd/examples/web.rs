@@ -1,4 +1,5 @@
-//! A web server: HTTP/1, HTTP/2 and WebSocket, plain and over TLS, with a drain at SIGINT or SIGTERM.
+//! A web server: HTTP/1, HTTP/2 and WebSocket, plain and over TLS, with a drain at SIGINT or
+//! SIGTERM.
 //!
 //! ```console
 //! $ cargo run --release --features full --example web -- 127.0.0.1:8080 127.0.0.1:8443

@@ -84,8 +84,8 @@ impl Signals {
         Ok(Self { woken, caught })
     }
 
-    /// Waits for a signal and returns its number. Of several that came, it is the first in the order
-    /// given to [`catch`](Self::catch).
+    /// Waits for a signal and returns its number. Of several that came, it is the first in the
+    /// order given to [`catch`](Self::catch).
     ///
     /// # Errors
     ///

@@ -1,8 +1,8 @@
 //! The tokio bridge: shards whose tasks run in the context of a tokio runtime.
 //!
-//! Many libraries spawn, sleep or open sockets on tokio's runtime by themselves, and panic on a bare
-//! shard ("there is no reactor running"). With the bridge they work: each shard polls its tasks
-//! inside the context of a tokio runtime, which has threads of its own.
+//! Many libraries spawn, sleep or open sockets on tokio's runtime by themselves, and panic on a
+//! bare shard ("there is no reactor running"). With the bridge they work: each shard polls its
+//! tasks inside the context of a tokio runtime, which has threads of its own.
 //!
 //! ```
 //! use std::time::Duration;
@@ -12,7 +12,8 @@
 //! let task = bridge.handle().spawn(async {
 //!     // tokio's own task and timer, awaited on a shard.
 //!     let task = tokio::spawn(async { 6 * 7 });
-//!     tokio::time::timeout(Duration::from_secs(5), task).await.expect("in time").expect("no panic")
+//!     let limit = Duration::from_secs(5);
+//!     tokio::time::timeout(limit, task).await.expect("in time").expect("no panic")
 //! });
 //! assert_eq!(bridge.block_on(task)?, 42);
 //! bridge.shutdown(Duration::from_secs(1))?;
@@ -41,8 +42,8 @@
 //! channels, locks and I/O yield as they do on tokio. tokio has no function that begins a budget,
 //! but two public ones together do: `Handle::block_on` polls with a full one, once a turn, and
 //! `tokio::task::coop::poll_proceed` returns a guard that restores, when it is dropped, the budget
-//! that it found. So each task of the turn starts with a full budget, less the guard's one unit. Inside a task, `blocking_recv`
-//! and `block_on` panic as they do in a task of tokio.
+//! that it found. So each task of the turn starts with a full budget, less the guard's one unit.
+//! Inside a task, `blocking_recv` and `block_on` panic as they do in a task of tokio.
 //!
 //! # Cost
 //!
@@ -117,8 +118,8 @@ pub fn start_with(builder: Builder, runtime: &mut tokio::runtime::Builder) -> io
 ///
 /// Its threads know the reactor only if it is the global one
 /// ([`Builder::build_global`](reactor::Builder::build_global)) or if they enter it. Call
-/// [`reactor::unpin_current`] in its `on_thread_start` hook, or its blocking threads may be pinned to
-/// a shard's CPU.
+/// [`reactor::unpin_current`] in its `on_thread_start` hook, or its blocking threads may be pinned
+/// to a shard's CPU.
 ///
 /// # Errors
 ///

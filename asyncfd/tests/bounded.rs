@@ -1,4 +1,5 @@
-//! Message sockets that the system reports as ready although a call would block. A receive ends, or the caller is bounded.
+//! Message sockets that the system reports as ready although a call would block. A receive ends, or
+//! the caller is bounded.
 #![cfg(target_os = "linux")]
 
 mod common;

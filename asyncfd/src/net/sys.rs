@@ -78,7 +78,8 @@ pub(crate) fn no_unix_address() -> io::Result<UnixAddr> {
     UnixAddr::from_pathname("")
 }
 
-/// The error of a receive that has to return an address, on a socket that was shut down for reading.
+/// The error of a receive that has to return an address, on a socket that was shut down for
+/// reading.
 pub(crate) fn shut_for_reading() -> io::Error {
     io::Error::new(
         io::ErrorKind::UnexpectedEof,

@@ -259,7 +259,8 @@ impl UdpSocket {
     }
 }
 
-/// The result of a receive once the socket was shut down for reading. There is no address to return.
+/// The result of a receive once the socket was shut down for reading. There is no address to
+/// return.
 fn ended() -> io::Result<(usize, SocketAddr)> {
     Err(sys::shut_for_reading())
 }

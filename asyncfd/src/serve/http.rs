@@ -1,5 +1,5 @@
-//! HTTP for [`Server`](super::Server): hyper's HTTP/1 and HTTP/2 connections, plain or over TLS, for
-//! a tower service such as an axum `Router`.
+//! HTTP for [`Server`](super::Server): hyper's HTTP/1 and HTTP/2 connections, plain or over TLS,
+//! for a tower service such as an axum `Router`.
 //!
 //! ```
 //! # use std::convert::Infallible;
@@ -12,7 +12,10 @@
 //! #     type Response = Response<String>;
 //! #     type Error = Infallible;
 //! #     type Future = std::future::Ready<Result<Response<String>, Infallible>>;
-//! #     fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), Infallible>> {
+//! #     fn poll_ready(
+//! #         &mut self,
+//! #         _: &mut std::task::Context<'_>,
+//! #     ) -> std::task::Poll<Result<(), Infallible>> {
 //! #         std::task::Poll::Ready(Ok(()))
 //! #     }
 //! #     fn call(&mut self, _: Request<Incoming>) -> Self::Future {
@@ -142,8 +145,8 @@ impl Http {
         self
     }
 
-    /// Returns a handler for [`Server::start`](super::Server::start): it serves each connection with
-    /// a clone of `service`, in `Send` tasks, and supports upgrades such as WebSocket.
+    /// Returns a handler for [`Server::start`](super::Server::start): it serves each connection
+    /// with a clone of `service`, in `Send` tasks, and supports upgrades such as WebSocket.
     pub fn serve<T, S, B>(
         self,
         service: S,

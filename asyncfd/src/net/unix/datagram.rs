@@ -33,8 +33,8 @@ use crate::net::sys;
 /// # Platform notes
 ///
 /// A message waits while the receiver's queue is full. Linux wakes a *connected* sender once there
-/// is room. A sender that names the receiver in [`send_to`](Self::send_to) gets no such event, so it
-/// tries again every millisecond. If several senders share a slow receiver, connect them.
+/// is room. A sender that names the receiver in [`send_to`](Self::send_to) gets no such event, so
+/// it tries again every millisecond. If several senders share a slow receiver, connect them.
 ///
 /// # Examples
 ///
