@@ -148,6 +148,9 @@ pub struct Config {
     pub shards: Option<usize>,
     /// The CPUs that the shards are pinned to. Default: those that this process may use, in order.
     pub pinning: Pinning,
+    /// True if idle shards run ready tasks of busy ones. Default: true. It concerns connections
+    /// that may leave their shard: those of [`Service::Work`], unless it keeps them local.
+    pub stealing: bool,
     /// The policy that spreads connections over the shards.
     pub accept: AcceptPolicy,
     /// The surface of `AsyncFd` that serves connections.
@@ -176,6 +179,7 @@ impl Default for Config {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7777)),
             shards: None,
             pinning: Pinning::Auto,
+            stealing: true,
             accept: AcceptPolicy::default(),
             io: IoSurface::default(),
             service: Service::default(),
@@ -188,6 +192,13 @@ impl Default for Config {
 }
 
 impl Config {
+    /// Returns true if the shards share their work: stealing is on, and connections may leave their
+    /// shard. Where none may, a search for work is pure cost.
+    pub(crate) fn shares_work(&self) -> bool {
+        let is_mobile = matches!(self.service, Service::Work(Work { local: false, .. }));
+        self.stealing && is_mobile
+    }
+
     /// Rejects impossible configurations before any resource is taken.
     pub(crate) fn check(&self) -> io::Result<()> {
         let refuse = |why: String| Err(io::Error::new(io::ErrorKind::InvalidInput, why));

@@ -100,6 +100,17 @@ struct Common {
     #[arg(long, value_name = "POLICY", default_value_t)]
     accept: AcceptPolicy,
 
+    /// Let idle shards run ready connections of busy ones: on or off. It concerns the work service,
+    /// unless --local keeps its connections on their shards
+    #[arg(
+        long,
+        value_name = "on|off",
+        default_value = "on",
+        value_parser = parse_switch,
+        action = clap::ArgAction::Set
+    )]
+    stealing: bool,
+
     /// Maximum number of open connections; more are closed at once [default: no limit]
     #[arg(long, value_name = "N", value_parser = parse_connections)]
     max_connections: Option<usize>,
@@ -107,6 +118,14 @@ struct Common {
     /// Time that connections get to finish when the server ends
     #[arg(long, value_name = "D", default_value = "5s", value_parser = parse_duration)]
     drain: Duration,
+}
+
+fn parse_switch(text: &str) -> Result<bool, String> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("use 'on' or 'off'".to_owned()),
+    }
 }
 
 fn parse_connections(text: &str) -> Result<usize, UnitError> {
@@ -165,6 +184,7 @@ fn serve(flags: Common, config: Config) -> io::Result<ExitCode> {
         shards: flags.shards,
         pinning: flags.pin,
         accept,
+        stealing: flags.stealing,
         max_connections: flags.max_connections,
         notice: |text| say(format_args!("{text}")),
         ..config

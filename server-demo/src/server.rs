@@ -64,7 +64,8 @@ impl Server {
         config.check()?;
         let mut builder = Reactor::builder()
             .thread_name("server")
-            .pinning(config.pinning.clone());
+            .pinning(config.pinning.clone())
+            .work_stealing(config.shares_work());
         if let Some(shards) = config.shard_count() {
             builder = builder.shards(shards);
         }
