@@ -49,11 +49,14 @@ impl fmt::Debug for EnterGuard<'_> {
 }
 
 /// Makes a reactor current on the calling thread.
+#[track_caller]
 pub(crate) fn enter(handle: &Handle) -> EnterGuard<'_> {
-    let depth = ENTERED.with_borrow_mut(|entered| {
+    let depth = ENTERED.try_with(|entered| {
+        let mut entered = entered.borrow_mut();
         entered.push(Some(handle.clone()));
         entered.len()
     });
+    let Ok(depth) = depth else { thread_is_ending() };
     EnterGuard {
         entered: Entered {
             depth,
@@ -86,6 +89,15 @@ impl Drop for Entered {
             }
         }
     }
+}
+
+#[cold]
+#[track_caller]
+fn thread_is_ending() -> ! {
+    panic!(
+        "a reactor cannot be entered, and `block_on` cannot run, in the destructor of a \
+         thread-local variable: the thread is ending. Do this before the thread returns"
+    )
 }
 
 /// Calls `f` with the current reactor, if there is one.

@@ -2,3 +2,6 @@
 
 #[doc = include_str!("docs/fork.md")]
 pub mod fork {}
+
+#[doc = include_str!("docs/tokio.md")]
+pub mod tokio {}

@@ -97,6 +97,11 @@ impl Handle {
     /// assert_eq!(current.shards().len(), 1);
     /// # Ok::<(), std::io::Error>(())
     /// ```
+    ///
+    /// # Panics
+    ///
+    /// Panics in the destructor of a thread-local variable, when the thread is ending.
+    #[track_caller]
     pub fn enter(&self) -> EnterGuard<'_> {
         context::enter(self)
     }

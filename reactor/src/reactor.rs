@@ -80,6 +80,7 @@ impl Reactor {
     }
 
     /// Makes this reactor current on the calling thread. See [`Handle::enter`].
+    #[track_caller]
     pub fn enter(&self) -> EnterGuard<'_> {
         self.handle.enter()
     }
