@@ -8,9 +8,9 @@ use crate::sys;
 
 /// Runs a closure under the CPU mask from before the pin, and pins the calling thread again.
 ///
-/// A thread or a process inherits the CPU mask of the thread that starts it. A task runs on a shard,
-/// and the shard may be pinned to one CPU. So everything that a task starts would share that CPU
-/// for good:
+/// A thread or a process inherits the CPU mask of the thread that starts it. A task runs on a
+/// shard, and the shard may be pinned to one CPU. So everything that a task starts would share that
+/// CPU for good:
 ///
 /// - a child process,
 /// - a thread of `std::thread`,
@@ -19,13 +19,13 @@ use crate::sys;
 /// - another runtime.
 ///
 /// Start them inside the closure. The closure keeps the shard, so it should only start things, and
-/// leave the work to them. [`spawn_blocking`](crate::spawn_blocking) needs none of this: its threads
-/// have the whole mask.
+/// leave the work to them. [`spawn_blocking`](crate::spawn_blocking) needs none of this: its
+/// threads have the whole mask.
 ///
 /// The mask is the one that this thread had before its pin. A thread that was not pinned itself may
 /// have inherited a pin: it gets the mask that the first pinned thread of the process had. Without
-/// any pin in the process, or if the system refuses the mask, the closure just runs. Only the calling
-/// thread changes, and only until the closure returns or panics.
+/// any pin in the process, or if the system refuses the mask, the closure just runs. Only the
+/// calling thread changes, and only until the closure returns or panics.
 ///
 /// # Platform notes
 ///

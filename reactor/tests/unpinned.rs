@@ -1,4 +1,4 @@
-//! What a task starts from a pinned shard: it inherits the pin, except inside `unpinned`.
+//! Threads and processes that a task starts inherit the pin of its shard, except inside `unpinned`.
 #![cfg(target_os = "linux")]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -21,9 +21,10 @@
 //! For every Unix, `has_hung_up(fd)` and `is_fifo(fd)` answer two questions about a bare number
 //! (`fd.rs`), and `Process` tells a forked child from its parent (`fork.rs`).
 //!
-//! The builder, `cpus.rs`, `affinity.rs` and the shard threads call these. Operating-system cfgs stay in this folder. The
-//! files with unsafe code (`fd.rs`, `fork.rs`, `exclusive.rs`) make one libc call at a time; all
-//! else goes through `core_affinity` and `rustix`. Tests are in `tests.rs`, for Linux only.
+//! The builder, `cpus.rs`, `affinity.rs` and the shard threads call these. Operating-system cfgs
+//! stay in this folder. The files with unsafe code (`fd.rs`, `fork.rs`, `exclusive.rs`) make one
+//! libc call at a time; all else goes through `core_affinity` and `rustix`. Tests are in
+//! `tests.rs`, for Linux only.
 
 #[cfg(target_os = "linux")]
 mod cgroup;
