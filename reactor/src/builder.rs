@@ -125,8 +125,8 @@ impl Builder {
     }
 
     /// Sets a function that is called for the name of each thread of the reactor: shards, threads
-    /// for blocking jobs, and the watch thread. It replaces [`thread_name`](Self::thread_name). Same
-    /// as tokio's.
+    /// for blocking jobs, and the watch thread. It replaces [`thread_name`](Self::thread_name).
+    /// Same as tokio's.
     ///
     /// # Examples
     ///
@@ -166,7 +166,8 @@ impl Builder {
         self
     }
 
-    /// Sets a hook that is called on a shard thread before it sleeps, with its shard. Default: none.
+    /// Sets a hook that is called on a shard thread before it sleeps, with its shard. Default:
+    /// none.
     ///
     /// It is called after the shard found nothing to run, and before the shard announces its sleep.
     /// A task that the hook spawns or wakes runs first; the shard then does not sleep. A panic of

@@ -1,4 +1,4 @@
-//! What the attributes of `shard-reactor-macros` expand to.
+//! The functions that the attributes of `shard-reactor-macros` expand to.
 
 use std::panic::resume_unwind;
 use std::process::{ExitCode, Termination};

@@ -9,9 +9,9 @@
 //!
 //! Timers have a resolution of one millisecond, counted from the reactor's start, or the finer one
 //! of [`Builder::timer_resolution`](crate::Builder::timer_resolution). A deadline is rounded up: a
-//! wait never ends before its deadline, and is due less than the resolution after it.
-//! It ends in the first turn of its shard from then on. The system wakes a sleeping shard for it,
-//! and without a finer resolution the OS wait may add another millisecond. A busy shard first finishes the
+//! wait never ends before its deadline, and is due less than the resolution after it. It ends in
+//! the first turn of its shard from then on. The system wakes a sleeping shard for it, and without
+//! a finer resolution the OS wait may add another millisecond. A busy shard first finishes the
 //! current turn. Waits of one shard that are due together end in the order of their ticks.
 //!
 //! [`coarse_now`] returns the same time throughout a turn. A busy server uses it to compute

@@ -44,7 +44,7 @@ impl Resolution {
             .saturating_add(nanos * per_ms / Self::NANOS_PER_MS)
     }
 
-    /// Returns the shortest duration that has so many whole ticks.
+    /// Returns the shortest duration with this many whole ticks.
     pub(super) fn duration(self, ticks: u64) -> Duration {
         let per_ms = u64::from(self.ticks_per_ms);
         let rest = (ticks % per_ms) * Self::NANOS_PER_MS;

@@ -1,19 +1,18 @@
 //! The shard's timer store: a hierarchical timing wheel of wakers.
 //!
-//! It is a plain data structure. It has no clock: times are ticks since the shard's epoch, by default
-//! milliseconds, and `advance` receives the current time. It starts no thread and never runs a waker's code.
-//! Wakers are passed in and returned by value, so that the shard can wake, clone and drop them
-//! outside every borrow. The shard's turn calls `advance` and `next_expiry`; `Sleep` calls the
-//! rest. Tests are in `tests.rs`, against the model in `model.rs`.
+//! It is a plain data structure. It has no clock: times are ticks since the shard's epoch, by
+//! default milliseconds, and `advance` receives the current time. It starts no thread and never
+//! runs a waker's code. Wakers are passed in and returned by value, so that the shard can wake,
+//! clone and drop them outside every borrow. The shard's turn calls `advance` and `next_expiry`;
+//! `Sleep` calls the rest. Tests are in `tests.rs`, against the model in `model.rs`.
 //!
 //! # Shape
 //!
-//! The wheel has six levels of 64 slots. A slot of level 0 is one tick wide. A slot of each
-//! further level is as wide as the whole level below it. An entry is filed at the level of the
-//! highest six-bit digit in which its time differs from `elapsed`. Everything on one level is
-//! therefore due before anything on the next, and one 64-bit map per level finds the earliest
-//! occupied slot. When `elapsed` reaches a slot above level 0, its entries are filed again, each on
-//! a lower level.
+//! The wheel has six levels of 64 slots. A slot of level 0 is one tick wide. A slot of each further
+//! level is as wide as the whole level below it. An entry is filed at the level of the highest
+//! six-bit digit in which its time differs from `elapsed`. Everything on one level is therefore due
+//! before anything on the next, and one 64-bit map per level finds the earliest occupied slot. When
+//! `elapsed` reaches a slot above level 0, its entries are filed again, each on a lower level.
 //!
 //! # Re-arming is one store
 //!
@@ -33,9 +32,10 @@ const LEVEL_BITS: usize = 6;
 const SLOTS: usize = 1 << LEVEL_BITS;
 const SLOT_MASK: u64 = SLOTS as u64 - 1;
 const LEVELS: usize = 6;
-/// The farthest time ahead at which an entry can be filed, about two years of milliseconds. An entry that is due
-/// later is filed there and moves on. The reach is one slot less than a full rotation. Otherwise an
-/// entry could land in the slot that `elapsed` is in and appear due one rotation too early.
+/// The farthest time ahead at which an entry can be filed, about two years of milliseconds. An
+/// entry that is due later is filed there and moves on. The reach is one slot less than a full
+/// rotation. Otherwise an entry could land in the slot that `elapsed` is in and appear due one
+/// rotation too early.
 const REACH: u64 = SLOT_MASK << level_shift(LEVELS - 1);
 
 /// The end of a list. No entry has this index.
