@@ -67,7 +67,7 @@ struct World {
 struct State {
     now: Instant,
     epolls: Vec<Epoll>,
-    /// True if a shard goes on only when the test says so.
+    /// True if a shard continues only when the test steps it.
     is_stepped: bool,
 }
 
@@ -78,9 +78,9 @@ struct Epoll {
     reported: Vec<OsEvent>,
     notified: bool,
     shard: Shard,
-    /// The shard's thread. Known from its first wait on.
+    /// The shard's thread. Set at its first wait.
     thread: Option<ThreadId>,
-    /// True if the shard may go on to its next stop.
+    /// True if the shard may continue to its next stop.
     may_go: bool,
 }
 

@@ -1,9 +1,9 @@
-//! A mutex that takes no lock while one thread alone can reach the value.
+//! A mutex that takes no lock while only one thread can reach the value.
 //!
-//! A reactor whose shards steal work keeps each shard's queue and timers behind a real lock,
-//! because an idle sibling may take from them. Without stealing, the shard's thread is the only
-//! one that comes here, and the lock would be pure cost: then `with` is one predictable branch.
-//! Used by `shard/`; tests are at the end.
+//! In a reactor with work stealing, each shard's queue and timers are behind a real lock, because
+//! an idle sibling may take from them. Without stealing, only the shard's thread accesses them and
+//! the lock would be pure cost. `with` is then one predictable branch. Used by `shard/`; tests are
+//! at the end.
 
 #![expect(unsafe_code, reason = "the private form is Sync without a lock")]
 
@@ -11,7 +11,7 @@ use std::fmt;
 
 use crate::sync::{Mutex, UnsafeCell};
 
-/// A value with an owner thread, and perhaps other threads that visit it under the lock.
+/// A value with an owner thread. Other threads may access it too, under the lock.
 pub(crate) struct OwnerMutex<T> {
     /// Never locked while `is_shared` is false.
     lock: Mutex<()>,
@@ -19,12 +19,12 @@ pub(crate) struct OwnerMutex<T> {
     value: UnsafeCell<T>,
 }
 
-// SAFETY: `with` is the only way to the value. A shared one hands it out under the lock, so one
-// thread at a time has it. A private one is reached by one thread only: its maker promised that.
+// SAFETY: `with` is the only way to the value. A shared one is accessed under the lock, so by one
+// thread at a time. A private one is reached by one thread only, as its maker promised.
 unsafe impl<T: Send> Sync for OwnerMutex<T> {}
 
 impl<T> OwnerMutex<T> {
-    /// Wraps a value that several threads visit. Every visit takes the lock.
+    /// Wraps a value that several threads access. Every access takes the lock.
     pub(crate) fn shared(value: T) -> Self {
         Self {
             lock: Mutex::new(()),
@@ -33,7 +33,7 @@ impl<T> OwnerMutex<T> {
         }
     }
 
-    /// Wraps a value that one thread visits. No visit takes a lock.
+    /// Wraps a value that one thread accesses. No access takes a lock.
     ///
     /// # Safety
     ///
@@ -46,19 +46,20 @@ impl<T> OwnerMutex<T> {
         }
     }
 
-    /// Calls `visit` with the value. It must not call foreign code, which could come back here.
+    /// Calls `visit` with the value. It must not call foreign code, which could call back into
+    /// this.
     #[inline(always)]
     pub(crate) fn with<R>(&self, visit: impl FnOnce(&T) -> R) -> R {
         let locks = self.is_shared && !crate::sync::mutant("owner_mutex_no_lock");
         let _guard = locks.then(|| self.lock.lock());
         self.value.with_mut(|value| {
-            // SAFETY: under the lock, or on the one thread that comes here, nobody else has the
+            // SAFETY: under the lock, or on the only thread that comes here, no other code has the
             // value. Nothing ever has a `&mut` to it.
             visit(unsafe { &*value })
         })
     }
 
-    /// Returns true if threads other than the owner may visit.
+    /// Returns true if threads other than the owner may access the value.
     pub(crate) fn is_shared(&self) -> bool {
         self.is_shared
     }

@@ -1,5 +1,5 @@
-//! Work stealing: a theft against everything that can happen to the stolen task, a call for help
-//! against a sleep, and the poll lock against the quarantine. `shard/STEALING.md`.
+//! Work stealing: a theft against every event of the stolen task, a call for help against a sleep,
+//! and the poll lock against the quarantine. See `shard/STEALING.md`.
 
 use std::future::{pending, poll_fn};
 use std::io::Write;
@@ -19,7 +19,7 @@ use crate::shard::model::Pair;
 use crate::sync::{AtomicBool, Ordering};
 use crate::task::{RawJoin, TaskRef};
 
-/// Counts, outside of what loom explores.
+/// Counts without being explored by loom.
 #[derive(Clone, Default)]
 struct Count(StdArc<StdAtomicUsize>);
 
@@ -42,8 +42,8 @@ impl Drop for Counted {
     }
 }
 
-/// A task of shard 0 that ends in the poll after `ready` is set, and its waker. It has been polled
-/// once, and is idle.
+/// A task of shard 0 that ends in the first poll after `ready` is set, and its waker. It has been
+/// polled once, and is idle.
 struct Waiting {
     ready: Arc<AtomicBool>,
     waker: Waker,
@@ -52,7 +52,7 @@ struct Waiting {
 }
 
 impl Waiting {
-    /// The task was polled on the shard `on`.
+    /// Creates the task and polls it on the shard `on`.
     fn new(pair: &Pair, on: u16) -> Self {
         let ready = Arc::new(AtomicBool::new(false));
         let waker = StdArc::new(std::sync::Mutex::new(None));
@@ -65,7 +65,7 @@ impl Waiting {
                     .lock()
                     .unwrap()
                     .get_or_insert_with(|| cx.waker().clone());
-                // Relaxed: the wake itself has to order it before the poll that it leads to.
+                // Relaxed: the wake itself has to order it before the resulting poll.
                 if ready.load(Ordering::Relaxed) {
                     done.add();
                     return Poll::Ready(());
@@ -115,8 +115,8 @@ fn theft_against_push_and_pop() {
     });
 }
 
-/// A task is stolen, run here or there, and woken, in any order. The wake leads to a poll that sees
-/// what the waker wrote, and to one entry in one queue.
+/// A task is stolen, run on either shard, and woken, in any order. The wake leads to a poll that
+/// sees the waker's writes, and to one entry in one queue.
 #[test]
 fn theft_against_wake() {
     super::model_bounded(2, || {
@@ -144,7 +144,7 @@ fn theft_against_wake() {
     });
 }
 
-/// A task is aborted while it is stolen and run. Its future is dropped once, wherever that is.
+/// A task is aborted while it is stolen and run. Its future is dropped once, on either shard.
 #[test]
 fn theft_against_abort() {
     super::model_bounded(2, || {
@@ -196,8 +196,8 @@ fn theft_against_join() {
     });
 }
 
-/// A shard ends while a sibling takes its task, perhaps polls it, and ends too. The future is dropped
-/// once, and the first shard's end waits for that.
+/// A shard ends while a sibling takes its task, perhaps polls it, and ends too. The future is
+/// dropped once, and the first shard's end waits for that.
 fn theft_against_shutdown(polls: bool) {
     super::model_bounded(2, move || {
         let pair = Pair::new();
@@ -237,8 +237,8 @@ fn theft_and_end_against_shutdown() {
     theft_against_shutdown(false);
 }
 
-/// A stolen task is woken while the shard that ran it last ends. The wake takes it to the shard
-/// that it was spawned on.
+/// A stolen task is woken while the shard that ran it last ends. The wake takes the task to the
+/// shard that spawned it.
 #[test]
 fn wake_against_end_of_home() {
     super::model_bounded(3, || {
@@ -301,8 +301,8 @@ fn stuck_against_sleep() {
     });
 }
 
-/// A poll ends, and its shard falls asleep, while the patrol reports that it is stuck. A shard that
-/// sleeps does not look stuck: its siblings would stand by for nothing.
+/// A poll ends, and its shard falls asleep, while the patrol reports it as stuck. A sleeping shard
+/// must not look stuck: its siblings would stand by in vain.
 #[test]
 fn stuck_against_end_of_poll() {
     super::model_bounded(3, || {
@@ -325,8 +325,8 @@ fn stuck_against_end_of_poll() {
     });
 }
 
-/// Registrations leave and others take their slots, while the shard and a sibling that serves it
-/// dispatch one event each. No event of the first ones reaches the others.
+/// Registrations are dropped and others take their slots, while the shard and a sibling that serves
+/// it dispatch one event each. No event of the former reaches the latter.
 #[test]
 fn serve_against_quarantine() {
     super::model_bounded(3, || {

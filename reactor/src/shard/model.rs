@@ -1,8 +1,9 @@
-//! Two whole shards for the models of loom: the code that ships, on real epoll instances that nobody
-//! sleeps on.
+//! Two whole shards for loom's models: the code that ships, on real epoll instances. No thread
+//! sleeps on them.
 //!
-//! A model plays the steps of a shard in a thread of its own, in the order in which the shard takes
-//! them. Whatever is left at the end is run by [`Pair::finish`]. The models are in `loom/steal.rs`.
+//! A model runs the steps of a shard in a thread of its own, in the order in which the shard takes
+//! them. [`Pair::finish`] runs the tasks that are left at the end. The models are in
+//! `loom/steal.rs`.
 
 use std::os::fd::RawFd;
 use std::rc::Rc;
@@ -30,14 +31,14 @@ use crate::token::Token;
 use crate::{Interest, Ready};
 
 const SETTINGS: Settings = Settings {
-    // So that a shard and the sibling that serves it have an event each.
+    // One event each for a shard and for the sibling that serves it.
     events_per_poll: 1,
     event_interval: 16,
     task_budget: 16,
     busy_poll: Duration::ZERO,
 };
 
-/// The poll that a shard is stuck in: any task's number.
+/// The id of the task in whose poll a shard is stuck. Any id will do.
 const STUCK_IN: u64 = 64;
 
 /// A reactor of two shards without threads.
@@ -99,7 +100,7 @@ impl Pair {
         self.epoll.lock()
     }
 
-    /// Plays a shard in a thread.
+    /// Runs the steps of a shard in a thread.
     pub(crate) fn play<T: 'static>(
         &self,
         index: usize,
@@ -132,7 +133,7 @@ impl Pair {
         assert!(task.run().is_none(), "it waits");
     }
 
-    /// Moves what shard 0 was sent to its queue.
+    /// Moves the inbox of shard 0 to its queue.
     pub(crate) fn take_inbox_of_0(&self) {
         let shard = self.shard(0);
         shard
@@ -140,8 +141,8 @@ impl Pair {
             .take_wakes(|task| shard.queue.with(|queue| queue.push(task)));
     }
 
-    /// Runs all tasks that are left, after the threads have ended. Returns the number of entries
-    /// that it found in queues.
+    /// Runs all remaining tasks after the threads have ended. Returns the number of entries that
+    /// were in queues.
     pub(crate) fn finish(&self) -> usize {
         let mut entries = 0;
         for shard in self.handle.all_shards() {
@@ -166,17 +167,17 @@ impl Pair {
         entries
     }
 
-    /// The number of tasks of a shard that have not ended.
+    /// Returns the number of tasks of a shard that have not ended.
     pub(crate) fn live(&self, index: usize) -> usize {
         self.shard(index).live.len()
     }
 
-    /// True if the shard's sleep was ended.
+    /// Returns true if the shard's sleep was ended.
     pub(crate) fn is_notified(&self, index: usize) -> bool {
         self.shard(index).inbox.parker().notifies() > 0
     }
 
-    /// True if the shard's siblings take it for stuck.
+    /// Returns true if the shard's siblings consider it stuck.
     pub(crate) fn looks_stuck(&self, index: usize) -> bool {
         self.shard(index).beacon.is_stuck()
     }
@@ -186,7 +187,7 @@ impl Pair {
         self.shard(0).counters.polling.set_own(STUCK_IN);
     }
 
-    /// One look of the patrol, which has seen shard 0 in that poll before.
+    /// Runs one check of the patrol, which has seen shard 0 in that poll before.
     pub(crate) fn patrol(&self) {
         let task = TaskId::from_bits(STUCK_IN).unwrap();
         let sibling = std::iter::once(self.shard(1).as_ref());
@@ -209,7 +210,7 @@ where
     (RawJoin::new(spawned.join), first_run)
 }
 
-/// A shard as its thread plays it.
+/// A shard, and the steps that its thread takes.
 pub(crate) struct Player {
     shard: Rc<Shard>,
     pair: Pair,
@@ -257,7 +258,7 @@ impl Player {
         self.shard.serve(self.sibling());
     }
 
-    /// The first half of a turn whose wait returns at once.
+    /// Runs the first half of a turn whose wait returns at once.
     pub(crate) fn dispatch(&self) {
         let shared = &self.shard.shared;
         let mut dispatch = shared.dispatch.lock();
@@ -287,7 +288,7 @@ impl Player {
         self.shard.shared.report_unstuck();
     }
 
-    /// Decides about a sleep. Returns true if the shard sleeps until it is notified.
+    /// Decides on a sleep. Returns true if the shard sleeps until it is notified.
     pub(crate) fn falls_asleep(&self) -> bool {
         let commands = &self.shard.shared.dispatch.lock().commands;
         let timeout = self

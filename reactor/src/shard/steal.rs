@@ -1,8 +1,8 @@
 //! Work stealing: an idle shard takes ready tasks from a sibling, or dispatches in its place.
 //!
 //! Called by the turn: `offer_surplus` before the tasks run, `search` before a sleep. The beacon of
-//! a shard says that it has work to give. The reasons and the races are in `STEALING.md` beside
-//! this file. Nothing here waits: a sibling's poll lock is only tried. Models are in `loom/steal.rs`,
+//! a shard says that it has work to give. `STEALING.md` beside this file has the reasons and the
+//! races. Nothing here waits: a sibling's poll lock is only tried. Models are in `loom/steal.rs`,
 //! other tests in `tests/stealing.rs` of the crate.
 //!
 #![doc = include_str!("STEALING.md")]
@@ -18,15 +18,15 @@ use crate::shard::{Shard, ShardShared};
 use crate::sync::{AtomicU8, AtomicUsize, Ordering, fence, mutant};
 use crate::task::{LocalQueue, Runnable};
 
-/// Ready work is offered when the last of it would wait longer than this. A sleeping sibling needs
-/// 10 to 50 us to wake and to take it, so less is not worth the wake.
+/// The minimum wait of the last ready task for which work is offered. A sleeping sibling needs 10
+/// to 50 us to wake and to take it, so less is not worth the wake.
 const SURPLUS: Duration = Duration::from_micros(150);
 
-/// A turn of a shard that shares its work ends after about this time. Until then nobody looks at
-/// the shard's epoll.
+/// The approximate length of a turn of a shard that shares its work. During the turn, no thread
+/// polls the shard's epoll.
 const TURN: Duration = Duration::from_micros(500);
 
-/// The most tasks that one theft takes. The thief runs them in its next turn.
+/// The maximum number of tasks of one theft. The thief runs them in its next turn.
 const LOOT_MAX: usize = 32;
 
 /// The beacon's bits.
@@ -40,7 +40,7 @@ pub(super) enum Search {
     Found,
     /// No sibling has work to give.
     Nothing,
-    /// A sibling is stuck in a poll. Its epoll has to be looked at again soon.
+    /// A sibling is stuck in a poll. Its epoll has to be polled again soon.
     Standby,
 }
 
@@ -48,13 +48,13 @@ pub(super) enum Search {
 #[derive(Debug)]
 pub(crate) struct Crew {
     is_stealing: bool,
-    /// The number of shards that search now. Written only while a beacon is lit.
+    /// The number of shards that are searching. Written only while a beacon is lit.
     searchers: CachePadded<AtomicUsize>,
     searchers_max: usize,
 }
 
 impl Crew {
-    /// The crew of a reactor with this number of shards.
+    /// Creates the shared state of a reactor with this number of shards.
     pub(crate) fn new(shards: usize, is_stealing: bool) -> Self {
         Self {
             is_stealing: is_stealing && shards > 1,
@@ -70,7 +70,7 @@ impl Crew {
     }
 
     fn enter(&self) -> Option<Searching<'_>> {
-        // Relaxed: a bound, which orders nothing.
+        // Relaxed: a limit, which orders nothing.
         let before = self.searchers.fetch_add(1, Ordering::Relaxed);
         let searching = Searching(self);
         (before < self.searchers_max).then_some(searching)
@@ -90,13 +90,14 @@ impl Drop for Searching<'_> {
     }
 }
 
-/// The sign that a shard has work to give. It is on a cache line of its own, which nobody writes
+/// The sign that a shard has work to give. It is on a cache line of its own, which no thread writes
 /// while load is even.
 #[derive(Debug, Default)]
 pub(crate) struct Beacon {
-    /// Written by the shard, by the watch thread (STUCK), and by a thief that finds nothing left.
+    /// Written by the shard, by the watch thread (STUCK), and by a thief that leaves no mobile
+    /// task.
     lit: AtomicU8,
-    /// Tasks that siblings took. Written by thieves.
+    /// The number of tasks that siblings took. Written by thieves.
     pub(crate) given: Counter,
 }
 
@@ -107,17 +108,18 @@ impl Beacon {
         self.lit.load(Ordering::Relaxed) & bits != 0
     }
 
-    /// Lights a bit. What the caller looks at next (searchers, sleepers, a poll) is then either
-    /// newer than the light, or its writer looks at the beacon before it sleeps and sees the light.
+    /// Lights a bit. Next, the caller reads a searcher count, a sleeper's state or a poll. Either
+    /// that value is newer than the light, or its writer reads the beacon before it sleeps and sees
+    /// the light.
     fn light(&self, bit: u8) {
         self.lit.fetch_or(bit, Ordering::Relaxed);
-        // ORDERING [beacon], partner [park-shard]: the light comes before the caller's next look.
+        // ORDERING [beacon], partner [park-shard]: the light comes before the caller's next read.
         if !mutant("beacon_no_fence") {
             fence(Ordering::SeqCst);
         }
     }
 
-    /// Returns true if the shard seems to be in a poll that does not end.
+    /// Returns true if siblings consider the shard stuck in a poll.
     #[cfg(all(test, any(reactor_loom, reactor_sim)))]
     pub(super) fn is_stuck(&self) -> bool {
         self.has(STUCK)
@@ -129,8 +131,8 @@ impl Beacon {
 }
 
 impl ShardShared {
-    /// Says that the shard is in a poll that does not end, and calls a sibling. The patrol calls it at
-    /// each look, because the sibling that it called before may have found other work.
+    /// Marks the shard as stuck in a poll, and wakes a sibling. The patrol calls this at each
+    /// check, because the sibling that it woke before may have found other work.
     pub(crate) fn report_stuck<'a>(
         &self,
         poll: PollMark,
@@ -143,24 +145,24 @@ impl ShardShared {
             self.beacon.light(STUCK);
         }
         call_one(siblings);
-        // If the poll ended before the light was on, the shard may sleep now, and siblings would
-        // look after it in vain.
+        // If the poll ended before the light was on, the shard may be asleep now, and siblings
+        // would serve it in vain.
         if self.poll_under_way() != Some(poll) && !mutant("stuck_stays_lit") {
             self.beacon.put_out(STUCK);
         }
     }
 
-    /// Says that the poll has ended. The shard calls it after its polls, and once more after it has
-    /// announced its sleep.
+    /// Records that the poll has ended. The shard calls this after its polls, and once more after
+    /// it has announced its sleep.
     pub(crate) fn report_unstuck(&self) {
         if self.beacon.has(STUCK) {
             self.beacon.put_out(STUCK);
         }
     }
 
-    /// Takes up to half of the mobile tasks in the queue, oldest first.
+    /// Removes up to half of the mobile tasks from the queue, oldest first, and returns them.
     fn give_half(&self) -> LocalQueue<super::ShardRef> {
-        // Out of this lock before the thief's queue is locked: two shards may rob each other.
+        // Released before the thief's queue is locked: two shards may steal from each other.
         let loot = LocalQueue::new();
         self.queue.with(|queue| {
             let half = queue.mobile().div_ceil(2).min(LOOT_MAX);
@@ -174,7 +176,7 @@ impl ShardShared {
     }
 }
 
-/// Wakes the first of these shards that sleeps. A shard that falls asleep now looks at the beacons
+/// Wakes the first of these shards that sleeps. A shard that is falling asleep checks the beacons
 /// after it has announced its sleep (`prepare_wait`).
 fn call_one<'a>(shards: impl Iterator<Item = &'a ShardShared>) {
     for shard in shards {
@@ -186,14 +188,14 @@ fn call_one<'a>(shards: impl Iterator<Item = &'a ShardShared>) {
 }
 
 impl Shard {
-    /// The other shards of the reactor, beginning with the next one.
+    /// Returns the other shards of the reactor, beginning with the next one.
     fn siblings(&self) -> impl Iterator<Item = &ShardShared> {
         let all = self.handle().all_shards();
         let (before, from) = all.split_at(self.shared.id.index());
         from[1..].iter().chain(before).map(AsRef::as_ref)
     }
 
-    /// Lights the beacon if the queue holds more than the shard will reach soon, and calls a
+    /// Lights the beacon if the queue holds more than the shard will reach soon, and wakes a
     /// sleeping sibling. Returns the number of tasks to poll in this turn.
     pub(super) fn offer_surplus(&self, polls_max: u32) -> u32 {
         let (ready, mobile) = self
@@ -216,7 +218,7 @@ impl Shard {
         self.meter.polls_within(TURN, polls_max)
     }
 
-    /// Looks for work at the siblings. Called when nothing is left to run here.
+    /// Searches for work at the siblings. Called when nothing is left to run here.
     pub(super) fn search(&self) -> Search {
         let crew = &self.shared.crew;
         if !crew.is_stealing() || self.shared.is_stopping() || !self.sees_call(OFFERS | STUCK) {
@@ -247,8 +249,8 @@ impl Shard {
         result
     }
 
-    /// Returns true if a sibling has lit its beacon since a search with this result. Called after the
-    /// shard has announced its sleep.
+    /// Returns true if a sibling has lit its beacon after a search with this result. Called after
+    /// the shard has announced its sleep.
     pub(super) fn is_called_after(&self, search: Search) -> bool {
         if !self.shared.crew.is_stealing() {
             return false;
@@ -263,7 +265,7 @@ impl Shard {
         )
     }
 
-    /// Returns true if one of these bits is lit at a sibling.
+    /// Returns true if a sibling has lit one of these bits.
     fn sees_call(&self, bits: u8) -> bool {
         self.siblings()
             .any(|sibling| sibling.beacon.has(bits) && !sibling.is_stopping())
@@ -279,21 +281,21 @@ impl Shard {
         found
     }
 
-    /// Puts a mobile task of another shard in this shard's queue.
+    /// Puts a mobile task of another shard into this shard's queue.
     pub(crate) fn adopt(&self, task: Runnable<super::ShardRef>) {
         task.set_home(self.shared.id.0);
         self.push_local(task);
     }
 
-    /// Does the first half of a turn in the place of a sibling that does not come to it: its
-    /// events, due timers, inbox and yielded tasks. The mobile tasks that this makes ready go to
-    /// this shard's queue, and the pinned ones to the sibling's.
+    /// Does the first half of a turn in the place of a stuck sibling: its events, due timers, inbox
+    /// and yielded tasks. Mobile tasks that become ready go to this shard's queue, and pinned ones
+    /// to the sibling's.
     pub(super) fn serve(&self, sibling: &ShardShared) {
-        // While the sibling sleeps, or dispatches itself, it has the lock.
+        // The sibling holds the lock while it sleeps or dispatches by itself.
         let Some(mut dispatch) = sibling.dispatch.try_lock() else {
             return;
         };
-        // A lost epoll is the sibling's to report.
+        // If the epoll is lost, the sibling reports it.
         if dispatch.driver.wait(Some(Duration::ZERO)).is_ok() {
             self.dispatch_for(
                 sibling,
