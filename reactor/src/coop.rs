@@ -1,9 +1,10 @@
 //! Cooperation for leaf futures of other libraries, with the names of `tokio::task::coop`.
 //!
-//! A shard gives each poll of a task a budget ([`Builder::task_budget`](crate::Builder::task_budget)).
-//! The reactor's own waits charge it. Futures of other libraries do not, so a loop over a channel
-//! that always has a message keeps its shard from everything else. Wrap such a leaf future in
-//! [`cooperative`], or call [`poll_proceed`] in a `poll` function of your own:
+//! A shard gives each poll of a task a budget
+//! ([`Builder::task_budget`](crate::Builder::task_budget)). The reactor's own waits charge it.
+//! Futures of other libraries do not, so a loop over a channel that always has a message keeps its
+//! shard from everything else. Wrap such a leaf future in [`cooperative`], or call [`poll_proceed`]
+//! in a `poll` function of your own:
 //!
 //! ```
 //! use reactor::coop::cooperative;
@@ -31,8 +32,8 @@ use pin_project_lite::pin_project;
 
 use crate::budget;
 
-/// Returns true if the current task may do more in this poll. Off a shard it is always true. Same as
-/// tokio's.
+/// Returns true if the current task may do more in this poll. Off a shard it is always true. Same
+/// as tokio's.
 #[must_use]
 pub fn has_budget_remaining() -> bool {
     budget::is_left()

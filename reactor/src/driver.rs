@@ -12,8 +12,8 @@
 //!   the batch with at most `events_per_poll` events. It returns after an event, a notification or
 //!   the timeout, and may return early with an empty batch. `None` waits without a limit. After an
 //!   error the batch is empty. `Driver` is `Send`, so that a sibling can wait in a shard's place.
-//! - `Driver::wait_precisely(&mut self)`: makes later waits end at their timeout, and not at the next
-//!   whole millisecond.
+//! - `Driver::wait_precisely(&mut self)`: makes later waits end at their timeout, and not at the
+//!   next whole millisecond.
 //! - `Driver::events(&self) -> impl Iterator<Item = OsEvent>`: the batch of the last wait.
 //! - `OsEvent { token: Token, ready: Ready }`: a `Copy` value. The token is that of the
 //!   descriptor's last `add` or `modify`. A batch may also contain [`Token::NOTIFIER`].

@@ -204,8 +204,9 @@ impl Clock {
         }
     }
 
-    /// From now on each shard stops at every wait until [`Clock::step`] lets it go on. So one thread
-    /// runs at a time, and a test that chooses the steps by a seed plays the same schedule again.
+    /// From now on each shard stops at every wait until [`Clock::step`] lets it go on. So one
+    /// thread runs at a time, and a test that chooses the steps by a seed plays the same schedule
+    /// again.
     pub(crate) fn begin_steps(&self) {
         self.rest();
         lock(&self.0.state).is_stepped = true;

@@ -1,9 +1,9 @@
 //! The seat of a registration: the shard that polls it, and the number of waits that began
 //! elsewhere.
 //!
-//! It is a part of a slot. A wait that begins on another shard is counted, once in each tick of about
-//! 2 ms; a wait on the seat's shard resets the count. After [`MOVE_AFTER`] ticks elsewhere in a row,
-//! the registration moves (`io/moving.rs`). Tests are at the end.
+//! It is a part of a slot. A wait that begins on another shard is counted, once in each tick of
+//! about 2 ms; a wait on the seat's shard resets the count. After [`MOVE_AFTER`] ticks elsewhere in
+//! a row, the registration moves (`io/moving.rs`). Tests are at the end.
 //!
 //! Ticks are counted, not waits, because the OS may deschedule a shard for some milliseconds. A
 //! sibling then serves its connections, each of them many times, and none of them has to move.

@@ -8,8 +8,8 @@
 /// the branch is compiled away.
 ///
 /// The bugs are in the code that ships, at the places where they could be made.
-/// `scripts/loom.sh --mutants` runs the models against each, and `scripts/sanitize.sh thread --seeds`
-/// runs ThreadSanitizer against some.
+/// `scripts/loom.sh --mutants` runs the models against each, and
+/// `scripts/sanitize.sh thread --seeds` runs ThreadSanitizer against some.
 #[cfg(not(any(reactor_loom, reactor_sanitize)))]
 #[inline(always)]
 pub(crate) const fn mutant(_name: &str) -> bool {

@@ -1,5 +1,5 @@
-//! `coop`: a loop over a future that is always ready lets others run, and only what made progress is
-//! charged.
+//! `coop`: a loop over a future that is always ready lets others run, and only what made progress
+//! is charged.
 
 use std::future::{pending, poll_fn, ready};
 use std::pin::pin;

@@ -1,6 +1,6 @@
-//! Memory that has to come back: the timers of other threads, the slots of registrations that failed,
-//! the waker of a join handle that is gone. There is one test for what is counted in bytes, so that
-//! nothing else allocates meanwhile.
+//! Memory that has to come back: the timers of other threads, the slots of registrations that
+//! failed, the waker of a join handle that is gone. There is one test for what is counted in bytes,
+//! so that nothing else allocates meanwhile.
 
 #[path = "support/counting.rs"]
 mod counting;

@@ -1,4 +1,5 @@
-//! Callers that are told "ready" and then "would block", again and again: they pause, and do not use a whole CPU.
+//! Callers that see "ready" and then "would block", again and again: they pause, and do not use a
+//! whole CPU.
 
 mod support;
 
@@ -11,7 +12,7 @@ use reactor::{Interest, Placement, Reactor, Ready, Registration};
 use support::{DEADLINE, reactor};
 
 const READ: Interest = Interest::READABLE;
-/// How long the attempts are counted, and how many that may be: a pause takes a millisecond.
+/// The time in which attempts are counted, and their limit: a pause takes a millisecond.
 const COUNTED: Duration = Duration::from_millis(300);
 const ATTEMPTS_MAX: u32 = 1_000;
 /// A caller that spins ends here.

@@ -29,8 +29,8 @@ impl Registration {
     /// block.
     ///
     /// If many attempts in a row find nothing, it pauses for a millisecond before each further one.
-    /// This happens when the descriptor is reported as ready and the operation still blocks, such as
-    /// one that returns a `WouldBlock` of its own after the peer has closed.
+    /// This happens when the descriptor is reported as ready and the operation still blocks, such
+    /// as one that returns a `WouldBlock` of its own after the peer has closed.
     ///
     /// # Errors
     ///
@@ -87,7 +87,8 @@ impl Registration {
     ///
     /// # Wakeups
     ///
-    /// The task is woken once, as by [`wake_after`](Self::wake_after), also if the future is dropped.
+    /// The task is woken once, as by [`wake_after`](Self::wake_after), also if the future is
+    /// dropped.
     pub async fn pause(&self, delay: Duration) {
         let mut is_armed = false;
         poll_fn(|cx| {
