@@ -1,7 +1,7 @@
 //! A program that was written for tokio runs on shards after its `use` lines are changed.
 //!
-//! `program.rs` is the program without these lines. `uses_tokio.rs` and `uses_ours.rs` are the lines
-//! before and after. The guide on migration shows both, and a test compares it with them.
+//! `program.rs` is the program without these lines. `uses_tokio.rs` and `uses_ours.rs` are the
+//! lines before and after. The guide on migration shows both, and a test compares it with them.
 #![cfg(target_os = "linux")]
 
 use std::process::ExitCode;
