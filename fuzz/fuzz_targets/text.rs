@@ -8,10 +8,10 @@
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
+use loadgen::measure::slo::Slo;
 use loadgen::run::bad_kind::BadShare;
 use loadgen::run::protocol::escape::unescape;
 use loadgen::run::sizes::{SIZE_MAX, Sizes};
-use loadgen::measure::slo::Slo;
 use loadgen::tools::sweep::Steps;
 use server_demo::units::{parse_count, parse_cpus, parse_duration, parse_size};
 use server_demo::{AcceptPolicy, IoSurface, parse_pinning};
