@@ -331,7 +331,7 @@ impl<T: Send + 'static> JoinSet<T> {
 
 impl<T: 'static> JoinSet<T> {
     /// Spawns a task that need not be `Send` on the current shard and adds it. See
-    /// [`spawn_local`](crate::spawn_local).
+    /// [`spawn_local`].
     ///
     /// # Panics
     ///

@@ -42,7 +42,7 @@ pub use timeout::{Elapsed, Timeout, timeout, timeout_at};
 pub(crate) use wheel::TimerKey;
 use wheel::Wheel;
 
-/// The error of [`timeout`], under tokio's path.
+/// The error of [`timeout()`], under tokio's path.
 pub mod error {
     pub use super::Elapsed;
 }
