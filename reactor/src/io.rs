@@ -238,7 +238,7 @@ impl ShardIo {
 
     /// Publishes an event to its registration. Called by the shard thread, for events of this
     /// table.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn dispatch(&self, event: OsEvent) -> Dispatched {
         let Some(slot) = self.table.resolve(event.token) else {
             return Dispatched::Stale;

@@ -168,7 +168,8 @@ pub struct ShardMetrics {
     pub notifies: u64,
     /// The number of armed timers.
     pub timers: u64,
-    /// The time that the shard's thread spent outside of sleeps, up to its last turn or sleep.
+    /// The time that the shard's thread spent outside of sleeps, up to its last turn. Zero if the
+    /// shards share no work ([`Builder::work_stealing`](crate::Builder::work_stealing)).
     pub busy: Duration,
     /// The length of the run queue after the last turn.
     pub ready_tasks: u64,

@@ -50,8 +50,22 @@ impl<T> OwnerMutex<T> {
     /// this.
     #[inline(always)]
     pub(crate) fn with<R>(&self, visit: impl FnOnce(&T) -> R) -> R {
-        let locks = self.is_shared && !crate::sync::mutant("owner_mutex_no_lock");
-        let _guard = locks.then(|| self.lock.lock());
+        if self.is_shared && !crate::sync::mutant("owner_mutex_no_lock") {
+            self.with_lock(visit)
+        } else {
+            self.with_value(visit)
+        }
+    }
+
+    /// Out of line, so that the private form stays small enough to be inlined into its callers.
+    #[inline(never)]
+    fn with_lock<R>(&self, visit: impl FnOnce(&T) -> R) -> R {
+        let _guard = self.lock.lock();
+        self.with_value(visit)
+    }
+
+    #[inline(always)]
+    fn with_value<R>(&self, visit: impl FnOnce(&T) -> R) -> R {
         self.value.with_mut(|value| {
             // SAFETY: under the lock, or on the only thread that comes here, no other code has the
             // value. Nothing ever has a `&mut` to it.

@@ -242,6 +242,7 @@ impl<C: Ctl> Owners<C> {
     ///
     /// Returns `NotFound`, without a system call, if the slot did not own the number; otherwise the
     /// system's error. In any case the slot no longer owns the number.
+    #[inline]
     pub(crate) fn delete(&self, fd: RawFd, id: SlotId) -> io::Result<()> {
         let (stripe, place) = self.locate(fd)?;
         let mut stripe = stripe.lock();

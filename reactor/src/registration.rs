@@ -338,19 +338,27 @@ impl Registration {
         let mask = const { Side::mask(SIDE) };
         let mut seen = self.readiness().load();
         if !seen.ends_wait(mask) {
-            if self.slot.io().is_forked() {
-                return Poll::Ready(Err(forked_error()));
-            }
-            match self.readiness().poll_side::<SIDE>(cx.waker()) {
-                Poll::Ready(now) => seen = now,
-                Poll::Pending => {
-                    self.follow();
-                    return Poll::Pending;
-                }
-            }
+            seen = match ready!(self.wait_side::<SIDE>(cx)) {
+                Some(seen) => seen,
+                None => return Poll::Ready(Err(forked_error())),
+            };
         }
         budget::charge();
         Poll::Ready(ReadyEvent::new(seen, mask))
+    }
+
+    /// Waits in the poll slot of a direction. `None` in a forked child. It is out of line, so that a
+    /// poll that need not wait compiles to a few instructions in its caller.
+    #[inline(never)]
+    fn wait_side<const SIDE: usize>(&self, cx: &Context<'_>) -> Poll<Option<Snapshot>> {
+        if self.slot.io().is_forked() {
+            return Poll::Ready(None);
+        }
+        let polled = self.readiness().poll_side::<SIDE>(cx.waker());
+        if polled.is_pending() {
+            self.follow();
+        }
+        polled.map(Some)
     }
 
     /// Returns the part of `interest` that is ready now, which may be empty. Never waits, and

@@ -143,7 +143,7 @@ impl Readiness {
 
     /// Stores a waker in one of the two poll slots, unless the wait is already over. An older waker
     /// in the slot is dropped without a wake.
-    #[inline(never)]
+    #[inline(always)]
     pub(crate) fn poll_side<const SIDE: usize>(&self, waker: &Waker) -> Poll<Snapshot> {
         self.waiters.poll_side::<SIDE>(&self.cell, waker)
     }

@@ -70,7 +70,7 @@ pub(super) fn unset(shard: &ShardShared) {
 
 /// Calls `f` with the calling thread's shard, or with `None` if the thread has no shard or its
 /// thread-locals are destroyed.
-#[inline]
+#[inline(always)]
 pub(crate) fn with<R>(f: impl FnOnce(Option<&Shard>) -> R) -> R {
     let mut f = Some(f);
     let mut call = |shard: Option<&Shard>| f.take().map(|f| f(shard));
@@ -96,7 +96,7 @@ pub(crate) fn index() -> u32 {
 
 /// Queues a task if the calling thread runs its home and the task was spawned there; otherwise
 /// returns the task.
-#[inline]
+#[inline(always)]
 pub(crate) fn push_if_home(task: Runnable<ShardRef>) -> Result<(), Runnable<ShardRef>> {
     let shared = task.task().scheduler();
     // In a forked child, a thread that does not exist there may hold the lock of the queue.
@@ -113,6 +113,7 @@ pub(crate) fn push_if_home(task: Runnable<ShardRef>) -> Result<(), Runnable<Shar
 
 /// Keeps a task on this thread's shard if its home is here, or if it is mobile and the shard's
 /// dispatch made it ready; otherwise returns the task.
+#[inline(never)]
 pub(super) fn keep_if_dispatched(task: Runnable<ShardRef>) -> Option<Runnable<ShardRef>> {
     let mut task = Some(task);
     with(|shard| {

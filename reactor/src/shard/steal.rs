@@ -160,14 +160,14 @@ impl ShardShared {
         }
     }
 
-    /// Removes up to half of the mobile tasks from the queue, oldest first, and returns them.
+    /// Removes mobile tasks from the queue, up to half of its length, oldest first, and returns them.
     fn give_half(&self) -> LocalQueue<super::ShardRef> {
         // Released before the thief's queue is locked: two shards may steal from each other.
         let loot = LocalQueue::new();
         self.queue.with(|queue| {
-            let half = queue.mobile().div_ceil(2).min(LOOT_MAX);
-            queue.take_mobile(half, |task| loot.push(task));
-            if queue.mobile() == 0 && self.beacon.has(OFFERS) {
+            let half = usize::try_from(queue.len().div_ceil(2)).unwrap_or(usize::MAX);
+            queue.take_mobile(half.min(LOOT_MAX), |task| loot.push(task));
+            if self.beacon.has(OFFERS) && !queue.has_mobile() {
                 self.beacon.put_out(OFFERS);
             }
         });
@@ -198,12 +198,10 @@ impl Shard {
     /// Lights the beacon if the queue holds more than the shard will reach soon, and wakes a
     /// sleeping sibling. Returns the number of tasks to poll in this turn.
     pub(super) fn offer_surplus(&self, polls_max: u32) -> u32 {
-        let (ready, mobile) = self
-            .shared
-            .queue
-            .with(|queue| (queue.len(), queue.mobile()));
+        let queue = &self.shared.queue;
+        let ready = queue.with(LocalQueue::len);
         let waits = self.meter.expected(ready.saturating_sub(1));
-        let offers = mobile > 0 && waits >= SURPLUS;
+        let offers = waits >= SURPLUS && queue.with(LocalQueue::has_mobile);
         let beacon = &self.shared.beacon;
         if offers != beacon.has(OFFERS) {
             if offers {

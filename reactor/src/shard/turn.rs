@@ -128,19 +128,16 @@ impl Shard {
         }
     }
 
-    /// Waits for events. The time of a sleep does not count as busy time.
+    /// Waits for events. The time of a sleep does not count as busy time, which is measured only if
+    /// shards share their work.
     fn wait(
         &self,
         driver: &mut Driver,
         timeout: Option<Duration>,
         now: impl Fn() -> Instant,
     ) -> io::Result<()> {
-        let sleeps = timeout != Some(Duration::ZERO);
-        if sleeps && !self.shared.crew.is_stealing() {
-            self.end_stretch(now());
-        }
         let waited = driver.wait(timeout);
-        if sleeps {
+        if timeout != Some(Duration::ZERO) && self.shared.crew.is_stealing() {
             self.meter.wake_up(now());
         }
         if self.parks.take() {
@@ -188,7 +185,7 @@ impl Shard {
     /// Runs the first half of a turn, which makes tasks ready. It handles the OS events, the
     /// expired timers, the inbox and the yielded tasks of `of`: this shard, or a sibling that it
     /// serves. The caller holds the poll lock of `of`. `now` is called only if a timer is armed.
-    #[inline]
+    #[inline(always)]
     pub(super) fn dispatch_for(
         &self,
         of: &ShardShared,
@@ -203,6 +200,7 @@ impl Shard {
         self.wake_deferred(of);
     }
 
+    #[inline(always)]
     fn publish(&self, of: &ShardShared, events: impl Iterator<Item = OsEvent>) {
         let (mut published, mut stale, mut notices) = (0, 0, 0);
         for event in events {
@@ -306,6 +304,7 @@ impl Shard {
         });
     }
 
+    #[inline(always)]
     pub(super) fn run_tasks(&self) {
         let counters = &self.shared.counters;
         let turn = counters.turns.get();
@@ -320,20 +319,28 @@ impl Shard {
         };
         let queue = &self.shared.queue;
         let mut polls_left = polls_max;
-        match &self.shared.hooks.poll_tasks {
-            None => while self.poll_next(&mut polls_left) {},
-            Some(hook) => {
-                if !queue.with(LocalQueue::is_empty) {
-                    let poll_next = &mut || self.poll_next(&mut polls_left);
-                    self.count_panics(caught(|| hook(poll_next)).1);
-                }
-            }
+        if self.shared.hooks.poll_tasks.is_none() {
+            while self.poll_next(&mut polls_left) {}
+        } else {
+            self.poll_in_hook(&mut polls_left);
         }
         counters.polling.set_own(0);
         budget::end();
         let (pushed, taken) = queue.with(LocalQueue::pushed_and_taken);
         counters.ready.set_own(pushed - taken);
         self.backlog.borrow_mut().end_turn(turn, taken, pushed);
+    }
+
+    /// Polls the turn's tasks inside the hook that is around them.
+    #[cold]
+    #[inline(never)]
+    fn poll_in_hook(&self, polls_left: &mut u32) {
+        let hook = self.shared.hooks.poll_tasks.as_ref();
+        let Some(hook) = hook.filter(|_| !self.shared.queue.with(LocalQueue::is_empty)) else {
+            return;
+        };
+        let poll_next = &mut || self.poll_next(polls_left);
+        self.count_panics(caught(|| hook(poll_next)).1);
     }
 
     /// Polls one task, unless none is ready or the turn has no polls left.
@@ -374,7 +381,7 @@ impl Shard {
             if !task.is_mobile() {
                 task.end(JoinError::shutdown(task.id()));
             } else if let Some(idle) = task.cancel_idle() {
-                idle.run();
+                idle.run_slow();
             }
         }
         loop {
@@ -413,7 +420,7 @@ impl Shard {
     /// shard.
     fn end_queued(&self, task: Runnable<ShardRef>) {
         if ptr::eq(ShardRef::as_ptr(task.task().scheduler()), self.shared()) {
-            let queued_again = task.run();
+            let queued_again = task.run_slow();
             debug_assert!(queued_again.is_none(), "a task ends after it is cancelled");
         } else {
             send_back(task);

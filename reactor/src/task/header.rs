@@ -495,7 +495,7 @@ impl<S: Schedule> Runnable<S> {
     /// # Panics
     ///
     /// Panics if the task is pinned and this is not its home.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn run(self) -> Option<Self> {
         let header = self.0.header();
         // The soundness of `!Send` futures rests on this.
@@ -532,5 +532,15 @@ impl<S: Schedule> Runnable<S> {
             }
             Paused::Requeue => Some(self),
         }
+    }
+
+    /// Like `run`, for callers outside of a turn. It is not inlined.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the task is pinned and this is not its home.
+    #[inline(never)]
+    pub(crate) fn run_slow(self) -> Option<Self> {
+        self.run()
     }
 }

@@ -34,8 +34,6 @@ pub(crate) struct LocalQueue<S: Schedule> {
     pushed: Cell<u64>,
     /// The number of removals so far.
     taken: Cell<u64>,
-    /// The number of mobile tasks among the entries.
-    mobile: Cell<usize>,
 }
 
 // SAFETY: the pointers are to task headers, and the queue owns one reference to each. A `TaskRef`
@@ -49,7 +47,6 @@ impl<S: Schedule> LocalQueue<S> {
             tail: Cell::new(ptr::null_mut()),
             pushed: Cell::new(0),
             taken: Cell::new(0),
-            mobile: Cell::new(0),
         }
     }
 
@@ -65,16 +62,27 @@ impl<S: Schedule> LocalQueue<S> {
         self.pushed.get() - self.taken.get()
     }
 
-    /// The number of mobile tasks in the queue.
-    #[inline]
-    pub(crate) fn mobile(&self) -> usize {
-        self.mobile.get()
+    /// Returns true if one of the oldest entries is a mobile task. It checks at most `SCAN_MAX`
+    /// entries, as [`LocalQueue::take_mobile`] does. A count would cost each push and pop.
+    pub(crate) fn has_mobile(&self) -> bool {
+        let mut entry = self.head.get();
+        for _ in 0..SCAN_MAX {
+            let Some(node) = NonNull::new(entry) else {
+                return false;
+            };
+            // SAFETY: the queue holds a reference to each of its entries.
+            let header = unsafe { node.as_ref() };
+            if header.state.is_mobile() {
+                return true;
+            }
+            entry = header.next.load(Ordering::Relaxed);
+        }
+        false
     }
 
     #[inline]
-    fn count_out(&self, is_mobile: bool) {
+    fn count_out(&self) {
         self.taken.set(self.taken.get() + 1);
-        self.mobile.set(self.mobile.get() - usize::from(is_mobile));
     }
 
     #[inline]
@@ -86,8 +94,6 @@ impl<S: Schedule> LocalQueue<S> {
     #[inline]
     pub(crate) fn push(&self, task: Runnable<S>) {
         self.pushed.set(self.pushed.get() + 1);
-        self.mobile
-            .set(self.mobile.get() + usize::from(task.task().is_mobile()));
         let node = task.0.into_raw();
         // SAFETY: the queue now owns the reference that became `node`, so the header is alive.
         let next = &unsafe { node.as_ref() }.next;
@@ -114,14 +120,14 @@ impl<S: Schedule> LocalQueue<S> {
         self.head.set(next);
         // SAFETY: `push` made it with `into_raw`, and it is no longer in the queue.
         let task = Runnable(unsafe { TaskRef::from_raw(node) });
-        self.count_out(task.task().is_mobile());
+        self.count_out();
         Some(task)
     }
 
     /// Removes up to `tasks_max` mobile tasks, oldest first, and checks at most `SCAN_MAX` entries.
     /// Pinned tasks keep their places.
     pub(crate) fn take_mobile(&self, tasks_max: usize, mut take: impl FnMut(Runnable<S>)) {
-        let mut left = tasks_max.min(self.mobile.get());
+        let mut left = tasks_max;
         let mut before: *mut Header<S> = ptr::null_mut();
         let mut entry = self.head.get();
         for _ in 0..SCAN_MAX {
@@ -141,7 +147,7 @@ impl<S: Schedule> LocalQueue<S> {
                     self.tail.set(before);
                 }
                 left -= 1;
-                self.count_out(true);
+                self.count_out();
                 // SAFETY: `push` made it with `into_raw`, and it is no longer in the queue.
                 take(Runnable(unsafe { TaskRef::from_raw(node) }));
             } else {
