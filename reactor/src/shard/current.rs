@@ -99,8 +99,12 @@ pub(crate) fn index() -> u32 {
 #[inline(always)]
 pub(crate) fn push_if_home(task: Runnable<ShardRef>) -> Result<(), Runnable<ShardRef>> {
     let shared = task.task().scheduler();
-    // In a forked child, a thread that does not exist there may hold the lock of the queue.
-    if !is(shared) || task.task().home() != shared.id.0 || shared.io.is_forked() {
+    if !is(shared) || task.task().home() != shared.id.0 {
+        return Err(task);
+    }
+    // In a forked child, a thread that does not exist there may hold the lock of the queue. Without
+    // stealing there is no lock.
+    if shared.crew.is_stealing() && shared.io.is_forked() {
         return Err(task);
     }
     let shared = ShardRef::as_ptr(shared);
