@@ -54,7 +54,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::ops::Deref;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -69,6 +69,9 @@ pub struct Bridge {
     /// `None` once it has shut down.
     reactor: Option<Reactor>,
     runtime: Option<Runtime>,
+    /// The reactor that threads of the runtime enter as they start. Emptied by the drop: the shards
+    /// hold the runtime's handle, and the runtime holds this, so both would live for ever.
+    entered: Arc<Mutex<Option<reactor::Handle>>>,
 }
 
 /// Starts a reactor, and a tokio runtime of the multi-thread kind with all that tokio's features
@@ -97,13 +100,16 @@ pub fn start(builder: Builder) -> io::Result<Bridge> {
 pub fn start_with(builder: Builder, runtime: &mut tokio::runtime::Builder) -> io::Result<Bridge> {
     let context = Arc::new(OnceLock::new());
     let reactor = in_context(builder, Arc::clone(&context)).build()?;
-    let handle = reactor.handle().clone();
+    let entered = Arc::new(Mutex::new(Some(reactor.handle().clone())));
+    let to_enter = Arc::clone(&entered);
     let runtime = runtime
         .on_thread_start(move || {
             // A mask that the system refuses is the one that the thread has.
             let _ = reactor::unpin_current();
             // Until the thread ends, whose list of reactors goes with it.
-            std::mem::forget(handle.enter());
+            if let Some(handle) = &*lock(&to_enter) {
+                std::mem::forget(handle.enter());
+            }
         })
         .build()?;
     let is_first = context.set(runtime.handle().clone()).is_ok();
@@ -111,6 +117,7 @@ pub fn start_with(builder: Builder, runtime: &mut tokio::runtime::Builder) -> io
     Ok(Bridge {
         reactor: Some(reactor),
         runtime: Some(runtime),
+        entered,
     })
 }
 
@@ -188,7 +195,14 @@ impl Drop for Bridge {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
+        let handle = lock(&self.entered).take();
+        drop(handle);
     }
+}
+
+/// Locks it, also after a thread has panicked with it: it holds one value, which is whole.
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl fmt::Debug for Bridge {

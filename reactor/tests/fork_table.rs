@@ -11,6 +11,7 @@ use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook};
 use std::pin::{Pin, pin};
 use std::ptr;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 use std::task::{Context, Poll, Waker};
@@ -89,6 +90,8 @@ struct World {
     /// A wait that has begun, on another registration.
     wait: Pin<Box<dyn Future<Output = io::Result<ReadyEvent>> + Send + Sync>>,
     unregistered: UnixStream,
+    /// The sockets of the two registrations.
+    _sockets: [UnixStream; 2],
     pending: JoinHandle<()>,
     abort: AbortHandle,
     finished: JoinHandle<u32>,
@@ -104,13 +107,12 @@ impl World {
         let handle = reactor.handle();
         let (near, unregistered) = UnixStream::pair().unwrap();
         near.set_nonblocking(true).unwrap();
-        let near = Box::leak(Box::new(near));
-        let other = Box::leak(Box::new(near.try_clone().unwrap()));
+        let other = near.try_clone().unwrap();
         let register = |source: &UnixStream| {
             Registration::new(handle, Placement::Hash, source, READ | WRITE, Ready::EMPTY).unwrap()
         };
-        let registration = register(near);
-        let waiting: &'static Registration = Box::leak(Box::new(register(other)));
+        let registration = register(&near);
+        let waiting: &'static Registration = Box::leak(Box::new(register(&other)));
         let mut wait: Pin<Box<dyn Future<Output = _> + Send + Sync>> =
             Box::pin(waiting.ready(READ));
         assert!(poll(&mut wait).is_pending());
@@ -142,6 +144,7 @@ impl World {
             registration,
             wait,
             unregistered,
+            _sockets: [near, other],
             pending,
             finished,
             waker,
@@ -543,7 +546,9 @@ fn the_table_has_the_rows_that_are_tested_here() {
 
 #[test]
 fn every_call_does_in_a_forked_child_what_the_table_says() {
-    let world: &'static World = Box::leak(Box::new(World::new()));
+    // In a static, so that its parts, which last for ever, count as used to the end.
+    static WORLD: OnceLock<World> = OnceLock::new();
+    let world = WORLD.get_or_init(World::new);
     let stop = AtomicBool::new(false);
     let wrong = thread::scope(|scope| {
         for _ in 0..2 {
