@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use loadgen::measure::slo::Slo;
+use loadgen::report::slo::Slo;
 use loadgen::run::bad_kind::BadShare;
 use loadgen::run::protocol::escape::unescape;
 use loadgen::run::sizes::{SIZE_MAX, Sizes};

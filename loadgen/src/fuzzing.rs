@@ -5,8 +5,8 @@ use clap::{ArgMatches, Command, Parser};
 
 use crate::cli::args::Cli;
 use crate::cli::{config, target};
-use crate::report::output;
-use crate::report::{self, Report, html, json, text};
+use crate::report::output::{Kind, Output};
+use crate::report::{self, Report, html, json};
 use crate::tools::compare::{self, Contender};
 use crate::tools::merge;
 
@@ -46,7 +46,11 @@ pub fn reports(text: &str) {
     let (a, b) = rounds.split_at(rounds.len() / 2);
     let (a, b) = (contender("a", a), contender("b", b));
     if let Ok(comparison) = compare::compare(&a, &b) {
-        drop((comparison.render(), comparison.csv(), comparison.json()));
+        drop((
+            comparison.render(),
+            comparison.csv(),
+            json::line(&comparison),
+        ));
         drop(html::comparison(&comparison, &a, &b));
     }
     let named = |one: &Report| ("it".to_owned(), one.clone());
@@ -54,7 +58,7 @@ pub fn reports(text: &str) {
     if let Ok(sum) = merge::merge(&parts, Vec::new()) {
         render(&sum);
         // Its figures may be too large for a report, where those of its parts nearly were.
-        match report::read::parse(&json::render(&sum)) {
+        match report::read::parse(&String::from_utf8_lossy(&json::line(&sum))) {
             Ok(_) => {}
             Err(problem) => assert!(problem.contains("is no figure"), "{problem}: {sum:?}"),
         }
@@ -62,6 +66,8 @@ pub fn reports(text: &str) {
 }
 
 fn render(report: &Report) {
-    drop(text::render(report));
-    drop(output::Kind::OF_RUN.map(|kind| output::render(report, kind)));
+    drop(report.render(Kind::Text));
+    for kind in Report::FILES {
+        drop(report.render(*kind));
+    }
 }

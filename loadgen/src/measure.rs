@@ -1,4 +1,4 @@
-//! The measuring core: time, histograms, counters, the time series, thresholds and statistics.
+//! The measuring core: time, histograms, counters, the time series and statistics.
 
 pub mod clock;
 pub(crate) mod counters;
@@ -8,6 +8,5 @@ pub mod histogram;
 pub(crate) mod series;
 pub mod server_side;
 pub(crate) mod slices;
-pub mod slo;
 pub mod stats;
 pub mod units;

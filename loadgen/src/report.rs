@@ -3,6 +3,7 @@
 //! [`Report`] is the JSON schema; `loadgen/docs/outputs.md` describes the formats. Depends on
 //! `measure` alone. Tests: `report/tests.rs`.
 
+mod build;
 pub mod comparison;
 pub mod csv;
 mod data;
@@ -11,14 +12,20 @@ pub mod hgrm;
 pub mod hlog;
 pub mod html;
 pub mod json;
+pub mod metrics;
 pub mod output;
 pub(crate) mod read;
 pub(crate) mod series;
 pub mod settings;
+pub mod slo;
+pub(crate) mod sum;
 pub mod sweep;
 pub(crate) mod sweep_table;
 pub mod text;
+pub mod threshold;
+mod wire;
 
+pub(crate) use build::About;
 pub use data::*;
 pub use read::read;
 pub use series::{Interval, TimeSeries};

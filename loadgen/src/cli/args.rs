@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::measure::slo::Slo;
 use crate::report::output::Format;
 use crate::report::settings::{Arrivals, IoSurface, Pin};
+use crate::report::slo::Slo;
 use crate::run::bad_kind::BadShare;
 use crate::run::embedded::{EmbeddedArgs, SUBCOMMAND};
 use crate::run::hot::Hot;

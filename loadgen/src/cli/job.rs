@@ -8,8 +8,10 @@ use crate::cli::args::{
 };
 use crate::cli::target::{self, Named};
 use crate::measure::clock::nanos;
-use crate::report::output::Kind;
+use crate::report::Report;
+use crate::report::output::{Kind, Output};
 use crate::report::settings::Pin;
+use crate::report::sweep::Sweep;
 use crate::run::endpoint::Family;
 use crate::run::payload::WORK_HEADER;
 use crate::run::plan::{Amount, OnFailure, Pace};
@@ -60,8 +62,8 @@ impl RunArgs {
         }
         for output in &self.outputs {
             let allowed = match self.sweep {
-                Some(_) => &Kind::OF_SWEEP[..],
-                None => &Kind::OF_RUN,
+                Some(_) => Sweep::FILES,
+                None => Report::FILES,
             };
             Kind::of(output, allowed)?;
         }

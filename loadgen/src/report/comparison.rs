@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use super::csv::{optional, table};
 use super::data::Report;
 
 /// What the `format` field of a comparison says.
@@ -101,44 +102,29 @@ impl Verdict {
 }
 
 impl Comparison {
-    /// The comparison on one line, with a line end.
-    ///
-    /// # Panics
-    /// Never: it holds nothing that JSON cannot.
-    #[must_use]
-    pub fn json(&self) -> String {
-        serde_json::to_string(self).expect("strings, numbers and lists") + "\n"
-    }
-
-    /// A row for each metric under a header.
-    ///
-    /// # Panics
-    /// Never: it writes to memory, and all rows have the header's fields.
+    /// Writes a row for each metric under a header.
     #[must_use]
     pub fn csv(&self) -> String {
-        let number =
-            |value: Option<f64>| value.map_or(String::new(), |value| format!("{value:.6}"));
-        let mut table = csv::Writer::from_writer(Vec::new());
         let header = [
             "metric", "unit", "better", "a_median", "b_median", "ratio", "low", "high", "verdict",
         ];
-        table.write_record(header).expect("it writes to memory");
-        for metric in &self.metrics {
-            let row = [
+        let row = |metric: &Metric| {
+            vec![
                 metric.name.to_owned(),
                 metric.unit.to_owned(),
                 metric.better.to_owned(),
-                number(Some(metric.a_median)),
-                number(Some(metric.b_median)),
-                number(metric.ratio),
-                number(metric.low),
-                number(metric.high),
+                optional(Some(metric.a_median), 6),
+                optional(Some(metric.b_median), 6),
+                optional(metric.ratio, 6),
+                optional(metric.low, 6),
+                optional(metric.high, 6),
                 metric.verdict.describe().to_owned(),
-            ];
-            table.write_record(row).expect("as many as in the header");
-        }
-        let bytes = table.into_inner().expect("it writes to memory");
-        String::from_utf8(bytes).expect("text from text")
+            ]
+        };
+        table(
+            header.map(str::to_owned).to_vec(),
+            self.metrics.iter().map(row).collect(),
+        )
     }
 
     /// The comparison for people, with a line end after each line.

@@ -1,77 +1,88 @@
 //! The figures as a table for spreadsheets: a row for the whole run, one for its raw latencies
-//! where they are another matter, and one for each interval.
+//! where a schedule makes them differ, and one for each interval.
 //!
-//! [`HEADER`] is the first line. `scope` is `run` or `interval`; `latency` says which latencies the
-//! row shows, `raw` (from the actual send) or `corrected` (from the intended one). Times are
-//! seconds from the beginning of the measured part, latencies microseconds. `requests` counts
-//! answers as throughput does; a field that does not apply is empty.
-
-use std::fmt::Write as _;
+//! `scope` is `run` or `interval`; `latency` names the latencies of the row: `raw` (from the actual
+//! send) or `corrected` (from the intended one). Times are seconds from the beginning of the
+//! measured part, latencies microseconds. `requests` counts answers as throughput does; a field
+//! that does not apply is empty.
 
 use super::data::{Distribution, Report};
+use super::metrics::{STATISTICS, errors};
 use crate::measure::histogram::Recorder;
 
-/// The columns.
-pub const HEADER: &str = "scope,latency,start_s,length_s,requests,requests_per_s,errors,latency_count,min_us,mean_us,p50_us,p75_us,p90_us,p99_us,p99_9_us,p99_99_us,max_us";
+/// The columns before the statistics of latency.
+const COLUMNS: [&str; 8] = [
+    "scope",
+    "latency",
+    "start_s",
+    "length_s",
+    "requests",
+    "requests_per_s",
+    "errors",
+    "latency_count",
+];
 
-/// The table, with a line end after each line.
+/// Writes the table.
 #[must_use]
 pub fn render(report: &Report) -> String {
-    let mut out = format!("{HEADER}\n");
     let headline = if report.latency.corrected.is_some() {
         "corrected"
     } else {
         "raw"
     };
-    let errors: u64 = report.errors.iter().map(|error| error.count).sum();
-    let mut whole = |name: &str, distribution: &Distribution| {
-        let (elapsed, requests) = (report.elapsed_s, report.requests.completed);
-        let rate = report.throughput.requests_per_s;
-        row(
-            &mut out,
-            &format!("run,{name},0,{elapsed:.6},{requests},{rate:.3},{errors}"),
-            distribution,
-        );
+    let whole = |name: &str, latency: &Distribution| {
+        let first = [
+            "run".to_owned(),
+            name.to_owned(),
+            "0".to_owned(),
+            format!("{:.6}", report.elapsed_s),
+            report.requests.completed.to_string(),
+            format!("{:.3}", report.throughput.requests_per_s),
+            errors(report).to_string(),
+        ];
+        row(first, latency)
     };
-    whole(headline, report.latency.headline());
+    let mut rows = vec![whole(headline, report.latency.headline())];
     if report.latency.corrected.is_some() {
-        whole("raw", &report.latency.raw);
+        rows.push(whole("raw", &report.latency.raw));
     }
-    for interval in &report.series.intervals {
-        let latencies = interval.recorder().unwrap_or_else(|_| Recorder::new());
-        let rate = interval.requests_per_s.map(|rate| format!("{rate:.3}"));
-        let first = format!(
-            "interval,{headline},{:.6},{:.6},{},{},{}",
-            interval.start_s,
-            interval.measured_s,
-            interval.completed,
-            rate.unwrap_or_default(),
-            interval.errors
-        );
-        row(&mut out, &first, &Distribution::from(&latencies));
-    }
-    out
+    rows.extend(report.series.intervals.iter().map(|interval| {
+        let latency = interval.recorder().unwrap_or_else(|_| Recorder::new());
+        let first = [
+            "interval".to_owned(),
+            headline.to_owned(),
+            format!("{:.6}", interval.start_s),
+            format!("{:.6}", interval.measured_s),
+            interval.completed.to_string(),
+            optional(interval.requests_per_s, 3),
+            interval.errors.to_string(),
+        ];
+        row(first, &Distribution::from(&latency))
+    }));
+    let statistics = STATISTICS.map(|(name, _)| format!("{name}_us"));
+    let columns = COLUMNS.into_iter().map(str::to_owned).chain(statistics);
+    table(columns.collect(), rows)
 }
 
-fn row(out: &mut String, first: &str, latencies: &Distribution) {
-    out.push_str(first);
-    write!(out, ",{}", latencies.count).expect("writing to a string does not fail");
-    let figures = [latencies.min_ns]
-        .into_iter()
-        .map(as_us)
-        .chain([latencies.mean_ns / 1e3])
-        .chain(latencies.quantiles().into_iter().map(|(_, ns)| as_us(ns)));
-    for us in figures {
-        if latencies.count == 0 {
-            out.push(',');
-        } else {
-            write!(out, ",{us:.3}").expect("writing to a string does not fail");
-        }
-    }
-    out.push('\n');
+fn row(first: [String; 7], latency: &Distribution) -> Vec<String> {
+    let statistics = STATISTICS.map(|(_, statistic)| optional(statistic.us(latency), 3));
+    let count = [latency.count.to_string()];
+    first.into_iter().chain(count).chain(statistics).collect()
 }
 
-#[expect(clippy::cast_precision_loss, reason = "latencies far below 2^53 ns")]
-fn as_us(ns: u64) -> f64 {
-    ns as f64 / 1e3
+/// Formats a figure with this many decimals; nothing where there is none.
+pub(crate) fn optional(value: Option<f64>, decimals: usize) -> String {
+    value.map_or_else(String::new, |value| format!("{value:.decimals$}"))
+}
+
+/// Writes a header and rows that have a field for each of its columns.
+pub(crate) fn table(header: Vec<String>, rows: Vec<Vec<String>>) -> String {
+    let mut table = csv::Writer::from_writer(Vec::new());
+    for row in [header].into_iter().chain(rows) {
+        table
+            .write_record(row)
+            .expect("each row has the header's fields");
+    }
+    let bytes = table.into_inner().expect("writing to memory does not fail");
+    String::from_utf8(bytes).expect("text from text")
 }

@@ -9,14 +9,14 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::measure::clock::{Nanos, seconds};
+use crate::measure::clock::Nanos;
 use crate::measure::failure::{ErrorKind, Errors};
 use crate::measure::histogram::Recorder;
-use crate::measure::slo;
-use crate::measure::stats::Running;
 
 use super::series::TimeSeries;
 use super::settings::{Machine, Settings, Target};
+use super::threshold;
+use super::wire::wire;
 
 /// What the `format` field of a run's report says.
 pub const FORMAT: &str = "loadgen-run";
@@ -79,7 +79,7 @@ pub struct Report {
     pub statuses: BTreeMap<u16, u64>,
     /// What became of the thresholds asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub slo: Vec<slo::Verdict>,
+    pub slo: Vec<threshold::Verdict>,
 }
 
 /// How a run ended.
@@ -118,7 +118,7 @@ pub struct Outcome {
 
 /// Connections of a run. A connection that is replaced when it ends holds one place with its
 /// successors.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Connections {
     /// Asked for, but for the bad clients.
     pub requested: u32,
@@ -192,12 +192,12 @@ pub struct Throughput {
     pub bytes_read_per_s: f64,
     /// Number of intervals the next three describe.
     pub intervals: u64,
-    /// Mean rate of an interval.
-    pub interval_mean_per_s: f64,
+    /// Mean rate of an interval; absent without intervals, as the next two.
+    pub interval_mean_per_s: Option<f64>,
     /// Standard deviation between intervals.
-    pub interval_stdev_per_s: f64,
+    pub interval_stdev_per_s: Option<f64>,
     /// The best interval.
-    pub interval_max_per_s: f64,
+    pub interval_max_per_s: Option<f64>,
 }
 
 /// Latencies of the measured part.
@@ -211,10 +211,11 @@ pub struct Latency {
     pub schedule_lag: Option<Distribution>,
 }
 
-/// A distribution of durations.
+/// A distribution of durations. JSON has `null` for each figure where nothing was recorded.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(from = "WrittenDistribution", into = "WrittenDistribution")]
 pub struct Distribution {
-    /// How many.
+    /// The number of durations.
     pub count: u64,
     /// The smallest.
     pub min_ns: Nanos,
@@ -248,8 +249,8 @@ pub struct Generator {
     pub cpu_user_s: f64,
     /// CPU seconds in the kernel.
     pub cpu_system_s: f64,
-    /// CPU microseconds per request.
-    pub cpu_us_per_request: f64,
+    /// CPU microseconds per request; absent without requests.
+    pub cpu_us_per_request: Option<f64>,
     /// Share of the measured time that the busiest thread was on a CPU.
     pub busiest_thread: f64,
     /// Seconds its threads were ready to run and had no CPU.
@@ -292,50 +293,6 @@ pub struct Server {
     pub resident_peak_bytes: u64,
     /// Growth from before to connected, per connection.
     pub bytes_per_connection: Option<f64>,
-}
-
-impl Server {
-    /// What is known of a process after so many requests on so many connections, from its CPU
-    /// seconds in user space and in the kernel and its resident memory before, connected and at its
-    /// peak. CPU time of zero was not measured.
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "a report shows at most nine digits"
-    )]
-    pub(crate) fn new(
-        pid: i32,
-        (user, system): (f64, f64),
-        [before, connected, peak]: [u64; 3],
-        (completed, connections): (u64, u32),
-    ) -> Self {
-        let cpu = user + system;
-        let known = cpu > 0.0 && completed > 0;
-        let each = |cpu: f64| known.then(|| cpu * 1e6 / completed as f64);
-        Self {
-            pid,
-            cpu_user_s: user,
-            cpu_system_s: system,
-            cpu_us_per_request: each(cpu),
-            cpu_user_us_per_request: each(user),
-            cpu_system_us_per_request: each(system),
-            requests_per_cpu_s: known.then(|| completed as f64 / cpu),
-            resident_before_bytes: before,
-            resident_connected_bytes: connected,
-            resident_peak_bytes: peak,
-            bytes_per_connection: bytes_per_connection(before, connected, connections),
-        }
-    }
-}
-
-/// Memory that connections took, each, between two looks; one that is zero failed, or never took
-/// place.
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "a report shows at most nine digits"
-)]
-pub(crate) fn bytes_per_connection(before: u64, connected: u64, connections: u32) -> Option<f64> {
-    let grown = connected.checked_sub(before)?;
-    (before > 0 && connections > 0).then(|| grown as f64 / f64::from(connections))
 }
 
 /// Clients that misbehaved in one way, from the beginning of the run to its end.
@@ -432,6 +389,20 @@ impl Distribution {
         ]
     }
 
+    /// Returns the duration below which this share lies, where it is one of the figures.
+    pub(crate) fn named_quantile(&self, share: f64) -> Option<Nanos> {
+        let figures = [
+            (0.5, self.p50_ns),
+            (0.75, self.p75_ns),
+            (0.9, self.p90_ns),
+            (0.99, self.p99_ns),
+            (0.999, self.p99_9_ns),
+            (0.9999, self.p99_99_ns),
+        ];
+        let found = figures.into_iter().find(|&(figure, _)| figure == share);
+        found.map(|(_, ns)| ns)
+    }
+
     /// All of it, read back from the encoded histogram.
     ///
     /// # Errors
@@ -456,32 +427,6 @@ impl From<&Recorder> for Distribution {
             p99_99_ns: recorder.quantile(0.9999),
             max_ns: recorder.max(),
             histogram_base64: recorder.to_base64(),
-        }
-    }
-}
-
-impl Throughput {
-    /// Rates over `elapsed`, with the intervals seen on the way.
-    #[must_use]
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "a report shows at most nine digits"
-    )]
-    pub fn new(completed: u64, bytes_read: u64, elapsed: Nanos, intervals: &Running) -> Self {
-        let per_second = |count: u64| {
-            if elapsed == 0 {
-                0.0
-            } else {
-                count as f64 / seconds(elapsed)
-            }
-        };
-        Self {
-            requests_per_s: per_second(completed),
-            bytes_read_per_s: per_second(bytes_read),
-            intervals: intervals.count(),
-            interval_mean_per_s: intervals.mean(),
-            interval_stdev_per_s: intervals.stdev(),
-            interval_max_per_s: intervals.max(),
         }
     }
 }
@@ -514,3 +459,11 @@ impl ErrorCount {
         kinds.any(|kind| kind.is_of_request() && kind.name() == self.kind)
     }
 }
+
+wire!(WrittenDistribution, Distribution,
+    plain: { count: u64, histogram_base64: String },
+    figures: {
+        min_ns: Nanos, mean_ns: f64, stdev_ns: f64, p50_ns: Nanos, p75_ns: Nanos, p90_ns: Nanos,
+        p99_ns: Nanos, p99_9_ns: Nanos, p99_99_ns: Nanos, max_ns: Nanos
+    }
+);

@@ -1,13 +1,15 @@
-//! JSON for scripts: one report per line, so that the rounds of a contender can be appended to one
+//! JSON for scripts: one result per line, so that the rounds of a contender can be appended to one
 //! file.
 
-use super::data::Report;
+use serde::Serialize;
 
-/// The report on one line, with a line end.
+/// Writes a result on one line, with a line end.
 ///
 /// # Panics
-/// Never: a report holds nothing that JSON cannot.
+/// Never: results hold nothing that JSON cannot.
 #[must_use]
-pub fn render(report: &Report) -> String {
-    serde_json::to_string(report).expect("strings, numbers and lists") + "\n"
+pub fn line(result: &impl Serialize) -> Vec<u8> {
+    let mut line = serde_json::to_vec(result).expect("strings, numbers and lists");
+    line.push(b'\n');
+    line
 }

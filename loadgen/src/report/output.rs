@@ -18,7 +18,8 @@ use tempfile::NamedTempFile;
 
 use crate::exit_error::ExitError;
 use crate::report::data::Report;
-use crate::report::{csv, hgrm, hlog, html, json};
+use crate::report::sweep::Sweep;
+use crate::report::{csv, hgrm, hlog, html, json, sweep_table, text};
 
 /// Symbolic links in a row that are followed, as many as the system does.
 const LINKS_MAX: u32 = 40;
@@ -27,9 +28,11 @@ const LINKS_MAX: u32 = 40;
 /// them.
 static UNFINISHED: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
-/// What a file holds.
+/// A format of results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
+    /// Text for people; on standard output only.
+    Text,
     /// The whole report for programs.
     Json,
     /// Its figures and the time series as a table.
@@ -70,13 +73,43 @@ impl Kind {
             )
         })
     }
+}
 
-    /// What a run can be written as.
-    pub const OF_RUN: [Self; 5] = [Self::Json, Self::Csv, Self::Hgrm, Self::Hlog, Self::Html];
-    /// What a sweep can be written as.
-    pub const OF_SWEEP: [Self; 3] = [Self::Json, Self::Csv, Self::Html];
-    /// What a comparison can be written as.
-    pub const OF_COMPARISON: [Self; 3] = [Self::Json, Self::Csv, Self::Html];
+/// A result that can be printed and written.
+pub trait Output {
+    /// The formats of its files.
+    const FILES: &'static [Kind];
+
+    /// Writes the result in one of these formats, or as text.
+    fn render(&self, kind: Kind) -> Vec<u8>;
+}
+
+impl Output for Report {
+    const FILES: &'static [Kind] = &[Kind::Json, Kind::Csv, Kind::Hgrm, Kind::Hlog, Kind::Html];
+
+    fn render(&self, kind: Kind) -> Vec<u8> {
+        match kind {
+            Kind::Text => text::render(self).into_bytes(),
+            Kind::Json => json::line(self),
+            Kind::Csv => csv::render(self).into_bytes(),
+            Kind::Hgrm => hgrm::render(self).into_bytes(),
+            Kind::Hlog => hlog::render(self).into_bytes(),
+            Kind::Html => html::run(self).into_bytes(),
+        }
+    }
+}
+
+impl Output for Sweep {
+    const FILES: &'static [Kind] = &[Kind::Json, Kind::Csv, Kind::Html];
+
+    fn render(&self, kind: Kind) -> Vec<u8> {
+        match kind {
+            Kind::Text => sweep_table::text(self).into_bytes(),
+            Kind::Csv => sweep_table::csv(self).into_bytes(),
+            Kind::Html => html::sweep(self).into_bytes(),
+            _ => json::line(self),
+        }
+    }
 }
 
 /// How a report is printed.
@@ -88,6 +121,16 @@ pub enum Format {
     Json,
     /// For spreadsheets: the figures and the time series as a table
     Csv,
+}
+
+impl From<Format> for Kind {
+    fn from(format: Format) -> Self {
+        match format {
+            Format::Text => Self::Text,
+            Format::Json => Self::Json,
+            Format::Csv => Self::Csv,
+        }
+    }
 }
 
 /// How a result is printed that has no columns.
@@ -123,7 +166,7 @@ impl Files {
     pub fn create(paths: &[PathBuf]) -> Result<Self, ExitError> {
         let mut files: Vec<Unfinished> = Vec::with_capacity(paths.len());
         for path in paths {
-            let kind = Kind::of(path, &Kind::OF_RUN).map_err(ExitError::arguments)?;
+            let kind = Kind::of(path, Report::FILES).map_err(ExitError::arguments)?;
             let wrong = |error| ExitError::run(format!("{}: {error}", path.display()));
             let place = place(path).map_err(wrong)?;
             if let Some(other) = files.iter().find(|other| other.place == place) {
@@ -222,18 +265,6 @@ fn beside(place: &Path) -> io::Result<NamedTempFile> {
     Ok(file)
 }
 
-/// A run's report in one of the formats.
-#[must_use]
-pub fn render(report: &Report, kind: Kind) -> Vec<u8> {
-    match kind {
-        Kind::Json => json::render(report).into_bytes(),
-        Kind::Csv => csv::render(report).into_bytes(),
-        Kind::Hgrm => hgrm::render(report).into_bytes(),
-        Kind::Hlog => hlog::render(report).into_bytes(),
-        Kind::Html => html::run(report).into_bytes(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
@@ -244,15 +275,15 @@ mod tests {
     #[test]
     fn the_extension_decides() {
         let of = |path: &str, allowed: &[Kind]| Kind::of(Path::new(path), allowed);
-        assert_eq!(of("a/b.c.hlog", &Kind::OF_RUN), Ok(Kind::Hlog));
+        assert_eq!(of("a/b.c.hlog", Report::FILES), Ok(Kind::Hlog));
         for path in ["json", "x.txt", "x.", "x.JSON", ""] {
-            let message = of(path, &Kind::OF_RUN).expect_err(path);
+            let message = of(path, Report::FILES).expect_err(path);
             assert!(
                 message.contains("json, csv, hgrm, hlog or html"),
                 "{message}"
             );
         }
-        assert!(of("a.hlog", &Kind::OF_COMPARISON).is_err());
+        assert!(of("a.hlog", Sweep::FILES).is_err());
     }
 
     #[test]

@@ -2,9 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::measure::clock::{Nanos, seconds};
+use super::wire::wire;
+use crate::measure::clock::{Nanos, nanos_f64, seconds};
 use crate::measure::histogram::Recorder;
 use crate::measure::series::{Point, Series};
+use crate::measure::slices::Slice;
 use crate::measure::stats::Running;
 
 /// Intervals of equal length from the beginning of the measured part, without gaps.
@@ -20,8 +22,9 @@ pub struct TimeSeries {
     pub intervals: Vec<Interval>,
 }
 
-/// One interval.
+/// One interval. JSON has `null` for each latency where none was recorded.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(from = "WrittenInterval", into = "WrittenInterval")]
 pub struct Interval {
     /// Seconds from the beginning of the measured part.
     pub start_s: f64,
@@ -34,7 +37,6 @@ pub struct Interval {
     /// Failures.
     pub errors: u64,
     /// Connections that were open when the interval ended.
-    #[serde(default)]
     pub live: u32,
     /// Latencies recorded.
     pub count: u64,
@@ -71,6 +73,33 @@ impl TimeSeries {
             interval_s: seconds(length),
             intervals: series.points().iter().enumerate().map(interval).collect(),
         }
+    }
+
+    /// Adds the series of another run, each placed by the seconds from the beginning of the sum to
+    /// its own; the sum lasts `elapsed_s`. The coarser intervals decide.
+    pub(crate) fn merge(
+        &mut self,
+        own_offset_s: f64,
+        (other, other_offset_s): (&Self, f64),
+        elapsed_s: f64,
+    ) -> Result<(), String> {
+        let length_s = self.interval_s.max(other.interval_s);
+        let mut sum = Series::new(nanos_f64(length_s));
+        for (part, offset_s) in [(&*self, own_offset_s), (other, other_offset_s)] {
+            for interval in &part.intervals {
+                // The middle decides: processes do not begin within the same millisecond.
+                let middle_s = offset_s + interval.start_s + part.interval_s / 2.0;
+                sum.add(Slice {
+                    index: sum.index_at(nanos_f64(middle_s)),
+                    latency: interval.recorder()?,
+                    completed: interval.completed,
+                    errors: interval.errors,
+                    live: interval.live,
+                });
+            }
+        }
+        *self = Self::of(&sum, nanos_f64(elapsed_s));
+        Ok(())
     }
 
     /// The rates of the whole intervals.
@@ -133,3 +162,11 @@ impl Interval {
         }
     }
 }
+
+wire!(WrittenInterval, Interval,
+    plain: {
+        start_s: f64, measured_s: f64, completed: u64, requests_per_s: Option<f64>, errors: u64,
+        live: u32, count: u64, histogram_base64: String
+    },
+    figures: { p50_ns: Nanos, p99_ns: Nanos, max_ns: Nanos }
+);

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use super::csv::{optional, table};
+use super::metrics::{self, errors};
 use super::sweep::{Step, Sweep};
 use crate::measure::units::{count, duration, metric};
 
@@ -58,7 +60,7 @@ pub(crate) fn cells(step: &Step) -> [String; 8] {
         duration(latency.p99_ns),
         duration(latency.p99_9_ns),
         duration(latency.max_ns),
-        count(errors(step)),
+        count(errors(&step.report)),
         cpu.map_or_else(|| "-".to_owned(), |us| format!("{us:.2}us")),
     ]
 }
@@ -108,35 +110,33 @@ fn broken(sweep: &Sweep) -> Option<&Step> {
     sweep.steps.last().filter(|step| !step.held)
 }
 
-fn errors(step: &Step) -> u64 {
-    step.report.errors.iter().map(|error| error.count).sum()
-}
+/// The statistics of latency that a row of the table has.
+const STATISTICS: [&str; 4] = ["p50", "p99", "p99_9", "max"];
 
-/// A row per step; latencies in microseconds.
+/// Writes a row per step; latencies in microseconds.
 #[must_use]
-#[expect(clippy::cast_precision_loss, reason = "latencies far below 2^53 ns")]
 pub(crate) fn csv(sweep: &Sweep) -> String {
-    let mut out =
-        "rate_per_s,held,requests_per_s,p50_us,p99_us,p99_9_us,max_us,errors,server_cpu_us_per_request\n"
-            .to_owned();
-    for step in &sweep.steps {
-        let (latency, server) = (step.report.latency.headline(), &step.report.server);
-        let cpu = server.as_ref().and_then(|server| server.cpu_us_per_request);
-        let us = |ns: u64| ns as f64 / 1e3;
-        writeln!(
-            out,
-            "{},{},{:.3},{:.3},{:.3},{:.3},{:.3},{},{}",
-            step.rate,
-            step.held,
-            step.report.throughput.requests_per_s,
-            us(latency.p50_ns),
-            us(latency.p99_ns),
-            us(latency.p99_9_ns),
-            us(latency.max_ns),
-            errors(step),
-            cpu.map_or_else(String::new, |us| format!("{us:.4}"))
-        )
-        .expect("writing to a string does not fail");
-    }
-    out
+    let shown = || {
+        let all = metrics::STATISTICS.into_iter();
+        all.filter(|(name, _)| STATISTICS.contains(name))
+    };
+    let named = |name: &str| name.to_owned();
+    let mut header = ["rate_per_s", "held", "requests_per_s"].map(named).to_vec();
+    header.extend(shown().map(|(name, _)| format!("{name}_us")));
+    header.extend(["errors", "server_cpu_us_per_request"].map(named));
+    let row = |step: &Step| {
+        let report = &step.report;
+        let value = |name: &str| metrics::value(name, report);
+        let mut row = vec![
+            step.rate.to_string(),
+            step.held.to_string(),
+            optional(value("requests_per_s"), 3),
+        ];
+        let latency = report.latency.headline();
+        row.extend(shown().map(|(_, statistic)| optional(statistic.us(latency), 3)));
+        row.push(errors(report).to_string());
+        row.push(optional(value("server_cpu_us_per_request"), 4));
+        row
+    };
+    table(header, sweep.steps.iter().map(row).collect())
 }

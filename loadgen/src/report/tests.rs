@@ -209,7 +209,7 @@ fn bars_hold_every_value_once() {
 #[test]
 fn json_reads_back_on_one_line() {
     let report = sample(5.0, 10);
-    let text = json::render(&report);
+    let text = String::from_utf8(json::line(&report)).expect("text");
     assert_eq!(text.matches('\n').count(), 1);
     let read: Report = serde_json::from_str(&text).expect("what was written");
     assert_eq!((read.format.as_str(), read.version), (FORMAT, VERSION));
@@ -218,6 +218,35 @@ fn json_reads_back_on_one_line() {
         (recorder.count(), recorder.max()),
         (report.latency.raw.count, report.latency.raw.max_ns)
     );
+}
+
+#[test]
+fn json_has_null_where_nothing_was_recorded() {
+    let mut report = sample(5.0, 10);
+    let empty = Interval::new(1.0, 1.0, 0, 0, &Recorder::new());
+    report.series.intervals.push(empty);
+    report.connections.connect_latency = Distribution::from(&Recorder::new());
+    report.generator = Generator::default();
+    let json = serde_json::to_value(&report).expect("plain data");
+    for place in [
+        "/connections/connect_latency/p50_ns",
+        "/connections/connect_latency/mean_ns",
+        "/series/intervals/1/max_ns",
+        "/generator/cpu_us_per_request",
+        "/throughput/interval_mean_per_s",
+    ] {
+        assert_eq!(
+            json.pointer(place),
+            Some(&serde_json::Value::Null),
+            "{place}"
+        );
+    }
+    assert_eq!(
+        json.pointer("/latency/raw/p50_ns"),
+        Some(&report.latency.raw.p50_ns.into())
+    );
+    let read: Report = serde_json::from_value(json).expect("what was written");
+    assert_eq!(read.connections.connect_latency.p50_ns, 0);
 }
 
 #[test]
@@ -286,10 +315,8 @@ fn the_table_has_the_run_and_every_interval() {
     };
     assert_eq!(scopes(&table), ["run raw", "interval raw", "interval raw"]);
     let column = |name: &str| {
-        csv::HEADER
-            .split(',')
-            .position(|other| other == name)
-            .expect(name)
+        let header = &table[0];
+        header.iter().position(|other| other == name).expect(name)
     };
     assert_eq!(table[1][column("p99_us")], "99.007");
     assert_eq!(table[2][column("requests_per_s")], "100.000");

@@ -159,13 +159,17 @@ fn rows(report: &Report, out: &mut String) {
         percent(near, latency.count)
     );
     let rate = &report.throughput;
-    if rate.intervals > 0 {
+    if let (Some(mean), Some(stdev), Some(max)) = (
+        rate.interval_mean_per_s,
+        rate.interval_stdev_per_s,
+        rate.interval_max_per_s,
+    ) {
         line!(
             out,
             "    Req/Sec {:>9} {:>11} {:>11}",
-            metric(rate.interval_mean_per_s),
-            metric(rate.interval_stdev_per_s),
-            metric(rate.interval_max_per_s)
+            metric(mean),
+            metric(stdev),
+            metric(max)
         );
     }
 }
@@ -397,11 +401,10 @@ fn per_connection(each: Option<f64>) -> String {
 
 fn generator(report: &Report, out: &mut String) {
     let generator = &report.generator;
-    if report.requests.completed > 0 {
+    if let Some(cpu_us) = generator.cpu_us_per_request {
         line!(
             out,
-            "  Generator: {:.2}us CPU per request, busiest thread {:.0}% of a CPU",
-            generator.cpu_us_per_request,
+            "  Generator: {cpu_us:.2}us CPU per request, busiest thread {:.0}% of a CPU",
             generator.busiest_thread * 100.0
         );
         let each = per_connection(generator.bytes_per_connection);

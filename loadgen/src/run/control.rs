@@ -9,6 +9,7 @@ use crate::measure::clock::Nanos;
 use crate::measure::counters::Counters;
 use crate::measure::failure::Errors;
 use crate::measure::slices::Slice;
+use crate::report::Connections;
 use crate::run::bad_kind::BadClientCounters;
 use crate::run::plan::Timeline;
 
@@ -55,18 +56,8 @@ pub(crate) struct ShardResult {
     pub(crate) errors: Errors,
     /// Failures before and after it.
     pub(crate) errors_outside: Errors,
-    pub(crate) connected: u32,
-    pub(crate) served: u32,
-    /// Connections made, those that replace others included.
-    pub(crate) established: u64,
-    /// Connections that ended by their plan and were replaced.
-    pub(crate) retired: u64,
-    /// Connections that the server ended, owing nothing, and that were replaced.
-    pub(crate) left: u64,
-    /// Connections that failed after they were made.
-    pub(crate) broken: u64,
-    /// Connections made for a slot whose last one had failed.
-    pub(crate) reconnected: u64,
+    /// Connection counts; the plan and the coordinator know the others.
+    pub(crate) connections: Connections,
     /// Source addresses used.
     pub(crate) sources: u32,
     /// Requests of an open loop that found no free connection.
@@ -79,6 +70,44 @@ pub(crate) struct ShardResult {
     pub(crate) busy: f64,
     /// Share of the measured time that it was ready to run and had none.
     pub(crate) waited: f64,
+}
+
+impl ShardResult {
+    /// The result of a shard that measured nothing.
+    pub(crate) fn new(counters: Counters) -> Self {
+        Self {
+            counters,
+            errors: Errors::default(),
+            errors_outside: Errors::default(),
+            connections: Connections::default(),
+            sources: 0,
+            found_none_free: 0,
+            schedule_end: 0,
+            bad: BadClientCounters::default(),
+            busy: 0.0,
+            waited: 0.0,
+        }
+    }
+
+    /// Adds the result of another shard. Of shares and sources it keeps the largest.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        self.counters.merge(&other.counters);
+        self.errors.merge(&other.errors);
+        self.errors_outside.merge(&other.errors_outside);
+        self.connections
+            .merge(&other.connections)
+            .expect("counts without histograms");
+        self.sources = self.sources.max(other.sources);
+        self.found_none_free += other.found_none_free;
+        // The end of the schedule is the earliest one; zero is none.
+        self.schedule_end = match (self.schedule_end, other.schedule_end) {
+            (0, end) | (end, 0) => end,
+            (one, other) => one.min(other),
+        };
+        self.bad.merge(&other.bad);
+        self.busy = self.busy.max(other.busy);
+        self.waited = self.waited.max(other.waited);
+    }
 }
 
 /// A shard's counters as of its last tick.

@@ -11,7 +11,6 @@ use crate::measure::clock::{Clock, Nanos, nanos};
 use crate::measure::series::Series;
 use crate::measure::server_side::{CpuReading, CpuUsed, Probe};
 use crate::measure::slices::Slice;
-use crate::report::bytes_per_connection;
 use crate::run::control::{Command, Control, Live, ShardEvent, ShardResult};
 use crate::run::plan::{Amount, Plan, Timeline};
 use crate::run::progress::{Extent, Progress};
@@ -81,11 +80,6 @@ impl ResourceUsage {
                 0
             }
         }
-    }
-
-    /// Memory that the connections took, each.
-    pub(crate) fn bytes_per_connection(&self, connections: u32) -> Option<f64> {
-        bytes_per_connection(self.resident_before, self.resident_connected, connections)
     }
 
     fn cpu_begins(&mut self, probe: &Probe) {

@@ -7,8 +7,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::measure::clock::Nanos;
-use crate::measure::slo::Slo;
 use crate::report::settings::{IoSurface, Pin};
+use crate::report::slo::Slo;
 use crate::run::bad_kind::{BadKind, BadShare};
 use crate::run::endpoint::{Endpoint, Family};
 use crate::run::hot::Hot;

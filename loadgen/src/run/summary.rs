@@ -1,19 +1,20 @@
 //! Builds the report: merges the shards' results, derives warnings, decides the exit status. Pure.
 //! Tests: `summary/tests.rs`.
 
+use std::mem;
+
 use crate::measure::clock::{Nanos, seconds};
 use crate::measure::counters::Counters;
 use crate::measure::failure::Errors;
-use crate::measure::slo::Slo;
 use crate::measure::units::{count, duration, metric, plural};
-use crate::report::gate::gate;
 use crate::report::series::TimeSeries;
 use crate::report::settings::Pin;
+use crate::report::slo::Slo;
+use crate::report::sum::Sum;
 use crate::report::{
-    BadClients, Connections, Distribution, ErrorCount, FORMAT, Generator, Latency, Machine,
-    Outcome, Report, Requests, Server, Settings, Status, Target, Throughput, VERSION,
+    About, BadClients, Connections, Distribution, ErrorCount, Generator, Latency, Machine, Outcome,
+    Report, Requests, Server, Settings, Status, Target,
 };
-use crate::run::bad_kind::BadClientCounters;
 use crate::run::control::ShardResult;
 use crate::run::coordinator::{Observations, ResourceUsage};
 use crate::run::plan::{Amount, Pace, Plan};
@@ -54,201 +55,113 @@ pub(crate) struct Context {
 
 /// The report of a run.
 pub(crate) fn summarize(plan: &Plan, context: Context, observations: &Observations) -> Report {
-    let total = Total::of(plan, observations);
-    let counters = &total.counters;
-    let elapsed = elapsed(plan, observations, &total);
-    let launched = counters.answered + counters.unanswered + counters.interrupted;
-    let failed = observations.timeline.is_none() || observations.failed_fast;
-    // Where failures ended the run, those outside the measured part may be the reason.
-    let mut errors = total.errors.clone();
-    if failed {
-        errors.merge(&total.errors_outside);
+    let by_request = matches!(plan.amount, Amount::Requests(_));
+    let mut total = ShardResult::new(Counters::new(plan.is_open(), by_request));
+    for result in &observations.results {
+        total.merge(result);
     }
-    let completed = counters.completed;
-    let series = TimeSeries::of(&observations.series, elapsed);
-    let lag = counters.lag.as_ref().map(Distribution::from);
-    let mut report = Report {
-        format: FORMAT.to_owned(),
-        version: VERSION,
-        loadgen: env!("CARGO_PKG_VERSION").to_owned(),
-        command: context.command,
-        runs: vec![context.run],
-        started_unix_ms: context.started_unix_ms,
-        measured_unix_ms: context.clock_unix_ms
-            + observations
-                .timeline
-                .map_or(0, |timeline| timeline.from / 1_000_000),
-        machine: Machine::this(),
-        target: context.target,
-        settings: settings(plan, &context.pin),
-        outcome: Outcome {
-            status: Status::Ok,
-            exit_code: 0,
-            messages: Vec::new(),
-            warnings: context.warnings,
-            ended_early: ended_early(plan, observations, elapsed),
-            notes: context.notes,
-            generator_was_bottleneck: false,
-        },
-        elapsed_s: seconds(elapsed),
-        connections: Connections {
-            requested: plan.connections,
-            connected: total.connected,
-            peak_live: observations.peak_live,
-            served: total.served,
-            active: plan.active,
-            established: total.established,
-            retired: total.retired,
-            closed_by_server: total.left,
-            broken: total.broken,
-            reconnected: total.reconnected,
-            ramp_s: seconds(observations.ramp),
-            connect_latency: Distribution::from(&counters.connect),
-        },
-        requests: Requests {
-            scheduled: if plan.is_open() {
-                counters.scheduled
-            } else {
-                launched
-            },
-            launched,
-            answered: counters.answered,
-            unanswered: counters.unanswered,
-            unsent: counters.unsent,
-            carried_in: counters.carried_in,
-            late: counters.late,
-            found_none_free: total.found_none_free,
-            interrupted: counters.interrupted,
-            completed,
-            bytes_read: counters.bytes_read,
-        },
-        throughput: Throughput::new(completed, counters.bytes_read, elapsed, &series.rates()),
-        latency: Latency {
-            raw: Distribution::from(&counters.raw),
-            corrected: counters.corrected.as_ref().map(Distribution::from),
-            schedule_lag: lag,
-        },
-        series,
-        generator: generator(&observations.generator, &total, completed),
-        server: context
-            .server_pid
-            .map(|pid| server(pid, &observations.server, completed, total.connected)),
-        bad_clients: bad_clients(plan, &total),
-        errors: ErrorCount::list(&errors),
-        errors_outside: if failed {
-            Vec::new()
-        } else {
-            ErrorCount::list(&total.errors_outside)
-        },
-        statuses: counters.statuses.clone(),
-        slo: Vec::new(),
+    // Where failures ended the run, those outside the measured part may be the reason.
+    let failed = observations.timeline.is_none() || observations.failed_fast;
+    if failed {
+        total.errors.merge(&mem::take(&mut total.errors_outside));
+    }
+    let elapsed = elapsed(plan, observations, &total);
+    let sum = sum(plan, &context, observations, &total, elapsed);
+    let mut outcome = Outcome {
+        status: Status::Ok,
+        exit_code: 0,
+        messages: Vec::new(),
+        warnings: context.warnings,
+        ended_early: ended_early(plan, observations, elapsed),
+        notes: context.notes,
+        generator_was_bottleneck: false,
     };
-    warn(plan, observations, &total, &mut report);
+    warn(plan, observations, &total, sum.elapsed_s, &mut outcome);
     // Once the load has begun, failed connections are what a threshold on them says they are.
     let tolerated =
         observations.timeline.is_some() && context.slo.as_ref().is_some_and(Slo::names_errors);
     judge(
         plan,
         observations,
-        (!tolerated).then_some(&errors),
+        (!tolerated).then_some(&total.errors),
         context.server_ended,
-        &mut report,
+        &sum.connections,
+        &mut outcome,
     );
-    if let Some(slo) = &context.slo {
-        gate(slo, &mut report);
+    let about = About {
+        command: context.command,
+        machine: Machine::this(),
+        target: context.target,
+    };
+    Report::new(about, sum, outcome, context.slo.as_ref())
+}
+
+/// Everything that the run measured.
+fn sum(
+    plan: &Plan,
+    context: &Context,
+    observations: &Observations,
+    total: &ShardResult,
+    elapsed: Nanos,
+) -> Sum {
+    let counters = &total.counters;
+    let from = observations.timeline.map_or(0, |timeline| timeline.from);
+    Sum {
+        runs: vec![context.run.clone()],
+        started_unix_ms: context.started_unix_ms,
+        measured_unix_ms: context.clock_unix_ms + from / 1_000_000,
+        elapsed_s: seconds(elapsed),
+        settings: settings(plan, &context.pin),
+        connections: Connections {
+            requested: plan.connections,
+            peak_live: observations.peak_live,
+            active: plan.active,
+            ramp_s: seconds(observations.ramp),
+            connect_latency: Distribution::from(&counters.connect),
+            ..total.connections.clone()
+        },
+        requests: requests(plan, total),
+        latency: Latency {
+            raw: Distribution::from(&counters.raw),
+            corrected: counters.corrected.as_ref().map(Distribution::from),
+            schedule_lag: counters.lag.as_ref().map(Distribution::from),
+        },
+        series: TimeSeries::of(&observations.series, elapsed),
+        generator: generator(&observations.generator, total),
+        server: context
+            .server_pid
+            .map(|pid| server(pid, &observations.server)),
+        bad_clients: bad_clients(plan, total),
+        errors: ErrorCount::list(&total.errors),
+        errors_outside: ErrorCount::list(&total.errors_outside),
+        statuses: counters.statuses.clone(),
     }
-    report
 }
 
-/// All shards together.
-struct Total {
-    counters: Counters,
-    errors: Errors,
-    connected: u32,
-    served: u32,
-    established: u64,
-    retired: u64,
-    left: u64,
-    broken: u64,
-    reconnected: u64,
-    /// Source addresses of the thread that used most.
-    sources: u32,
-    found_none_free: u64,
-    /// The intended time of the first request after the schedule.
-    schedule_end: Nanos,
-    errors_outside: Errors,
-    bad: BadClientCounters,
-    /// Of the busiest thread.
-    busy: f64,
-    /// Of the one that waited most.
-    waited: f64,
-}
-
-impl Total {
-    fn of(plan: &Plan, observations: &Observations) -> Self {
-        let by_request = matches!(plan.amount, Amount::Requests(_));
-        let mut total = Self {
-            counters: Counters::new(plan.is_open(), by_request),
-            errors: Errors::default(),
-            connected: 0,
-            served: 0,
-            established: 0,
-            retired: 0,
-            left: 0,
-            broken: 0,
-            reconnected: 0,
-            sources: 0,
-            found_none_free: 0,
-            schedule_end: Nanos::MAX,
-            errors_outside: Errors::default(),
-            bad: BadClientCounters::default(),
-            busy: 0.0,
-            waited: 0.0,
-        };
-        for ShardResult {
-            counters,
-            errors,
-            connected,
-            served,
-            established,
-            retired,
-            left,
-            broken,
-            reconnected,
-            sources,
-            found_none_free,
-            schedule_end,
-            errors_outside,
-            bad,
-            busy,
-            waited,
-        } in &observations.results
-        {
-            total.counters.merge(counters);
-            total.errors.merge(errors);
-            total.connected += connected;
-            total.served += served;
-            total.established += established;
-            total.retired += retired;
-            total.left += left;
-            total.broken += broken;
-            total.reconnected += reconnected;
-            total.sources = total.sources.max(*sources);
-            total.found_none_free += found_none_free;
-            if *schedule_end > 0 {
-                total.schedule_end = total.schedule_end.min(*schedule_end);
-            }
-            total.errors_outside.merge(errors_outside);
-            total.bad.merge(bad);
-            total.busy = total.busy.max(*busy);
-            total.waited = total.waited.max(*waited);
-        }
-        total
+fn requests(plan: &Plan, total: &ShardResult) -> Requests {
+    let counters = &total.counters;
+    let launched = counters.answered + counters.unanswered + counters.interrupted;
+    Requests {
+        scheduled: if plan.is_open() {
+            counters.scheduled
+        } else {
+            launched
+        },
+        launched,
+        answered: counters.answered,
+        unanswered: counters.unanswered,
+        unsent: counters.unsent,
+        carried_in: counters.carried_in,
+        late: counters.late,
+        found_none_free: total.found_none_free,
+        interrupted: counters.interrupted,
+        completed: counters.completed,
+        bytes_read: counters.bytes_read,
     }
 }
 
 /// The length of the measured part: as long as it was asked to be, or as long as it was.
-fn elapsed(plan: &Plan, observations: &Observations, total: &Total) -> Nanos {
+fn elapsed(plan: &Plan, observations: &Observations, total: &ShardResult) -> Nanos {
     let Some(timeline) = observations.timeline else {
         return 0;
     };
@@ -258,7 +171,7 @@ fn elapsed(plan: &Plan, observations: &Observations, total: &Total) -> Nanos {
     let until = match plan.amount {
         Amount::Time(_) => timeline.until.min(cut.unwrap_or(Nanos::MAX)),
         // The schedule of n requests takes n intervals, the last one included.
-        Amount::Requests(_) if total.schedule_end != Nanos::MAX => {
+        Amount::Requests(_) if total.schedule_end > 0 => {
             total.counters.last_answer.max(total.schedule_end)
         }
         Amount::Requests(_) => total.counters.last_answer,
@@ -292,7 +205,7 @@ fn ended_early(plan: &Plan, observations: &Observations, elapsed: Nanos) -> Opti
     Some(format!("after {}{of}: {why}", duration(elapsed)))
 }
 
-fn bad_clients(plan: &Plan, total: &Total) -> Vec<BadClients> {
+fn bad_clients(plan: &Plan, total: &ShardResult) -> Vec<BadClients> {
     let mut counters = total.bad;
     let kinds = plan.bad.iter().map(|&(kind, clients)| {
         let counts = counters.of(kind);
@@ -360,41 +273,31 @@ fn settings(plan: &Plan, pin: &Pin) -> Settings {
     }
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "a report shows at most nine digits"
-)]
-fn per(ns: Nanos, requests: u64) -> Option<f64> {
-    (requests > 0).then(|| ns as f64 / 1e3 / requests as f64)
-}
-
-fn generator(usage: &ResourceUsage, total: &Total, completed: u64) -> Generator {
+fn generator(usage: &ResourceUsage, total: &ShardResult) -> Generator {
     let cpu = usage.cpu.unwrap_or_default();
     Generator {
         cpu_user_s: seconds(cpu.user),
         cpu_system_s: seconds(cpu.system),
-        cpu_us_per_request: per(cpu.total(), completed).unwrap_or(0.0),
         busiest_thread: total.busy,
         waited_for_cpu_s: seconds(cpu.waited),
         resident_bytes: usage.resident_peak,
         resident_before_bytes: usage.resident_before,
         resident_connected_bytes: usage.resident_connected,
-        bytes_per_connection: usage.bytes_per_connection(total.connected),
+        ..Generator::default()
     }
 }
 
-fn server(pid: i32, usage: &ResourceUsage, completed: u64, connected: u32) -> Server {
+fn server(pid: i32, usage: &ResourceUsage) -> Server {
     let cpu = usage.cpu.unwrap_or_default();
-    Server::new(
+    Server {
         pid,
-        (seconds(cpu.user), seconds(cpu.system)),
-        [
-            usage.resident_before,
-            usage.resident_connected,
-            usage.resident_peak,
-        ],
-        (completed, connected),
-    )
+        cpu_user_s: seconds(cpu.user),
+        cpu_system_s: seconds(cpu.system),
+        resident_before_bytes: usage.resident_before,
+        resident_connected_bytes: usage.resident_connected,
+        resident_peak_bytes: usage.resident_peak,
+        ..Server::default()
+    }
 }
 
 /// Says what makes the figures doubtful.
@@ -402,8 +305,14 @@ fn server(pid: i32, usage: &ResourceUsage, completed: u64, connected: u32) -> Se
     clippy::cast_precision_loss,
     reason = "a report shows at most nine digits"
 )]
-fn warn(plan: &Plan, observations: &Observations, total: &Total, report: &mut Report) {
-    let warnings = &mut report.outcome.warnings;
+fn warn(
+    plan: &Plan,
+    observations: &Observations,
+    total: &ShardResult,
+    elapsed_s: f64,
+    outcome: &mut Outcome,
+) {
+    let warnings = &mut outcome.warnings;
     let mut bottleneck = false;
     let counters = &total.counters;
     if plan.is_open() {
@@ -421,7 +330,7 @@ fn warn(plan: &Plan, observations: &Observations, total: &Total, report: &mut Re
             && kept < KEPT_UP * counters.scheduled as f64
             && observations.aborted_at.is_none()
         {
-            let elapsed = report.elapsed_s.max(f64::MIN_POSITIVE);
+            let elapsed = elapsed_s.max(f64::MIN_POSITIVE);
             warnings.push(format!(
                 "{} requests/s were due and {} answered in time: the rate is above what could be served",
                 metric(counters.scheduled as f64 / elapsed),
@@ -449,7 +358,7 @@ fn warn(plan: &Plan, observations: &Observations, total: &Total, report: &mut Re
         ));
     }
     if total.sources > 1 {
-        report.outcome.notes.push(format!(
+        outcome.notes.push(format!(
             "no port was left at one source address: connections came from {} addresses",
             total.sources
         ));
@@ -477,7 +386,7 @@ fn warn(plan: &Plan, observations: &Observations, total: &Total, report: &mut Re
             "the server's process could not be looked at: {error}"
         ));
     }
-    report.outcome.generator_was_bottleneck = bottleneck;
+    outcome.generator_was_bottleneck = bottleneck;
 }
 
 /// Decides how the run ended, and says why it failed.
@@ -486,9 +395,9 @@ fn judge(
     observations: &Observations,
     errors: Option<&Errors>,
     server_ended: Option<String>,
-    report: &mut Report,
+    connections: &Connections,
+    outcome: &mut Outcome,
 ) {
-    let outcome = &mut report.outcome;
     let messages = &mut outcome.messages;
     for (kind, how_often, first) in errors.into_iter().flat_map(Errors::iter) {
         let whom = if kind.is_of_request() {
@@ -518,8 +427,7 @@ fn judge(
         messages.push(format!("the run ended {early}"));
     }
     let interrupted = observations.signal.is_some();
-    let whole = report.connections.connected == plan.connections
-        && report.connections.served == plan.connections;
+    let whole = connections.connected == plan.connections && connections.served == plan.connections;
     if errors.is_some() && messages.is_empty() && !interrupted && !whole {
         messages.push("not every connection was served".to_owned());
     }

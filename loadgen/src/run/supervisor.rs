@@ -15,6 +15,7 @@ use reactor::time::{sleep, sleep_until};
 use crate::measure::clock::{Clock, Nanos, nanos};
 use crate::measure::counters::Counters;
 use crate::measure::cpu::ThreadCpu;
+use crate::report::Connections;
 use crate::run::churn::end_lifetimes;
 use crate::run::connection_slot::Directive;
 use crate::run::control::{Command, Control, Live, ShardEvent, ShardResult};
@@ -273,13 +274,16 @@ impl Supervisor {
                 .replace(Counters::new(shard.plan.is_open(), false)),
             errors: shard.errors.borrow().clone(),
             errors_outside: shard.errors_outside.borrow().clone(),
-            connected: shard.connected.get(),
-            served: shard.served.get(),
-            established: shard.established.get(),
-            retired: shard.retired.get(),
-            left: shard.left.get(),
-            broken: shard.broken.get(),
-            reconnected: shard.reconnected.get(),
+            connections: Connections {
+                connected: shard.connected.get(),
+                served: shard.served.get(),
+                established: shard.established.get(),
+                retired: shard.retired.get(),
+                closed_by_server: shard.left.get(),
+                broken: shard.broken.get(),
+                reconnected: shard.reconnected.get(),
+                ..Connections::default()
+            },
             sources: shard.sources.used(),
             found_none_free: shard.balancer.borrow().found_none_free(),
             schedule_end: shard.schedule_end.get(),

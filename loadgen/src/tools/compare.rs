@@ -15,8 +15,9 @@ use crate::exit_error::ExitError;
 use crate::measure::stats::{Interval, median, paired_ratio};
 pub use crate::report::comparison::Contender;
 use crate::report::comparison::{COMPARE_FORMAT, Comparison, Metric, Side, Verdict};
-use crate::report::output::{Files, Format, Kind};
-use crate::report::{self, Report, Status, html};
+use crate::report::metrics::{self, Better, METRICS};
+use crate::report::output::{Files, Format, Kind, Output};
+use crate::report::{self, Report, Status, html, json};
 
 /// The arguments of `compare`.
 #[derive(Args, Debug, Clone)]
@@ -39,81 +40,6 @@ pub struct CompareArgs {
     pub outputs: Vec<PathBuf>,
 }
 
-struct Definition {
-    name: &'static str,
-    unit: &'static str,
-    higher_is_better: bool,
-    value: fn(&Report) -> Option<f64>,
-}
-
-#[expect(clippy::cast_precision_loss, reason = "latencies far below 2^53 ns")]
-const fn latency(ns: u64) -> Option<f64> {
-    Some(ns as f64 / 1e3)
-}
-
-const METRICS: [Definition; 10] = [
-    Definition {
-        name: "requests_per_s",
-        unit: "1/s",
-        higher_is_better: true,
-        value: |report| Some(report.throughput.requests_per_s),
-    },
-    Definition {
-        name: "server_cpu_us_per_request",
-        unit: "us",
-        higher_is_better: false,
-        value: |report| report.server.as_ref()?.cpu_us_per_request,
-    },
-    Definition {
-        name: "requests_per_server_cpu_s",
-        unit: "1/s",
-        higher_is_better: true,
-        value: |report| report.server.as_ref()?.requests_per_cpu_s,
-    },
-    Definition {
-        name: "server_bytes_per_connection",
-        unit: "B",
-        higher_is_better: false,
-        value: |report| report.server.as_ref()?.bytes_per_connection,
-    },
-    Definition {
-        name: "latency_p50",
-        unit: "us",
-        higher_is_better: false,
-        value: |report| latency(report.latency.headline().p50_ns),
-    },
-    Definition {
-        name: "latency_p75",
-        unit: "us",
-        higher_is_better: false,
-        value: |report| latency(report.latency.headline().p75_ns),
-    },
-    Definition {
-        name: "latency_p90",
-        unit: "us",
-        higher_is_better: false,
-        value: |report| latency(report.latency.headline().p90_ns),
-    },
-    Definition {
-        name: "latency_p99",
-        unit: "us",
-        higher_is_better: false,
-        value: |report| latency(report.latency.headline().p99_ns),
-    },
-    Definition {
-        name: "latency_p99_9",
-        unit: "us",
-        higher_is_better: false,
-        value: |report| latency(report.latency.headline().p99_9_ns),
-    },
-    Definition {
-        name: "latency_p99_99",
-        unit: "us",
-        higher_is_better: false,
-        value: |report| latency(report.latency.headline().p99_99_ns),
-    },
-];
-
 /// Compares two files: prints the comparison and writes the files asked for.
 ///
 /// # Errors
@@ -122,7 +48,7 @@ const METRICS: [Definition; 10] = [
 /// message names the file.
 pub fn run(args: &CompareArgs) -> Result<(), ExitError> {
     for output in &args.outputs {
-        Kind::of(output, &Kind::OF_COMPARISON).map_err(ExitError::arguments)?;
+        Kind::of(output, Compared::FILES).map_err(ExitError::arguments)?;
     }
     let (a, b) = (
         read(&args.a).map_err(ExitError::run)?,
@@ -130,20 +56,32 @@ pub fn run(args: &CompareArgs) -> Result<(), ExitError> {
     );
     let comparison = compare(&a, &b).map_err(ExitError::run)?;
     let files = Files::create(&args.outputs)?;
-    let text = match args.format {
-        Format::Text => comparison.render(),
-        Format::Json => comparison.json(),
-        Format::Csv => comparison.csv(),
+    let compared = Compared {
+        comparison: &comparison,
+        contenders: [&a, &b],
     };
-    files
-        .write(|kind| match kind {
-            Kind::Html => html::comparison(&comparison, &a, &b).into_bytes(),
-            Kind::Csv => comparison.csv().into_bytes(),
-            _ => comparison.json().into_bytes(),
-        })
-        .map_err(ExitError::run)?;
-    console::print(text.as_bytes())
-        .map_err(|error| ExitError::run(format!("standard output: {error}")))
+    let [written, printed] = console::deliver(&compared, args.format.into(), files);
+    written.and(printed).map_err(ExitError::run)
+}
+
+/// A comparison with the reports that it was made of, for the plots.
+struct Compared<'a> {
+    comparison: &'a Comparison,
+    contenders: [&'a Contender; 2],
+}
+
+impl Output for Compared<'_> {
+    const FILES: &'static [Kind] = &[Kind::Json, Kind::Csv, Kind::Html];
+
+    fn render(&self, kind: Kind) -> Vec<u8> {
+        let [a, b] = self.contenders;
+        match kind {
+            Kind::Csv => self.comparison.csv().into_bytes(),
+            Kind::Html => html::comparison(self.comparison, a, b).into_bytes(),
+            Kind::Text => self.comparison.render().into_bytes(),
+            _ => json::line(self.comparison),
+        }
+    }
 }
 
 /// Reads all rounds of one contender.
@@ -180,7 +118,8 @@ pub fn compare(a: &Contender, b: &Contender) -> Result<Comparison, String> {
         warnings: warnings(a, b),
         metrics: METRICS
             .iter()
-            .filter_map(|definition| metric(definition, a, b))
+            .filter(|metric| metric.compared)
+            .filter_map(|metric| compared(metric, a, b))
             .collect(),
     })
 }
@@ -203,12 +142,12 @@ fn side(contender: &Contender) -> Side {
     }
 }
 
-fn metric(definition: &Definition, a: &Contender, b: &Contender) -> Option<Metric> {
+fn compared(metric: &metrics::Metric, a: &Contender, b: &Contender) -> Option<Metric> {
     let values = |contender: &Contender| {
         contender
             .rounds
             .iter()
-            .map(definition.value)
+            .map(metric.value)
             .collect::<Option<Vec<f64>>>()
     };
     let (a, b) = (values(a)?, values(b)?);
@@ -216,18 +155,16 @@ fn metric(definition: &Definition, a: &Contender, b: &Contender) -> Option<Metri
     let verdict = match interval {
         None => Verdict::NoInterval,
         Some(interval) if interval.contains_one() => Verdict::NoDifferenceShown,
-        Some(interval) if (interval.ratio > 1.0) == definition.higher_is_better => Verdict::BBetter,
+        Some(interval) if (interval.ratio > 1.0) == (metric.better == Better::Higher) => {
+            Verdict::BBetter
+        }
         Some(_) => Verdict::BWorse,
     };
     let part = |part: fn(Interval) -> f64| interval.map(part);
     Some(Metric {
-        name: definition.name,
-        unit: definition.unit,
-        better: if definition.higher_is_better {
-            "higher"
-        } else {
-            "lower"
-        },
+        name: metric.name,
+        unit: metric.unit.symbol(),
+        better: metric.better.name(),
         a_median: median(&a)?,
         b_median: median(&b)?,
         ratio: part(|interval| interval.ratio),

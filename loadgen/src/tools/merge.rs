@@ -13,19 +13,10 @@ use clap::Args;
 
 use crate::console;
 use crate::exit_error::ExitError;
-use crate::measure::clock::{Nanos, nanos_f64};
-use crate::measure::histogram::Recorder;
-use crate::measure::series::Series;
-use crate::measure::slices::Slice;
-use crate::measure::slo::Slo;
-use crate::report::bytes_per_connection;
-use crate::report::gate::gate;
-use crate::report::output::{self, Files, Format, Kind};
-use crate::report::series::TimeSeries;
-use crate::report::{
-    BadClients, Connections, Distribution, ErrorCount, Generator, Interval, Latency, Report,
-    Requests, Server, Settings, Status, Throughput, read, text,
-};
+use crate::report::output::{Files, Format, Kind, Output};
+use crate::report::slo::Slo;
+use crate::report::sum::Sum;
+use crate::report::{About, Outcome, Report, Status, read};
 
 /// Measured parts that have less than this share of the whole in common make its rates doubtful.
 const IN_COMMON: f64 = 0.9;
@@ -55,7 +46,7 @@ pub struct MergeArgs {
 /// holds something else than reports, or two of them cannot be added; the message names the file.
 pub fn run(args: &MergeArgs, command: Vec<String>) -> Result<u8, ExitError> {
     for output in &args.outputs {
-        Kind::of(output, &Kind::OF_RUN).map_err(ExitError::arguments)?;
+        Kind::of(output, Report::FILES).map_err(ExitError::arguments)?;
     }
     let mut parts = Vec::new();
     for path in &args.files {
@@ -65,15 +56,8 @@ pub fn run(args: &MergeArgs, command: Vec<String>) -> Result<u8, ExitError> {
     }
     let report = merge(&parts, command).map_err(ExitError::run)?;
     let files = Files::create(&args.outputs)?;
-    let text = match args.format {
-        Format::Text => text::render(&report).into_bytes(),
-        Format::Json => output::render(&report, Kind::Json),
-        Format::Csv => output::render(&report, Kind::Csv),
-    };
-    files
-        .write(|kind| output::render(&report, kind))
-        .map_err(ExitError::run)?;
-    console::print(&text).map_err(|error| ExitError::run(format!("standard output: {error}")))?;
+    let [written, printed] = console::deliver(&report, args.format.into(), files);
+    written.and(printed).map_err(ExitError::run)?;
     Ok(report.outcome.exit_code)
 }
 
@@ -95,103 +79,37 @@ pub fn merge(parts: &[(String, Report)], command: Vec<String>) -> Result<Report,
             }
         }
     }
-    let runs = runs(parts)?;
-    let reports: Vec<&Report> = parts.iter().map(|(_, report)| report).collect();
-    let named = |problem: String, at: usize| format!("{}: {problem}", parts[at].0);
-
-    let begins = reports.iter().map(|report| report.measured_unix_ms).min();
-    let begin_ms = begins.unwrap_or(first.measured_unix_ms);
-    let ends = reports
-        .iter()
-        .map(|report| offset_s(report, begin_ms) + report.elapsed_s);
-    let elapsed_s = ends.fold(0.0, f64::max);
-    let elapsed: Nanos = nanos_f64(elapsed_s);
-
-    let mut series = Series::new(nanos_f64(
-        reports
-            .iter()
-            .map(|report| report.series.interval_s)
-            .fold(0.0, f64::max),
-    ));
-    for (at, report) in reports.iter().enumerate() {
-        let interval_s = report.series.interval_s;
-        for interval in &report.series.intervals {
-            // The middle decides: processes do not begin within the same millisecond.
-            let middle = offset_s(report, begin_ms) + interval.start_s + interval_s / 2.0;
-            series.add(
-                slice(interval, series.index_at(nanos_f64(middle)))
-                    .map_err(|problem| named(problem, at))?,
-            );
-        }
+    check_names(parts)?;
+    let mut sum = Sum::from(first);
+    for (name, other) in others {
+        let merged = sum.merge(&Sum::from(other));
+        merged.map_err(|problem| format!("{name}: {problem}"))?;
     }
-    let series = TimeSeries::of(&series, elapsed);
-    let distribution = |of: &dyn Fn(&Report) -> Option<&Distribution>| {
-        let mut sum = Recorder::new();
-        for (at, report) in reports.iter().enumerate() {
-            if let Some(part) = of(report) {
-                sum.merge(&part.recorder().map_err(|problem| named(problem, at))?);
-            }
-        }
-        Ok::<_, String>(Distribution::from(&sum))
-    };
-    let optional = |of: &dyn Fn(&Report) -> Option<&Distribution>| {
-        of(first).is_some().then(|| distribution(of)).transpose()
-    };
-    let latency = Latency {
-        raw: distribution(&|report| Some(&report.latency.raw))?,
-        corrected: optional(&|report| report.latency.corrected.as_ref())?,
-        schedule_lag: optional(&|report| report.latency.schedule_lag.as_ref())?,
-    };
-    let connect = distribution(&|report| Some(&report.connections.connect_latency))?;
-    let requests = requests(&reports);
-    let started = reports.iter().map(|report| report.started_unix_ms).min();
-    let mut sum = Report {
-        loadgen: env!("CARGO_PKG_VERSION").to_owned(),
-        command,
-        runs,
-        started_unix_ms: started.unwrap_or(first.started_unix_ms),
-        measured_unix_ms: begin_ms,
-        settings: settings(&reports),
-        elapsed_s,
-        connections: connections(&reports, connect),
-        throughput: Throughput::new(
-            requests.completed,
-            requests.bytes_read,
-            elapsed,
-            &series.rates(),
-        ),
-        latency,
-        series,
-        generator: generator(&reports, requests.completed),
-        server: server(&reports, requests.completed),
-        bad_clients: bad_clients(&reports),
-        errors: errors(&reports, |report| &report.errors),
-        errors_outside: errors(&reports, |report| &report.errors_outside),
-        statuses: statuses(&reports),
-        slo: Vec::new(),
-        requests,
-        ..first.clone()
-    };
-    outcome(parts, begin_ms, &mut sum);
-    let mut thresholds: Vec<&str> = reports
+    let mut thresholds: Vec<&str> = parts
         .iter()
-        .flat_map(|report| &report.slo)
+        .flat_map(|(_, report)| &report.slo)
         .map(|verdict| verdict.threshold.as_str())
         .collect();
     thresholds.sort_unstable();
     thresholds.dedup();
-    if !thresholds.is_empty() {
-        let slo: Slo = thresholds.join(",").parse()?;
-        gate(&slo, &mut sum);
-    }
-    Ok(sum)
+    let slo: Option<Slo> = match thresholds.is_empty() {
+        true => None,
+        false => Some(thresholds.join(",").parse()?),
+    };
+    let about = About {
+        command,
+        machine: first.machine.clone(),
+        target: first.target.clone(),
+    };
+    let outcome = outcome(parts, &sum);
+    Ok(Report::new(about, sum, outcome, slo.as_ref()))
 }
 
-/// The names of all runs.
+/// Checks that no run is there twice, by its name.
 ///
 /// # Errors
-/// One of them is there twice; a sentence that names both files.
-fn runs(parts: &[(String, Report)]) -> Result<Vec<String>, String> {
+/// One is; a sentence names both files.
+fn check_names(parts: &[(String, Report)]) -> Result<(), String> {
     let mut seen: BTreeMap<String, &str> = BTreeMap::new();
     for (file, part) in parts {
         let mut names = part.runs.clone();
@@ -208,10 +126,7 @@ fn runs(parts: &[(String, Report)]) -> Result<Vec<String>, String> {
             }
         }
     }
-    Ok(parts
-        .iter()
-        .flat_map(|(_, part)| part.runs.clone())
-        .collect())
+    Ok(())
 }
 
 /// What has to be the same in all parts, in words.
@@ -265,206 +180,21 @@ fn load(report: &Report) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// Seconds from the first beginning to that of this report.
-#[expect(clippy::cast_precision_loss, reason = "milliseconds of a run")]
-fn offset_s(report: &Report, begin_ms: u64) -> f64 {
-    (report.measured_unix_ms - begin_ms) as f64 / 1e3
-}
-
-fn slice(interval: &Interval, index: u64) -> Result<Slice, String> {
-    Ok(Slice {
-        index,
-        latency: interval.recorder()?,
-        completed: interval.completed,
-        errors: interval.errors,
-        live: interval.live,
-    })
-}
-
-fn settings(reports: &[&Report]) -> Settings {
-    let first = &reports[0].settings;
-    let sum = |of: fn(&Settings) -> u32| {
-        let parts = reports.iter().map(|report| of(&report.settings));
-        parts.fold(0, u32::saturating_add)
-    };
-    // Where one part has no limit, neither has the sum.
-    let optional =
-        |of: fn(&Settings) -> Option<u64>| reports.iter().map(|report| of(&report.settings)).sum();
-    let same_pin = reports
-        .iter()
-        .all(|report| report.settings.pin == first.pin);
-    Settings {
-        connections: sum(|settings| settings.connections),
-        active: sum(|settings| settings.active),
-        threads: sum(|settings| settings.threads),
-        requests: optional(|settings| settings.requests),
-        rate: optional(|settings| settings.rate),
-        connect_rate: optional(|settings| settings.connect_rate),
-        pin: if same_pin {
-            first.pin.clone()
-        } else {
-            "various".to_owned()
-        },
-        ..first.clone()
-    }
-}
-
-fn connections(reports: &[&Report], connect_latency: Distribution) -> Connections {
-    let sum = |of: fn(&Connections) -> u32| {
-        let parts = reports.iter().map(|report| of(&report.connections));
-        parts.fold(0, u32::saturating_add)
-    };
-    let long =
-        |of: fn(&Connections) -> u64| reports.iter().map(|report| of(&report.connections)).sum();
-    let ramps = reports.iter().map(|report| report.connections.ramp_s);
-    Connections {
-        requested: sum(|part| part.requested),
-        connected: sum(|part| part.connected),
-        peak_live: sum(|part| part.peak_live),
-        served: sum(|part| part.served),
-        active: sum(|part| part.active),
-        established: long(|part| part.established),
-        retired: long(|part| part.retired),
-        closed_by_server: long(|part| part.closed_by_server),
-        broken: long(|part| part.broken),
-        reconnected: long(|part| part.reconnected),
-        ramp_s: ramps.fold(0.0, f64::max),
-        connect_latency,
-    }
-}
-
-fn requests(reports: &[&Report]) -> Requests {
-    let sum = |of: fn(&Requests) -> u64| reports.iter().map(|report| of(&report.requests)).sum();
-    Requests {
-        scheduled: sum(|part| part.scheduled),
-        launched: sum(|part| part.launched),
-        answered: sum(|part| part.answered),
-        unanswered: sum(|part| part.unanswered),
-        unsent: sum(|part| part.unsent),
-        carried_in: sum(|part| part.carried_in),
-        late: sum(|part| part.late),
-        found_none_free: sum(|part| part.found_none_free),
-        interrupted: sum(|part| part.interrupted),
-        completed: sum(|part| part.completed),
-        bytes_read: sum(|part| part.bytes_read),
-    }
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "a report shows at most nine digits"
-)]
-fn per_request(cpu_s: f64, completed: u64) -> Option<f64> {
-    (completed > 0).then(|| cpu_s * 1e6 / completed as f64)
-}
-
-fn generator(reports: &[&Report], completed: u64) -> Generator {
-    let sum = |of: fn(&Generator) -> f64| -> f64 {
-        reports.iter().map(|report| of(&report.generator)).sum()
-    };
-    let (user, system) = (sum(|part| part.cpu_user_s), sum(|part| part.cpu_system_s));
-    let busiest = reports.iter().map(|report| report.generator.busiest_thread);
-    let bytes = |of: fn(&Generator) -> u64| -> u64 {
-        reports.iter().map(|report| of(&report.generator)).sum()
-    };
-    let before = bytes(|part| part.resident_before_bytes);
-    let connected = bytes(|part| part.resident_connected_bytes);
-    let connections = reports.iter().map(|report| report.connections.connected);
-    Generator {
-        cpu_user_s: user,
-        cpu_system_s: system,
-        cpu_us_per_request: per_request(user + system, completed).unwrap_or(0.0),
-        busiest_thread: busiest.fold(0.0, f64::max),
-        waited_for_cpu_s: sum(|part| part.waited_for_cpu_s),
-        resident_bytes: bytes(|part| part.resident_bytes),
-        resident_before_bytes: before,
-        resident_connected_bytes: connected,
-        bytes_per_connection: bytes_per_connection(
-            before,
-            connected,
-            connections.fold(0, u32::saturating_add),
-        ),
-    }
-}
-
-/// One server that several parts looked at: each saw the work for all of them, so their looks are
-/// not added.
-fn server(reports: &[&Report], completed: u64) -> Option<Server> {
-    let seen: Vec<&Server> = reports
-        .iter()
-        .filter_map(|report| report.server.as_ref())
-        .collect();
-    let first = *seen.first()?;
-    let most = |of: fn(&Server) -> f64| seen.iter().map(|part| of(part)).fold(0.0, f64::max);
-    let (user, system) = (most(|part| part.cpu_user_s), most(|part| part.cpu_system_s));
-    let before = seen.iter().map(|part| part.resident_before_bytes).min()?;
-    let connected = seen
-        .iter()
-        .map(|part| part.resident_connected_bytes)
-        .max()?;
-    let connections = reports
-        .iter()
-        .map(|report| report.connections.connected)
-        .fold(0, u32::saturating_add);
-    let peak = seen.iter().map(|part| part.resident_peak_bytes).max()?;
-    Some(Server::new(
-        first.pid,
-        (user, system),
-        [before, connected, peak],
-        (completed, connections),
-    ))
-}
-
-fn bad_clients(reports: &[&Report]) -> Vec<BadClients> {
-    let mut sums: BTreeMap<&str, BadClients> = BTreeMap::new();
-    for part in reports.iter().flat_map(|report| &report.bad_clients) {
-        match sums.get_mut(part.kind.as_str()) {
-            None => drop(sums.insert(&part.kind, part.clone())),
-            Some(sum) => {
-                sum.clients = sum.clients.saturating_add(part.clients);
-                sum.connections += part.connections;
-                sum.refused += part.refused;
-                sum.requests += part.requests;
-                sum.answers += part.answers;
-                sum.cut_by_server += part.cut_by_server;
-            }
-        }
-    }
-    sums.into_values().collect()
-}
-
-fn errors(reports: &[&Report], of: fn(&Report) -> &Vec<ErrorCount>) -> Vec<ErrorCount> {
-    let mut sums: Vec<ErrorCount> = Vec::new();
-    for part in reports.iter().flat_map(|report| of(report)) {
-        match sums.iter_mut().find(|sum| sum.kind == part.kind) {
-            None => sums.push(part.clone()),
-            Some(sum) => sum.count += part.count,
-        }
-    }
-    sums
-}
-
-fn statuses(reports: &[&Report]) -> BTreeMap<u16, u64> {
-    let mut sums = BTreeMap::new();
-    for (status, count) in reports.iter().flat_map(|report| &report.statuses) {
-        *sums.entry(*status).or_default() += count;
-    }
-    sums
-}
-
 /// How the sum ended: as badly as any of its parts. Thresholds missed by a part alone say nothing
 /// about the sum.
-fn outcome(parts: &[(String, Report)], begin_ms: u64, sum: &mut Report) {
-    let outcome = &mut sum.outcome;
-    (outcome.status, outcome.exit_code) = (Status::Ok, 0);
-    outcome.messages.clear();
-    outcome.warnings.clear();
-    outcome.notes = vec![format!("{} reports merged", parts.len())];
-    outcome.generator_was_bottleneck = false;
-    outcome.ended_early = None;
+fn outcome(parts: &[(String, Report)], sum: &Sum) -> Outcome {
+    let mut outcome = Outcome {
+        status: Status::Ok,
+        exit_code: 0,
+        messages: Vec::new(),
+        warnings: Vec::new(),
+        ended_early: None,
+        notes: vec![format!("{} reports merged", parts.len())],
+        generator_was_bottleneck: false,
+    };
     let mut whole = (0.0_f64, f64::INFINITY);
     for (name, part) in parts {
-        let from = offset_s(part, begin_ms);
+        let from = Sum::from(part).offset_s(sum.measured_unix_ms);
         whole = (whole.0.max(from), whole.1.min(from + part.elapsed_s));
         let theirs = &part.outcome;
         let worse = match (outcome.status, theirs.status) {
@@ -512,6 +242,7 @@ fn outcome(parts: &[(String, Report)], begin_ms: u64, sum: &mut Report) {
             "the runs looked at different processes as the server; the busiest is shown".to_owned(),
         );
     }
+    outcome
 }
 
 #[cfg(test)]

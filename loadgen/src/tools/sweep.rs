@@ -14,7 +14,7 @@ use std::time::Duration;
 use server_demo::units::parse_count;
 
 use crate::exit_error::ExitError;
-use crate::measure::slo::Slo;
+use crate::report::slo::Slo;
 use crate::report::sweep::{SWEEP_FORMAT, SWEEP_VERSION, Step, Sweep};
 use crate::report::{Machine, Status};
 use crate::run::plan::Pace;

@@ -1,5 +1,5 @@
 use super::*;
-use crate::measure::slo::quantile;
+use crate::report::slo::quantile;
 use crate::report::tests::sample;
 use crate::report::{Distribution, ErrorCount};
 

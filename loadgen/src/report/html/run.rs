@@ -446,7 +446,7 @@ fn tables(report: &Report) -> String {
         vec![
             (
                 "CPU per request",
-                format!("{:.2} us", generator.cpu_us_per_request),
+                or_dash(generator.cpu_us_per_request, |us| format!("{us:.2} us")),
             ),
             (
                 "busiest thread",

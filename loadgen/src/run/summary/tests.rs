@@ -42,22 +42,15 @@ fn result(open: bool, answers: u64) -> ShardResult {
         counters.answer(stamp, SECOND + 1_000_000);
     }
     ShardResult {
-        counters,
-        errors: Errors::default(),
-        connected: 2,
-        served: 2,
-        established: 2,
-        retired: 0,
-        left: 0,
-        broken: 0,
-        reconnected: 0,
+        connections: Connections {
+            connected: 2,
+            served: 2,
+            established: 2,
+            ..Connections::default()
+        },
         sources: 1,
-        found_none_free: 0,
-        schedule_end: 0,
-        errors_outside: Errors::default(),
-        bad: BadClientCounters::default(),
         busy: 0.5,
-        waited: 0.0,
+        ..ShardResult::new(counters)
     }
 }
 
@@ -151,7 +144,7 @@ fn a_failed_connection_fails_the_run() {
 #[test]
 fn a_run_smaller_than_asked_for_fails_even_without_an_error() {
     let mut shard = result(false, 1);
-    shard.served = 1;
+    shard.connections.served = 1;
     let report = summarize(&closed(), context(), &observations(vec![shard]));
     assert_eq!(report.outcome.exit_code, 1);
 }
@@ -252,7 +245,9 @@ fn a_rate_above_what_is_served_is_a_warning_and_no_failure() {
 
 #[test]
 fn the_servers_cost_is_per_request_and_per_connection() {
-    let mut observations = observations(vec![result(false, 100)]);
+    let mut shard = result(false, 100);
+    shard.connections.connected = 100;
+    let mut observations = observations(vec![shard]);
     observations.server.cpu = Some(crate::measure::server_side::CpuUsed {
         user: 200_000,
         system: 800_000,
@@ -261,12 +256,12 @@ fn the_servers_cost_is_per_request_and_per_connection() {
     (
         observations.server.resident_before,
         observations.server.resident_connected,
-    ) = (10_000, 12_000);
-    let context = Context {
+    ) = (10_000, 110_000);
+    let of_process = || Context {
         server_pid: Some(7),
         ..context()
     };
-    let server = summarize(&closed(), context, &observations)
+    let server = summarize(&closed(), of_process(), &observations)
         .server
         .expect("a process was given");
     assert_eq!(server.cpu_us_per_request, Some(10.0));
@@ -279,4 +274,9 @@ fn the_servers_cost_is_per_request_and_per_connection() {
     );
     assert_eq!(server.requests_per_cpu_s, Some(100_000.0));
     assert_eq!(server.bytes_per_connection, Some(1_000.0));
+
+    observations.results[0].connections.connected = 4;
+    let server = summarize(&closed(), of_process(), &observations).server;
+    let each = server.expect("a process was given").bytes_per_connection;
+    assert_eq!(each, None, "few connections say nothing");
 }

@@ -1,7 +1,11 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::measure::clock::Nanos;
+use crate::measure::histogram::Recorder;
+use crate::report::gate::gate;
 use crate::report::tests::sample;
+use crate::report::{BadClients, Distribution, ErrorCount, Interval};
 
 /// A part that began `offset_ms` after the first one, with one latency in each of four intervals of
 /// a second.

@@ -18,11 +18,11 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
 use server_demo::units::{parse_count, parse_duration};
 
+use super::metrics::{Metric, Statistic, by_threshold};
+use super::threshold::{Unit, Verdict};
 use crate::measure::clock::nanos;
-use crate::measure::units::{count, duration_f64, metric};
 
 /// All thresholds of a run.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,7 +32,7 @@ pub struct Slo {
 
 #[derive(Debug, Clone, PartialEq)]
 struct Threshold {
-    metric: Metric,
+    limited: Limited,
     operator: Operator,
     /// In the metric's unit.
     limit: f64,
@@ -40,15 +40,24 @@ struct Threshold {
     text: String,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Metric {
+/// The figure that a threshold limits.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Limited {
     Latency(Series, Statistic),
-    Rate,
-    Achieved,
-    Errors,
-    /// Requests without a good answer, as a share of all.
-    ErrorShare,
-    Unanswered,
+    Metric(&'static Metric),
+}
+
+/// Metrics are entries of one table.
+impl PartialEq for Limited {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Latency(series, statistic), Self::Latency(other, theirs)) => {
+                series == other && statistic == theirs
+            }
+            (Self::Metric(one), Self::Metric(other)) => one.name == other.name,
+            _ => false,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,14 +68,6 @@ pub(crate) enum Series {
     Lag,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Statistic {
-    /// A share between 0 and 1.
-    Quantile(f64),
-    Mean,
-    Max,
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Operator {
     Below,
@@ -74,35 +75,6 @@ enum Operator {
     Above,
     AtLeast,
     Equal,
-}
-
-/// The unit of a metric.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Unit {
-    /// Nanoseconds.
-    Ns,
-    /// Requests per second.
-    PerSecond,
-    /// Percent.
-    Percent,
-    /// Things counted.
-    Count,
-}
-
-/// What a run showed of one threshold.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Verdict {
-    /// The threshold as it was asked for.
-    pub threshold: String,
-    /// The unit of the next two.
-    pub unit: Unit,
-    /// What was asked for.
-    pub limit: f64,
-    /// What was measured; absent where nothing was.
-    pub measured: Option<f64>,
-    /// Whether it was met.
-    pub met: bool,
 }
 
 const METRICS: &str = "pN (such as p99.9), mean, max, each alone or after raw. connect. or lag.; rate, achieved, errors, unanswered";
@@ -142,18 +114,16 @@ impl FromStr for Threshold {
                 "`{text}` has no operator; write for example `p99<5ms` (operators: < <= > >= =)"
             ));
         };
-        let metric: Metric = name.parse()?;
         // A percentage of errors is another metric than their number.
-        let metric = match metric {
-            Metric::Errors if value.ends_with('%') => Metric::ErrorShare,
-            metric => metric,
+        let named = match name {
+            "errors" if value.ends_with('%') => "errors%",
+            name => name,
         };
-        let limit = metric
-            .unit()
-            .parse(value)
-            .map_err(|problem| format!("`{text}`: {problem}"))?;
+        let limited: Limited = named.parse()?;
+        let limit =
+            parse(limited.unit(), value).map_err(|problem| format!("`{text}`: {problem}"))?;
         Ok(Self {
-            metric,
+            limited,
             operator,
             limit,
             text: text.split_whitespace().collect(),
@@ -161,10 +131,13 @@ impl FromStr for Threshold {
     }
 }
 
-impl FromStr for Metric {
+impl FromStr for Limited {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
+        if let Some(metric) = by_threshold(name) {
+            return Ok(Self::Metric(metric));
+        }
         let (series, statistic) = match name.split_once('.') {
             Some(("raw", rest)) => (Series::Raw, rest),
             Some(("connect", rest)) => (Series::Connect, rest),
@@ -179,13 +152,9 @@ impl FromStr for Metric {
                 .and_then(quantile)
                 .map(Statistic::Quantile),
         };
-        match (name, statistic) {
-            ("rate", _) => Ok(Self::Rate),
-            ("achieved" | "kept", _) => Ok(Self::Achieved),
-            ("errors", _) => Ok(Self::Errors),
-            ("unanswered", _) => Ok(Self::Unanswered),
-            (_, Some(statistic)) => Ok(Self::Latency(series, statistic)),
-            (_, None) => Err(format!("unknown metric `{name}`; there are {METRICS}")),
+        match statistic {
+            Some(statistic) => Ok(Self::Latency(series, statistic)),
+            None => Err(format!("unknown metric `{name}`; there are {METRICS}")),
         }
     }
 }
@@ -200,43 +169,30 @@ pub(crate) fn quantile(percent: &str) -> Option<f64> {
     (percent <= 100.0).then(|| (percent * SCALE).round() / (100.0 * SCALE))
 }
 
-impl Unit {
-    #[expect(clippy::cast_precision_loss, reason = "limits far below 2^53")]
-    fn parse(self, value: &str) -> Result<f64, String> {
-        match self {
-            Self::Ns => parse_duration(value)
-                .map(|limit| nanos(limit) as f64)
-                .map_err(|error| error.to_string()),
-            Self::PerSecond | Self::Count => parse_count(value)
-                .map(|limit| limit as f64)
-                .map_err(|error| error.to_string()),
-            Self::Percent => match value.strip_suffix('%').unwrap_or(value).trim().parse() {
-                Ok(limit) if (0.0..=100.0).contains(&limit) => Ok(limit),
-                _ => Err(format!(
-                    "`{value}` is not a percentage; write for example `99%`"
-                )),
-            },
-        }
-    }
-
-    fn show(self, value: f64) -> String {
-        match self {
-            Self::Ns => duration_f64(value),
-            Self::PerSecond => format!("{}/s", metric(value)),
-            Self::Percent => format!("{value:.2}%"),
-            // A count of things: whole, and never negative.
-            Self::Count => count(format!("{value:.0}").parse().unwrap_or(u64::MAX)),
-        }
+/// Reads a limit in this unit.
+#[expect(clippy::cast_precision_loss, reason = "limits far below 2^53")]
+fn parse(unit: Unit, value: &str) -> Result<f64, String> {
+    match unit {
+        Unit::Ns | Unit::Us => parse_duration(value)
+            .map(|limit| nanos(limit) as f64)
+            .map_err(|error| error.to_string()),
+        Unit::PerSecond | Unit::Count | Unit::Bytes => parse_count(value)
+            .map(|limit| limit as f64)
+            .map_err(|error| error.to_string()),
+        Unit::Percent => match value.strip_suffix('%').unwrap_or(value).trim().parse() {
+            Ok(limit) if (0.0..=100.0).contains(&limit) => Ok(limit),
+            _ => Err(format!(
+                "`{value}` is not a percentage; write for example `99%`"
+            )),
+        },
     }
 }
 
-impl Metric {
+impl Limited {
     fn unit(self) -> Unit {
         match self {
             Self::Latency(..) => Unit::Ns,
-            Self::Rate => Unit::PerSecond,
-            Self::Achieved | Self::ErrorShare => Unit::Percent,
-            Self::Errors | Self::Unanswered => Unit::Count,
+            Self::Metric(metric) => metric.unit,
         }
     }
 }
@@ -257,12 +213,12 @@ impl Operator {
 impl Slo {
     /// Holds each threshold, in order, against the value that `measured` gives for its metric.
     #[must_use]
-    pub(crate) fn judge(&self, measured: impl Fn(Metric) -> Option<f64>) -> Vec<Verdict> {
+    pub(crate) fn judge(&self, measured: impl Fn(Limited) -> Option<f64>) -> Vec<Verdict> {
         let judge = |threshold: &Threshold| {
-            let measured = measured(threshold.metric);
+            let measured = measured(threshold.limited);
             Verdict {
                 threshold: threshold.text.clone(),
-                unit: threshold.metric.unit(),
+                unit: threshold.limited.unit(),
                 limit: threshold.limit,
                 measured,
                 met: measured
@@ -277,7 +233,7 @@ impl Slo {
     #[must_use]
     pub fn needs_schedule(&self) -> Option<&str> {
         let late =
-            |threshold: &&Threshold| matches!(threshold.metric, Metric::Latency(Series::Lag, _));
+            |threshold: &&Threshold| matches!(threshold.limited, Limited::Latency(Series::Lag, _));
         let found = self.thresholds.iter().find(late)?;
         Some(&found.text)
     }
@@ -286,9 +242,11 @@ impl Slo {
     /// themselves.
     #[must_use]
     pub fn names_errors(&self) -> bool {
-        self.thresholds
-            .iter()
-            .any(|threshold| matches!(threshold.metric, Metric::Errors | Metric::ErrorShare))
+        let names = |threshold: &Threshold| match threshold.limited {
+            Limited::Metric(metric) => matches!(metric.name, "errors" | "error_share"),
+            Limited::Latency(..) => false,
+        };
+        self.thresholds.iter().any(names)
     }
 }
 
@@ -300,26 +258,5 @@ impl fmt::Display for Slo {
             .map(|one| one.text.as_str())
             .collect();
         f.write_str(&texts.join(","))
-    }
-}
-
-impl fmt::Display for Verdict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let met = if self.met { "met" } else { "missed" };
-        write!(f, "{} {met}: ", self.threshold)?;
-        let Some(measured) = self.measured else {
-            return f.write_str("nothing was measured");
-        };
-        f.write_str(&self.unit.show(measured))?;
-        if self.met {
-            return Ok(());
-        }
-        let off = measured - self.limit;
-        let side = if off < 0.0 { "short" } else { "over" };
-        write!(f, ", {} {side}", self.unit.show(off.abs()))?;
-        if self.limit > 0.0 {
-            write!(f, " ({:.1}%)", off.abs() / self.limit * 100.0)?;
-        }
-        Ok(())
     }
 }

@@ -1,0 +1,134 @@
+//! Builds reports, of a run and of a sum of runs.
+//!
+//! [`Report::new`] is the one place that fills a report: it adds the derived figures to what was
+//! measured, and judges the thresholds. Tests: `run/summary/tests.rs` and `tools/merge/tests.rs`.
+
+use super::data::{FORMAT, Generator, Outcome, Report, Requests, Server, Throughput, VERSION};
+use super::gate::gate;
+use super::settings::{Machine, Target};
+use super::slo::Slo;
+use super::sum::Sum;
+use crate::measure::stats::Running;
+
+impl Report {
+    /// Builds the report of a run or of a sum of runs: adds the derived figures to what was
+    /// measured, and judges the thresholds.
+    pub(crate) fn new(about: About, sum: Sum, outcome: Outcome, slo: Option<&Slo>) -> Self {
+        let (completed, connected) = (sum.requests.completed, sum.connections.connected);
+        let mut report = Self {
+            format: FORMAT.to_owned(),
+            version: VERSION,
+            loadgen: env!("CARGO_PKG_VERSION").to_owned(),
+            command: about.command,
+            runs: sum.runs,
+            started_unix_ms: sum.started_unix_ms,
+            measured_unix_ms: sum.measured_unix_ms,
+            machine: about.machine,
+            target: about.target,
+            settings: sum.settings,
+            outcome,
+            elapsed_s: sum.elapsed_s,
+            throughput: Throughput::new(&sum.requests, sum.elapsed_s, &sum.series.rates()),
+            connections: sum.connections,
+            requests: sum.requests,
+            latency: sum.latency,
+            series: sum.series,
+            generator: sum.generator.derived(completed, connected),
+            server: sum
+                .server
+                .map(|server| server.derived(completed, connected)),
+            bad_clients: sum.bad_clients,
+            errors: sum.errors,
+            errors_outside: sum.errors_outside,
+            statuses: sum.statuses,
+            slo: Vec::new(),
+        };
+        if let Some(slo) = slo {
+            gate(slo, &mut report);
+        }
+        report
+    }
+}
+
+/// The context of a report: facts that were not measured.
+#[derive(Debug, Clone)]
+pub(crate) struct About {
+    pub(crate) command: Vec<String>,
+    pub(crate) machine: Machine,
+    pub(crate) target: Target,
+}
+
+impl Generator {
+    /// Fills in the figures per request and per connection. CPU time of zero was not measured.
+    fn derived(mut self, completed: u64, connected: u32) -> Self {
+        let cpu_s = self.cpu_user_s + self.cpu_system_s;
+        let known = cpu_s > 0.0 && completed > 0;
+        self.cpu_us_per_request = known.then(|| cpu_s * 1e6 / as_f64(completed));
+        self.bytes_per_connection = bytes_per_connection(
+            self.resident_before_bytes,
+            self.resident_connected_bytes,
+            connected,
+        );
+        self
+    }
+}
+
+impl Server {
+    /// Fills in the figures per request and per connection. CPU time of zero was not measured.
+    fn derived(mut self, completed: u64, connected: u32) -> Self {
+        let cpu_s = self.cpu_user_s + self.cpu_system_s;
+        let known = cpu_s > 0.0 && completed > 0;
+        let each = |cpu_s: f64| known.then(|| cpu_s * 1e6 / as_f64(completed));
+        self.cpu_us_per_request = each(cpu_s);
+        self.cpu_user_us_per_request = each(self.cpu_user_s);
+        self.cpu_system_us_per_request = each(self.cpu_system_s);
+        self.requests_per_cpu_s = known.then(|| as_f64(completed) / cpu_s);
+        self.bytes_per_connection = bytes_per_connection(
+            self.resident_before_bytes,
+            self.resident_connected_bytes,
+            connected,
+        );
+        self
+    }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a report shows at most nine digits"
+)]
+fn as_f64(count: u64) -> f64 {
+    count as f64
+}
+
+/// Fewer connections than this show no memory of their own: one page is 4 KiB, and buffers that a
+/// process allocates once weigh more than a few connections.
+const CONNECTIONS_MIN: u32 = 64;
+
+/// Returns the growth of resident memory per connection. A reading of zero failed, or never took
+/// place; memory that shrank, and few connections, show nothing.
+fn bytes_per_connection(before: u64, connected: u64, connections: u32) -> Option<f64> {
+    let grown = connected.checked_sub(before)?;
+    (before > 0 && connections >= CONNECTIONS_MIN).then(|| as_f64(grown) / f64::from(connections))
+}
+
+impl Throughput {
+    /// Computes the rates over `elapsed_s`, with those of the intervals.
+    fn new(requests: &Requests, elapsed_s: f64, intervals: &Running) -> Self {
+        let per_second = |count: u64| {
+            if elapsed_s > 0.0 {
+                as_f64(count) / elapsed_s
+            } else {
+                0.0
+            }
+        };
+        let known = intervals.count() > 0;
+        Self {
+            requests_per_s: per_second(requests.completed),
+            bytes_read_per_s: per_second(requests.bytes_read),
+            intervals: intervals.count(),
+            interval_mean_per_s: known.then(|| intervals.mean()),
+            interval_stdev_per_s: known.then(|| intervals.stdev()),
+            interval_max_per_s: known.then(|| intervals.max()),
+        }
+    }
+}
