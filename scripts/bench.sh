@@ -19,9 +19,10 @@ usage() {
 	cat <<'EOF'
 Usage: scripts/bench.sh [options] [-- LOADGEN OPTIONS...]
   --quick            the scenario 'base' alone, in few short rounds: ends within two minutes after the build
-  --scenarios LIST   scenarios, comma separated, 'base' first (default: all of them, under 60 minutes)
-  --only LIST        contenders of 'base' and 'rate-80', comma separated (default: all)
-  --others LIST      contenders of the other scenarios (default: bare-epoll,tokio-mt,tokio-ct,demo-helpers)
+  --scenarios LIST   scenarios, comma separated; 'base' comes before 'rate-…' (default: all of them, under 60 minutes)
+  --only LIST        contenders of 'base' and 'rate-80', comma separated (default: all with one thread)
+  --others LIST      contenders of the other scenarios (default: bare-epoll,tokio-mt,tokio-ct,demo-helpers);
+                     'bulk' and those of the service 'work' have their own
   --rounds N         rounds of each contender in 'base' and 'rate-80', which budgets.sh uses (default: 20)
   --other-rounds N   ... and in the others (default: 8)
   --duration D       measured time of a round (default: 2s)
@@ -47,6 +48,11 @@ Scenarios:
   rate-80       ... at 80%, with the contenders of 'base'
   churn         connect, one echo, close: here each echo is a connection
   threads-2     two server threads on both CPUs, which the generator shares
+  bulk          the same, with 8 connections that stream messages of 64 KiB
+  even          the same, open loop: requests that each ask for 200 us of CPU time, 70% of both CPUs in total
+  skew          the same, with 90% of the requests on a quarter of the connections, all of one shard
+  shift         the same, and every 500 ms that quarter belongs to the other shard
+  mix           short requests beside two connections whose requests each take 20 ms of CPU time
 Options after -- go to every loadgen run, for instance -- --pipeline 8.
 Tables go to the terminal. target/bench/ gets bench.json, bench.html, SCENARIO/NAME.json with all rounds of a contender (as
 'loadgen compare A.json B.json' takes them), and table.txt.
@@ -55,7 +61,11 @@ EOF
 
 readonly ALL=(
 	base size-1k size-16k conns-1 conns-1000 conns-19000 active-64 active-1900 rate-30 rate-60 rate-80 churn threads-2
+	bulk even skew shift mix
 )
+# 70% of two CPUs in requests of 200 us.
+readonly WORK=(-c 32 --rate 7k --arrivals poisson --work 200us)
+readonly WORK_CONTENDERS=tokio-mt-work,demo-work,demo-work-no-stealing
 
 # joined WORDS...: prints the words with commas in between.
 joined() {
@@ -97,15 +107,15 @@ for scenario in "${chosen[@]}"; do
 		echo "error: no scenario '$scenario'; there are: ${ALL[*]}" >&2 && exit 2
 	fi
 done
-if [[ ${chosen[0]:-} != base ]]; then
-	echo "error: the first scenario is 'base', which the others vary" >&2 && exit 2
+if [[ $scenarios == *rate-* && ${chosen[0]:-} != base ]]; then
+	echo "error: the scenarios 'rate-…' take their rate from 'base': name it first" >&2 && exit 2
 fi
 
 # shellcheck source=scripts/contenders.bash
 source scripts/contenders.bash
 select_contenders "$others"
 other_contenders=("${SELECTED[@]}")
-select_contenders "$only"
+select_contenders "${only:-$BASE_CONTENDERS}"
 base_contenders=("${SELECTED[@]}")
 need taskset util-linux
 
@@ -171,6 +181,23 @@ saturation() {
 	' "$out/bench.json"
 }
 
+# start_beside: starts the load of BESIDE, if there is any, for longer than the measured one takes.
+start_beside() {
+	((${#BESIDE[@]} > 0)) || return 0
+	"$LOADGEN" "$SERVER_ADDR" --duration 60s --quiet --format json "${BESIDE[@]}" \
+		>"$SCRATCH/beside.json" 2>"$SCRATCH/beside.err" &
+	BESIDE_PID=$!
+	sleep 0.3
+}
+
+# stop_beside: ends that load. It made no difference unless it was answered until the end.
+stop_beside() {
+	((${#BESIDE[@]} > 0)) || return 0
+	kill -INT "$BESIDE_PID" 2>/dev/null || die "the load beside ended early: $(<"$SCRATCH/beside.err")"
+	wait "$BESIDE_PID" || true
+	grep -q '"completed": [1-9]' "$SCRATCH/beside.json" || die "the load beside had no answer"
+}
+
 # turns ROUNDS OPTIONS...: runs each contender once per round, with these options of loadgen.
 turns() {
 	local count=$1 round round_begun slowest=0
@@ -185,7 +212,9 @@ turns() {
 		echo "$scenario: round $round of $count" >&2
 		for name in "${SELECTED[@]}"; do
 			start_server "$name" "$SERVER_CPUS" taskset -c "$SERVER_CPUS"
+			start_beside
 			load "$out/$scenario/$name.json" -d "$duration" --warmup "$warmup" "$@"
+			stop_beside
 			stop_server "$name"
 		done
 		((SECONDS - round_begun <= slowest)) || slowest=$((SECONDS - round_begun))
@@ -195,7 +224,7 @@ turns() {
 titles=()
 for scenario in "${chosen[@]}"; do
 	mkdir -p "$out/$scenario"
-	SERVER_THREADS=1 SERVER_CPUS=$server_cpu GENERATOR=(taskset -c "$load_cpu")
+	SERVER_THREADS=1 SERVER_CPUS=$server_cpu GENERATOR=(taskset -c "$load_cpu") BESIDE=()
 	options=(-c "$connections")
 	# budgets.sh uses the ratios of these two.
 	if [[ $scenario == base || $scenario == rate-80 ]]; then
@@ -220,12 +249,34 @@ for scenario in "${chosen[@]}"; do
 		title="Open loop, ${scenario#rate-}% of saturation: $rate requests per second" options+=(--rate "$rate")
 		;;
 	churn) title='Connect, one echo, close' options+=(--requests-per-conn 1) ;;
-	threads-2)
-		title='Two server threads on both CPUs, which the generator shares'
+	threads-2) title='Two server threads on both CPUs, which the generator shares' ;;
+	bulk)
+		title='Eight connections that stream messages of 64 KiB, two server threads'
+		options=(-c 8 --size 64k --pipeline 4)
+		select_contenders demo-helpers,demo-helpers-no-stealing
+		;;
+	even) title='Even load: requests of 200 us, 70% of two CPUs' options=("${WORK[@]}") ;;
+	skew)
+		title='Skewed load: the same, with 90% of the requests on 8 of 32 connections'
+		options=("${WORK[@]}" --hot 25%:90%)
+		;;
+	shift)
+		title='Shifting load: the same, with another 8 connections every 500 ms'
+		options=("${WORK[@]}" --hot 25%:90% --hot-shift 500ms)
+		;;
+	mix)
+		title='Short requests beside two connections whose requests take 20 ms'
+		options=(-c 32 --rate 3k --arrivals poisson --work 10us)
+		BESIDE=(-c 2 --rate 40 --arrivals poisson --work 20ms)
+		;;
+	esac
+	case $scenario in
+	threads-2 | bulk | even | skew | shift | mix)
 		# shellcheck disable=SC2034 # contenders.bash reads it
 		SERVER_THREADS=2
 		SERVER_CPUS=$server_cpu,$load_cpu GENERATOR=(env)
-		;;
+		;;&
+	even | skew | shift | mix) select_contenders "$WORK_CONTENDERS" ;;
 	esac
 	titles+=(--scenario "$scenario=$title")
 	turns "$count" "${options[@]}"

@@ -7,9 +7,13 @@
 # shellcheck disable=SC2034 # read by the scripts that source this file
 readonly CONTENDERS=(
 	bare-epoll
-	tokio-mt tokio-ct demo-helpers demo-idle demo-poll
+	tokio-mt tokio-ct demo-helpers demo-helpers-no-stealing demo-idle demo-poll
 	tokio-asyncfd demo-guards
+	tokio-mt-work demo-work demo-work-no-stealing
 )
+# Those of the scenario 'base': one thread each, which echoes.
+# shellcheck disable=SC2034 # read by the scripts that source this file
+readonly BASE_CONTENDERS=bare-epoll,tokio-mt,tokio-ct,demo-helpers,demo-idle,demo-poll,tokio-asyncfd,demo-guards
 
 SERVER_PID=
 SERVER_ADDR=
@@ -78,13 +82,19 @@ build_contenders() {
 	LOADGEN=${LOADGEN:-$BIN/loadgen}
 }
 
-# contender_command NAME CPU: sets COMMAND to the program and flags of NAME on CPU.
+# contender_command NAME CPU: sets COMMAND to the program and flags of NAME on CPU. Its threads are
+# pinned there, unless SERVER_PIN says otherwise.
 contender_command() {
 	local threads=${SERVER_THREADS:-1}
-	local common=(--listen 127.0.0.1:0 --pin "$2")
+	local common=(--listen 127.0.0.1:0 --pin "${SERVER_PIN:-$2}")
 	case $1 in
 	# The helpers again, with a timer on every connection that each request re-arms.
 	demo-idle) COMMAND=("$BIN/server-demo" echo --shards "$threads" --io helpers --idle-timeout 60s --accept reuseport) ;;
+	demo-helpers-no-stealing) COMMAND=("$BIN/server-demo" echo --shards "$threads" --io helpers --accept reuseport --stealing off) ;;
+	# Round robin makes every second connection one of the first shard, which loadgen's --hot relies on.
+	demo-work) COMMAND=("$BIN/server-demo" work --shards "$threads" --accept round-robin) ;;
+	demo-work-no-stealing) COMMAND=("$BIN/server-demo" work --shards "$threads" --accept round-robin --stealing off) ;;
+	tokio-mt-work) COMMAND=("$BIN/baseline-tokio-mt" --threads "$threads" --io work) ;;
 	demo-*) COMMAND=("$BIN/server-demo" echo --shards "$threads" --io "${1#demo-}" --accept reuseport) ;;
 	bare-epoll) COMMAND=("$BIN/baseline-epoll" --threads "$threads") ;;
 	*) COMMAND=("$BIN/baseline-$1" --threads "$threads") ;;

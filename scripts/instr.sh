@@ -47,7 +47,7 @@ done
 
 # shellcheck source=scripts/contenders.bash
 source scripts/contenders.bash
-select_contenders "$only"
+select_contenders "${only:-$BASE_CONTENDERS}"
 case ,$count, in
 *,instructions,* | *,syscalls,*) ;;
 *) echo "error: --count takes instructions, syscalls or both" >&2 && exit 2 ;;

@@ -33,6 +33,7 @@ pub mod scratch;
 pub mod sockets;
 pub mod threads;
 pub mod tokio_echo;
+mod tokio_work;
 
 /// The most events that one system call fetches.
 pub const EVENTS_MAX: usize = 1024;

@@ -11,6 +11,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::scratch::{self, SCRATCH_BYTES};
+use crate::tokio_work;
 
 /// Pause after a failed accept, so that a process out of descriptors does not spin.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(10);
@@ -24,6 +25,8 @@ pub enum Io {
     /// Uses `read().await`, `write_all().await` with a buffer of the connection's own, as most
     /// servers do. It holds the buffer while idle, so its memory figure is not comparable.
     Textbook,
+    /// Serves requests that ask for CPU time, as `server-demo work` does.
+    Work,
 }
 
 /// Accepts for ever and spawns a task per connection on the current runtime.
@@ -34,11 +37,11 @@ pub async fn accept(listener: TcpListener, io: Io) {
                 if stream.set_nodelay(true).is_err() {
                     continue; // Reset before it was served.
                 }
-                // They are spawned separately, so that neither kind of task is as large as the
-                // other.
+                // They are spawned separately, so that no kind of task is as large as another.
                 match io {
                     Io::Scratch => drop(tokio::spawn(scratch(stream))),
                     Io::Textbook => drop(tokio::spawn(textbook(stream))),
+                    Io::Work => drop(tokio::spawn(tokio_work::serve(stream))),
                 }
             }
             Err(error) => {

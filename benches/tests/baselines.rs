@@ -194,3 +194,23 @@ fn a_cpu_that_is_not_there_is_an_error() {
         assert!(String::from_utf8_lossy(&output.stderr).contains("CPU 99999"));
     }
 }
+
+#[test]
+fn a_request_comes_back_after_the_time_that_it_asks_for() {
+    let time = Duration::from_millis(30);
+    let mut server = Server::start(env!("CARGO_BIN_EXE_baseline-tokio-mt"), &["--io", "work"]);
+    let mut stream = server.connect();
+    let mut request = [7; 64];
+    request[..4].copy_from_slice(&u32::try_from(time.as_micros()).unwrap().to_le_bytes());
+    let mut answer = [0; 64];
+    for _ in 0..2 {
+        let start = Instant::now();
+        stream.write_all(&request).unwrap();
+        stream.read_exact(&mut answer).unwrap();
+        assert!(start.elapsed() >= time, "{:?}", start.elapsed());
+        assert_eq!(answer, request);
+    }
+    drop(stream);
+    drop(server.child.stdin.take());
+    assert!(server.ended_cleanly());
+}

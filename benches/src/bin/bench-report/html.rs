@@ -91,6 +91,7 @@ fn contenders(scenario: &Scenario) -> String {
     let columns = [
         "server",
         "echoes/s",
+        "done %",
         "p50 us",
         "p99 us",
         "p99.9 us",
@@ -107,6 +108,7 @@ fn contenders(scenario: &Scenario) -> String {
             &row.name,
             &[
                 &format!("{:.0}", row.requests_per_s),
+                &optional(row.done.map(|share| share * 100.0), 1),
                 &format!("{:.0}", row.p50_us),
                 &format!("{:.0}", row.p99_us),
                 &format!("{:.0}", row.p99_9_us),

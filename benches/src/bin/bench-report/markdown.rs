@@ -72,7 +72,7 @@ fn not_ahead(summary: &Summary) -> String {
 fn tables(scenario: &Scenario) -> String {
     let mut out = format!(
         "`{}`, {} rounds.\n\n\
-         | server | echoes/s | p50 us | p99 us | p99.9 us | CPU/echo us | B/connection |\n|---|---|---|---|---|---|---|\n",
+         | server | echoes/s | done % | p50 us | p99 us | p99.9 us | CPU/echo us | B/connection |\n|---|---|---|---|---|---|---|---|\n",
         scenario.name, scenario.rounds
     );
     let optional = |value: Option<f64>, digits: usize| {
@@ -81,9 +81,10 @@ fn tables(scenario: &Scenario) -> String {
     for row in &scenario.contenders {
         writeln!(
             out,
-            "| {} | {:.0} | {:.0} | {:.0} | {:.0} | {} | {} |",
+            "| {} | {:.0} | {} | {:.0} | {:.0} | {:.0} | {} | {} |",
             row.name,
             row.requests_per_s,
+            optional(row.done.map(|share| share * 100.0), 1),
             row.p50_us,
             row.p99_us,
             row.p99_9_us,

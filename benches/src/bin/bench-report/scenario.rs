@@ -17,24 +17,31 @@ pub(crate) const WIDEST: f64 = 0.05;
 const BUSY: f64 = 0.02;
 
 /// The metrics that the tables show, and their titles.
-pub(crate) const HEADLINES: [(&str, &str); 4] = [
+pub(crate) const HEADLINES: [(&str, &str); 5] = [
     ("requests_per_server_cpu_s", "echoes per CPU second"),
     ("requests_per_s", "echoes per second"),
+    ("latency_p50", "p50"),
     ("latency_p99", "p99"),
     ("latency_p99_9", "p99.9"),
 ];
 
-/// Servers with the same design here and on tokio: sockets with sockets, `AsyncFd` with `AsyncFd`.
-const PEERS: [(&str, &str); 3] = [
+/// Pairs that the tables show: servers with the same design here and on tokio (sockets with
+/// sockets, `AsyncFd` with `AsyncFd`), and the project's servers with and without work stealing.
+const PEERS: [(&str, &str); 6] = [
     ("demo-helpers", "tokio-mt"),
     ("demo-helpers", "tokio-ct"),
     ("demo-guards", "tokio-asyncfd"),
+    ("demo-work", "tokio-mt-work"),
+    ("demo-work", "demo-work-no-stealing"),
+    ("demo-helpers", "demo-helpers-no-stealing"),
 ];
 
-/// The base of all comparisons; the project's own servers are also compared with tokio's.
+/// The base of all comparisons; the project's own servers are also compared with tokio's, and with
+/// themselves without work stealing.
 const BARE: &str = "bare-epoll";
 const OTHERS: &str = "tokio-";
 const OURS: &str = "demo-";
+const WITHOUT: &str = "-no-stealing";
 
 /// All measurements of one contender.
 #[derive(Debug)]
@@ -101,6 +108,9 @@ pub(crate) struct Scenario {
 pub(crate) struct Medians {
     pub(crate) name: String,
     pub(crate) requests_per_s: f64,
+    /// The share of the offered requests that were answered in the measured time. A closed loop
+    /// has none.
+    pub(crate) done: Option<f64>,
     pub(crate) p50_us: f64,
     pub(crate) p90_us: f64,
     pub(crate) p99_us: f64,
@@ -134,8 +144,8 @@ pub(crate) struct Ratio {
 }
 
 impl Ratio {
-    /// Returns true if it compares one of the project's servers with tokio's server of the same
-    /// kind.
+    /// Returns true if it compares one of the project's servers with the server of the same kind on
+    /// tokio or without work stealing.
     pub(crate) fn is_of_peers(&self) -> bool {
         PEERS.contains(&(&self.contender, &self.base))
     }
@@ -314,10 +324,12 @@ fn leave_out_silent_rounds(runs: &mut [Run]) -> Vec<String> {
         .collect()
 }
 
-/// Returns true for pairs that are compared: everything with the bare loop, and the project's own
-/// servers with every tokio server.
+/// Returns true for pairs that are compared: everything with the bare loop, the project's own
+/// servers with every tokio server, and those that steal work with those that do not.
 fn compared(name: &str, base: &str) -> bool {
-    (base == BARE && name != BARE) || (base.starts_with(OTHERS) && name.starts_with(OURS))
+    (base == BARE && name != BARE)
+        || (base.starts_with(OTHERS) && name.starts_with(OURS))
+        || base.strip_suffix(WITHOUT) == Some(name)
 }
 
 fn medians(run: &Run) -> Medians {
@@ -331,6 +343,7 @@ fn medians(run: &Run) -> Medians {
     Medians {
         name: run.name.clone(),
         requests_per_s: all(&|round| Some(round.throughput.requests_per_s)).unwrap_or(0.0),
+        done: all(&done),
         p50_us: latency(&|round| round.latency.headline().p50_ns),
         p90_us: latency(&|round| round.latency.headline().p90_ns),
         p99_us: latency(&|round| round.latency.headline().p99_ns),
@@ -350,6 +363,13 @@ fn medians(run: &Run) -> Medians {
             .count(),
         latency: all_latencies(rounds),
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
+fn done(round: &Report) -> Option<f64> {
+    round.settings.rate?;
+    let requests = &round.requests;
+    (requests.scheduled > 0).then(|| requests.completed as f64 / requests.scheduled as f64)
 }
 
 fn all_latencies(rounds: &[Report]) -> Recorder {

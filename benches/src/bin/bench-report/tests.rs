@@ -107,6 +107,39 @@ fn every_contender_meets_the_bare_loop_and_ours_meet_tokio() {
 }
 
 #[test]
+fn a_server_that_steals_work_meets_itself_without() {
+    let names = ["tokio-mt-work", "demo-work", "demo-work-no-stealing"];
+    let summary = scenario(names.map(|name| run(name, 5.0, 0.0)).into());
+    let mut pairs: Vec<_> = summary
+        .ratios
+        .iter()
+        .filter(|ratio| ratio.is_of_peers())
+        .map(|ratio| (ratio.contender.as_str(), ratio.base.as_str()))
+        .collect();
+    pairs.dedup();
+    let expected = [
+        ("demo-work", "tokio-mt-work"),
+        ("demo-work", "demo-work-no-stealing"),
+    ];
+    assert_eq!(pairs, expected);
+}
+
+#[test]
+fn an_open_loop_shows_the_share_that_is_done() {
+    let mut late = round(1e5, 5.0, false);
+    late.settings.rate = Some(10);
+    late.requests.completed = 9;
+    let summary = scenario(vec![
+        Run::new("bare-epoll", vec![late; 3], None),
+        run("tokio-mt", 5.0, 0.0),
+    ]);
+    let done: Vec<_> = summary.contenders.iter().map(|row| row.done).collect();
+    assert_eq!(done, [Some(0.9), None]);
+    let page = markdown::render(&whole(vec![summary]));
+    assert!(page.contains("| bare-epoll | 100000 | 90.0 |"), "{page}");
+}
+
+#[test]
 fn a_narrow_interval_has_a_verdict_and_a_wide_one_has_none() {
     let runs = [
         run("bare-epoll", 5.0, 0.0),

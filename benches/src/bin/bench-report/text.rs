@@ -66,9 +66,10 @@ fn contenders(scenario: &Scenario, out: &mut String) {
     line(
         out,
         &format!(
-            "{:<15}{:>10}{:>8}{:>8}{:>8}{:>8}{:>8}{:>9}{:>7}{:>8}{:>7}{:>8}",
+            "{:<22}{:>10}{:>8}{:>8}{:>8}{:>8}{:>8}{:>8}{:>9}{:>7}{:>8}{:>7}{:>8}",
             "",
             "echoes",
+            "done",
             "p50",
             "p90",
             "p99",
@@ -84,9 +85,10 @@ fn contenders(scenario: &Scenario, out: &mut String) {
     line(
         out,
         &format!(
-            "{:<15}{:>10}{:>8}{:>8}{:>8}{:>8}{:>8}{:>9}{:>7}{:>8}{:>7}{:>8}",
+            "{:<22}{:>10}{:>8}{:>8}{:>8}{:>8}{:>8}{:>8}{:>9}{:>7}{:>8}{:>7}{:>8}",
             "contender",
             "per s",
+            "%",
             "us",
             "us",
             "us",
@@ -109,9 +111,10 @@ fn contenders(scenario: &Scenario, out: &mut String) {
         line(
             out,
             &format!(
-                "{:<15}{:>10.0}{:>8.0}{:>8.0}{:>8.0}{:>8.0}{:>8.0}{:>9}{:>7}{:>8}{busy:>7}{:>8}",
+                "{:<22}{:>10.0}{:>8}{:>8.0}{:>8.0}{:>8.0}{:>8.0}{:>8.0}{:>9}{:>7}{:>8}{busy:>7}{:>8}",
                 row.name,
                 row.requests_per_s,
+                optional(row.done.map(|share| share * 100.0), 1),
                 row.p50_us,
                 row.p90_us,
                 row.p99_us,
