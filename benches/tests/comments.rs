@@ -7,7 +7,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The folders that are checked.
-const FOLDERS: [&str; 5] = ["asyncfd", "server-demo", "benches", "interop", "fuzz"];
+const FOLDERS: [&str; 7] = [
+    "reactor",
+    "asyncfd",
+    "server-demo",
+    "loadgen",
+    "benches",
+    "interop",
+    "fuzz",
+];
 
 /// The widest line, the same as rustfmt's for code.
 const WIDTH: usize = 100;

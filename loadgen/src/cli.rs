@@ -21,7 +21,7 @@ pub(crate) mod target;
 pub fn main() -> ExitCode {
     let cli = match config::parse() {
         Ok(cli) => cli,
-        Err(refusal) => return ended(Err(refusal)),
+        Err(error) => return ended(Err(error)),
     };
     let command = std::env::args().collect();
     match cli.command {
@@ -43,7 +43,7 @@ pub fn main() -> ExitCode {
 fn ended(how: Result<u8, ExitError>) -> ExitCode {
     match how {
         Ok(code) => ExitCode::from(code),
-        Err(refusal) => fail(&refusal.message, refusal.exit_code),
+        Err(error) => fail(&error.message, error.exit_code),
     }
 }
 

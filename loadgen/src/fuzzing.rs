@@ -1,4 +1,4 @@
-//! What the program reads from outside and keeps to itself, for the fuzz targets in `fuzz/`. There
+//! Access to the private readers of outside input, for the fuzz targets in `fuzz/`. Compiled
 //! only with `--cfg fuzzing`.
 
 use clap::{ArgMatches, Command, Parser};

@@ -8,14 +8,14 @@
 //!  main thread                     shard threads (-t), one Rc<Shard> each
 //!  cli       flags
 //!  session   limits, target, reactor
-//!  conduct   spawns a supervisor ─▶ supervise   a tick every 10 ms: commands, silence, end
-//!            waits for events    ◀─   ramp        opens connections, each served once; replaces those that end
-//!            Go                  ─▶   dispatch    open loop: hands out scheduled requests
-//!            CPU and memory at        connection  a task each: Transport + Exchange
-//!            both ends of the         counters       counters and histograms, plain fields
-//!            measured part
-//!            Close               ─▶ results
-//!  conclude  merge, warnings, exit code
+//!  coordinator                     supervisor  a tick every 10 ms: commands, silence, end
+//!   spawns supervisors         ─▶    ramp        opens connections, replaces those that end
+//!   waits for events           ◀─    dispatch    open loop: hands out scheduled requests
+//!   Go                         ─▶    connection  a task each: Transport + Exchange
+//!   CPU and memory, before and       counters    counters and histograms, plain fields
+//!   after the measured part
+//!   Close                      ─▶  results
+//!  summary   warnings, exit code
 //!  report    text, JSON, ...
 //! ```
 //!

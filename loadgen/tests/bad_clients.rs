@@ -94,7 +94,7 @@ fn each_does_what_it_is_named_for() {
     );
 }
 
-/// How a server saw its connections end.
+/// The ends of connections that a server saw.
 #[derive(Default)]
 struct Ends {
     resets: AtomicUsize,
@@ -172,7 +172,7 @@ fn resets_are_resets() {
 
 #[test]
 fn being_cut_off_is_counted_and_is_no_error() {
-    // Whoever sends a lone byte is shown the door.
+    // The server closes connections that send a lone byte.
     let server = serve(|_, mut stream| {
         let mut buffer = vec![0; 65_536];
         loop {

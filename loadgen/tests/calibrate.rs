@@ -1,6 +1,6 @@
 //! `loadgen calibrate` through the real program.
 //!
-//! Whether it passes depends on how busy the machine is. What holds on any machine: the generator
+//! True if it passes depends on how busy the machine is. What holds on any machine: the generator
 //! sees each request at least as long as the server held it, the exit code is the verdict, and a
 //! stall shows in the open loop and hides in the closed one.
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use common::{echo_all, run, serve, wait_until};
 
-/// What an echo server saw of its connections.
+/// The record of an echo server.
 #[derive(Default)]
 struct Witness {
     peers: Mutex<Vec<SocketAddr>>,

@@ -318,7 +318,7 @@ fn a_server_that_never_reads_is_given_up() {
         drop(stream);
         Ok(())
     });
-    // What the system takes is sent, and more is waiting.
+    // The bytes that the system takes are sent, and more is waiting.
     for load in ["-P 64 -d 30", "-R 100 -d 3"] {
         let args = format!(
             "{server} -c 2 --size {LARGE} {load} --warmup 0 --timeout 1 --no-reconnect --format json"

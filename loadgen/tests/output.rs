@@ -1,4 +1,4 @@
-//! What runs leave behind: the time series, and the files of every format.
+//! The output of runs: the time series, and the files of every format.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! What is shown while a run goes on: a panel on a terminal, lines elsewhere. The terminal is the
+//! Progress while a run goes on: a panel on a terminal, lines elsewhere. The terminal is the
 //! one that `script` makes.
 #![cfg(target_os = "linux")]
 
@@ -78,7 +78,7 @@ impl InTerminal {
     }
 }
 
-/// What selects a colour.
+/// The escape sequence that selects a colour.
 const CYAN: &str = "\u{1b}[36m";
 
 /// Runs until the panel shows everything, then presses the interrupt key.

@@ -1,4 +1,4 @@
-//! What is said besides TCP echoes: HTTP, fixed exchanges, mixed sizes, Unix sockets; each in a
+//! Protocols other than TCP echoes: HTTP, fixed exchanges, mixed sizes, Unix sockets; each in a
 //! closed and in an open loop.
 
 mod common;
@@ -194,7 +194,7 @@ fn what_is_not_http_is_a_wrong_answer() {
         stream.write_all(b"SSH-2.0-OpenSSH_9.2\r\n")?;
         stream.read_to_end(&mut Vec::new()).map(|_| ())
     });
-    // What came before anything was asked, or as an answer.
+    // Bytes that came before anything was asked, or as an answer.
     let run = run(&format!("http://{server} -c 2 -n 10")).expect_code(1);
     assert!(run.stderr.contains("wrong answer"), "{run:#?}");
 }

@@ -71,7 +71,7 @@ fn an_interrupted_run_is_judged_and_keeps_its_exit_code() {
     let pid = running.pid();
     let open = || std::fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count);
     common::wait_until("the load", || open() > 30);
-    // Whether the load has begun or not: a threshold that cannot be met is missed.
+    // True if the load has begun or not: a threshold that cannot be met is missed.
     let status = std::process::Command::new("kill")
         .args(["-INT", &pid.to_string()])
         .status();

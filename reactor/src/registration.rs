@@ -347,8 +347,8 @@ impl Registration {
         Poll::Ready(ReadyEvent::new(seen, mask))
     }
 
-    /// Waits in the poll slot of a direction. `None` in a forked child. It is out of line, so that a
-    /// poll that need not wait compiles to a few instructions in its caller.
+    /// Waits in the poll slot of a direction. `None` in a forked child. It is out of line, so that
+    /// a poll that need not wait compiles to a few instructions in its caller.
     #[inline(never)]
     fn wait_side<const SIDE: usize>(&self, cx: &Context<'_>) -> Poll<Option<Snapshot>> {
         if self.slot.io().is_forked() {

@@ -51,8 +51,8 @@ fn a_registration_that_fails(reactor: &Reactor, file: &File) {
     let refused = Registration::new(handle, Placement::Hash, file, read, Ready::EMPTY);
     let error = refused.expect_err("a regular file cannot be waited for");
     assert_eq!(error.kind(), std::io::ErrorKind::PermissionDenied);
-    // The shard frees slots between its turns. On a busy machine it would fall behind otherwise, and
-    // the table would grow by a page.
+    // The shard frees slots between its turns. On a busy machine it would fall behind otherwise,
+    // and the table would grow by a page.
     reactor.block_on(handle.spawn(async {})).unwrap();
 }
 

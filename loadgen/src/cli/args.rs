@@ -57,7 +57,7 @@ pub const SIZE_DEFAULT: usize = 64;
     max_term_width = 100
 )]
 pub struct Cli {
-    /// What to do instead of a run.
+    /// A subcommand instead of a run.
     #[command(subcommand)]
     pub command: Option<Command>,
 
@@ -66,7 +66,7 @@ pub struct Cli {
     pub run: RunArgs,
 }
 
-/// What the program does besides running a load.
+/// The subcommands.
 #[derive(Subcommand, Debug)]
 pub enum Command {
     /// Check the generator's latencies against the record of a built-in server with known delays
@@ -160,11 +160,11 @@ pub struct RunArgs {
     #[arg(long, value_name = "TIME", value_parser = work)]
     pub work: Option<Duration>,
 
-    /// What is said to the server [default: echo; http where TARGET is http://, raw with --send]
+    /// Protocol [default: echo; http where TARGET is http://, raw with --send]
     #[arg(long, value_enum)]
     pub protocol: Option<ProtocolName>,
 
-    /// HTTP: what is asked for by GET [default: the path of TARGET, or /]
+    /// HTTP: path of the request [default: the path of TARGET, or /]
     #[arg(long, value_name = "PATH", value_parser = http_path)]
     pub path: Option<String>,
 
@@ -206,7 +206,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = positive_duration)]
     pub timeout: Duration,
 
-    /// Do without a connection that fails, instead of connecting again after a back-off
+    /// Go on without connections that fail; by default they are made again after a backoff
     #[arg(long)]
     pub no_reconnect: bool,
 
@@ -234,7 +234,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "PID", value_parser = clap::value_parser!(i32).range(1..))]
     pub server_pid: Option<i32>,
 
-    /// Which surface of the I/O library the connections are written with
+    /// I/O surface of the connections
     #[arg(long, value_enum, default_value = "helpers")]
     pub io: IoSurface,
 
@@ -252,7 +252,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "THRESHOLDS", value_parser = str::parse::<Slo>)]
     pub slo: Option<Slo>,
 
-    /// What is printed on standard output
+    /// Format of standard output
     #[arg(long, value_enum, default_value = "text")]
     pub format: Format,
 
@@ -280,7 +280,7 @@ pub enum Switch {
     Off,
 }
 
-/// What is said to a server.
+/// A protocol by its name on the command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ProtocolName {
     /// Bytes that are unique, which the server sends back
@@ -291,7 +291,7 @@ pub enum ProtocolName {
     Raw,
 }
 
-/// What `completions` prints.
+/// The output of `completions`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum CompletionsFor {
     /// source <(loadgen completions bash)

@@ -7,7 +7,7 @@ use clap_mangen::roff::{Roff, roman};
 
 use crate::cli::args::{Cli, CompletionsFor};
 
-/// What the program prints for `completions`.
+/// Returns the output of `completions`.
 #[must_use]
 pub fn render(what: CompletionsFor) -> Vec<u8> {
     let shell = match what {

@@ -43,7 +43,7 @@ pub(crate) fn parse() -> Result<Cli, ExitError> {
     let mut all = typed.clone();
     all.splice(1..1, flags.into_iter().map(OsString::from));
     Cli::try_parse_from(all).map_err(|error| {
-        // What was typed is to blame by itself, or help was asked for: clap says so and ends.
+        // The command line alone is wrong, or asks for help: clap prints that and ends the process.
         if let Err(typed) = Cli::try_parse_from(&typed) {
             typed.exit();
         }
@@ -136,7 +136,7 @@ fn unknown(command: &Command, name: &str) -> String {
     }
 }
 
-/// Whether the command line has this argument, or one that cannot be together with it.
+/// Returns true if the command line has this argument, or one that cannot be together with it.
 fn gives_way(command: &Command, typed: &ArgMatches, arg: &Arg) -> bool {
     let conflicts = |a: &Arg, b: &Arg| {
         let named = command.get_arg_conflicts_with(a);
@@ -153,7 +153,7 @@ fn gives_way(command: &Command, typed: &ArgMatches, arg: &Arg) -> bool {
         .any(|one| one.get_id() == arg.get_id() || conflicts(one, arg) || conflicts(arg, one))
 }
 
-/// What would have been typed after the flag, once for each time it would have been typed; `None`
+/// Returns the values to type after the flag, one for each time the flag is repeated; `None`
 /// where nothing would.
 fn values(arg: &Arg, value: &DeValue<'_>) -> Result<Vec<Option<String>>, String> {
     let takes_values = arg.get_action().takes_values();

@@ -13,7 +13,7 @@ use crate::run::endpoint::Endpoint;
 /// The port of `http://` where none is named.
 const HTTP_PORT: u16 = 80;
 
-/// What the system's address of a Unix socket has room for, less the zero at its end.
+/// The longest path that the system's address of a Unix socket holds, without the zero at its end.
 const UNIX_PATH_MAX: usize = 107;
 
 /// A target as it was read.

@@ -26,7 +26,7 @@ impl Window {
         until: Nanos::MAX,
     };
 
-    /// Whether a moment lies in it.
+    /// Returns true if a moment lies in it.
     #[must_use]
     #[inline]
     pub(crate) fn contains(self, at: Nanos) -> bool {
@@ -48,9 +48,9 @@ pub(crate) enum Lost {
 /// Counters and histograms of one thread.
 #[derive(Debug)]
 pub(crate) struct Counters {
-    /// What is measured.
+    /// The measured part.
     pub(crate) window: Window,
-    /// Whether a number of requests was asked for: then each measured answer completes, whatever
+    /// True if a number of requests was asked for: then each measured answer completes, whatever
     /// the time.
     by_request: bool,
     /// From the actual send.
@@ -59,7 +59,7 @@ pub(crate) struct Counters {
     pub(crate) corrected: Option<Recorder>,
     /// From the intended to the actual send, where the socket was not to blame; open loop only.
     pub(crate) lag: Option<Recorder>,
-    /// How long connecting took.
+    /// Times to connect.
     pub(crate) connect: Recorder,
     /// Requests the schedule put into the window.
     pub(crate) scheduled: u64,

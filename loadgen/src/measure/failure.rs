@@ -1,4 +1,4 @@
-//! What can go wrong with a connection, told apart by kind, counted, and put in words.
+//! Failures of connections and requests: their kinds, counts and messages.
 //!
 //! A [`Failure`] ends one connection, or is an answer by which a server refuses one request.
 //! [`Errors`] counts failures by kind and keeps the first of each as an example; it is plain data
@@ -81,7 +81,7 @@ impl ErrorKind {
         }
     }
 
-    /// What happened, for people.
+    /// Returns the description for people.
     #[must_use]
     pub fn describe(self) -> &'static str {
         match self {
@@ -102,7 +102,7 @@ impl ErrorKind {
         }
     }
 
-    /// What whoever runs the load can do about it; `None` where only the particulars tell.
+    /// Returns advice to the user; `None` where only the particulars tell.
     #[must_use]
     pub fn advice(self) -> Option<&'static str> {
         match self {
@@ -130,7 +130,7 @@ impl ErrorKind {
         }
     }
 
-    /// Whether it is one request that failed, on a connection that goes on.
+    /// Returns true if it is one request that failed, on a connection that goes on.
     #[must_use]
     pub fn is_of_request(self) -> bool {
         matches!(
@@ -189,7 +189,7 @@ impl fmt::Display for ErrorKind {
 /// Why one connection ended before its time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
-    /// What kind it was.
+    /// The kind.
     pub kind: ErrorKind,
     /// Particulars, as a clause.
     pub detail: String,

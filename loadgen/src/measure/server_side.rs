@@ -1,4 +1,4 @@
-//! What a run costs a process: CPU time and memory, read from the system while the process runs.
+//! Resource usage of a process: CPU time and memory, read from the system while it runs.
 //!
 //! Used for the server (embedded, or `--server-pid`) and for the generator itself. Reads only; the
 //! process is not disturbed and may end at any time, which is an error that says so. Tests:
@@ -83,8 +83,8 @@ impl Probe {
 }
 
 impl CpuReading {
-    /// What was used since an earlier reading. Where the threads stayed the same the total is the
-    /// scheduler's, in nanoseconds, and the clock ticks only say how it splits.
+    /// Returns the CPU time since an earlier reading. Where the threads stayed the same the total
+    /// is the scheduler's, in nanoseconds, and the clock ticks only say how it splits.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> CpuUsed {
         let user = self.user.saturating_sub(earlier.user);

@@ -11,7 +11,7 @@ use std::mem;
 use crate::measure::clock::Nanos;
 use crate::measure::histogram::Recorder;
 
-/// What one thread saw in one interval.
+/// The record of one thread in one interval.
 #[derive(Debug)]
 pub(crate) struct Slice {
     /// Number of the interval, from the beginning of the measured part.

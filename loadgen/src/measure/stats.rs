@@ -37,7 +37,7 @@ pub struct Interval {
 }
 
 impl Interval {
-    /// Whether one, 'no difference', is among the values it allows.
+    /// Returns true if one, 'no difference', is among the values it allows.
     #[must_use]
     pub fn contains_one(&self) -> bool {
         self.low <= 1.0 && 1.0 <= self.high
@@ -100,7 +100,8 @@ fn signed_ranks(values: &[f64]) -> [f64; 3] {
 /// The smallest sum that the ranks of the positive ones of `n` symmetric values stay at or below
 /// with 2.5% or more.
 fn signed_rank_quantile_025(n: usize) -> usize {
-    // How many of the 2^n choices of ranks from 1 to n have each sum: each rank is in or out.
+    // For each sum, the number of the 2^n choices of ranks from 1 to n that have it: each rank is
+    // in or out.
     let mut ways = vec![0.0_f64; n * (n + 1) / 2 + 1];
     ways[0] = 1.0;
     for rank in 1..=n {
@@ -163,7 +164,7 @@ impl Running {
         self.max = self.max.max(value);
     }
 
-    /// How many values there were.
+    /// Returns the number of values.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.count

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::csv::{optional, table};
 use super::data::Report;
 
-/// What the `format` field of a comparison says.
+/// The value of the `format` field of a comparison.
 pub const COMPARE_FORMAT: &str = "loadgen-compare";
 
 /// All rounds of one contender.
@@ -28,11 +28,11 @@ pub struct Comparison {
     pub version: u32,
     /// The base.
     pub a: Side,
-    /// What is compared with it.
+    /// The contender that is compared with the base.
     pub b: Side,
     /// Pairs of rounds.
     pub rounds: usize,
-    /// What makes the comparison doubtful.
+    /// Reasons to doubt the comparison.
     pub warnings: Vec<String>,
     /// One entry per metric that both sides have in every round.
     pub metrics: Vec<Metric>,
@@ -43,7 +43,7 @@ pub struct Comparison {
 pub struct Side {
     /// Its file.
     pub file: String,
-    /// What its first round was run against.
+    /// The target of its first round.
     pub target: String,
     /// Rounds that ended with errors or by a signal.
     pub rounds_not_ok: usize,
@@ -70,11 +70,11 @@ pub struct Metric {
     pub low: Option<f64>,
     /// Upper end.
     pub high: Option<f64>,
-    /// What it says.
+    /// The verdict.
     pub verdict: Verdict,
 }
 
-/// What a metric's interval says.
+/// The verdict on a metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {

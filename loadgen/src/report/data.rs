@@ -18,7 +18,7 @@ use super::settings::{Machine, Settings, Target};
 use super::threshold;
 use super::wire::wire;
 
-/// What the `format` field of a run's report says.
+/// The value of the `format` field of a run's report.
 pub const FORMAT: &str = "loadgen-run";
 /// The version of the schema.
 pub const VERSION: u32 = 2;
@@ -43,11 +43,11 @@ pub struct Report {
     pub measured_unix_ms: u64,
     /// Where it ran.
     pub machine: Machine,
-    /// What was loaded.
+    /// The server.
     pub target: Target,
-    /// What was asked for, defaults filled in.
+    /// The load, with defaults filled in.
     pub settings: Settings,
-    /// How it ended.
+    /// The outcome.
     pub outcome: Outcome,
     /// Seconds of the measured part.
     pub elapsed_s: f64,
@@ -59,11 +59,11 @@ pub struct Report {
     pub throughput: Throughput,
     /// Latencies.
     pub latency: Latency,
-    /// How rate and latency went over time.
+    /// Rate and latency over time.
     pub series: TimeSeries,
-    /// What the run cost this program.
+    /// Resource usage of this program.
     pub generator: Generator,
-    /// What it cost the server, where that is known.
+    /// Resource usage of the server, where it is known.
     pub server: Option<Server>,
     /// Clients that misbehaved on purpose, by their ways; in nothing else of this report.
     #[serde(default)]
@@ -77,12 +77,12 @@ pub struct Report {
     /// Answers of the measured part by which the server refused a request, by status.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub statuses: BTreeMap<u16, u64>,
-    /// What became of the thresholds asked for.
+    /// The verdicts on the thresholds.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub slo: Vec<threshold::Verdict>,
 }
 
-/// How a run ended.
+/// The outcome of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
@@ -96,7 +96,7 @@ pub enum Status {
     Missed,
 }
 
-/// How a run ended, in words.
+/// The outcome of a run with its reasons.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Outcome {
     /// In one word.
@@ -105,14 +105,14 @@ pub struct Outcome {
     pub exit_code: u8,
     /// Why it failed.
     pub messages: Vec<String>,
-    /// What makes the figures doubtful.
+    /// Reasons to doubt the figures.
     pub warnings: Vec<String>,
     /// The reason why the run ended before its time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_early: Option<String>,
-    /// What else a reader should know.
+    /// Notes.
     pub notes: Vec<String>,
-    /// Whether the generator, rather than the server, may have limited the result.
+    /// True if the generator, rather than the server, may have limited the result.
     pub generator_was_bottleneck: bool,
 }
 
@@ -207,7 +207,7 @@ pub struct Latency {
     pub raw: Distribution,
     /// From the intended moment of sending; open loop only.
     pub corrected: Option<Distribution>,
-    /// How late the generator itself sent; open loop only.
+    /// The lag of the generator behind its schedule; open loop only.
     pub schedule_lag: Option<Distribution>,
 }
 
@@ -242,7 +242,7 @@ pub struct Distribution {
     pub histogram_base64: String,
 }
 
-/// What the run cost this program.
+/// Resource usage of this program.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Generator {
     /// CPU seconds in user space.
@@ -268,7 +268,7 @@ pub struct Generator {
     pub bytes_per_connection: Option<f64>,
 }
 
-/// What the run cost the server.
+/// Resource usage of the server.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Server {
     /// Its process.
@@ -300,7 +300,7 @@ pub struct Server {
 pub struct BadClients {
     /// The way, as on the command line.
     pub kind: String,
-    /// How many clients.
+    /// The number of clients.
     pub clients: u32,
     /// Connections they made, one after the other.
     pub connections: u64,
@@ -321,7 +321,7 @@ pub struct ErrorCount {
     pub kind: String,
     /// A few words.
     pub description: String,
-    /// How many connections, or requests.
+    /// The number of connections or requests.
     pub count: u64,
     /// The first of them.
     pub first: String,
@@ -452,7 +452,7 @@ impl ErrorCount {
         errors.iter().map(entry).collect()
     }
 
-    /// Whether it counts requests, on connections that went on.
+    /// Returns true if it counts requests, on connections that went on.
     #[must_use]
     pub fn is_of_request(&self) -> bool {
         let mut kinds = ErrorKind::ALL.into_iter();

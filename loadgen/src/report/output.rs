@@ -55,7 +55,7 @@ impl Kind {
         ("html", Self::Html),
     ];
 
-    /// What the extension of a path says, where it is among `allowed`.
+    /// Returns the format that the extension of a path names, if it is among `allowed`.
     ///
     /// # Errors
     /// It is not; a sentence that names those that are.
@@ -112,7 +112,7 @@ impl Output for Sweep {
     }
 }
 
-/// How a report is printed.
+/// The format of the report on standard output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// For people
@@ -133,7 +133,7 @@ impl From<Format> for Kind {
     }
 }
 
-/// How a result is printed that has no columns.
+/// The format on standard output of a result without columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum TextOrJson {
     /// For people
@@ -153,7 +153,7 @@ struct Unfinished {
     /// As it was asked for.
     path: PathBuf,
     kind: Kind,
-    /// What it will replace.
+    /// The file that it replaces.
     place: PathBuf,
     file: NamedTempFile,
 }
@@ -316,13 +316,13 @@ mod tests {
         let taken = folder.path().join("folder.json");
         fs::create_dir(&taken).expect("ours");
         for path in [taken, folder.path().join("missing/report.json")] {
-            let refusal = Files::create(std::slice::from_ref(&path)).expect_err("no such place");
-            let message = refusal.message;
+            let error = Files::create(std::slice::from_ref(&path)).expect_err("no such place");
+            let message = error.message;
             assert!(
                 message.starts_with(&path.display().to_string()),
                 "{message}"
             );
-            assert_eq!(refusal.exit_code, 1);
+            assert_eq!(error.exit_code, 1);
         }
     }
 
@@ -337,11 +337,11 @@ mod tests {
             ("a.json", "deep/../a.json"),
             ("link.json", "a.json"),
         ] {
-            let refusal = Files::create(&[at(one), at("b.csv"), at(other)]).expect_err(other);
-            assert_eq!(refusal.exit_code, 2);
+            let error = Files::create(&[at(one), at("b.csv"), at(other)]).expect_err(other);
+            assert_eq!(error.exit_code, 2);
             for name in [one, other] {
                 let named = format!("-o {}", at(name).display());
-                assert!(refusal.message.contains(&named), "{}", refusal.message);
+                assert!(error.message.contains(&named), "{}", error.message);
             }
         }
         assert!(Files::create(&[at("a.json"), at("deep/a.json")]).is_ok());
@@ -387,8 +387,8 @@ mod tests {
         let _socket = UnixListener::bind(&socket).expect("a short path");
         symlink("/dev/null", &device).expect("ours");
         for path in [socket, device] {
-            let refusal = Files::create(std::slice::from_ref(&path)).expect_err("no file");
-            assert!(refusal.message.contains("--format"), "{}", refusal.message);
+            let error = Files::create(std::slice::from_ref(&path)).expect_err("no file");
+            assert!(error.message.contains("--format"), "{}", error.message);
         }
     }
 }

@@ -21,7 +21,7 @@ pub struct Machine {
 pub struct Target {
     /// Address and port.
     pub address: String,
-    /// Whether it was the embedded server.
+    /// True if it was the embedded server.
     pub embedded: bool,
     /// Shards of the embedded server.
     pub shards: Option<usize>,
@@ -58,7 +58,7 @@ pub struct Settings {
     pub in_flight_max: Option<u32>,
     /// Requests in flight per connection of a closed loop.
     pub pipeline: u32,
-    /// What was said: `echo`, `http` or `raw`.
+    /// The protocol: `echo`, `http` or `raw`.
     #[serde(default = "echo")]
     pub protocol: String,
     /// Bytes per request, on average where sizes were mixed.
@@ -80,13 +80,13 @@ pub struct Settings {
     pub warmup_s: f64,
     /// The I/O surface.
     pub io: IoSurface,
-    /// Whether answers were compared with what was sent.
+    /// True if answers were compared with what was sent.
     pub verify: bool,
     /// CPUs of the threads: `none`, `auto` or a list.
     pub pin: String,
 }
 
-/// What was said before there was a choice.
+/// The protocol of reports from before there was a choice.
 fn echo() -> String {
     "echo".to_owned()
 }
@@ -115,7 +115,7 @@ impl IoSurface {
     }
 }
 
-/// How intended send times are spaced.
+/// The spacing of intended send times.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Serialize, serde::Deserialize,
 )]

@@ -238,8 +238,8 @@ impl Slo {
         Some(&found.text)
     }
 
-    /// Whether failed connections are judged by a threshold: then they are no failure of the run by
-    /// themselves.
+    /// Returns true if failed connections are judged by a threshold: then they are no failure of
+    /// the run by themselves.
     #[must_use]
     pub fn names_errors(&self) -> bool {
         let names = |threshold: &Threshold| match threshold.limited {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::data::{Report, Status};
 use super::settings::{Machine, Target};
 
-/// What the `format` field of a sweep says.
+/// The value of the `format` field of a sweep.
 pub const SWEEP_FORMAT: &str = "loadgen-sweep";
 /// The version of its schema.
 pub const SWEEP_VERSION: u32 = 1;
@@ -22,11 +22,11 @@ pub struct Sweep {
     pub command: Vec<String>,
     /// Where it ran.
     pub machine: Machine,
-    /// What was loaded.
+    /// The server.
     pub target: Target,
-    /// What a rate must show.
+    /// The thresholds that a rate has to meet.
     pub slo: String,
-    /// What was run, in order; a rate that missed occurs twice.
+    /// The runs in order; a rate that missed occurs twice.
     pub steps: Vec<Step>,
     /// The last rate that held; absent where none did.
     pub knee: Option<u64>,
@@ -43,7 +43,7 @@ pub struct Sweep {
 pub struct Step {
     /// Requests per second.
     pub rate: u64,
-    /// Whether the thresholds were met.
+    /// True if the thresholds were met.
     pub held: bool,
     /// All of it.
     pub report: Report,
@@ -55,7 +55,7 @@ impl Step {
         Self { rate, held, report }
     }
 
-    /// What broke it.
+    /// Returns the reason why it missed.
     #[must_use]
     pub fn why(&self) -> String {
         self.report.outcome.messages.join("; ")

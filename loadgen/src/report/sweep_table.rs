@@ -37,7 +37,7 @@ fn write(sweep: &Sweep, out: &mut String) -> std::fmt::Result {
     Ok(())
 }
 
-/// What the columns of a step are called.
+/// The titles of the columns.
 pub(crate) const COLUMNS: [&str; 8] = [
     "rate/s",
     "answered/s",
@@ -98,7 +98,7 @@ pub(crate) fn knee(sweep: &Sweep) -> String {
     }
 }
 
-/// What makes the knee doubtful.
+/// Returns a reason to doubt the knee.
 pub(crate) fn doubt(sweep: &Sweep) -> Option<String> {
     broken(sweep)?.report.outcome.generator_was_bottleneck.then(|| {
         "in the step that broke, the generator may have been the bottleneck: this is then its knee (-t, --pin)"

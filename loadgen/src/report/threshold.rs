@@ -53,18 +53,18 @@ impl Unit {
     }
 }
 
-/// What a run showed of one threshold.
+/// The verdict on one threshold.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Verdict {
     /// The threshold as it was asked for.
     pub threshold: String,
     /// The unit of the next two.
     pub unit: Unit,
-    /// What was asked for.
+    /// The limit.
     pub limit: f64,
-    /// What was measured; absent where nothing was.
+    /// The measured value; absent where nothing was measured.
     pub measured: Option<f64>,
-    /// Whether it was met.
+    /// True if it was met.
     pub met: bool,
 }
 

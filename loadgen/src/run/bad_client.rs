@@ -53,11 +53,11 @@ struct Visit<P: Protocol> {
     slot: Rc<ConnectionSlot>,
     kind: BadKind,
     exchange: Exchange<P>,
-    /// Whether it still counts among those that are being opened.
+    /// True if it still counts among those that are being opened.
     opening: bool,
 }
 
-/// How a step leaves a connection.
+/// The state of a connection after a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
     Stay,

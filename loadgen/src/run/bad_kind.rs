@@ -58,7 +58,7 @@ impl BadShare {
         self.kind
     }
 
-    /// How many of so many connections: one at the least.
+    /// Returns this share of a number of connections, one at least.
     #[must_use]
     #[expect(
         clippy::cast_possible_truncation,
@@ -96,7 +96,7 @@ impl FromStr for BadShare {
     }
 }
 
-/// What came of the clients of one kind.
+/// Counts of the clients of one kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct BadCounts {
     /// Connections they made.

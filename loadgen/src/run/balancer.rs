@@ -195,7 +195,7 @@ impl Balancer {
 }
 
 impl Class {
-    /// Whether a connection is left; those that have ended leave the class when none is.
+    /// Returns true if a connection is left; those that have ended leave the class when none is.
     fn is_alive(&mut self) -> bool {
         self.slots.iter().any(|slot| !slot.ended.get()) || {
             self.slots.clear();

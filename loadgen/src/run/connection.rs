@@ -63,15 +63,15 @@ struct Conversation<P: Protocol> {
     shard: Rc<Shard>,
     slot: Rc<ConnectionSlot>,
     exchange: Exchange<P>,
-    /// Whether it still counts among those that are being opened.
+    /// True if it still counts among those that are being opened.
     opening: bool,
-    /// Whether the first request of the slot is under way.
+    /// True if the first request of the slot is under way.
     probing: bool,
     connected: bool,
     settled: bool,
 }
 
-/// How a connection ends that does not fail.
+/// The end of a connection that does not fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
     /// With the run.
@@ -82,7 +82,7 @@ enum End {
     Left,
 }
 
-/// What ended a wait.
+/// The event that ended a wait.
 enum Woken {
     Read(usize),
     Wrote(usize),
@@ -261,7 +261,7 @@ impl<P: Protocol> Conversation<P> {
         })
     }
 
-    /// Whether the bytes just read end an idle connection.
+    /// Returns true if the bytes just read end an idle connection.
     fn is_farewell(&self, bytes: usize) -> bool {
         self.exchange.in_flight() == 0
             && self

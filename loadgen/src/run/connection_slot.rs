@@ -35,7 +35,7 @@ pub(crate) enum Directive {
 pub(crate) struct ConnectionSlot {
     /// The number of the connection that fills it; connections are numbered as they are opened.
     number: Cell<u64>,
-    /// Whether it sends after its first request.
+    /// True if it sends after its first request.
     pub(crate) active: bool,
     /// The way in which it misbehaves, if it is no part of the load.
     pub(crate) bad: Option<BadKind>,
@@ -49,7 +49,7 @@ pub(crate) struct ConnectionSlot {
     pub(crate) outstanding: Cell<usize>,
     /// Open loop: the balancer's class.
     pub(crate) class: Cell<usize>,
-    /// Whether the balancer's list of free connections has it.
+    /// True if the balancer's list of free connections has it.
     pub(crate) listed_free: Cell<bool>,
     /// The time since which the server has owed something and sent nothing; zero while it owes
     /// nothing.
@@ -59,19 +59,19 @@ pub(crate) struct ConnectionSlot {
     pub(crate) unanswered_since: Cell<Nanos>,
     /// The time at which this connection was made.
     pub(crate) connected_at: Cell<Nanos>,
-    /// Whether a connection was ever made.
+    /// True if a connection was ever made.
     pub(crate) joined: Cell<bool>,
-    /// Whether the first answer came.
+    /// True if the first answer came.
     pub(crate) served: Cell<bool>,
-    /// Whether the ramp waits for its first answer.
+    /// True if the ramp waits for its first answer.
     pub(crate) awaited: Cell<bool>,
-    /// Whether its last connection failed, and no other was made since.
+    /// True if its last connection failed, and no other was made since.
     pub(crate) lost: Cell<bool>,
     /// Connections in a row that were of no use: they failed, or ended without an answer.
     pub(crate) consecutive_failures: Cell<u32>,
-    /// Whether no connection is open: one is being made, or waits to be made.
+    /// True if no connection is open: one is being made, or waits to be made.
     pub(crate) connecting: Cell<bool>,
-    /// Whether no connection fills it any more, nor will.
+    /// True if no connection fills it any more, nor will.
     pub(crate) ended: Cell<bool>,
 }
 
@@ -128,7 +128,7 @@ impl ConnectionSlot {
         self.limit.get().saturating_sub(planned)
     }
 
-    /// Whether the connection carries no request beyond the `planned` ones.
+    /// Returns true if the connection carries no request beyond the `planned` ones.
     #[inline]
     pub(crate) fn is_spent(&self, planned: u64) -> bool {
         planned >= self.limit.get()
@@ -147,7 +147,7 @@ impl ConnectionSlot {
         self.unanswered_since.set(since);
     }
 
-    /// Whether the server has been silent for this long, or has completed no answer in
+    /// Returns true if the server has been silent for this long, or has completed no answer in
     /// [`WHOLE_MAX`] times that.
     pub(crate) fn is_late(&self, now: Nanos, timeout: Nanos) -> bool {
         let since = |moment: &Cell<Nanos>| now.saturating_sub(moment.get());
@@ -176,13 +176,13 @@ impl ConnectionSlot {
         }
     }
 
-    /// Whether a connection is open and may be given requests.
+    /// Returns true if a connection is open and may be given requests.
     #[inline]
     pub(crate) fn is_open(&self) -> bool {
         !self.connecting.get() && !self.ended.get() && self.directive.get() == Directive::Continue
     }
 
-    /// Whether a connection is open and has nothing to do.
+    /// Returns true if a connection is open and has nothing to do.
     #[inline]
     pub(crate) fn is_free(&self) -> bool {
         self.outstanding.get() == 0 && self.is_open()

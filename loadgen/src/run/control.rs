@@ -1,4 +1,5 @@
-//! How the main thread and the shards speak: commands one way, events and snapshots the other.
+//! Communication between the main thread and the shards: commands one way, events and snapshots the
+//! other.
 //!
 //! All of it is cold: a shard looks at the command, and publishes its snapshot, once per tick of
 //! its supervisor; nothing here is touched on the way of a request.
@@ -13,7 +14,7 @@ use crate::report::Connections;
 use crate::run::bad_kind::BadClientCounters;
 use crate::run::plan::Timeline;
 
-/// What all shards are to do. Commands only move forward.
+/// A command to all shards. Commands only move forward.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Command {
     /// Open the connections and have each served once.
@@ -26,12 +27,12 @@ pub(crate) enum Command {
     Close,
 }
 
-/// What a shard tells the main thread.
+/// A message of a shard to the main thread.
 #[derive(Debug)]
 pub(crate) enum ShardEvent {
     /// All its connections are open and served, unless one `failed`.
     Ramped {
-        /// Whether a connection failed.
+        /// True if a connection failed.
         failed: bool,
     },
     /// Intervals of the time series that are complete.
@@ -48,7 +49,7 @@ pub(crate) enum ShardEvent {
     Signal(i32),
 }
 
-/// What a shard measured.
+/// The result of a shard.
 #[derive(Debug)]
 pub(crate) struct ShardResult {
     pub(crate) counters: Counters,
@@ -64,7 +65,7 @@ pub(crate) struct ShardResult {
     pub(crate) found_none_free: u64,
     /// The intended time of the first request after the schedule; zero without one.
     pub(crate) schedule_end: Nanos,
-    /// What came of the bad clients.
+    /// Counts of the bad clients.
     pub(crate) bad: BadClientCounters,
     /// Share of the measured time that the thread was on a CPU.
     pub(crate) busy: f64,

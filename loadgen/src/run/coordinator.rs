@@ -20,13 +20,13 @@ use crate::run::supervisor::supervise;
 const LEAD: Duration = Duration::from_millis(25);
 /// Time between two looks at the shards' counters.
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(200);
-/// How long shards may take to stop when told to; a shard that takes longer is stuck.
+/// The longest time for shards to stop; a shard that takes longer is stuck.
 const STOP_MAX: Duration = Duration::from_secs(10);
 
-/// What the main thread saw of a run.
+/// The main thread's record of a run.
 #[derive(Debug, Default)]
 pub(crate) struct Observations {
-    /// What the shards measured. One that is lost is missing.
+    /// The results of the shards. A shard that is lost is missing.
     pub(crate) results: Vec<ShardResult>,
     /// Shards whose supervisor panicked or is stuck.
     pub(crate) lost: u32,
@@ -42,7 +42,7 @@ pub(crate) struct Observations {
     pub(crate) aborted_at: Option<Nanos>,
     /// The time at which the last shard had nothing more to do.
     pub(crate) quiet_at: Option<Nanos>,
-    /// Whether a failure ended the run (`--fail-fast`).
+    /// True if a failure ended the run (`--fail-fast`).
     pub(crate) failed_fast: bool,
     /// Rate and latency over time.
     pub(crate) series: Series,
@@ -52,7 +52,7 @@ pub(crate) struct Observations {
     pub(crate) generator: ResourceUsage,
 }
 
-/// What a run cost a process.
+/// Resource usage of a process during a run.
 #[derive(Debug, Default)]
 pub(crate) struct ResourceUsage {
     before: Option<CpuReading>,

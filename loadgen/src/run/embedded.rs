@@ -32,12 +32,12 @@ pub struct EmbeddedArgs {
 /// The hidden subcommand that is the server.
 pub const SUBCOMMAND: &str = "embedded-server";
 
-/// What the child prints before its address, as `server-demo` does.
+/// The text that the child prints before its address, as `server-demo` does.
 const LISTENING: &str = "listening on ";
-/// How long it may take until it listens, and until it ends.
+/// The longest time until it listens, and until it ends.
 const START_MAX: Duration = Duration::from_secs(20);
 const END_MAX: Duration = Duration::from_secs(20);
-/// How long open connections may take to end when standard input has closed.
+/// The longest time for open connections to end when standard input has closed.
 const DRAIN: Duration = Duration::from_secs(5);
 
 /// Shards of an embedded server on this machine: one per CPU, and two at the least, so that it is a
@@ -70,7 +70,7 @@ pub fn serve(args: &EmbeddedArgs) -> io::Result<()> {
     let mut out = io::stdout();
     writeln!(out, "{LISTENING}{}", server.local_addr())?;
     out.flush()?;
-    // What it reads is nothing; what counts is the end.
+    // The thread reads nothing and waits for the end of the stream.
     io::copy(&mut io::stdin().lock(), &mut io::sink())?;
     // The run is over. A thread that a busy machine keeps from ending in time takes nothing from
     // what was measured, and a server that hung before its end has failed the run already.
@@ -127,7 +127,7 @@ impl Embedded {
         i32::try_from(self.child.id()).expect("process ids fit")
     }
 
-    /// How it ended, if it has.
+    /// Returns the exit status, if it has ended.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().ok().flatten()
     }

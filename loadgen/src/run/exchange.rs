@@ -59,7 +59,7 @@ pub struct Exchange<P> {
     outgoing: Position,
     /// Requests answered so far; the number of the one whose answer is next.
     answered: u64,
-    /// Whether the last answer has come.
+    /// True if the last answer has come.
     over: bool,
     /// Bytes at the end of the last ones received that are from the wrong answer on.
     refuted: usize,
@@ -103,7 +103,7 @@ impl<P: Protocol> Exchange<P> {
         self.outgoing.request
     }
 
-    /// Whether planned bytes wait to be written.
+    /// Returns true if planned bytes wait to be written.
     #[must_use]
     #[inline]
     pub fn has_output(&self) -> bool {
@@ -123,14 +123,15 @@ impl<P: Protocol> Exchange<P> {
         self.answered
     }
 
-    /// Whether an answer said that it was the last one.
+    /// Returns true if an answer said that it was the last one.
     #[must_use]
     #[inline]
     pub fn is_over(&self) -> bool {
         P::PEER_MAY_CLOSE && self.over
     }
 
-    /// Whether bytes that came while nothing was in flight say that the peer closes the connection.
+    /// Returns true if bytes that came while nothing was in flight say that the peer closes the
+    /// connection.
     #[must_use]
     pub fn is_farewell(&self, bytes: &[u8]) -> bool {
         self.in_flight.is_empty() && self.protocol.is_farewell(bytes)

@@ -1,4 +1,4 @@
-//! What a request carries: bytes that are a pure function of connection, request number and
+//! The payload of requests: bytes that are a pure function of connection, request number and
 //! position.
 //!
 //! Nothing is stored: a sender writes from any position, a verifier checks from any position, and a
@@ -29,7 +29,7 @@ pub const WORK_HEADER: usize = 4;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Payload {
     key: u64,
-    /// What every request has; zero where sizes are mixed.
+    /// Bytes of every request; zero where sizes are mixed.
     size: usize,
     mixed: Option<Sizes>,
     /// The bytes that every request begins with instead, where requests ask for CPU time.

@@ -15,7 +15,7 @@ use crate::run::protocol::ProtocolSpec;
 use crate::run::schedule::Share;
 use crate::run::sources::Address;
 
-/// What decides when a request is sent.
+/// The rule that decides when a request is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pace {
     /// The answers: each connection keeps this many requests in flight.
@@ -45,10 +45,10 @@ pub(crate) enum OnFailure {
     Abort,
 }
 
-/// How much is measured.
+/// The amount of load that is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Amount {
-    /// What happens in this time.
+    /// All requests of this time.
     Time(Nanos),
     /// This many requests.
     Requests(u64),
@@ -84,17 +84,17 @@ pub(crate) struct Plan {
     pub(crate) hot: Option<Hot>,
     /// The time after which the hot set moves.
     pub(crate) hot_shift: Option<Nanos>,
-    /// How much is measured.
+    /// The amount of load that is measured.
     pub(crate) amount: Amount,
-    /// What is thrown away before.
+    /// The discarded time before the measured part.
     pub(crate) warmup: Nanos,
     /// Length of an interval of the time series.
     pub(crate) interval: Nanos,
-    /// What is said.
+    /// The protocol.
     pub(crate) protocol: ProtocolSpec,
-    /// How connections do I/O.
+    /// The I/O surface of the connections.
     pub(crate) io: IoSurface,
-    /// How long the server may owe something.
+    /// The longest time that the server may owe something.
     pub(crate) timeout: Nanos,
     /// The reaction to a connection that fails.
     pub(crate) on_failure: OnFailure,
@@ -106,7 +106,7 @@ pub(crate) struct Plan {
     pub(crate) lifetime: Option<Nanos>,
     /// The source addresses that were asked for; empty where the system chooses.
     pub(crate) sources: Vec<IpAddr>,
-    /// What payloads, arrivals and sources derive from.
+    /// The seed of payloads, arrivals and sources.
     pub(crate) seed: u64,
 }
 
@@ -124,7 +124,7 @@ impl Plan {
             .step_by(self.threads as usize)
     }
 
-    /// Whether this connection sends after its first request.
+    /// Returns true if this connection sends after its first request.
     #[must_use]
     pub(crate) fn is_active(&self, connection: u32) -> bool {
         connection < self.active
@@ -137,7 +137,7 @@ impl Plan {
         (shard < of).then_some(Share { index: shard, of })
     }
 
-    /// How many requests the shard is to measure; `u64::MAX` where time decides.
+    /// Returns the number of requests that the shard measures; `u64::MAX` where time decides.
     #[must_use]
     pub(crate) fn requests_of(&self, shard: u32) -> u64 {
         match (self.amount, self.sending_share(shard)) {
@@ -150,7 +150,7 @@ impl Plan {
         }
     }
 
-    /// Whether a schedule decides.
+    /// Returns true if a schedule decides.
     #[must_use]
     pub(crate) fn is_open(&self) -> bool {
         matches!(self.pace, Pace::Open { .. })

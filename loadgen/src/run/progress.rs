@@ -1,4 +1,4 @@
-//! What a person sees while a run goes on: a live panel on a terminal, a plain line per second
+//! Progress of a run: a live panel on a terminal, a plain line per second
 //! elsewhere. On standard error, so that standard output holds the report alone.
 //!
 //! Rate and latency are those since the last look, so that a change shows at once; the report has
@@ -41,7 +41,7 @@ enum Sink {
     Plain,
 }
 
-/// How far a run is.
+/// The progress of a run.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Extent {
     pub(crate) warming: bool,

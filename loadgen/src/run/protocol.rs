@@ -1,4 +1,4 @@
-//! What is said on a connection: the bytes of each request, and how its answer is recognised.
+//! Protocols: the bytes of each request, and the recognition of its answer.
 //!
 //! Each protocol is a pure state machine of one connection in a file of its own: [`echo`], and the
 //! [`fixed`] request that is repeated, answered by known bytes or in [`http`].
@@ -15,14 +15,14 @@ pub mod escape;
 pub mod fixed;
 pub mod http;
 
-/// What a run says, before there are connections.
+/// The protocol of a run with its parameters.
 #[derive(Debug, Clone)]
 pub enum ProtocolSpec {
     /// Bytes that are unique, echoed.
     Echo {
         /// Their number.
         sizes: Sizes,
-        /// Whether the echo is compared.
+        /// True if the echo is compared.
         verify: bool,
         /// The CPU time in microseconds that each request asks the server to spend.
         work_us: Option<u32>,
@@ -31,12 +31,12 @@ pub enum ProtocolSpec {
     Fixed {
         /// Its bytes.
         request: Arc<[u8]>,
-        /// What comes back.
+        /// The answer.
         answer: Answers,
     },
 }
 
-/// What answers a fixed request.
+/// The answer to a fixed request.
 #[derive(Debug, Clone)]
 pub enum Answers {
     /// A response of HTTP/1.1 to a GET.
@@ -45,7 +45,7 @@ pub enum Answers {
     Bytes {
         /// All of them.
         expected: Arc<[u8]>,
-        /// Whether they are compared, or only counted.
+        /// True if they are compared, or only counted.
         verify: bool,
     },
 }
@@ -60,7 +60,7 @@ impl ProtocolSpec {
         }
     }
 
-    /// Whether answers are compared with what should come.
+    /// Returns true if answers are compared with what should come.
     #[must_use]
     pub fn verifies(&self) -> bool {
         match self {
@@ -87,7 +87,7 @@ impl ProtocolSpec {
 
 /// The state of one connection's side of a protocol.
 pub trait Protocol: fmt::Debug + Sized + 'static {
-    /// Whether a peer may end a connection that owes nothing, or by an answer that says so.
+    /// True if a peer may end a connection that owes nothing, or by an answer that says so.
     const PEER_MAY_CLOSE: bool;
 
     /// The state at the beginning of connection number `connection` of the run with this `seed`.
@@ -107,12 +107,12 @@ pub trait Protocol: fmt::Debug + Sized + 'static {
     /// least, and none beyond the end of its answer.
     ///
     /// # Errors
-    /// What is wrong with them, in a box: the result of what goes well fits a register. The
+    /// The bytes are wrong. The error is boxed, so that a good result fits a register. The
     /// conversation cannot go on.
     fn take(&mut self, request: u64, sent: Sent, bytes: &[u8]) -> Result<Taken, Box<Wrong>>;
 
-    /// Whether these bytes, which came while nothing was in flight, say that the peer closes the
-    /// connection.
+    /// Returns true if these bytes, which came while nothing was in flight, say that the peer
+    /// closes the connection.
     fn is_farewell(&self, _bytes: &[u8]) -> bool {
         false
     }
@@ -121,7 +121,7 @@ pub trait Protocol: fmt::Debug + Sized + 'static {
     fn end_of_stream(&mut self) -> Option<Verdict>;
 }
 
-/// How much of a request went out.
+/// The part of a request that went out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sent {
     /// All of it.
@@ -130,26 +130,26 @@ pub enum Sent {
     Part(usize),
 }
 
-/// What became of bytes that came in.
+/// The use made of bytes that came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Taken {
-    /// How many were used.
+    /// The number of bytes used.
     pub bytes: usize,
     /// The answer they complete.
     pub answer: Option<Verdict>,
 }
 
-/// What an answer says.
+/// The verdict on an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Verdict {
     /// The status of a server that did not do what was asked.
     pub refused: Option<u16>,
-    /// Whether no further answer comes on this connection.
+    /// True if no further answer comes on this connection.
     pub last: bool,
 }
 
 impl Verdict {
-    /// What was asked for, with more to come.
+    /// A good answer, with more to come.
     pub const GOOD: Self = Self {
         refused: None,
         last: false,
@@ -169,24 +169,24 @@ pub enum Wrong {
         expected: u8,
         /// The byte that came.
         got: u8,
-        /// What the reply looks like instead, where that can be told.
+        /// The content of the reply, where it is recognised.
         looks_like: Option<LooksLike>,
     },
     /// More bytes came than were asked for.
     Unasked {
-        /// How many.
+        /// The number of them.
         bytes: usize,
     },
     /// The reply does not follow its protocol.
     Malformed {
         /// The request, counted from zero on its connection.
         request: u64,
-        /// What is wrong with it.
+        /// The fault.
         why: &'static str,
     },
 }
 
-/// What a wrong reply was recognised as.
+/// The content of a wrong reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LooksLike {
     /// The reply to another request of this connection.

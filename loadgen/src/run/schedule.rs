@@ -35,7 +35,7 @@ enum Gaps {
     Poisson { at: f64, mean: f64, random: Random },
 }
 
-/// What part of a run's schedule a thread has.
+/// A thread's share of a run's schedule.
 #[derive(Debug, Clone, Copy)]
 pub struct Share {
     /// This thread, counted from zero.

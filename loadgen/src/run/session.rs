@@ -1,5 +1,5 @@
-//! What the runs of one process share: the target, the embedded server, signals; and one run from
-//! its plan to its report.
+//! The state that the runs of one process share: the target, the embedded server, signals; and one
+//! run from its plan to its report.
 //!
 //! `run.rs` makes one [`Session`] for the command line and measures once, or once per step of a
 //! sweep. Tests: every integration test.
@@ -31,10 +31,10 @@ use crate::run::summary::{Context, summarize};
 /// thread an epoll, an eventfd and a listener, with room to spare.
 const DESCRIPTORS_BESIDE: u64 = 64;
 const DESCRIPTORS_PER_THREAD: u64 = 8;
-/// How long shards may take to end after the report is made.
+/// The longest time for shards to end after the report is made.
 const SHUTDOWN_MAX: Duration = Duration::from_secs(1);
 
-/// What the runs of one process share.
+/// The state that the runs of one process share.
 #[derive(Debug)]
 pub(crate) struct Session {
     command: Vec<String>,
@@ -51,7 +51,7 @@ pub(crate) struct Session {
     events: mpsc::Receiver<ShardEvent>,
 }
 
-/// What came of a run.
+/// The result of a run.
 #[derive(Debug)]
 pub(crate) struct Measured {
     pub(crate) report: Report,
@@ -191,7 +191,7 @@ impl Session {
         })
     }
 
-    /// Whether progress is not shown.
+    /// Returns true if progress is not shown.
     pub(crate) fn is_quiet(&self) -> bool {
         self.setup.quiet
     }
@@ -201,7 +201,7 @@ impl Session {
         &self.command
     }
 
-    /// What is loaded.
+    /// Returns the target.
     pub(crate) fn target(&self) -> Target {
         let shards = self.embedded.as_ref().map(|_| embedded::shards());
         Target {
@@ -217,7 +217,7 @@ impl Session {
         server.stop().err().map(|error| error.to_string())
     }
 
-    /// How the embedded server ended, if it did.
+    /// Returns the end of the embedded server in words, if it ended.
     fn server_ended(&mut self) -> Option<String> {
         let status = self.embedded.as_mut()?.ended()?;
         self.embedded = None;
@@ -256,7 +256,7 @@ fn reactor(setup: &Setup) -> Result<Reactor, ExitError> {
     }
 }
 
-/// How many connections there will be, with a remark where the descriptor limit decided.
+/// Returns the number of connections, with a note where the descriptor limit decided.
 fn connections(setup: &Setup) -> Result<(u32, Option<String>), ExitError> {
     let limit =
         raise_nofile().map_err(|error| ExitError::run(format!("descriptor limit: {error}")))?;

@@ -78,17 +78,17 @@ pub(crate) struct Shard {
     /// Connections made for a slot whose last one had failed.
     pub(crate) reconnected: Cell<u64>,
     pub(crate) bad: RefCell<BadClientCounters>,
-    /// Whether the ramp is over.
+    /// True if the ramp is over.
     pub(crate) ramped: Cell<bool>,
-    /// Whether no further connection is to be opened.
+    /// True if no further connection is to be opened.
     pub(crate) ramp_stopped: Cell<bool>,
-    /// Whether a failure is to end the run (`--fail-fast`).
+    /// True if a failure is to end the run (`--fail-fast`).
     pub(crate) failed_fast: Cell<bool>,
     /// Requests handed out and not answered.
     pub(crate) in_flight: Cell<u64>,
-    /// Whether the run was ended before its time.
+    /// True if the run was ended before its time.
     was_cut: Cell<bool>,
-    /// Whether requests may have begun.
+    /// True if requests may have begun.
     pub(crate) begun: Cell<bool>,
     /// The start of the measured part.
     from: Cell<Nanos>,
@@ -96,7 +96,7 @@ pub(crate) struct Shard {
     end: Cell<Nanos>,
     /// Measured requests that may still begin; `u64::MAX` where time decides.
     remaining: Cell<u64>,
-    /// Whether the schedule has been used up.
+    /// True if the schedule has been used up.
     pub(crate) dispatched: Cell<bool>,
     /// The intended time of the first request after the schedule; zero without one.
     pub(crate) schedule_end: Cell<Nanos>,
@@ -200,7 +200,7 @@ impl Shard {
         window.until = window.until.min(now);
     }
 
-    /// Whether all requests that were to begin have begun.
+    /// Returns true if all requests that were to begin have begun.
     pub(crate) fn all_begun(&self, now: Nanos) -> bool {
         match self.plan.pace {
             Pace::Closed { .. } => self.none_begins_from(now),
@@ -208,7 +208,7 @@ impl Shard {
         }
     }
 
-    /// Whether no request begins at this time or later.
+    /// Returns true if no request begins at this time or later.
     pub(crate) fn none_begins_from(&self, at: Nanos) -> bool {
         at >= self.end.get() || self.remaining.get() == 0
     }
@@ -318,7 +318,8 @@ impl Shard {
         }
     }
 
-    /// Whether this connection, having written everything, has more to send before it reads.
+    /// Returns true if this connection, having written everything, has more to send before it
+    /// reads.
     #[inline]
     pub(crate) fn has_more<P: Protocol>(
         &self,
@@ -410,7 +411,7 @@ impl Shard {
         self.ramp_event.notify();
     }
 
-    /// Whether every slot that sends has lost its connection, or has ended.
+    /// Returns true if every slot that sends has lost its connection, or has ended.
     pub(crate) fn is_cut_off(&self) -> bool {
         let slots = self.slots.borrow();
         let mut sending = slots.iter().filter(|slot| slot.active);

@@ -42,8 +42,8 @@ pub(crate) fn forward(events: Sender<ShardEvent>) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether whoever started this process had it ignore the signal; no, where the system does not
-/// tell.
+/// Returns true if whoever started this process had it ignore the signal; no, where the system does
+/// not tell.
 fn is_ignored(signal: i32) -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status

@@ -1,4 +1,4 @@
-//! How many bytes requests have: one size, or several with weights.
+//! The sizes of requests: one size, or several with weights.
 //!
 //! Read from the command line, drawn from by [`Payload`](crate::run::payload::Payload). A draw is a
 //! pure function of the number it is given, so both ends of a check agree on it and nothing is

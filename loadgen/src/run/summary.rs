@@ -30,7 +30,7 @@ const LAG_MAX: Nanos = 1_000_000;
 /// Answering less than this share of what the schedule asks for is not keeping up.
 const KEPT_UP: f64 = 0.99;
 
-/// What a report says besides what was measured.
+/// The parts of a report that were not measured.
 #[derive(Debug, Clone)]
 pub(crate) struct Context {
     pub(crate) command: Vec<String>,
@@ -41,7 +41,7 @@ pub(crate) struct Context {
     pub(crate) clock_unix_ms: u64,
     pub(crate) target: Target,
     pub(crate) pin: Pin,
-    /// What the run must show.
+    /// The thresholds.
     pub(crate) slo: Option<Slo>,
     /// Remarks from before the run.
     pub(crate) notes: Vec<String>,
@@ -49,7 +49,7 @@ pub(crate) struct Context {
     pub(crate) warnings: Vec<String>,
     /// Process looked at as the server.
     pub(crate) server_pid: Option<i32>,
-    /// What is known about the embedded server's early end.
+    /// The embedded server's early end, in words.
     pub(crate) server_ended: Option<String>,
 }
 
@@ -325,16 +325,16 @@ fn warn(
                 duration(late)
             ));
         }
-        let kept = counters.completed as f64;
+        let completed = counters.completed as f64;
         if counters.scheduled > 0
-            && kept < KEPT_UP * counters.scheduled as f64
+            && completed < KEPT_UP * counters.scheduled as f64
             && observations.aborted_at.is_none()
         {
             let elapsed = elapsed_s.max(f64::MIN_POSITIVE);
             warnings.push(format!(
                 "{} requests/s were due and {} answered in time: the rate is above what could be served",
                 metric(counters.scheduled as f64 / elapsed),
-                metric(kept / elapsed)
+                metric(completed / elapsed)
             ));
         }
     } else if total.busy + total.waited >= BUSY {

@@ -24,7 +24,7 @@ use crate::run::plan::{Amount, Plan, Timeline};
 use crate::run::ramp::keep_open;
 use crate::run::shard::Shard;
 
-/// How often the supervisor looks around.
+/// The supervisor's interval.
 const TICK: Duration = Duration::from_millis(10);
 /// Bounds of the time between two searches for silent connections.
 const SEARCH_MIN: Duration = Duration::from_millis(10);
@@ -87,7 +87,7 @@ struct Supervisor {
     all_begun_at: Option<Nanos>,
     /// The time since which every connection that sends has been lost.
     cut_off_since: Option<Nanos>,
-    /// Whether the main thread knows that a failure is to end the run.
+    /// True if the main thread knows that a failure is to end the run.
     failed_fast: bool,
     timeline: Option<Timeline>,
     cpu: CpuShare,
@@ -317,7 +317,7 @@ fn search_interval(timeout: Nanos) -> Nanos {
     (timeout / 10).clamp(nanos(SEARCH_MIN), nanos(SEARCH_MAX))
 }
 
-/// What part of the measured time a thread was busy.
+/// The share of the measured time that a thread was busy.
 #[derive(Default)]
 struct CpuShare {
     before: Option<(Nanos, ThreadCpu)>,

@@ -18,7 +18,7 @@ use socket2::Socket;
 use crate::run::scratch::Scratch;
 use crate::run::sources::Address;
 
-/// What a connection needs of its socket. One task owns it.
+/// The operations of a connection on its socket. One task owns it.
 pub(crate) trait Transport: Sized + 'static {
     /// Connects, and registers on the current shard.
     fn connect(socket: Socket, target: &Address) -> impl Future<Output = io::Result<Self>>;
@@ -50,7 +50,7 @@ pub(crate) trait Transport: Sized + 'static {
     ) -> impl Future<Output = io::Result<usize>>;
 }
 
-/// Whether a call is to be made again without telling anyone.
+/// Returns true if a call is to be made again without telling anyone.
 fn again(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
 }

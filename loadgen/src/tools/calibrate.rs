@@ -43,9 +43,9 @@ const SIZE: usize = 64;
 const RATE: u64 = 350;
 /// The constant delay of the first connection: 1% of it is more than waking a thread takes.
 const DELAY: Duration = Duration::from_millis(20);
-/// What each further connection has on top. Without it a closed loop's connections would send in
-/// step for ever, and what is compared would be how long the machine takes to wake all their
-/// threads at once.
+/// The additional delay of each further connection. Without it a closed loop's connections would
+/// send in step for ever, and what is compared would be how long the machine takes to wake all
+/// their threads at once.
 const APART: Duration = Duration::from_micros(400);
 /// The least of the exponential delays, what they have on top on average, and their most.
 const LEAST: Duration = Duration::from_millis(16);
@@ -67,7 +67,7 @@ pub struct CalibrateArgs {
     #[arg(long)]
     pub quick: bool,
 
-    /// What is printed on standard output
+    /// Format of standard output
     #[arg(long, value_enum, default_value = "text")]
     pub format: TextOrJson,
 
@@ -76,7 +76,7 @@ pub struct CalibrateArgs {
     pub quiet: bool,
 }
 
-/// How much is run.
+/// The number and length of rounds.
 struct Extent {
     rounds: usize,
     needed: usize,
@@ -101,7 +101,7 @@ impl Extent {
     }
 }
 
-/// What a case runs.
+/// The load of a case.
 struct Scenario {
     name: String,
     open: bool,

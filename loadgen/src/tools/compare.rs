@@ -30,7 +30,7 @@ pub struct CompareArgs {
     #[arg(value_name = "B.json")]
     pub b: PathBuf,
 
-    /// What is printed on standard output
+    /// Format of standard output
     #[arg(long, value_enum, default_value = "text")]
     pub format: Format,
 

@@ -28,7 +28,7 @@ pub struct MergeArgs {
     #[arg(value_name = "FILE.json", required = true)]
     pub files: Vec<PathBuf>,
 
-    /// What is printed on standard output
+    /// Format of standard output
     #[arg(long, value_enum, default_value = "text")]
     pub format: Format,
 
@@ -129,7 +129,7 @@ fn check_names(parts: &[(String, Report)]) -> Result<(), String> {
     Ok(())
 }
 
-/// What has to be the same in all parts, in words.
+/// Returns the settings that have to be the same in all parts, in words.
 fn load(report: &Report) -> Vec<(&'static str, String)> {
     let settings = &report.settings;
     let optional =
@@ -180,8 +180,8 @@ fn load(report: &Report) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// How the sum ended: as badly as any of its parts. Thresholds missed by a part alone say nothing
-/// about the sum.
+/// Returns the outcome of the sum: the worst of its parts. Thresholds missed by a part alone say
+/// nothing about the sum.
 fn outcome(parts: &[(String, Report)], sum: &Sum) -> Outcome {
     let mut outcome = Outcome {
         status: Status::Ok,

@@ -26,7 +26,7 @@ use crate::run::setup::Load;
 pub const STEP_DURATION: Duration = Duration::from_secs(3);
 /// The discarded start of a step where `--warmup` is absent.
 pub const STEP_WARMUP: Duration = Duration::from_millis(500);
-/// What holds where `--slo` is absent.
+/// The threshold without `--slo`.
 const SLO_DEFAULT: &str = "achieved>=99%";
 /// More steps than this are a mistake.
 const STEPS_MAX: usize = 200;
@@ -131,7 +131,7 @@ pub(crate) fn run(load: &Load, steps: &Steps, mut session: Session) -> Result<Sw
     if let Some(wrong) = session.end() {
         fail(&mut sweep, 1, vec![wrong]);
     }
-    conclude(&mut sweep);
+    name_knee(&mut sweep);
     Ok(sweep)
 }
 
@@ -164,7 +164,7 @@ fn fail(sweep: &mut Sweep, exit_code: u8, messages: Vec<String>) {
 }
 
 /// Names the knee.
-fn conclude(sweep: &mut Sweep) {
+fn name_knee(sweep: &mut Sweep) {
     let held = sweep.steps.iter().rev().find(|step| step.held);
     sweep.knee = held.map(|step| step.rate);
     if let Some(last) = sweep.steps.last()

@@ -13,7 +13,7 @@ use loadgen::report::Report;
 /// No run of these tests takes longer, unless it hangs.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// What a run of the program left behind.
+/// The output and exit code of a run.
 #[derive(Debug)]
 pub struct Run {
     pub code: Option<i32>,

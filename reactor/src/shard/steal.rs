@@ -160,7 +160,8 @@ impl ShardShared {
         }
     }
 
-    /// Removes mobile tasks from the queue, up to half of its length, oldest first, and returns them.
+    /// Removes mobile tasks from the queue, up to half of its length, oldest first, and returns
+    /// them.
     fn give_half(&self) -> LocalQueue<super::ShardRef> {
         // Released before the thief's queue is locked: two shards may steal from each other.
         let loot = LocalQueue::new();

@@ -9,7 +9,7 @@ pub struct CpuReading {
     pub(super) user: Nanos,
     /// In the kernel, to the same grain.
     pub(super) system: Nanos,
-    /// What the scheduler counted per thread: thread, time on a CPU, time it waited for one.
+    /// The scheduler's counts per thread: thread, time on a CPU, time it waited for one.
     pub(super) threads: Vec<ThreadReading>,
 }
 

@@ -8,7 +8,7 @@ fn slo(text: &str) -> Slo {
         .unwrap_or_else(|error| panic!("{text}: {error}"))
 }
 
-/// Whether a report with latencies of 1, 2, … 100 ms and 5,000 answers per second meets it.
+/// Returns true if a report with latencies of 1, 2, … 100 ms and 5,000 answers per second meets it.
 fn met(text: &str) -> bool {
     judge(&slo(text), &sample(5_000.0, 100_000))
         .iter()

@@ -1,6 +1,6 @@
 //! Where values go on an axis, and which of them get a label. Pure. Tests: at the end of this file.
 
-/// How values are spread over an axis.
+/// The scale of an axis.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Scale {
     /// Evenly.

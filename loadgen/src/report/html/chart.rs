@@ -25,7 +25,7 @@ const APART: f64 = 8.0;
 pub(super) struct Line {
     pub(super) name: String,
     pub(super) points: Vec<(f64, Option<f64>)>,
-    /// Whether it is no data but something to compare with.
+    /// True if it is no data but something to compare with.
     pub(super) reference: bool,
 }
 
@@ -36,11 +36,11 @@ pub struct Ratio {
     pub name: String,
     /// The estimate, and the lower and upper end of its interval.
     pub estimate: [f64; 3],
-    /// What it says.
+    /// The verdict.
     pub tone: Tone,
 }
 
-/// What a ratio says, for its colour.
+/// The verdict of a ratio, for its colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tone {
     /// B is better.
@@ -67,7 +67,7 @@ pub(super) struct Chart {
     /// Unique in the page.
     pub(super) id: &'static str,
     pub(super) title: String,
-    /// What it shows, in a sentence or two.
+    /// The description, in a sentence or two.
     pub(super) description: String,
     pub(super) x: Axis,
     pub(super) y: Axis,
@@ -344,7 +344,7 @@ impl Plane {
     }
 }
 
-/// Whether a centred label has room to the right of the last one; it takes that room.
+/// Returns true if a centred label has room to the right of the last one; it takes that room.
 fn text_fits(label: &str, middle: f64, free_from: &mut f64, end: f64) -> bool {
     #[expect(clippy::cast_precision_loss, reason = "a short text")]
     let half = label.chars().count() as f64 * CHARACTER / 2.0;

@@ -99,7 +99,7 @@ fn figures(report: &Report) -> String {
     ])
 }
 
-/// What became of the thresholds, where there were any.
+/// The table of thresholds; empty without thresholds.
 fn thresholds(report: &Report) -> String {
     if report.slo.is_empty() {
         return String::new();

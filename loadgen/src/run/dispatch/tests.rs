@@ -24,7 +24,7 @@ const MS: Nanos = 1_000_000;
 const START: Nanos = 7_000 * MS;
 /// The measured part, in milliseconds; there is no warm-up.
 const LENGTH: u64 = 400;
-/// What the server takes for an answer when it does not stall, in milliseconds.
+/// The server's time for an answer when it does not stall, in milliseconds.
 const DELAY: u64 = 2;
 const SIZE: usize = 8;
 

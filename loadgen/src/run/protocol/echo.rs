@@ -8,7 +8,7 @@ use crate::run::payload::Payload;
 
 /// Fewer equal bytes than this in a row recognise nothing.
 const RECOGNISE_MIN: usize = 8;
-/// How far around a request the reply to another one is looked for.
+/// The number of requests, before and after one, whose replies are recognised.
 const RECOGNISE_REQUESTS: u64 = 1_024;
 
 /// One connection of the echo protocol.

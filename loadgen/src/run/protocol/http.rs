@@ -48,7 +48,7 @@ enum Chunk {
     Trailer(bool),
 }
 
-/// What the head says of the response.
+/// The contents of a response's head.
 struct Head {
     len: usize,
     status: u16,
@@ -66,7 +66,7 @@ impl Http {
     /// Takes the next bytes; see [`Protocol::take`](super::Protocol::take).
     ///
     /// # Errors
-    /// What makes them no response.
+    /// The bytes are no response; the error names the fault.
     pub fn take(&mut self, bytes: &[u8]) -> Result<Taken, &'static str> {
         match self.state {
             State::Head => self.take_head(bytes),
@@ -156,8 +156,8 @@ impl Http {
     }
 }
 
-/// Whether a status says that the server did what it was asked. 304 answers a conditional request,
-/// and redirects nobody.
+/// Returns true if a status says that the server did what it was asked. 304 answers a conditional
+/// request, and redirects nobody.
 fn is_good(status: u16) -> bool {
     (200..300).contains(&status) || status == 304
 }

@@ -119,7 +119,7 @@ impl Shard {
         self.to_replace.borrow().front().map(Rc::clone)
     }
 
-    /// Whether a slot has nothing to do in the rest of the run.
+    /// Returns true if a slot has nothing to do in the rest of the run.
     pub(crate) fn needs_no_more(&self, slot: &ConnectionSlot) -> bool {
         let waiting = self.plan.is_open() && self.in_flight.get() > 0;
         self.begun.get()

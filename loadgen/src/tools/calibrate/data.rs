@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::measure::clock::Nanos;
 use crate::report::Machine;
 
-/// What the `format` field of a calibration says.
+/// The value of the `format` field of a calibration.
 pub const CALIBRATION_FORMAT: &str = "loadgen-calibration";
 /// The version of its schema.
 pub const CALIBRATION_VERSION: u32 = 1;
@@ -33,9 +33,9 @@ pub struct Calibration {
     pub rounds_needed: usize,
     /// Seconds of load in a round, about.
     pub round_s: f64,
-    /// Whether every case agreed often enough.
+    /// True if every case agreed often enough.
     pub passed: bool,
-    /// What was compared.
+    /// The cases.
     pub cases: Vec<Case>,
 }
 
@@ -44,13 +44,13 @@ pub struct Calibration {
 pub struct Case {
     /// In words.
     pub name: String,
-    /// Whether requests followed a schedule.
+    /// True if requests followed a schedule.
     pub open: bool,
     /// Requests in each round.
     pub requests: u64,
     /// Rounds in which every quantile from p50 to p99 agreed, of every series.
     pub rounds_within: usize,
-    /// Whether those are enough.
+    /// True if those are enough.
     pub passed: bool,
     /// Latency from the send; in the open loop also from the intended time.
     pub series: Vec<Series>,
@@ -70,7 +70,7 @@ pub struct Series {
 pub struct Quantile {
     /// `p50` and so on.
     pub name: String,
-    /// Whether it must agree, or is only reported.
+    /// True if it must agree, or is only reported.
     pub gated: bool,
     /// A pair per round.
     pub rounds: Vec<Pair>,
@@ -86,7 +86,7 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// How much more the generator saw.
+    /// Returns the generator's value minus the server's.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "latencies far below 2^53 ns")]
     pub fn difference_ns(self) -> f64 {
@@ -100,7 +100,7 @@ impl Pair {
         self.difference_ns() / (self.server_ns.max(1) as f64)
     }
 
-    /// Whether the two agree.
+    /// Returns true if the two agree.
     #[must_use]
     pub fn agrees(self) -> bool {
         self.measured_ns.abs_diff(self.server_ns) <= OFF_MAX || self.difference().abs() <= SHARE_MAX

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use crate::run::random::Random;
 
-/// How long the connections of a round may take to close once the generator is done.
+/// The longest time for the connections of a round to close once the generator is done.
 const CLOSE_MAX: Duration = Duration::from_secs(10);
 
 /// When answers are due.
@@ -31,7 +31,7 @@ pub(super) enum Delays {
         delay: PerConnection,
         /// From the first request of the round to the stall.
         after: Duration,
-        /// How long it lasts.
+        /// The length of the stall.
         length: Duration,
     },
     /// A least delay and an exponential one on top, up to a most.
@@ -47,7 +47,7 @@ pub(super) enum Delays {
 pub(super) struct PerConnection {
     /// That of connection zero.
     pub(super) first: Duration,
-    /// What each further one has on top.
+    /// The additional delay of each further connection.
     pub(super) apart: Duration,
 }
 
@@ -89,7 +89,7 @@ impl Delays {
     }
 }
 
-/// What the server knows of one request.
+/// The server's record of one request.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Reply {
     /// When all of the request was there.
@@ -106,7 +106,7 @@ pub(super) struct DelayServer {
     size: usize,
 }
 
-/// What the connections of one round share.
+/// The state that the connections of one round share.
 #[derive(Debug)]
 struct Round {
     delays: Delays,
@@ -346,7 +346,7 @@ mod tests {
         assert_eq!(record.concat().len(), 2);
         for reply in record.concat() {
             let held = reply.replied - reply.arrived;
-            // What a client saw contains what the server held.
+            // The time that a client saw contains the time that the server held the request.
             assert!(
                 held >= 20 * MS && took.iter().any(|took| *took >= held),
                 "{held:?}"

@@ -96,7 +96,7 @@ fn signed(ns: f64) -> String {
     format!("{sign}{}", duration_f64(ns.abs()))
 }
 
-/// What the same stall looks like in the two loops.
+/// Compares the same stall in the two loops.
 fn stalls(calibration: &Calibration, out: &mut String) -> std::fmt::Result {
     let p90 = |open: bool, series: &str| -> Option<Pair> {
         let stalls = |case: &&Case| case.open == open && case.name.contains("stall");

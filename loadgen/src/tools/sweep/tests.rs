@@ -64,7 +64,7 @@ pub(crate) fn sweep(steps: &[(u64, bool)]) -> Sweep {
         exit_code: 0,
         messages: Vec::new(),
     };
-    conclude(&mut sweep);
+    name_knee(&mut sweep);
     sweep
 }
 
