@@ -170,13 +170,14 @@ impl<T: Transport, S: Start<T>> Acceptor<T, S> {
             peer,
         };
         if chosen == self.here {
-            self.start.start(accepted);
+            self.start.start(&self.shared.handle, accepted);
         } else {
             // Only the shard that serves it registers the socket, so that the connection, its slot
             // and its task share a shard.
             let (start, shard) = (self.start.clone(), self.shared.parts[chosen].shard);
             drop(self.shared.handle.spawn_on(shard, move || {
-                start.start(accepted);
+                let shared = Arc::clone(&accepted.shared);
+                start.start(&shared.handle, accepted);
                 std::future::ready(())
             }));
         }

@@ -189,7 +189,7 @@ impl<T: Transport> Accepted<T> {
 
 /// Starts the task of a connection on the shard that calls it.
 pub(super) trait Start<T: Transport>: Clone + Send + 'static {
-    fn start(&self, accepted: Accepted<T>);
+    fn start(&self, handle: &Handle, accepted: Accepted<T>);
 }
 
 /// Handlers that are `Send`: their tasks may be moved to another shard.
@@ -207,9 +207,9 @@ where
     H: Fn(T::Stream, Connection<T>) -> F + Send + Sync + 'static,
     F: Future<Output: Outcome> + Send + 'static,
 {
-    fn start(&self, accepted: Accepted<T>) {
+    fn start(&self, handle: &Handle, accepted: Accepted<T>) {
         if let Some(task) = accepted.call(&*self.0) {
-            drop(Handle::current().spawn(task));
+            drop(handle.spawn(task));
         }
     }
 }
@@ -248,7 +248,7 @@ where
     S: Fn(T::Stream, Connection<T>) -> F + 'static,
     F: Future<Output: Outcome> + 'static,
 {
-    fn start(&self, accepted: Accepted<T>) {
+    fn start(&self, _: &Handle, accepted: Accepted<T>) {
         let made = LOCAL.with_borrow(|all| all.get(&self.id()).cloned());
         let made = made.or_else(|| {
             // A panic of `make` fails this connection, and the next one tries again.
