@@ -187,7 +187,7 @@ pub(crate) fn poll_retrying<O: Operation>(
 }
 
 /// Like [`wait`], but returns `WouldBlock` instead of waiting.
-#[inline]
+#[inline(always)]
 pub(crate) fn attempt<O: Operation>(mut operation: O) -> io::Result<O::Output> {
     loop {
         let event = operation.registration().try_ready(O::INTEREST)?;

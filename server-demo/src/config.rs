@@ -61,26 +61,10 @@ pub enum Service {
     Echo,
     /// Spends the CPU time that each request asks for, then sends the request back. Served with
     /// [`IoSurface::Helpers`], without the idle and write timeouts.
-    Work(Work),
-}
-
-/// The settings of the `work` service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Work {
-    /// The size of a request and of its answer, in bytes; 4 or more. Default: 64.
-    pub size: usize,
-    /// Serves each connection with a task that stays on its shard, rather than with a `Send` task.
-    /// Default: false.
-    pub local: bool,
-}
-
-impl Default for Work {
-    fn default() -> Self {
-        Self {
-            size: 64,
-            local: false,
-        }
-    }
+    Work {
+        /// The size of a request and of its answer, in bytes; 4 or more.
+        size: usize,
+    },
 }
 
 /// The error for a word that names no [`IoSurface`].
@@ -148,8 +132,11 @@ pub struct Config {
     pub shards: Option<usize>,
     /// The CPUs that the shards are pinned to. Default: those that this process may use, in order.
     pub pinning: Pinning,
+    /// Serves each connection with a task that stays on its shard, rather than with a `Send` task.
+    /// Default: false.
+    pub local: bool,
     /// True if idle shards run ready tasks of busy ones. Default: true. It concerns connections
-    /// that may leave their shard: those of [`Service::Work`], unless it keeps them local.
+    /// that may leave their shard, so it has no effect with `local`.
     pub stealing: bool,
     /// The policy that spreads connections over the shards.
     pub accept: AcceptPolicy,
@@ -179,6 +166,7 @@ impl Default for Config {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7777)),
             shards: None,
             pinning: Pinning::Auto,
+            local: false,
             stealing: true,
             accept: AcceptPolicy::default(),
             io: IoSurface::default(),
@@ -195,8 +183,7 @@ impl Config {
     /// Returns true if the shards share their work: stealing is on, and connections may leave their
     /// shard. Where none may, a search for work is pure cost.
     pub(crate) fn shares_work(&self) -> bool {
-        let is_mobile = matches!(self.service, Service::Work(Work { local: false, .. }));
-        self.stealing && is_mobile
+        self.stealing && !self.local
     }
 
     /// Rejects impossible configurations before any resource is taken.
@@ -226,7 +213,7 @@ impl Config {
             );
         }
         match self.service {
-            Service::Work(Work { size, .. }) if size < WORK_HEAD => refuse(format!(
+            Service::Work { size } if size < WORK_HEAD => refuse(format!(
                 "a request of {size} bytes has no room for its time, which takes {}",
                 WORK_HEAD
             )),

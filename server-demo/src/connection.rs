@@ -1,8 +1,8 @@
 //! One connection: it sends back everything it receives, until the peer ends, the idle timeout
 //! passes, or the server drains.
 //!
-//! A waiting connection holds its task and its slot in the reactor, and no buffer. It reads into
-//! its shard's scratch buffer and answers from there. Only if the socket takes less than was read
+//! A waiting connection holds its task and its slot in the reactor, and no buffer. It reads into the
+//! scratch buffer of the thread that runs it and answers from there. Only if the socket takes less than was read
 //! does it copy the rest into a buffer of its own, and it reads nothing more until that is sent. So
 //! a peer that never reads costs at most `READ_BUFFER` bytes, and only until the write timeout.
 //! Echo needs no framing: bytes are answered in the order in which they arrive. Tests:
@@ -12,7 +12,7 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{Shutdown, TcpStream as StdTcpStream};
 use std::pin::{Pin, pin};
-use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -21,8 +21,9 @@ use reactor::{is_shutdown_error, time};
 
 use crate::echo::{Halt, Watch};
 use crate::ending::Ending;
+use crate::home::{Drain, Home};
 use crate::idle::Idle;
-use crate::local::{Drain, Local};
+use crate::scratch;
 use crate::shutdown::QUIET;
 use crate::surface::Surface;
 
@@ -42,12 +43,12 @@ impl<S> Outcome for AtEnd<S> {
 /// Serves `stream` on the current shard. This call registers the socket, not the first poll of the
 /// future.
 pub(crate) fn serve<S: Surface>(
-    local: Rc<Local>,
+    home: Arc<Home>,
     stream: StdTcpStream,
-) -> impl Future<Output = AtEnd<S>> + 'static {
+) -> impl Future<Output = AtEnd<S>> + Send + 'static {
     let mut connection = S::open(stream).map(|socket| Connection {
-        idle: Idle::new(&local.shared),
-        local,
+        idle: Idle::new(&home.shared),
+        home,
         socket,
     });
     // Every idle connection holds all that this future holds while the echo loop waits. So the
@@ -68,7 +69,7 @@ pub(crate) fn serve<S: Surface>(
         };
         let connection = connection.ok();
         if let Some(connection) = &connection {
-            ending.count(connection.local.counters());
+            ending.count(&connection.home.counters);
         }
         AtEnd {
             ending,
@@ -80,16 +81,16 @@ pub(crate) fn serve<S: Surface>(
 /// A connection being served.
 #[derive(Debug)]
 struct Connection<S> {
-    local: Rc<Local>,
+    home: Arc<Home>,
     idle: Idle,
     socket: S,
 }
 
 impl<S: Surface> Connection<S> {
     /// Runs the surface's echo loop.
-    fn echo(&mut self) -> impl Future<Output = Halt> {
-        let (local, idle) = (&*self.local, &self.idle);
-        self.socket.echo(Watch { local, idle })
+    fn echo(&mut self) -> impl Future<Output = Halt> + Send {
+        let Self { home, idle, socket } = self;
+        socket.echo(Watch { home, idle })
     }
 
     /// Handles the reason an echo loop stopped. The loop may then go on, or the connection has
@@ -108,15 +109,12 @@ impl<S: Surface> Connection<S> {
     /// The write timeout covers all of them together, not each byte, so a peer cannot hold them by
     /// reading one byte now and then.
     async fn send_rest(&mut self, sent: usize, len: usize) -> Result<(), Ending> {
-        let rest: Box<[u8]> = self
-            .local
-            .scratch
-            .with(len, |bytes| Box::from(&bytes[sent..]));
-        let mut allowed = self.local.shared.write_timeout.map(time::sleep);
+        let rest: Box<[u8]> = scratch::with(len, |bytes| Box::from(&bytes[sent..]));
+        let mut allowed = self.home.shared.write_timeout.map(time::sleep);
         let mut done = 0;
         while done < rest.len() {
             let sent = {
-                let idle = &self.idle;
+                let idle = &mut self.idle;
                 let mut write = pin!(self.socket.write(&rest[done..]));
                 poll_fn(|cx| {
                     if let Poll::Ready(sent) = write.as_mut().poll(cx) {
@@ -144,8 +142,8 @@ impl<S: Surface> Connection<S> {
             }
             done += sent;
             Watch {
-                local: &self.local,
-                idle: &self.idle,
+                home: &self.home,
+                idle: &mut self.idle,
             }
             .sent(sent);
         }
@@ -185,7 +183,7 @@ impl<S: Surface> Connection<S> {
 
     /// Reads into the scratch buffer if bytes arrive in time; bytes that are already there count.
     async fn read_within(&mut self, patience: Duration) -> Option<io::Result<usize>> {
-        let read = self.socket.read(&self.local.scratch);
+        let read = self.socket.read();
         time::timeout(patience, read).await.ok()
     }
 }

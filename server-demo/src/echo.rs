@@ -4,12 +4,16 @@
 //! The surfaces (`surface.rs`) run their loops with it, and `connection.rs` handles the reasons.
 //! Tests: every integration test of this package runs on each surface.
 
+use std::future::Future;
 use std::io::{self, ErrorKind};
+use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use pin_project_lite::pin_project;
+
 use crate::ending::Ending;
+use crate::home::{Drain, Home};
 use crate::idle::Idle;
-use crate::local::{Drain, Local, Scratch};
 
 /// The reason a surface's echo loop stopped.
 #[derive(Debug, Clone, Copy)]
@@ -33,24 +37,24 @@ impl Halt {
     }
 }
 
-/// The state of an echo loop, besides its socket: the shard's buffer and counters, the idle
-/// timeout, a drain.
-#[derive(Debug, Clone, Copy)]
+/// The state of an echo loop, besides its socket: the counters, the idle timeout, a drain.
+#[derive(Debug)]
 pub(crate) struct Watch<'a> {
-    pub(crate) local: &'a Local,
-    pub(crate) idle: &'a Idle,
+    pub(crate) home: &'a Home,
+    pub(crate) idle: &'a mut Idle,
 }
 
 impl<'a> Watch<'a> {
-    #[inline]
-    pub(crate) fn scratch(self) -> &'a Scratch {
-        &self.local.scratch
+    /// Waits for the socket with `wait`. Returns the reason to stop if one comes first.
+    #[inline(always)]
+    pub(crate) fn until<W: Future>(&mut self, wait: W) -> Watched<'_, 'a, W> {
+        Watched { wait, watch: self }
     }
 
     /// Polled when there is nothing to read.
     #[inline(always)]
-    pub(crate) fn poll(self, cx: &mut Context<'_>) -> Poll<Halt> {
-        match self.local.drain() {
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Halt> {
+        match self.home.drain() {
             Some(drain) => Poll::Ready(Halt::Drain(drain)),
             None => self.idle.poll(cx).map(|()| Halt::Ended(Ending::Idle)),
         }
@@ -59,7 +63,7 @@ impl<'a> Watch<'a> {
     /// Evaluates a write of `len` bytes of the scratch buffer. Returns `None` if it sent all of
     /// them.
     #[inline(always)]
-    pub(crate) fn answered(self, sent: io::Result<usize>, len: usize) -> Option<Halt> {
+    pub(crate) fn answered(&mut self, sent: io::Result<usize>, len: usize) -> Option<Halt> {
         let sent = match sent {
             Ok(sent) => sent,
             Err(error) => match refused_slow(error) {
@@ -73,9 +77,31 @@ impl<'a> Watch<'a> {
 
     /// Records that bytes were sent.
     #[inline(always)]
-    pub(crate) fn sent(self, bytes: usize) {
-        self.local.counters().add_bytes(bytes as u64);
-        self.idle.touch(&self.local.shared);
+    pub(crate) fn sent(&mut self, bytes: usize) {
+        self.home.counters.add_bytes(bytes as u64);
+        self.idle.touch(&self.home.shared);
+    }
+}
+
+pin_project! {
+    /// A wait for the socket that a reason to stop ends; made by [`Watch::until`].
+    pub(crate) struct Watched<'w, 'a, W> {
+        #[pin]
+        wait: W,
+        watch: &'w mut Watch<'a>,
+    }
+}
+
+impl<W: Future> Future for Watched<'_, '_, W> {
+    type Output = Result<W::Output, Halt>;
+
+    #[inline(always)]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        match this.wait.poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Ok(output)),
+            Poll::Pending => this.watch.poll(cx).map(Err),
+        }
     }
 }
 

@@ -25,7 +25,8 @@
 //! |---|---|
 //! | `config` | the configuration of a server, checked once |
 //! | `server` | start and stop: listeners, the reactor, the state of each shard |
-//! | `local` | the state of a shard: its scratch buffer and the schedule of the drain |
+//! | `home` | the state that the connections of a shard share, and the schedule of the drain |
+//! | `scratch` | the buffer of a thread that all connections read into |
 //! | `shared` | the state that all shards share |
 //! | `connection`, `surface` | one connection, written on three surfaces of `AsyncFd` |
 //! | `echo`, `idle`, `ending` | the common part of the echo loops, the idle timeout, the ends |
@@ -40,9 +41,10 @@ mod config;
 mod connection;
 mod echo;
 mod ending;
+mod home;
 mod idle;
 pub mod limits;
-mod local;
+mod scratch;
 mod server;
 mod shared;
 pub mod shutdown;
@@ -52,9 +54,7 @@ pub mod units;
 mod work;
 
 pub use asyncfd::serve::AcceptPolicy;
-pub use config::{
-    BACKLOG, Config, IoSurface, READ_BUFFER, Service, UnknownSurface, Work, parse_pinning,
-};
+pub use config::{BACKLOG, Config, IoSurface, READ_BUFFER, Service, UnknownSurface, parse_pinning};
 pub use server::{Server, Summary};
 pub use stats::{ShardStats, Stats};
 

@@ -72,10 +72,6 @@ struct Work {
     /// Bytes of a request and of its answer
     #[arg(long, value_name = "BYTES", default_value = "64", value_parser = parse_request_size)]
     size: usize,
-
-    /// Keep each connection on the shard where it starts, also where the reactor steals work
-    #[arg(long)]
-    local: bool,
 }
 
 /// The flags of every service.
@@ -100,8 +96,11 @@ struct Common {
     #[arg(long, value_name = "POLICY", default_value_t)]
     accept: AcceptPolicy,
 
-    /// Let idle shards run ready connections of busy ones: on or off. It concerns the work service,
-    /// unless --local keeps its connections on their shards
+    /// Keep each connection on the shard where it starts
+    #[arg(long)]
+    local: bool,
+
+    /// Let idle shards run ready connections of busy ones: on or off. It has no effect with --local
     #[arg(
         long,
         value_name = "on|off",
@@ -149,12 +148,8 @@ fn main() -> ExitCode {
             (flags.common, config)
         }
         Command::Work(flags) => {
-            let work = server_demo::Work {
-                size: flags.size,
-                local: flags.local,
-            };
             let config = Config {
-                service: Service::Work(work),
+                service: Service::Work { size: flags.size },
                 ..Config::default()
             };
             (flags.common, config)
@@ -184,6 +179,7 @@ fn serve(flags: Common, config: Config) -> io::Result<ExitCode> {
         shards: flags.shards,
         pinning: flags.pin,
         accept,
+        local: flags.local,
         stealing: flags.stealing,
         max_connections: flags.max_connections,
         notice: |text| say(format_args!("{text}")),

@@ -6,16 +6,15 @@
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpStream as StdTcpStream};
-use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use asyncfd::serve::{self, Bare, Connection, Running, Tcp};
+use asyncfd::serve::{self, Bare, Connection, Outcome, Running, Tcp};
 use reactor::{Handle, Reactor, ShutdownError};
 
-use crate::config::{BACKLOG, Config, IoSurface, Service, Work};
+use crate::config::{BACKLOG, Config, IoSurface, Service};
 use crate::connection;
-use crate::local::Local;
+use crate::home::Home;
 use crate::shared::Shared;
 use crate::stats::Stats;
 use crate::surface::{Guards, Helpers, Polling, Surface};
@@ -80,13 +79,18 @@ impl Server {
         if let Some(connections) = config.max_connections {
             server = server.max_connections(connections);
         }
+        let start = Start {
+            server,
+            handle,
+            local: config.local,
+        };
         let running = match config.service {
             Service::Echo => match config.io {
-                IoSurface::Helpers => start_echo::<Helpers>(server, handle, &shared),
-                IoSurface::Guards => start_echo::<Guards>(server, handle, &shared),
-                IoSurface::Poll => start_echo::<Polling>(server, handle, &shared),
+                IoSurface::Helpers => start.echo::<Helpers>(&shared),
+                IoSurface::Guards => start.echo::<Guards>(&shared),
+                IoSurface::Poll => start.echo::<Polling>(&shared),
             },
-            Service::Work(work) => start_work(server, handle, &shared, work),
+            Service::Work { size } => start.work(&shared, size),
         }?;
         Ok(Self {
             reactor,
@@ -167,34 +171,45 @@ fn served(shared: &Shared, running: &Running<Bare<Tcp>>) -> Stats {
     }
 }
 
-fn start_echo<S: Surface>(
+/// A serving layer to start, and the kind of its tasks.
+struct Start<'a> {
     server: serve::Server<Bare<Tcp>>,
-    handle: &Handle,
-    shared: &Arc<Shared>,
-) -> io::Result<Running<Bare<Tcp>>> {
-    let shared = Arc::clone(shared);
-    server.start_local(handle, move || {
-        let local = Local::new(&shared);
-        move |stream: StdTcpStream, connection| {
-            local.serves(connection);
-            connection::serve::<S>(Rc::clone(&local), stream)
-        }
-    })
+    handle: &'a Handle,
+    local: bool,
 }
 
-fn start_work(
-    server: serve::Server<Bare<Tcp>>,
-    handle: &Handle,
-    shared: &Arc<Shared>,
-    work: Work,
-) -> io::Result<Running<Bare<Tcp>>> {
-    let shared = Arc::clone(shared);
-    let handler = move |stream: StdTcpStream, connection: Connection<Bare<Tcp>>| {
-        work::serve(Arc::clone(&shared), connection, stream, work.size)
-    };
-    if work.local {
-        server.start_local(handle, move || handler.clone())
-    } else {
-        server.start(handle, handler)
+impl Start<'_> {
+    fn echo<S: Surface>(self, shared: &Arc<Shared>) -> io::Result<Running<Bare<Tcp>>> {
+        let shared = Arc::clone(shared);
+        let homes: Vec<OnceLock<Arc<Home>>> =
+            self.handle.shards().map(|_| OnceLock::new()).collect();
+        self.run(move |stream, connection| {
+            let home = &homes[connection.shard().index()];
+            let home = home.get_or_init(|| Arc::new(Home::new(&shared, connection)));
+            connection::serve::<S>(Arc::clone(home), stream)
+        })
+    }
+
+    fn work(self, shared: &Arc<Shared>, size: usize) -> io::Result<Running<Bare<Tcp>>> {
+        let shared = Arc::clone(shared);
+        self.run(move |stream, connection| {
+            work::serve(Arc::clone(&shared), connection, stream, size)
+        })
+    }
+
+    fn run<H, F>(self, handler: H) -> io::Result<Running<Bare<Tcp>>>
+    where
+        H: Fn(StdTcpStream, Connection<Bare<Tcp>>) -> F + Send + Sync + 'static,
+        F: Future<Output: Outcome> + Send + 'static,
+    {
+        if self.local {
+            let handler = Arc::new(handler);
+            self.server.start_local(self.handle, move || {
+                let handler = Arc::clone(&handler);
+                move |stream, connection| handler(stream, connection)
+            })
+        } else {
+            self.server.start(self.handle, handler)
+        }
     }
 }

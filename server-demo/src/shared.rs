@@ -12,7 +12,7 @@ use crate::stats::Counters;
 pub(crate) struct Shared {
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) write_timeout: Option<Duration>,
-    /// One entry per shard. Each shard holds a reference to its own.
+    /// One entry per shard.
     pub(crate) counters: Vec<Arc<Counters>>,
 }
 

@@ -1,6 +1,6 @@
-//! Counters per shard. Each shard writes its own, and any thread may read them. In steady echo, no
-//! cache line of counters is written by one shard and read by another. Tests: `tests/` of this
-//! package.
+//! Counters per shard, of the connections that it was given. Any thread may read them. While load is
+//! even, no cache line of counters is written by one shard and read by another. Tests: `tests/` of
+//! this package.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -13,7 +13,7 @@ use asyncfd::serve;
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub(crate) struct Counters {
-    /// Bytes echoed. Only this shard writes it, so a plain load and store are enough.
+    /// Bytes echoed. Another shard writes it while it runs a connection of this one.
     bytes: AtomicU64,
     /// Connections closed because no byte moved.
     pub(crate) idle_closed: AtomicU64,
@@ -27,10 +27,9 @@ impl Counters {
         counter.fetch_add(1, Relaxed);
     }
 
-    /// Adds to the bytes echoed. Called by the owning shard only.
+    /// Adds to the bytes echoed.
     pub(crate) fn add_bytes(&self, bytes: u64) {
-        self.bytes
-            .store(self.bytes.load(Relaxed).wrapping_add(bytes), Relaxed);
+        self.bytes.fetch_add(bytes, Relaxed);
     }
 
     /// Returns these counters beside those of the serving layer.
@@ -68,7 +67,7 @@ pub struct ShardStats {
     pub closed: u64,
     /// Connections of this shard that have not ended.
     pub live: u64,
-    /// Bytes echoed.
+    /// Bytes echoed on connections of this shard, whichever shard ran them.
     pub bytes: u64,
     /// Connections that this shard accepted over the limit, and closed at once. No other count
     /// includes them.

@@ -3,7 +3,7 @@
 //!
 //! Each surface has the whole echo loop in its own style, as a server written on that surface would
 //! have it. It leaves the rare cases to `connection.rs`: an answer that does not fit the socket,
-//! the end of the stream, an error, a drain. Each reads into the shard's scratch buffer only once
+//! the end of the stream, an error, a drain. Each reads into the thread's scratch buffer only once
 //! there is something to read, so a wait costs no memory. Tests: every integration test of this
 //! package runs on each surface.
 
@@ -11,34 +11,32 @@ use std::future::{Future, poll_fn};
 use std::io::{self, ErrorKind};
 use std::net::TcpStream as StdTcpStream;
 use std::os::fd::AsFd;
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use asyncfd::AsyncFd;
 use asyncfd::net::TcpStream;
-use pin_project_lite::pin_project;
 use reactor::{Handle, Interest, Placement};
 use rustix::net::{RecvFlags, SendFlags};
 use socket2::SockRef;
 
 use crate::echo::{Halt, Watch, try_again};
-use crate::local::Scratch;
+use crate::scratch;
 
 /// A connected socket, used through one surface of `AsyncFd`.
-pub(crate) trait Surface: Sized + 'static {
+pub(crate) trait Surface: Sized + Send + 'static {
     /// Registers the socket on the current shard.
     fn open(stream: StdTcpStream) -> io::Result<Self>;
 
     /// Echoes until something else has to be done. Idle connections wait in this future, so each
     /// idle connection holds everything that it captures.
-    fn echo(&mut self, watch: Watch<'_>) -> impl Future<Output = Halt>;
+    fn echo(&mut self, watch: Watch<'_>) -> impl Future<Output = Halt> + Send;
 
-    /// Waits until bytes can be read, and reads them to the front of `scratch`; 0 is the end of the
-    /// stream. The bytes stay valid until the caller suspends.
-    fn read(&mut self, scratch: &Scratch) -> impl Future<Output = io::Result<usize>>;
+    /// Waits until bytes can be read, and reads them to the front of the scratch buffer; 0 is the
+    /// end of the stream. The bytes stay valid until the caller suspends.
+    fn read(&mut self) -> impl Future<Output = io::Result<usize>> + Send;
 
     /// Waits until bytes can be written and writes some.
-    fn write(&mut self, bytes: &[u8]) -> impl Future<Output = io::Result<usize>>;
+    fn write(&mut self, bytes: &[u8]) -> impl Future<Output = io::Result<usize>> + Send;
 
     /// Returns the socket itself, for operations that are the same on every surface.
     fn socket(&self) -> SockRef<'_>;
@@ -87,10 +85,10 @@ pub(crate) struct Helpers(TcpStream);
 
 impl Helpers {
     #[inline(always)]
-    fn poll_read(&self, cx: &mut Context<'_>, scratch: &Scratch) -> Poll<io::Result<usize>> {
+    fn poll_read(&self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         loop {
             ready!(self.0.poll_read_ready(cx))?;
-            match scratch.fill(|buffer| self.0.try_read(buffer)) {
+            match scratch::fill(|buffer| self.0.try_read(buffer)) {
                 Err(error) if try_again(&error) => {}
                 result => return Poll::Ready(result),
             }
@@ -103,7 +101,7 @@ impl Surface for Helpers {
         TcpStream::from_accepted(stream).map(Self)
     }
 
-    fn echo(&mut self, watch: Watch<'_>) -> impl Future<Output = Halt> {
+    fn echo(&mut self, mut watch: Watch<'_>) -> impl Future<Output = Halt> + Send {
         poll_fn(move |cx| {
             loop {
                 match self.0.poll_read_ready(cx) {
@@ -111,14 +109,12 @@ impl Surface for Helpers {
                     Poll::Ready(Err(error)) => return Poll::Ready(Halt::failed(error)),
                     Poll::Pending => return watch.poll(cx),
                 }
-                let halt = watch
-                    .scratch()
-                    .fill(|buffer| match self.0.try_read(buffer) {
-                        Ok(0) => Some(Halt::FINISHED),
-                        Ok(len) => watch.answered(self.0.try_write(&buffer[..len]), len),
-                        Err(error) if try_again(&error) => None,
-                        Err(error) => Some(Halt::failed(error)),
-                    });
+                let halt = scratch::fill(|buffer| match self.0.try_read(buffer) {
+                    Ok(0) => Some(Halt::FINISHED),
+                    Ok(len) => watch.answered(self.0.try_write(&buffer[..len]), len),
+                    Err(error) if try_again(&error) => None,
+                    Err(error) => Some(Halt::failed(error)),
+                });
                 if let Some(halt) = halt {
                     return Poll::Ready(halt);
                 }
@@ -126,11 +122,11 @@ impl Surface for Helpers {
         })
     }
 
-    fn read(&mut self, scratch: &Scratch) -> impl Future<Output = io::Result<usize>> {
-        poll_fn(|cx| self.poll_read(cx, scratch))
+    fn read(&mut self) -> impl Future<Output = io::Result<usize>> + Send {
+        poll_fn(|cx| self.poll_read(cx))
     }
 
-    fn write(&mut self, bytes: &[u8]) -> impl Future<Output = io::Result<usize>> {
+    fn write(&mut self, bytes: &[u8]) -> impl Future<Output = io::Result<usize>> + Send {
         self.0.write(bytes)
     }
 
@@ -145,14 +141,14 @@ impl Surface for Helpers {
 pub(crate) struct Guards(AsyncFd<StdTcpStream>);
 
 impl Guards {
-    async fn echo_on(&self, watch: Watch<'_>) -> Halt {
+    async fn echo_on(&self, mut watch: Watch<'_>) -> Halt {
         loop {
-            let mut guard = match self.0.readable().await {
-                Ok(guard) => guard,
-                Err(error) => return Halt::failed(error),
+            let mut guard = match watch.until(self.0.readable()).await {
+                Ok(Ok(guard)) => guard,
+                Ok(Err(error)) => return Halt::failed(error),
+                Err(halt) => return halt,
             };
-            let scratch = watch.scratch();
-            let len = match guard.try_io(|socket| scratch.fill(|buffer| receive(socket, buffer))) {
+            let len = match guard.try_io(|socket| scratch::fill(|buffer| receive(socket, buffer))) {
                 Ok(Ok(0)) => return Halt::FINISHED,
                 Ok(Ok(len)) => len,
                 Ok(Err(error)) if error.kind() == ErrorKind::Interrupted => continue,
@@ -162,33 +158,11 @@ impl Guards {
             // The socket almost always takes the answer at once. If not, the rest waits for a
             // guard, in a buffer of its own.
             let sent = self.0.try_io(Interest::WRITABLE, |socket| {
-                scratch.with(len, |bytes| send(socket, bytes))
+                scratch::with(len, |bytes| send(socket, bytes))
             });
             if let Some(halt) = watch.answered(sent, len) {
                 return halt;
             }
-        }
-    }
-}
-
-pin_project! {
-    /// An echo loop, and the events that end it while it waits.
-    struct Watched<'a, F> {
-        #[pin]
-        echo: F,
-        watch: Watch<'a>,
-    }
-}
-
-impl<F: Future<Output = Halt>> Future for Watched<'_, F> {
-    type Output = Halt;
-
-    #[inline(always)]
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Halt> {
-        let this = self.project();
-        match this.echo.poll(cx) {
-            Poll::Ready(halt) => Poll::Ready(halt),
-            Poll::Pending => this.watch.poll(cx),
         }
     }
 }
@@ -202,17 +176,14 @@ impl Surface for Guards {
         )?))
     }
 
-    fn echo(&mut self, watch: Watch<'_>) -> impl Future<Output = Halt> {
-        Watched {
-            echo: self.echo_on(watch),
-            watch,
-        }
+    fn echo(&mut self, watch: Watch<'_>) -> impl Future<Output = Halt> + Send {
+        self.echo_on(watch)
     }
 
-    async fn read(&mut self, scratch: &Scratch) -> io::Result<usize> {
+    async fn read(&mut self) -> io::Result<usize> {
         loop {
             let mut guard = self.0.readable().await?;
-            match guard.try_io(|socket| scratch.fill(|buffer| receive(socket, buffer))) {
+            match guard.try_io(|socket| scratch::fill(|buffer| receive(socket, buffer))) {
                 Ok(Err(error)) if error.kind() == ErrorKind::Interrupted => {}
                 Ok(result) => return result,
                 Err(_would_block) => {}
@@ -243,12 +214,12 @@ pub(crate) struct Polling(AsyncFd<StdTcpStream>);
 
 impl Polling {
     #[inline(always)]
-    fn poll_read(&mut self, cx: &mut Context<'_>, scratch: &Scratch) -> Poll<io::Result<usize>> {
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         loop {
             let mut guard = ready!(self.0.poll_read_ready_mut(cx))?;
             let mut room = 0;
             let result = guard.try_io(|socket| {
-                scratch.fill(|buffer| {
+                scratch::fill(|buffer| {
                     room = buffer.len();
                     receive(socket, buffer)
                 })
@@ -295,19 +266,16 @@ impl Surface for Polling {
         )?))
     }
 
-    fn echo(&mut self, watch: Watch<'_>) -> impl Future<Output = Halt> {
+    fn echo(&mut self, mut watch: Watch<'_>) -> impl Future<Output = Halt> + Send {
         poll_fn(move |cx| {
             loop {
-                let len = match self.poll_read(cx, watch.scratch()) {
+                let len = match self.poll_read(cx) {
                     Poll::Ready(Ok(0)) => return Poll::Ready(Halt::FINISHED),
                     Poll::Ready(Ok(len)) => len,
                     Poll::Ready(Err(error)) => return Poll::Ready(Halt::failed(error)),
                     Poll::Pending => return watch.poll(cx),
                 };
-                let sent = match watch
-                    .scratch()
-                    .with(len, |bytes| self.poll_write(cx, bytes))
-                {
+                let sent = match scratch::with(len, |bytes| self.poll_write(cx, bytes)) {
                     Poll::Ready(sent) => sent,
                     Poll::Pending => Ok(0),
                 };
@@ -318,11 +286,11 @@ impl Surface for Polling {
         })
     }
 
-    fn read(&mut self, scratch: &Scratch) -> impl Future<Output = io::Result<usize>> {
-        poll_fn(|cx| self.poll_read(cx, scratch))
+    fn read(&mut self) -> impl Future<Output = io::Result<usize>> + Send {
+        poll_fn(|cx| self.poll_read(cx))
     }
 
-    fn write(&mut self, bytes: &[u8]) -> impl Future<Output = io::Result<usize>> {
+    fn write(&mut self, bytes: &[u8]) -> impl Future<Output = io::Result<usize>> + Send {
         poll_fn(|cx| self.poll_write(cx, bytes))
     }
 

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use asyncfd::net::TcpStream;
 use asyncfd::serve::{Bare, Connection, Tcp};
-use reactor::{ShardId, time};
+use reactor::time;
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::ending::Ending;
@@ -72,9 +72,7 @@ async fn requests(
             u32::from_le_bytes([a, b, c, d]).into(),
         ));
         stream.write_all(&request).await?;
-        if let Some(shard) = ShardId::current() {
-            shared.counters[shard.index()].add_bytes(size as u64);
-        }
+        shared.counters[connection.shard().index()].add_bytes(size as u64);
     }
 }
 

@@ -6,7 +6,7 @@ mod common;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::{DEADLINE, config, connect, eventually, is_closed, payload, round_trip, start};
 use server_demo::{AcceptPolicy, Config, IoSurface, Server};
@@ -43,6 +43,7 @@ fn echo_under(accept: AcceptPolicy) {
         let server = start(Config {
             accept,
             io,
+            local: true,
             ..config()
         });
         let mut clients: Vec<TcpStream> = (0..CONNECTIONS)
@@ -135,11 +136,75 @@ fn echo_under_hybrid() {
     echo_under(AcceptPolicy::Hybrid);
 }
 
+/// Floods one of two shards until `enough`. Returns the polls of each shard meanwhile.
+fn flood_one_shard(local: bool, io: IoSurface, enough: impl Fn(&[u64]) -> bool) -> Vec<u64> {
+    const CONNECTIONS: usize = 64;
+    let server = start(Config {
+        accept: AcceptPolicy::RoundRobin,
+        io,
+        local,
+        ..config()
+    });
+    // Every second connection, so all that stay are on one shard.
+    let all: Vec<TcpStream> = (0..2 * CONNECTIONS)
+        .map(|number| {
+            let mut stream = connect(server.local_addr());
+            round_trip(&mut stream, number, 0, 16);
+            stream
+        })
+        .collect();
+    let mut clients: Vec<TcpStream> = all.into_iter().step_by(2).collect();
+    assert!(eventually(
+        || server.stats().total().live == CONNECTIONS as u64
+    ));
+    let before: Vec<u64> = server.stats().shards.iter().map(|s| s.polls).collect();
+    let polled = || -> Vec<u64> {
+        let stats = server.stats();
+        let shards = stats.shards.iter().zip(&before);
+        shards.map(|(shard, before)| shard.polls - before).collect()
+    };
+    let end = Instant::now() + DEADLINE;
+    let mut round = 1;
+    while !enough(&polled()) && Instant::now() < end {
+        // All are ready at once.
+        for (number, client) in clients.iter_mut().enumerate() {
+            client.write_all(&payload(number, round, 4096)).unwrap();
+        }
+        for (number, client) in clients.iter_mut().enumerate() {
+            let mut came = vec![0; 4096];
+            client.read_exact(&mut came).unwrap();
+            assert!(came == payload(number, round, 4096), "another's answer");
+        }
+        round += 1;
+    }
+    let bytes = (128 * 16 + (round - 1) * 4096 * CONNECTIONS) as u64;
+    // The client can receive the last bytes before the server counts them.
+    assert!(eventually(|| server.stats().total().bytes == bytes));
+    polled()
+}
+
+#[test]
+fn a_flood_of_one_shard_is_shared_on_each_surface() {
+    for io in IoSurface::ALL {
+        let shared = |polls: &[u64]| polls.iter().all(|polls| *polls > 100);
+        let polls = flood_one_shard(false, io, shared);
+        assert!(shared(&polls), "{io}: {polls:?}");
+    }
+}
+
+#[test]
+fn local_connections_stay_on_their_shard() {
+    let enough = |polls: &[u64]| polls.iter().sum::<u64>() > 5_000;
+    let polls = flood_one_shard(true, IoSurface::Helpers, enough);
+    assert!(polls.iter().any(|polls| *polls < 10), "{polls:?}");
+}
+
 #[test]
 fn hybrid_hands_on_what_one_listener_gets_too_much_of() {
     const CONNECTIONS: usize = 200;
     let server = start(Config {
         accept: AcceptPolicy::Hybrid,
+        local: true,
         ..config()
     });
     // Connections that the first shard's listener accepted: its own, minus those that the other

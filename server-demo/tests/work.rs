@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use common::{Demo, config, connect, eventually, payload, start};
 use rustix::process::Signal;
-use server_demo::{AcceptPolicy, Config, Service, Work};
+use server_demo::{AcceptPolicy, Config, Service};
 
 fn exchange(stream: &mut TcpStream, micros: u32, size: usize, round: usize) {
     let mut sent = payload(1, round, size);
@@ -31,7 +31,8 @@ fn requests_come_back_under_every_policy_mobile_and_local() {
             let size = 100;
             let server = start(Config {
                 accept,
-                service: Service::Work(Work { size, local }),
+                local,
+                service: Service::Work { size },
                 ..config()
             });
             let mut clients: Vec<TcpStream> =

@@ -58,7 +58,7 @@ pub(super) struct Wait<'a, M> {
 impl<M: Mask> Future for Wait<'_, M> {
     type Output = io::Result<ReadyEvent>;
 
-    #[inline]
+    #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         ready!(budget::poll_budget(cx));
         let this = &mut *self;

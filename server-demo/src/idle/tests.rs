@@ -22,7 +22,7 @@ fn idle_after(test: impl AsyncFnOnce(&mut Idle, &Shared, Duration) + Send + 'sta
         let shared = Shared::new(&config, 1);
         let mut idle = Idle::new(&shared);
         test(&mut idle, &shared, limit).await;
-        let touched = idle.0.as_ref().unwrap().borrow().deadline() - limit;
+        let touched = idle.0.as_ref().unwrap().deadline() - limit;
         let passes = poll_fn(|cx| idle.poll(cx));
         // This catches a timer that is not armed.
         let passed = time::timeout(Duration::from_secs(5), passes).await;
