@@ -195,7 +195,7 @@ stop_beside() {
 	((${#BESIDE[@]} > 0)) || return 0
 	kill -INT "$BESIDE_PID" 2>/dev/null || die "the load beside ended early: $(<"$SCRATCH/beside.err")"
 	wait "$BESIDE_PID" || true
-	grep -q '"completed": [1-9]' "$SCRATCH/beside.json" || die "the load beside had no answer"
+	grep -q '"completed": *[1-9]' "$SCRATCH/beside.json" || die "the load beside had no answer"
 }
 
 # turns ROUNDS OPTIONS...: runs each contender once per round, with these options of loadgen.

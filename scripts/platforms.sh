@@ -38,11 +38,13 @@ done
 EOT
 chmod +x "$no_cc"
 
+# One call for all platforms compiles the macros and build scripts once.
+targets=()
 for target in "$@"; do
 	export "CC_${target//-/_}=$no_cc"
-	# The package `benches` compares with servers on bare epoll, so it is for Linux only.
-	set -x
-	/usr/bin/cargo check --quiet --locked --keep-going -Zbuild-std=std,panic_abort --target "$target" \
-		-p shard-reactor -p shard-asyncfd -p server-demo -p loadgen --all-targets --features shard-asyncfd/full
-	{ set +x; } 2>/dev/null
+	targets+=(--target "$target")
 done
+# The package `benches` compares with servers on bare epoll, so it is for Linux only.
+set -x
+/usr/bin/cargo check --quiet --locked --keep-going -Zbuild-std=std,panic_abort "${targets[@]}" \
+	-p shard-reactor -p shard-asyncfd -p server-demo -p loadgen --all-targets --features shard-asyncfd/full

@@ -66,7 +66,7 @@ fn contenders(scenario: &Scenario, out: &mut String) {
     line(
         out,
         &format!(
-            "{:<22}{:>10}{:>8}{:>8}{:>8}{:>8}{:>8}{:>8}{:>9}{:>7}{:>8}{:>7}{:>8}",
+            "{:<25}{:>10}{:>8}{:>8}{:>8}{:>8}{:>8}{:>8}{:>9}{:>7}{:>8}{:>7}{:>8}",
             "",
             "echoes",
             "done",
@@ -85,7 +85,7 @@ fn contenders(scenario: &Scenario, out: &mut String) {
     line(
         out,
         &format!(
-            "{:<22}{:>10}{:>8}{:>8}{:>8}{:>8}{:>8}{:>8}{:>9}{:>7}{:>8}{:>7}{:>8}",
+            "{:<25}{:>10}{:>8}{:>8}{:>8}{:>8}{:>8}{:>8}{:>9}{:>7}{:>8}{:>7}{:>8}",
             "contender",
             "per s",
             "%",
@@ -111,7 +111,7 @@ fn contenders(scenario: &Scenario, out: &mut String) {
         line(
             out,
             &format!(
-                "{:<22}{:>10.0}{:>8}{:>8.0}{:>8.0}{:>8.0}{:>8.0}{:>8.0}{:>9}{:>7}{:>8}{busy:>7}{:>8}",
+                "{:<25}{:>10.0}{:>8}{:>8.0}{:>8.0}{:>8.0}{:>8.0}{:>8.0}{:>9}{:>7}{:>8}{busy:>7}{:>8}",
                 row.name,
                 row.requests_per_s,
                 optional(row.done.map(|share| share * 100.0), 1),
@@ -160,7 +160,7 @@ fn ratios(
         line(
             out,
             &format!(
-                "  {pair:<30}{}  {:<34}{throughput}",
+                "  {pair:<40}{}  {:<34}{throughput}",
                 interval(row),
                 verdict(row)
             ),
