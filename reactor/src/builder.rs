@@ -1,5 +1,7 @@
 //! [`Builder`]: the settings of a reactor, checked once so that later code can trust them.
 
+mod observe;
+
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -76,6 +78,8 @@ impl Builder {
                 event_interval: 61,
                 task_budget: 128,
                 busy_poll: Duration::ZERO,
+                histograms: false,
+                task_tracking: false,
             },
         }
     }

@@ -16,7 +16,10 @@ use crate::shard::inbox::Command;
 use crate::shard::{ShardId, ShardRef, current};
 use crate::shutdown::{Lifecycle, ShutdownRequested};
 use crate::sync::{AtomicUsize, Ordering};
-use crate::task::{JoinHandle, SpawnSite, Spawned, TaskRef, spawn_here, spawn_made, spawn_send};
+use crate::task::{
+    JoinHandle, SpawnSite, Spawned, TaskBuilder, TaskInfo, TaskRef, info, spawn_here, spawn_made,
+    spawn_send,
+};
 
 /// The panic message of [`Handle::current`] if there is no reactor.
 const NO_REACTOR: &str = "there is no reactor on this thread: call this from a task of a reactor, inside `Handle::enter` or \
@@ -189,10 +192,7 @@ impl Handle {
     where
         F: Future<Output: Send> + Send + 'static,
     {
-        let shard = match self.current_shard() {
-            Some(shard) => shard,
-            None => self.any_shard(),
-        };
+        let shard = self.shard_for_spawn();
         shard.io.refuse_forked();
         JoinHandle::new(start(spawn_send(future, shard, SpawnSite::here())))
     }
@@ -311,6 +311,55 @@ impl Handle {
         }
     }
 
+    /// Returns a builder that spawns a task with a name.
+    pub fn build_task(&self) -> TaskBuilder {
+        TaskBuilder::of(self.clone())
+    }
+
+    /// Lists the live tasks of all shards, in no order.
+    ///
+    /// The list costs time in proportion to the tasks and registrations, and tasks pay nothing for
+    /// it while they run. The times of a task need
+    /// [`Builder::task_tracking`](crate::Builder::task_tracking). Timers are found if the shards
+    /// steal work or tasks are tracked; otherwise only their shard knows them. The shards run while
+    /// the list is made, so its entries may be some polls apart.
+    ///
+    /// # Platform notes
+    ///
+    /// In a forked child the list is empty.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reactor::{Reactor, TaskState, TaskWait, time};
+    ///
+    /// let reactor = Reactor::builder().shards(1).task_tracking(true).build()?;
+    /// let (started, has_started) = std::sync::mpsc::channel();
+    /// let task = reactor.spawn(async move {
+    ///     let hour = time::sleep(time::Duration::from_secs(3600));
+    ///     let _ = started.send(());
+    ///     hour.await;
+    /// });
+    /// has_started.recv().expect("the task runs");
+    /// let listed = loop {
+    ///     let listed = reactor.handle().tasks().remove(0);
+    ///     if listed.state == TaskState::Waiting {
+    ///         break listed;
+    ///     }
+    /// };
+    /// assert_eq!(listed.id, task.id());
+    /// assert!(matches!(listed.waits[..], [TaskWait::Timer { .. }]));
+    /// assert_eq!(listed.times.map(|times| times.polls), Some(1));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn tasks(&self) -> Vec<TaskInfo> {
+        if self.shared.shards[0].io.is_forked() {
+            // A thread that does not exist in this process may hold a lock.
+            return Vec::new();
+        }
+        info::list(self)
+    }
+
     /// Waits until the reactor is about to shut down:
     /// [`Reactor::shutdown`](crate::Reactor::shutdown) announces it, or the reactor is dropped.
     /// Tasks that await it have until the deadline to end by themselves.
@@ -347,6 +396,15 @@ impl Handle {
         })
     }
 
+    /// Returns the shard for a task that may run anywhere.
+    #[inline]
+    pub(crate) fn shard_for_spawn(&self) -> ShardRef {
+        match self.current_shard() {
+            Some(shard) => shard,
+            None => self.any_shard(),
+        }
+    }
+
     /// Returns the next shard in turn.
     pub(crate) fn any_shard(&self) -> ShardRef {
         ShardRef::clone(&self.shared.shards[self.round_robin()])
@@ -358,7 +416,7 @@ impl Handle {
     }
 
     #[track_caller]
-    fn shard_ref(&self, shard: ShardId) -> &ShardRef {
+    pub(crate) fn shard_ref(&self, shard: ShardId) -> &ShardRef {
         match self.shared.shards.get(shard.index()) {
             Some(shard) => shard,
             None => self.no_shard(shard.index()),
@@ -428,7 +486,7 @@ impl Handle {
 }
 
 /// Queues a new task's first run on its shard.
-fn start(spawned: Spawned<ShardRef>) -> TaskRef<ShardRef> {
+pub(crate) fn start(spawned: Spawned<ShardRef>) -> TaskRef<ShardRef> {
     let Spawned { join, first_run } = spawned;
     if let Some(task) = first_run {
         let elsewhere = current::with(|shard| match shard {
@@ -496,6 +554,13 @@ pub fn spawn_local<F>(future: F) -> JoinHandle<F::Output>
 where
     F: Future + 'static,
 {
+    JoinHandle::new(start(spawn_here(future, local_shard(), SpawnSite::here())))
+}
+
+/// Returns the calling thread's shard, for `spawn_local`.
+#[inline]
+#[track_caller]
+pub(crate) fn local_shard() -> ShardRef {
     let Some(shard) = current::with(|shard| shard.map(|shard| ShardRef::clone(shard.shared_ref())))
     else {
         panic!(
@@ -503,7 +568,7 @@ where
         );
     };
     shard.io.refuse_forked();
-    JoinHandle::new(start(spawn_here(future, shard, SpawnSite::here())))
+    shard
 }
 
 // A handle leads only to atomics, and to locks that are released before foreign code runs.

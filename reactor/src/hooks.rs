@@ -15,6 +15,9 @@ pub(crate) type PanicHook = Arc<dyn Fn(&TaskPanic<'_>) + Send + Sync>;
 /// A hook that a shard calls with a function that polls one task.
 pub(crate) type PollHook = Arc<dyn Fn(&mut dyn FnMut() -> bool) + Send + Sync>;
 
+/// A hook that is called with a task at a point of its life.
+pub(crate) type TaskHook = Arc<dyn Fn(&TaskMeta) + Send + Sync>;
+
 /// A hook that is called on a shard thread, with its shard.
 pub(crate) type ThreadHook = Arc<dyn Fn(ShardId) + Send + Sync>;
 
@@ -60,9 +63,17 @@ pub(crate) struct Hooks {
     pub(crate) on_task_panic: Option<PanicHook>,
     pub(crate) on_thread_park: Option<ThreadHook>,
     pub(crate) on_thread_unpark: Option<ThreadHook>,
+    pub(crate) on_task_spawn: Option<TaskHook>,
+    pub(crate) on_before_task_poll: Option<TaskHook>,
+    pub(crate) on_after_task_poll: Option<TaskHook>,
+    pub(crate) on_task_terminate: Option<TaskHook>,
 }
 
 impl Hooks {
+    pub(crate) fn has_poll_hooks(&self) -> bool {
+        self.on_before_task_poll.is_some() || self.on_after_task_poll.is_some()
+    }
+
     #[cold]
     pub(crate) fn task_panicked(&self, panic: &TaskPanic<'_>) {
         if let Some(hook) = &self.on_task_panic {
@@ -78,6 +89,10 @@ impl fmt::Debug for Hooks {
             .field("on_task_panic", &self.on_task_panic.is_some())
             .field("on_thread_park", &self.on_thread_park.is_some())
             .field("on_thread_unpark", &self.on_thread_unpark.is_some())
+            .field("on_task_spawn", &self.on_task_spawn.is_some())
+            .field("on_before_task_poll", &self.on_before_task_poll.is_some())
+            .field("on_after_task_poll", &self.on_after_task_poll.is_some())
+            .field("on_task_terminate", &self.on_task_terminate.is_some())
             .finish()
     }
 }

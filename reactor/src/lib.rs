@@ -80,6 +80,7 @@ mod owner_mutex;
 mod owners;
 mod panics;
 mod placement;
+pub mod prometheus;
 mod reactor;
 mod readiness;
 mod ready;
@@ -109,7 +110,10 @@ pub use error::is_shutdown_error;
 pub use handle::{Handle, spawn, spawn_local};
 pub use hooks::{PanicPlace, TaskPanic};
 pub use interest::Interest;
-pub use metrics::{BlockingMetrics, ReactorMetrics, ShardMetrics};
+pub use metrics::{
+    BlockingMetrics, Histogram, Metric, MetricKind, MetricUnit, MetricValue, ReactorMetrics,
+    ShardMetrics,
+};
 pub use placement::{Pinning, Placement};
 pub use reactor::Reactor;
 pub use ready::Ready;
@@ -117,7 +121,10 @@ pub use registration::{Direction, ReadyEvent, Registration};
 pub use shard::ShardId;
 pub use shutdown::ShutdownError;
 pub use stall::Stall;
-pub use task::{AbortHandle, AbortOnDropHandle, JoinError, JoinHandle, JoinSet, TaskId, TaskMeta};
+pub use task::{
+    AbortHandle, AbortOnDropHandle, JoinError, JoinHandle, JoinSet, TaskBuilder, TaskId, TaskInfo,
+    TaskMeta, TaskState, TaskTimes, TaskWait,
+};
 
 #[cfg(feature = "macros")]
 #[cfg_attr(docsrs, doc(cfg(feature = "macros")))]

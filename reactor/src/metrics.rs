@@ -5,8 +5,14 @@
 //! threads write anyway.
 #![expect(clippy::disallowed_types, reason = "no model has counters")]
 
+pub(crate) mod histogram;
+mod list;
+
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
+
+pub use histogram::Histogram;
+pub use list::{Metric, MetricKind, MetricUnit, MetricValue};
 
 /// An event counter. Every access is relaxed: only reports read it, and no decision depends on it.
 #[derive(Debug, Default)]
@@ -41,6 +47,21 @@ impl Counter {
     }
 }
 
+/// The process's counter of blocks of task ids.
+#[derive(Debug)]
+pub(crate) struct IdBlocks(AtomicU64);
+
+impl IdBlocks {
+    pub(crate) const fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
+    /// Takes the next block. Relaxed: the numbers order nothing.
+    pub(crate) fn take(&self) -> u64 {
+        self.0.fetch_add(1, Relaxed)
+    }
+}
+
 /// The counters of a shard thread's own work.
 #[derive(Debug, Default)]
 pub(crate) struct ShardCounters {
@@ -53,7 +74,7 @@ pub(crate) struct ShardCounters {
     pub(crate) full_batches: Counter,
     pub(crate) polls: Counter,
     pub(crate) tasks_completed: Counter,
-    /// The id of the task that is being polled, or 0.
+    /// The address of the task that is being polled, or 0.
     pub(crate) polling: Counter,
     pub(crate) queued_turns_max: Counter,
     /// The length of the run queue at the end of the last turn.
@@ -185,4 +206,13 @@ pub struct ShardMetrics {
     pub registrations_moved_in: u64,
     /// Registrations that moved from this shard's epoll to another one.
     pub registrations_moved_out: u64,
+    /// The durations of task polls. As the next three, it is `None` unless
+    /// [`Builder::histograms`](crate::Builder::histograms) is on.
+    pub poll_time: Option<Histogram>,
+    /// The times from the wake of a task to its poll.
+    pub wake_to_poll: Option<Histogram>,
+    /// The times that the shard spent in `epoll_wait`, also without sleeping.
+    pub wait_time: Option<Histogram>,
+    /// The numbers of events that calls to `epoll_wait` returned.
+    pub batch_events: Option<Histogram>,
 }

@@ -290,6 +290,7 @@ impl Reactor {
                 hooks: builder.hooks.clone(),
                 crew: Arc::clone(&crew),
                 resolution,
+                settings: builder.settings,
             }));
         }
         ShardShared::introduce(&all);

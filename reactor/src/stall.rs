@@ -19,7 +19,7 @@ use crate::shard::patrol::{Patrol, PollMark};
 use crate::shard::{ShardId, ShardRef, ShardShared};
 use crate::sys::CpuMask;
 #[cfg(test)]
-use crate::task::TaskId;
+use crate::task::TaskAddress;
 use crate::task::TaskMeta;
 
 /// A hook that is called with each stall.
@@ -70,7 +70,7 @@ impl fmt::Display for Stall {
     /// Writes one line, for example:
     ///
     /// ```text
-    /// shard 3 has been in one poll for 120ms: task 5581a0 of app::serve::{{closure}}, spawned at
+    /// shard 3 has been in one poll for 120ms: task 4711 of app::serve::{{closure}}, spawned at
     /// src/main.rs:12:9, on shard 3
     /// ```
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -270,7 +270,7 @@ mod tests {
     const THRESHOLD: Duration = Duration::from_millis(40);
 
     fn poll(task: u64, number: u64) -> Option<PollMark> {
-        TaskId::from_bits(task).map(|task| (task, number))
+        TaskAddress::from_bits(task).map(|task| (task, number))
     }
 
     /// Feeds in checks 10 ms apart and returns their outcomes.

@@ -16,6 +16,7 @@ use std::io;
 use std::os::fd::RawFd;
 use std::ptr::NonNull;
 use std::sync::Arc;
+use std::task::Waker;
 
 use once_cell::race::OnceBox;
 
@@ -294,6 +295,17 @@ impl SlotTable {
         (0..high_water)
             .map(|index| self.slot_at(index).readiness.close())
             .sum()
+    }
+
+    /// Visits the waker of every wait on a descriptor of this table. `visit` runs no foreign code.
+    pub(crate) fn each_waiter(&self, mut visit: impl FnMut(RawFd, Ready, &Waker)) {
+        let high_water = self.free.lock().high_water;
+        for index in 0..high_water {
+            let slot = self.slot_at(index);
+            slot.readiness.each_waiter(|mask, waker| {
+                visit(slot.fd(), mask, waker);
+            });
+        }
     }
 
     /// Returns the slot with this id, which was allocated.

@@ -127,6 +127,21 @@ impl WaiterList {
         }
     }
 
+    /// Visits each waker, and the states that end its wait.
+    pub(super) fn each(&self, mut visit: impl FnMut(Ready, &Waker)) {
+        let masks = [READ_SIDE, WRITE_SIDE, self.masks[0], self.masks[1]];
+        for (mask, waker) in masks.into_iter().zip(&self.wakers) {
+            if let Some(waker) = waker {
+                visit(mask, waker);
+            }
+        }
+        for (_, entry) in self.more.iter().flat_map(|more| more.iter()) {
+            if let Entry::Waiting { waker, mask } = entry {
+                visit(*mask, waker);
+            }
+        }
+    }
+
     /// Drops all wakers. Each drop is foreign code: one that panics does not prevent the others.
     /// Returns the number of panics.
     pub(crate) fn drop_caught(self) -> u32 {

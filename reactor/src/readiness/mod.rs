@@ -99,6 +99,12 @@ impl Readiness {
         self.cell.reset(initial);
     }
 
+    /// Visits the waker of every wait, and the states that end the wait. `visit` runs no foreign
+    /// code.
+    pub(crate) fn each_waiter(&self, visit: impl FnMut(Ready, &Waker)) {
+        self.waiters.each(visit);
+    }
+
     /// Takes out all remaining waiters, which leaked waits leave behind. The caller drops them
     /// without holding a lock.
     #[must_use]

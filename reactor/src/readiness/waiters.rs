@@ -163,6 +163,11 @@ impl Waiters {
         Poll::Pending
     }
 
+    /// See [`Readiness::each_waiter`](super::Readiness::each_waiter).
+    pub(crate) fn each(&self, visit: impl FnMut(Ready, &Waker)) {
+        self.list.lock().each(visit);
+    }
+
     /// Empties the list. The caller drops its contents without holding the lock. The list is almost
     /// always empty. Two checks find that out, while moving an empty list out and dropping it costs
     /// 130 instructions.

@@ -12,7 +12,7 @@ use std::task::Waker;
 
 use crate::shard::{Shard, ShardRef, ShardShared};
 use crate::sync::per_thread;
-use crate::task::{LocalQueue, Runnable};
+use crate::task::{LocalQueue, Runnable, TaskAddress, TaskId, TaskRef};
 
 /// The index on a thread that runs no shard.
 const NO_SHARD: u32 = u32::MAX;
@@ -86,6 +86,19 @@ pub(crate) fn is(shared: &ShardShared) -> bool {
     // It has no destructor, so this never fails outside of the models.
     HOME.try_with(|home| ptr::eq(home.shard.get(), shared))
         .unwrap_or(false)
+}
+
+/// Returns the id of the task that the calling thread polls.
+pub(crate) fn polled_task() -> Option<TaskId> {
+    with(|shard| {
+        let polling = shard?.shared().counters.polling.get();
+        let task = TaskAddress::from_bits(polling)?;
+        // SAFETY: (1) it is a task of this reactor, since the turn stored its address. (2) The turn
+        // clears `polling` before it calls other code than the task's, except for its own code
+        // between two polls, which does not come here. During the poll, the turn's runnable holds a
+        // reference.
+        Some(unsafe { TaskRef::<ShardRef>::id_at(task) })
+    })
 }
 
 /// The index of the calling thread's shard in its reactor. All ones on a thread that runs none.

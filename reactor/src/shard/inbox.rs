@@ -7,13 +7,14 @@
 //! a system call only if the shard sleeps.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::metrics::Counter;
 use crate::shard::ShardRef;
 use crate::shard::commands::{CommandSender, Commands, commands};
 use crate::shard::parker::{Parker, Unpark};
 use crate::task::{RemoteQueue, Runnable};
-use crate::time::{RemoteTimer, TimerKey};
+use crate::time::{Clock, RemoteTimer, TimerKey};
 
 /// A request to the shard thread.
 #[derive(Debug)]
@@ -26,7 +27,7 @@ pub(crate) enum Command {
     Disarm(TimerKey),
     /// Fire a timer of this shard no later than the given time: its wait was reset on another
     /// thread.
-    MoveUp(TimerKey, std::time::Instant),
+    MoveUp(TimerKey, Instant),
 }
 
 /// The senders' side. Other threads write these fields, which share no cache line with fields that
@@ -39,10 +40,42 @@ pub(crate) struct Inbox {
     pub(crate) wakes_sent: Counter,
     pub(crate) wakes_coalesced: Counter,
     pub(crate) spawns: Counter,
+    /// The time of the first task that the shard has not taken yet, if histograms are on.
+    first_arrival: Option<FirstArrival>,
+}
+
+/// A time that senders set and the shard takes. Nothing depends on it but a histogram.
+#[derive(Debug)]
+struct FirstArrival {
+    clock: Clock,
+    /// Nanoseconds after the clock's epoch, plus one. 0 if there is none.
+    at: Counter,
+}
+
+impl FirstArrival {
+    fn note(&self) {
+        if self.at.get() == 0 {
+            let since = self
+                .clock
+                .now()
+                .saturating_duration_since(self.clock.epoch());
+            self.at
+                .set_own(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX - 1) + 1);
+        }
+    }
+
+    fn take(&self) -> Option<Instant> {
+        let since = Duration::from_nanos(self.at.get().checked_sub(1)?);
+        self.at.set_own(0);
+        self.clock.epoch().checked_add(since)
+    }
 }
 
 impl Inbox {
-    pub(crate) fn new(parker: Arc<Parker>) -> (Self, Commands<Command>) {
+    pub(crate) fn new(
+        parker: Arc<Parker>,
+        measured_by: Option<Clock>,
+    ) -> (Self, Commands<Command>) {
         let (commands, receiver) = commands();
         let inbox = Self {
             wakes: RemoteQueue::new(),
@@ -51,6 +84,10 @@ impl Inbox {
             wakes_sent: Counter::new(),
             wakes_coalesced: Counter::new(),
             spawns: Counter::new(),
+            first_arrival: measured_by.map(|clock| FirstArrival {
+                clock,
+                at: Counter::new(),
+            }),
         };
         (inbox, receiver)
     }
@@ -61,6 +98,7 @@ impl Inbox {
     ///
     /// Returns the task if the shard has ended.
     pub(crate) fn wake(&self, task: Runnable<ShardRef>) -> Result<(), Runnable<ShardRef>> {
+        self.note_arrival();
         self.wakes.push(task)?;
         self.wakes_sent.add_shared(1);
         if self.parker.unpark() == Unpark::Coalesced {
@@ -73,10 +111,24 @@ impl Inbox {
     pub(crate) fn send(&self, command: Command) {
         if matches!(command, Command::Run(_)) {
             self.spawns.add_shared(1);
+            self.note_arrival();
         }
         if self.commands.send(command) {
             self.parker.unpark();
         }
+    }
+
+    #[inline]
+    fn note_arrival(&self) {
+        if let Some(first) = &self.first_arrival {
+            first.note();
+        }
+    }
+
+    /// Returns the time of the first task that arrived since the last call, if it is measured.
+    /// Called by the shard only, after it took everything.
+    pub(crate) fn take_first_arrival(&self) -> Option<Instant> {
+        self.first_arrival.as_ref()?.take()
     }
 
     pub(crate) fn parker(&self) -> &Parker {

@@ -5,12 +5,14 @@
 //! Fields that the thread writes while it works share no cache line with fields that other threads
 //! write (`inbox`).
 
+mod arrivals;
 mod backlog;
 pub(crate) mod commands;
 pub(crate) mod current;
 pub(crate) mod inbox;
 pub(crate) mod live;
 mod load;
+mod observe;
 pub(crate) mod parker;
 pub(crate) mod patrol;
 mod spin;
@@ -26,7 +28,7 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::sync::{Arc, OnceLock, Weak};
 use std::task::Waker;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_utils::CachePadded;
 
@@ -41,13 +43,14 @@ use crate::shard::commands::Commands;
 use crate::shard::inbox::{Command, Inbox};
 use crate::shard::live::{LiveTasks, Remaining};
 use crate::shard::load::LoadMeter;
+use crate::shard::observe::{Observer, Recorders};
 use crate::shard::parker::Parker;
 use crate::shard::patrol::PollMark;
 use crate::shard::spin::Spin;
 use crate::shard::steal::{Beacon, Crew};
 use crate::shutdown::Lifecycle;
 use crate::sync::{AtomicBool, Mutex, Ordering};
-use crate::task::{LocalQueue, Runnable, Schedule, TaskId, TaskRef};
+use crate::task::{LocalQueue, Runnable, Schedule, TaskAddress, TaskRef};
 use crate::time::resolution::Resolution;
 use crate::time::{Clock, RemoteTimers, ShardTimers, TimerKey};
 
@@ -146,6 +149,8 @@ pub(crate) struct ShardShared {
     pub(crate) cpu: OnceLock<Option<usize>>,
     pub(crate) lifecycle: Arc<Lifecycle>,
     hooks: Hooks,
+    /// The histograms, if they are on.
+    recorders: Option<Box<Recorders>>,
 }
 
 /// The part of a shard that belongs to the holder of its poll lock: the shard itself, or a sibling
@@ -167,6 +172,7 @@ pub(crate) struct Parts {
     pub(crate) hooks: Hooks,
     pub(crate) crew: Arc<Crew>,
     pub(crate) resolution: Resolution,
+    pub(crate) settings: Settings,
 }
 
 impl ShardShared {
@@ -181,13 +187,20 @@ impl ShardShared {
             hooks,
             crew,
             resolution,
+            settings,
         } = parts;
-        let (inbox, commands) = Inbox::new(parker);
+        let (inbox, commands) = Inbox::new(parker, settings.histograms.then(|| clock.clone()));
         let timers = RefCell::new(ShardTimers::new(clock.epoch(), resolution));
+        let live = LiveTasks::new(settings.task_tracking.then(|| clock.clone()), &hooks);
         let shared = Self {
             id,
             queue: CachePadded::new(owned(&crew, LocalQueue::new())),
-            timers: owned(&crew, timers),
+            // A list of tasks shows the timers that they wait for.
+            timers: if settings.task_tracking {
+                OwnerMutex::shared(timers)
+            } else {
+                owned(&crew, timers)
+            },
             deferred: owned(&crew, RefCell::default()),
             dispatch: Mutex::new(Dispatch { driver, commands }),
             beacon: CachePadded::default(),
@@ -197,7 +210,7 @@ impl ShardShared {
             io,
             inbox: CachePadded::new(inbox),
             counters: CachePadded::default(),
-            live: LiveTasks::new(),
+            live,
             panics: Counter::new(),
             stalls: Counter::new(),
             timers_armed: Counter::new(),
@@ -209,6 +222,7 @@ impl ShardShared {
             cpu: OnceLock::new(),
             lifecycle,
             hooks,
+            recorders: settings.histograms.then(|| Box::new(Recorders::new())),
         };
         let shared = Arc::new(shared);
         shared.io.set_timers(Arc::downgrade(&shared));
@@ -295,6 +309,13 @@ impl ShardShared {
         drop(waker);
     }
 
+    /// Visits the armed timers, if other threads than the shard's may access them.
+    pub(crate) fn each_timer(&self, visit: impl FnMut(Instant, &Waker)) {
+        if self.shares_timers() {
+            self.with_timers(|timers| timers.each(visit));
+        }
+    }
+
     /// Returns true if any thread may access the timers.
     pub(crate) fn shares_timers(&self) -> bool {
         self.timers.is_shared()
@@ -310,7 +331,7 @@ impl ShardShared {
     /// Returns the shard's current poll, if there is one. If the shard moves on to the next poll
     /// meanwhile, the two numbers may belong to adjacent polls. Such a pair is read only once.
     pub(crate) fn poll_under_way(&self) -> Option<PollMark> {
-        let task = TaskId::from_bits(self.counters.polling.get())?;
+        let task = TaskAddress::from_bits(self.counters.polling.get())?;
         Some((task, self.counters.polls.get()))
     }
 
@@ -321,6 +342,7 @@ impl ShardShared {
 
     /// Returns a snapshot of the shard's counters.
     pub(crate) fn metrics(&self) -> ShardMetrics {
+        let recorders = self.recorders.as_deref();
         ShardMetrics {
             cpu: self.cpu.get().copied().flatten(),
             registrations: self.io.live(),
@@ -355,6 +377,10 @@ impl ShardShared {
             remote_spawns: self.inbox.spawns.get(),
             notifies: self.inbox.parker().notifies(),
             timers: self.timers_armed.get(),
+            poll_time: recorders.map(|recorders| recorders.poll_time.read()),
+            wake_to_poll: recorders.map(|recorders| recorders.wake_to_poll.read()),
+            wait_time: recorders.map(|recorders| recorders.wait_time.read()),
+            batch_events: recorders.map(|recorders| recorders.batch_events.read()),
         }
     }
 }
@@ -493,6 +519,13 @@ pub(crate) struct Shard {
     backlog: RefCell<Backlog>,
     /// Set between the hooks of `on_thread_park` and `on_thread_unpark`.
     parks: Cell<bool>,
+    /// Set if something has to be done after the next wait.
+    waited_hook: Cell<bool>,
+    /// True if something has to be done before a sleep.
+    has_park_step: bool,
+    /// True if a turn polls its tasks without a hook and without observing them.
+    has_plain_polls: bool,
+    observer: Option<Observer>,
     spin: Spin,
     meter: LoadMeter,
     settings: Settings,
@@ -505,12 +538,19 @@ pub(crate) struct Settings {
     pub(crate) event_interval: u32,
     pub(crate) task_budget: u32,
     pub(crate) busy_poll: Duration,
+    pub(crate) histograms: bool,
+    pub(crate) task_tracking: bool,
 }
 
 impl Shard {
     pub(crate) fn new(shared: ShardRef, handle: Handle, settings: Settings) -> Self {
         let meter = LoadMeter::new(shared.clock.now());
+        let observer = Observer::new(&shared, settings);
         Self {
+            has_park_step: observer.is_some() || shared.hooks.on_thread_park.is_some(),
+            has_plain_polls: observer.is_none() && shared.hooks.poll_tasks.is_none(),
+            waited_hook: Cell::new(observer.is_some()),
+            observer,
             shared,
             handle,
             expired: RefCell::default(),

@@ -24,7 +24,7 @@ use crate::shard::{Parts, Settings, Shard, ShardId, ShardRef, ShardShared, curre
 use crate::shutdown::Lifecycle;
 use crate::sync::Mutex;
 use crate::table::SlotRef;
-use crate::task::{LocalQueue, RawJoin, Runnable, SpawnSite, TaskId, spawn_here, spawn_send};
+use crate::task::{LocalQueue, RawJoin, Runnable, SpawnSite, TaskAddress, spawn_here, spawn_send};
 use crate::time::Clock;
 use crate::time::resolution::Resolution;
 use crate::token::Token;
@@ -36,6 +36,8 @@ const SETTINGS: Settings = Settings {
     event_interval: 16,
     task_budget: 16,
     busy_poll: Duration::ZERO,
+    histograms: false,
+    task_tracking: false,
 };
 
 /// The id of the task in whose poll a shard is stuck. Any id will do.
@@ -68,6 +70,7 @@ impl Pair {
                 hooks: Hooks::default(),
                 crew: Arc::clone(&crew),
                 resolution: Resolution::MILLISECOND,
+                settings: SETTINGS,
             })
         };
         let shards = [make(0), make(1)];
@@ -189,7 +192,7 @@ impl Pair {
 
     /// Runs one check of the patrol, which has seen shard 0 in that poll before.
     pub(crate) fn patrol(&self) {
-        let task = TaskId::from_bits(STUCK_IN).unwrap();
+        let task = TaskAddress::from_bits(STUCK_IN).unwrap();
         let sibling = std::iter::once(self.shard(1).as_ref());
         self.shard(0).report_stuck((task, 0), sibling);
     }

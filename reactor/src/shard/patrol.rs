@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use crate::shard::ShardRef;
-use crate::task::TaskId;
+use crate::task::TaskAddress;
 
 /// The time between two checks while shards work: a poll that lasts twice as long is always found.
 /// A check of eight shards takes about 1 us, so this costs less than 0.1% of one CPU.
@@ -21,7 +21,7 @@ const PERIOD_QUIET: Duration = Duration::from_millis(100);
 const QUIET_AFTER: u32 = 250;
 
 /// One poll of one task: the task, and the shard's number of polls at that time.
-pub(crate) type PollMark = (TaskId, u64);
+pub(crate) type PollMark = (TaskAddress, u64);
 
 /// The patrol's record of its last check.
 #[derive(Debug)]
@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn the_same_poll_at_two_looks_is_stuck() {
-        let task = TaskId::from_bits(64);
+        let task = TaskAddress::from_bits(64);
         let mark = |polls| task.map(|task| (task, polls));
         let mut patrol = Patrol::new(2);
         assert_eq!(patrol.stuck(0, mark(7)), None);

@@ -28,6 +28,8 @@ const SETTINGS: Settings = Settings {
     event_interval: 4,
     task_budget: 3,
     busy_poll: Duration::ZERO,
+    histograms: false,
+    task_tracking: false,
 };
 
 /// Makes the calling thread a shard without a driver while `test` runs.
@@ -53,6 +55,7 @@ fn on_a_shard_with(settings: Settings, test: impl FnOnce(&Shard, Instant) + Send
             hooks: Hooks::default(),
             crew: Arc::new(Crew::new(1, true)),
             resolution: Resolution::MILLISECOND,
+            settings,
         });
         let pool = PoolSettings {
             threads_max: 1,

@@ -99,7 +99,7 @@ impl Shard {
             Search::Standby => Some(STANDBY),
             Search::Nothing => None,
         };
-        if self.shared.hooks.on_thread_park.is_some() {
+        if self.has_park_step {
             self.call_park_hook();
             // The hook may have made tasks ready here, which no announcement of a sleep would see.
             if !self.is_idle() {
@@ -140,16 +140,29 @@ impl Shard {
         if timeout != Some(Duration::ZERO) && self.shared.crew.is_stealing() {
             self.meter.wake_up(now());
         }
-        if self.parks.take() {
-            self.call_hook(self.shared.hooks.on_thread_unpark.as_ref());
+        if self.waited_hook.take() {
+            self.after_wait();
         }
         waited
     }
 
+    /// Observes a wait that has ended, and calls the hook that follows a sleep.
+    #[cold]
+    fn after_wait(&self) {
+        self.observe_wait();
+        if self.parks.take() {
+            self.call_hook(self.shared.hooks.on_thread_unpark.as_ref());
+        }
+    }
+
     #[cold]
     fn call_park_hook(&self) {
-        self.parks.set(true);
-        self.call_hook(self.shared.hooks.on_thread_park.as_ref());
+        if self.shared.hooks.on_thread_park.is_some() {
+            self.parks.set(true);
+            self.waited_hook.set(true);
+            self.call_hook(self.shared.hooks.on_thread_park.as_ref());
+        }
+        self.observe_park();
     }
 
     fn call_hook(&self, hook: Option<&ThreadHook>) {
@@ -257,6 +270,7 @@ impl Shard {
 
     #[inline(never)]
     fn take_inbox_slow(&self, of: &ShardShared, commands: &Commands<Command>) {
+        self.observe_before_inbox();
         of.inbox.take_wakes(|task| self.push_for(of, task));
         of.inbox.take_commands(commands, |command| match command {
             Command::Run(task) => self.push_for(of, task),
@@ -268,6 +282,7 @@ impl Shard {
                 of.with_timers(|timers| timers.move_up(key, deadline));
             }
         });
+        self.observe_inbox(of.inbox.take_first_arrival());
     }
 
     /// Queues a task from the inbox of `of`: on this shard if it may run here, otherwise on `of`.
@@ -319,10 +334,10 @@ impl Shard {
         };
         let queue = &self.shared.queue;
         let mut polls_left = polls_max;
-        if self.shared.hooks.poll_tasks.is_none() {
+        if self.has_plain_polls {
             while self.poll_next(&mut polls_left) {}
         } else {
-            self.poll_in_hook(&mut polls_left);
+            self.run_tasks_slow(&mut polls_left);
         }
         counters.polling.set_own(0);
         budget::end();
@@ -331,42 +346,40 @@ impl Shard {
         self.backlog.borrow_mut().end_turn(turn, taken, pushed);
     }
 
-    /// Polls the turn's tasks inside the hook that is around them.
-    #[cold]
-    #[inline(never)]
-    fn poll_in_hook(&self, polls_left: &mut u32) {
-        let hook = self.shared.hooks.poll_tasks.as_ref();
-        let Some(hook) = hook.filter(|_| !self.shared.queue.with(LocalQueue::is_empty)) else {
-            return;
-        };
-        let poll_next = &mut || self.poll_next(polls_left);
-        self.count_panics(caught(|| hook(poll_next)).1);
-    }
-
     /// Polls one task, unless none is ready or the turn has no polls left.
     #[inline(always)]
-    fn poll_next(&self, polls_left: &mut u32) -> bool {
+    pub(super) fn poll_next(&self, polls_left: &mut u32) -> bool {
+        let task = self.take_next(polls_left);
+        task.map(|task| self.poll(task)).is_some()
+    }
+
+    /// Takes the task that `poll_next` polls.
+    #[inline(always)]
+    pub(super) fn take_next(&self, polls_left: &mut u32) -> Option<Runnable<ShardRef>> {
         // The poll before this one may have forked, and so may a waker. A child runs none of the
         // parent's tasks.
         self.shared.io.process().abort_child();
         if *polls_left == 0 {
-            return false;
+            return None;
         }
-        let Some(task) = self.shared.queue.with(LocalQueue::pop) else {
-            return false;
-        };
+        let task = self.shared.queue.with(LocalQueue::pop)?;
         *polls_left -= 1;
+        Some(task)
+    }
+
+    /// Polls a task that was taken from the queue.
+    #[inline(always)]
+    pub(super) fn poll(&self, task: Runnable<ShardRef>) {
         let counters = &self.shared.counters;
         // Both come before the poll: the stall detector has to tell one poll from the next
         // (`stall.rs`).
-        counters.polling.set_own(task.task().id().to_bits());
+        counters.polling.set_own(task.task().address().to_bits());
         counters.polls.add_own(1);
         budget::begin(self.settings.task_budget);
         if let Some(task) = task.run() {
             self.shared.io.process().abort_child();
             self.push_local(task);
         }
-        true
     }
 
     /// Ends the shard: refuses new tasks, then drops every future of its tasks, whatever their
@@ -432,7 +445,7 @@ impl Shard {
         self.count_panics(caught(|| waker.wake()).1);
     }
 
-    fn count_panics(&self, panics: u32) {
+    pub(super) fn count_panics(&self, panics: u32) {
         if panics != 0 {
             self.shared.panics.add_shared(u64::from(panics));
         }

@@ -17,7 +17,7 @@ use crate::panics::drop_payload;
 use crate::sync::UnsafeCell;
 use crate::task::error::JoinError;
 use crate::task::header::{Header, NewTask, Polled, Runnable, Schedule, TaskRef, Vtable};
-use crate::task::meta::{TaskId, as_task};
+use crate::task::meta::as_task;
 use crate::task::site::SpawnSite;
 use crate::task::state::Mobility;
 
@@ -143,7 +143,9 @@ impl<F: Future, S: Schedule> Cell<F, S> {
 
     unsafe fn fail(header: NonNull<Header<S>>, error: JoinError) -> Polled {
         // The shard's end, or a refused spawn, drops the future outside of a poll.
-        as_task(TaskId::of(header), || {
+        // SAFETY: the caller of a vtable function has a reference to the task.
+        let id = unsafe { header.as_ref() }.id();
+        as_task(id, || {
             // SAFETY: by the vtable's demand.
             unsafe { Self::store(header, Err(error)) }
         })
@@ -173,13 +175,13 @@ impl<F: Future, S: Schedule> Cell<F, S> {
             (Ok(()), output) => output,
             (Err(payload), Ok(output)) => {
                 drop_guarded(task, output);
-                Err(JoinError::panicked(TaskId::of(header), payload))
+                Err(JoinError::panicked(task.id(), payload))
             }
             (Err(payload), Err(error)) if error.is_panic() => {
                 drop_payload(payload);
                 Err(error)
             }
-            (Err(payload), Err(_)) => Err(JoinError::panicked(TaskId::of(header), payload)),
+            (Err(payload), Err(_)) => Err(JoinError::panicked(task.id(), payload)),
         };
         // SAFETY: by this function's demand; the overwritten value is `Empty`.
         stage.with_mut(|stage| unsafe { *stage = Stage::Output(output) });

@@ -20,11 +20,13 @@ use std::task::{Context, Poll, Waker};
 use crate::hooks::{PanicPlace, TaskPanic};
 use crate::panics::{Payload, caught};
 use crate::shard::ShardId;
-use crate::sync::{AtomicPtr, AtomicU32, Mutex};
+use crate::sync::{AtomicPtr, AtomicU32};
 use crate::task::error::JoinError;
-use crate::task::meta::{TaskId, TaskMeta};
+use crate::task::info::TaskState;
+use crate::task::meta::{TaskAddress, TaskId, TaskMeta};
 use crate::task::site::SpawnSite;
 use crate::task::state::{Mobility, Output, Paused, Start, State, Wake};
+use crate::task::waiter::WaiterCell;
 use crate::task::waker;
 
 /// The destination of woken tasks, and the receiver of events in a task's life. The reactor has
@@ -87,9 +89,9 @@ pub(crate) struct Header<S: 'static> {
     /// The task's index in its shard's list of live tasks. Written under that list's lock.
     live_index: AtomicU32,
     spawned_at: SpawnSite,
-    /// The waker of the task that waits for the output. It is taken out before it is woken or
-    /// dropped.
-    join_waker: Mutex<Option<Waker>>,
+    /// The waker of the task that waits for the output, and this task's id. The waker is taken out
+    /// before it is woken or dropped.
+    join_waker: WaiterCell,
 }
 
 /// The references of a new task: the list of live tasks, the first run, and the join handle.
@@ -113,14 +115,14 @@ impl<S> Header<S> {
             scheduler,
             live_index: AtomicU32::new(0),
             spawned_at,
-            join_waker: Mutex::new(None),
+            join_waker: WaiterCell::new(TaskId::next()),
         }
     }
 }
 
 impl<S: Schedule> Header<S> {
     pub(super) fn id(&self) -> TaskId {
-        TaskId::of(NonNull::from(self))
+        self.join_waker.id()
     }
 
     fn meta(&self) -> TaskMeta {
@@ -213,7 +215,7 @@ impl<S: Schedule> TaskRef<S> {
     /// Returns the pointer to the whole task. A reference to the header would cover only a part of
     /// it.
     #[inline]
-    pub(super) fn as_ptr(&self) -> *const Header<S> {
+    pub(crate) fn as_ptr(&self) -> *const Header<S> {
         self.header.as_ptr()
     }
 
@@ -232,7 +234,30 @@ impl<S: Schedule> TaskRef<S> {
 
     #[inline]
     pub(crate) fn id(&self) -> TaskId {
-        TaskId::of(self.header)
+        self.header().id()
+    }
+
+    /// Returns the task's address, which tells it from all tasks that exist at the same time.
+    #[inline]
+    pub(crate) fn address(&self) -> TaskAddress {
+        TaskAddress::of(self.header)
+    }
+
+    /// Returns the id of the task at an address.
+    ///
+    /// # Safety
+    ///
+    /// 1. The address is that of a task with this scheduler. 2. Some reference keeps the task alive
+    ///    during the call.
+    pub(crate) unsafe fn id_at(task: TaskAddress) -> TaskId {
+        let header: *const Header<S> = task.to_ptr();
+        // SAFETY: by the demands. The address was exposed when it was taken.
+        unsafe { &*header }.id()
+    }
+
+    /// Returns the state of a task that has not completed.
+    pub(crate) fn phase(&self) -> Option<TaskState> {
+        self.header().state.phase()
     }
 
     /// Returns a description of the task, for reports.
@@ -251,7 +276,7 @@ impl<S: Schedule> TaskRef<S> {
     }
 
     /// Returns the slot of the join handle's waker, for code that replaces or wakes it.
-    pub(super) fn join_waker(&self) -> &Mutex<Option<Waker>> {
+    pub(super) fn join_waker(&self) -> &WaiterCell {
         &self.header().join_waker
     }
 

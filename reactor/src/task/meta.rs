@@ -7,12 +7,25 @@ use std::panic::Location;
 use std::ptr::NonNull;
 
 use crate::blocking;
-use crate::shard::{Shard, ShardId, current};
+use crate::metrics::IdBlocks;
+use crate::shard::{ShardId, current};
 
 thread_local! {
     /// The task whose future or output the thread drops, outside of a poll of that task.
     static DROPPED: Cell<Option<TaskId>> = const { Cell::new(None) };
 }
+
+/// The number of ids that a thread takes from the process's counter at a time, so that threads which
+/// spawn do not write one cache line in turns.
+const ID_BLOCK: u64 = 256;
+
+thread_local! {
+    /// The thread's next id, and the end of its block.
+    static IDS: Cell<(u64, u64)> = const { Cell::new((0, 0)) };
+}
+
+/// The process's counter of blocks.
+static ID_BLOCKS: IdBlocks = IdBlocks::new();
 
 /// Calls `drop`, in which [`TaskId::current`] is `task`.
 pub(super) fn as_task<R>(task: TaskId, drop: impl FnOnce() -> R) -> R {
@@ -28,8 +41,9 @@ pub(super) fn as_task<R>(task: TaskId, drop: impl FnOnce() -> R) -> R {
     drop()
 }
 
-/// Identifies a task among those that exist at the same time. Once a task has ended and its handles
-/// are gone, another task may get the same id. As tokio's `task::Id`.
+/// Identifies a task, or a blocking job, among all of the process. Ids are not reused. They grow on
+/// each thread that spawns, but not in the order of spawns on several threads. As tokio's
+/// `task::Id`.
 ///
 /// # Examples
 ///
@@ -44,10 +58,45 @@ pub(super) fn as_task<R>(task: TaskId, drop: impl FnOnce() -> R) -> R {
 pub struct TaskId(NonZeroU64);
 
 impl TaskId {
-    /// Returns the id of the task at this address.
+    /// Returns an id that no other task has.
     #[inline]
-    pub(super) fn of<T>(task: NonNull<T>) -> Self {
-        Self(NonZeroU64::try_from(task.addr()).expect("64-bit targets only"))
+    pub(super) fn next() -> Self {
+        let (next, end) = IDS.get();
+        if next == end {
+            return Self::next_of_new_block();
+        }
+        IDS.set((next + 1, end));
+        Self::new(next)
+    }
+
+    #[cold]
+    fn next_of_new_block() -> Self {
+        let first = ID_BLOCKS.take() * ID_BLOCK;
+        // Block 0 begins with 1, since no id is 0.
+        let first_id = first.max(1);
+        IDS.set((first_id + 1, first + ID_BLOCK));
+        Self::new(first_id)
+    }
+
+    #[inline]
+    fn new(bits: u64) -> Self {
+        Self(NonZeroU64::new(bits).expect("ids begin with 1"))
+    }
+
+    /// Splits the id into its upper 16 and its lower 32 bits. It has no more than 48: a thread that
+    /// takes a million ids per second needs nine years for them.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the parts of a 48-bit number"
+    )]
+    pub(super) fn to_parts(self) -> (u16, u32) {
+        ((self.0.get() >> 32) as u16, self.0.get() as u32)
+    }
+
+    pub(super) fn from_parts(high: u16, low: u32) -> Self {
+        let bits = u64::from(high) << 32 | u64::from(low);
+        // 0 appears only after 2^48 ids.
+        Self(NonZeroU64::new(bits).unwrap_or(NonZeroU64::MIN))
     }
 
     /// Returns the id of the task that the calling thread is polling, or of the blocking job that
@@ -59,9 +108,36 @@ impl TaskId {
         if let Some(dropped) = DROPPED.get() {
             return Some(dropped);
         }
-        let polled =
-            |shard: Option<&Shard>| Self::from_bits(shard?.shared().counters.polling.get());
-        current::with(polled).or_else(blocking::current_job)
+        current::polled_task().or_else(blocking::current_job)
+    }
+
+    /// Returns the id as a number, for reports.
+    pub fn as_u64(self) -> u64 {
+        self.0.get()
+    }
+}
+
+impl fmt::Display for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TaskId({self})")
+    }
+}
+
+/// The address of a task's header. It tells a task from all others that exist at the same time, and
+/// costs a poll nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TaskAddress(NonZeroU64);
+
+impl TaskAddress {
+    #[inline]
+    pub(super) fn of<T>(task: NonNull<T>) -> Self {
+        Self(NonZeroU64::try_from(task.as_ptr().expose_provenance() as u64).expect("not null"))
     }
 
     pub(crate) fn from_bits(bits: u64) -> Option<Self> {
@@ -72,17 +148,11 @@ impl TaskId {
     pub(crate) fn to_bits(self) -> u64 {
         self.0.get()
     }
-}
 
-impl fmt::Display for TaskId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:x}", self.0)
-    }
-}
-
-impl fmt::Debug for TaskId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "TaskId({self})")
+    pub(super) fn to_ptr<T>(self) -> *const T {
+        std::ptr::with_exposed_provenance(
+            usize::try_from(self.0.get()).expect("64-bit targets only"),
+        )
     }
 }
 
@@ -123,7 +193,7 @@ impl TaskMeta {
 
 impl fmt::Display for TaskMeta {
     /// Writes, for example,
-    /// `task 5581a0 of app::serve::{{closure}}, spawned at src/main.rs:12:9, on shard 3`.
+    /// `task 4711 of app::serve::{{closure}}, spawned at src/main.rs:12:9, on shard 3`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "task {} of {}", self.id, self.future)?;
         if let Some(location) = self.spawned_at {

@@ -12,29 +12,38 @@
 //! accesses a descriptor.
 
 mod abort_on_drop;
+mod builder;
 mod cell;
 mod error;
 mod header;
+pub(crate) mod info;
 mod join;
 mod join_set;
 mod meta;
 mod queue;
+mod record;
 mod site;
 mod spawn;
 mod state;
+mod waiter;
 mod waker;
 
 #[cfg(all(test, not(reactor_loom)))]
 mod tests;
 
 pub use abort_on_drop::AbortOnDropHandle;
+pub use builder::TaskBuilder;
 pub use error::JoinError;
 pub(crate) use header::{Runnable, Schedule, TaskRef};
+pub use info::{TaskInfo, TaskState, TaskWait};
 #[cfg(all(test, reactor_loom))]
 pub(crate) use join::RawJoin;
 pub use join::{AbortHandle, JoinHandle};
 pub use join_set::JoinSet;
+pub(crate) use meta::TaskAddress;
 pub use meta::{TaskId, TaskMeta};
 pub(crate) use queue::{LocalQueue, RemoteQueue};
+pub use record::TaskTimes;
+pub(crate) use record::{TaskRecord, TaskStats};
 pub(crate) use site::SpawnSite;
 pub(crate) use spawn::{Spawned, spawn_here, spawn_job, spawn_made, spawn_send};

@@ -7,6 +7,7 @@
 //! transitions and the proof sketch. The model is `loom::task`.
 
 use crate::sync::{AtomicUsize, Ordering, fence, unless_mutant};
+use crate::task::info::TaskState;
 
 /// A wake came after the last run began. A thread that sets it on a task that neither runs nor has
 /// completed queues the task.
@@ -239,6 +240,21 @@ impl State {
             Output::Unwanted
         } else {
             Output::ForHandle
+        }
+    }
+
+    /// Returns the part of its life that a task is in, or `None` once it has completed.
+    pub(crate) fn phase(&self) -> Option<TaskState> {
+        // Relaxed: a report, of which nothing depends.
+        let word = self.0.load(Ordering::Relaxed);
+        if word & COMPLETED != 0 {
+            None
+        } else if word & RUNNING != 0 {
+            Some(TaskState::Running)
+        } else if word & SCHEDULED != 0 {
+            Some(TaskState::Ready)
+        } else {
+            Some(TaskState::Waiting)
         }
     }
 

@@ -109,6 +109,15 @@ impl ShardTimers {
         self.wheel.remove(key)
     }
 
+    /// Visits all armed timers, in no order. `visit` runs no foreign code.
+    pub(crate) fn each(&self, mut visit: impl FnMut(Instant, &Waker)) {
+        for (deadline, waker) in self.wheel.armed() {
+            if let Some(deadline) = self.epoch.checked_add(self.resolution.duration(deadline)) {
+                visit(deadline, waker);
+            }
+        }
+    }
+
     /// Removes all timers and collects their wakers.
     pub(crate) fn take_all(&mut self, wakers: &mut Vec<Waker>) {
         self.wheel.take_all(wakers);

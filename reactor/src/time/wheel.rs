@@ -108,6 +108,12 @@ impl Wheel {
         self.armed
     }
 
+    /// Returns the deadlines and wakers of all armed timers, in no order.
+    pub(crate) fn armed(&self) -> impl Iterator<Item = (u64, &Waker)> {
+        let entries = self.entries.iter();
+        entries.filter_map(|entry| Some((entry.deadline, entry.waker.as_ref()?)))
+    }
+
     /// Arms a timer. A deadline that has passed fires at the next `advance`.
     ///
     /// # Panics

@@ -1,0 +1,123 @@
+//! Facts about one task that its header has no room for: its name, and the times of its polls.
+//!
+//! The shard's list of live tasks keeps them (`shard/live.rs`), for named tasks and for all tasks
+//! if [`Builder::task_tracking`](crate::Builder::task_tracking) is on.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::metrics::Counter;
+
+/// The facts about one task.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct TaskRecord {
+    pub(crate) name: Option<Arc<str>>,
+    pub(crate) stats: Option<Arc<TaskStats>>,
+}
+
+/// The times of a task. Written by the shard that polls it; a task that moves to another shard
+/// hands them over with its state word.
+#[derive(Debug)]
+pub(crate) struct TaskStats {
+    spawned: Instant,
+    polls: Counter,
+    busy_ns: Counter,
+    /// The beginning of the current poll, in nanoseconds after the spawn, plus one. 0 between
+    /// polls.
+    polling_since: Counter,
+    /// The end of the last poll, in the same form. 0 before the first.
+    polled_at: Counter,
+}
+
+impl TaskStats {
+    pub(crate) fn new(spawned: Instant) -> Self {
+        Self {
+            spawned,
+            polls: Counter::new(),
+            busy_ns: Counter::new(),
+            polling_since: Counter::new(),
+            polled_at: Counter::new(),
+        }
+    }
+
+    pub(crate) fn begin_poll(&self, now: Instant) {
+        self.polling_since.set_own(self.since_spawn(now) + 1);
+    }
+
+    pub(crate) fn end_poll(&self, began: Instant, now: Instant) {
+        self.polls.add_own(1);
+        self.busy_ns
+            .add_own(nanos(now.saturating_duration_since(began)));
+        self.polled_at.set_own(self.since_spawn(now) + 1);
+        self.polling_since.set_own(0);
+    }
+
+    fn since_spawn(&self, now: Instant) -> u64 {
+        nanos(now.saturating_duration_since(self.spawned))
+    }
+
+    pub(crate) fn read(&self, now: Instant) -> TaskTimes {
+        let age = now.saturating_duration_since(self.spawned);
+        let ago = |at: &Counter| {
+            let at = Duration::from_nanos(at.get().checked_sub(1)?);
+            Some(age.saturating_sub(at))
+        };
+        let current = ago(&self.polling_since);
+        TaskTimes {
+            polls: self.polls.get() + u64::from(current.is_some()),
+            busy: Duration::from_nanos(self.busy_ns.get()) + current.unwrap_or_default(),
+            age,
+            current_poll: current,
+            since_last_poll: ago(&self.polled_at),
+        }
+    }
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// The times of a task, measured if [`Builder::task_tracking`](crate::Builder::task_tracking) is
+/// on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TaskTimes {
+    /// The number of polls, with the current one.
+    pub polls: u64,
+    /// The total time of the polls, with the current one.
+    pub busy: Duration,
+    /// The time since the task was spawned.
+    pub age: Duration,
+    /// The time that the current poll has lasted so far, or `None` between polls.
+    pub current_poll: Option<Duration>,
+    /// The time since the end of the last poll, or `None` before the end of the first.
+    pub since_last_poll: Option<Duration>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_poll_under_way_counts() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let ms = Duration::from_millis;
+        let stats = TaskStats::new(start);
+        assert_eq!(stats.read(at(1)).since_last_poll, None);
+        stats.begin_poll(at(2));
+        stats.end_poll(at(2), at(5));
+        stats.begin_poll(at(7));
+        let during = stats.read(at(9));
+        assert_eq!((during.polls, during.busy, during.age), (2, ms(5), ms(9)));
+        assert_eq!(during.current_poll, Some(ms(2)));
+        assert_eq!(during.since_last_poll, Some(ms(4)));
+        stats.end_poll(at(7), at(10));
+        let after = stats.read(at(11));
+        assert_eq!(
+            (after.polls, after.busy, after.current_poll),
+            (2, ms(6), None)
+        );
+        assert_eq!(after.since_last_poll, Some(ms(1)));
+    }
+}
