@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::RawFd;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::block_on;
 use crate::blocking::BlockingPool;
@@ -134,6 +135,32 @@ impl Handle {
         (0..self.shared.shards.len()).map(ShardId::from_index)
     }
 
+    /// Returns the time that the ready tasks of a shard will take: their number, times the recent
+    /// duration of a poll there. A new task waits about this long for its first poll.
+    ///
+    /// Each shard updates both once per turn, so a poll that is still running does not count. The
+    /// result is zero without [work stealing](crate::Builder::work_stealing), where shards do not
+    /// measure polls.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the reactor has no such shard.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let reactor = reactor::Reactor::builder().shards(2).build()?;
+    /// let handle = reactor.handle();
+    /// let least = handle.shards().min_by_key(|shard| handle.backlog(*shard));
+    /// # let _ = least;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn backlog(&self, shard: ShardId) -> Duration {
+        self.shard_ref(shard).backlog()
+    }
+
     /// Returns the shard of the given index.
     ///
     /// # Panics
@@ -169,7 +196,8 @@ impl Handle {
     }
 
     /// Spawns a future on a shard. If the caller is a task of this reactor, its shard is used;
-    /// otherwise the shards take turns.
+    /// otherwise the shards take turns, except that one with a longer [backlog](Self::backlog) than
+    /// the next one is left out.
     ///
     /// After the reactor has shut down, the future is dropped at once, and the handle returns an
     /// error.
@@ -405,9 +433,19 @@ impl Handle {
         }
     }
 
-    /// Returns the next shard in turn.
+    /// Returns the next shard in turn, or the one after it if that one reaches a new task sooner.
+    ///
+    /// Two candidates are enough: the better of two avoids a busy shard nearly as well as the best
+    /// of all does (Mitzenmacher, "The power of two choices in randomized load balancing", 2001).
     pub(crate) fn any_shard(&self) -> ShardRef {
-        ShardRef::clone(&self.shared.shards[self.round_robin()])
+        let shards = &self.shared.shards;
+        let turn = self.round_robin();
+        let (next, other) = (&shards[turn], &shards[(turn + 1) % shards.len()]);
+        ShardRef::clone(if other.backlog() < next.backlog() {
+            other
+        } else {
+            next
+        })
     }
 
     fn round_robin(&self) -> usize {

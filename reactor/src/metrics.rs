@@ -79,6 +79,8 @@ pub(crate) struct ShardCounters {
     pub(crate) queued_turns_max: Counter,
     /// The length of the run queue at the end of the last turn.
     pub(crate) ready: Counter,
+    /// The expected duration of a poll, in nanoseconds.
+    pub(crate) poll_ns: Counter,
     /// Nanoseconds outside of sleeps.
     pub(crate) busy_ns: Counter,
     pub(crate) stolen: Counter,

@@ -444,3 +444,43 @@ fn a_shutdown_names_only_the_shard_that_is_stuck() {
     assert_eq!(error.stuck_shards(), [shard(&handle, 1)]);
     drop(release);
 }
+
+#[test]
+fn a_shard_with_a_backlog_gets_no_spawns_from_other_threads() {
+    const SPAWNS: u64 = 100;
+    let reactor = two_shards();
+    let handle = reactor.handle();
+    let (busy, idle) = (shard(handle, 0), shard(handle, 1));
+    let ends = Arc::new(AtomicBool::new(false));
+    // Tasks that stay on their shard, and whose polls take a millisecond.
+    let tasks: Vec<_> = (0..8)
+        .map(|_| {
+            let ends = Arc::clone(&ends);
+            handle.spawn_on(busy, move || async move {
+                while !ends.load(SeqCst) {
+                    let start = Instant::now();
+                    while start.elapsed() < Duration::from_millis(1) {
+                        std::hint::spin_loop();
+                    }
+                    yield_now().await;
+                }
+            })
+        })
+        .collect();
+    wait_until("the shard has a backlog", || {
+        handle.backlog(busy) > Duration::from_millis(1)
+    });
+    let spawns = |shard: ShardId| handle.metrics().shards[shard.index()].remote_spawns;
+    let before = (spawns(busy), spawns(idle));
+    for _ in 0..SPAWNS {
+        reactor.block_on(handle.spawn(async {})).unwrap();
+    }
+    assert_eq!(
+        (spawns(busy) - before.0, spawns(idle) - before.1),
+        (0, SPAWNS)
+    );
+    ends.store(true, SeqCst);
+    for task in tasks {
+        reactor.block_on(task).unwrap();
+    }
+}

@@ -17,7 +17,7 @@ use reactor::{Handle, Interest, Placement, ShardId, is_shutdown_error, time, yie
 use rustix::io::Errno;
 
 use super::connection::{Accepted, Start};
-use super::policy::{AcceptPolicy, is_overloaded};
+use super::policy::{AcceptPolicy, Load};
 use super::state::{Listed, Part, Place, Shared};
 use super::stats::Counters;
 use super::transport::Transport;
@@ -195,7 +195,7 @@ impl<T: Transport, S: Start<T>> Acceptor<T, S> {
             AcceptPolicy::LeastLoaded => self.least_loaded().0,
             AcceptPolicy::Hybrid => {
                 let (other, least) = self.least_loaded();
-                if is_overloaded(self.part().counters.live(), least) {
+                if self.load(self.here).hands_on_to(least) {
                     other
                 } else {
                     self.here
@@ -204,14 +204,18 @@ impl<T: Transport, S: Start<T>> Acceptor<T, S> {
         }
     }
 
-    /// Returns the index of the shard with the fewest live connections, the first of several, and
-    /// that number.
-    fn least_loaded(&self) -> (usize, u64) {
-        let parts = self.shared.parts.iter();
-        let loads = parts.map(|part| part.counters.live()).enumerate();
+    /// Returns the index of the shard with the least load, the first of several, and its load.
+    fn least_loaded(&self) -> (usize, Load) {
+        let loads = (0..self.shared.parts.len()).map(|index| (index, self.load(index)));
         loads
-            .min_by_key(|(_, live)| *live)
+            .min_by_key(|(_, load)| *load)
             .expect("a reactor has at least one shard")
+    }
+
+    fn load(&self, index: usize) -> Load {
+        let part = &self.shared.parts[index];
+        let backlog = self.shared.handle.backlog(part.shard);
+        Load::new(backlog, part.counters.live())
     }
 }
 

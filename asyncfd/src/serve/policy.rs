@@ -6,6 +6,7 @@
 use std::error::Error;
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 /// The policy that spreads connections over the shards.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -21,11 +22,14 @@ pub enum AcceptPolicy {
     Hash,
     /// One listener; the shards take turns.
     RoundRobin,
-    /// One listener; the shard with the fewest live connections is chosen.
+    /// One listener. The shard whose ready tasks take the least time is chosen, to a tenth of a
+    /// millisecond ([`Handle::backlog`](reactor::Handle::backlog)); of several, the one with the
+    /// fewest live connections.
     LeastLoaded,
     /// A listener per shard, as with [`Self::ReusePort`], but a shard with many more connections
     /// than the least loaded one hands new ones on to that shard. "Many more" is a lead of over
-    /// three standard deviations of a fair hash: `lead² > 9 · (own + least)`.
+    /// three standard deviations of a fair hash: `lead² > 9 · (own + least)`. It also hands them on
+    /// while its ready tasks take a millisecond longer than that shard's.
     Hybrid,
     /// One listener, which every shard waits for (`EPOLLEXCLUSIVE`). The kernel wakes one sleeping
     /// shard for a connection, and the connection stays there, so idle shards accept and busy
@@ -95,6 +99,38 @@ impl fmt::Display for UnknownPolicy {
 
 impl Error for UnknownPolicy {}
 
+/// The load of a shard. The order is that of preference: the least comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Load {
+    /// The shard's backlog in steps of [`STEP`]. Smaller differences do not matter to a connection,
+    /// and would send all of them to one shard until its queue shows.
+    backlog: u128,
+    live: u64,
+}
+
+/// A difference between backlogs that matters. It is below the shortest wait for which an idle
+/// shard would take over a task.
+const STEP: Duration = Duration::from_micros(100);
+
+/// The steps by which a backlog exceeds the least one before new connections go elsewhere. Handing
+/// one on costs a wake, and a turn of a millisecond is common.
+const BACKLOG_LEAD: u128 = 10;
+
+impl Load {
+    pub(super) fn new(backlog: Duration, live: u64) -> Self {
+        Self {
+            backlog: backlog.as_nanos() / STEP.as_nanos(),
+            live,
+        }
+    }
+
+    /// Returns true if a shard with this load hands new connections on to the least loaded one.
+    pub(super) fn hands_on_to(self, least: Self) -> bool {
+        self.backlog > least.backlog.saturating_add(BACKLOG_LEAD)
+            || (self.backlog >= least.backlog && is_overloaded(self.live, least.live))
+    }
+}
+
 /// The largest lead of a shard that chance alone explains, in standard deviations.
 const CHANCE: u64 = 3;
 
@@ -107,7 +143,7 @@ const CHANCE: u64 = 3;
 /// thread for nothing. A larger lead happens by chance once in 370. So of two shards with `n`
 /// connections, neither gets beyond `n / 2 + 1.5 * sqrt(n) + 1`: 65 of 100, 548 of 1,000, 50,474 of
 /// 100,000. With more shards, the least loaded one is lower by chance, so a few more are handed on.
-pub(super) fn is_overloaded(own: u64, least: u64) -> bool {
+fn is_overloaded(own: u64, least: u64) -> bool {
     let ahead = own.saturating_sub(least);
     ahead.saturating_mul(ahead) > own.saturating_add(least).saturating_mul(CHANCE * CHANCE)
 }

@@ -340,6 +340,12 @@ impl ShardShared {
         self.crew.is_stealing()
     }
 
+    /// Returns the time that the ready tasks will take, as of the last turn.
+    pub(crate) fn backlog(&self) -> Duration {
+        let ready = u32::try_from(self.counters.ready.get()).unwrap_or(u32::MAX);
+        Duration::from_nanos(self.counters.poll_ns.get()).saturating_mul(ready)
+    }
+
     /// Returns a snapshot of the shard's counters.
     pub(crate) fn metrics(&self) -> ShardMetrics {
         let recorders = self.recorders.as_deref();
