@@ -1,12 +1,13 @@
 //! One connection: it sends back everything it receives, until the peer ends, the idle timeout
 //! passes, or the server drains.
 //!
-//! A waiting connection holds its task and its slot in the reactor, and no buffer. It reads into the
-//! scratch buffer of the thread that runs it and answers from there. Only if the socket takes less than was read
-//! does it copy the rest into a buffer of its own, and it reads nothing more until that is sent. So
-//! a peer that never reads costs at most `READ_BUFFER` bytes, and only until the write timeout.
-//! Echo needs no framing: bytes are answered in the order in which they arrive. Tests:
-//! `connection/tests.rs`, and `tests/echo.rs`, `tests/limits.rs`, `tests/drain.rs` of this package.
+//! A waiting connection holds its task and its slot in the reactor, and no buffer. It reads into
+//! the scratch buffer of the thread that runs it and answers from there. Only if the socket takes
+//! less than was read does it copy the rest into a buffer of its own, and it reads nothing more
+//! until that is sent. So a peer that never reads costs at most `READ_BUFFER` bytes, and only until
+//! the write timeout. Echo needs no framing: bytes are answered in the order in which they arrive.
+//! Tests: `connection/tests.rs`, and `tests/echo.rs`, `tests/limits.rs`, `tests/drain.rs` of this
+//! package.
 
 use std::future::{Future, poll_fn};
 use std::io;

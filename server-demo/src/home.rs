@@ -1,7 +1,8 @@
-//! The state that the connections of one shard share: the way to learn of a drain, and its schedule.
+//! The state that the connections of one shard share: the way to learn of a drain, and its
+//! schedule.
 //!
-//! A connection keeps the state of the shard that it was given to, its home, when another shard runs
-//! its task for a while. Tests: the drain tests of this package.
+//! A connection keeps the state of the shard that it was given to, its home, when another shard
+//! runs its task for a while. Tests: the drain tests of this package.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;

@@ -1,8 +1,8 @@
 //! The scratch buffer: one per thread, which all connections of a shard read into and answer from.
 //!
 //! A connection borrows it between a read and the write that answers it, and never across a
-//! suspension point. So a waiting connection holds no buffer, and a connection that moves to another
-//! shard uses the buffer of that one. Tests: `connection/tests.rs`.
+//! suspension point. So a waiting connection holds no buffer, and a connection that moves to
+//! another shard uses the buffer of that one. Tests: `connection/tests.rs`.
 
 use std::cell::RefCell;
 

@@ -1,6 +1,6 @@
-//! Counters per shard, of the connections that it was given. Any thread may read them. While load is
-//! even, no cache line of counters is written by one shard and read by another. Tests: `tests/` of
-//! this package.
+//! Counters per shard, of the connections that it was given. Any thread may read them. While load
+//! is even, no cache line of counters is written by one shard and read by another. Tests: `tests/`
+//! of this package.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -88,8 +88,8 @@ pub struct ShardStats {
     pub handed_on: u64,
     /// Task polls, as the reactor counts them.
     pub polls: u64,
-    /// The most turns that a task waited between its wake and its poll, as the reactor counts them.
-    /// The sum over shards holds the largest of them.
+    /// The most turns that a task waited between its wake and its poll, as the reactor counts
+    /// them. The sum over shards holds the largest of them.
     pub queued_turns_max: u64,
     /// Wakes sent to this shard by other threads, as the reactor counts them. A server in steady
     /// echo sends none.

@@ -1,5 +1,5 @@
-//! Echoes allocate nothing, on any surface, with and without an idle timeout, while connections stay
-//! on their shard. Every allocation of
+//! Echoes allocate nothing, on any surface, with and without an idle timeout, while connections
+//! stay on their shard. Every allocation of
 //! the process counts, including the clients'. There is one test, so that nothing else runs
 //! meanwhile.
 

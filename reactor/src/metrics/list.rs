@@ -12,8 +12,8 @@ use crate::shard::ShardId;
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Metric {
-    /// The name, by the conventions of Prometheus: counters end in `_total`, and the unit is part of
-    /// the name.
+    /// The name, by the conventions of Prometheus: counters end in `_total`, and the unit is part
+    /// of the name.
     pub name: &'static str,
     /// One sentence for people.
     pub help: &'static str,
@@ -390,7 +390,8 @@ impl ReactorMetrics {
     ///
     /// let reactor = reactor::Reactor::builder().shards(2).build()?;
     /// let metrics = reactor.handle().metrics();
-    /// let tasks: Vec<_> = metrics.iter().filter(|metric| metric.name == "reactor_tasks").collect();
+    /// let mut tasks = metrics.iter().collect::<Vec<_>>();
+    /// tasks.retain(|metric| metric.name == "reactor_tasks");
     /// assert_eq!(tasks.len(), 2);
     /// assert_eq!(tasks[1].shard.map(|shard| shard.index()), Some(1));
     /// assert_eq!(tasks[1].value, MetricValue::Integer(0));

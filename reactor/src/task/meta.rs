@@ -15,8 +15,8 @@ thread_local! {
     static DROPPED: Cell<Option<TaskId>> = const { Cell::new(None) };
 }
 
-/// The number of ids that a thread takes from the process's counter at a time, so that threads which
-/// spawn do not write one cache line in turns.
+/// The number of ids that a thread takes from the process's counter at a time, so that threads
+/// which spawn do not write one cache line in turns.
 const ID_BLOCK: u64 = 256;
 
 thread_local! {
