@@ -18,6 +18,8 @@ use proc_macro::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
 /// # Arguments
 ///
 /// - `shards = N`: the number of shards. Without it, a reactor has its usual number.
+/// - `start_paused = BOOL`: one shard, whose clock is paused (feature `test-util` of
+///   `shard-reactor`).
 /// - `builder = EXPR`: a `reactor::Builder` with all settings.
 ///
 /// # Panics
@@ -50,6 +52,8 @@ pub fn main(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// # Arguments
 ///
 /// - `shards = N`: the number of shards.
+/// - `start_paused = BOOL`: one shard, whose clock is paused (feature `test-util` of
+///   `shard-reactor`).
 /// - `builder = EXPR`: a `reactor::Builder` with all settings.
 ///
 /// # Examples
@@ -117,9 +121,12 @@ fn expand(kind: Kind, arguments: TokenStream, item: TokenStream) -> Result<Token
         (None, Kind::Test) => "::reactor::__macros::test_builder()",
         (Some(Setting::Shards(_)), Kind::Main) => "::reactor::Reactor::builder().shards",
         (Some(Setting::Shards(_)), Kind::Test) => "::reactor::__macros::test_builder().shards",
+        (Some(Setting::StartPaused(_)), _) => "::reactor::__macros::test_builder().start_paused",
         (Some(Setting::Builder(_)), _) => "",
     });
-    if let Some(Setting::Shards(value) | Setting::Builder(value)) = builder {
+    if let Some(Setting::Shards(value) | Setting::StartPaused(value) | Setting::Builder(value)) =
+        builder
+    {
         call.extend([group(Delimiter::Parenthesis, value)]);
     }
     call.extend(parse(","));
@@ -152,12 +159,13 @@ fn group(delimiter: Delimiter, tokens: TokenStream) -> TokenTree {
 /// An argument of an attribute, with its value.
 enum Setting {
     Shards(TokenStream),
+    StartPaused(TokenStream),
     Builder(TokenStream),
 }
 
-/// Reads `shards = EXPR` or `builder = EXPR`.
+/// Reads `shards = EXPR`, `start_paused = EXPR` or `builder = EXPR`.
 fn read_arguments(arguments: TokenStream) -> Result<Option<Setting>, Error> {
-    const USAGE: &str = "expected `shards = N` or `builder = EXPR`";
+    const USAGE: &str = "expected `shards = N`, `start_paused = BOOL` or `builder = EXPR`";
     let mut tokens = arguments.into_iter();
     let Some(key) = tokens.next() else {
         return Ok(None);
@@ -173,6 +181,7 @@ fn read_arguments(arguments: TokenStream) -> Result<Option<Setting>, Error> {
     }
     match key.to_string().as_str() {
         "shards" => Ok(Some(Setting::Shards(value))),
+        "start_paused" => Ok(Some(Setting::StartPaused(value))),
         "builder" => Ok(Some(Setting::Builder(value))),
         _ => Err(Error::new(USAGE, at)),
     }

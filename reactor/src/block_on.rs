@@ -8,11 +8,14 @@ use std::thread::{self, Thread};
 use crate::error::forked;
 use crate::sync::{AtomicBool, Ordering};
 use crate::sys::Process;
+use crate::time::Inhibitor;
 
 /// Unparks the thread, once for any number of wakes between two polls.
 struct Unparker {
     thread: Thread,
     notified: AtomicBool,
+    /// In use while the future is polled, and from a wake on.
+    inhibitor: Inhibitor,
 }
 
 impl Wake for Unparker {
@@ -21,20 +24,39 @@ impl Wake for Unparker {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
+        self.inhibitor.begin();
         // ORDERING [block-on-wake], partner [block-on-look].
-        if !self.notified.swap(true, Ordering::AcqRel) {
+        if self.notified.swap(true, Ordering::AcqRel) {
+            self.inhibitor.end();
+        } else {
             self.thread.unpark();
         }
     }
 }
 
+/// Ends the use of the inhibitor when the future is done or panics. Later wakes do nothing.
+struct Running<'a>(&'a Unparker);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        // ORDERING [block-on-look], partner [block-on-wake].
+        if self.0.notified.swap(true, Ordering::AcqRel) {
+            self.0.inhibitor.end();
+        }
+        self.0.inhibitor.end();
+    }
+}
+
 #[track_caller]
-pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
+pub(crate) fn block_on<F: Future>(future: F, inhibitor: Inhibitor) -> F::Output {
+    inhibitor.begin();
     let mut future = pin!(future);
     let unparker = Arc::new(Unparker {
         thread: thread::current(),
         notified: AtomicBool::new(false),
+        inhibitor,
     });
+    let _running = Running(&unparker);
     let waker = Waker::from(Arc::clone(&unparker));
     let mut cx = Context::from_waker(&waker);
     let process = Process::current();
@@ -46,6 +68,7 @@ pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
         if !process.is_current() {
             forked();
         }
+        unparker.inhibitor.end();
         // The future may use the thread's own park token, so the flag decides.
         // ORDERING [block-on-look], partner [block-on-wake].
         while !unparker.notified.swap(false, Ordering::AcqRel) {

@@ -28,6 +28,7 @@ use crate::sys::{CpuMask, Process};
 use crate::task::{
     JoinError, JoinHandle, Runnable, Schedule, SpawnSite, TaskId, TaskRef, spawn_job,
 };
+use crate::time::Inhibitor;
 
 thread_local! {
     static RUNS: Cell<Option<Runs>> = const { Cell::new(None) };
@@ -55,6 +56,8 @@ pub(crate) struct PoolSettings {
     /// The CPU mask of the thread that built the reactor, from before any pinning.
     pub(crate) mask: Option<CpuMask>,
     pub(crate) hooks: Hooks,
+    /// In use for each job that is queued or runs.
+    pub(crate) inhibitor: Inhibitor,
 }
 
 /// A reactor's threads for blocking work.
@@ -117,6 +120,7 @@ impl BlockingPool {
         };
         let spawned = spawn_job::<F, _, _>(job, JobScheduler(Arc::clone(self)), at);
         if let Some(job) = spawned.first_run {
+            self.settings.inhibitor.begin();
             self.push(job);
         }
         JoinHandle::of_job(spawned.join)
@@ -270,11 +274,14 @@ fn run(job: Runnable<JobScheduler>) {
     let task = TaskRef::clone(job.task());
     let again = at_home(&task, || job.run());
     debug_assert!(again.is_none(), "a job is done after one poll");
+    // Its handle's task was woken.
+    task.scheduler().0.settings.inhibitor.end();
 }
 
 /// Drops a job's closure on the calling thread, and passes the error to its handle.
 fn end_unrun(job: &Runnable<JobScheduler>, error: JoinError) {
     at_home(job.task(), || job.task().end(error));
+    job.task().scheduler().0.settings.inhibitor.end();
 }
 
 /// A closure as a future that one poll completes.

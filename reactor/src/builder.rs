@@ -51,6 +51,8 @@ pub struct Builder {
     pub(crate) on_stall: Option<StallHook>,
     pub(crate) work_stealing: bool,
     pub(crate) timer_resolution: Duration,
+    #[cfg(feature = "test-util")]
+    pub(crate) start_paused: bool,
     pub(crate) blocking_threads_max: usize,
     pub(crate) blocking_keep_alive: Duration,
     pub(crate) settings: Settings,
@@ -71,6 +73,8 @@ impl Builder {
             on_stall: None,
             work_stealing: true,
             timer_resolution: Duration::from_millis(1),
+            #[cfg(feature = "test-util")]
+            start_paused: false,
             blocking_threads_max: 512,
             blocking_keep_alive: Duration::from_secs(10),
             settings: Settings {
@@ -378,6 +382,27 @@ impl Builder {
         self
     }
 
+    /// Starts the reactor with a paused clock, for tests. Needs one shard. Same as tokio's. See
+    /// [`time::pause`](crate::time::pause).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let reactor = reactor::Reactor::builder().shards(1).start_paused(true).build()?;
+    /// reactor.block_on(async {
+    ///     reactor::time::sleep(Duration::from_secs(86_400)).await; // at once
+    /// });
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[cfg(feature = "test-util")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
+    pub fn start_paused(mut self, start_paused: bool) -> Self {
+        self.start_paused = start_paused;
+        self
+    }
+
     /// Starts the reactor.
     ///
     /// It is no error if a shard cannot be pinned to a CPU: see [`Reactor::warnings`].
@@ -421,6 +446,11 @@ impl Builder {
             .shards
             .unwrap_or_else(|| cpus.default_shards().min(ShardId::MAX_SHARDS));
         check("shards", shards, ShardId::MAX_SHARDS)?;
+        #[cfg(feature = "test-util")]
+        if self.start_paused && shards != 1 {
+            let message = format!("a paused clock needs one shard, not {shards}");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
         if matches!(&self.thread_name, ThreadName::Fixed(name) if name.contains('\0')) {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,

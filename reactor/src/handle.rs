@@ -21,6 +21,8 @@ use crate::task::{
     JoinHandle, SpawnSite, Spawned, TaskBuilder, TaskInfo, TaskRef, info, spawn_here, spawn_made,
     spawn_send,
 };
+#[cfg(feature = "test-util")]
+use crate::time::Clock;
 
 /// The panic message of [`Handle::current`] if there is no reactor.
 const NO_REACTOR: &str = "there is no reactor on this thread: call this from a task of a reactor, inside `Handle::enter` or \
@@ -127,7 +129,7 @@ impl Handle {
         // Any shard will do for this check: all shards belong to one process.
         self.shared.shards[0].io.refuse_forked();
         let _guard = self.enter();
-        block_on::block_on(future)
+        block_on::block_on(future, self.shared.shards[0].clock.inhibitor())
     }
 
     /// Returns the reactor's shards, in order.
@@ -410,6 +412,11 @@ impl Handle {
 
     pub(crate) fn blocking(&self) -> &Arc<BlockingPool> {
         &self.shared.blocking
+    }
+
+    #[cfg(feature = "test-util")]
+    pub(crate) fn clock(&self) -> Clock {
+        self.shared.shards[0].clock.clone()
     }
 
     pub(crate) fn all_shards(&self) -> &[ShardRef] {

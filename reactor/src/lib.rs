@@ -50,6 +50,9 @@
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!("tokens and readiness words take 64 bits: shard-reactor is for 64-bit targets");
 
+#[cfg(all(reactor_sim, feature = "test-util"))]
+compile_error!("the simulation has a clock of its own: leave `test-util` out");
+
 #[cfg(feature = "macros")]
 #[doc(hidden)]
 #[path = "macros.rs"]

@@ -269,6 +269,10 @@ impl Reactor {
         }
         let lifecycle = Arc::new(Lifecycle::new());
         let clock = Clock::start();
+        #[cfg(feature = "test-util")]
+        if builder.start_paused {
+            clock.start_paused();
+        }
         let crew = Arc::new(Crew::new(shards, builder.work_stealing));
         let resolution = Resolution::at_most(builder.timer_resolution);
         let mut all = Vec::with_capacity(shards);
@@ -279,6 +283,8 @@ impl Reactor {
                 driver.wait_precisely();
             }
             let parker = Arc::new(Parker::new(notifier));
+            #[cfg(feature = "test-util")]
+            clock.serves(&parker);
             let io = ShardIo::new(index, registry, Arc::clone(&parker));
             all.push(ShardShared::new(Parts {
                 id: ShardId::from_index(index),
@@ -302,6 +308,7 @@ impl Reactor {
             thread_name: builder.thread_name.clone(),
             mask,
             hooks: builder.hooks.clone(),
+            inhibitor: clock.inhibitor(),
         };
         let blocking = BlockingPool::new(settings, Arc::clone(&lifecycle));
         let handle = Handle::new(all, builder.placement, lifecycle, blocking);

@@ -81,6 +81,7 @@ impl Pair {
             thread_name: ThreadName::Fixed("model".to_owned()),
             mask: None,
             hooks: Hooks::default(),
+            inhibitor: clock.inhibitor(),
         };
         let handle = Handle::new(
             Box::new(shards),

@@ -63,6 +63,7 @@ fn on_a_shard_with(settings: Settings, test: impl FnOnce(&Shard, Instant) + Send
             thread_name: ThreadName::from("test"),
             mask: None,
             hooks: Hooks::default(),
+            inhibitor: shared.clock.inhibitor(),
         };
         let handle = Handle::new(
             Box::new([ShardRef::clone(&shared)]),

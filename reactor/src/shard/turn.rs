@@ -89,7 +89,8 @@ impl Shard {
         }
         let counters = &self.shared.counters;
         let done = || counters.polls.get().wrapping_add(counters.events.get());
-        if self.spin.goes_on(done, &now) {
+        // A paused clock would never end the spinning.
+        if !self.shared.clock.is_paused() && self.spin.goes_on(done, &now) {
             counters.spins.add_own(1);
             return Some(Duration::ZERO);
         }
@@ -122,6 +123,7 @@ impl Shard {
                 timers.until_next(now)
             }
         });
+        let until_next = until_next.and_then(|time| self.shared.clock.wait_for(time, done));
         match (until_next, standby) {
             (Some(timer), Some(standby)) => Some(timer.min(standby)),
             (timer, standby) => timer.or(standby),

@@ -1,16 +1,21 @@
 //! The clock of timers, and the shard's record of its turn's time.
 //!
-//! A reactor has one [`Clock`], which its shards share. Under `--cfg reactor_sim`, the clock of
-//! `driver_sim.rs` replaces it and stands still until a test moves it. Shutdown deadlines are not
-//! timers: user threads wait for them by the system's clock.
+//! A reactor has one [`Clock`], which its shards share. With the feature `test-util`, the clock of
+//! `paused.rs` replaces it. Under `--cfg reactor_sim`, the clock of `driver_sim.rs` replaces it and
+//! stands still until a test moves it. Shutdown deadlines are not timers: user threads wait for
+//! them by the system's clock.
 
 use std::cell::Cell;
-#[cfg(not(reactor_sim))]
+#[cfg(not(feature = "test-util"))]
 use std::time::Duration;
 use std::time::Instant;
 
 #[cfg(reactor_sim)]
 pub(crate) use crate::driver::Clock;
+#[cfg(feature = "test-util")]
+pub(super) use crate::time::paused::now_elsewhere;
+#[cfg(feature = "test-util")]
+pub(crate) use crate::time::paused::{Clock, Inhibitor};
 
 thread_local! {
     /// The clock's value in the current turn. `None` outside a turn, and before the first read in a
@@ -19,13 +24,13 @@ thread_local! {
 }
 
 /// The system's monotonic clock, and the reactor's start time on it.
-#[cfg(not(reactor_sim))]
+#[cfg(not(any(reactor_sim, feature = "test-util")))]
 #[derive(Clone, Debug)]
 pub(crate) struct Clock {
     epoch: Instant,
 }
 
-#[cfg(not(reactor_sim))]
+#[cfg(not(any(reactor_sim, feature = "test-util")))]
 impl Clock {
     /// Returns the clock of a reactor that starts now.
     pub(crate) fn start() -> Self {
@@ -49,6 +54,46 @@ impl Clock {
     pub(crate) fn idle(&self, time: Duration) {
         crate::sync::sleep(time);
     }
+}
+
+/// The parts of a clock that cannot be paused.
+#[cfg(not(feature = "test-util"))]
+impl Clock {
+    /// Returns true if the clock is paused.
+    #[inline(always)]
+    pub(crate) fn is_paused(&self) -> bool {
+        false
+    }
+
+    /// Returns the time for which an idle shard sleeps whose next timer is due in `time`.
+    #[inline(always)]
+    pub(crate) fn wait_for(&self, time: Duration, _done: impl FnOnce() -> u64) -> Option<Duration> {
+        Some(time)
+    }
+
+    pub(crate) fn inhibitor(&self) -> Inhibitor {
+        Inhibitor
+    }
+}
+
+/// Does nothing: only a paused clock advances by itself.
+#[cfg(not(feature = "test-util"))]
+#[derive(Clone, Debug)]
+pub(crate) struct Inhibitor;
+
+#[cfg(not(feature = "test-util"))]
+impl Inhibitor {
+    #[inline(always)]
+    pub(crate) fn begin(&self) {}
+
+    #[inline(always)]
+    pub(crate) fn end(&self) {}
+}
+
+/// Returns the current time on a thread that runs no shard.
+#[cfg(not(feature = "test-util"))]
+pub(super) fn now_elsewhere() -> Instant {
+    Instant::now()
 }
 
 /// Starts a turn: discards the previous turn's time. Called by the shard only.

@@ -23,6 +23,8 @@
 
 pub(crate) mod clock;
 mod interval;
+#[cfg(feature = "test-util")]
+mod paused;
 mod remote;
 pub(crate) mod resolution;
 mod sleep;
@@ -32,8 +34,11 @@ pub(crate) mod wheel;
 use std::task::Waker;
 pub use std::time::{Duration, Instant};
 
-pub(crate) use clock::Clock;
+pub(crate) use clock::{Clock, Inhibitor};
 pub use interval::{Interval, MissedTickBehavior, interval, interval_at};
+#[cfg(feature = "test-util")]
+#[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
+pub use paused::{advance, pause, resume};
 pub(crate) use remote::{RemoteTimer, RemoteTimers};
 use resolution::Resolution;
 pub(crate) use sleep::wake_after;

@@ -108,7 +108,7 @@ pub fn coarse_now() -> Instant {
 fn read_clock() -> Instant {
     current::with(|shard| match shard {
         Some(shard) => clock::turn_time(|| shard.shared().clock.now()),
-        None => Instant::now(),
+        None => clock::now_elsewhere(),
     })
 }
 
