@@ -11,8 +11,10 @@ use args::Command;
 pub mod args;
 pub mod completions;
 pub(crate) mod config;
+mod http_request;
 mod job;
 mod load;
+pub mod request_values;
 pub(crate) mod target;
 
 /// Runs the program. clap ends the process on arguments it cannot read, with code 2, and after

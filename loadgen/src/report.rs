@@ -14,6 +14,7 @@ pub mod html;
 pub mod json;
 pub mod metrics;
 pub mod output;
+pub mod rate;
 pub(crate) mod read;
 pub(crate) mod series;
 pub mod settings;

@@ -196,7 +196,7 @@ fn two_processes_are_merged_into_one_report() {
     assert_eq!(sum.requests.completed, completed);
     assert_eq!(
         (sum.settings.rate, sum.connections.served),
-        (Some(4_000), 6)
+        (Some(loadgen::report::rate::Rate::whole(4_000)), 6)
     );
     assert_eq!(
         fs::read_to_string(path("m.hlog")).expect("written"),

@@ -43,12 +43,9 @@ fn the_knee_lies_below_the_capacity() {
         .map(|step| (step.rate, step.held))
         .collect();
     assert!(steps.ends_with(&[(800, false), (800, false)]), "{steps:?}");
-    assert!(
-        sweep
-            .steps
-            .iter()
-            .all(|step| step.report.settings.rate == Some(step.rate))
-    );
+    assert!(sweep.steps.iter().all(
+        |step| step.report.settings.rate == Some(loadgen::report::rate::Rate::whole(step.rate))
+    ));
 }
 
 #[test]

@@ -56,6 +56,7 @@ fn write(out: &mut Vec<u8>, status: u8, form: u8, body: &[u8]) -> Verdict {
         out.extend(body);
     }
     Verdict {
+        status,
         // 304 answers a conditional request as asked.
         refused: (!(200..300).contains(&status) && status != 304).then_some(status),
         last: closes,

@@ -4,32 +4,34 @@
 //! contradict each other) and is reported the same way. What depends on the machine, such as
 //! descriptors, is checked when the run begins. Tests: `args/tests.rs`.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::cli::request_values::{WeightedPath, field, method, weighted_path};
 use crate::report::output::Format;
+use crate::report::rate::Rate;
 use crate::report::settings::{Arrivals, IoSurface, Pin};
 use crate::report::slo::Slo;
 use crate::run::bad_kind::BadShare;
 use crate::run::embedded::{EmbeddedArgs, SUBCOMMAND};
 use crate::run::hot::Hot;
+use crate::run::part::Part;
 use crate::run::sizes::Sizes;
+use crate::run::stages::Stages;
 use crate::tools::calibrate::CalibrateArgs;
 use crate::tools::compare::CompareArgs;
 use crate::tools::merge::MergeArgs;
 use crate::tools::sweep::Steps;
 use values::{
-    connections, duration, interval, pin, pipeline, positive_count, positive_duration, rate,
-    raw_bytes, threads, work,
+    connections, duration, interval, pin, pipeline, positive_count, positive_duration, raw_bytes,
+    threads, unix_time, work,
 };
 
 mod values;
-
-pub(crate) use values::http_path;
 
 /// Measured time where neither `-d` nor `-n` is given.
 pub const DURATION_DEFAULT: Duration = Duration::from_secs(10);
@@ -119,10 +121,21 @@ pub struct RunArgs {
     #[arg(short = 'n', long, value_name = "COUNT", value_parser = positive_count)]
     pub requests: Option<u64>,
 
-    /// Open loop: requests per second in total, whether or not answers come; without it, closed
-    /// loop
-    #[arg(short = 'R', long, value_name = "PER-SECOND", value_parser = rate, group = "open")]
-    pub rate: Option<u64>,
+    /// Open loop: requests per second in total, such as 20k or 0.5, sent whether or not answers
+    /// come; without it, closed loop
+    #[arg(short = 'R', long, value_name = "PER-SECOND", value_parser = str::parse::<Rate>, group = "open")]
+    pub rate: Option<Rate>,
+
+    /// Open loop whose rate changes: in each stage TIME:RATE it moves evenly from the rate before
+    /// (zero at first) to RATE. A stage of no time, 0s:RATE, is a jump. For example
+    /// 10s:100,30s:5k,10s:0 [default: none]
+    #[arg(long, value_name = "TIME:RATE,...", value_parser = str::parse::<Stages>, group = "open", conflicts_with_all = ["duration", "requests"])]
+    pub stages: Option<Stages>,
+
+    /// Closed loop: time that a connection waits after each answer before it sends again
+    /// [default: none]
+    #[arg(long, value_name = "TIME", value_parser = positive_duration, conflicts_with = "open")]
+    pub think_time: Option<Duration>,
 
     /// Open loop at one rate after another, FROM..TO:STEP or FROM..TO*FACTOR (10k..200k:10k,
     /// 1k..100k*2), until --slo is missed twice (without it: achieved>=99%); names the knee. Each
@@ -164,9 +177,33 @@ pub struct RunArgs {
     #[arg(long, value_enum)]
     pub protocol: Option<ProtocolName>,
 
-    /// HTTP: path of the request [default: the path of TARGET, or /]
-    #[arg(long, value_name = "PATH", value_parser = http_path)]
-    pub path: Option<String>,
+    /// HTTP: path of the requests [default: the path of TARGET, or /]; repeatable, each with a
+    /// weight if given as 9*/path
+    #[arg(long = "path", value_name = "PATH", value_parser = weighted_path)]
+    pub paths: Vec<WeightedPath>,
+
+    /// HTTP: method [default: GET; POST with a body]
+    #[arg(short = 'X', long, value_name = "METHOD", value_parser = method)]
+    pub method: Option<String>,
+
+    /// HTTP: header field, such as 'Accept: text/html'; repeatable. It replaces the field that
+    /// loadgen sends by itself [default: none]
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", value_parser = field)]
+    pub headers: Vec<(String, String)>,
+
+    /// HTTP: body of each request. {counter} becomes a number that differs in all requests,
+    /// {random} 16 hexadecimal digits; the same in paths and header
+    /// fields [default: none]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    pub body: Option<String>,
+
+    /// HTTP: file with the body of each request, with the same fields [default: none]
+    #[arg(long, value_name = "FILE", conflicts_with = "body")]
+    pub body_file: Option<PathBuf>,
+
+    /// HTTP: basic authentication; a % is followed by two hexadecimal digits [default: none]
+    #[arg(short = 'u', long, value_name = "USER:PASSWORD")]
+    pub user: Option<String>,
 
     /// Raw: the bytes of each request, with the escapes \r \n \t \0 \\ \xHH [default: none]
     #[arg(long, value_name = "BYTES", value_parser = raw_bytes, requires = "expect", allow_hyphen_values = true)]
@@ -257,7 +294,8 @@ pub struct RunArgs {
     pub format: Format,
 
     /// Also write the report to FILE, in the format of its extension: json, csv, hgrm
-    /// (percentiles), hlog (histograms of the intervals) or html (a page with plots); repeatable
+    /// (percentiles), hlog (histograms of the intervals) or html (a page with plots); repeatable. A
+    /// run with --part also takes a folder, and writes part-2-of-8.json there
     #[arg(short = 'o', long = "output", value_name = "FILE")]
     pub outputs: Vec<PathBuf>,
 
@@ -265,6 +303,26 @@ pub struct RunArgs {
     /// "HOST:PORT"); what is on the command line wins
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+
+    /// Run one part of a load on several processes: 2/8 is the second of eight, which opens its
+    /// share of the connections and sends its share of the requests; auto takes rank and size from
+    /// Slurm, Open MPI or PMI, auto/8 the index of a Kubernetes Job [default: 1/1]
+    #[arg(long, value_name = "K/N", value_parser = str::parse::<Part>, conflicts_with_all = ["sweep", "hot"])]
+    pub part: Option<Part>,
+
+    /// Moment at which requests begin, after the connections are open: seconds since 1970, such as
+    /// $(date -d +20sec +%s) [default: when all connections are served]
+    #[arg(long, value_name = "TIME", value_parser = unix_time, conflicts_with = "sweep")]
+    pub start_at: Option<Duration>,
+
+    /// Serve the figures of the run at this address for Prometheus, at /metrics [default: none]
+    #[arg(long, value_name = "HOST:PORT")]
+    pub metrics: Option<SocketAddr>,
+
+    /// Also write the histograms of the intervals to FILE while the run goes on, as HdrHistogram
+    /// log; a run that is killed leaves those it measured [default: none]
+    #[arg(long, value_name = "FILE.hlog", conflicts_with = "sweep")]
+    pub log: Option<PathBuf>,
 
     /// Show no progress
     #[arg(short = 'q', long)]
@@ -285,7 +343,7 @@ pub enum Switch {
 pub enum ProtocolName {
     /// Bytes that are unique, which the server sends back
     Echo,
-    /// GET over HTTP/1.1, on connections that stay open
+    /// HTTP/1.1, on connections that stay open
     Http,
     /// The bytes of --send, answered by those of --expect
     Raw,

@@ -3,21 +3,27 @@
 //! clap has read each flag by itself. Here they are checked against each other, defaults are filled
 //! in, and the result holds only values that work. Tests: `cli/args/tests.rs`.
 
+use std::path::PathBuf;
+
 use crate::cli::args::{
     DURATION_DEFAULT, ProtocolName, RunArgs, SIZE_DEFAULT, Switch, WARMUP_DEFAULT,
 };
+use crate::cli::http_request;
 use crate::cli::target::{self, Named};
 use crate::measure::clock::nanos;
 use crate::report::Report;
 use crate::report::output::{Kind, Output};
+use crate::report::rate::Rate;
 use crate::report::settings::Pin;
 use crate::report::sweep::Sweep;
 use crate::run::endpoint::Family;
+use crate::run::part::Part;
 use crate::run::payload::WORK_HEADER;
 use crate::run::plan::{Amount, OnFailure, Pace};
 use crate::run::protocol::{Answers, ProtocolSpec};
 use crate::run::setup::{Load, Setup};
 use crate::run::sizes::Sizes;
+use crate::run::template::Template;
 use crate::tools::sweep::{self, Steps};
 
 /// A run, or a sweep of runs.
@@ -37,9 +43,15 @@ impl RunArgs {
     pub(crate) fn job(&self) -> Result<Job, String> {
         let setup = self.setup()?;
         let load = self.load(&setup.protocol);
-        let connections = self
+        let connections = setup
             .connections
             .unwrap_or_else(|| setup.connections_default());
+        if setup.part != Part::WHOLE && (connections == 0 || setup.active == Some(0)) {
+            return Err(format!(
+                "--part {} has no connection that sends",
+                setup.part
+            ));
+        }
         setup.divide(connections, self.hot.as_ref())?;
         if self.hot.is_some() && self.threads > 1 {
             return Err(
@@ -60,7 +72,7 @@ impl RunArgs {
                 "--slo {threshold}: a closed loop has no schedule to be late for; give it one by -R, or leave this out"
             ));
         }
-        for output in &self.outputs {
+        for output in &self.outputs() {
             let allowed = match self.sweep {
                 Some(_) => Sweep::FILES,
                 None => Report::FILES,
@@ -74,9 +86,25 @@ impl RunArgs {
         })
     }
 
+    /// Returns the files to write. A folder holds the files of all parts, by their numbers.
+    pub(crate) fn outputs(&self) -> Vec<PathBuf> {
+        let file = |path: &PathBuf| match self.part {
+            Some(part) if path.is_dir() => {
+                path.join(format!("part-{}-of-{}.json", part.index() + 1, part.of()))
+            }
+            _ => path.clone(),
+        };
+        self.outputs.iter().map(file).collect()
+    }
+
     fn setup(&self) -> Result<Setup, String> {
         let named = self.target.as_deref().map(target::read).transpose()?;
         let protocol = self.protocol_spec(named.as_ref())?;
+        let part = self.part.unwrap_or(Part::WHOLE);
+        let share = |whole: Option<u32>| {
+            let share = |whole: u32| part.share(whole.into());
+            whole.map(|whole| u32::try_from(share(whole)).expect("no more than the whole"))
+        };
         Ok(Setup {
             target: named.map(|named| named.endpoint),
             family: match (self.ipv4, self.ipv6) {
@@ -85,9 +113,13 @@ impl RunArgs {
                 _ => None,
             },
             protocol,
-            connections: self.connections,
+            part,
+            start_at: self.start_at,
+            metrics: self.metrics,
+            log: self.log.clone(),
+            connections: share(self.connections),
             bad: self.bad_clients.clone(),
-            active: self.active,
+            active: share(self.active),
             threads: self.threads,
             io: self.io,
             pin: self.pin.clone(),
@@ -108,19 +140,24 @@ impl RunArgs {
     }
 
     fn load(&self, protocol: &ProtocolSpec) -> Load {
-        let rate = match &self.sweep {
-            Some(steps) => Some(steps.first()),
-            None => self.rate,
+        let rate = match (&self.sweep, &self.stages) {
+            (Some(steps), _) => Some(Rate::whole(steps.first())),
+            (None, Some(stages)) => stages.mean().ok(),
+            (None, None) => self.rate,
         };
         let amount = match self.requests {
             Some(requests) => Amount::Requests(requests),
-            None => Amount::Time(nanos(self.duration.unwrap_or(match self.sweep {
-                Some(_) => sweep::STEP_DURATION,
-                None => DURATION_DEFAULT,
+            None => Amount::Time(nanos(self.duration.unwrap_or_else(|| {
+                match (&self.sweep, &self.stages) {
+                    (Some(_), _) => sweep::STEP_DURATION,
+                    (None, Some(stages)) => stages.length(),
+                    (None, None) => DURATION_DEFAULT,
+                }
             }))),
         };
         let warmup = self.warmup.unwrap_or(match (&self.sweep, amount) {
             (Some(_), _) => sweep::STEP_WARMUP,
+            (None, _) if self.stages.is_some() => std::time::Duration::ZERO,
             (None, Amount::Requests(_)) => std::time::Duration::ZERO,
             (None, Amount::Time(_)) => WARMUP_DEFAULT,
         });
@@ -140,6 +177,8 @@ impl RunArgs {
                     pipeline: self.pipeline.unwrap_or(1) as usize,
                 },
             },
+            stages: self.stages.clone(),
+            think_time: self.think_time.map_or(0, nanos),
             hot: self.hot.clone(),
             hot_shift: self.hot_shift.map(nanos),
             amount,
@@ -171,10 +210,18 @@ impl RunArgs {
             .unwrap_or_else(|| Sizes::from(SIZE_DEFAULT));
         let refuse = |words: &str| Err(words.to_owned());
         if path.is_some() && !is_http {
-            return refuse("an http:// target is spoken to with --protocol http");
+            return refuse("an http:// target needs --protocol http");
         }
-        if self.path.is_some() && !is_http {
-            return refuse("--path is for --protocol http");
+        let http_flags = [
+            ("--path", !self.paths.is_empty()),
+            ("--method", self.method.is_some()),
+            ("--header", !self.headers.is_empty()),
+            ("--body", self.body.is_some()),
+            ("--body-file", self.body_file.is_some()),
+            ("--user", self.user.is_some()),
+        ];
+        if let Some((flag, _)) = http_flags.into_iter().find(|&(_, given)| given && !is_http) {
+            return Err(format!("{flag} is for --protocol http"));
         }
         if self.send.is_some() && !is_raw {
             return refuse("--send and --expect are for --protocol raw");
@@ -226,27 +273,13 @@ impl RunArgs {
                 }),
             },
             ProtocolName::Raw => ProtocolSpec::Fixed {
-                request: self.send.clone().unwrap_or_default(),
+                request: Template::plain(self.send.as_deref().unwrap_or_default()),
                 answer: Answers::Bytes {
                     expected: self.expect.clone().unwrap_or_default(),
                     verify,
                 },
             },
-            ProtocolName::Http => {
-                let path = self.path.as_deref().or(path).unwrap_or("/");
-                let agent = concat!("loadgen/", env!("CARGO_PKG_VERSION"));
-                let host = named.map_or("localhost", |named| &named.host);
-                let authorization = named.and_then(|named| named.authorization.as_ref());
-                let authorization = authorization
-                    .map_or_else(String::new, |field| format!("Authorization: {field}\r\n"));
-                let request = format!(
-                    "GET {path} HTTP/1.1\r\nHost: {host}\r\n{authorization}User-Agent: {agent}\r\nAccept: */*\r\n\r\n"
-                );
-                ProtocolSpec::Fixed {
-                    request: request.into_bytes().into(),
-                    answer: Answers::Http,
-                }
-            }
+            ProtocolName::Http => http_request::spec(self, named)?,
         })
     }
 }

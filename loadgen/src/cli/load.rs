@@ -15,7 +15,7 @@ pub(crate) fn run(args: &RunArgs, command: Vec<String>) -> Result<u8, ExitError>
     let job = args.job().map_err(ExitError::arguments)?;
     // The session takes signals: from here on none of them leaves an unfinished file.
     let mut session = Session::begin(job.setup, command)?;
-    let files = Files::create(&args.outputs)?;
+    let files = Files::create(&args.outputs())?;
     let printed = args.format.into();
     if let Some(steps) = &job.sweep {
         let sweep = sweep::run(&job.load, steps, session)?;

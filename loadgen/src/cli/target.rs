@@ -7,7 +7,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::cli::args::http_path;
+use crate::cli::request_values::http_path;
 use crate::run::endpoint::Endpoint;
 
 /// The port of `http://` where none is named.
@@ -35,7 +35,7 @@ fn after_scheme<'a>(target: &'a str, scheme: &str) -> Option<&'a str> {
 }
 
 /// Returns the field of basic authentication for `USER:PASSWORD` or `USER` of a URL.
-fn basic(user: &str) -> Result<String, String> {
+pub(crate) fn basic(user: &str) -> Result<String, String> {
     let wrong =
         || "a % in the user or the password is followed by two hexadecimal digits".to_owned();
     let mut bytes = Vec::new();

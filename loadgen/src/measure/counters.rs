@@ -59,6 +59,11 @@ pub(crate) struct Counters {
     pub(crate) corrected: Option<Recorder>,
     /// From the intended to the actual send, where the socket was not to blame; open loop only.
     pub(crate) lag: Option<Recorder>,
+    /// Answers by which the server refused a request, from the intended send where there is one.
+    /// They are in none of the others: a server that refuses at once does not look fast.
+    pub(crate) failures: Recorder,
+    /// From the actual send to the first byte of the answer, where the protocol times it.
+    pub(crate) first_byte: Option<Recorder>,
     /// Times to connect.
     pub(crate) connect: Recorder,
     /// Requests the schedule put into the window.
@@ -79,6 +84,8 @@ pub(crate) struct Counters {
     pub(crate) late: u64,
     /// Answers of the window by which the server refused a request, by status.
     pub(crate) statuses: BTreeMap<u16, u64>,
+    /// Answers of the window by status, those that refused nothing included.
+    pub(crate) status_codes: BTreeMap<u16, u64>,
     /// Bytes of answers that came in within the window.
     pub(crate) bytes_read: u64,
     /// Answers of the whole run.
@@ -99,6 +106,8 @@ impl Counters {
             raw: Recorder::new(),
             corrected: open.then(Recorder::new),
             lag: open.then(Recorder::new),
+            failures: Recorder::new(),
+            first_byte: None,
             connect: Recorder::new(),
             scheduled: 0,
             answered: 0,
@@ -109,6 +118,7 @@ impl Counters {
             carried_in: 0,
             late: 0,
             statuses: BTreeMap::new(),
+            status_codes: BTreeMap::new(),
             bytes_read: 0,
             answers: 0,
             last_answer: 0,
@@ -124,16 +134,20 @@ impl Counters {
         }
     }
 
-    /// Counts a whole, right answer.
+    /// Counts a whole, right answer; `refused` says that the server did not do what was asked.
     #[inline(always)]
-    pub(crate) fn answer(&mut self, stamp: Stamp, now: Nanos) {
+    pub(crate) fn answer(&mut self, stamp: Stamp, now: Nanos, refused: bool) {
         self.slices.advance(now);
         self.answers += 1;
         let measured = self.window.contains(stamp.intended);
         if measured {
             self.answered += 1;
             self.last_answer = now;
-            self.time(stamp, now);
+            if refused {
+                self.time_failure(stamp, now);
+            } else {
+                self.time(stamp, now);
+            }
         }
         let counts = if self.by_request {
             measured
@@ -165,8 +179,12 @@ impl Counters {
             Nanos::MAX => now,
             until => until.max(now),
         };
-        let waited = end.saturating_sub(stamp.intended);
+        let mut waited = end.saturating_sub(stamp.intended);
         if lost == Lost::Unsent {
+            // The run's end decides, and not the moment at which the run notices it.
+            if self.window.until != Nanos::MAX {
+                waited = self.window.until.saturating_sub(stamp.intended);
+            }
             self.unsent += 1;
         } else {
             self.unanswered += 1;
@@ -207,6 +225,29 @@ impl Counters {
         self.slices.record(headline);
     }
 
+    #[cold]
+    fn time_failure(&mut self, stamp: Stamp, now: Nanos) {
+        let since = if self.corrected.is_some() {
+            stamp.intended
+        } else {
+            stamp.sent
+        };
+        self.failures.record(now.saturating_sub(since));
+    }
+
+    /// Counts the status of an answer, and the time from the send to its first byte.
+    pub(crate) fn response(&mut self, stamp: Stamp, status: u16, first_byte: Nanos) {
+        if !self.window.contains(stamp.intended) {
+            return;
+        }
+        if status > 0 {
+            *self.status_codes.entry(status).or_default() += 1;
+        }
+        self.first_byte
+            .get_or_insert_default()
+            .record(first_byte.saturating_sub(stamp.sent));
+    }
+
     /// Adds another thread's, but for its slices, which are put together in `series.rs`.
     pub(crate) fn merge(&mut self, other: &Self) {
         let add = |mine: &mut Option<Recorder>, theirs: &Option<Recorder>| {
@@ -217,6 +258,13 @@ impl Counters {
         self.raw.merge(&other.raw);
         add(&mut self.corrected, &other.corrected);
         add(&mut self.lag, &other.lag);
+        self.failures.merge(&other.failures);
+        if let Some(first_byte) = &other.first_byte {
+            self.first_byte.get_or_insert_default().merge(first_byte);
+        }
+        for (status, count) in &other.status_codes {
+            *self.status_codes.entry(*status).or_default() += count;
+        }
         self.connect.merge(&other.connect);
         self.scheduled += other.scheduled;
         self.answered += other.answered;

@@ -41,6 +41,7 @@ impl Report {
             errors: sum.errors,
             errors_outside: sum.errors_outside,
             statuses: sum.statuses,
+            status_codes: sum.status_codes,
             slo: Vec::new(),
         };
         if let Some(slo) = slo {

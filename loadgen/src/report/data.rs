@@ -77,6 +77,9 @@ pub struct Report {
     /// Answers of the measured part by which the server refused a request, by status.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub statuses: BTreeMap<u16, u64>,
+    /// Answers of the measured part by status, good ones included; HTTP only.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub status_codes: BTreeMap<u16, u64>,
     /// The verdicts on the thresholds.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub slo: Vec<threshold::Verdict>,
@@ -209,6 +212,13 @@ pub struct Latency {
     pub corrected: Option<Distribution>,
     /// The lag of the generator behind its schedule; open loop only.
     pub schedule_lag: Option<Distribution>,
+    /// Answers by which the server refused a request, from the intended moment where there is one.
+    /// No other distribution has them.
+    #[serde(default)]
+    pub failures: Distribution,
+    /// From the moment of sending to the first byte of the answer; HTTP and raw only.
+    #[serde(default)]
+    pub first_byte: Option<Distribution>,
 }
 
 /// A distribution of durations. JSON has `null` for each figure where nothing was recorded.

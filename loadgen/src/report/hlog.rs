@@ -1,62 +1,57 @@
-//! `.hlog`: the interval log of HdrHistogram, version 1.3: every interval's latencies, for other
-//! tools to merge and plot.
+//! `.hlog`: the interval log of HdrHistogram, version 1.3: the latencies of every interval, for
+//! other tools to merge and plot.
 //!
 //! Stamps are relative to the beginning of the measured part; the maximum is in milliseconds, the
 //! histograms hold nanoseconds. The library has a writer of its own, which has no place for the
-//! legend and would encode again what the report holds encoded.
-
-use std::fmt::Write as _;
+//! legend and would encode again the histograms that a report holds encoded. `run/interval_log.rs`
+//! writes the same lines during a run.
 
 use super::data::Report;
 use crate::measure::histogram::Recorder;
 
-/// The log, with a line end after each line.
+/// Writes the log, with a line end after each line.
 #[must_use]
 pub fn render(report: &Report) -> String {
-    let mut out = String::new();
-    let mut line =
-        |text: String| writeln!(out, "{text}").expect("writing to a string does not fail");
-    let epoch = seconds_of_ms(report.measured_unix_ms);
-    line(format!(
-        "#[loadgen {}: {}]",
-        report.loadgen,
-        plain(&report.command)
-    ));
-    line("#[Histogram log format version 1.3]".to_owned());
-    line(format!("#[BaseTime: {epoch} (seconds since epoch)]"));
-    line(format!("#[StartTime: {epoch} (seconds since epoch)]"));
-    line("#[MaxValueDivisor: 1000000.000]".to_owned());
-    line(
-        r#""StartTimestamp","Interval_Length","Interval_Max","Interval_Compressed_Histogram""#
-            .to_owned(),
-    );
+    let mut out = head(&report.loadgen, &report.command, report.measured_unix_ms);
     let nothing = Recorder::new().to_base64();
-    let length = report.series.interval_s;
     for interval in &report.series.intervals {
         let histogram = match interval.histogram_base64.as_str() {
             "" => &nothing,
             histogram => histogram,
         };
-        line(format!(
-            "{:.3},{length:.3},{:.3},{histogram}",
+        out += &line(
             interval.start_s,
-            as_ms(interval.max_ns)
-        ));
+            report.series.interval_s,
+            interval.max_ns,
+            histogram,
+        );
     }
     out
 }
 
-/// The command on one line, whatever is in it.
+/// Returns the lines before the first interval; the measured part begins at this time since 1970.
+pub(crate) fn head(version: &str, command: &[String], from_unix_ms: u64) -> String {
+    let epoch = format!("{}.{:03}", from_unix_ms / 1_000, from_unix_ms % 1_000);
+    format!(
+        "#[loadgen {version}: {}]\n\
+         #[Histogram log format version 1.3]\n\
+         #[BaseTime: {epoch} (seconds since epoch)]\n\
+         #[StartTime: {epoch} (seconds since epoch)]\n\
+         #[MaxValueDivisor: 1000000.000]\n\
+         \"StartTimestamp\",\"Interval_Length\",\"Interval_Max\",\"Interval_Compressed_Histogram\"\n",
+        plain(command)
+    )
+}
+
+/// Returns the line of an interval.
+#[expect(clippy::cast_precision_loss, reason = "latencies far below 2^53 ns")]
+pub(crate) fn line(start_s: f64, length_s: f64, max_ns: u64, histogram: &str) -> String {
+    let max_ms = max_ns as f64 / 1e6;
+    format!("{start_s:.3},{length_s:.3},{max_ms:.3},{histogram}\n")
+}
+
+/// Returns the command on one line, whatever is in it.
 fn plain(command: &[String]) -> String {
     let words = command.join(" ");
     words.replace(char::is_control, " ")
-}
-
-fn seconds_of_ms(ms: u64) -> String {
-    format!("{}.{:03}", ms / 1_000, ms % 1_000)
-}
-
-#[expect(clippy::cast_precision_loss, reason = "latencies far below 2^53 ns")]
-fn as_ms(ns: u64) -> f64 {
-    ns as f64 / 1e6
 }

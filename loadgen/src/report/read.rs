@@ -103,9 +103,13 @@ fn histograms(report: &Report) -> Result<(), String> {
     let whole = |what: &str, of: &Distribution| holds(what, of.count, of.recorder());
     let latency = &report.latency;
     whole("latency.raw", &latency.raw)?;
+    if latency.failures.count > 0 {
+        whole("latency.failures", &latency.failures)?;
+    }
     for (what, of) in [
         ("latency.corrected", &latency.corrected),
         ("latency.schedule_lag", &latency.schedule_lag),
+        ("latency.first_byte", &latency.first_byte),
     ] {
         of.as_ref().map_or(Ok(()), |of| whole(what, of))?;
     }

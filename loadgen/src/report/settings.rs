@@ -5,6 +5,8 @@ use std::fmt;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
+use super::rate::Rate;
+
 /// The machine of a run.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Machine {
@@ -41,7 +43,13 @@ pub struct Settings {
     /// Requests to measure, unless a duration was asked for.
     pub requests: Option<u64>,
     /// Requests per second of an open loop.
-    pub rate: Option<u64>,
+    pub rate: Option<Rate>,
+    /// The stages of an open loop, as on the command line; the rate is their average.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stages: Option<String>,
+    /// Seconds that a connection of a closed loop waited after each answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub think_time_s: Option<f64>,
     /// Spacing in an open loop.
     pub arrivals: Option<Arrivals>,
     /// The hot share of the connections and their share of the requests, as asked for.
@@ -56,6 +64,9 @@ pub struct Settings {
     /// The most requests in flight per connection of an open loop; absent without a limit.
     #[serde(default)]
     pub in_flight_max: Option<u32>,
+    /// The part of a load on several processes, such as `2/8`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<String>,
     /// Requests in flight per connection of a closed loop.
     pub pipeline: u32,
     /// The protocol: `echo`, `http` or `raw`.

@@ -6,6 +6,7 @@
 //! `tools/merge/tests.rs` and `run/summary/tests.rs`.
 
 use std::collections::BTreeMap;
+use std::ops::Add;
 
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +35,7 @@ pub(crate) struct Sum {
     pub(crate) errors: Vec<ErrorCount>,
     pub(crate) errors_outside: Vec<ErrorCount>,
     pub(crate) statuses: BTreeMap<u16, u64>,
+    pub(crate) status_codes: BTreeMap<u16, u64>,
 }
 
 impl From<&Report> for Sum {
@@ -55,6 +57,7 @@ impl From<&Report> for Sum {
             errors: report.errors,
             errors_outside: report.errors_outside,
             statuses: report.statuses,
+            status_codes: report.status_codes,
         }
     }
 }
@@ -98,9 +101,13 @@ impl Sum {
             |one| &one.kind,
             add,
         );
-        for (status, count) in &other.statuses {
-            *self.statuses.entry(*status).or_default() += count;
-        }
+        let add = |mine: &mut BTreeMap<u16, u64>, theirs: &BTreeMap<u16, u64>| {
+            for (status, count) in theirs {
+                *mine.entry(*status).or_default() += count;
+            }
+        };
+        add(&mut self.statuses, &other.statuses);
+        add(&mut self.status_codes, &other.status_codes);
         Ok(())
     }
 
@@ -137,13 +144,16 @@ macro_rules! merge_fields {
 impl Settings {
     /// Adds the load of another run. Where one has no limit, neither has the sum.
     fn merge(&mut self, other: &Self) {
-        let both = |one: Option<u64>, other: Option<u64>| Some(one? + other?);
+        fn both<T: Add<Output = T>>(one: Option<T>, other: Option<T>) -> Option<T> {
+            Some(one? + other?)
+        }
         self.connections = self.connections.saturating_add(other.connections);
         self.active = self.active.saturating_add(other.active);
         self.threads = self.threads.saturating_add(other.threads);
         self.requests = both(self.requests, other.requests);
         self.rate = both(self.rate, other.rate);
         self.connect_rate = both(self.connect_rate, other.connect_rate);
+        self.part = None;
         if self.pin != other.pin {
             "various".clone_into(&mut self.pin);
         }
@@ -189,7 +199,9 @@ impl Latency {
             };
         self.raw.merge(&other.raw)?;
         optional(&mut self.corrected, &other.corrected)?;
-        optional(&mut self.schedule_lag, &other.schedule_lag)
+        optional(&mut self.schedule_lag, &other.schedule_lag)?;
+        optional(&mut self.first_byte, &other.first_byte)?;
+        self.failures.merge(&other.failures)
     }
 }
 

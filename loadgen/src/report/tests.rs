@@ -30,6 +30,9 @@ pub(crate) fn sample(requests_per_s: f64, latency_us: u64) -> Report {
             duration_s: Some(10.0),
             requests: None,
             rate: None,
+            stages: None,
+            part: None,
+            think_time_s: None,
             arrivals: None,
             hot: None,
             hot_shift_s: None,
@@ -89,6 +92,8 @@ pub(crate) fn sample(requests_per_s: f64, latency_us: u64) -> Report {
             raw: Distribution::from(&raw),
             corrected: None,
             schedule_lag: None,
+            failures: Distribution::default(),
+            first_byte: None,
         },
         series: TimeSeries {
             interval_s: 1.0,
@@ -107,6 +112,7 @@ pub(crate) fn sample(requests_per_s: f64, latency_us: u64) -> Report {
         errors: Vec::new(),
         errors_outside: Vec::new(),
         statuses: std::collections::BTreeMap::new(),
+        status_codes: std::collections::BTreeMap::new(),
         slo: Vec::new(),
     }
 }
@@ -145,7 +151,7 @@ fn the_text_has_wrks_shape() {
 #[test]
 fn an_open_loop_shows_both_latencies() {
     let mut report = sample(1_000.0, 100);
-    report.settings.rate = Some(1_000);
+    report.settings.rate = Some(rate::Rate::whole(1_000));
     report.settings.arrivals = Some(Arrivals::Poisson);
     let mut corrected = Recorder::new();
     corrected.record(2_000_000_000);

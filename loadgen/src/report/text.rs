@@ -23,6 +23,7 @@ pub fn render(report: &Report) -> String {
     if report.requests.completed > 0 || report.requests.unanswered > 0 {
         rows(report, &mut out);
         percentiles(report, &mut out);
+        others(report, &mut out);
         if let Ok(recorder) = report.latency.headline().recorder() {
             bars(&recorder, &mut out);
         }
@@ -99,12 +100,20 @@ fn header(report: &Report, out: &mut String) {
                 });
                 format!(" (hot {hot}{shift})")
             });
-            format!("open loop at {} requests/s{arrivals}{hot}", count(rate))
+            let stages = settings.stages.as_ref().map_or(String::new(), |stages| {
+                format!(" on average, in stages {stages}")
+            });
+            format!("open loop at {rate} requests/s{stages}{arrivals}{hot}")
         }
-        (None, _) => format!(
-            "closed loop, {} in flight per connection",
-            plural(settings.pipeline.into(), "request")
-        ),
+        (None, _) => {
+            let think = settings.think_time_s.map_or(String::new(), |think_s| {
+                format!(", {} after each answer", duration_f64(think_s * 1e9))
+            });
+            format!(
+                "closed loop, {} in flight per connection{think}",
+                plural(settings.pipeline.into(), "request")
+            )
+        }
     };
     let what = match &settings.size_mix {
         Some(mix) => format!("{mix} bytes"),
@@ -207,6 +216,20 @@ fn percentiles(report: &Report, out: &mut String) {
                     duration(from_sent)
                 );
             }
+        }
+    }
+}
+
+/// Latencies beside those of the distribution: first bytes, and failures.
+fn others(report: &Report, out: &mut String) {
+    let latency = &report.latency;
+    let failures = (latency.failures.count > 0).then_some(&latency.failures);
+    for (name, distribution) in [
+        ("First byte", latency.first_byte.as_ref()),
+        ("Failed", failures),
+    ] {
+        if let Some(distribution) = distribution {
+            line!(out, "  {name}: {}", summary(distribution));
         }
     }
 }
@@ -454,9 +477,6 @@ fn errors(report: &Report, out: &mut String) {
             error.first
         );
     }
-    for (status, answers) in &report.statuses {
-        line!(out, "    status {status}: {}", plural(*answers, "answer"));
-    }
 }
 
 fn thresholds(report: &Report, out: &mut String) {
@@ -493,10 +513,17 @@ fn totals(report: &Report, out: &mut String) {
         count(requests.completed),
         report.elapsed_s
     );
+    if !report.status_codes.is_empty() {
+        line!(out, "  Status codes");
+        for (status, answers) in &report.status_codes {
+            let share = percent(*answers, requests.answered);
+            line!(out, "    {status} {:>12} {share:>7.2}%", count(*answers));
+        }
+    }
     let refused: u64 = report.statuses.values().sum();
     let refused = match refused {
         0 => String::new(),
-        refused => format!(" ({:.2}% refused)", percent(refused, requests.answered)),
+        refused => format!(" ({:.2}% failed)", percent(refused, requests.answered)),
     };
     line!(
         out,

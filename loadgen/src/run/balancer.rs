@@ -127,9 +127,12 @@ impl Balancer {
             return slot.assign(intended);
         }
         self.found_none_free += 1;
-        match class.with_room(self.in_flight_max) {
-            Some(slot) => slot.assign(intended),
-            None => class.backlog.push_back(intended),
+        // The oldest request goes first, so that none overtakes those that wait already.
+        class.backlog.push_back(intended);
+        if let Some(slot) = class.with_room(self.in_flight_max)
+            && let Some(oldest) = class.backlog.pop_front()
+        {
+            slot.assign(oldest);
         }
     }
 
@@ -249,7 +252,7 @@ mod tests {
         slots.iter().for_each(|slot| slot.connecting.set(false));
         let mut plan = plan(connections, connections, 1);
         plan.pace = Pace::Open {
-            rate: 1,
+            rate: crate::report::rate::Rate::whole(1),
             arrivals: Arrivals::Fixed,
             in_flight_max,
         };
@@ -319,6 +322,18 @@ mod tests {
         assert_eq!(balancer.take(&slots[0]), Some(20));
         assert_eq!(balancer.share(&slots[0]), 0);
         assert_eq!(balancer.take_backlog(), [30]);
+    }
+
+    #[test]
+    fn no_request_overtakes_those_that_wait() {
+        let (slots, mut balancer) = balancer(1, usize::MAX, None, None);
+        slots[0].connecting.set(true);
+        balancer.dispatch(1);
+        balancer.dispatch(2);
+        slots[0].connecting.set(false);
+        balancer.dispatch(3);
+        assert_eq!(answer(&mut balancer, &slots[0]), [1]);
+        assert_eq!(balancer.take_backlog(), [2, 3]);
     }
 
     #[test]

@@ -26,7 +26,7 @@ use crate::run::backoff;
 use crate::run::connection_slot::{ConnectionSlot, Directive};
 use crate::run::exchange::Exchange;
 use crate::run::plan::{OnFailure, Pace};
-use crate::run::protocol::{Protocol, Verdict};
+use crate::run::protocol::Protocol;
 use crate::run::scratch::Scratch;
 use crate::run::shard::{Shard, plan};
 use crate::run::transport::Transport;
@@ -51,6 +51,7 @@ pub(crate) async fn run<T: Transport, P: Protocol>(shard: Rc<Shard>, slot: Rc<Co
         exchange: Exchange::new(protocol, pipeline),
         opening: true,
         probing: false,
+        first_byte: 0,
         connected: false,
         settled: false,
     };
@@ -67,6 +68,8 @@ struct Conversation<P: Protocol> {
     opening: bool,
     /// True if the first request of the slot is under way.
     probing: bool,
+    /// The time at which the first byte of the incomplete answer came; zero without one.
+    first_byte: Nanos,
     connected: bool,
     settled: bool,
 }
@@ -238,23 +241,41 @@ impl<P: Protocol> Conversation<P> {
         let mut answers = 0;
         // It stays empty, and allocates nothing, while the server does what it is asked.
         let mut refused = Vec::new();
+        let mut first_byte = match self.first_byte {
+            0 => now,
+            first_byte => first_byte,
+        };
         let right = {
             let counters = &mut *shard.counters.borrow_mut();
             counters.read(bytes, now);
             shard.incoming.lend(|buffer| {
                 self.exchange.received(&buffer[..bytes], |stamp, verdict| {
                     answers += 1;
-                    counters.answer(stamp, now);
+                    counters.answer(stamp, now, verdict.refused.is_some());
+                    if P::TIMES_FIRST_BYTE {
+                        counters.response(stamp, verdict.status, first_byte);
+                        first_byte = now;
+                    }
                     if let Some(status) = verdict.refused {
                         refused.push((status, stamp.intended));
                     }
                 })
             })
         };
+        if P::TIMES_FIRST_BYTE {
+            self.first_byte = if self.exchange.is_partial() {
+                first_byte
+            } else {
+                0
+            };
+        }
         for (status, intended) in refused {
             shard.refused(slot, status, intended);
         }
         self.answered(answers, now);
+        if answers > 0 && self.shard.plan.think_time > 0 {
+            self.shard.think(&self.slot, now);
+        }
         right.map_err(|wrong| {
             let detail = format!("{wrong}; the bytes: {}", self.show_refuted(bytes));
             Failure::new(ErrorKind::WrongAnswer, detail)
@@ -313,9 +334,14 @@ impl<P: Protocol> Conversation<P> {
 
     /// The server sends no more: right where that ends an answer, or where nothing was due.
     fn end_of_stream(&mut self) -> Result<End, Failure> {
-        if let Some((stamp, Verdict { refused, .. })) = self.exchange.end_of_stream() {
+        if let Some((stamp, verdict)) = self.exchange.end_of_stream() {
             let now = self.shard.clock.now();
-            self.shard.counters.borrow_mut().answer(stamp, now);
+            let refused = verdict.refused;
+            {
+                let counters = &mut *self.shard.counters.borrow_mut();
+                counters.answer(stamp, now, refused.is_some());
+                counters.response(stamp, verdict.status, self.first_byte);
+            }
             if let Some(status) = refused {
                 self.shard.refused(&self.slot, status, stamp.intended);
             }

@@ -57,6 +57,8 @@ pub(crate) struct ConnectionSlot {
     /// The time since which the server has owed something and completed no answer. It has no
     /// meaning while the server owes nothing.
     pub(crate) unanswered_since: Cell<Nanos>,
+    /// The time until which it waits before it sends again; zero without a think time.
+    pub(crate) think_until: Cell<Nanos>,
     /// The time at which this connection was made.
     pub(crate) connected_at: Cell<Nanos>,
     /// True if a connection was ever made.
@@ -90,6 +92,7 @@ impl ConnectionSlot {
             listed_free: Cell::new(false),
             owed_since: Cell::new(0),
             unanswered_since: Cell::new(0),
+            think_until: Cell::new(0),
             connected_at: Cell::new(0),
             joined: Cell::new(false),
             served: Cell::new(false),

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use reactor::Reactor;
 
@@ -12,6 +12,8 @@ use crate::measure::series::Series;
 use crate::measure::server_side::{CpuReading, CpuUsed, Probe};
 use crate::measure::slices::Slice;
 use crate::run::control::{Command, Control, Live, ShardEvent, ShardResult};
+use crate::run::exposition::Exposition;
+use crate::run::interval_log::IntervalLog;
 use crate::run::plan::{Amount, Plan, Timeline};
 use crate::run::progress::{Extent, Progress};
 use crate::run::supervisor::supervise;
@@ -44,6 +46,10 @@ pub(crate) struct Observations {
     pub(crate) quiet_at: Option<Nanos>,
     /// True if a failure ended the run (`--fail-fast`).
     pub(crate) failed_fast: bool,
+    /// The time from `--start-at` to the first request, if that was missed.
+    pub(crate) began_late: Nanos,
+    /// The error that stopped the log of intervals.
+    pub(crate) log_error: Option<String>,
     /// Rate and latency over time.
     pub(crate) series: Series,
     /// Resource usage of the server.
@@ -105,7 +111,7 @@ pub(crate) fn coordinate(
     reactor: &Reactor,
     (sender, events): (&Sender<ShardEvent>, &Receiver<ShardEvent>),
     probes: Probes,
-    progress: Progress,
+    watchers: Watchers,
 ) -> Observations {
     let control = Arc::new(Control::new(plan.threads));
     let mut coordinator = Coordinator {
@@ -114,7 +120,7 @@ pub(crate) fn coordinate(
         control,
         events,
         probes,
-        progress,
+        watchers,
         observations: Observations {
             series: Series::new(plan.interval),
             ..Observations::default()
@@ -141,7 +147,8 @@ pub(crate) fn coordinate(
         coordinator.load();
     }
     coordinator.close();
-    coordinator.progress.end();
+    coordinator.watchers.progress.end();
+    coordinator.observations.log_error = coordinator.watchers.log.take().and_then(IntervalLog::end);
     coordinator.observations
 }
 
@@ -152,13 +159,21 @@ pub(crate) struct Probes {
     pub(crate) generator: Option<Probe>,
 }
 
+/// Outputs that follow a run.
+#[derive(Debug)]
+pub(crate) struct Watchers {
+    pub(crate) progress: Progress,
+    pub(crate) exposition: Option<Exposition>,
+    pub(crate) log: Option<IntervalLog>,
+}
+
 struct Coordinator<'a> {
     plan: &'a Plan,
     clock: Clock,
     control: Arc<Control>,
     events: &'a Receiver<ShardEvent>,
     probes: Probes,
-    progress: Progress,
+    watchers: Watchers,
     observations: Observations,
     ramped: u32,
     ramp_failed: bool,
@@ -175,7 +190,8 @@ impl Coordinator<'_> {
         while self.ramped + self.observations.lost < self.plan.threads {
             self.next_event(SAMPLE_INTERVAL);
             let live = self.sample_live();
-            self.progress
+            self.watchers
+                .progress
                 .ramp(self.clock.now(), &live, self.plan.connections);
             if self.ramp_failed || self.observations.lost > 0 || self.observations.signal.is_some()
             {
@@ -190,7 +206,18 @@ impl Coordinator<'_> {
     /// From the first request of the run to the last answer.
     fn load(&mut self) {
         self.for_each_probe(|usage, probe| usage.resident_connected = usage.memory(probe));
-        let start = self.clock.now() + nanos(LEAD);
+        let now = self.clock.now();
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH);
+        let unix = unix.unwrap_or_default();
+        let soonest = now + nanos(LEAD);
+        let start = match self.plan.start_at {
+            Some(at) => {
+                let start = now + nanos(at.saturating_sub(unix));
+                self.observations.began_late = nanos((unix + LEAD).saturating_sub(at));
+                start.max(soonest)
+            }
+            None => soonest,
+        };
         let from = start.saturating_add(self.plan.warmup);
         let until = match self.plan.amount {
             Amount::Time(time) => from.saturating_add(time),
@@ -198,6 +225,10 @@ impl Coordinator<'_> {
         };
         let timeline = Timeline { start, from, until };
         self.observations.timeline = Some(timeline);
+        if let Some(log) = &mut self.watchers.log {
+            let from = unix + Duration::from_nanos(from - now);
+            log.begin(u64::try_from(from.as_millis()).unwrap_or(0));
+        }
         self.control.give(Command::Go(timeline));
         let (mut began, mut ended) = (false, false);
         while self.quiet + self.observations.lost < self.plan.threads {
@@ -313,7 +344,13 @@ impl Coordinator<'_> {
 
     fn take(&mut self, slices: Vec<Slice>) {
         for slice in slices {
-            self.progress.latencies(&slice.latency);
+            self.watchers.progress.latencies(&slice.latency);
+            if let Some(exposition) = &self.watchers.exposition {
+                exposition.latencies(&slice.latency);
+            }
+            if let Some(log) = &mut self.watchers.log {
+                log.add(slice.index, &slice.latency);
+            }
             self.observations.series.add(slice);
         }
     }
@@ -322,6 +359,9 @@ impl Coordinator<'_> {
         let live = self.control.live();
         let now: u32 = live.iter().map(|shard| shard.live).sum();
         self.observations.peak_live = self.observations.peak_live.max(now);
+        if let Some(exposition) = &self.watchers.exposition {
+            exposition.counters(&live);
+        }
         live
     }
 
@@ -341,6 +381,6 @@ impl Coordinator<'_> {
             done,
             total,
         };
-        self.progress.run(now, &live, extent);
+        self.watchers.progress.run(now, &live, extent);
     }
 }

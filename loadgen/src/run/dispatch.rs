@@ -54,7 +54,12 @@ impl Dispatcher {
             return None;
         };
         Some(Self {
-            schedule: Schedule::new(arrivals, rate, share, timeline.start, plan.seed),
+            schedule: match &plan.stages {
+                Some(stages) => {
+                    Schedule::staged(arrivals, stages, share, timeline.start, plan.seed)
+                }
+                None => Schedule::new(arrivals, rate, share, timeline.start, plan.seed),
+            },
         })
     }
 

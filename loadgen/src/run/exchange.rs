@@ -61,6 +61,8 @@ pub struct Exchange<P> {
     answered: u64,
     /// True if the last answer has come.
     over: bool,
+    /// True if an answer has begun and is not complete.
+    partial: bool,
     /// Bytes at the end of the last ones received that are from the wrong answer on.
     refuted: usize,
     /// Requests planned and not answered, the oldest first.
@@ -78,6 +80,7 @@ impl<P: Protocol> Exchange<P> {
             outgoing: Position::default(),
             answered: 0,
             over: false,
+            partial: false,
             refuted: 0,
             in_flight: VecDeque::with_capacity(pipeline),
         }
@@ -135,6 +138,13 @@ impl<P: Protocol> Exchange<P> {
     #[must_use]
     pub fn is_farewell(&self, bytes: &[u8]) -> bool {
         self.in_flight.is_empty() && self.protocol.is_farewell(bytes)
+    }
+
+    /// Returns true if an answer has begun and is not complete.
+    #[must_use]
+    #[inline]
+    pub fn is_partial(&self) -> bool {
+        self.partial
     }
 
     /// Returns how many bytes at the end of those last received are from the wrong answer on.
@@ -210,6 +220,7 @@ impl<P: Protocol> Exchange<P> {
                     return Err(wrong);
                 }
             };
+            self.partial = taken.answer.is_none();
             if let Some(verdict) = taken.answer {
                 answered(self.complete(verdict), verdict);
             }

@@ -5,15 +5,19 @@
 //! and the first `active` of them send. Tests: at the end of this file.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use crate::measure::clock::Nanos;
+use crate::report::rate::Rate;
 use crate::report::settings::Arrivals;
 use crate::report::settings::IoSurface;
 use crate::run::bad_kind::BadKind;
 use crate::run::hot::Hot;
+use crate::run::part::Part;
 use crate::run::protocol::ProtocolSpec;
 use crate::run::schedule::Share;
 use crate::run::sources::Address;
+use crate::run::stages::Stages;
 
 /// The rule that decides when a request is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +30,7 @@ pub(crate) enum Pace {
     /// A schedule.
     Open {
         /// Requests per second in total.
-        rate: u64,
+        rate: Rate,
         /// Their spacing.
         arrivals: Arrivals,
         /// The most requests that a connection has in flight.
@@ -74,12 +78,21 @@ pub(crate) struct Plan {
     pub(crate) connections: u32,
     /// Clients that misbehave, by their ways.
     pub(crate) bad: Vec<(BadKind, u32)>,
+    /// This process's part of the load. Connections are those of the part, requests and rates
+    /// those of the whole.
+    pub(crate) part: Part,
+    /// The time since 1970 at which requests begin; as soon as they can if absent.
+    pub(crate) start_at: Option<Duration>,
     /// Connections that send.
     pub(crate) active: u32,
     /// Threads, each a shard.
     pub(crate) threads: u32,
     /// When requests are sent.
     pub(crate) pace: Pace,
+    /// The changing rate of an open loop.
+    pub(crate) stages: Option<Stages>,
+    /// The wait after each answer of a closed loop; zero without one.
+    pub(crate) think_time: Nanos,
     /// The connections that get most of the requests of an open loop.
     pub(crate) hot: Option<Hot>,
     /// The time after which the hot set moves.
@@ -134,7 +147,10 @@ impl Plan {
     #[must_use]
     pub(crate) fn sending_share(&self, shard: u32) -> Option<Share> {
         let of = self.threads.min(self.active);
-        (shard < of).then_some(Share { index: shard, of })
+        (shard < of).then_some(Share {
+            index: self.part.index() * of + shard,
+            of: self.part.of() * of,
+        })
     }
 
     /// Returns the number of requests that the shard measures; `u64::MAX` where time decides.
@@ -174,9 +190,13 @@ pub(crate) mod tests {
             target: Address::Tcp("127.0.0.1:7".parse().expect("an address")),
             connections,
             bad: Vec::new(),
+            part: Part::WHOLE,
+            start_at: None,
             active,
             threads,
             pace: Pace::Closed { pipeline: 1 },
+            stages: None,
+            think_time: 0,
             hot: None,
             hot_shift: None,
             amount: Amount::Time(1),
@@ -211,6 +231,24 @@ pub(crate) mod tests {
         let of: Vec<Vec<_>> = (0..2).map(|shard| plan.bad_of(shard).collect()).collect();
         let (reset, slow) = (BadKind::Reset, BadKind::SlowRead);
         assert_eq!(of, [vec![reset, slow, slow], vec![reset, slow]]);
+    }
+
+    #[test]
+    fn the_requests_of_all_parts_add_up() {
+        let mut plan = plan(10, 10, 2);
+        plan.amount = Amount::Requests(101);
+        let mut indices = Vec::new();
+        let mut sum = 0;
+        for part in ["1/3", "2/3", "3/3"] {
+            plan.part = part.parse().expect("a part");
+            for shard in 0..2 {
+                let share = plan.sending_share(shard).expect("all send");
+                assert_eq!(share.of, 6);
+                indices.push(share.index);
+                sum += plan.requests_of(shard);
+            }
+        }
+        assert_eq!((indices, sum), (vec![0, 1, 2, 3, 4, 5], 101));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::run::sizes::Sizes;
+use crate::run::template::Template;
 
 pub mod echo;
 pub mod escape;
@@ -27,10 +28,10 @@ pub enum ProtocolSpec {
         /// The CPU time in microseconds that each request asks the server to spend.
         work_us: Option<u32>,
     },
-    /// The same request again and again.
+    /// Requests of one template.
     Fixed {
-        /// Its bytes.
-        request: Arc<[u8]>,
+        /// The requests.
+        request: Template,
         /// The answer.
         answer: Answers,
     },
@@ -39,8 +40,11 @@ pub enum ProtocolSpec {
 /// The answer to a fixed request.
 #[derive(Debug, Clone)]
 pub enum Answers {
-    /// A response of HTTP/1.1 to a GET.
-    Http,
+    /// A response of HTTP/1.1.
+    Http {
+        /// True if responses have no body, as those to HEAD.
+        bodiless: bool,
+    },
     /// These bytes.
     Bytes {
         /// All of them.
@@ -56,7 +60,7 @@ impl ProtocolSpec {
     pub fn mean_size(&self) -> usize {
         match self {
             Self::Echo { sizes, .. } => sizes.mean(),
-            Self::Fixed { request, .. } => request.len(),
+            Self::Fixed { request, .. } => request.mean_size(),
         }
     }
 
@@ -66,7 +70,7 @@ impl ProtocolSpec {
         match self {
             Self::Echo { verify, .. } => *verify,
             Self::Fixed { answer, .. } => match answer {
-                Answers::Http => true,
+                Answers::Http { .. } => true,
                 Answers::Bytes { verify, .. } => *verify,
             },
         }
@@ -78,7 +82,7 @@ impl ProtocolSpec {
         match self {
             Self::Echo { .. } => "echo",
             Self::Fixed { answer, .. } => match answer {
-                Answers::Http => "http",
+                Answers::Http { .. } => "http",
                 Answers::Bytes { .. } => "raw",
             },
         }
@@ -89,6 +93,9 @@ impl ProtocolSpec {
 pub trait Protocol: fmt::Debug + Sized + 'static {
     /// True if a peer may end a connection that owes nothing, or by an answer that says so.
     const PEER_MAY_CLOSE: bool;
+
+    /// True if the time to the first byte of an answer is recorded.
+    const TIMES_FIRST_BYTE: bool;
 
     /// The state at the beginning of connection number `connection` of the run with this `seed`.
     ///
@@ -142,6 +149,8 @@ pub struct Taken {
 /// The verdict on an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Verdict {
+    /// The status of the response; zero in a protocol without one.
+    pub status: u16,
     /// The status of a server that did not do what was asked.
     pub refused: Option<u16>,
     /// True if no further answer comes on this connection.
@@ -151,6 +160,7 @@ pub struct Verdict {
 impl Verdict {
     /// A good answer, with more to come.
     pub const GOOD: Self = Self {
+        status: 0,
         refused: None,
         last: false,
     };

@@ -11,6 +11,7 @@ use std::rc::Rc;
 use reactor::time::sleep_until;
 
 use crate::measure::clock::Nanos;
+use crate::report::rate::Rate;
 use crate::report::settings::Arrivals;
 use crate::run::connection_slot::ConnectionSlot;
 use crate::run::schedule::{Schedule, Share};
@@ -55,7 +56,7 @@ struct Pacer<'a> {
 }
 
 struct Pace {
-    rate: u64,
+    rate: Rate,
     schedule: Schedule,
 }
 
@@ -67,18 +68,18 @@ impl<'a> Pacer<'a> {
             limit: (OPENING_MAX / shard.plan.threads).max(1),
         };
         pacer.pace = shard.plan.connect_rate.map(|rate| Pace {
-            rate,
-            schedule: pacer.schedule(rate),
+            rate: Rate::whole(rate),
+            schedule: pacer.schedule(Rate::whole(rate)),
         });
         pacer
     }
 
     /// Returns the shard's share of the rate, from now on.
-    fn schedule(&self, rate: u64) -> Schedule {
+    fn schedule(&self, rate: Rate) -> Schedule {
         let plan = &self.shard.plan;
         let share = Share {
-            index: self.shard.index,
-            of: plan.threads,
+            index: plan.part.index() * plan.threads + self.shard.index,
+            of: plan.part.of() * plan.threads,
         };
         let now = self.shard.clock.now();
         Schedule::new(Arrivals::Fixed, rate, share, now, plan.seed)

@@ -7,12 +7,13 @@
 //! Poisson. Called by the dispatcher of each thread. Tests: `schedule/tests.rs`.
 
 use crate::measure::clock::Nanos;
+use crate::report::rate::Rate;
 use crate::report::settings::Arrivals;
 use crate::run::random::{Random, mix};
+use crate::run::stages::Stages;
 
-const SECOND: u64 = 1_000_000_000;
-/// Rates above this are a mistake.
-pub const RATE_MAX: u64 = 1_000_000_000;
+/// A thousand seconds in nanoseconds: rates are in thousandths of a request per second.
+const PARTS_OF_SECOND: u64 = 1_000_000_000_000;
 
 /// The endless, non-decreasing sequence of intended send times of one thread.
 #[derive(Debug, Clone)]
@@ -33,6 +34,17 @@ enum Gaps {
     },
     /// Times are kept as a fraction: a double holds nanoseconds exactly for 104 days.
     Poisson { at: f64, mean: f64, random: Random },
+    /// Arrivals at a changing rate: the `due`-th request of the run comes when the stages have
+    /// made that many due.
+    Staged {
+        stages: Stages,
+        start: Nanos,
+        due: f64,
+        /// Threads in all.
+        of: f64,
+        /// Present for Poisson arrivals.
+        random: Option<Random>,
+    },
 }
 
 /// A thread's share of a run's schedule.
@@ -51,13 +63,14 @@ impl Schedule {
     /// The rate is zero, or the share is outside its whole.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "rates and times far below 2^53")]
-    pub fn new(arrivals: Arrivals, rate: u64, share: Share, start: Nanos, seed: u64) -> Self {
+    pub fn new(arrivals: Arrivals, rate: Rate, share: Share, start: Nanos, seed: u64) -> Self {
+        let rate = rate.thousandths();
         assert!(rate > 0, "a schedule needs a rate");
         assert!(share.index < share.of, "a share lies within its whole");
         match arrivals {
             Arrivals::Fixed => {
-                let first = u64::from(share.index) * SECOND;
-                let gap = u64::from(share.of) * SECOND;
+                let first = u64::from(share.index) * PARTS_OF_SECOND;
+                let gap = u64::from(share.of) * PARTS_OF_SECOND;
                 Self {
                     next: start + first / rate,
                     gaps: Gaps::Fixed {
@@ -69,7 +82,7 @@ impl Schedule {
                 }
             }
             Arrivals::Poisson => {
-                let mean = f64::from(share.of) * SECOND as f64 / rate as f64;
+                let mean = f64::from(share.of) * PARTS_OF_SECOND as f64 / rate as f64;
                 let mut random = Random::new(mix(seed ^ u64::from(share.index)));
                 let at = start as f64 + exponential(mean, &mut random);
                 Self {
@@ -77,6 +90,35 @@ impl Schedule {
                     gaps: Gaps::Poisson { at, mean, random },
                 }
             }
+        }
+    }
+
+    /// The share of a schedule whose rate changes in stages. It ends with the last one.
+    #[must_use]
+    pub fn staged(
+        arrivals: Arrivals,
+        stages: &Stages,
+        share: Share,
+        start: Nanos,
+        seed: u64,
+    ) -> Self {
+        let of = f64::from(share.of);
+        let (due, random) = match arrivals {
+            Arrivals::Fixed => (f64::from(share.index), None),
+            Arrivals::Poisson => {
+                let mut random = Random::new(mix(seed ^ u64::from(share.index)));
+                (exponential(of, &mut random), Some(random))
+            }
+        };
+        Self {
+            next: stages.time_of(due).map_or(Nanos::MAX, |at| start + at),
+            gaps: Gaps::Staged {
+                stages: stages.clone(),
+                start,
+                due,
+                of,
+                random,
+            },
         }
     }
 
@@ -108,6 +150,19 @@ impl Schedule {
             Gaps::Poisson { at, mean, random } => {
                 *at += exponential(*mean, random);
                 self.next = whole_nanos(*at);
+            }
+            Gaps::Staged {
+                stages,
+                start,
+                due,
+                of,
+                random,
+            } => {
+                *due += match random {
+                    Some(random) => exponential(*of, random),
+                    None => *of,
+                };
+                self.next = stages.time_of(*due).map_or(Nanos::MAX, |at| *start + at);
             }
         }
         taken

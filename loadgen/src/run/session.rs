@@ -16,9 +16,11 @@ use crate::measure::server_side::Probe;
 use crate::report::settings::Pin;
 use crate::report::{Report, Target};
 use crate::run::control::ShardEvent;
-use crate::run::coordinator::{Probes, coordinate};
+use crate::run::coordinator::{Probes, Watchers, coordinate};
 use crate::run::embedded::{self, Embedded};
 use crate::run::endpoint::first_that_accepts;
+use crate::run::exposition::Exposition;
+use crate::run::interval_log::IntervalLog;
 use crate::run::plan::Plan;
 use crate::run::progress::Progress;
 use crate::run::random::mix;
@@ -46,6 +48,7 @@ pub(crate) struct Session {
     address: Address,
     embedded: Option<Embedded>,
     server_pid: Option<i32>,
+    exposition: Option<Exposition>,
     /// Signals, and what the shards of the run in hand say.
     sender: mpsc::Sender<ShardEvent>,
     events: mpsc::Receiver<ShardEvent>,
@@ -92,6 +95,13 @@ impl Session {
                 address
             }
         };
+        let exposition = match setup.metrics {
+            Some(address) => Some(
+                Exposition::start(address)
+                    .map_err(|error| ExitError::run(format!("--metrics {address}: {error}")))?,
+            ),
+            None => None,
+        };
         let server_pid = setup
             .server_pid
             .or_else(|| embedded.as_ref().map(Embedded::pid));
@@ -103,6 +113,7 @@ impl Session {
             address,
             embedded,
             server_pid,
+            exposition,
             sender,
             events,
         })
@@ -128,6 +139,16 @@ impl Session {
             server,
             generator: Probe::this_process().ok(),
         };
+        let log = self.setup.log.as_deref();
+        let log = log.map(|path| {
+            IntervalLog::create(path, nanos(self.setup.interval), &self.command)
+                .map_err(ExitError::run)
+        });
+        let watchers = Watchers {
+            progress: Progress::new(self.setup.quiet),
+            exposition: self.exposition.clone(),
+            log: log.transpose()?,
+        };
         let clock = Clock::start();
         let clock_unix = unix_now();
         let observations = coordinate(
@@ -136,7 +157,7 @@ impl Session {
             &reactor,
             (&self.sender, &self.events),
             probes,
-            Progress::new(self.setup.quiet),
+            watchers,
         );
         let context = Context {
             command: self.command.clone(),
@@ -169,11 +190,15 @@ impl Session {
             .map_err(ExitError::run)?;
         Ok(Plan {
             target: self.address.clone(),
+            part: setup.part,
+            start_at: setup.start_at,
             connections: division.good,
             bad: division.bad,
             active: division.active,
             threads: setup.threads,
             pace: load.pace,
+            stages: load.stages.clone(),
+            think_time: load.think_time,
             hot: load.hot.clone(),
             hot_shift: load.hot_shift,
             amount: load.amount,

@@ -3,7 +3,8 @@
 //! The command line makes a [`Setup`] and a [`Load`]; the session adds what the machine allows.
 //! Both are plain data. Tests: `cli/args/tests.rs` and every integration test.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::measure::clock::Nanos;
@@ -12,8 +13,10 @@ use crate::report::slo::Slo;
 use crate::run::bad_kind::{BadKind, BadShare};
 use crate::run::endpoint::{Endpoint, Family};
 use crate::run::hot::Hot;
+use crate::run::part::Part;
 use crate::run::plan::{Amount, OnFailure, Pace};
 use crate::run::protocol::ProtocolSpec;
+use crate::run::stages::Stages;
 
 /// Connections where `-c` is absent.
 pub(crate) const CONNECTIONS_DEFAULT: u32 = 4_000;
@@ -43,6 +46,14 @@ pub(crate) struct Setup {
     /// Source addresses; the system chooses if empty.
     pub(crate) sources: Vec<IpAddr>,
     pub(crate) server_pid: Option<i32>,
+    /// This process's part of the load. Connections are those of the part.
+    pub(crate) part: Part,
+    /// The time since 1970 at which requests begin; as soon as they can if absent.
+    pub(crate) start_at: Option<Duration>,
+    /// The address of the endpoint for Prometheus.
+    pub(crate) metrics: Option<SocketAddr>,
+    /// The log of intervals that is written during the run.
+    pub(crate) log: Option<PathBuf>,
     /// Shows no progress.
     pub(crate) quiet: bool,
 }
@@ -51,6 +62,10 @@ pub(crate) struct Setup {
 #[derive(Debug, Clone)]
 pub(crate) struct Load {
     pub(crate) pace: Pace,
+    /// The changing rate of an open loop.
+    pub(crate) stages: Option<Stages>,
+    /// The wait after each answer of a closed loop; zero without one.
+    pub(crate) think_time: Nanos,
     pub(crate) hot: Option<Hot>,
     pub(crate) hot_shift: Option<Nanos>,
     pub(crate) amount: Amount,

@@ -11,6 +11,8 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use reactor::time::sleep_until;
+
 use crate::measure::clock::{Clock, Nanos, Stamp};
 use crate::measure::counters::{Counters, Window};
 use crate::measure::failure::{ErrorKind, Errors, Failure};
@@ -240,7 +242,7 @@ impl Shard {
     ) {
         match self.plan.pace {
             Pace::Closed { pipeline } => {
-                if !slot.active {
+                if !slot.active || now < slot.think_until.get() {
                     return;
                 }
                 for _ in exchange.in_flight()..pipeline.min(exchange.in_flight() + self.batch) {
@@ -260,6 +262,17 @@ impl Shard {
             }
             Pace::Open { .. } => self.plan_scheduled(slot, exchange, now),
         }
+    }
+
+    /// Makes a connection of a closed loop wait before it sends again.
+    pub(crate) fn think(&self, slot: &Rc<ConnectionSlot>, now: Nanos) {
+        let until = now + self.plan.think_time;
+        slot.think_until.set(until);
+        let (slot, until) = (Rc::clone(slot), self.clock.instant(until));
+        drop(reactor::spawn_local(async move {
+            sleep_until(until).await;
+            slot.event.notify();
+        }));
     }
 
     /// Plans the requests that the balancer assigned, then this connection's share of the backlog.
@@ -328,7 +341,11 @@ impl Shard {
     ) -> bool {
         match self.plan.pace {
             Pace::Closed { pipeline } => {
-                exchange.in_flight() < pipeline && self.begun.get() && slot.active
+                // A connection that thinks sends nothing before it is notified.
+                exchange.in_flight() < pipeline
+                    && self.begun.get()
+                    && slot.active
+                    && slot.think_until.get() == 0
             }
             Pace::Open { .. } => slot.has_assigned(),
         }

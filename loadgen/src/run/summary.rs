@@ -7,6 +7,7 @@ use crate::measure::clock::{Nanos, seconds};
 use crate::measure::counters::Counters;
 use crate::measure::failure::Errors;
 use crate::measure::units::{count, duration, metric, plural};
+use crate::report::rate::Rate;
 use crate::report::series::TimeSeries;
 use crate::report::settings::Pin;
 use crate::report::slo::Slo;
@@ -17,6 +18,7 @@ use crate::report::{
 };
 use crate::run::control::ShardResult;
 use crate::run::coordinator::{Observations, ResourceUsage};
+use crate::run::part::Part;
 use crate::run::plan::{Amount, Pace, Plan};
 use crate::run::protocol::ProtocolSpec;
 use crate::run::signals::exit_code;
@@ -125,6 +127,8 @@ fn sum(
             raw: Distribution::from(&counters.raw),
             corrected: counters.corrected.as_ref().map(Distribution::from),
             schedule_lag: counters.lag.as_ref().map(Distribution::from),
+            failures: Distribution::from(&counters.failures),
+            first_byte: counters.first_byte.as_ref().map(Distribution::from),
         },
         series: TimeSeries::of(&observations.series, elapsed),
         generator: generator(&observations.generator, total),
@@ -135,6 +139,7 @@ fn sum(
         errors: ErrorCount::list(&total.errors),
         errors_outside: ErrorCount::list(&total.errors_outside),
         statuses: counters.statuses.clone(),
+        status_codes: counters.status_codes.clone(),
     }
 }
 
@@ -233,7 +238,10 @@ fn size_mix(plan: &Plan) -> Option<String> {
 fn settings(plan: &Plan, pin: &Pin) -> Settings {
     let (rate, arrivals, pipeline) = match plan.pace {
         Pace::Closed { pipeline } => (None, None, u32::try_from(pipeline).unwrap_or(u32::MAX)),
-        Pace::Open { rate, arrivals, .. } => (Some(rate), Some(arrivals), 1),
+        Pace::Open { rate, arrivals, .. } => {
+            let share = plan.part.share(rate.thousandths());
+            (Some(Rate::of_thousandths(share)), Some(arrivals), 1)
+        }
     };
     let in_flight_max = match plan.pace {
         Pace::Open { in_flight_max, .. } => u32::try_from(in_flight_max).ok(),
@@ -241,7 +249,7 @@ fn settings(plan: &Plan, pin: &Pin) -> Settings {
     };
     let (duration_s, requests) = match plan.amount {
         Amount::Time(time) => (Some(seconds(time)), None),
-        Amount::Requests(requests) => (None, Some(requests)),
+        Amount::Requests(requests) => (None, Some(plan.part.share(requests))),
     };
     Settings {
         connections: plan.connections,
@@ -250,6 +258,8 @@ fn settings(plan: &Plan, pin: &Pin) -> Settings {
         duration_s,
         requests,
         rate,
+        stages: plan.stages.as_ref().map(ToString::to_string),
+        think_time_s: (plan.think_time > 0).then(|| seconds(plan.think_time)),
         arrivals,
         hot: plan.hot.as_ref().map(ToString::to_string),
         hot_shift_s: plan.hot_shift.map(seconds),
@@ -262,7 +272,8 @@ fn settings(plan: &Plan, pin: &Pin) -> Settings {
         protocol: plan.protocol.name().to_owned(),
         size: plan.protocol.mean_size(),
         size_mix: size_mix(plan),
-        connect_rate: plan.connect_rate,
+        connect_rate: plan.connect_rate.map(|rate| plan.part.share(rate)),
+        part: (plan.part != Part::WHOLE).then(|| plan.part.to_string()),
         requests_per_conn: plan.requests_per_conn,
         lifetime_s: plan.lifetime.map(seconds),
         timeout_s: seconds(plan.timeout),
@@ -379,6 +390,15 @@ fn warn(
         warnings.push(format!(
             "failures outside the measured part, which count nowhere else: {}",
             kinds.join("; ")
+        ));
+    }
+    if let Some(error) = &observations.log_error {
+        warnings.push(error.clone());
+    }
+    if observations.began_late > LAG_MAX {
+        warnings.push(format!(
+            "the requests began {} after --start-at: connecting took longer",
+            duration(observations.began_late)
         ));
     }
     if let Some(error) = &observations.server.error {

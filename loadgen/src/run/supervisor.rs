@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
-use reactor::spawn_local;
 use reactor::time::{sleep, sleep_until};
+use reactor::{JoinHandle, spawn_local};
 
 use crate::measure::clock::{Clock, Nanos, nanos};
 use crate::measure::counters::Counters;
@@ -90,6 +90,8 @@ struct Supervisor {
     /// True if the main thread knows that a failure is to end the run.
     failed_fast: bool,
     timeline: Option<Timeline>,
+    /// The task that starts the load and dispatches requests.
+    load: Option<JoinHandle<()>>,
     cpu: CpuShare,
 }
 
@@ -105,6 +107,7 @@ impl Supervisor {
             cut_off_since: None,
             failed_fast: false,
             timeline: None,
+            load: None,
             cpu: CpuShare::default(),
         }
     }
@@ -114,6 +117,10 @@ impl Supervisor {
         loop {
             sleep(TICK).await;
             let now = self.shard.clock.now();
+            if self.has_lost_a_task(&pacer) {
+                // The reporter says that the shard is lost.
+                return;
+            }
             if self.phase == Phase::Ramping && (self.shard.ramped.get() || pacer.is_finished()) {
                 self.ramped(now);
             }
@@ -133,6 +140,14 @@ impl Supervisor {
         self.close().await;
     }
 
+    /// Returns true if the pacer or the dispatcher panicked. The run would go on without them, with
+    /// figures that look right.
+    fn has_lost_a_task(&self, pacer: &JoinHandle<()>) -> bool {
+        let load = self.load.as_ref();
+        let dispatcher = load.is_some_and(JoinHandle::is_finished) && !self.shard.dispatched.get();
+        dispatcher || (pacer.is_finished() && !self.shard.ramp_stopped.get())
+    }
+
     fn ramped(&mut self, now: Nanos) {
         self.phase = Phase::Ready;
         self.publish(now);
@@ -143,7 +158,7 @@ impl Supervisor {
     fn begin(&mut self, timeline: Timeline) {
         self.phase = Phase::Running;
         self.timeline = Some(timeline);
-        drop(spawn_local(start(Rc::clone(&self.shard), timeline)));
+        self.load = Some(spawn_local(start(Rc::clone(&self.shard), timeline)));
     }
 
     fn abort(&mut self, now: Nanos) {
@@ -340,5 +355,67 @@ impl CpuShare {
             }
             _ => (0.0, 0.0),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::sync::mpsc;
+    use std::thread;
+
+    use reactor::Reactor;
+
+    use super::*;
+    use crate::report::rate::Rate;
+    use crate::report::settings::Arrivals;
+    use crate::run::coordinator::{Probes, Watchers, coordinate};
+    use crate::run::plan::Pace;
+    use crate::run::plan::tests::plan;
+    use crate::run::progress::Progress;
+    use crate::run::sources::Address;
+
+    #[test]
+    fn a_run_whose_load_task_panics_fails() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("a client");
+            let mut request = [0; 64];
+            while stream.read_exact(&mut request).is_ok() && stream.write_all(&request).is_ok() {}
+        });
+        let mut plan = plan(1, 1, 1);
+        plan.target = Address::Tcp(address);
+        plan.timeout = nanos(Duration::from_secs(5));
+        plan.amount = Amount::Time(nanos(Duration::from_secs(30)));
+        // A schedule without a rate panics in the task that starts the load.
+        plan.pace = Pace::Open {
+            rate: Rate::whole(0),
+            arrivals: Arrivals::Fixed,
+            in_flight_max: 1,
+        };
+        let reactor = Reactor::builder().shards(1).build().expect("a thread");
+        let (sender, events) = mpsc::channel();
+        let probes = Probes {
+            server: None,
+            generator: None,
+        };
+        let clock = Clock::start();
+        let observations = coordinate(
+            &Arc::new(plan),
+            clock,
+            &reactor,
+            (&sender, &events),
+            probes,
+            Watchers {
+                progress: Progress::new(true),
+                exposition: None,
+                log: None,
+            },
+        );
+        assert_eq!(observations.lost, 1);
+        assert!(observations.aborted_at.is_some());
+        assert!(clock.now() < nanos(Duration::from_secs(25)), "at once");
     }
 }

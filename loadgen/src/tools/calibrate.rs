@@ -16,15 +16,18 @@ use crate::console;
 use crate::exit_error::ExitError;
 use crate::measure::clock::nanos;
 use crate::report::output::TextOrJson;
+use crate::report::rate::Rate;
 use crate::report::settings::{Arrivals, IoSurface, Pin};
 use crate::report::{Machine, Report, Status};
 use crate::run::endpoint::Endpoint;
+use crate::run::part::Part;
 use crate::run::plan::{Amount, OnFailure, Pace};
 use crate::run::protocol::ProtocolSpec;
 use crate::run::session::{Measured, Session};
 use crate::run::setup::{Load, Setup};
 use server::{DelayServer, Delays, PerConnection, Reply};
 
+mod arrival;
 mod data;
 mod server;
 mod table;
@@ -240,6 +243,10 @@ fn run_setup(server: &DelayServer, quiet: bool) -> Setup {
         lifetime: None,
         sources: Vec::new(),
         server_pid: None,
+        part: Part::WHOLE,
+        start_at: None,
+        metrics: None,
+        log: None,
         quiet,
     }
 }
@@ -249,13 +256,15 @@ fn load(setup: &Scenario) -> Load {
     Load {
         pace: if setup.open {
             Pace::Open {
-                rate: RATE,
+                rate: Rate::whole(RATE),
                 arrivals: Arrivals::Fixed,
                 in_flight_max: usize::MAX,
             }
         } else {
             Pace::Closed { pipeline: 1 }
         },
+        stages: None,
+        think_time: 0,
         hot: None,
         hot_shift: None,
         amount: Amount::Requests(setup.requests),

@@ -199,6 +199,8 @@ fn warnings(a: &Contender, b: &Contender) -> Vec<String> {
             settings.pipeline,
             settings.size,
             settings.rate,
+            settings.stages.clone(),
+            settings.think_time_s,
         );
         let said = (settings.protocol.clone(), settings.size_mix.clone());
         let churn = (settings.requests_per_conn, settings.lifetime_s);

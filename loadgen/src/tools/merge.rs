@@ -7,7 +7,9 @@
 //! judged again on the sum. The command line calls [`run`]. Tests: `merge/tests.rs`.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::PathBuf;
+use std::str::FromStr as _;
 
 use clap::Args;
 
@@ -17,6 +19,7 @@ use crate::report::output::{Files, Format, Kind, Output};
 use crate::report::slo::Slo;
 use crate::report::sum::Sum;
 use crate::report::{About, Outcome, Report, Status, read};
+use crate::run::part::Part;
 
 /// Measured parts that have less than this share of the whole in common make its rates doubtful.
 const IN_COMMON: f64 = 0.9;
@@ -24,8 +27,8 @@ const IN_COMMON: f64 = 0.9;
 /// The arguments of `merge`.
 #[derive(Args, Debug, Clone)]
 pub struct MergeArgs {
-    /// JSON reports of runs with the same load, one or several per file
-    #[arg(value_name = "FILE.json", required = true)]
+    /// JSON reports of runs with the same load, one or several per file, or folders of such files
+    #[arg(value_name = "FILE.json|FOLDER", required = true)]
     pub files: Vec<PathBuf>,
 
     /// Format of standard output
@@ -49,7 +52,7 @@ pub fn run(args: &MergeArgs, command: Vec<String>) -> Result<u8, ExitError> {
         Kind::of(output, Report::FILES).map_err(ExitError::arguments)?;
     }
     let mut parts = Vec::new();
-    for path in &args.files {
+    for path in &files_of(&args.files).map_err(ExitError::run)? {
         let reports = read(path).map_err(ExitError::run)?;
         let name = path.display().to_string();
         parts.extend(reports.into_iter().map(|report| (name.clone(), report)));
@@ -59,6 +62,60 @@ pub fn run(args: &MergeArgs, command: Vec<String>) -> Result<u8, ExitError> {
     let [written, printed] = console::deliver(&report, args.format.into(), files);
     written.and(printed).map_err(ExitError::run)?;
     Ok(report.outcome.exit_code)
+}
+
+/// Replaces folders by the JSON files in them, in the order of their names.
+fn files_of(paths: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
+    let mut files = Vec::new();
+    for path in paths {
+        if !path.is_dir() {
+            files.push(path.clone());
+            continue;
+        }
+        let wrong = |error: std::io::Error| format!("{}: {error}", path.display());
+        let mut within = Vec::new();
+        for entry in fs::read_dir(path).map_err(wrong)? {
+            let file = entry.map_err(wrong)?.path();
+            if file
+                .extension()
+                .is_some_and(|extension| extension == "json")
+            {
+                within.push(file);
+            }
+        }
+        if within.is_empty() {
+            return Err(format!("{}: holds no .json file", path.display()));
+        }
+        within.sort();
+        files.append(&mut within);
+    }
+    Ok(files)
+}
+
+/// Finds the parts of a load that are missing, as `--part` numbers them.
+///
+/// # Errors
+/// A part is there twice, or the parts are of different loads; a sentence names the files.
+fn missing_parts(parts: &[(String, Report)]) -> Result<Vec<String>, String> {
+    let mut found: BTreeMap<Part, &str> = BTreeMap::new();
+    for (file, report) in parts {
+        let Some(text) = &report.settings.part else {
+            continue;
+        };
+        let part = Part::from_str(text).map_err(|wrong| format!("{file}: {wrong}"))?;
+        if let Some(first) = found.insert(part, file) {
+            return Err(format!("{file} and {first} are both part {part}"));
+        }
+    }
+    let Some(of) = found.keys().next().map(|part| part.of()) else {
+        return Ok(Vec::new());
+    };
+    if let Some((part, file)) = found.iter().find(|(part, _)| part.of() != of) {
+        return Err(format!("{file} is part {part}, and others are of {of}"));
+    }
+    let present: Vec<_> = found.keys().map(|part| part.index()).collect();
+    let missing = (0..of).filter(|index| !present.contains(index));
+    Ok(missing.map(|index| format!("{}/{of}", index + 1)).collect())
 }
 
 /// The sum of some reports, each with the name of its file.
@@ -101,7 +158,11 @@ pub fn merge(parts: &[(String, Report)], command: Vec<String>) -> Result<Report,
         machine: first.machine.clone(),
         target: first.target.clone(),
     };
-    let outcome = outcome(parts, &sum);
+    let mut outcome = outcome(parts, &sum);
+    let missing = missing_parts(parts)?;
+    if !missing.is_empty() {
+        outcome.fail(format!("parts are missing: {}", missing.join(", ")));
+    }
     Ok(Report::new(about, sum, outcome, slo.as_ref()))
 }
 
@@ -146,6 +207,8 @@ fn load(report: &Report) -> Vec<(&'static str, String)> {
         ("the target", report.target.address.clone()),
         ("the protocol", settings.protocol.clone()),
         ("the loop", format!("{pace}{arrivals}")),
+        ("--stages", settings.stages.clone().unwrap_or_default()),
+        ("--think-time", optional(settings.think_time_s)),
         ("--pipeline", settings.pipeline.to_string()),
         (
             "--size",

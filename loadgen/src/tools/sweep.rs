@@ -14,11 +14,11 @@ use std::time::Duration;
 use server_demo::units::parse_count;
 
 use crate::exit_error::ExitError;
+use crate::report::rate::{RATE_MAX, Rate};
 use crate::report::slo::Slo;
 use crate::report::sweep::{SWEEP_FORMAT, SWEEP_VERSION, Step, Sweep};
 use crate::report::{Machine, Status};
 use crate::run::plan::Pace;
-use crate::run::schedule::RATE_MAX;
 use crate::run::session::Session;
 use crate::run::setup::Load;
 
@@ -117,7 +117,7 @@ pub(crate) fn run(load: &Load, steps: &Steps, mut session: Session) -> Result<Sw
         let mut step = load.clone();
         step.slo = Some(slo.clone());
         if let Pace::Open { rate: of_step, .. } = &mut step.pace {
-            *of_step = rate;
+            *of_step = Rate::whole(rate);
         }
         if !session.is_quiet() {
             crate::console::remark(format_args!("  step: {rate} requests/s"));

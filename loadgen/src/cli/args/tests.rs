@@ -67,7 +67,11 @@ fn units_are_understood() {
     );
     assert_eq!(
         (args.rate, args.arrivals, args.size),
-        (Some(200_000), Arrivals::Poisson, Some(4_096.into()))
+        (
+            Some(Rate::whole(200_000)),
+            Arrivals::Poisson,
+            Some(4_096.into())
+        )
     );
 }
 

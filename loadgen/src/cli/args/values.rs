@@ -7,7 +7,6 @@ use server_demo::units::{parse_count, parse_cpus, parse_duration};
 
 use crate::report::settings::Pin;
 use crate::run::protocol::escape::unescape;
-use crate::run::schedule::RATE_MAX;
 
 /// Intervals below this one hold too few answers, and cost too much.
 const INTERVAL_MIN: Duration = Duration::from_millis(10);
@@ -45,25 +44,8 @@ pub(super) fn positive_count(text: &str) -> Result<u64, String> {
     bounded(text, 1..=u64::MAX)
 }
 
-pub(super) fn rate(text: &str) -> Result<u64, String> {
-    bounded(text, 1..=RATE_MAX)
-}
-
 pub(super) fn raw_bytes(text: &str) -> Result<Arc<[u8]>, String> {
     unescape(text).map(Arc::from)
-}
-
-/// A path as it stands in a request.
-pub(crate) fn http_path(text: &str) -> Result<String, String> {
-    let may_stand = |byte: u8| byte.is_ascii_graphic() && byte != b'#';
-    if text.starts_with('/') && text.bytes().all(may_stand) {
-        Ok(text.to_owned())
-    } else {
-        Err(
-            "a path begins with / and has no space, no # and no byte outside ASCII (write %20, %23)"
-                .to_owned(),
-        )
-    }
 }
 
 /// Reads a duration of one part or several, such as `500ms` or `1m30s`.
@@ -85,6 +67,13 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         }
         rest = after;
     }
+}
+
+/// Reads a moment in seconds since 1970.
+pub(super) fn unix_time(text: &str) -> Result<Duration, String> {
+    let seconds = text.trim().parse::<f64>().ok();
+    let time = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    time.ok_or_else(|| format!("{text:?} is not a number of seconds since 1970"))
 }
 
 pub(super) fn positive_duration(text: &str) -> Result<Duration, String> {

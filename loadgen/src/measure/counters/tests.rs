@@ -19,7 +19,7 @@ fn stamp(intended: Nanos, sent: Nanos) -> Stamp {
 #[test]
 fn before_the_run_nothing_is_measured() {
     let mut counters = Counters::new(true, false);
-    counters.answer(stamp(1, 1), 2);
+    counters.answer(stamp(1, 1), 2, false);
     counters.read(64, 2);
     counters.lose(stamp(1, 1), 2, Lost::Unanswered);
     assert_eq!(
@@ -38,10 +38,10 @@ fn before_the_run_nothing_is_measured() {
 #[test]
 fn a_request_is_timed_by_its_intended_moment_and_counted_by_its_answers() {
     let mut counters = counters(false);
-    counters.answer(stamp(99, 99), 150); // warm-up's request, answered within
-    counters.answer(stamp(150, 160), 190); // within
-    counters.answer(stamp(199, 210), 5_199); // a stall at the end
-    counters.answer(stamp(200, 200), 201); // after
+    counters.answer(stamp(99, 99), 150, false); // warm-up's request, answered within
+    counters.answer(stamp(150, 160), 190, false); // within
+    counters.answer(stamp(199, 210), 5_199, false); // a stall at the end
+    counters.answer(stamp(200, 200), 201, false); // after
     assert_eq!(
         (counters.answers, counters.answered, counters.completed),
         (4, 2, 2)
@@ -56,8 +56,8 @@ fn a_request_is_timed_by_its_intended_moment_and_counted_by_its_answers() {
 #[test]
 fn with_a_number_of_requests_each_measured_answer_completes() {
     let mut counters = counters(true);
-    counters.answer(stamp(99, 99), 150);
-    counters.answer(stamp(199, 199), 250);
+    counters.answer(stamp(99, 99), 150, false);
+    counters.answer(stamp(199, 199), 250, false);
     assert_eq!((counters.answered, counters.completed), (1, 1));
 }
 
@@ -77,8 +77,8 @@ fn unanswered_requests_are_in_the_tail_and_interrupted_ones_are_not() {
 #[test]
 fn merging_adds_everything() {
     let (mut left, mut right) = (counters(false), counters(false));
-    left.answer(stamp(110, 110), 120);
-    right.answer(stamp(120, 125), 180);
+    left.answer(stamp(110, 110), 120, false);
+    right.answer(stamp(120, 125), 180, false);
     right.lag(stamp(120, 125));
     right.read(10, 150);
     right.scheduled = 3;
@@ -90,4 +90,26 @@ fn merging_adds_everything() {
     );
     assert_eq!(left.lag.expect("open loop").count(), 1);
     assert_eq!((left.raw.count(), left.raw.min()), (2, 10));
+}
+
+#[test]
+fn a_refused_request_is_timed_apart() {
+    let mut counters = counters(false);
+    counters.answer(stamp(110, 120), 190, false);
+    counters.answer(stamp(120, 125), 130, true);
+    let corrected = counters.corrected.as_ref().expect("open loop");
+    assert_eq!((corrected.count(), counters.raw.count()), (1, 1));
+    assert_eq!(
+        (counters.failures.count(), counters.failures.min()),
+        (1, 10)
+    );
+    assert_eq!((counters.answered, counters.completed), (2, 2));
+}
+
+#[test]
+fn an_unsent_request_waits_until_the_end_of_the_window() {
+    let mut counters = counters(false);
+    counters.lose(stamp(150, 0), 250, Lost::Unsent);
+    let corrected = counters.corrected.as_ref().expect("open loop");
+    assert_eq!((corrected.min(), counters.unsent), (50, 1));
 }

@@ -8,6 +8,7 @@ use crate::measure::units::{
     bytes, count, duration, duration_f64, metric, plural, short_duration, short_metric, utc,
 };
 use crate::report::data::{Distribution, Report, Status};
+use crate::report::rate::Rate;
 use crate::report::series::Interval;
 
 /// The page.
@@ -43,7 +44,7 @@ fn title(report: &Report) -> String {
 fn subtitle(report: &Report) -> String {
     let settings = &report.settings;
     let pace = match settings.rate {
-        Some(rate) => format!("open loop at {} requests/s", count(rate)),
+        Some(rate) => format!("open loop at {rate} requests/s"),
         None => format!(
             "closed loop, {} in flight per connection",
             plural(settings.pipeline.into(), "request")
@@ -71,7 +72,7 @@ fn figures(report: &Report) -> String {
             "Requests per second",
             metric(report.throughput.requests_per_s),
             match report.settings.rate {
-                Some(rate) => format!("{} scheduled", count(rate)),
+                Some(rate) => format!("{rate} scheduled"),
                 None => format!("{} answered", count(report.requests.completed)),
             },
         ),
@@ -202,7 +203,7 @@ fn time(report: &Report) -> String {
         .map(|interval| (middle(interval), interval.requests_per_s))
         .collect();
     let known = rates.iter().filter_map(|(_, rate)| *rate);
-    let scheduled = report.settings.rate.map(as_f64);
+    let scheduled = report.settings.rate.map(Rate::per_second);
     let largest = known.clone().chain(scheduled).fold(0.0, f64::max);
     let smallest = known.fold(f64::INFINITY, f64::min);
     let mut lines = vec![Line {

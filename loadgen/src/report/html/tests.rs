@@ -8,7 +8,7 @@ use crate::tools::sweep::tests::sweep as sweep_of;
 /// A run of ten seconds with a stall in the seventh.
 fn eventful() -> Report {
     let mut report = sample(1_000.0, 100);
-    report.settings.rate = Some(1_200);
+    report.settings.rate = Some(crate::report::rate::Rate::whole(1_200));
     report.latency.corrected = Some(report.latency.raw.clone());
     let slo = "p99<1us".parse().expect("a threshold");
     report.slo = crate::report::gate::judge(&slo, &report);

@@ -89,7 +89,7 @@ impl World {
                 shard.in_flight.set(shard.in_flight.get() - 1);
                 let outstanding = self.slot.outstanding.get();
                 self.slot.outstanding.set(outstanding.saturating_sub(1));
-                counters.answer(stamp, now);
+                counters.answer(stamp, now, false);
             });
             read.expect("the right bytes");
         }
@@ -130,7 +130,7 @@ fn recorder(latencies: impl IntoIterator<Item = u64>) -> Recorder {
 
 fn open() -> World {
     World::new(Pace::Open {
-        rate: 1_000,
+        rate: crate::report::rate::Rate::whole(1_000),
         arrivals: Arrivals::Fixed,
         in_flight_max: usize::MAX,
     })

@@ -66,6 +66,7 @@ impl Echo {
 impl Protocol for Echo {
     /// Nobody else knows when an echo is over.
     const PEER_MAY_CLOSE: bool = false;
+    const TIMES_FIRST_BYTE: bool = false;
 
     fn new(protocol: &ProtocolSpec, seed: u64, connection: u64) -> Self {
         let ProtocolSpec::Echo {

@@ -1,4 +1,4 @@
-//! One request, repeated: as it is, with known bytes that answer it, or HTTP.
+//! Requests of one template, answered by known bytes or by HTTP.
 //!
 //! Tests: at the end of this file; those of HTTP are in `http/tests.rs`.
 
@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use super::http::Http;
 use super::{Answers, Protocol, ProtocolSpec, Sent, Taken, Verdict, Wrong};
+use crate::run::template::Requests;
 
 /// One connection on which a request is repeated.
 #[derive(Debug)]
 pub struct Fixed {
-    request: Arc<[u8]>,
+    requests: Requests,
     answer: Answer,
 }
 
@@ -29,15 +30,16 @@ impl Protocol for Fixed {
     /// HTTP says when a connection is over. What answers with known bytes has no word for it; but a
     /// server that closes after each exchange, as many do, owes nothing then.
     const PEER_MAY_CLOSE: bool = true;
+    const TIMES_FIRST_BYTE: bool = true;
 
-    fn new(protocol: &ProtocolSpec, _seed: u64, _connection: u64) -> Self {
+    fn new(protocol: &ProtocolSpec, seed: u64, connection: u64) -> Self {
         let ProtocolSpec::Fixed { request, answer } = protocol else {
             panic!("{} is not a fixed request", protocol.name())
         };
         Self {
-            request: Arc::clone(request),
+            requests: request.of(seed, connection),
             answer: match answer {
-                Answers::Http => Answer::Http(Http::default()),
+                Answers::Http { bodiless } => Answer::Http(Http::new(*bodiless)),
                 Answers::Bytes { expected, verify } => Answer::Bytes {
                     expected: Arc::clone(expected),
                     verify: *verify,
@@ -47,12 +49,12 @@ impl Protocol for Fixed {
         }
     }
 
-    fn size(&self, _request: u64) -> usize {
-        self.request.len()
+    fn size(&self, request: u64) -> usize {
+        self.requests.size(request)
     }
 
-    fn fill(&self, _request: u64, at: usize, out: &mut [u8]) {
-        out.copy_from_slice(&self.request[at..at + out.len()]);
+    fn fill(&self, request: u64, at: usize, out: &mut [u8]) {
+        self.requests.fill(request, at, out);
     }
 
     fn take(&mut self, request: u64, sent: Sent, bytes: &[u8]) -> Result<Taken, Box<Wrong>> {
@@ -108,10 +110,11 @@ impl Protocol for Fixed {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::run::template::Template;
 
     fn ping(verify: bool) -> Fixed {
         let protocol = ProtocolSpec::Fixed {
-            request: Arc::from(*b"PING\r\n"),
+            request: Template::plain(b"PING\r\n"),
             answer: Answers::Bytes {
                 expected: Arc::from(*b"+PONG\r\n"),
                 verify,

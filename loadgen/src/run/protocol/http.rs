@@ -18,6 +18,8 @@ const FIELDS_MAX: usize = HEAD_MAX / 4;
 #[derive(Debug, Default)]
 pub struct Http {
     state: State,
+    /// True if responses have no body, as those to HEAD.
+    bodiless: bool,
     /// The part of a head that has come, where it did not come whole.
     head: Vec<u8>,
 }
@@ -63,6 +65,15 @@ enum Body {
 }
 
 impl Http {
+    /// Reads responses; `bodiless` ones end with their head, as those to HEAD.
+    #[must_use]
+    pub fn new(bodiless: bool) -> Self {
+        Self {
+            bodiless,
+            ..Self::default()
+        }
+    }
+
     /// Takes the next bytes; see [`Protocol::take`](super::Protocol::take).
     ///
     /// # Errors
@@ -132,11 +143,12 @@ impl Http {
             _ => {}
         }
         let mut verdict = Verdict {
+            status: head.status,
             refused: (!is_good(head.status)).then_some(head.status),
             last: !head.keeps_open,
         };
         let answer = match head.body {
-            _ if matches!(head.status, 204 | 304) => Some(verdict),
+            _ if self.bodiless || matches!(head.status, 204 | 304) => Some(verdict),
             Body::Length(0) => Some(verdict),
             Body::Length(length) => {
                 self.state = State::Length(length, verdict);

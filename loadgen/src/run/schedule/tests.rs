@@ -1,7 +1,15 @@
 use super::*;
 
+const SECOND: u64 = 1_000_000_000;
+
 fn all(index: u32, of: u32, rate: u64, count: usize) -> Vec<Nanos> {
-    let mut schedule = Schedule::new(Arrivals::Fixed, rate, Share { index, of }, 1_000, 0);
+    let mut schedule = Schedule::new(
+        Arrivals::Fixed,
+        Rate::whole(rate),
+        Share { index, of },
+        1_000,
+        0,
+    );
     (0..count).map(|_| schedule.take()).collect()
 }
 
@@ -33,7 +41,13 @@ fn rates_above_one_per_nanosecond_repeat_times() {
 
 #[test]
 fn peeking_takes_nothing() {
-    let mut schedule = Schedule::new(Arrivals::Fixed, 10, Share { index: 0, of: 1 }, 0, 0);
+    let mut schedule = Schedule::new(
+        Arrivals::Fixed,
+        Rate::whole(10),
+        Share { index: 0, of: 1 },
+        0,
+        0,
+    );
     assert_eq!(schedule.peek(), schedule.peek());
     assert_eq!(schedule.peek(), schedule.take());
     assert_eq!(schedule.peek(), SECOND / 10);
@@ -43,7 +57,13 @@ fn peeking_takes_nothing() {
 #[expect(clippy::cast_precision_loss, reason = "a statistic")]
 fn poisson_gaps_are_exponential() {
     let (rate, count) = (10_000, 100_000);
-    let mut schedule = Schedule::new(Arrivals::Poisson, rate, Share { index: 1, of: 2 }, 0, 5);
+    let mut schedule = Schedule::new(
+        Arrivals::Poisson,
+        Rate::whole(rate),
+        Share { index: 1, of: 2 },
+        0,
+        5,
+    );
     let times: Vec<_> = (0..count).map(|_| schedule.take()).collect();
     assert!(times.is_sorted());
     let gaps: Vec<f64> = times
@@ -70,10 +90,47 @@ fn poisson_gaps_are_exponential() {
 #[test]
 fn poisson_shares_differ_and_a_seed_repeats() {
     let take = |index, seed| {
-        let mut schedule = Schedule::new(Arrivals::Poisson, 1_000, Share { index, of: 2 }, 0, seed);
+        let mut schedule = Schedule::new(
+            Arrivals::Poisson,
+            Rate::whole(1_000),
+            Share { index, of: 2 },
+            0,
+            seed,
+        );
         [schedule.take(), schedule.take(), schedule.take()]
     };
     assert_eq!(take(0, 1), take(0, 1));
     assert_ne!(take(0, 1), take(1, 1));
     assert_ne!(take(0, 1), take(0, 2));
+}
+
+#[test]
+fn a_rate_below_one_per_second_has_long_gaps() {
+    let rate: Rate = "0.4".parse().expect("a rate");
+    let mut schedule = Schedule::new(Arrivals::Fixed, rate, Share { index: 0, of: 1 }, 0, 0);
+    let times: Vec<_> = (0..3).map(|_| schedule.take()).collect();
+    assert_eq!(times, [0, 2_500_000_000, 5_000_000_000]);
+}
+
+#[test]
+fn shares_of_stages_interleave_into_the_whole() {
+    let stages: Stages = "1s:300,1s:0".parse().expect("stages");
+    let times = |index, of, arrivals| {
+        let mut schedule = Schedule::staged(arrivals, &stages, Share { index, of }, 7, 3);
+        std::iter::from_fn(move || Some(schedule.take()).filter(|&at| at != Nanos::MAX))
+    };
+    let whole: Vec<_> = times(0, 1, Arrivals::Fixed).collect();
+    assert_eq!((whole[0], whole.len()), (7, 300));
+    let mut parts: Vec<_> = (0..3)
+        .flat_map(|index| times(index, 3, Arrivals::Fixed))
+        .collect();
+    parts.sort_unstable();
+    assert_eq!(parts, whole);
+    let random: usize = (0..3)
+        .map(|index| times(index, 3, Arrivals::Poisson).count())
+        .sum();
+    assert!(
+        (200..400).contains(&random),
+        "{random}, five deviations around 300"
+    );
 }

@@ -63,7 +63,7 @@ fn an_open_loop_takes_all_that_was_assigned() {
     let shard = shard(
         Amount::Time(1),
         Pace::Open {
-            rate: 1,
+            rate: crate::report::rate::Rate::whole(1),
             arrivals: crate::report::settings::Arrivals::Fixed,
             in_flight_max: usize::MAX,
         },

@@ -39,7 +39,7 @@ fn result(open: bool, answers: u64) -> ShardResult {
             sent: SECOND,
         };
         counters.lag(stamp);
-        counters.answer(stamp, SECOND + 1_000_000);
+        counters.answer(stamp, SECOND + 1_000_000, false);
     }
     ShardResult {
         connections: Connections {
@@ -77,7 +77,7 @@ fn closed() -> Plan {
 fn open() -> Plan {
     Plan {
         pace: Pace::Open {
-            rate: 100,
+            rate: Rate::whole(100),
             arrivals: Arrivals::Fixed,
             in_flight_max: usize::MAX,
         },

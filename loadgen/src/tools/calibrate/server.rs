@@ -1,13 +1,13 @@
 //! The server of a calibration: it answers after known delays and keeps a record of its own.
 //!
 //! It shares nothing with what it checks: no reactor, no histogram, no clock of the generator's. A
-//! connection has two blocking threads. One reads, and stamps each request as it arrives, also
-//! while the answers stall; the other waits until an answer is due, stamps it and sends it. The
+//! connection has two blocking threads. One reads, also while the answers stall; the system stamps
+//! each request as it arrives (`arrival.rs`); the other waits until an answer is due, stamps it and sends it. The
 //! first request of a connection is answered at once and not recorded, since the generator does not
 //! measure it either. `calibrate.rs` starts a round and takes the record when its connections have
 //! closed. Tests: at the end of this file.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::arrival;
 use crate::run::random::Random;
 
 /// The longest time for the connections of a round to close once the generator is done.
@@ -201,6 +202,7 @@ impl Record {
 /// Starts the two threads of a connection.
 fn serve(stream: TcpStream, size: usize, round: Arc<Round>) -> io::Result<()> {
     stream.set_nodelay(true)?;
+    arrival::stamp(&stream)?;
     let number = round.accepted.fetch_add(1, Ordering::Relaxed);
     let (sender, due) = mpsc::channel();
     let (reading, begun) = (stream.try_clone()?, Arc::clone(&round));
@@ -227,12 +229,10 @@ fn read(mut stream: TcpStream, size: usize, connection: u32, round: &Round, answ
     let mut random = Random::new(connection.into());
     let mut first = true;
     loop {
-        let mut bytes = vec![0; size];
         // The end of the stream is the end of the round; anything else shows in what is missing.
-        if stream.read_exact(&mut bytes).is_err() {
+        let Ok((bytes, arrived)) = arrival::read(&mut stream, size) else {
             return;
-        }
-        let arrived = Instant::now();
+        };
         let at = (!std::mem::take(&mut first)).then(|| {
             let began = *round.began.get_or_init(|| arrived);
             round.delays.due(connection, began, arrived, &mut random)
@@ -258,6 +258,8 @@ fn write(mut stream: TcpStream, answers: &Receiver<Due>) -> io::Result<Vec<Reply
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+
     use super::*;
 
     const MS: Duration = Duration::from_millis(1);

@@ -4,6 +4,7 @@ use super::*;
 use crate::measure::clock::Nanos;
 use crate::measure::histogram::Recorder;
 use crate::report::gate::gate;
+use crate::report::rate::Rate;
 use crate::report::tests::sample;
 use crate::report::{BadClients, Distribution, ErrorCount, Interval};
 
@@ -59,7 +60,7 @@ fn one_report_stays_what_it_is() {
 #[test]
 fn counts_and_histograms_are_added() {
     let (mut a, mut b) = (part(0, 1_000), part(0, 9_000));
-    (a.settings.rate, b.settings.rate) = (Some(10), Some(20));
+    (a.settings.rate, b.settings.rate) = (Some(Rate::whole(10)), Some(Rate::whole(20)));
     a.latency.corrected = Some(a.latency.raw.clone());
     b.latency.corrected = Some(b.latency.raw.clone());
     let sum = merged(vec![a, b]);
@@ -67,7 +68,10 @@ fn counts_and_histograms_are_added() {
         (sum.requests.completed, sum.connections.connected),
         (200, 8_000)
     );
-    assert_eq!((sum.settings.rate, sum.settings.threads), (Some(30), 2));
+    assert_eq!(
+        (sum.settings.rate, sum.settings.threads),
+        (Some(Rate::whole(30)), 2)
+    );
     for distribution in [&sum.latency.raw, sum.latency.headline()] {
         assert_eq!((distribution.count, distribution.min_ns), (8, 1_000));
         assert!(distribution.max_ns >= 9_000);
@@ -145,7 +149,7 @@ fn another_load_is_refused_by_name() {
     );
     assert!(refuse(|other| other.settings.size = 65).contains("--size is 65 there and 64 here"));
     assert!(
-        refuse(|other| other.settings.rate = Some(1))
+        refuse(|other| other.settings.rate = Some(Rate::whole(1)))
             .contains("the loop is open there and closed here")
     );
     assert!(

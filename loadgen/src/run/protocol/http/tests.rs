@@ -34,14 +34,19 @@ fn verdicts(stream: &str) -> Result<Vec<Verdict>, &'static str> {
     })
 }
 
-const GOOD: Verdict = Verdict::GOOD;
+const GOOD: Verdict = Verdict {
+    status: 200,
+    ..Verdict::GOOD
+};
 const LAST: Verdict = Verdict {
+    status: 200,
     refused: None,
     last: true,
 };
 
 fn refused(status: u16) -> Verdict {
     Verdict {
+        status,
         refused: Some(status),
         last: false,
     }
@@ -61,7 +66,7 @@ fn bodies_end_where_the_head_says() {
         ),
         (
             "HTTP/1.1 204 No Content\r\n\r\nHTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n",
-            vec![GOOD, GOOD],
+            [204, 304].map(|status| Verdict { status, ..GOOD }).to_vec(),
         ),
         (
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n1a;x=\"y\"\r\nabcdefghijklmnopqrstuvwxyz\r\n0\r\n\r\n",
@@ -99,6 +104,7 @@ fn who_may_go_on_is_known() {
     ] {
         let stream = format!("{head}Content-Length: 1\r\n\r\nx");
         let verdict = Verdict {
+            status: 200,
             refused: None,
             last,
         };

@@ -1,0 +1,251 @@
+//! Requests as the user writes them: several with weights, and fields that differ in each request.
+//!
+//! `{counter}` becomes a number that no other request of the run has, `{random}` 16 hexadecimal
+//! digits. A field has one length, so a request has a length before it is written. The choice of a
+//! request and its fields are pure functions of connection and request number: nothing is stored,
+//! and a request can be written in pieces. Used by `protocol/fixed.rs`. Tests: at the end of this
+//! file and `tests/http_requests.rs`.
+
+use std::sync::Arc;
+
+use crate::run::random::mix;
+
+/// One request with its weight.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Part {
+    bytes: Vec<u8>,
+    /// The positions of fields, in order.
+    fields: Vec<(usize, Field)>,
+    /// The weights of this part and of those before it.
+    up_to: u64,
+}
+
+/// A part of a request that differs in each request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Field {
+    Counter,
+    Random,
+}
+
+impl Field {
+    const ALL: [(&'static str, Self); 2] =
+        [("{counter}", Self::Counter), ("{random}", Self::Random)];
+
+    /// Bytes of its value.
+    const fn len(self) -> usize {
+        match self {
+            Self::Counter => 18,
+            Self::Random => 16,
+        }
+    }
+
+    fn value(self, key: u64, connection: u64, request: u64) -> String {
+        match self {
+            // One digit, so that the number has no leading zero; 8 of the connection, 9 of the
+            // request.
+            Self::Counter => format!(
+                "1{:08}{:09}",
+                connection % 100_000_000,
+                request % 1_000_000_000
+            ),
+            Self::Random => format!("{:016x}", mix(key ^ mix(request))),
+        }
+    }
+}
+
+/// The requests of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Template {
+    parts: Arc<[Part]>,
+}
+
+/// The requests of one connection.
+#[derive(Debug, Clone)]
+pub(crate) struct Requests {
+    template: Template,
+    key: u64,
+    connection: u64,
+}
+
+impl Template {
+    /// Repeats these bytes as they are.
+    #[must_use]
+    pub fn plain(bytes: &[u8]) -> Self {
+        let part = Part {
+            bytes: bytes.to_vec(),
+            fields: Vec::new(),
+            up_to: 1,
+        };
+        Self {
+            parts: Arc::new([part]),
+        }
+    }
+
+    /// Reads requests with their weights, each more than zero, and replaces the fields in them.
+    ///
+    /// # Panics
+    /// There is no request, or one is empty.
+    #[must_use]
+    pub fn new(requests: impl IntoIterator<Item = (u64, Vec<u8>)>) -> Self {
+        let mut up_to = 0;
+        let parts = requests.into_iter().map(|(weight, text)| {
+            assert!(!text.is_empty(), "a request has at least one byte");
+            up_to += weight;
+            let (bytes, fields) = read(&text);
+            Part {
+                bytes,
+                fields,
+                up_to,
+            }
+        });
+        let parts: Arc<[Part]> = parts.collect();
+        assert!(!parts.is_empty(), "there is a request");
+        Self { parts }
+    }
+
+    /// Returns the length of a text whose fields are replaced.
+    #[must_use]
+    pub fn len_of(text: &[u8]) -> usize {
+        read(text).0.len()
+    }
+
+    /// Bytes of a request on average.
+    #[must_use]
+    pub fn mean_size(&self) -> usize {
+        let mut before = 0;
+        let sum: u128 = self
+            .parts
+            .iter()
+            .map(|part| {
+                let weight = part.up_to - before;
+                before = part.up_to;
+                part.bytes.len() as u128 * u128::from(weight)
+            })
+            .sum();
+        usize::try_from(sum / u128::from(before.max(1))).expect("no more than the longest")
+    }
+
+    /// The requests of connection number `connection` of the run with this `seed`.
+    pub(crate) fn of(&self, seed: u64, connection: u64) -> Requests {
+        Requests {
+            template: self.clone(),
+            key: mix(seed ^ mix(connection + 1)),
+            connection,
+        }
+    }
+}
+
+/// Replaces the fields by zeros of their length, and returns their positions.
+fn read(mut text: &[u8]) -> (Vec<u8>, Vec<(usize, Field)>) {
+    let (mut bytes, mut fields) = (Vec::with_capacity(text.len()), Vec::new());
+    while let Some((byte, rest)) = text.split_first() {
+        let found = Field::ALL
+            .into_iter()
+            .find(|(name, _)| text.starts_with(name.as_bytes()));
+        if let Some((name, field)) = found {
+            fields.push((bytes.len(), field));
+            bytes.resize(bytes.len() + field.len(), b'0');
+            text = &text[name.len()..];
+        } else {
+            bytes.push(*byte);
+            text = rest;
+        }
+    }
+    (bytes, fields)
+}
+
+impl Requests {
+    fn part(&self, request: u64) -> &Part {
+        let parts = &self.template.parts;
+        match &parts[..] {
+            [only] => only,
+            parts => {
+                let weight = parts[parts.len() - 1].up_to;
+                let random = mix(self.key.wrapping_add(mix(request)));
+                let at = (u128::from(random) * u128::from(weight)) >> 64;
+                let part = parts.iter().find(|part| at < u128::from(part.up_to));
+                part.expect("the product is below the weight of all")
+            }
+        }
+    }
+
+    /// Bytes of a request.
+    pub(crate) fn size(&self, request: u64) -> usize {
+        self.part(request).bytes.len()
+    }
+
+    /// Writes the bytes of `request` from position `at` into all of `out`.
+    pub(crate) fn fill(&self, request: u64, at: usize, out: &mut [u8]) {
+        let part = self.part(request);
+        let end = at + out.len();
+        out.copy_from_slice(&part.bytes[at..end]);
+        for &(from, field) in &part.fields {
+            let until = from + field.len();
+            let (first, last) = (from.max(at), until.min(end));
+            if first < last {
+                let value = field.value(self.key, self.connection, request);
+                out[first - at..last - at]
+                    .copy_from_slice(&value.as_bytes()[first - from..last - from]);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    fn whole(requests: &Requests, request: u64) -> String {
+        let mut bytes = vec![0; requests.size(request)];
+        requests.fill(request, 0, &mut bytes);
+        String::from_utf8(bytes).expect("text")
+    }
+
+    #[test]
+    fn fields_differ_in_each_request_and_keep_their_length() {
+        let text = br#"{"id": {counter}, "name": "{random}", "{other}": 1}"#;
+        let template = Template::new([(1, text.to_vec())]);
+        assert_eq!(template.mean_size(), Template::len_of(text));
+        let mut ids = HashSet::new();
+        for connection in 0..20 {
+            let requests = template.of(7, connection);
+            for request in 0..20 {
+                let text = whole(&requests, request);
+                let json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+                assert!(ids.insert(json["id"].as_u64().expect("a number")));
+                assert!(json["name"].as_str().is_some_and(|name| name.len() == 16));
+                assert_eq!(json["{other}"], 1);
+            }
+        }
+    }
+
+    #[test]
+    fn a_request_written_in_pieces_is_the_same() {
+        let template = Template::new([(1, b"a{counter}b{random}c".to_vec())]);
+        let requests = template.of(1, 2);
+        let text = whole(&requests, 3);
+        for at in 0..text.len() {
+            for end in at..=text.len() {
+                let mut piece = vec![0; end - at];
+                requests.fill(3, at, &mut piece);
+                assert_eq!(piece, text.as_bytes()[at..end], "{at}..{end}");
+            }
+        }
+    }
+
+    #[test]
+    fn weights_decide_how_often_a_request_is_sent() {
+        let template = Template::new([(9, b"often".to_vec()), (1, b"rare".to_vec())]);
+        let requests = template.of(5, 0);
+        let rare = (0..10_000)
+            .filter(|&one| whole(&requests, one) == "rare")
+            .count();
+        assert!(
+            (850..1_150).contains(&rare),
+            "{rare}, five deviations around 1,000"
+        );
+        assert_eq!(Template::plain(b"{counter}").of(0, 0).size(0), 9);
+    }
+}
