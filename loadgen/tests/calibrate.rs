@@ -29,28 +29,19 @@ fn the_record_of_the_server_is_never_above_what_was_measured() {
         calibration.passed,
         calibration.cases.iter().all(|case| case.passed)
     );
-    assert!(run.took < Duration::from_secs(45), "{:?}", run.took);
-    assert_eq!(calibration.cases.len(), 6);
+    assert!(run.took < Duration::from_secs(59), "{:?}", run.took);
+    assert_eq!(calibration.cases.len(), 11);
     for case in &calibration.cases {
-        assert_eq!(
-            case.series.len(),
-            if case.open { 2 } else { 1 },
-            "{}",
-            case.name
-        );
+        let interrupted = ["an outage", "a restart", "a reload"];
+        let interrupted = interrupted.iter().any(|name| case.name.ends_with(name));
+        let series = if case.open && !interrupted { 2 } else { 1 };
+        assert_eq!(case.series.len(), series, "{}", case.name);
         for series in &case.series {
             for quantile in &series.quantiles {
                 assert_eq!(quantile.rounds.len(), 3);
                 for pair in &quantile.rounds {
                     let named = || format!("{}, {}: {quantile:?}", case.name, series.name);
                     assert!(pair.server_ns >= 10_000_000, "{}", named());
-                    // The record pairs the nth arrival with the nth intended time. After a stall of
-                    // the generator, connections send several requests each, and not in the order
-                    // of the schedule: that moves the largest values.
-                    let is_tail = quantile.name.starts_with("p99") || quantile.name == "max";
-                    if series.name == "corrected" && is_tail {
-                        continue;
-                    }
                     // Less only by what the histogram rounds.
                     assert!(pair.difference() > -0.002, "{}", named());
                 }

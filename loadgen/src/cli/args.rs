@@ -72,7 +72,7 @@ pub struct Cli {
 #[derive(Subcommand, Debug)]
 pub enum Command {
     /// Check the generator's latencies against the record of a built-in server with known delays
-    /// (under a minute)
+    /// (about 80 seconds)
     Calibrate(CalibrateArgs),
     /// Compare two contenders: the ratio B/A of each metric with its 95% confidence interval
     Compare(CompareArgs),

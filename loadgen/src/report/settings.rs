@@ -103,7 +103,7 @@ fn echo() -> String {
 }
 
 /// The three ways to do I/O with `asyncfd`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum IoSurface {
     /// The socket types of `asyncfd::net`
@@ -127,9 +127,7 @@ impl IoSurface {
 }
 
 /// The spacing of intended send times.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Serialize, serde::Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Arrivals {
     /// One every 1/rate seconds.

@@ -9,7 +9,7 @@
 
 use std::collections::VecDeque;
 
-use crate::measure::clock::Stamp;
+use crate::measure::clock::{Nanos, Stamp};
 use crate::run::protocol::{Protocol, Sent, Verdict, Wrong};
 
 /// A position in the stream of requests.
@@ -174,8 +174,14 @@ impl<P: Protocol> Exchange<P> {
         while position.request < self.planned && filled < out.len() {
             let left = self.protocol.size(position.request) - position.at;
             let take = left.min(out.len() - filled);
+            let intended = if P::WRITES_INTENDED {
+                self.intended(position.request)
+            } else {
+                0
+            };
             self.protocol.fill(
                 position.request,
+                intended,
                 position.at,
                 &mut out[filled..filled + take],
             );
@@ -183,6 +189,13 @@ impl<P: Protocol> Exchange<P> {
             position.advance(take, &self.protocol);
         }
         filled
+    }
+
+    /// Returns the intended time of a request that was planned and not answered.
+    fn intended(&self, request: u64) -> Nanos {
+        let at = usize::try_from(request - self.answered).ok();
+        let stamp = at.and_then(|at| self.in_flight.get(at));
+        stamp.map_or(0, |stamp| stamp.intended)
     }
 
     /// Notes that `bytes` of what [`fill`](Self::fill) gave went out.

@@ -8,6 +8,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::measure::clock::Nanos;
 use crate::run::sizes::Sizes;
 use crate::run::template::Template;
 
@@ -106,9 +107,13 @@ pub trait Protocol: fmt::Debug + Sized + 'static {
     /// Bytes of request number `request`; more than zero.
     fn size(&self, request: u64) -> usize;
 
+    /// True if requests contain their intended time.
+    const WRITES_INTENDED: bool = false;
+
     /// Writes the bytes of `request` from position `at` into all of `out`, which may end before the
-    /// request does.
-    fn fill(&self, request: u64, at: usize, out: &mut [u8]);
+    /// request does. `intended` is its intended time, or zero if [`Self::WRITES_INTENDED`] is
+    /// false.
+    fn fill(&self, request: u64, intended: Nanos, at: usize, out: &mut [u8]);
 
     /// Takes bytes that came in while `request` was the oldest without an answer. Uses one at
     /// least, and none beyond the end of its answer.

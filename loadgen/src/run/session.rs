@@ -11,7 +11,7 @@ use reactor::{Pinning, Reactor};
 use server_demo::limits::raise_nofile;
 
 use crate::exit_error::ExitError;
-use crate::measure::clock::{Clock, nanos};
+use crate::measure::clock::{Clock, Nanos, nanos};
 use crate::measure::server_side::Probe;
 use crate::report::settings::Pin;
 use crate::report::{Report, Target};
@@ -58,8 +58,8 @@ pub(crate) struct Session {
 #[derive(Debug)]
 pub(crate) struct Measured {
     pub(crate) report: Report,
-    /// When requests began: in an open loop, the first intended time.
-    pub(crate) began: Option<Instant>,
+    /// The first intended time of an open loop, on the run's clock and as an instant.
+    pub(crate) began: Option<(Nanos, Instant)>,
 }
 
 impl Session {
@@ -178,7 +178,7 @@ impl Session {
         }
         let began = observations
             .timeline
-            .map(|timeline| clock.instant(timeline.start));
+            .map(|timeline| (timeline.start, clock.instant(timeline.start)));
         Ok(Measured { report, began })
     }
 

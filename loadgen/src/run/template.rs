@@ -8,7 +8,11 @@
 
 use std::sync::Arc;
 
+use crate::measure::clock::Nanos;
 use crate::run::random::mix;
+
+/// Digits of an intended time: all of 64 bits.
+pub(crate) const INTENDED_LEN: usize = 20;
 
 /// One request with its weight.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +29,8 @@ struct Part {
 enum Field {
     Counter,
     Random,
+    /// The intended time in nanoseconds on the run's clock, for the calibration's server.
+    Intended,
 }
 
 impl Field {
@@ -36,10 +42,12 @@ impl Field {
         match self {
             Self::Counter => 18,
             Self::Random => 16,
+            Self::Intended => INTENDED_LEN,
         }
     }
 
-    fn value(self, key: u64, connection: u64, request: u64) -> String {
+    fn value(self, requests: &Requests, request: u64, intended: Nanos) -> String {
+        let (key, connection) = (requests.key, requests.connection);
         match self {
             // One digit, so that the number has no leading zero; 8 of the connection, 9 of the
             // request.
@@ -49,6 +57,7 @@ impl Field {
                 request % 1_000_000_000
             ),
             Self::Random => format!("{:016x}", mix(key ^ mix(request))),
+            Self::Intended => format!("{intended:0INTENDED_LEN$}"),
         }
     }
 }
@@ -74,6 +83,22 @@ impl Template {
         let part = Part {
             bytes: bytes.to_vec(),
             fields: Vec::new(),
+            up_to: 1,
+        };
+        Self {
+            parts: Arc::new([part]),
+        }
+    }
+
+    /// Sends requests of `size` bytes that begin with their intended time.
+    ///
+    /// # Panics
+    /// The size is less than [`INTENDED_LEN`].
+    pub(crate) fn stamped(size: usize) -> Self {
+        assert!(size >= INTENDED_LEN, "the time has room");
+        let part = Part {
+            bytes: vec![b'0'; size],
+            fields: vec![(0, Field::Intended)],
             up_to: 1,
         };
         Self {
@@ -175,7 +200,7 @@ impl Requests {
     }
 
     /// Writes the bytes of `request` from position `at` into all of `out`.
-    pub(crate) fn fill(&self, request: u64, at: usize, out: &mut [u8]) {
+    pub(crate) fn fill(&self, request: u64, intended: Nanos, at: usize, out: &mut [u8]) {
         let part = self.part(request);
         let end = at + out.len();
         out.copy_from_slice(&part.bytes[at..end]);
@@ -183,7 +208,7 @@ impl Requests {
             let until = from + field.len();
             let (first, last) = (from.max(at), until.min(end));
             if first < last {
-                let value = field.value(self.key, self.connection, request);
+                let value = field.value(self, request, intended);
                 out[first - at..last - at]
                     .copy_from_slice(&value.as_bytes()[first - from..last - from]);
             }
@@ -199,7 +224,7 @@ mod tests {
 
     fn whole(requests: &Requests, request: u64) -> String {
         let mut bytes = vec![0; requests.size(request)];
-        requests.fill(request, 0, &mut bytes);
+        requests.fill(request, 0, 0, &mut bytes);
         String::from_utf8(bytes).expect("text")
     }
 
@@ -229,7 +254,7 @@ mod tests {
         for at in 0..text.len() {
             for end in at..=text.len() {
                 let mut piece = vec![0; end - at];
-                requests.fill(3, at, &mut piece);
+                requests.fill(3, 0, at, &mut piece);
                 assert_eq!(piece, text.as_bytes()[at..end], "{at}..{end}");
             }
         }

@@ -14,7 +14,7 @@ use clap::Args;
 
 use crate::console;
 use crate::exit_error::ExitError;
-use crate::measure::clock::nanos;
+use crate::measure::clock::{Nanos, nanos};
 use crate::report::output::TextOrJson;
 use crate::report::rate::Rate;
 use crate::report::settings::{Arrivals, IoSurface, Pin};
@@ -22,10 +22,11 @@ use crate::report::{Machine, Report, Status};
 use crate::run::endpoint::Endpoint;
 use crate::run::part::Part;
 use crate::run::plan::{Amount, OnFailure, Pace};
-use crate::run::protocol::ProtocolSpec;
+use crate::run::protocol::{Answers, ProtocolSpec};
 use crate::run::session::{Measured, Session};
 use crate::run::setup::{Load, Setup};
-use server::{DelayServer, Delays, PerConnection, Reply};
+use crate::run::template::Template;
+use server::{DelayServer, Delays, Interruption, Kind, PerConnection, Reply};
 
 mod arrival;
 mod data;
@@ -54,6 +55,8 @@ const APART: Duration = Duration::from_micros(400);
 const LEAST: Duration = Duration::from_millis(16);
 const MEAN: Duration = Duration::from_millis(8);
 const MOST: Duration = Duration::from_millis(100);
+/// The additional delay of a slow connection.
+const SLOWER: Duration = Duration::from_millis(100);
 /// The quantiles compared; those from p99.9 on rest on too few requests to be held to anything.
 const QUANTILES: [(&str, f64, bool); 5] = [
     ("p50", 0.5, true),
@@ -66,7 +69,7 @@ const QUANTILES: [(&str, f64, bool); 5] = [
 /// The arguments of `calibrate`.
 #[derive(Args, Debug, Clone)]
 pub struct CalibrateArgs {
-    /// Three rounds of 0.6s of each of the six cases, instead of five of 1.3s
+    /// Three rounds of 0.6s of each of the eleven cases, instead of five of 1.3s
     #[arg(long)]
     pub quick: bool,
 
@@ -87,7 +90,7 @@ struct Extent {
 }
 
 impl Extent {
-    /// Six cases of five rounds of 1.3 s, or of three rounds of 0.6 s.
+    /// Eleven cases of five rounds of 1.3 s, or of three rounds of 0.6 s.
     const fn new(quick: bool) -> Self {
         match quick {
             false => Self {
@@ -109,10 +112,13 @@ struct Scenario {
     name: String,
     open: bool,
     delays: Delays,
+    interruption: Option<Interruption>,
     requests: u64,
+    /// The length of the measured part of a case with an interruption.
+    length: Duration,
 }
 
-/// The six cases: each kind of delay in both loops.
+/// The eleven cases: each kind of delay in both loops, and each interruption in the open one.
 fn setups(round: Duration) -> Vec<Scenario> {
     let stall = round / 4;
     let each = PerConnection {
@@ -147,6 +153,15 @@ fn setups(round: Duration) -> Vec<Scenario> {
             LEAST + MEAN,
             Duration::ZERO,
         ),
+        (
+            format!("one connection slower by {}ms", SLOWER.as_millis()),
+            Delays::Slow {
+                delay: each,
+                by: SLOWER,
+            },
+            mean,
+            Duration::ZERO,
+        ),
     ];
     let setup = |(name, delays, mean, idle): &(String, Delays, Duration, Duration), open| {
         let requests = if open {
@@ -159,11 +174,27 @@ fn setups(round: Duration) -> Vec<Scenario> {
             name: format!("{} loop, {name}", if open { "open" } else { "closed" }),
             open,
             delays: *delays,
+            interruption: None,
             requests,
+            length: round,
         }
     };
     let both = |kind| [setup(kind, false), setup(kind, true)];
-    kinds.iter().flat_map(both).collect()
+    let interrupted = |(name, kind): (&str, Kind)| Scenario {
+        name: format!("open loop, {name}"),
+        interruption: Some(Interruption {
+            after: round / 3,
+            kind,
+        }),
+        ..setup(&kinds[0], true)
+    };
+    let interruptions = [
+        ("an outage", Kind::Outage),
+        ("a restart", Kind::Restart(round / 6)),
+        ("a reload", Kind::Reload),
+    ];
+    let steady = kinds.iter().flat_map(both);
+    steady.chain(interruptions.map(interrupted)).collect()
 }
 
 /// Runs all cases and prints the table. Returns the exit code: 0 where every case agreed, else 1.
@@ -224,10 +255,13 @@ fn run_setup(server: &DelayServer, quiet: bool) -> Setup {
             port: address.port(),
         }),
         family: None,
-        protocol: ProtocolSpec::Echo {
-            sizes: server.size().into(),
-            verify: true,
-            work_us: None,
+        // The server knows each request by its intended time, whatever the connection and the order.
+        protocol: ProtocolSpec::Fixed {
+            request: Template::stamped(server.size()),
+            answer: Answers::Bytes {
+                expected: vec![0; server.size()].into(),
+                verify: false,
+            },
         },
         connections: Some(CONNECTIONS),
         bad: Vec::new(),
@@ -267,9 +301,15 @@ fn load(setup: &Scenario) -> Load {
         think_time: 0,
         hot: None,
         hot_shift: None,
-        amount: Amount::Requests(setup.requests),
+        amount: match setup.interruption {
+            Some(_) => Amount::Time(nanos(setup.length)),
+            None => Amount::Requests(setup.requests),
+        },
         warmup: Duration::ZERO,
-        slo: None,
+        // Connections that an interruption breaks are no failure of the round.
+        slo: setup
+            .interruption
+            .map(|_| "errors<=100%".parse().expect("a threshold")),
     }
 }
 
@@ -282,7 +322,7 @@ fn measure(
     server: &DelayServer,
     setup: &Scenario,
 ) -> Result<Result<Round, u8>, ExitError> {
-    let record = server.begin(setup.delays, CONNECTIONS as usize);
+    let record = server.begin(setup.delays, CONNECTIONS, setup.interruption);
     let Measured { report, began } = session.measure(&load(setup))?;
     match report.outcome.status {
         Status::Ok | Status::Missed => {}
@@ -291,51 +331,92 @@ fn measure(
     }
     let replies = record
         .take()
-        .map_err(|error| ExitError::run(error.to_string()))?;
-    let served: usize = replies.iter().map(Vec::len).sum();
-    if served as u64 != report.requests.answered {
-        let answered = report.requests.answered;
+        .map_err(|error| ExitError::run(error.to_string()))?
+        .concat();
+    let (served, answered) = (replies.len() as u64, report.requests.answered);
+    // An answer that is on its way when its connection breaks may not be read.
+    let lost_max = match setup.interruption {
+        Some(_) => u64::from(CONNECTIONS) * LOST_MAX,
+        None => 0,
+    };
+    if answered > served || served - answered > lost_max {
         return Err(ExitError::run(format!(
             "the server recorded {served} replies and the generator {answered}"
         )));
     }
-    Ok(Ok(compare(&report, &replies, began.filter(|_| setup.open))))
+    compare(&report, &replies, began.filter(|_| setup.open), setup)
+        .map(Ok)
+        .map_err(ExitError::run)
 }
 
+/// Answers per connection that an interruption may lose on their way.
+const LOST_MAX: u64 = 4;
+
 /// Both sides of each series; `began` is when the schedule of an open loop did.
-fn compare(report: &Report, replies: &[Vec<Reply>], began: Option<Instant>) -> Round {
-    let held = replies
-        .iter()
-        .flatten()
-        .map(|reply| reply.replied - reply.arrived)
-        .collect();
-    let mut round = vec![("raw", pairs(held, &report.latency.raw))];
+///
+/// # Errors
+/// A request was not sent for a time of the schedule; a sentence says which.
+fn compare(
+    report: &Report,
+    replies: &[Reply],
+    began: Option<(Nanos, Instant)>,
+    setup: &Scenario,
+) -> Result<Round, String> {
+    let mut round = Vec::new();
+    // With an interruption the unanswered requests have a latency that the server cannot know.
+    if setup.interruption.is_none() {
+        let held = replies.iter().map(|reply| reply.replied - reply.arrived);
+        round.push(("raw", pairs(held.collect(), &report.latency.raw)));
+    }
     if let (Some(began), Some(corrected)) = (began, &report.latency.corrected) {
-        let from_intended = since_intended(replies, began);
+        let from_intended = since_intended(replies, began, setup)?;
         round.push(("corrected", pairs(from_intended, corrected)));
     }
-    round
+    Ok(round)
 }
 
 /// When request number `at` of the schedule is meant to be sent, from its beginning.
-fn intended(at: usize) -> Duration {
-    Duration::from_nanos(at as u64 * 1_000_000_000 / RATE)
+fn intended(at: u64) -> Duration {
+    Duration::from_nanos(at * 1_000_000_000 / RATE)
 }
 
-/// The times from the intended send of each request to its reply.
+/// The time from the intended send of each request of the schedule to its reply; to the end of the
+/// measured part for those without a reply.
 ///
-/// Requests are sent in the order of the schedule, so the nth arrival of the server's record
-/// belongs to the nth intended time.
-fn since_intended(replies: &[Vec<Reply>], began: Instant) -> Vec<Duration> {
-    let mut arrivals: Vec<_> = replies.iter().flatten().collect();
-    arrivals.sort_by_key(|reply| reply.arrived);
-    let nth = arrivals.into_iter().enumerate();
-    nth.map(|(nth, reply)| {
-        reply
-            .replied
-            .saturating_duration_since(began + intended(nth))
-    })
-    .collect()
+/// # Errors
+/// A request names a time that is not in the schedule, or one that another one has.
+fn since_intended(
+    replies: &[Reply],
+    (start, began): (Nanos, Instant),
+    setup: &Scenario,
+) -> Result<Vec<Duration>, String> {
+    let requests = usize::try_from(setup.requests).expect("a few hundred");
+    let mut latencies: Vec<Option<Duration>> = vec![None; requests];
+    for reply in replies {
+        let since = reply.intended.saturating_sub(start);
+        // The number whose time this is, give or take the part of a nanosecond that it loses.
+        let at = (since + 1) * RATE / 1_000_000_000;
+        let place = usize::try_from(at)
+            .ok()
+            .and_then(|at| latencies.get_mut(at));
+        let free = place.filter(|place| place.is_none());
+        match free {
+            Some(place)
+                if intended(at)
+                    .abs_diff(Duration::from_nanos(since))
+                    .as_nanos()
+                    <= 1 =>
+            {
+                let meant = began + intended(at);
+                *place = Some(reply.replied.saturating_duration_since(meant));
+            }
+            _ => return Err(format!("a request at {since} ns is not in the schedule")),
+        }
+    }
+    let waited = |(at, latency): (u64, Option<Duration>)| {
+        latency.unwrap_or_else(|| setup.length.saturating_sub(intended(at)))
+    };
+    Ok((0..).zip(latencies).map(waited).collect())
 }
 
 /// The quantiles of the server's record beside those of the generator's histogram.

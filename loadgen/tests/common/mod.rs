@@ -147,6 +147,17 @@ pub fn serve(
     address
 }
 
+/// An HTTP server that answers each request without a body with this status.
+pub fn serve_http(status: &'static str) -> SocketAddr {
+    serve(move |_, mut stream| {
+        let mut buffer = [0; 4_096];
+        while stream.read(&mut buffer)? > 0 {
+            write!(stream, "HTTP/1.1 {status}\r\nContent-Length: 2\r\n\r\nok")?;
+        }
+        Ok(())
+    })
+}
+
 /// Echoes the next `bytes` bytes as they come, and reads none beyond.
 pub fn echo(stream: &mut TcpStream, mut bytes: usize) -> std::io::Result<()> {
     let mut buffer = vec![0; 65_536];

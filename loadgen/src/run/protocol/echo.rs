@@ -4,6 +4,7 @@
 //! `exchange/tests.rs`.
 
 use super::{LooksLike, Protocol, ProtocolSpec, Sent, Taken, Verdict, Wrong};
+use crate::measure::clock::Nanos;
 use crate::run::payload::Payload;
 
 /// Fewer equal bytes than this in a row recognise nothing.
@@ -90,7 +91,7 @@ impl Protocol for Echo {
     }
 
     #[inline]
-    fn fill(&self, request: u64, at: usize, out: &mut [u8]) {
+    fn fill(&self, request: u64, _intended: Nanos, at: usize, out: &mut [u8]) {
         self.payload.fill(request, at, out);
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::http::Http;
 use super::{Answers, Protocol, ProtocolSpec, Sent, Taken, Verdict, Wrong};
+use crate::measure::clock::Nanos;
 use crate::run::template::Requests;
 
 /// One connection on which a request is repeated.
@@ -31,6 +32,7 @@ impl Protocol for Fixed {
     /// server that closes after each exchange, as many do, owes nothing then.
     const PEER_MAY_CLOSE: bool = true;
     const TIMES_FIRST_BYTE: bool = true;
+    const WRITES_INTENDED: bool = true;
 
     fn new(protocol: &ProtocolSpec, seed: u64, connection: u64) -> Self {
         let ProtocolSpec::Fixed { request, answer } = protocol else {
@@ -53,8 +55,8 @@ impl Protocol for Fixed {
         self.requests.size(request)
     }
 
-    fn fill(&self, request: u64, at: usize, out: &mut [u8]) {
-        self.requests.fill(request, at, out);
+    fn fill(&self, request: u64, intended: Nanos, at: usize, out: &mut [u8]) {
+        self.requests.fill(request, intended, at, out);
     }
 
     fn take(&mut self, request: u64, sent: Sent, bytes: &[u8]) -> Result<Taken, Box<Wrong>> {
@@ -135,7 +137,7 @@ mod tests {
         assert_eq!(take(&mut fixed, b"+PONG"), Ok((5, false)));
         assert_eq!(take(&mut fixed, b"\r\n"), Ok((2, true)));
         let mut part = [0; 3];
-        fixed.fill(9, 2, &mut part);
+        fixed.fill(9, 0, 2, &mut part);
         assert_eq!((&part, fixed.size(9)), (b"NG\r", 6));
     }
 

@@ -8,15 +8,16 @@
 //! closed. Tests: at the end of this file.
 
 use std::io::{self, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::arrival;
 use crate::run::random::Random;
+use crate::run::template::INTENDED_LEN;
 
 /// The longest time for the connections of a round to close once the generator is done.
 const CLOSE_MAX: Duration = Duration::from_secs(10);
@@ -34,6 +35,13 @@ pub(super) enum Delays {
         after: Duration,
         /// The length of the stall.
         length: Duration,
+    },
+    /// The same, but for connection zero, which is slower by this much.
+    Slow {
+        /// After each request.
+        delay: PerConnection,
+        /// The additional delay of connection zero.
+        by: Duration,
     },
     /// A least delay and an exponential one on top, up to a most.
     Exponential {
@@ -82,6 +90,10 @@ impl Delays {
                     due
                 }
             }
+            Self::Slow { delay, by } => {
+                let more = if connection == 0 { by } else { Duration::ZERO };
+                arrived + delay.of(connection) + more
+            }
             Self::Exponential { least, mean, most } => {
                 let delay = least + mean.mul_f64(-random.next_unit().ln());
                 arrived + delay.min(most)
@@ -90,9 +102,30 @@ impl Delays {
     }
 }
 
-/// The server's record of one request.
+/// An interruption of service, once in a round.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Interruption {
+    /// From the first request of the round to the interruption.
+    pub(super) after: Duration,
+    pub(super) kind: Kind,
+}
+
+/// A kind of interruption.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Kind {
+    /// The server goes away for the rest of the round.
+    Outage,
+    /// The server goes away, and is back after this time.
+    Restart(Duration),
+    /// Every connection is closed when its requests are answered; new ones are accepted.
+    Reload,
+}
+
+/// The server's record of one request that it answered.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Reply {
+    /// The intended time that the request names, on the generator's clock.
+    pub(super) intended: u64,
     /// When all of the request was there.
     pub(super) arrived: Instant,
     /// When its answer was given to the system.
@@ -104,23 +137,73 @@ pub(super) struct Reply {
 pub(super) struct DelayServer {
     address: SocketAddr,
     round: Arc<Mutex<Arc<Round>>>,
+    listening: Arc<Listening>,
     size: usize,
+}
+
+/// The state of the listener: an interruption closes it, and the next round opens it.
+#[derive(Debug)]
+struct Listening {
+    open: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Listening {
+    fn set(&self, open: bool) {
+        *self.open.lock().unwrap_or_else(PoisonError::into_inner) = open;
+        self.changed.notify_all();
+    }
+
+    fn is_open(&self) -> bool {
+        *self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait_until(&self, open: bool) {
+        let state = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(self.changed.wait_while(state, |state| *state != open));
+    }
 }
 
 /// The state that the connections of one round share.
 #[derive(Debug)]
 struct Round {
     delays: Delays,
+    /// Connections of the ramp, whose first request is not recorded.
+    connections: u32,
     /// Connections accepted so far.
     accepted: AtomicU32,
     began: OnceLock<Instant>,
+    /// The open connections, for an interruption.
+    streams: Mutex<Vec<TcpStream>>,
     done: Sender<Vec<Reply>>,
+}
+
+impl Round {
+    fn new(delays: Delays, connections: u32, done: Sender<Vec<Reply>>) -> Self {
+        Self {
+            delays,
+            connections,
+            accepted: AtomicU32::new(0),
+            began: OnceLock::new(),
+            streams: Mutex::default(),
+            done,
+        }
+    }
+
+    /// Shuts all connections down.
+    fn shut_down(&self, how: Shutdown) {
+        let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        for stream in streams.drain(..) {
+            // The client may have closed it first.
+            let _ = stream.shutdown(how);
+        }
+    }
 }
 
 /// The record of a round in the making.
 #[derive(Debug)]
 pub(super) struct Record {
-    connections: usize,
+    round: Arc<Round>,
     done: Receiver<Vec<Reply>>,
 }
 
@@ -133,26 +216,38 @@ impl DelayServer {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let address = listener.local_addr()?;
         let (done, _) = mpsc::channel();
-        let round = Arc::new(Mutex::new(Arc::new(Round {
-            delays: Delays::Constant(PerConnection::default()),
-            accepted: AtomicU32::new(0),
-            began: OnceLock::new(),
-            done,
-        })));
-        let current = Arc::clone(&round);
+        let round = Round::new(Delays::Constant(PerConnection::default()), 0, done);
+        let round = Arc::new(Mutex::new(Arc::new(round)));
+        let listening = Arc::new(Listening {
+            open: Mutex::new(true),
+            changed: Condvar::new(),
+        });
+        let (current, open) = (Arc::clone(&round), Arc::clone(&listening));
         thread::Builder::new()
             .name("delays".to_owned())
             .spawn(move || {
-                for stream in listener.incoming() {
-                    let round = Arc::clone(&current.lock().unwrap_or_else(PoisonError::into_inner));
-                    // A connection that fails leaves its record out, and the round finds that it is
-                    // not whole.
-                    let _ = stream.and_then(|stream| serve(stream, size, round));
+                let mut listener = Some(listener);
+                loop {
+                    // A port that cannot be bound again shows in connections that are refused.
+                    let bound = listener.take().or_else(|| TcpListener::bind(address).ok());
+                    for stream in bound.iter().flat_map(TcpListener::incoming) {
+                        if !open.is_open() {
+                            break;
+                        }
+                        let round =
+                            Arc::clone(&current.lock().unwrap_or_else(PoisonError::into_inner));
+                        // A connection that fails leaves its record out, and the round finds that
+                        // it is not whole.
+                        let _ = stream.and_then(|stream| serve(stream, size, round));
+                    }
+                    drop(bound);
+                    open.wait_until(true);
                 }
             })?;
         Ok(Self {
             address,
             round,
+            listening,
             size,
         })
     }
@@ -167,28 +262,67 @@ impl DelayServer {
         self.size
     }
 
-    /// Lets the next `connections` connections be answered after these delays.
-    pub(super) fn begin(&self, delays: Delays, connections: usize) -> Record {
+    /// Begins a round: the next connections are answered after these delays, and perhaps
+    /// interrupted.
+    pub(super) fn begin(
+        &self,
+        delays: Delays,
+        connections: u32,
+        interruption: Option<Interruption>,
+    ) -> Record {
         let (sender, done) = mpsc::channel();
-        *self.round.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(Round {
-            delays,
-            accepted: AtomicU32::new(0),
-            began: OnceLock::new(),
-            done: sender,
-        });
-        Record { connections, done }
+        let round = Arc::new(Round::new(delays, connections, sender));
+        *self.round.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&round);
+        self.listening.set(true);
+        if let Some(interruption) = interruption {
+            let (round, listening) = (Arc::downgrade(&round), Arc::clone(&self.listening));
+            let address = self.address;
+            thread::spawn(move || interrupt(interruption, &round, &listening, address));
+        }
+        Record { round, done }
+    }
+}
+
+/// Interrupts a round when its time has come, unless the round ends first.
+fn interrupt(
+    Interruption { after, kind }: Interruption,
+    round: &Weak<Round>,
+    listening: &Listening,
+    address: SocketAddr,
+) {
+    let began = loop {
+        match round.upgrade().map(|round| round.began.get().copied()) {
+            None => return,
+            Some(Some(began)) => break began,
+            Some(None) => thread::sleep(Duration::from_millis(1)),
+        }
+    };
+    thread::sleep((began + after).saturating_duration_since(Instant::now()));
+    let Some(round) = round.upgrade() else { return };
+    match kind {
+        Kind::Reload => round.shut_down(Shutdown::Read),
+        Kind::Outage | Kind::Restart(_) => {
+            listening.set(false);
+            // It wakes the accept loop, which then drops its listener.
+            drop(TcpStream::connect(address));
+            round.shut_down(Shutdown::Both);
+        }
+    }
+    if let Kind::Restart(length) = kind {
+        thread::sleep(length);
+        listening.set(true);
     }
 }
 
 impl Record {
-    /// Waits until all connections of the round have closed; what was replied on each, in order.
+    /// Waits until all connections of the round have closed; returns the replies on each, in order.
     ///
     /// # Errors
     /// They did not all close in time, or one of them failed.
     pub(super) fn take(self) -> io::Result<Vec<Vec<Reply>>> {
         let deadline = Instant::now() + CLOSE_MAX;
         let mut all = Vec::new();
-        for _ in 0..self.connections {
+        while all.len() < self.round.accepted.load(Ordering::Relaxed) as usize {
             let left = deadline.saturating_duration_since(Instant::now());
             let one = self.done.recv_timeout(left).map_err(|_| {
                 io::Error::other("a connection of the calibration did not end as it should")
@@ -204,15 +338,20 @@ fn serve(stream: TcpStream, size: usize, round: Arc<Round>) -> io::Result<()> {
     stream.set_nodelay(true)?;
     arrival::stamp(&stream)?;
     let number = round.accepted.fetch_add(1, Ordering::Relaxed);
+    let clone = stream.try_clone()?;
+    let mut streams = round.streams.lock().unwrap_or_else(PoisonError::into_inner);
+    streams.push(clone);
+    drop(streams);
     let (sender, due) = mpsc::channel();
     let (reading, begun) = (stream.try_clone()?, Arc::clone(&round));
     let name = |what: &str| thread::Builder::new().name(format!("delays {what}"));
     name("in").spawn(move || read(reading, size, number, &begun, &sender))?;
     name("out").spawn(move || {
-        if let Ok(record) = write(stream, &due) {
-            // The round may have been given up.
-            let _ = round.done.send(record);
-        }
+        let record = write(&stream, &due);
+        // The clone that an interruption would use keeps the connection open.
+        let _ = stream.shutdown(Shutdown::Both);
+        // The round may have been given up.
+        let _ = round.done.send(record);
     })?;
     Ok(())
 }
@@ -227,7 +366,8 @@ struct Due {
 
 fn read(mut stream: TcpStream, size: usize, connection: u32, round: &Round, answers: &Sender<Due>) {
     let mut random = Random::new(connection.into());
-    let mut first = true;
+    // The ramp sends one request on each of its connections.
+    let mut first = connection < round.connections;
     loop {
         // The end of the stream is the end of the round; anything else shows in what is missing.
         let Ok((bytes, arrived)) = arrival::read(&mut stream, size) else {
@@ -243,17 +383,35 @@ fn read(mut stream: TcpStream, size: usize, connection: u32, round: &Round, answ
     }
 }
 
-fn write(mut stream: TcpStream, answers: &Receiver<Due>) -> io::Result<Vec<Reply>> {
+/// Answers until the requests end, or the connection is closed. Returns the record.
+fn write(mut stream: &TcpStream, answers: &Receiver<Due>) -> Vec<Reply> {
     let mut record = Vec::new();
     for Due { bytes, arrived, at } in answers {
-        if let Some(at) = at {
-            thread::sleep(at.saturating_duration_since(Instant::now()));
-            let replied = Instant::now();
-            record.push(Reply { arrived, replied });
+        let Some(at) = at else {
+            if stream.write_all(&bytes).is_err() {
+                break;
+            }
+            continue;
+        };
+        thread::sleep(at.saturating_duration_since(Instant::now()));
+        let replied = Instant::now();
+        if stream.write_all(&bytes).is_err() {
+            break;
         }
-        stream.write_all(&bytes)?;
+        record.push(Reply {
+            intended: intended(&bytes),
+            arrived,
+            replied,
+        });
     }
-    Ok(record)
+    record
+}
+
+/// Reads the intended time that a request begins with; zero where it has none.
+fn intended(request: &[u8]) -> u64 {
+    let digits = request.get(..INTENDED_LEN).unwrap_or_default();
+    let text = std::str::from_utf8(digits).unwrap_or_default();
+    text.parse().unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -321,6 +479,7 @@ mod tests {
                 apart: MS,
             }),
             2,
+            None,
         );
         let clients: Vec<_> = [1, 3]
             .into_iter()

@@ -61,24 +61,33 @@ fn report(raw: &[Duration], corrected: &[Duration]) -> Report {
     report
 }
 
+/// The moment on the generator's clock at which the schedule of these tests begins.
+const START: Nanos = 77;
+
 /// A round of an open loop whose server held each request for 20 ms, and each request arrived
 /// `late` after its time.
 fn round(late: Duration, share_off: f64) -> Round {
     let began = Instant::now();
-    // Two connections, which take turns, the second one first.
-    let replies = [1, 0].map(|turn| {
-        let reply = |nth: usize| {
-            let arrived = began + intended(2 * nth + turn) + late;
-            Reply {
-                arrived,
-                replied: arrived + 20 * MS,
-            }
-        };
-        (0..500).map(reply).collect()
-    });
-    let raw = vec![(20 * MS).mul_f64(1.0 + share_off); 1_000];
-    let corrected = vec![(20 * MS + late).mul_f64(1.0 + share_off); 1_000];
-    compare(&report(&raw, &corrected), &replies, Some(began))
+    let setup = setup();
+    let reply = |at: u64| {
+        let arrived = began + intended(at) + late;
+        Reply {
+            intended: START + nanos(intended(at)),
+            arrived,
+            replied: arrived + 20 * MS,
+        }
+    };
+    // In no order: a request is known by its intended time.
+    let replies: Vec<_> = (0..setup.requests).rev().map(reply).collect();
+    let raw = vec![(20 * MS).mul_f64(1.0 + share_off); replies.len()];
+    let corrected = vec![(20 * MS + late).mul_f64(1.0 + share_off); replies.len()];
+    compare(
+        &report(&raw, &corrected),
+        &replies,
+        Some((START, began)),
+        &setup,
+    )
+    .expect("scheduled")
 }
 
 fn setup() -> Scenario {
@@ -97,24 +106,25 @@ fn corrected_latency_is_held_against_the_schedule_and_raw_against_the_server() {
 }
 
 #[test]
-fn arrivals_meet_the_schedule_in_their_order_whatever_the_connection() {
+fn a_request_without_a_reply_waits_until_the_end() {
     let began = Instant::now();
-    // Three connections; each fourth request goes to the third.
-    let mut replies = vec![Vec::new(); 3];
-    for nth in 0..40 {
-        let late = if nth % 10 == 4 { 2 * MS } else { MS / 10 };
-        let arrived = began + intended(nth) + late;
-        let connection = if nth % 4 == 0 { 2 } else { nth % 2 };
-        replies[connection].push(Reply {
-            arrived,
-            replied: arrived + MS,
-        });
-    }
-    let late = since_intended(&replies, began);
-    assert_eq!(
-        (late[0], late[4], late[39]),
-        (MS + MS / 10, 3 * MS, MS + MS / 10)
-    );
+    let setup = setup();
+    let reply = |at: u64| Reply {
+        intended: START + nanos(intended(at)),
+        arrived: began,
+        replied: began + intended(at) + MS,
+    };
+    let replies: Vec<_> = (0..100).map(reply).collect();
+    let latencies = since_intended(&replies, (START, began), &setup).expect("scheduled");
+    assert_eq!(latencies.len(), 350);
+    assert_eq!((latencies[0], latencies[99]), (MS, MS));
+    assert_eq!(latencies[100], Duration::from_secs(1) - intended(100));
+
+    let twice = [reply(3), reply(3)];
+    assert!(since_intended(&twice, (START, began), &setup).is_err());
+    let mut between = reply(3);
+    between.intended += 1_000;
+    assert!(since_intended(&[between], (START, began), &setup).is_err());
 }
 
 #[test]
@@ -152,14 +162,14 @@ fn one_series_that_is_off_is_enough() {
 #[test]
 fn every_kind_of_delay_meets_both_loops() {
     let setups = setups(Duration::from_millis(1_300));
-    assert_eq!(setups.len(), 6);
-    assert_eq!(setups.iter().filter(|setup| setup.open).count(), 3);
+    assert_eq!(setups.len(), 11);
+    assert_eq!(setups.iter().filter(|setup| setup.open).count(), 7);
     let seconds: Vec<_> = setups
         .iter()
         .filter(|setup| setup.open)
         .map(|setup| setup.requests)
         .collect();
-    assert_eq!(seconds, [455; 3], "1.3 s at 350 per second");
+    assert_eq!(seconds, [455; 7], "1.3 s at 350 per second");
     assert!(setups.iter().all(|setup| setup.requests >= 300));
 }
 
