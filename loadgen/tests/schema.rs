@@ -196,10 +196,10 @@ fn check(value: &Value, schema: &Value, root: &Value, place: &str) -> Result<(),
         let place = format!("{place}/{name}");
         let of = schema["properties"]
             .get(name)
-            .or(schema.get("additionalProperties"));
+            .or_else(|| schema.get("additionalProperties"));
         check(
             field,
-            of.ok_or(format!("{place} is not described"))?,
+            of.ok_or_else(|| format!("{place} is not described"))?,
             root,
             &place,
         )?;

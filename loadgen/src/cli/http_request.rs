@@ -23,7 +23,8 @@ pub(super) fn spec(args: &RunArgs, named: Option<&Named<'_>>) -> Result<Protocol
         (None, Some(file)) => Some(read(file)?),
         (None, None) => None,
     };
-    let method = method.unwrap_or(if body.is_some() { "POST" } else { "GET" });
+    let usual = if body.is_some() { "POST" } else { "GET" };
+    let method = method.unwrap_or(usual);
     let has = |name: &str| {
         let mut fields = args.headers.iter();
         fields.any(|(other, _)| other.eq_ignore_ascii_case(name))

@@ -155,9 +155,10 @@ impl RunArgs {
                 }
             }))),
         };
+        let in_stages = self.stages.is_some();
         let warmup = self.warmup.unwrap_or(match (&self.sweep, amount) {
             (Some(_), _) => sweep::STEP_WARMUP,
-            (None, _) if self.stages.is_some() => std::time::Duration::ZERO,
+            (None, _) if in_stages => std::time::Duration::ZERO,
             (None, Amount::Requests(_)) => std::time::Duration::ZERO,
             (None, Amount::Time(_)) => WARMUP_DEFAULT,
         });
