@@ -255,7 +255,8 @@ fn run_setup(server: &DelayServer, quiet: bool) -> Setup {
             port: address.port(),
         }),
         family: None,
-        // The server knows each request by its intended time, whatever the connection and the order.
+        // The server knows each request by its intended time, whatever the connection and the
+        // order.
         protocol: ProtocolSpec::Fixed {
             request: Template::stamped(server.size()),
             answer: Answers::Bytes {

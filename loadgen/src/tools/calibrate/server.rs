@@ -2,10 +2,10 @@
 //!
 //! It shares nothing with what it checks: no reactor, no histogram, no clock of the generator's. A
 //! connection has two blocking threads. One reads, also while the answers stall; the system stamps
-//! each request as it arrives (`arrival.rs`); the other waits until an answer is due, stamps it and sends it. The
-//! first request of a connection is answered at once and not recorded, since the generator does not
-//! measure it either. `calibrate.rs` starts a round and takes the record when its connections have
-//! closed. Tests: at the end of this file.
+//! each request as it arrives (`arrival.rs`); the other waits until an answer is due, stamps it and
+//! sends it. The first request of a connection is answered at once and not recorded, since the
+//! generator does not measure it either. `calibrate.rs` starts a round and takes the record when
+//! its connections have closed. Tests: at the end of this file.
 
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
