@@ -14,6 +14,8 @@ mod control;
 pub(crate) mod coordinator;
 mod dispatch;
 pub mod embedded;
+#[cfg(feature = "tls")]
+mod encrypted;
 pub(crate) mod endpoint;
 mod event;
 pub mod exchange;
@@ -40,4 +42,9 @@ pub mod stages;
 pub(crate) mod summary;
 mod supervisor;
 pub mod template;
+#[cfg(feature = "tls")]
+pub(crate) mod tls;
+#[cfg(not(feature = "tls"))]
+#[path = "run/tls_absent.rs"]
+pub(crate) mod tls;
 mod transport;

@@ -92,8 +92,8 @@ pub enum Command {
 /// The arguments of a run.
 #[derive(Args, Debug, Clone)]
 pub struct RunArgs {
-    /// Server to load, as HOST:PORT, unix:PATH or http://HOST:PORT/PATH; without it, an embedded
-    /// echo server in a child process
+    /// Server to load, as HOST:PORT, unix:PATH, http://HOST:PORT/PATH or https://...; without it,
+    /// an embedded echo server in a child process
     #[arg(value_name = "TARGET")]
     pub target: Option<String>,
 
@@ -204,6 +204,23 @@ pub struct RunArgs {
     /// HTTP: basic authentication; a % is followed by two hexadecimal digits [default: none]
     #[arg(short = 'u', long, value_name = "USER:PASSWORD")]
     pub user: Option<String>,
+
+    /// Encrypt the connections by TLS, as https:// does; needs a build with --features tls
+    #[arg(long)]
+    pub tls: bool,
+
+    /// TLS: file of certificates to trust, in PEM [default: the system's]
+    #[arg(long, value_name = "FILE")]
+    pub cacert: Option<PathBuf>,
+
+    /// TLS: accept any certificate
+    #[arg(long, conflicts_with = "cacert")]
+    pub insecure: bool,
+
+    /// TLS: name that the server's certificate must have, which is sent too [default: that of
+    /// TARGET]
+    #[arg(long, value_name = "NAME")]
+    pub sni: Option<String>,
 
     /// Raw: the bytes of each request, with the escapes \r \n \t \0 \\ \xHH [default: none]
     #[arg(long, value_name = "BYTES", value_parser = raw_bytes, requires = "expect", allow_hyphen_values = true)]

@@ -14,9 +14,9 @@ use crate::measure::clock::nanos;
 use crate::report::Report;
 use crate::report::output::{Kind, Output};
 use crate::report::rate::Rate;
-use crate::report::settings::Pin;
+use crate::report::settings::{IoSurface, Pin};
 use crate::report::sweep::Sweep;
-use crate::run::endpoint::Family;
+use crate::run::endpoint::{Endpoint, Family};
 use crate::run::part::Part;
 use crate::run::payload::WORK_HEADER;
 use crate::run::plan::{Amount, OnFailure, Pace};
@@ -24,6 +24,7 @@ use crate::run::protocol::{Answers, ProtocolSpec};
 use crate::run::setup::{Load, Setup};
 use crate::run::sizes::Sizes;
 use crate::run::template::Template;
+use crate::run::tls::TlsOptions;
 use crate::tools::sweep::{self, Steps};
 
 /// A run, or a sweep of runs.
@@ -100,6 +101,7 @@ impl RunArgs {
     fn setup(&self) -> Result<Setup, String> {
         let named = self.target.as_deref().map(target::read).transpose()?;
         let protocol = self.protocol_spec(named.as_ref())?;
+        let tls = self.tls_options(named.as_ref(), &protocol)?;
         let part = self.part.unwrap_or(Part::WHOLE);
         let share = |whole: Option<u32>| {
             let share = |whole: u32| part.share(whole.into());
@@ -113,6 +115,7 @@ impl RunArgs {
                 _ => None,
             },
             protocol,
+            tls,
             part,
             start_at: self.start_at,
             metrics: self.metrics,
@@ -137,6 +140,42 @@ impl RunArgs {
             server_pid: self.server_pid,
             quiet: self.quiet,
         })
+    }
+
+    /// Returns the TLS of the connections, where the target or a flag asks for it.
+    fn tls_options(
+        &self,
+        named: Option<&Named<'_>>,
+        protocol: &ProtocolSpec,
+    ) -> Result<Option<TlsOptions>, String> {
+        let tls = self.tls || named.is_some_and(|named| named.tls);
+        if !tls {
+            let given = self.cacert.is_some() || self.insecure || self.sni.is_some();
+            return if given {
+                Err("--cacert, --insecure and --sni are for https:// and --tls".to_owned())
+            } else {
+                Ok(None)
+            };
+        }
+        if !cfg!(feature = "tls") {
+            return Err("this build has no TLS; build it with --features tls".to_owned());
+        }
+        let Some(named) = named else {
+            return Err("the embedded server has no TLS: name a TARGET".to_owned());
+        };
+        if !self.bad_clients.is_empty() || self.io != IoSurface::Helpers {
+            return Err("TLS excludes --bad-clients, and needs --io helpers".to_owned());
+        }
+        let host = match &named.endpoint {
+            Endpoint::Tcp { host, .. } => host.clone(),
+            Endpoint::Unix(_) => "localhost".to_owned(),
+        };
+        Ok(Some(TlsOptions {
+            name: self.sni.clone().unwrap_or(host),
+            cacert: self.cacert.clone(),
+            insecure: self.insecure,
+            http: protocol.name() == "http",
+        }))
     }
 
     fn load(&self, protocol: &ProtocolSpec) -> Load {

@@ -12,6 +12,8 @@ use crate::run::endpoint::Endpoint;
 
 /// The port of `http://` where none is named.
 const HTTP_PORT: u16 = 80;
+/// The port of `https://` where none is named.
+const HTTPS_PORT: u16 = 443;
 
 /// The longest path that the system's address of a Unix socket holds, without the zero at its end.
 const UNIX_PATH_MAX: usize = 107;
@@ -24,6 +26,8 @@ pub(crate) struct Named<'a> {
     pub(crate) host: String,
     /// The path of a URL; `None` for other targets.
     pub(crate) path: Option<&'a str>,
+    /// True for `https://`.
+    pub(crate) tls: bool,
     /// The `Authorization` field of an HTTP request, from the user and password of a URL.
     pub(crate) authorization: Option<String>,
 }
@@ -72,16 +76,17 @@ pub(crate) fn read(target: &str) -> Result<Named<'_>, String> {
                 endpoint: Endpoint::Unix(path.into()),
                 host: "localhost".to_owned(),
                 path: None,
+                tls: false,
                 authorization: None,
             }),
         };
     }
-    if after_scheme(target, "https://").is_some() {
-        return Err(format!(
-            "{target}: TLS is not spoken here; load the port behind it, or use http://"
-        ));
-    }
-    let (authority, path) = match after_scheme(target, "http://") {
+    let secure = after_scheme(target, "https://");
+    let usual = match secure {
+        Some(_) => HTTPS_PORT,
+        None => HTTP_PORT,
+    };
+    let (authority, path) = match secure.or_else(|| after_scheme(target, "http://")) {
         None => (target, None),
         Some(rest) => match rest.find(['/', '?', '#']) {
             None => (rest, Some("/")),
@@ -120,10 +125,11 @@ pub(crate) fn read(target: &str) -> Result<Named<'_>, String> {
     Ok(Named {
         endpoint: Endpoint::Tcp {
             host: host.to_owned(),
-            port: port.unwrap_or(HTTP_PORT),
+            port: port.unwrap_or(usual),
         },
         host: authority.to_owned(),
         path,
+        tls: secure.is_some(),
         authorization,
     })
 }
@@ -140,6 +146,7 @@ mod tests {
             ("http://host", "host", 80, Some("/")),
             ("http://host:81/a?b", "host", 81, Some("/a?b")),
             ("http://[::1]/x", "[::1]", 80, Some("/x")),
+            ("https://host/x", "host", 443, Some("/x")),
         ] {
             let named = read(target).expect(target);
             let host = host.to_owned();
@@ -184,7 +191,6 @@ mod tests {
             "host:70000",
             "[::1]",
             "unix:",
-            "https://host/",
             "http://",
             "http://host:x/",
             "http://host?x",

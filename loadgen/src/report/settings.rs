@@ -89,6 +89,9 @@ pub struct Settings {
     pub timeout_s: f64,
     /// Seconds thrown away at the start.
     pub warmup_s: f64,
+    /// True if the connections had TLS.
+    #[serde(default)]
+    pub tls: bool,
     /// The I/O surface.
     pub io: IoSurface,
     /// True if answers were compared with what was sent.

@@ -47,6 +47,7 @@ pub(crate) fn sample(requests_per_s: f64, latency_us: u64) -> Report {
             lifetime_s: None,
             timeout_s: 5.0,
             warmup_s: 1.0,
+            tls: false,
             io: IoSurface::Helpers,
             verify: true,
             pin: "none".to_owned(),

@@ -115,7 +115,8 @@ fn header(report: &Report, out: &mut String) {
         None => format!("{} each", plural(settings.size as u64, "byte")),
     };
     let what = match settings.protocol.as_str() {
-        "echo" => what,
+        "echo" if !settings.tls => what,
+        protocol if settings.tls => format!("{protocol} over TLS, {what}"),
         protocol => format!("{protocol}, {what}"),
     };
     let what = match settings.work_us {

@@ -182,7 +182,7 @@ impl<P: Protocol> Conversation<P> {
         let mut attempt = 0;
         loop {
             let (socket, source) = shard.sources.socket().map_err(Failure::from)?;
-            let connecting = pin!(T::connect(socket, &shard.plan.target));
+            let connecting = pin!(T::connect(socket, &shard.plan));
             let Some(connected) = self.unless_directed(connecting).await? else {
                 return Ok(None);
             };

@@ -18,6 +18,7 @@ use crate::run::protocol::ProtocolSpec;
 use crate::run::schedule::Share;
 use crate::run::sources::Address;
 use crate::run::stages::Stages;
+use crate::run::tls::Tls;
 
 /// The rule that decides when a request is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,6 +106,8 @@ pub(crate) struct Plan {
     pub(crate) interval: Nanos,
     /// The protocol.
     pub(crate) protocol: ProtocolSpec,
+    /// The TLS of the connections, if they have it.
+    pub(crate) tls: Option<Tls>,
     /// The I/O surface of the connections.
     pub(crate) io: IoSurface,
     /// The longest time that the server may owe something.
@@ -203,6 +206,7 @@ pub(crate) mod tests {
             warmup: 0,
             interval: crate::measure::series::INTERVAL_DEFAULT,
             protocol: echo(64),
+            tls: None,
             io: IoSurface::Helpers,
             timeout: 1,
             on_failure: OnFailure::Reconnect,

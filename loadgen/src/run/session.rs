@@ -28,6 +28,7 @@ use crate::run::setup::{Load, Setup};
 use crate::run::signals;
 use crate::run::sources::Address;
 use crate::run::summary::{Context, summarize};
+use crate::run::tls::{Tls, TlsOptions};
 
 /// Descriptors a process of ours needs besides its connections: standard streams, pipes, and per
 /// thread an epoll, an eventfd and a listener, with room to spare.
@@ -49,6 +50,7 @@ pub(crate) struct Session {
     embedded: Option<Embedded>,
     server_pid: Option<i32>,
     exposition: Option<Exposition>,
+    tls: Option<Tls>,
     /// Signals, and what the shards of the run in hand say.
     sender: mpsc::Sender<ShardEvent>,
     events: mpsc::Receiver<ShardEvent>,
@@ -95,6 +97,8 @@ impl Session {
                 address
             }
         };
+        let tls = setup.tls.as_ref().map(TlsOptions::prepare).transpose();
+        let tls = tls.map_err(ExitError::run)?;
         let exposition = match setup.metrics {
             Some(address) => Some(
                 Exposition::start(address)
@@ -114,6 +118,7 @@ impl Session {
             embedded,
             server_pid,
             exposition,
+            tls,
             sender,
             events,
         })
@@ -205,6 +210,7 @@ impl Session {
             warmup: nanos(load.warmup),
             interval: nanos(setup.interval),
             protocol: setup.protocol.clone(),
+            tls: self.tls.clone(),
             io: setup.io,
             timeout: nanos(setup.timeout),
             on_failure: setup.on_failure,

@@ -17,6 +17,7 @@ use crate::run::part::Part;
 use crate::run::plan::{Amount, OnFailure, Pace};
 use crate::run::protocol::ProtocolSpec;
 use crate::run::stages::Stages;
+use crate::run::tls::TlsOptions;
 
 /// Connections where `-c` is absent.
 pub(crate) const CONNECTIONS_DEFAULT: u32 = 4_000;
@@ -29,6 +30,8 @@ pub(crate) struct Setup {
     /// The only family of addresses to use.
     pub(crate) family: Option<Family>,
     pub(crate) protocol: ProtocolSpec,
+    /// TLS, where it was asked for.
+    pub(crate) tls: Option<TlsOptions>,
     /// Connections in total; as many as the descriptor limit allows up to the default if absent.
     pub(crate) connections: Option<u32>,
     pub(crate) bad: Vec<BadShare>,

@@ -278,6 +278,7 @@ fn settings(plan: &Plan, pin: &Pin) -> Settings {
         lifetime_s: plan.lifetime.map(seconds),
         timeout_s: seconds(plan.timeout),
         warmup_s: seconds(plan.warmup),
+        tls: plan.tls.is_some(),
         io: plan.io,
         verify: plan.protocol.verifies(),
         pin: pin.to_string(),

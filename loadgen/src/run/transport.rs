@@ -15,13 +15,14 @@ use asyncfd::{AsyncFd, AsyncFdReadyGuard, Interest};
 use reactor::{Handle, Placement};
 use socket2::Socket;
 
+use crate::run::plan::Plan;
 use crate::run::scratch::Scratch;
 use crate::run::sources::Address;
 
 /// The operations of a connection on its socket. One task owns it.
 pub(crate) trait Transport: Sized + 'static {
     /// Connects, and registers on the current shard.
-    fn connect(socket: Socket, target: &Address) -> impl Future<Output = io::Result<Self>>;
+    fn connect(socket: Socket, plan: &Plan) -> impl Future<Output = io::Result<Self>>;
 
     /// Waits until bytes can be read and reads them to the front of `scratch`; 0 is the end of what
     /// the peer sends.
@@ -136,8 +137,8 @@ stream!(UnixStream, |socket, target| {
 pub(crate) struct Helpers<S>(S);
 
 impl<S: Stream> Transport for Helpers<S> {
-    async fn connect(socket: Socket, target: &Address) -> io::Result<Self> {
-        S::connect(socket, target).await.map(Self)
+    async fn connect(socket: Socket, plan: &Plan) -> io::Result<Self> {
+        S::connect(socket, &plan.target).await.map(Self)
     }
 
     fn read(&self, scratch: &Scratch) -> impl Future<Output = io::Result<usize>> {
@@ -224,8 +225,8 @@ impl Guards {
 }
 
 impl Transport for Guards {
-    async fn connect(socket: Socket, target: &Address) -> io::Result<Self> {
-        connect_bare(socket, target).await.map(Self)
+    async fn connect(socket: Socket, plan: &Plan) -> io::Result<Self> {
+        connect_bare(socket, &plan.target).await.map(Self)
     }
 
     async fn read(&self, scratch: &Scratch) -> io::Result<usize> {
@@ -279,10 +280,10 @@ impl Polling {
 }
 
 impl Transport for Polling {
-    async fn connect(socket: Socket, target: &Address) -> io::Result<Self> {
+    async fn connect(socket: Socket, plan: &Plan) -> io::Result<Self> {
         Ok(Self {
-            socket: connect_bare(socket, target).await?,
-            short_drains: matches!(target, Address::Tcp(_)),
+            socket: connect_bare(socket, &plan.target).await?,
+            short_drains: matches!(plan.target, Address::Tcp(_)),
         })
     }
 

@@ -264,6 +264,7 @@ fn run_setup(server: &DelayServer, quiet: bool) -> Setup {
                 verify: false,
             },
         },
+        tls: None,
         connections: Some(CONNECTIONS),
         bad: Vec::new(),
         active: None,

@@ -209,6 +209,7 @@ fn load(report: &Report) -> Vec<(&'static str, String)> {
         ("the loop", format!("{pace}{arrivals}")),
         ("--stages", settings.stages.clone().unwrap_or_default()),
         ("--think-time", optional(settings.think_time_s)),
+        ("TLS", settings.tls.to_string()),
         ("--pipeline", settings.pipeline.to_string()),
         (
             "--size",

@@ -56,6 +56,18 @@ impl Shard {
         if let Some(kind) = slot.bad {
             return drop(spawn_local(bad_client::run::<P>(shard, slot, kind)));
         }
+        #[cfg(feature = "tls")]
+        if self.plan.tls.is_some() {
+            use crate::run::encrypted::Encrypted;
+            return match &self.plan.target {
+                Address::Tcp(_) => drop(spawn_local(connection::run::<Encrypted<TcpStream>, P>(
+                    shard, slot,
+                ))),
+                Address::Unix(_) => drop(spawn_local(connection::run::<Encrypted<UnixStream>, P>(
+                    shard, slot,
+                ))),
+            };
+        }
         // The task reports through the shard, also when it panics: nobody waits for it.
         match (self.plan.io, &self.plan.target) {
             (IoSurface::Helpers, Address::Tcp(_)) => drop(spawn_local(connection::run::<

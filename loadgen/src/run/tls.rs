@@ -1,0 +1,142 @@
+//! The TLS of a run, by rustls: trust, names and protocols. `encrypted.rs` has the connections.
+//!
+//! With the feature `tls` only; `tls_absent.rs` stands in without it. Tests: `tests/tls.rs`.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+
+/// The TLS of a run as it was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TlsOptions {
+    /// The name that the server's certificate has to have, which is also sent (SNI).
+    pub(crate) name: String,
+    /// The file of the only authorities to trust; those of the system if absent.
+    pub(crate) cacert: Option<PathBuf>,
+    /// True if any certificate is accepted.
+    pub(crate) insecure: bool,
+    /// True if HTTP/1.1 is offered (ALPN).
+    pub(crate) http: bool,
+}
+
+/// The TLS of a run, ready for connections.
+#[derive(Clone)]
+pub(crate) struct Tls {
+    pub(crate) config: Arc<ClientConfig>,
+    pub(crate) name: ServerName<'static>,
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Tls").field(&self.name).finish()
+    }
+}
+
+impl TlsOptions {
+    /// Reads the certificates.
+    ///
+    /// # Errors
+    /// There are none, or the name is none of a server; a sentence says which.
+    pub(crate) fn prepare(&self) -> Result<Tls, String> {
+        let provider = Arc::new(ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| error.to_string())?;
+        let mut config = if self.insecure {
+            let verifier = Arc::new(AnyCertificate(provider));
+            builder
+                .dangerous()
+                .with_custom_certificate_verifier(verifier)
+                .with_no_client_auth()
+        } else {
+            builder
+                .with_root_certificates(self.roots()?)
+                .with_no_client_auth()
+        };
+        if self.http {
+            config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        }
+        let name = self.name.trim_start_matches('[').trim_end_matches(']');
+        let name = ServerName::try_from(name.to_owned())
+            .map_err(|_| format!("{:?} is no name of a server (--sni)", self.name))?;
+        Ok(Tls {
+            config: Arc::new(config),
+            name,
+        })
+    }
+
+    fn roots(&self) -> Result<RootCertStore, String> {
+        let mut roots = RootCertStore::empty();
+        match &self.cacert {
+            Some(file) => {
+                let wrong =
+                    |error: &dyn fmt::Display| format!("--cacert {}: {error}", file.display());
+                let read = CertificateDer::pem_file_iter(file).map_err(|error| wrong(&error))?;
+                for certificate in read {
+                    let certificate = certificate.map_err(|error| wrong(&error))?;
+                    roots.add(certificate).map_err(|error| wrong(&error))?;
+                }
+                if roots.is_empty() {
+                    return Err(wrong(&"holds no certificate"));
+                }
+            }
+            None => {
+                let found = rustls_native_certs::load_native_certs();
+                roots.add_parsable_certificates(found.certs);
+                if roots.is_empty() {
+                    return Err(
+                        "the system has no authorities to trust: name some by --cacert".to_owned(),
+                    );
+                }
+            }
+        }
+        Ok(roots)
+    }
+}
+
+/// Accepts any certificate; signatures are still verified.
+#[derive(Debug)]
+struct AnyCertificate(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signed, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signed, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}

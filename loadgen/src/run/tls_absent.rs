@@ -1,0 +1,29 @@
+//! The place of `tls.rs` in a build without the feature `tls`: options that cannot be used.
+
+use std::path::PathBuf;
+
+/// The TLS of a run as it was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TlsOptions {
+    pub(crate) name: String,
+    pub(crate) cacert: Option<PathBuf>,
+    pub(crate) insecure: bool,
+    pub(crate) http: bool,
+}
+
+/// The TLS of a run: there is none.
+#[derive(Debug, Clone)]
+pub(crate) enum Tls {}
+
+impl TlsOptions {
+    /// Refuses.
+    ///
+    /// # Errors
+    /// Always.
+    pub(crate) fn prepare(&self) -> Result<Tls, String> {
+        Err(format!(
+            "{}: this build has no TLS; build it with --features tls",
+            self.name
+        ))
+    }
+}
