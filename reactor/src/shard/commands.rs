@@ -40,6 +40,15 @@ pub(crate) fn commands<T>() -> (CommandSender<T>, Commands<T>) {
     (sender, commands)
 }
 
+impl<T> Commands<T> {
+    /// Ends the channel. Commands that are sent from now on are dropped, as those in the returned
+    /// channel are with it. Called by the shard only.
+    pub(crate) fn close(&mut self) -> Receiver<T> {
+        let (_, ended) = unbounded();
+        std::mem::replace(&mut self.channel, ended)
+    }
+}
+
 impl<T> CommandSender<T> {
     /// Sends a command. Returns `false` if the receiver is gone, and drops the command.
     pub(crate) fn send(&self, command: T) -> bool {

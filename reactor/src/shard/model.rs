@@ -303,6 +303,7 @@ impl Player {
 
     /// Ends the shard.
     pub(crate) fn end(&self) {
-        self.shard.end(&self.shard.shared.dispatch.lock().commands);
+        self.shard
+            .end(&mut self.shard.shared.dispatch.lock().commands);
     }
 }

@@ -13,11 +13,12 @@ use crate::handle::Handle;
 use crate::hooks::{Hooks, ThreadName};
 use crate::io::ShardIo;
 use crate::placement::Placement;
+use crate::shard::inbox::Command;
 use crate::shard::parker::{Parker, Unpark};
 use crate::shard::steal::Crew;
 use crate::shard::{Parts, Settings, Shard, ShardId, ShardRef, ShardShared, current};
 use crate::shutdown::Lifecycle;
-use crate::task::{SpawnSite, spawn_here};
+use crate::task::{Runnable, SpawnSite, spawn_here};
 use crate::time::resolution::Resolution;
 use crate::time::{Clock, sleep_until};
 use crate::token::{SlotId, Token};
@@ -100,7 +101,7 @@ fn prepare_wait(shard: &Shard, now: impl Fn() -> Instant) -> Option<Duration> {
 }
 
 fn end(shard: &Shard) {
-    shard.end(&shard.shared.dispatch.lock().commands);
+    shard.end(&mut shard.shared.dispatch.lock().commands);
 }
 
 fn polls(shard: &Shard) -> u64 {
@@ -470,8 +471,11 @@ fn the_end_drops_tasks_that_spawn_and_wake_as_they_go() {
     });
 }
 
-#[test]
-fn a_wake_that_arrives_after_the_end_leaves_nothing_behind() {
+/// A shard ends while another thread, which has set SCHEDULED, has not pushed the task yet. `push`
+/// does so after the end.
+fn a_late_push_leaves_nothing_behind(
+    push: impl FnOnce(&Shard, Runnable<ShardRef>) + Send + 'static,
+) {
     on_a_shard(|shard, _| {
         let held = Arc::new(());
         let theirs = Arc::clone(&held);
@@ -479,7 +483,6 @@ fn a_wake_that_arrives_after_the_end_leaves_nothing_behind() {
             let _theirs = theirs;
             std::future::pending::<()>().await;
         };
-        // The reference of another thread that has set SCHEDULED and has not pushed yet.
         let spawned = spawn_here(
             future,
             ShardRef::clone(shard.shared_ref()),
@@ -490,11 +493,25 @@ fn a_wake_that_arrives_after_the_end_leaves_nothing_behind() {
         end(shard);
         assert_eq!(Arc::strong_count(&held), 1, "the future is dropped");
         let before = Arc::strong_count(shard.shared_ref());
-        assert!(shard.shared.inbox.wake(in_flight).is_err());
+        push(shard, in_flight);
         assert_eq!(
             Arc::strong_count(shard.shared_ref()),
             before - 1,
             "the task's memory went with its last reference"
         );
+    });
+}
+
+#[test]
+fn a_wake_that_arrives_after_the_end_leaves_nothing_behind() {
+    a_late_push_leaves_nothing_behind(|shard, task| {
+        assert!(shard.shared.inbox.wake(task).is_err());
+    });
+}
+
+#[test]
+fn a_spawn_that_arrives_after_the_end_leaves_nothing_behind() {
+    a_late_push_leaves_nothing_behind(|shard, task| {
+        shard.shared.inbox.send(Command::Run(task));
     });
 }

@@ -68,8 +68,8 @@ pub(crate) fn run(shard: &Rc<Shard>) -> io::Result<()> {
         }
     };
     // Siblings no longer serve this shard.
-    let dispatch = kept.take().unwrap_or_else(|| shared.dispatch.lock());
-    shard.end(&dispatch.commands);
+    let mut dispatch = kept.take().unwrap_or_else(|| shared.dispatch.lock());
+    shard.end(&mut dispatch.commands);
     outcome
 }
 
@@ -388,7 +388,7 @@ impl Shard {
 
     /// Ends the shard: refuses new tasks, then drops every future of its tasks, whatever their
     /// drops do. A mobile task that a sibling has taken is dropped there, and this waits for it.
-    pub(super) fn end(&self, commands: &Commands<Command>) {
+    pub(super) fn end(&self, commands: &mut Commands<Command>) {
         let shared = &self.shared;
         if mutant("inbox_closed_first") {
             shared.inbox.close(|task| self.end_queued(task));
@@ -420,6 +420,10 @@ impl Shard {
         // of the inbox sees that the shard has ended.
         fence(Ordering::SeqCst);
         self.take_inbox(shared, commands);
+        // A later command is dropped. In the channel, a task would keep the shard alive, and the
+        // shard the channel. The drop of a waker is foreign code.
+        let late = commands.close();
+        self.count_panics(caught(|| drop(late)).1);
         self.wake_deferred(shared);
         while let Some(task) = shared.queue.with(LocalQueue::pop) {
             self.end_queued(task);
