@@ -1,15 +1,15 @@
 //! The driver of a simulation. It makes no system call. A test sets the readiness and the time.
 //!
 //! `driver.rs` lists what a driver module provides. Here a registration is stored under its
-//! descriptor number, which need not be open. The only states are those that a test reports, so
-//! `add` and `modify` report none. The time is the reactor's [`Clock`], which stands still until
-//! [`Clock::advance`] moves it. The tests that use this driver are in `sim/`; `scripts/sim.sh`
-//! builds them.
+//! descriptor number, which need not be open. The only states are those that a test sets. The time
+//! is the reactor's [`Clock`], which stands still until [`Clock::advance`] moves it. A test can
+//! also let a seed choose the schedule of all threads (`schedule.rs`). The tests that use this
+//! driver are in `sim/`; `scripts/sim.sh` builds them.
 
-use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::RawFd;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
@@ -19,27 +19,16 @@ use crate::shard::parker::Notify;
 use crate::token::Token;
 use crate::{Interest, Ready};
 
-thread_local! {
-    /// Set by the first wait of a shard's thread.
-    static LIFE: OnceCell<Life> = const { OnceCell::new() };
-}
+#[path = "driver_sim/schedule.rs"]
+mod schedule;
 
-/// The life of a shard's thread: marks the shard as gone when the thread ends.
-struct Life(Door);
-
-impl Drop for Life {
-    fn drop(&mut self) {
-        self.0.with(|epoll| {
-            epoll.shard = Shard::Gone;
-            epoll.may_go = false;
-        });
-    }
-}
+use schedule::{Actor, Doing, Play, enlist};
+pub(crate) use schedule::{Played, Random, blocked, pause, point};
 
 /// All existing simulations, so that a test can report to a descriptor without knowing its reactor.
 static WORLDS: Mutex<Vec<Weak<World>>> = Mutex::new(Vec::new());
 
-/// The time, on the system's clock, within which the shards must come to rest.
+/// The time, on the system's clock, within which the threads must come to rest.
 const REST_WITHIN: Duration = Duration::from_secs(20);
 
 /// Reports readiness of a descriptor number to every shard that has it registered. Returns the
@@ -58,17 +47,24 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[derive(Debug)]
 struct World {
     state: Mutex<State>,
-    /// Signals any change of `state`.
+    /// Signals any change of `state` to the test.
     changed: Condvar,
     epoch: Instant,
+    /// True while a seed chooses the schedule: a copy of `State::play` that needs no lock.
+    is_playing: AtomicBool,
 }
 
 #[derive(Debug)]
 struct State {
     now: Instant,
     epolls: Vec<Epoll>,
-    /// True if a shard continues only when the test steps it.
-    is_stepped: bool,
+    /// The states that each descriptor has now.
+    levels: BTreeMap<RawFd, Ready>,
+    /// The shards, in the order of their epolls, and then the other threads that a test plays.
+    actors: Vec<Actor>,
+    play: Option<Play>,
+    /// The reason for which a play ended early.
+    failure: Option<String>,
 }
 
 #[derive(Debug, Default)]
@@ -77,22 +73,8 @@ struct Epoll {
     /// Reported events that no wait has fetched yet.
     reported: Vec<OsEvent>,
     notified: bool,
-    shard: Shard,
     /// The shard's thread. Set at its first wait.
     thread: Option<ThreadId>,
-    /// True if the shard may continue to its next stop.
-    may_go: bool,
-}
-
-/// The activity of an epoll's thread.
-#[derive(Debug, Default, Clone, Copy)]
-enum Shard {
-    #[default]
-    Running,
-    Waiting(Option<Instant>),
-    /// In [`Clock::pause`].
-    Paused,
-    Gone,
 }
 
 impl Epoll {
@@ -112,38 +94,52 @@ impl Epoll {
         true
     }
 
+    /// Reports the states that the descriptor has now, as epoll_ctl does.
+    fn report_level(&mut self, fd: RawFd, levels: &BTreeMap<RawFd, Ready>) {
+        let level = levels.get(&fd).copied();
+        self.report(fd, level.unwrap_or(Ready::EMPTY));
+    }
+
     /// Returns true if a wait with this deadline is over.
     fn wait_is_over(&self, until: Option<Instant>, now: Instant) -> bool {
         !self.reported.is_empty() || self.notified || until.is_some_and(|until| until <= now)
     }
+}
 
-    fn is_at_rest(&self, now: Instant) -> bool {
-        match self.shard {
-            Shard::Running | Shard::Paused => false,
-            Shard::Waiting(until) => !self.wait_is_over(until, now),
-            Shard::Gone => true,
+impl State {
+    /// Returns true if the actor could go on now.
+    fn can_go_on(&self, index: usize) -> bool {
+        match self.actors[index].doing {
+            Doing::Running | Doing::Stopped => true,
+            Doing::Waiting(until) => self.epolls[index].wait_is_over(until, self.now),
+            Doing::Sleeping(until) => until <= self.now,
+            Doing::Gone => false,
+        }
+    }
+
+    fn report(&mut self, fd: RawFd, ready: Ready) -> usize {
+        let reported = self.epolls.iter_mut();
+        let reported = reported.filter_map(|epoll| epoll.report(fd, ready).then_some(()));
+        let reported = reported.count();
+        self.tell_actors();
+        reported
+    }
+
+    /// Lets each actor check if it can go on. In a play, the schedule decides instead.
+    fn tell_actors(&self) {
+        if self.play.is_none() {
+            self.actors.iter().for_each(|actor| actor.go.notify_all());
         }
     }
 }
 
-/// The state of a shard that is stepped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Stop {
-    /// Between two turns, with an event, a notification or an expired timeout.
-    Ready,
-    /// Asleep. It has to be woken before it can go on.
-    Asleep,
-    /// In the middle of a poll, or of its end.
-    Paused,
-    Gone,
-}
-
 impl World {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+
     fn report(&self, fd: RawFd, ready: Ready) -> usize {
-        let mut state = lock(&self.state);
-        let reported = state.epolls.iter_mut();
-        let reported = reported.filter_map(|epoll| epoll.report(fd, ready).then_some(()));
-        let reported = reported.count();
+        let reported = self.lock().report(fd, ready);
         self.changed.notify_all();
         reported
     }
@@ -160,12 +156,16 @@ impl Clock {
         let state = State {
             now: epoch,
             epolls: Vec::new(),
-            is_stepped: false,
+            levels: BTreeMap::new(),
+            actors: Vec::new(),
+            play: None,
+            failure: None,
         };
         let world = Arc::new(World {
             state: Mutex::new(state),
             changed: Condvar::new(),
             epoch,
+            is_playing: AtomicBool::new(false),
         });
         let mut worlds = lock(&WORLDS);
         worlds.retain(|world| world.strong_count() > 0);
@@ -178,12 +178,15 @@ impl Clock {
     }
 
     pub(crate) fn now(&self) -> Instant {
-        lock(&self.0.state).now
+        self.0.lock().now
     }
 
     /// Advances the time and does not wait for the effects.
     pub(crate) fn pass(&self, by: Duration) {
-        lock(&self.0.state).now += by;
+        let mut state = self.0.lock();
+        state.now += by;
+        state.tell_actors();
+        drop(state);
         self.0.changed.notify_all();
     }
 
@@ -191,8 +194,8 @@ impl Clock {
     /// something from outside arrives.
     pub(crate) fn rest(&self) {
         let started = Instant::now();
-        let mut state = lock(&self.0.state);
-        while !state.epolls.iter().all(|epoll| epoll.is_at_rest(state.now)) {
+        let mut state = self.0.lock();
+        while (0..state.actors.len()).any(|index| state.can_go_on(index)) {
             let left = REST_WITHIN.saturating_sub(started.elapsed());
             assert!(!left.is_zero(), "a shard does not rest: {state:?}");
             state = self
@@ -204,78 +207,32 @@ impl Clock {
         }
     }
 
-    /// From now on each shard stops at every wait until [`Clock::step`] lets it go on. So one
-    /// thread runs at a time, and a test that chooses the steps by a seed plays the same schedule
-    /// again.
-    pub(crate) fn begin_steps(&self) {
-        self.rest();
-        lock(&self.0.state).is_stepped = true;
-    }
-
-    /// Lets the shards run freely again.
-    pub(crate) fn end_steps(&self) {
-        lock(&self.0.state).is_stepped = false;
+    /// Sets states of a descriptor, which are reported to each shard that has it registered, as
+    /// after a write by its peer.
+    pub(crate) fn raise(&self, fd: RawFd, ready: Ready) {
+        let mut state = self.0.lock();
+        let level = state.levels.entry(fd).or_insert(Ready::EMPTY);
+        *level = *level | ready;
+        state.report(fd, ready);
+        drop(state);
         self.0.changed.notify_all();
     }
 
-    /// Returns the state of a shard that is stepped.
-    pub(crate) fn stop(&self, shard: usize) -> Stop {
-        let state = lock(&self.0.state);
-        let epoll = &state.epolls[shard];
-        match epoll.shard {
-            Shard::Running => unreachable!("a stepped shard runs only in a step"),
-            Shard::Waiting(until) if epoll.wait_is_over(until, state.now) => Stop::Ready,
-            Shard::Waiting(_) => Stop::Asleep,
-            Shard::Paused => Stop::Paused,
-            Shard::Gone => Stop::Gone,
-        }
+    /// Ends states of a descriptor, as a read that drains it does.
+    pub(crate) fn lower(&self, fd: RawFd, ready: Ready) {
+        let mut state = self.0.lock();
+        let level = state.levels.entry(fd).or_insert(Ready::EMPTY);
+        *level = *level - ready;
     }
 
-    /// Lets a shard go on from its stop to the next one. The shard is ready or paused.
-    pub(crate) fn step(&self, shard: usize) {
-        let mut state = lock(&self.0.state);
-        state.epolls[shard].may_go = true;
-        self.0.changed.notify_all();
-        let started = Instant::now();
-        while state.epolls[shard].may_go || matches!(state.epolls[shard].shard, Shard::Running) {
-            let left = REST_WITHIN.saturating_sub(started.elapsed());
-            assert!(!left.is_zero(), "a step does not end: {state:?}");
-            state = self
-                .0
-                .changed
-                .wait_timeout(state, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
-        }
-    }
-
-    /// Stops the calling shard, in the middle of whatever it does, until its next step.
-    pub(crate) fn pause(&self) {
-        let me = Some(thread::current().id());
-        let mut state = lock(&self.0.state);
-        let Some(index) = state.epolls.iter().position(|epoll| epoll.thread == me) else {
-            return;
-        };
-        state.epolls[index].shard = Shard::Paused;
-        self.0.changed.notify_all();
-        while state.is_stepped && !state.epolls[index].may_go {
-            state = self
-                .0
-                .changed
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
-        }
-        state.epolls[index].may_go = false;
-        state.epolls[index].shard = Shard::Running;
-    }
-
-    /// Lets other shards act, in the middle of the calling shard's end.
-    pub(crate) fn idle(&self, time: Duration) {
-        if lock(&self.0.state).is_stepped {
-            self.pause();
-        } else {
-            thread::sleep(time);
-        }
+    /// Returns the number of descriptors that are registered with any shard.
+    pub(crate) fn registered(&self) -> usize {
+        let state = self.0.lock();
+        state
+            .epolls
+            .iter()
+            .map(|epoll| epoll.registered.len())
+            .sum()
     }
 
     /// Waits until the shards are at rest, advances the time, and waits until all effects are done.
@@ -309,8 +266,12 @@ struct Door {
 }
 
 impl Door {
-    fn with<R>(&self, f: impl FnOnce(&mut Epoll) -> R) -> R {
-        let result = f(&mut lock(&self.world.state).epolls[self.index]);
+    fn with<R>(&self, f: impl FnOnce(&mut Epoll, &BTreeMap<RawFd, Ready>) -> R) -> R {
+        let mut state = self.world.lock();
+        let State { epolls, levels, .. } = &mut *state;
+        let result = f(&mut epolls[self.index], levels);
+        state.tell_actors();
+        drop(state);
         self.world.changed.notify_all();
         result
     }
@@ -333,8 +294,9 @@ impl Driver {
     ) -> io::Result<(Self, Registry, Notifier)> {
         let world = Arc::clone(&clock.0);
         let index = {
-            let mut state = lock(&world.state);
+            let mut state = world.lock();
             state.epolls.push(Epoll::default());
+            state.actors.push(Actor::new(Doing::Running));
             state.epolls.len() - 1
         };
         let epoll = Door { world, index };
@@ -353,35 +315,24 @@ impl Driver {
     /// `None` waits without a limit.
     pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         let Door { world, index } = &self.epoll;
-        let mut state = lock(&world.state);
+        let mut state = world.lock();
         let me = thread::current().id();
         // A sibling that serves the shard looks at the events. The shard itself does something else
         // meanwhile.
         let is_shard = *state.epolls[*index].thread.get_or_insert(me) == me;
         if is_shard {
-            LIFE.with(|life| {
-                life.get_or_init(|| Life(self.epoll.clone()));
-            });
+            enlist(world, *index);
             let until = timeout.and_then(|timeout| state.now.checked_add(timeout));
-            state.epolls[*index].shard = Shard::Waiting(until);
-            world.changed.notify_all();
-            while !state.epolls[*index].wait_is_over(until, state.now)
-                || state.is_stepped && !state.epolls[*index].may_go
-            {
-                state = world
-                    .changed
-                    .wait(state)
-                    .unwrap_or_else(PoisonError::into_inner);
-            }
-            let epoll = &mut state.epolls[*index];
-            epoll.shard = Shard::Running;
-            epoll.may_go = false;
+            state = world.stop(state, *index, Doing::Waiting(until));
         }
         let epoll = &mut state.epolls[*index];
         epoll.notified = false;
         let fetched = epoll.reported.len().min(self.batch_max);
         self.batch.clear();
         self.batch.extend(epoll.reported.drain(..fetched));
+        drop(state);
+        // Others may go on between the return of the system call and the dispatch.
+        point();
         Ok(())
     }
 
@@ -393,28 +344,34 @@ impl Driver {
 
 impl Ctl for Registry {
     fn add(&self, fd: RawFd, token: Token, interest: Interest) -> io::Result<()> {
-        self.0.with(|epoll| {
+        self.0.with(|epoll, levels| {
             if epoll.registered.contains_key(&fd) {
                 return Err(rustix::io::Errno::EXIST.into());
             }
             epoll.registered.insert(fd, (token, interest));
+            epoll.report_level(fd, levels);
             Ok(())
         })
     }
 
     fn modify(&self, fd: RawFd, token: Token, interest: Interest) -> io::Result<()> {
-        self.0.with(|epoll| match epoll.registered.get_mut(&fd) {
-            Some(registered) => {
-                *registered = (token, interest);
-                Ok(())
-            }
-            None => Err(rustix::io::Errno::NOENT.into()),
-        })
+        self.0
+            .with(|epoll, levels| match epoll.registered.get_mut(&fd) {
+                Some(registered) => {
+                    *registered = (token, interest);
+                    epoll.report_level(fd, levels);
+                    Ok(())
+                }
+                None => Err(rustix::io::Errno::NOENT.into()),
+            })
     }
 
     fn delete(&self, fd: RawFd) -> io::Result<()> {
-        self.0.with(|epoll| match epoll.registered.remove(&fd) {
-            Some(_) => Ok(()),
+        self.0.with(|epoll, _| match epoll.registered.remove(&fd) {
+            Some((token, _)) => {
+                epoll.reported.retain(|event| event.token != token);
+                Ok(())
+            }
             None => Err(rustix::io::Errno::NOENT.into()),
         })
     }
@@ -422,6 +379,6 @@ impl Ctl for Registry {
 
 impl Notify for Notifier {
     fn notify(&self) {
-        self.0.with(|epoll| epoll.notified = true);
+        self.0.with(|epoll, _| epoll.notified = true);
     }
 }

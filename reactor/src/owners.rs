@@ -47,7 +47,7 @@ use crossbeam_utils::CachePadded;
 
 use crate::Interest;
 use crate::error::dispossessed_error;
-use crate::sync::Mutex;
+use crate::sync::{Mutex, mutant};
 use crate::token::{SlotId, Token};
 
 #[cfg(all(test, not(reactor_loom)))]
@@ -175,14 +175,16 @@ impl<C: Ctl> Owners<C> {
         if here.owner(place) != token.id().bits() {
             return Err(dispossessed_error());
         }
-        self.ctl.delete(fd)?;
+        if !mutant("move_keeps_old_entry") {
+            self.ctl.delete(fd)?;
+        }
         here.set_owner(place, NOBODY);
         if let Err(error) = to.add_locked(&mut there, place, fd, token, interest) {
             // The entry was just deleted, so there is room to add it again.
             self.add_locked(&mut here, place, fd, token, interest)?;
             return Err(error);
         }
-        if is_birth {
+        if is_birth && !mutant("move_leaves_no_mark") {
             here.moved.push((place, token.id()));
         }
         there.unmark(place, token.id());

@@ -216,7 +216,7 @@ impl Reactor {
     }
 
     /// Ends every wait, and stops the shards, which drop their tasks and end.
-    fn stop(&self) {
+    pub(crate) fn stop(&self) {
         for shard in self.handle.all_shards() {
             shard.io.shut_down();
         }

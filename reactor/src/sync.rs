@@ -8,16 +8,16 @@
 /// the branch is compiled away.
 ///
 /// The bugs are in the code that ships, at the places where they could be made.
-/// `scripts/loom.sh --mutants` runs the models against each, and
-/// `scripts/sanitize.sh thread --seeds` runs ThreadSanitizer against some.
-#[cfg(not(any(reactor_loom, reactor_sanitize)))]
+/// `scripts/loom.sh --mutants` runs the models against each. `scripts/sanitize.sh thread --seeds`
+/// runs ThreadSanitizer against some, and `scripts/sim.sh --mutants` the simulation.
+#[cfg(not(any(reactor_loom, reactor_sanitize, reactor_sim)))]
 #[inline(always)]
 pub(crate) const fn mutant(_name: &str) -> bool {
     false
 }
 
 /// As above. `REACTOR_MUTANT` names the bug, so that one build serves all of them.
-#[cfg(any(reactor_loom, reactor_sanitize))]
+#[cfg(any(reactor_loom, reactor_sanitize, reactor_sim))]
 pub(crate) fn mutant(name: &str) -> bool {
     static ASKED_FOR: std::sync::OnceLock<Option<String>> = std::sync::OnceLock::new();
     ASKED_FOR
@@ -29,22 +29,32 @@ pub(crate) fn mutant(name: &str) -> bool {
 #[cfg(not(reactor_loom))]
 #[expect(clippy::disallowed_types, reason = "this is the door")]
 mod imp {
-    pub(crate) use std::sync::atomic::{Ordering, fence};
+    pub(crate) use std::sync::atomic::Ordering;
 
-    // These are aliases rather than re-exports: the lint sees through a re-export and would flag
-    // every use.
-    pub(crate) type AtomicBool = std::sync::atomic::AtomicBool;
-    pub(crate) type AtomicI32 = std::sync::atomic::AtomicI32;
-    pub(crate) type AtomicPtr<T> = std::sync::atomic::AtomicPtr<T>;
-    pub(crate) type AtomicU8 = std::sync::atomic::AtomicU8;
-    pub(crate) type AtomicU32 = std::sync::atomic::AtomicU32;
-    pub(crate) type AtomicU64 = std::sync::atomic::AtomicU64;
-    pub(crate) type AtomicUsize = std::sync::atomic::AtomicUsize;
+    #[cfg(reactor_sim)]
+    pub(crate) use super::sim::*;
+    #[cfg(not(reactor_sim))]
+    pub(crate) use aliases::*;
 
     pub(crate) use crossbeam_channel::{Receiver, Sender, unbounded};
-    pub(crate) use parking_lot::Mutex;
-    pub(crate) use std::thread::sleep;
     pub(crate) use std::thread_local as per_thread;
+
+    #[cfg(not(reactor_sim))]
+    mod aliases {
+        pub(crate) use parking_lot::Mutex;
+        pub(crate) use std::sync::atomic::fence;
+        pub(crate) use std::thread::sleep;
+
+        // These are aliases rather than re-exports: the lint sees through a re-export and would
+        // flag every use.
+        pub(crate) type AtomicBool = std::sync::atomic::AtomicBool;
+        pub(crate) type AtomicI32 = std::sync::atomic::AtomicI32;
+        pub(crate) type AtomicPtr<T> = std::sync::atomic::AtomicPtr<T>;
+        pub(crate) type AtomicU8 = std::sync::atomic::AtomicU8;
+        pub(crate) type AtomicU32 = std::sync::atomic::AtomicU32;
+        pub(crate) type AtomicU64 = std::sync::atomic::AtomicU64;
+        pub(crate) type AtomicUsize = std::sync::atomic::AtomicUsize;
+    }
 
     /// `std::cell::UnsafeCell` with loom's closure interface.
     #[derive(Debug)]
@@ -63,6 +73,10 @@ mod imp {
         }
     }
 }
+
+#[cfg(reactor_sim)]
+#[path = "sync_sim.rs"]
+mod sim;
 
 #[cfg(reactor_loom)]
 mod imp {

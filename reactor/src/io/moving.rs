@@ -12,7 +12,7 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use crate::error::forked_error;
 use crate::io::{QUARANTINE_WAKES, ShardIo};
-use crate::sync::{AtomicU32, Mutex, Ordering};
+use crate::sync::{AtomicU32, Mutex, Ordering, mutant};
 use crate::table::{Slot, SlotRef};
 use crate::token::{SlotId, Token};
 use crate::{Interest, ShardId};
@@ -169,7 +169,10 @@ impl ShardIo {
     }
 
     fn pass_on(birth: &Arc<Self>, id: SlotId, after: usize) {
-        let shards = birth.peers.all.get().map_or(0, |all| all.len());
+        let mut shards = birth.peers.all.get().map_or(0, |all| all.len());
+        if mutant("moved_slot_skips_quarantines") {
+            shards = 1;
+        }
         let rest = (1..shards)
             .map(|step| (after + step) % shards)
             .take_while(|index| *index != birth.shard.index());

@@ -120,7 +120,7 @@ impl Beacon {
     }
 
     /// Returns true if siblings consider the shard stuck in a poll.
-    #[cfg(all(test, any(reactor_loom, reactor_sim)))]
+    #[cfg(all(test, reactor_loom))]
     pub(super) fn is_stuck(&self) -> bool {
         self.has(STUCK)
     }

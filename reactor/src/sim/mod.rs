@@ -1,8 +1,11 @@
 //! A whole reactor on the simulated driver. Events make no system call, and only the test moves the
 //! time.
 
+mod cast;
 mod descriptors;
 mod parity;
+mod pipe;
+mod stealing;
 mod timers;
 
 use std::os::fd::{AsRawFd, RawFd};

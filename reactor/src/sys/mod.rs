@@ -28,7 +28,7 @@
 
 #[cfg(target_os = "linux")]
 mod cgroup;
-#[cfg(any(target_os = "linux", target_os = "android"))]
+#[cfg(all(any(target_os = "linux", target_os = "android"), not(reactor_sim)))]
 mod exclusive;
 mod fd;
 mod fork;
@@ -41,7 +41,7 @@ mod tests;
 
 #[cfg(target_os = "linux")]
 pub(crate) use cgroup::cpu_quota;
-#[cfg(any(target_os = "linux", target_os = "android"))]
+#[cfg(all(any(target_os = "linux", target_os = "android"), not(reactor_sim)))]
 pub(crate) use exclusive::add_exclusive;
 pub(crate) use fd::{has_hung_up, is_fifo};
 pub(crate) use fork::Process;
