@@ -1,6 +1,7 @@
 //! Verdicts, medians and warnings from rounds with known figures.
 
 use loadgen::report::Report;
+use loadgen::report::rate::Rate;
 use serde_json::json;
 
 use crate::scenario::{Run, Scenario, Verdict};
@@ -127,7 +128,7 @@ fn a_server_that_steals_work_meets_itself_without() {
 #[test]
 fn an_open_loop_shows_the_share_that_is_done() {
     let mut late = round(1e5, 5.0, false);
-    late.settings.rate = Some(10);
+    late.settings.rate = Some(Rate::whole(10));
     late.requests.completed = 9;
     let summary = scenario(vec![
         Run::new("bare-epoll", vec![late; 3], None),
