@@ -137,3 +137,29 @@ pub use reactor_macros::{main, test};
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// A task of `spawn` may run on any shard, so its future has to be `Send`. This one is:
+///
+/// ```
+/// use std::{future::poll_fn, sync::Arc, task::Poll};
+///
+/// let reactor = reactor::Reactor::builder().shards(1).build()?;
+/// let kept = Arc::new(7);
+/// let task = reactor.spawn(poll_fn(move |_| Poll::Ready(*kept)));
+/// assert_eq!(reactor.block_on(task)?, 7);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
+/// This one is not:
+///
+/// ```compile_fail,E0277
+/// use std::{future::poll_fn, rc::Rc, task::Poll};
+///
+/// let reactor = reactor::Reactor::builder().shards(1).build()?;
+/// let kept = Rc::new(7);
+/// let task = reactor.spawn(poll_fn(move |_| Poll::Ready(*kept)));
+/// assert_eq!(reactor.block_on(task)?, 7);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[cfg(doctest)]
+struct MobileFutures;

@@ -310,3 +310,26 @@ impl Shard {
         sibling.io.release_quarantine();
     }
 }
+
+#[cfg(all(test, not(reactor_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn at_most_half_of_the_shards_search_at_once() {
+        for (shards, searchers_max) in [(2, 1), (3, 1), (4, 2), (16, 8)] {
+            let crew = Crew::new(shards, true);
+            let mut searching: Vec<_> = (0..shards).filter_map(|_| crew.enter()).collect();
+            assert_eq!(searching.len(), searchers_max, "of {shards}");
+            assert!(crew.has_searchers());
+            searching.pop();
+            assert!(crew.enter().is_some(), "one place is free again");
+            assert!(crew.enter().is_some(), "a place that was given back");
+            searching.clear();
+            assert!(
+                !crew.has_searchers(),
+                "one that was refused leaves no count"
+            );
+        }
+    }
+}
