@@ -45,6 +45,7 @@ run cargo doc --package shard-reactor --package shard-asyncfd --no-deps --docume
 run cargo doc --package shard-asyncfd --features full --no-deps --locked "$@"
 run cargo test --package shard-reactor --test ordering_labels --locked "$@"
 run cargo test --package benches --test comments --locked "$@"
+run scripts/reliability.sh --check
 
 scripts=(.ci/run scripts/*.sh scripts/*.bash)
 if command -v shellcheck >/dev/null; then

@@ -31,6 +31,7 @@ mutants() {
 	while read -r name seeds; do
 		[[ -n $name && $name != \#* ]] || continue
 		[[ -z ${1:-} || $name == "$1" ]] || continue
+		# shellcheck disable=SC2016 # $0 and $@ are the inner shell's
 		if REACTOR_MUTANT=$name SIM_SEEDS=$seeds timeout 300 bash -c '"$0" "$@" &>/dev/null || exit 1' "$program" "$PLAYS" --exact 2>/dev/null; then
 			echo "MISSED  $name in $seeds seeds"
 			missed=1
