@@ -36,7 +36,10 @@ const QUARANTINE_WAKES: u32 = 256;
 /// The outcome of dispatching an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Dispatched {
-    Published,
+    Published {
+        /// The number of wakers that panicked.
+        panics: u32,
+    },
     /// The registration that the event was for is gone.
     Stale,
 }
@@ -98,7 +101,8 @@ impl ShardIo {
         self.moved_out.get()
     }
 
-    /// Returns the number of wakers that panicked when this shard woke them.
+    /// Returns the number of wakers that panicked outside of a dispatch, at the end of their
+    /// registration or of the shard.
     pub(crate) fn waker_panics(&self) -> u64 {
         self.waker_panics.get()
     }
@@ -106,6 +110,7 @@ impl ShardIo {
     /// Returns true in a child forked from the process that made the reactor. Checked before any
     /// lock is taken: the parent may have held the lock at the fork, and then no thread in the
     /// child releases it.
+    #[inline(always)]
     pub(crate) fn is_forked(&self) -> bool {
         !self.process.is_current()
     }
@@ -125,8 +130,8 @@ impl ShardIo {
     }
 
     /// The process that made the reactor.
-    pub(crate) fn process(&self) -> Process {
-        self.process
+    pub(crate) fn process(&self) -> &Process {
+        &self.process
     }
 
     /// Panics in a forked child. Used by calls that push something and cannot return an error.
@@ -166,11 +171,31 @@ impl ShardIo {
         Ok((slot, token))
     }
 
+    #[inline(always)]
     fn add(&self, fd: RawFd, token: Token, interest: Interest) -> io::Result<()> {
-        while let Added::Marked(moved) = self.owners.add(fd, token, interest)? {
-            self.check_mark(fd, moved, token, interest)?;
+        match self.owners.add(fd, token, interest)? {
+            Added::Done => Ok(()),
+            Added::Marked(moved) => self.add_marked(fd, moved, token, interest),
         }
-        Ok(())
+    }
+
+    /// Registers a descriptor whose number has the mark of a registration that moved.
+    #[cold]
+    #[inline(never)]
+    fn add_marked(
+        &self,
+        fd: RawFd,
+        mut moved: SlotId,
+        token: Token,
+        interest: Interest,
+    ) -> io::Result<()> {
+        loop {
+            self.check_mark(fd, moved, token, interest)?;
+            match self.owners.add(fd, token, interest)? {
+                Added::Done => return Ok(()),
+                Added::Marked(again) => moved = again,
+            }
+        }
     }
 
     /// Asks the system for other events, or for the same events once more. Called from any thread.
@@ -253,10 +278,7 @@ impl ShardIo {
             event.ready
         };
         let panics = slot.readiness().publish(ready);
-        if panics > 0 {
-            self.count_panics_slow(panics);
-        }
-        Dispatched::Published
+        Dispatched::Published { panics }
     }
 
     #[cold]

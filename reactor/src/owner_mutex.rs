@@ -74,6 +74,7 @@ impl<T> OwnerMutex<T> {
     }
 
     /// Returns true if threads other than the owner may access the value.
+    #[inline(always)]
     pub(crate) fn is_shared(&self) -> bool {
         self.is_shared
     }

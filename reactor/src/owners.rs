@@ -248,10 +248,10 @@ impl<C: Ctl> Owners<C> {
     pub(crate) fn delete(&self, fd: RawFd, id: SlotId) -> io::Result<()> {
         let (stripe, place) = self.locate(fd)?;
         let mut stripe = stripe.lock();
-        if stripe.owner(place) != id.bits() {
-            return Err(dispossessed_error());
+        match stripe.owners.get_mut(place) {
+            Some(owner) if *owner == id.bits() => *owner = NOBODY,
+            _ => return Err(dispossessed_error()),
         }
-        stripe.set_owner(place, NOBODY);
         self.ctl.delete(fd)
     }
 
@@ -262,7 +262,16 @@ impl<C: Ctl> Owners<C> {
 }
 
 impl Stripe {
+    #[inline(always)]
     fn mark(&self, place: usize) -> Option<SlotId> {
+        if self.moved.is_empty() {
+            return None;
+        }
+        self.mark_slow(place)
+    }
+
+    #[cold]
+    fn mark_slow(&self, place: usize) -> Option<SlotId> {
         let marked = self.moved.iter().find(|(at, _)| *at == place);
         marked.map(|(_, id)| *id)
     }

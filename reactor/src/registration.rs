@@ -351,6 +351,15 @@ impl Registration {
     /// a poll that need not wait compiles to a few instructions in its caller.
     #[inline(never)]
     fn wait_side<const SIDE: usize>(&self, cx: &Context<'_>) -> Poll<Option<Snapshot>> {
+        if self.is_settled_here() {
+            return self.readiness().poll_side::<SIDE>(cx.waker()).map(Some);
+        }
+        self.wait_side_away::<SIDE>(cx)
+    }
+
+    /// Waits on a thread that is not the registration's shard, or that was not lately.
+    #[inline(never)]
+    fn wait_side_away<const SIDE: usize>(&self, cx: &Context<'_>) -> Poll<Option<Snapshot>> {
         if self.slot.io().is_forked() {
             return Poll::Ready(None);
         }
@@ -507,17 +516,16 @@ impl Registration {
         ShardIo::rearm(&self.slot, self.fd, self.token, self.interest)
     }
 
-    /// Counts a wait that begins on this thread. If a registration's tasks keep waiting on another
-    /// shard, it moves there.
+    /// Returns true if this thread is the registration's shard and no wait elsewhere is counted.
+    /// This is not a forked child then, where no thread has the index of a shard.
     #[inline(always)]
-    fn follow(&self) {
-        if !self.slot.slot().seat().is_settled_on(current::index()) {
-            self.follow_slow();
-        }
+    fn is_settled_here(&self) -> bool {
+        self.slot.slot().seat().is_settled_on(current::index())
     }
 
-    #[inline(never)]
-    fn follow_slow(&self) {
+    /// Counts a wait that begins on this thread. If a registration's tasks keep waiting on another
+    /// shard, it moves there.
+    fn follow(&self) {
         current::with(|shard| {
             let Some(shard) = shard.filter(|shard| shard.moves_registrations_of(self.slot.io()))
             else {

@@ -21,6 +21,8 @@ use reactor::time::{coarse_now, interval, sleep, timeout};
 use reactor::{
     Handle, Interest, Placement, Reactor, Ready, Registration, ShardId, spawn_local, yield_now,
 };
+#[cfg(target_os = "linux")]
+use support::eventually;
 use support::reactor;
 
 #[global_allocator]
@@ -244,10 +246,23 @@ fn seeded(reactor: &Reactor) -> u64 {
     })
 }
 
+#[cfg(target_os = "linux")]
+fn watch_thread_sleeps() -> bool {
+    let threads = std::fs::read_dir("/proc/self/task").unwrap();
+    threads.flatten().any(|thread| {
+        // The name is in brackets, and the state follows it.
+        let stat = std::fs::read_to_string(thread.path().join("stat"));
+        stat.is_ok_and(|stat| stat.contains("watch) S"))
+    })
+}
+
 #[test]
 fn nothing_allocates_in_the_steady_state() {
     let reactor = reactor(2);
     let shards: Vec<ShardId> = reactor.handle().shards().collect();
+    // A thread allocates when it starts, and no call waits for the start of this one.
+    #[cfg(target_os = "linux")]
+    eventually("the watch thread sleeps", watch_thread_sleeps);
     assert_eq!(
         seeded(&reactor),
         u64::from(ROUNDS),

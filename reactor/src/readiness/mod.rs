@@ -122,20 +122,20 @@ impl Readiness {
         self.waiters.wait(&self.cell, mask, waker)
     }
 
-    /// Polls a wait that [`Readiness::wait`] began. After `Ready` the wait is over and its id is
-    /// invalid.
+    /// Ends a wait that [`Readiness::wait`] began, if its waiter was notified and is stored in the
+    /// slot itself. It does not take the lock, and a task is almost always polled for this reason.
     #[inline(always)]
-    pub(crate) fn poll_wait(&self, id: WaiterId, waker: &Waker) -> Poll<Snapshot> {
-        // A task is almost always polled because its waiter was notified. That case does not take
-        // the lock.
-        if self.waiters.was_notified(id) {
-            return Poll::Ready(self.cell.load());
-        }
-        self.poll_wait_slow(id, waker)
+    pub(crate) fn end_notified(&self, id: WaiterId) -> Option<Snapshot> {
+        self.waiters.was_notified(id).then(|| self.cell.load())
     }
 
+    /// Polls a wait that [`Readiness::wait`] began. After `Ready` the wait is over and its id is
+    /// invalid.
     #[inline(never)]
-    fn poll_wait_slow(&self, id: WaiterId, waker: &Waker) -> Poll<Snapshot> {
+    pub(crate) fn poll_wait(&self, id: WaiterId, waker: &Waker) -> Poll<Snapshot> {
+        if let Some(seen) = self.end_notified(id) {
+            return Poll::Ready(seen);
+        }
         match self.waiters.poll_wait(id, waker) {
             Poll::Ready(()) => Poll::Ready(self.cell.load()),
             Poll::Pending => Poll::Pending,

@@ -68,17 +68,22 @@ impl<M: Mask> Future for Wait<'_, M> {
                 let seen = readiness.load();
                 if seen.ends_wait(mask) {
                     seen
-                } else if this.registration.slot.io().is_forked() {
-                    return Poll::Ready(Err(forked_error()));
                 } else {
-                    ready!(begin(this.registration, this.mask, cx, &mut this.id))
+                    match ready!(begin(this.registration, this.mask, cx, &mut this.id)) {
+                        Some(seen) => seen,
+                        None => return Poll::Ready(Err(forked_error())),
+                    }
                 }
             }
-            Some(_) if this.registration.slot.io().is_forked() => {
-                return Poll::Ready(Err(forked_error()));
-            }
             Some(id) => {
-                let seen = ready!(readiness.poll_wait(id, cx.waker()));
+                let seen = match readiness.end_notified(id) {
+                    // The lock is not taken, so a forked child need not be told from its parent.
+                    Some(seen) => seen,
+                    None if this.registration.slot.io().is_forked() => {
+                        return Poll::Ready(Err(forked_error()));
+                    }
+                    None => ready!(readiness.poll_wait(id, cx.waker())),
+                };
                 this.id = None;
                 seen
             }
@@ -91,22 +96,45 @@ impl<M: Mask> Future for Wait<'_, M> {
 /// Begins a wait that has to block. It is out of line, so that a wait that need not block compiles
 /// to a few instructions in its caller.
 ///
-/// The result is returned in registers. The id, which is needed only to wait, is returned through
-/// `id`.
+/// The result is returned in registers. It is `None` in a forked child. The id, which is needed
+/// only to wait, is returned through `id`.
 #[inline(never)]
 fn begin<M: Mask>(
     registration: &Registration,
     mask: M,
     cx: &Context<'_>,
     id: &mut Option<WaiterId>,
-) -> Poll<Snapshot> {
+) -> Poll<Option<Snapshot>> {
+    if !registration.is_settled_here() {
+        return begin_away(registration, mask.states(), cx, id);
+    }
     match registration.readiness().wait(mask.states(), cx.waker()) {
+        Ok(begun) => {
+            *id = Some(begun);
+            Poll::Pending
+        }
+        Err(seen) => Poll::Ready(Some(seen)),
+    }
+}
+
+/// Like `begin`, on a thread that is not the registration's shard, or that was not lately.
+#[inline(never)]
+fn begin_away(
+    registration: &Registration,
+    mask: Ready,
+    cx: &Context<'_>,
+    id: &mut Option<WaiterId>,
+) -> Poll<Option<Snapshot>> {
+    if registration.slot.io().is_forked() {
+        return Poll::Ready(None);
+    }
+    match registration.readiness().wait(mask, cx.waker()) {
         Ok(begun) => {
             *id = Some(begun);
             registration.follow();
             Poll::Pending
         }
-        Err(seen) => Poll::Ready(seen),
+        Err(seen) => Poll::Ready(Some(seen)),
     }
 }
 

@@ -12,6 +12,7 @@ use std::task::Waker;
 
 use crate::shard::{Shard, ShardRef, ShardShared};
 use crate::sync::per_thread;
+use crate::sys::is_child;
 use crate::task::{LocalQueue, Runnable, TaskAddress, TaskId, TaskRef};
 
 /// The index on a thread that runs no shard.
@@ -26,6 +27,7 @@ per_thread! {
             shard: Cell::new(ptr::null()),
             index: Cell::new(NO_SHARD),
             dispatches: Cell::new(false),
+            polls_left: Cell::new(0),
         }
     };
 }
@@ -33,14 +35,16 @@ per_thread! {
 /// The data that a wake needs on its own thread. It is separate from the shard because it has no
 /// destructor. Every wake and every poll accesses it, and needs no check that it still exists.
 struct Home {
-    /// Identifies the thread's shard, for comparison only. Null on other threads, and after the
-    /// shard is dropped.
+    /// Identifies the thread's shard, for comparison only. Null on other threads, after the shard
+    /// is dropped, and in a forked child.
     shard: Cell<*const ShardShared>,
-    /// The index of the thread's shard, or [`NO_SHARD`].
+    /// The index of the thread's shard. [`NO_SHARD`] on other threads, and in a forked child.
     index: Cell<u32>,
     /// True while the shard dispatches, for itself or for a sibling. A mobile task that becomes
     /// ready meanwhile runs here, wherever it ran before.
     dispatches: Cell<bool>,
+    /// The number of tasks that the turn may still poll. Zero in a forked child.
+    polls_left: Cell<u32>,
 }
 
 /// Binds the calling thread to the shard. Called once by each shard thread.
@@ -48,7 +52,11 @@ pub(crate) fn set(shard: Rc<Shard>) {
     CURRENT.with(|current| {
         HOME.with(|home| {
             home.shard.set(shard.shared());
-            home.index.set(u32::from(shard.shared().id.0));
+            // A wait on a thread without an index checks for a fork, and a child may have
+            // registrations of its parent.
+            if !is_child() {
+                home.index.set(u32::from(shard.shared().id.0));
+            }
         });
         assert!(
             current.set(shard).is_ok(),
@@ -66,6 +74,17 @@ pub(super) fn unset(shard: &ShardShared) {
         });
         while shard.queue.with(LocalQueue::pop).is_some() {}
     }
+}
+
+/// Makes the calling thread, a forked child's copy of some thread, run no shard's tasks: no task is
+/// at home here, and a turn ends. The handler of forks calls this.
+pub(crate) fn leave() {
+    // No other code runs in the child yet. The access fails only on a thread of a model.
+    let _ = HOME.try_with(|home| {
+        home.shard.set(ptr::null());
+        home.index.set(NO_SHARD);
+        home.polls_left.set(0);
+    });
 }
 
 /// Calls `f` with the calling thread's shard, or with `None` if the thread has no shard or its
@@ -101,10 +120,23 @@ pub(crate) fn polled_task() -> Option<TaskId> {
     })
 }
 
-/// The index of the calling thread's shard in its reactor. All ones on a thread that runs none.
+/// The index of the calling thread's shard in its reactor. All ones on a thread that runs none, and
+/// in a forked child.
 #[inline]
 pub(crate) fn index() -> u32 {
     HOME.with(|home| home.index.get())
+}
+
+/// The number of tasks that the turn may still poll. In the child of a task that forked, it is
+/// zero.
+#[inline(always)]
+pub(super) fn polls_left() -> u32 {
+    HOME.with(|home| home.polls_left.get())
+}
+
+#[inline(always)]
+pub(super) fn set_polls_left(polls: u32) {
+    HOME.with(|home| home.polls_left.set(polls));
 }
 
 /// Queues a task if the calling thread runs its home and the task was spawned there; otherwise
@@ -112,12 +144,9 @@ pub(crate) fn index() -> u32 {
 #[inline(always)]
 pub(crate) fn push_if_home(task: Runnable<ShardRef>) -> Result<(), Runnable<ShardRef>> {
     let shared = task.task().scheduler();
-    if !is(shared) || task.task().home() != shared.id.0 {
-        return Err(task);
-    }
-    // In a forked child, a thread that does not exist there may hold the lock of the queue. Without
-    // stealing there is no lock.
-    if shared.crew.is_stealing() && shared.io.is_forked() {
+    // In a forked child, a thread that does not exist there may hold the lock of the queue. No
+    // thread of the child is a home. A task leaves its first home only if shards share their work.
+    if !is(shared) || (shared.queue.is_shared() && task.task().home() != shared.id.0) {
         return Err(task);
     }
     let shared = ShardRef::as_ptr(shared);
@@ -181,7 +210,7 @@ impl Drop for Dispatching {
 pub(crate) fn defer(waker: &Waker) {
     let deferred = with(|shard| {
         let shard = shard?;
-        shard.defer(waker.clone());
+        shard.shared.defer(waker.clone());
         Some(())
     });
     if deferred.is_none() {

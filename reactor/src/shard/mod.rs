@@ -49,7 +49,7 @@ use crate::shard::patrol::PollMark;
 use crate::shard::spin::Spin;
 use crate::shard::steal::{Beacon, Crew};
 use crate::shutdown::Lifecycle;
-use crate::sync::{AtomicBool, Mutex, Ordering};
+use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering};
 use crate::task::{LocalQueue, Runnable, Schedule, TaskAddress, TaskRef};
 use crate::time::resolution::Resolution;
 use crate::time::{Clock, RemoteTimers, ShardTimers, TimerKey};
@@ -122,8 +122,12 @@ pub(crate) struct ShardShared {
     /// The woken tasks, in the order in which they run.
     queue: CachePadded<OwnerMutex<LocalQueue<ShardRef>>>,
     timers: OwnerMutex<RefCell<ShardTimers>>,
+    /// The number of armed timers. Written while `timers` is visited.
+    timers_armed: AtomicU64,
     /// Tasks that yielded. They are woken after the next poll of the OS.
     deferred: OwnerMutex<RefCell<Vec<Waker>>>,
+    /// True if `deferred` is not empty. Written while `deferred` is visited.
+    has_deferred: AtomicBool,
     /// The poll lock: its holder dispatches from this shard's epoll and inbox.
     dispatch: Mutex<Dispatch>,
     beacon: CachePadded<Beacon>,
@@ -134,7 +138,6 @@ pub(crate) struct ShardShared {
     pub(crate) panics: Counter,
     /// Written by the stall detector's thread.
     pub(crate) stalls: Counter,
-    pub(crate) timers_armed: Counter,
     /// Timers of waits on other threads.
     pub(crate) remote_timers: RemoteTimers,
     /// Set once, by the thread that shuts the reactor down.
@@ -201,7 +204,9 @@ impl ShardShared {
             } else {
                 owned(&crew, timers)
             },
+            timers_armed: AtomicU64::new(0),
             deferred: owned(&crew, RefCell::default()),
+            has_deferred: AtomicBool::new(false),
             dispatch: Mutex::new(Dispatch { driver, commands }),
             beacon: CachePadded::default(),
             crew,
@@ -213,7 +218,6 @@ impl ShardShared {
             live,
             panics: Counter::new(),
             stalls: Counter::new(),
-            timers_armed: Counter::new(),
             remote_timers: RemoteTimers::new(),
             stop: AtomicBool::new(false),
             ended: AtomicBool::new(false),
@@ -325,7 +329,48 @@ impl ShardShared {
     pub(crate) fn count_timers(&self) {
         // Stored inside the call, so that two threads store their counts in the order of their
         // changes.
-        self.with_timers(|timers| self.timers_armed.set_own(timers.len() as u64));
+        self.with_timers(|timers| {
+            self.timers_armed
+                .store(timers.len() as u64, Ordering::Relaxed);
+        });
+    }
+
+    /// Returns true if a timer is armed. The shard itself, and a sibling that holds its poll lock,
+    /// see their own changes and those that were made under the lock before. A sibling may miss a
+    /// timer that the shard arms at the same time. It finds it the next time.
+    #[inline(always)]
+    fn has_timers(&self) -> bool {
+        self.timers_armed.load(Ordering::Relaxed) != 0
+    }
+
+    /// Returns true if tasks have yielded. As exact as `has_timers`.
+    #[inline(always)]
+    fn has_deferred(&self) -> bool {
+        self.has_deferred.load(Ordering::Relaxed)
+    }
+
+    /// Keeps the waker of a yielding task until the shard has polled the OS.
+    fn defer(&self, waker: Waker) {
+        self.deferred.with(|deferred| {
+            deferred.borrow_mut().push(waker);
+            self.has_deferred.store(true, Ordering::Relaxed);
+        });
+    }
+
+    /// Removes the wakers of the tasks that have yielded.
+    fn take_deferred(&self) -> Vec<Waker> {
+        self.deferred.with(|deferred| {
+            self.has_deferred.store(false, Ordering::Relaxed);
+            deferred.take()
+        })
+    }
+
+    /// Gives back the empty list of `take_deferred`, whose memory is used again.
+    fn give_back_deferred(&self, mut empty: Vec<Waker>) {
+        self.deferred.with(|deferred| {
+            empty.append(&mut deferred.borrow_mut());
+            deferred.replace(empty);
+        });
     }
 
     /// Returns the shard's current poll, if there is one. If the shard moves on to the next poll
@@ -382,7 +427,7 @@ impl ShardShared {
             remote_wakes_coalesced: self.inbox.wakes_coalesced.get(),
             remote_spawns: self.inbox.spawns.get(),
             notifies: self.inbox.parker().notifies(),
-            timers: self.timers_armed.get(),
+            timers: self.timers_armed.load(Ordering::Relaxed),
             poll_time: recorders.map(|recorders| recorders.poll_time.read()),
             wake_to_poll: recorders.map(|recorders| recorders.wake_to_poll.read()),
             wait_time: recorders.map(|recorders| recorders.wait_time.read()),
@@ -393,11 +438,16 @@ impl ShardShared {
 
 #[expect(unsafe_code, reason = "tasks rely on `is_home` to name one thread")]
 // SAFETY: `current::set` binds a thread to one shard for good, and each shard to the one thread
-// that calls `run` on it.
+// that calls `run` on it. So two references to one shard have the same home for good.
 unsafe impl Schedule for ShardRef {
     #[inline]
     fn is_home(&self) -> bool {
         current::is(self)
+    }
+
+    #[inline(always)]
+    fn shares_home(&self, other: &Self) -> bool {
+        Self::ptr_eq(self, other)
     }
 
     fn adopt(&self, task: TaskRef<Self>) -> Result<(), TaskRef<Self>> {
@@ -521,8 +571,7 @@ pub(crate) struct Shard {
     handle: Handle,
     /// Wakers of expired timers, on their way out of the store. Kept to reuse the allocation.
     expired: RefCell<Vec<Waker>>,
-    /// Borrowed during a turn.
-    backlog: RefCell<Backlog>,
+    backlog: Backlog,
     /// Set between the hooks of `on_thread_park` and `on_thread_unpark`.
     parks: Cell<bool>,
     /// Set if something has to be done after the next wait.
@@ -560,7 +609,7 @@ impl Shard {
             shared,
             handle,
             expired: RefCell::default(),
-            backlog: RefCell::default(),
+            backlog: Backlog::default(),
             parks: Cell::new(false),
             spin: Spin::new(settings.busy_poll),
             meter,
@@ -586,13 +635,6 @@ impl Shard {
     pub(crate) fn moves_registrations_of(&self, io: &Arc<ShardIo>) -> bool {
         let born_on = self.handle.all_shards().get(io.shard().index());
         self.shared.crew.is_stealing() && born_on.is_some_and(|shard| Arc::ptr_eq(&shard.io, io))
-    }
-
-    /// Keeps the waker of a yielding task until the shard has polled the OS.
-    pub(super) fn defer(&self, waker: Waker) {
-        self.shared
-            .deferred
-            .with(|deferred| deferred.borrow_mut().push(waker));
     }
 
     /// Appends a task to the shard's own queue.

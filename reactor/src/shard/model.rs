@@ -240,7 +240,7 @@ impl Player {
 
     pub(crate) fn take_inbox(&self) {
         let dispatch = self.shard.shared.dispatch.lock();
-        self.shard.dispatch_for(
+        self.shard.here().dispatch_for(
             &self.shard.shared,
             std::iter::empty(),
             &dispatch.commands,
@@ -249,7 +249,7 @@ impl Player {
     }
 
     pub(crate) fn run_tasks(&self) {
-        self.shard.run_tasks();
+        self.shard.here().run_tasks();
     }
 
     /// Steals from the sibling.
@@ -270,10 +270,12 @@ impl Player {
         let epoll = self.pair.epoll();
         dispatch.driver.wait(Some(Duration::ZERO)).unwrap();
         drop(epoll);
-        self.shard
-            .dispatch_for(shared, dispatch.driver.events(), &dispatch.commands, || {
-                unreachable!("no timer is armed")
-            });
+        self.shard.here().dispatch_for(
+            shared,
+            dispatch.driver.events(),
+            &dispatch.commands,
+            || unreachable!("no timer is armed"),
+        );
     }
 
     /// Offers tasks, as a shard whose polls take a millisecond.
@@ -297,6 +299,7 @@ impl Player {
         let commands = &self.shard.shared.dispatch.lock().commands;
         let timeout = self
             .shard
+            .here()
             .prepare_wait(commands, || unreachable!("no timer is armed"));
         timeout.is_none()
     }

@@ -11,6 +11,7 @@ use std::time::Instant;
 use crate::metrics::histogram::{Recorder, Scale};
 use crate::panics::caught;
 use crate::shard::arrivals::Arrivals;
+use crate::shard::turn::Here;
 use crate::shard::{Settings, Shard, ShardShared};
 use crate::task::{LocalQueue, Runnable};
 
@@ -108,34 +109,6 @@ impl Shard {
         }
     }
 
-    /// Polls the turn's tasks, inside the hook that is around them if there is one, and observes
-    /// each poll if anything is to be observed.
-    #[cold]
-    #[inline(never)]
-    pub(super) fn run_tasks_slow(&self, polls_left: &mut u32) {
-        let observer = self.observer.as_ref();
-        if let Some(observer) = observer {
-            self.begin_observed(observer);
-        }
-        let mut poll_next = || match observer {
-            Some(observer) => self.poll_observed(observer, polls_left),
-            None => {
-                let polled = self.poll_next(polls_left);
-                // The hook's own code is no poll.
-                self.shared.counters.polling.set_own(0);
-                polled
-            }
-        };
-        match &self.shared.hooks.poll_tasks {
-            None => while poll_next() {},
-            Some(_) if self.shared.queue.with(LocalQueue::is_empty) => {}
-            Some(hook) => self.count_panics(caught(|| hook(&mut poll_next)).1),
-        }
-        if let Some(observer) = observer {
-            self.end_observed(observer);
-        }
-    }
-
     fn begin_observed(&self, observer: &Observer) {
         let counters = &self.shared.counters;
         let now = self.shared.clock.now();
@@ -160,11 +133,41 @@ impl Shard {
         // The turn then calls `observe_wait` after its next wait.
         self.waited_hook.set(true);
     }
+}
+
+impl Here<'_> {
+    /// Polls the turn's tasks, inside the hook that is around them if there is one, and observes
+    /// each poll if anything is to be observed.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn run_tasks_slow(&self) {
+        let observer = self.shard.observer.as_ref();
+        if let Some(observer) = observer {
+            self.shard.begin_observed(observer);
+        }
+        let mut poll_next = || match observer {
+            Some(observer) => self.poll_observed(observer),
+            None => {
+                let polled = self.poll_next();
+                // The hook's own code is no poll.
+                self.shared.counters.polling.set_own(0);
+                polled
+            }
+        };
+        match &self.shared.hooks.poll_tasks {
+            None => while poll_next() {},
+            Some(_) if self.shared.queue.with(LocalQueue::is_empty) => {}
+            Some(hook) => self.shard.count_panics(caught(|| hook(&mut poll_next)).1),
+        }
+        if let Some(observer) = observer {
+            self.shard.end_observed(observer);
+        }
+    }
 
     /// Polls one task as `poll_next` does, and observes the poll.
-    fn poll_observed(&self, observer: &Observer, polls_left: &mut u32) -> bool {
+    fn poll_observed(&self, observer: &Observer) -> bool {
         let (_, polled) = self.shared.queue.with(LocalQueue::pushed_and_taken);
-        let Some(task) = self.take_next(polls_left) else {
+        let Some(task) = self.take_next() else {
             return false;
         };
         let began = observer.mark.get();
@@ -184,7 +187,7 @@ impl Shard {
                 .poll_time
                 .record_time(now.saturating_duration_since(began));
         }
-        observer.end_step(&self.shared, began);
+        observer.end_step(self.shared, began);
         true
     }
 
@@ -200,7 +203,7 @@ impl Shard {
             .flatten();
         let meta = hooks.has_poll_hooks().then(|| task.task().meta());
         if let (Some(hook), Some(meta)) = (&hooks.on_before_task_poll, &meta) {
-            self.count_panics(caught(|| hook(meta)).1);
+            self.shard.count_panics(caught(|| hook(meta)).1);
         }
         if let Some(stats) = &stats {
             stats.begin_poll(began);
@@ -211,7 +214,7 @@ impl Shard {
             stats.end_poll(began, self.shared.clock.now());
         }
         if let (Some(hook), Some(meta)) = (&hooks.on_after_task_poll, &meta) {
-            self.count_panics(caught(|| hook(meta)).1);
+            self.shard.count_panics(caught(|| hook(meta)).1);
         }
     }
 }

@@ -26,6 +26,10 @@ impl Spin {
         }
     }
 
+    pub(super) fn is_enabled(&self) -> bool {
+        !self.budget.is_zero()
+    }
+
     /// Returns true if the shard continues to spin. `done` is any counter that grows with the
     /// shard's work.
     #[inline]
@@ -34,7 +38,7 @@ impl Spin {
         done: impl FnOnce() -> u64,
         now: impl FnOnce() -> Instant,
     ) -> bool {
-        !self.budget.is_zero() && self.is_within_budget(done(), now())
+        self.is_enabled() && self.is_within_budget(done(), now())
     }
 
     fn is_within_budget(&self, done: u64, now: Instant) -> bool {

@@ -236,7 +236,7 @@ impl Shard {
             }
             if sibling.beacon.has(STUCK) {
                 self.serve(sibling);
-                if !self.is_idle() || self.rob(sibling) {
+                if !self.here().is_idle() || self.rob(sibling) {
                     return Search::Found;
                 }
                 result = Search::Standby;
@@ -296,7 +296,7 @@ impl Shard {
         };
         // If the epoll is lost, the sibling reports it.
         if dispatch.driver.wait(Some(Duration::ZERO)).is_ok() {
-            self.dispatch_for(
+            self.here().dispatch_for(
                 sibling,
                 dispatch.driver.events(),
                 &dispatch.commands,

@@ -90,14 +90,16 @@ fn turn(shard: &Shard, now: Instant) {
 fn turn_with(shard: &Shard, events: impl Iterator<Item = OsEvent>, now: impl FnOnce() -> Instant) {
     let shared = shard.shared();
     let dispatch = shared.dispatch.lock();
-    shard.begin_turn();
-    shard.dispatch_for(shared, events, &dispatch.commands, now);
+    let here = shard.here();
+    here.begin_turn();
+    here.dispatch_for(shared, events, &dispatch.commands, now);
     drop(dispatch);
-    shard.run_tasks();
+    here.run_tasks();
 }
 
 fn prepare_wait(shard: &Shard, now: impl Fn() -> Instant) -> Option<Duration> {
-    shard.prepare_wait(&shard.shared.dispatch.lock().commands, now)
+    let here = shard.here();
+    here.prepare_wait(&shard.shared.dispatch.lock().commands, now)
 }
 
 fn end(shard: &Shard) {
@@ -124,7 +126,7 @@ fn tasks_run_in_the_order_of_their_wakes() {
                     }
                 }));
             }
-            while !shard.is_idle() {
+            while !shard.here().is_idle() {
                 turn(shard, epoch);
             }
             let expected = [(0, 0), (1, 0), (2, 0), (1, 1), (2, 1), (2, 2)];
@@ -386,7 +388,7 @@ fn a_task_that_yields_runs_behind_what_the_next_look_at_the_os_finds() {
         thread::spawn(move || woken.wake()).join().unwrap();
         turn(shard, epoch);
         assert_eq!(*ran.borrow(), ["woken", "yielded", "spent its budget"]);
-        assert!(shard.is_idle());
+        assert!(shard.here().is_idle());
     });
 }
 
@@ -467,7 +469,7 @@ fn the_end_drops_tasks_that_spawn_and_wake_as_they_go() {
         turn(shard, epoch);
         end(shard);
         assert_eq!(shard.shared.live.len(), 0);
-        assert!(shard.is_idle());
+        assert!(shard.here().is_idle());
     });
 }
 

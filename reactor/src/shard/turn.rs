@@ -4,7 +4,6 @@
 //! any schedule. A turn is bounded: it handles at most `events_per_poll` events and polls at most
 //! `event_interval` tasks before the next poll of the OS.
 
-use std::cell::RefCell;
 use std::io;
 use std::ptr;
 use std::rc::Rc;
@@ -12,16 +11,16 @@ use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use crate::budget;
-use crate::driver::{Driver, OsEvent};
+use crate::driver::OsEvent;
 use crate::hooks::ThreadHook;
-use crate::io::Dispatched;
+use crate::io::{Dispatched, ShardIo};
 use crate::panics::caught;
 use crate::shard::commands::Commands;
 use crate::shard::inbox::Command;
 use crate::shard::steal::Search;
 use crate::shard::{Shard, ShardRef, ShardShared, current, send_back};
 use crate::sync::{Ordering, fence, mutant};
-use crate::task::{JoinError, LocalQueue, Runnable};
+use crate::task::{AtHome, JoinError, LocalQueue, Runnable};
 use crate::time::clock;
 use crate::token::Token;
 
@@ -32,34 +31,51 @@ const STANDBY: Duration = Duration::from_millis(1);
 /// The time between two checks of an ending shard whose tasks are still at siblings.
 const END_LOOK: Duration = Duration::from_millis(1);
 
+/// The shard of the calling thread, with the parts that its loop uses all the time. The loop loads
+/// them once. Otherwise the compiler loads them again after each call of foreign code.
+#[derive(Debug)]
+pub(super) struct Here<'a> {
+    pub(super) shard: &'a Shard,
+    pub(super) shared: &'a ShardShared,
+    io: &'a ShardIo,
+    home: AtHome<'a, ShardRef>,
+    task_budget: u32,
+    shares_work: bool,
+    /// True if the shard does more before and after a sleep than to sleep: it searches for work,
+    /// spins, or calls hooks.
+    is_busy_around_sleep: bool,
+}
+
 /// Runs a shard on the calling thread until it is stopped, then drops all remaining tasks here.
+#[inline(never)]
 pub(crate) fn run(shard: &Rc<Shard>) -> io::Result<()> {
-    let shared = &shard.shared;
+    let here = shard.here();
+    let shared = here.shared;
     let now = || shared.clock.now();
-    let is_stealing = shared.crew.is_stealing();
     // Without work stealing, a shard keeps its poll lock.
     let mut kept = None;
     let outcome = loop {
-        // A forked child that waited here would take the parent's events.
-        shared.io.process().abort_child();
         let mut dispatch = kept.take().unwrap_or_else(|| shared.dispatch.lock());
         // All fetched events are handled, so none can name a slot that is reused from here on.
-        shared.io.release_quarantine();
-        let timeout = shard.prepare_wait(&dispatch.commands, now);
-        let waited = shard.wait(&mut dispatch.driver, timeout, now);
+        here.io.release_quarantine();
+        let timeout = here.prepare_wait(&dispatch.commands, now);
+        let waited = dispatch.driver.wait(timeout);
+        if here.is_busy_around_sleep {
+            here.wake_up(timeout, now);
+        }
         shared.inbox.parker().awake();
         if let Err(error) = waited {
             break Err(error);
         }
-        shard.begin_turn();
-        shard.dispatch_for(shared, dispatch.driver.events(), &dispatch.commands, now);
-        if is_stealing {
+        here.begin_turn();
+        here.dispatch_for(shared, dispatch.driver.events(), &dispatch.commands, now);
+        if here.shares_work {
             drop(dispatch);
         } else {
             kept = Some(dispatch);
         }
-        shard.run_tasks();
-        if is_stealing {
+        here.run_tasks();
+        if here.shares_work {
             shard.end_stretch(now());
             shared.report_unstuck();
         }
@@ -74,78 +90,36 @@ pub(crate) fn run(shard: &Rc<Shard>) -> io::Result<()> {
 }
 
 impl Shard {
-    /// Decides the driver's wait time: zero while work remains, otherwise until the next timer or
-    /// event.
+    /// Returns the view of this shard that its loop has.
     ///
-    /// `now` is called only in two cases: before a sleep with an armed timer, because a timer that
-    /// expired while tasks ran must not wait again, and while the shard spins.
-    pub(super) fn prepare_wait(
-        &self,
-        commands: &Commands<Command>,
-        now: impl Fn() -> Instant,
-    ) -> Option<Duration> {
-        if !self.is_idle() {
-            return Some(Duration::ZERO);
-        }
-        let counters = &self.shared.counters;
-        let done = || counters.polls.get().wrapping_add(counters.events.get());
-        // A paused clock would never end the spinning.
-        if !self.shared.clock.is_paused() && self.spin.goes_on(done, &now) {
-            counters.spins.add_own(1);
-            return Some(Duration::ZERO);
-        }
-        let search = self.search();
-        let standby = match search {
-            Search::Found => return Some(Duration::ZERO),
-            Search::Standby => Some(STANDBY),
-            Search::Nothing => None,
-        };
-        if self.has_park_step {
-            self.call_park_hook();
-            // The hook may have made tasks ready here, which no announcement of a sleep would see.
-            if !self.is_idle() {
-                return Some(Duration::ZERO);
-            }
-        }
-        let nothing_came = self.shared.inbox.parker().prepare(|| {
-            self.shared.inbox.is_empty(commands)
-                && !self.shared.is_stopping()
-                && !self.is_called_after(search)
-        });
-        if !nothing_came {
-            return Some(Duration::ZERO);
-        }
-        counters.waits.add_own(1);
-        let until_next = self.shared.with_timers(|timers| {
-            if timers.is_empty() {
-                None
-            } else {
-                timers.until_next(now)
-            }
-        });
-        let until_next = until_next.and_then(|time| self.shared.clock.wait_for(time, done));
-        match (until_next, standby) {
-            (Some(timer), Some(standby)) => Some(timer.min(standby)),
-            (timer, standby) => timer.or(standby),
+    /// # Panics
+    ///
+    /// Panics on any thread but the shard's own.
+    pub(super) fn here(&self) -> Here<'_> {
+        let shared = self.shared();
+        let shares_work = shared.crew.is_stealing();
+        Here {
+            shard: self,
+            shared,
+            io: &shared.io,
+            home: AtHome::new(&self.shared),
+            task_budget: self.settings.task_budget,
+            shares_work,
+            is_busy_around_sleep: shares_work || self.spin.is_enabled() || self.has_park_step,
         }
     }
 
-    /// Waits for events. The time of a sleep does not count as busy time, which is measured only if
-    /// shards share their work.
-    fn wait(
-        &self,
-        driver: &mut Driver,
-        timeout: Option<Duration>,
-        now: impl Fn() -> Instant,
-    ) -> io::Result<()> {
-        let waited = driver.wait(timeout);
-        if timeout != Some(Duration::ZERO) && self.shared.crew.is_stealing() {
-            self.meter.wake_up(now());
+    /// Calls the hook before a sleep. A forked child that returned from it would take the parent's
+    /// events.
+    #[cold]
+    fn call_park_hook(&self) {
+        if self.shared.hooks.on_thread_park.is_some() {
+            self.parks.set(true);
+            self.waited_hook.set(true);
+            self.call_hook(self.shared.hooks.on_thread_park.as_ref());
+            self.shared.io.process().abort_child();
         }
-        if self.waited_hook.take() {
-            self.after_wait();
-        }
-        waited
+        self.observe_park();
     }
 
     /// Observes a wait that has ended, and calls the hook that follows a sleep.
@@ -155,16 +129,6 @@ impl Shard {
         if self.parks.take() {
             self.call_hook(self.shared.hooks.on_thread_unpark.as_ref());
         }
-    }
-
-    #[cold]
-    fn call_park_hook(&self) {
-        if self.shared.hooks.on_thread_park.is_some() {
-            self.parks.set(true);
-            self.waited_hook.set(true);
-            self.call_hook(self.shared.hooks.on_thread_park.as_ref());
-        }
-        self.observe_park();
     }
 
     fn call_hook(&self, hook: Option<&ThreadHook>) {
@@ -182,18 +146,103 @@ impl Shard {
         let poll_ns = u64::try_from(self.meter.expected(1).as_nanos()).unwrap_or(u64::MAX);
         counters.poll_ns.set_own(poll_ns);
     }
+}
+
+impl Here<'_> {
+    /// Decides the driver's wait time: zero while work remains, otherwise until the next timer or
+    /// event.
+    ///
+    /// `now` is called only in two cases: before a sleep with an armed timer, because a timer that
+    /// expired while tasks ran must not wait again, and while the shard spins.
+    #[inline(always)]
+    pub(super) fn prepare_wait(
+        &self,
+        commands: &Commands<Command>,
+        now: impl Fn() -> Instant,
+    ) -> Option<Duration> {
+        if !self.is_idle() {
+            return Some(Duration::ZERO);
+        }
+        let search = if self.is_busy_around_sleep {
+            self.search_before_sleep(&now)
+        } else {
+            Search::Nothing
+        };
+        if search == Search::Found {
+            return Some(Duration::ZERO);
+        }
+        let nothing_came = self.shared.inbox.parker().prepare(|| {
+            self.shared.inbox.is_empty(commands)
+                && !self.shared.is_stopping()
+                && !(self.shares_work && self.shard.is_called_after(search))
+        });
+        if !nothing_came {
+            return Some(Duration::ZERO);
+        }
+        self.shared.counters.waits.add_own(1);
+        let until_next = if self.shared.has_timers() {
+            self.until_next_timer(now)
+        } else {
+            None
+        };
+        if search == Search::Standby {
+            return Some(until_next.map_or(STANDBY, |timer| timer.min(STANDBY)));
+        }
+        until_next
+    }
+
+    /// Does what the shard was built to do before it sleeps. Returns `Found` if it must not sleep.
+    #[inline(never)]
+    fn search_before_sleep(&self, now: impl Fn() -> Instant) -> Search {
+        let shard = self.shard;
+        // A paused clock would never end the spinning.
+        if !self.shared.clock.is_paused() && shard.spin.goes_on(|| self.work_done(), now) {
+            self.shared.counters.spins.add_own(1);
+            return Search::Found;
+        }
+        let search = shard.search();
+        if search != Search::Found && shard.has_park_step {
+            shard.call_park_hook();
+            // The hook may have made tasks ready here, which no announcement of a sleep would see.
+            if !self.is_idle() {
+                return Search::Found;
+            }
+        }
+        search
+    }
+
+    #[inline(never)]
+    fn until_next_timer(&self, now: impl Fn() -> Instant) -> Option<Duration> {
+        let until_next = self.shared.with_timers(|timers| timers.until_next(now));
+        until_next.and_then(|time| self.shared.clock.wait_for(time, || self.work_done()))
+    }
+
+    /// A count that grows with the shard's work.
+    fn work_done(&self) -> u64 {
+        let counters = &self.shared.counters;
+        counters.polls.get().wrapping_add(counters.events.get())
+    }
+
+    /// Ends a sleep, if there was one. Its time does not count as busy time, which is measured only
+    /// if shards share their work.
+    #[inline(never)]
+    fn wake_up(&self, timeout: Option<Duration>, now: impl Fn() -> Instant) {
+        if self.shares_work && timeout != Some(Duration::ZERO) {
+            self.shard.meter.wake_up(now());
+        }
+        if self.shard.waited_hook.take() {
+            self.shard.after_wait();
+        }
+    }
 
     /// Returns true if no task is to run, either now or after the next poll of the OS.
+    #[inline(always)]
     pub(super) fn is_idle(&self) -> bool {
-        let shared = &self.shared;
-        shared.queue.with(LocalQueue::is_empty)
-            && shared
-                .deferred
-                .with(|deferred| deferred.borrow().is_empty())
+        self.shared.queue.with(LocalQueue::is_empty) && !self.shared.has_deferred()
     }
 
     /// Starts a turn.
-    #[inline]
+    #[inline(always)]
     pub(super) fn begin_turn(&self) {
         self.shared.counters.turns.add_own(1);
         clock::forget_turn();
@@ -212,28 +261,38 @@ impl Shard {
     ) {
         let _mark = current::dispatching();
         self.publish(of, events);
-        self.fire_timers(of, now);
-        self.take_inbox(of, commands);
-        self.wake_deferred(of);
+        if of.has_timers() {
+            self.shard.fire_timers(of, now);
+        }
+        if !of.inbox.is_empty(commands) {
+            self.shard.take_inbox(of, commands);
+        }
+        if of.has_deferred() {
+            self.shard.wake_deferred(of);
+        }
     }
 
     #[inline(always)]
     fn publish(&self, of: &ShardShared, events: impl Iterator<Item = OsEvent>) {
+        let (table, own) = (of.id.index(), &*of.io);
         let (mut published, mut stale, mut notices) = (0, 0, 0);
         for event in events {
             let owner = event.token.id().table();
             // A registration that was moved here still lives in the table of its first shard.
-            let io = if owner == of.id.index() {
-                &of.io
+            let io = if owner == table {
+                own
             } else if event.token == Token::NOTIFIER {
                 // This event has ended the wait, which is its only purpose.
                 notices += 1;
                 continue;
             } else {
-                self.handle.io_at(owner)
+                self.shard.handle.io_at(owner)
             };
             match io.dispatch(event) {
-                Dispatched::Published => published += 1,
+                Dispatched::Published { panics } => {
+                    published += 1;
+                    self.shard.count_panics(panics);
+                }
                 Dispatched::Stale => stale += 1,
             }
         }
@@ -245,15 +304,79 @@ impl Shard {
         let batch = published + stale + notices;
         if batch == 0 {
             counters.empty_batches.add_own(1);
-        } else if batch >= self.settings.events_per_poll as u64 {
+        } else if batch >= self.shard.settings.events_per_poll as u64 {
             counters.full_batches.add_own(1);
         }
     }
 
-    fn fire_timers(&self, of: &ShardShared, now: impl FnOnce() -> Instant) {
-        if of.with_timers(|timers| timers.is_empty()) {
-            return;
+    #[inline(always)]
+    pub(super) fn run_tasks(&self) {
+        let (shard, counters) = (self.shard, &self.shared.counters);
+        // A waker may have forked. A child runs none of the parent's tasks.
+        self.io.process().abort_child();
+        let turn = counters.turns.get();
+        let waited = shard.backlog.waited(turn);
+        if waited > counters.queued_turns_max.get() {
+            counters.queued_turns_max.set_own(waited);
         }
+        let polls_max = shard.settings.event_interval;
+        current::set_polls_left(if self.shares_work {
+            shard.offer_surplus(polls_max)
+        } else {
+            polls_max
+        });
+        if shard.has_plain_polls {
+            while self.poll_next() {}
+        } else {
+            self.run_tasks_slow();
+        }
+        // In a child of a task that forked, no poll was left.
+        self.io.process().abort_child();
+        counters.polling.set_own(0);
+        budget::end();
+        let (pushed, taken) = self.shared.queue.with(LocalQueue::pushed_and_taken);
+        counters.ready.set_own(pushed - taken);
+        shard.backlog.end_turn(turn, taken, pushed);
+    }
+
+    /// Polls one task, unless none is ready or the turn has no polls left.
+    #[inline(always)]
+    pub(super) fn poll_next(&self) -> bool {
+        let task = self.take_next();
+        task.map(|task| self.poll(task)).is_some()
+    }
+
+    /// Takes the task that `poll_next` polls.
+    #[inline(always)]
+    pub(super) fn take_next(&self) -> Option<Runnable<ShardRef>> {
+        let polls_left = current::polls_left();
+        if polls_left == 0 {
+            return None;
+        }
+        let task = self.shared.queue.with(LocalQueue::pop)?;
+        current::set_polls_left(polls_left - 1);
+        Some(task)
+    }
+
+    /// Polls a task that was taken from the queue.
+    #[inline(always)]
+    pub(super) fn poll(&self, task: Runnable<ShardRef>) {
+        let counters = &self.shared.counters;
+        // Both come before the poll: the stall detector has to tell one poll from the next
+        // (`stall.rs`).
+        counters.polling.set_own(task.task().address().to_bits());
+        counters.polls.add_own(1);
+        budget::begin(self.task_budget);
+        task.run_at(&self.home, |again| {
+            self.io.process().abort_child();
+            self.shard.push_local(again);
+        });
+    }
+}
+
+impl Shard {
+    #[inline(never)]
+    fn fire_timers(&self, of: &ShardShared, now: impl FnOnce() -> Instant) {
         // The wakers leave the store first: a waker may arm or drop timers.
         let mut expired = self.expired.take();
         let now = clock::turn_time(now);
@@ -265,15 +388,8 @@ impl Shard {
         of.count_timers();
     }
 
-    #[inline]
-    fn take_inbox(&self, of: &ShardShared, commands: &Commands<Command>) {
-        if !of.inbox.is_empty(commands) {
-            self.take_inbox_slow(of, commands);
-        }
-    }
-
     #[inline(never)]
-    fn take_inbox_slow(&self, of: &ShardShared, commands: &Commands<Command>) {
+    fn take_inbox(&self, of: &ShardShared, commands: &Commands<Command>) {
         self.observe_before_inbox();
         of.inbox.take_wakes(|task| self.push_for(of, task));
         of.inbox.take_commands(commands, |command| match command {
@@ -303,87 +419,14 @@ impl Shard {
         }
     }
 
-    #[inline]
-    fn wake_deferred(&self, of: &ShardShared) {
-        if of.deferred.with(|deferred| !deferred.borrow().is_empty()) {
-            self.wake_deferred_slow(of);
-        }
-    }
-
     #[inline(never)]
-    fn wake_deferred_slow(&self, of: &ShardShared) {
+    fn wake_deferred(&self, of: &ShardShared) {
         // The wakers leave the list first: a waker is foreign code and may itself yield.
-        let mut yielded = of.deferred.with(RefCell::take);
+        let mut yielded = of.take_deferred();
         for waker in yielded.drain(..) {
             self.wake_caught(waker);
         }
-        of.deferred.with(|deferred| {
-            yielded.append(&mut deferred.borrow_mut());
-            deferred.replace(yielded);
-        });
-    }
-
-    #[inline(always)]
-    pub(super) fn run_tasks(&self) {
-        let counters = &self.shared.counters;
-        let turn = counters.turns.get();
-        let waited = self.backlog.borrow().waited(turn);
-        if waited > counters.queued_turns_max.get() {
-            counters.queued_turns_max.set_own(waited);
-        }
-        let polls_max = if self.shared.crew.is_stealing() {
-            self.offer_surplus(self.settings.event_interval)
-        } else {
-            self.settings.event_interval
-        };
-        let queue = &self.shared.queue;
-        let mut polls_left = polls_max;
-        if self.has_plain_polls {
-            while self.poll_next(&mut polls_left) {}
-        } else {
-            self.run_tasks_slow(&mut polls_left);
-        }
-        counters.polling.set_own(0);
-        budget::end();
-        let (pushed, taken) = queue.with(LocalQueue::pushed_and_taken);
-        counters.ready.set_own(pushed - taken);
-        self.backlog.borrow_mut().end_turn(turn, taken, pushed);
-    }
-
-    /// Polls one task, unless none is ready or the turn has no polls left.
-    #[inline(always)]
-    pub(super) fn poll_next(&self, polls_left: &mut u32) -> bool {
-        let task = self.take_next(polls_left);
-        task.map(|task| self.poll(task)).is_some()
-    }
-
-    /// Takes the task that `poll_next` polls.
-    #[inline(always)]
-    pub(super) fn take_next(&self, polls_left: &mut u32) -> Option<Runnable<ShardRef>> {
-        // The poll before this one may have forked, and so may a waker. A child runs none of the
-        // parent's tasks.
-        self.shared.io.process().abort_child();
-        if *polls_left == 0 {
-            return None;
-        }
-        let task = self.shared.queue.with(LocalQueue::pop)?;
-        *polls_left -= 1;
-        Some(task)
-    }
-
-    /// Polls a task that was taken from the queue.
-    #[inline(always)]
-    pub(super) fn poll(&self, task: Runnable<ShardRef>) {
-        let counters = &self.shared.counters;
-        // Both come before the poll: the stall detector has to tell one poll from the next
-        // (`stall.rs`).
-        counters.polling.set_own(task.task().address().to_bits());
-        counters.polls.add_own(1);
-        budget::begin(self.settings.task_budget);
-        if let Some(task) = task.run() {
-            self.shared.io.process().abort_child();
-            self.push_local(task);
-        }
+        of.give_back_deferred(yielded);
     }
 
     /// Ends the shard: refuses new tasks, then drops every future of its tasks, whatever their
@@ -398,7 +441,7 @@ impl Shard {
             if !task.is_mobile() {
                 task.end(JoinError::shutdown(task.id()));
             } else if let Some(idle) = task.cancel_idle() {
-                idle.run_slow();
+                idle.run();
             }
         }
         loop {
@@ -441,7 +484,7 @@ impl Shard {
     /// shard.
     fn end_queued(&self, task: Runnable<ShardRef>) {
         if ptr::eq(ShardRef::as_ptr(task.task().scheduler()), self.shared()) {
-            let queued_again = task.run_slow();
+            let queued_again = task.run();
             debug_assert!(queued_again.is_none(), "a task ends after it is cancelled");
         } else {
             send_back(task);
@@ -453,9 +496,15 @@ impl Shard {
         self.count_panics(caught(|| waker.wake()).1);
     }
 
+    #[inline(always)]
     pub(super) fn count_panics(&self, panics: u32) {
         if panics != 0 {
-            self.shared.panics.add_shared(u64::from(panics));
+            self.count_panics_slow(panics);
         }
+    }
+
+    #[cold]
+    fn count_panics_slow(&self, panics: u32) {
+        self.shared.panics.add_shared(u64::from(panics));
     }
 }

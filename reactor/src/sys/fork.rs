@@ -12,6 +12,8 @@ use std::process;
 use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use crate::shard::current;
+
 /// The number of forks between this process and the one that loaded the library. The handler writes
 /// it in a child that has only one thread, so no ordering is needed.
 static FORKS: AtomicU32 = AtomicU32::new(0);
@@ -25,9 +27,9 @@ impl Process {
     pub(crate) fn current() -> Self {
         static HANDLER: Once = Once::new();
         HANDLER.call_once(|| {
-            // SAFETY: the handler is a function of this library. It does one atomic addition, which
-            // is safe after a fork.
-            let refused = unsafe { libc::pthread_atfork(None, None, Some(count_fork)) };
+            // SAFETY: the handler is a function of this library. It writes an atomic and plain
+            // thread-locals, which is safe after a fork.
+            let refused = unsafe { libc::pthread_atfork(None, None, Some(forked)) };
             // The call fails only if a few bytes of memory cannot be allocated. Forked children
             // then go undetected, as without this module.
             debug_assert_eq!(refused, 0, "pthread_atfork");
@@ -36,22 +38,35 @@ impl Process {
     }
 
     /// Returns true if the caller is in that process, and not in a child forked from it.
-    #[inline]
-    pub(crate) fn is_current(self) -> bool {
-        let forks = FORKS.load(Ordering::Relaxed);
-        // One load is enough in a process that is not a forked child.
-        forks == 0 || forks == self.0
+    ///
+    /// One load is enough in a process that is not a forked child. `self` is a reference, so that
+    /// this case does not load the value.
+    #[inline(always)]
+    pub(crate) fn is_current(&self) -> bool {
+        !is_child() || self.is_current_child()
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn is_current_child(&self) -> bool {
+        FORKS.load(Ordering::Relaxed) == self.0
     }
 
     /// Aborts a forked child of that process. A thread of the reactor calls this each time that
     /// foreign code (a poll, a job, a hook, a waker) has returned to it. That code may have forked,
     /// and the child must not continue the parent's work.
     #[inline(always)]
-    pub(crate) fn abort_child(self) {
+    pub(crate) fn abort_child(&self) {
         if !self.is_current() {
             abort_slow();
         }
     }
+}
+
+/// Returns true in a child that was forked after the first reactor of the program was made.
+#[inline(always)]
+pub(crate) fn is_child() -> bool {
+    FORKS.load(Ordering::Relaxed) != 0
 }
 
 /// Aborts the process with one line on standard error.
@@ -66,6 +81,7 @@ fn abort_slow() -> ! {
     process::abort()
 }
 
-extern "C" fn count_fork() {
+extern "C" fn forked() {
     FORKS.fetch_add(1, Ordering::Relaxed);
+    current::leave();
 }

@@ -44,7 +44,7 @@ pub(crate) use cgroup::cpu_quota;
 #[cfg(all(any(target_os = "linux", target_os = "android"), not(reactor_sim)))]
 pub(crate) use exclusive::add_exclusive;
 pub(crate) use fd::{has_hung_up, is_fifo};
-pub(crate) use fork::Process;
+pub(crate) use fork::{Process, is_child};
 #[cfg(target_os = "linux")]
 pub(crate) use linux::{
     CpuMask, allowed_cpus, give_up_timer_slack, lift_pin, mask_before_pin, pin_current,

@@ -36,10 +36,16 @@ use crate::task::waker;
 /// # Safety
 ///
 /// `is_home` returns true only on the one thread that runs this scheduler's pinned tasks. Their
-/// futures may be polled and dropped on that thread.
+/// futures may be polled and dropped on that thread. `shares_home` returns true only if both
+/// schedulers always have the same home, and that is one thread for good.
 pub(crate) unsafe trait Schedule: Sized + Send + Sync + 'static {
     /// Returns true if the calling thread runs this scheduler's pinned tasks.
     fn is_home(&self) -> bool;
+
+    /// Returns true if the other scheduler has the same home. It may return false for any two.
+    fn shares_home(&self, _other: &Self) -> bool {
+        false
+    }
 
     /// Returns the index of the shard that is a new task's home.
     fn first_home(&self) -> u16;
@@ -451,13 +457,14 @@ impl<S: Schedule> TaskRef<S> {
         self.forget_join();
     }
 
-    /// Gives up the join handle's interest after it took the output.
+    /// Gives up the join handle's interest after it took the output. Its waker is gone by then.
     pub(super) fn detach_taken(&self) {
         self.header().state.detach();
-        self.forget_join();
     }
 
-    fn forget_join(&self) {
+    /// Drops the waker that waits for the output. It must not wait for the task's memory to be
+    /// freed, which the waker may keep alive.
+    pub(super) fn forget_join(&self) {
         if self.scheduler().is_forked() {
             // A thread that does not exist in this process may hold the lock.
             return;
@@ -484,6 +491,27 @@ impl<S: Schedule> Drop for TaskRef<S> {
         if self.header().state.release() {
             // SAFETY: that was the last reference.
             unsafe { (self.header().vtable.dealloc)(self.header) };
+        }
+    }
+}
+
+/// Proof that the calling thread is the home of a scheduler: it cannot leave the thread.
+#[derive(Debug)]
+pub(crate) struct AtHome<'a, S> {
+    scheduler: &'a S,
+    _thread: PhantomData<*const ()>,
+}
+
+impl<'a, S: Schedule> AtHome<'a, S> {
+    /// # Panics
+    ///
+    /// Panics on any other thread.
+    #[inline]
+    pub(crate) fn new(scheduler: &'a S) -> Self {
+        assert!(scheduler.is_home(), "a shard runs on its own thread");
+        Self {
+            scheduler,
+            _thread: PhantomData,
         }
     }
 }
@@ -520,7 +548,7 @@ impl<S: Schedule> Runnable<S> {
     /// # Panics
     ///
     /// Panics if the task is pinned and this is not its home.
-    #[inline(always)]
+    #[inline(never)]
     pub(crate) fn run(self) -> Option<Self> {
         let header = self.0.header();
         // The soundness of `!Send` futures rests on this.
@@ -528,13 +556,44 @@ impl<S: Schedule> Runnable<S> {
             header.state.is_mobile() || header.scheduler.is_home(),
             "a pinned task runs on its own shard"
         );
+        let mut again = None;
+        // SAFETY: asserted above.
+        unsafe { self.run_here(|task| again = Some(task)) };
+        again
+    }
+
+    /// Like `run`, for the loop of a shard. The usual case is one comparison. A task that has to be
+    /// queued again is passed to `again`.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the task is pinned and this is not its home.
+    #[inline(always)]
+    pub(crate) fn run_at(self, here: &AtHome<'_, S>, again: impl FnOnce(Self)) {
+        if self.0.scheduler().shares_home(here.scheduler) {
+            // SAFETY: `here` proves that this thread is the task's home.
+            unsafe { self.run_here(again) };
+        } else if let Some(task) = self.run() {
+            again(task);
+        }
+    }
+
+    /// Polls the task, or ends it if it was cancelled. Passes it to `again` if it has to be queued
+    /// again.
+    ///
+    /// # Safety
+    ///
+    /// 1. The task is mobile, or this is its home.
+    #[inline(always)]
+    unsafe fn run_here(self, again: impl FnOnce(Self)) {
+        let header = self.0.header();
         let polled = match header.state.start() {
-            Start::Completed => return None,
+            Start::Completed => return,
             Start::Poll => {
                 let waker = waker::borrowed(&self.0);
                 let mut cx = Context::from_waker(&waker);
                 let vtable = header.vtable;
-                // SAFETY: (1) asserted above, (2) `start` made the state RUNNING.
+                // SAFETY: (1) by this function's demand, (2) `start` made the state RUNNING.
                 let poll = || unsafe { (vtable.poll)(self.0.header, &mut cx) };
                 match header.guarded(PanicPlace::Poll, poll) {
                     Ok(polled) => polled,
@@ -547,25 +606,12 @@ impl<S: Schedule> Runnable<S> {
         };
         if polled == Polled::Done {
             self.0.finish();
-            return None;
+            return;
         }
         match header.state.pause() {
-            Paused::Idle => {
-                // `pause` released the reference, in the same instruction.
-                std::mem::forget(self);
-                None
-            }
-            Paused::Requeue => Some(self),
+            // `pause` released the reference, in the same instruction.
+            Paused::Idle => std::mem::forget(self),
+            Paused::Requeue => again(self),
         }
-    }
-
-    /// Like `run`, for callers outside of a turn. It is not inlined.
-    ///
-    /// # Panics
-    ///
-    /// Panics if the task is pinned and this is not its home.
-    #[inline(never)]
-    pub(crate) fn run_slow(self) -> Option<Self> {
-        self.run()
     }
 }

@@ -196,6 +196,9 @@ impl<T, S: Schedule> RawJoin<T, S> {
             if crate::sync::mutant("join_no_second_look") || !self.task.is_finished() {
                 return Poll::Pending;
             }
+            // The task may have taken the old waker before the new one was stored. In every other
+            // case it takes the last waker, because it announces its output first.
+            self.task.forget_join();
         }
         self.done = true;
         if self.task.is_completed() {

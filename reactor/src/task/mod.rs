@@ -34,7 +34,7 @@ mod tests;
 pub use abort_on_drop::AbortOnDropHandle;
 pub use builder::TaskBuilder;
 pub use error::JoinError;
-pub(crate) use header::{Runnable, Schedule, TaskRef};
+pub(crate) use header::{AtHome, Runnable, Schedule, TaskRef};
 pub use info::{TaskInfo, TaskState, TaskWait};
 #[cfg(all(test, reactor_loom))]
 pub(crate) use join::RawJoin;

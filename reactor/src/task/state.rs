@@ -262,7 +262,8 @@ impl State {
     pub(crate) fn retain(&self) {
         // Relaxed: a new reference comes from an existing one, which orders everything it needs.
         let before = self.0.fetch_add(REF_ONE, Ordering::Relaxed);
-        if before > REFS_MAX {
+        // The new value, whose sign the addition itself leaves in a flag.
+        if before.wrapping_add(REF_ONE) > REFS_MAX {
             std::process::abort();
         }
     }

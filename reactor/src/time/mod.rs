@@ -69,10 +69,6 @@ impl ShardTimers {
         }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.wheel.len() == 0
-    }
-
     pub(crate) fn len(&self) -> usize {
         self.wheel.len()
     }
