@@ -220,3 +220,39 @@ fn two_processes_are_merged_into_one_report() {
     }
     run("merge").expect_code(2);
 }
+
+#[test]
+fn tables_hold_on_a_narrow_terminal() {
+    let sweep = |columns: &str| {
+        let mut command = common::command("-c 4 --sweep 100..200:100 -d 200ms --warmup 0 -q");
+        command.env("COLUMNS", columns);
+        common::start_command(command).finish().stdout
+    };
+    let narrow = sweep("40");
+    let rows = |text: &str| -> Vec<String> {
+        let is_row = |line: &&str| line.starts_with("  ");
+        text.lines().filter(is_row).map(str::to_owned).collect()
+    };
+    assert!(rows(&narrow).len() >= 14, "{narrow}");
+    assert!(rows(&narrow).iter().all(|row| row.len() <= 40), "{narrow}");
+    assert!(
+        sweep("120").contains("answered/s        p50"),
+        "one row for each step"
+    );
+
+    let mut command = common::command("-c 4 -R 200 -d 300ms --warmup 0 -q");
+    command.env("COLUMNS", "40");
+    let text = common::start_command(command).finish().stdout;
+    let table: Vec<_> = text
+        .lines()
+        .skip_while(|line| !line.trim_start().starts_with("corrected"))
+        .collect();
+    let table: Vec<_> = table
+        .iter()
+        .take_while(|line| !line.contains("Connections"))
+        .collect();
+    assert!(
+        table.len() > 8 && table.iter().all(|line| line.len() <= 40),
+        "{text}"
+    );
+}

@@ -6,9 +6,13 @@ use serde::Serialize;
 
 use super::csv::{optional, table};
 use super::data::Report;
+use super::width::columns;
 
 /// The value of the `format` field of a comparison.
 pub const COMPARE_FORMAT: &str = "loadgen-compare";
+
+/// Columns of a row; on a narrower terminal, each metric has a list instead.
+const WIDTH: usize = 118;
 
 /// All rounds of one contender.
 #[derive(Debug)]
@@ -139,15 +143,26 @@ impl Comparison {
             "{} paired rounds; ratio B/A with its 95% interval",
             self.rounds
         ));
-        line(format!(
-            "  {:<28} {:>14} {:>14} {:>4}  {:>24}  {}",
-            "", "A (median)", "B (median)", "", "B/A", "verdict"
-        ));
+        let is_narrow = columns() < WIDTH;
+        if !is_narrow {
+            line(format!(
+                "  {:<28} {:>14} {:>14} {:>4}  {:>24}  {}",
+                "", "A (median)", "B (median)", "", "B/A", "verdict"
+            ));
+        }
         for metric in &self.metrics {
             let ratio = match (metric.ratio, metric.low, metric.high) {
                 (Some(ratio), Some(low), Some(high)) => format!("{ratio:.3} [{low:.3}, {high:.3}]"),
                 _ => "-".to_owned(),
             };
+            if is_narrow {
+                let (unit, verdict) = (metric.unit, metric.verdict.describe());
+                line(format!("  {}: {verdict}", metric.name));
+                line(format!("    A   {:>14.2} {unit}", metric.a_median));
+                line(format!("    B   {:>14.2} {unit}", metric.b_median));
+                line(format!("    B/A {ratio:>24}"));
+                continue;
+            }
             line(format!(
                 "  {:<28} {:>14.2} {:>14.2} {:>4}  {ratio:>24}  {}",
                 metric.name,

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use super::csv::{optional, table};
 use super::metrics::{self, errors};
 use super::sweep::{Step, Sweep};
+use super::width::columns;
 use crate::measure::units::{count, duration, metric};
 
 /// The table and the knee, with a line end after each line.
@@ -21,11 +22,22 @@ fn write(sweep: &Sweep, out: &mut String) -> std::fmt::Result {
         "Sweep @ {} until {} is missed twice",
         sweep.target.address, sweep.slo
     )?;
-    line(&COLUMNS, out)?;
-    writeln!(out)?;
+    let is_narrow = columns() < WIDTH;
+    if !is_narrow {
+        line(&COLUMNS, out)?;
+        writeln!(out)?;
+    }
     for step in &sweep.steps {
-        line(&cells(step), out)?;
-        writeln!(out, "  {}", if step.held { "held" } else { "missed" })?;
+        let held = if step.held { "held" } else { "missed" };
+        if is_narrow {
+            writeln!(out, "  {}/s {held}", count(step.rate))?;
+            for (title, cell) in COLUMNS.iter().zip(cells(step)).skip(1) {
+                writeln!(out, "    {title:<10} {cell:>12}")?;
+            }
+        } else {
+            line(&cells(step), out)?;
+            writeln!(out, "  {held}")?;
+        }
     }
     for message in &sweep.messages {
         writeln!(out, "  Ended early: {message}")?;
@@ -36,6 +48,9 @@ fn write(sweep: &Sweep, out: &mut String) -> std::fmt::Result {
     }
     Ok(())
 }
+
+/// Columns of a row; on a narrower terminal, each step has a list instead.
+const WIDTH: usize = 98;
 
 /// The titles of the columns.
 pub(crate) const COLUMNS: [&str; 8] = [

@@ -8,9 +8,11 @@ use super::line::{as_f64, line, percent};
 use crate::measure::histogram::Recorder;
 use crate::measure::units::{duration, duration_f64, metric, short_duration};
 use crate::report::data::{Distribution, Report};
+use crate::report::width::columns;
 
-/// Columns of the bars.
+/// The widest bar, and the columns of a row beside it.
 const BAR_WIDTH: usize = 40;
+const BESIDE_BAR: usize = 30;
 /// Bounds of the bars' bins in nanoseconds: 1, 2, 5 in every decade.
 const STEPS: [u64; 3] = [1, 2, 5];
 
@@ -63,11 +65,7 @@ pub(super) fn percentiles(report: &Report, out: &mut String) {
         None => {
             line!(
                 out,
-                "  Latency Distribution (closed loop: a stall delays the requests that would have measured it,"
-            );
-            line!(
-                out,
-                "  so the tail flatters; -R measures from the intended time)"
+                "  Latency Distribution (closed loop: a stall flatters the tail; -R measures from the intended time)"
             );
             for (name, ns) in latency.raw.quantiles() {
                 line!(out, "    {name:>7} {:>11}", duration(ns));
@@ -76,8 +74,9 @@ pub(super) fn percentiles(report: &Report, out: &mut String) {
         Some(corrected) => {
             line!(
                 out,
-                "  Latency Distribution   corrected         raw    (from the intended and from the actual send)"
+                "  Latency Distribution (from the intended and from the actual send)"
             );
+            line!(out, "    {:>7} {:>11} {:>11}", "", "corrected", "raw");
             for ((name, from_intended), (_, from_sent)) in corrected
                 .quantiles()
                 .into_iter()
@@ -85,7 +84,7 @@ pub(super) fn percentiles(report: &Report, out: &mut String) {
             {
                 line!(
                     out,
-                    "    {name:>7}          {:>11} {:>11}",
+                    "    {name:>7} {:>11} {:>11}",
                     duration(from_intended),
                     duration(from_sent)
                 );
@@ -115,9 +114,10 @@ pub(super) fn bars(recorder: &Recorder, out: &mut String) {
         return;
     };
     line!(out, "  Latency Histogram");
+    let bar_width = BAR_WIDTH.min(columns() - BESIDE_BAR);
     for (from, to, entries) in bins {
-        let filled = usize::try_from(u128::from(entries) * BAR_WIDTH as u128 / u128::from(most))
-            .unwrap_or(BAR_WIDTH);
+        let filled = usize::try_from(u128::from(entries) * bar_width as u128 / u128::from(most))
+            .unwrap_or(bar_width);
         let bar = "#".repeat(filled.max(usize::from(entries > 0)));
         let range = format!(
             "{} - {}",
@@ -126,7 +126,7 @@ pub(super) fn bars(recorder: &Recorder, out: &mut String) {
         );
         line!(
             out,
-            "    {range:>15} |{bar:<BAR_WIDTH$}| {:>6.2}%",
+            "    {range:>15} |{bar:<bar_width$}| {:>6.2}%",
             percent(entries, recorder.count())
         );
     }
