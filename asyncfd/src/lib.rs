@@ -104,6 +104,7 @@
 //! | `hyper` | the traits of `hyper::rt` on them, and a timer and an executor for hyper |
 //! | `http` | HTTP/1 and HTTP/2 for [`serve`], with hyper: `serve::http` |
 //! | `tls` | TLS for `serve::http`, with rustls |
+//! | `observe` | an endpoint with metrics, shards and tasks: `observe` |
 //! | `signal` | signals as events: `signal` |
 //! | `tokio-rt` | shards in the context of a tokio runtime, for libraries that need one: `tokio_rt` |
 //! | `full` | all of these |
@@ -125,6 +126,9 @@ pub mod guide;
 pub mod io;
 pub mod net;
 mod nonblocking;
+#[cfg(feature = "observe")]
+#[cfg_attr(docsrs, doc(cfg(feature = "observe")))]
+pub mod observe;
 mod raw;
 pub mod serve;
 #[cfg(feature = "signal")]

@@ -5,11 +5,16 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "observe")]
+mod top;
+
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
+#[cfg(feature = "observe")]
+use asyncfd::observe::{Address, Observe};
 use clap::{Parser, Subcommand};
 use reactor::Pinning;
 use server_demo::shutdown::{Request, Signals};
@@ -43,6 +48,13 @@ enum Command {
     /// microseconds. The load generator sends such requests with --work. It starts and ends as echo
     /// does.
     Work(Work),
+
+    /// Shows a running server in the terminal: shards, the slowest tasks, stalls.
+    ///
+    /// It reads the endpoint of a server that runs with --observe, or of any program with
+    /// asyncfd's `observe`.
+    #[cfg(feature = "observe")]
+    Top(top::Top),
 }
 
 #[derive(Debug, clap::Args)]
@@ -114,6 +126,12 @@ struct Common {
     #[arg(long, value_name = "N", value_parser = parse_connections)]
     max_connections: Option<usize>,
 
+    /// Serve /metrics, /shards, /tasks and /healthz over HTTP on this address or Unix socket path,
+    /// and measure tasks and polls for them
+    #[cfg(feature = "observe")]
+    #[arg(long, value_name = "ADDR|PATH")]
+    observe: Option<Address>,
+
     /// Time that connections get to finish when the server ends
     #[arg(long, value_name = "D", default_value = "5s", value_parser = parse_duration)]
     drain: Duration,
@@ -147,6 +165,13 @@ fn main() -> ExitCode {
             };
             (flags.common, config)
         }
+        #[cfg(feature = "observe")]
+        Command::Top(flags) => {
+            return match top::run(&flags) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => fail(&error),
+            };
+        }
         Command::Work(flags) => {
             let config = Config {
                 service: Service::Work { size: flags.size },
@@ -155,14 +180,13 @@ fn main() -> ExitCode {
             (flags.common, config)
         }
     };
-    match serve(common, config) {
-        Ok(code) => code,
-        Err(error) => {
-            say(format_args!("{error}"));
-            let bad_arguments = error.kind() == io::ErrorKind::InvalidInput;
-            ExitCode::from(if bad_arguments { BAD_ARGUMENTS } else { FAILED })
-        }
-    }
+    serve(common, config).unwrap_or_else(|error| fail(&error))
+}
+
+fn fail(error: &io::Error) -> ExitCode {
+    say(format_args!("{error}"));
+    let bad_arguments = error.kind() == io::ErrorKind::InvalidInput;
+    ExitCode::from(if bad_arguments { BAD_ARGUMENTS } else { FAILED })
 }
 
 fn serve(flags: Common, config: Config) -> io::Result<ExitCode> {
@@ -182,6 +206,8 @@ fn serve(flags: Common, config: Config) -> io::Result<ExitCode> {
         local: flags.local,
         stealing: flags.stealing,
         max_connections: flags.max_connections,
+        #[cfg(feature = "observe")]
+        observed: flags.observe.is_some(),
         notice: |text| say(format_args!("{text}")),
         ..config
     })?;
@@ -193,6 +219,16 @@ fn serve(flags: Common, config: Config) -> io::Result<ExitCode> {
         "{} shards, accept {accept}, io {io}",
         server.handle().shards().len()
     ));
+    #[cfg(feature = "observe")]
+    let _observed = match &flags.observe {
+        None => None,
+        Some(address) => {
+            let observe = Observe::new(server.handle()).metrics(server.metrics_source());
+            let observed = observe.listen(address)?;
+            say(format_args!("observe on {}", observed.address()));
+            Some(observed)
+        }
+    };
     // The reader of standard output may have closed it. That is no reason to stop serving.
     let _ = writeln!(io::stdout(), "listening on {}", server.local_addr());
 

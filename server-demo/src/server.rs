@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use asyncfd::serve::{self, Bare, Connection, Outcome, Running, Tcp};
-use reactor::{Handle, Reactor, ShutdownError};
+use reactor::{Handle, Metric, Reactor, ShutdownError};
 
 use crate::config::{BACKLOG, Config, IoSurface, Service};
 use crate::connection;
@@ -19,6 +19,9 @@ use crate::shared::Shared;
 use crate::stats::Stats;
 use crate::surface::{Guards, Helpers, Polling, Surface};
 use crate::work;
+
+/// A poll of an observed server that blocks its shard this long is reported.
+const STALL: Duration = Duration::from_millis(100);
 
 /// A running server with a reactor of its own.
 ///
@@ -68,6 +71,14 @@ impl Server {
         if let Some(shards) = config.shard_count() {
             builder = builder.shards(shards);
         }
+        if config.observed {
+            let notice = config.notice;
+            builder = builder
+                .histograms(true)
+                .task_tracking(true)
+                .detect_stalls(STALL)
+                .on_stall(move |stall| notice(&stall.to_string()));
+        }
         let reactor = builder.build()?;
         let handle = reactor.handle();
         let shared = Arc::new(Shared::new(&config, handle.shards().len()));
@@ -103,6 +114,13 @@ impl Server {
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.running.local_addr()
+    }
+
+    /// Returns a function that returns the counters of the serving layer so far, as metrics. It may
+    /// be called after the server has ended.
+    pub fn metrics_source(&self) -> impl Fn() -> Vec<Metric> + Send + Sync + use<> {
+        let stats = self.running.stats_source();
+        move || stats().metrics().collect()
     }
 
     /// Returns the server's reactor.

@@ -72,6 +72,7 @@ mod connection;
 #[cfg_attr(docsrs, doc(cfg(feature = "http")))]
 pub mod http;
 mod inherited;
+mod metrics;
 mod policy;
 mod running;
 mod state;

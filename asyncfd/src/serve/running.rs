@@ -63,6 +63,13 @@ impl<T: Transport> Running<T> {
         self.shared.stats()
     }
 
+    /// Returns a function that returns the counters so far, for example for an exporter. It may be
+    /// called after the server has ended.
+    pub fn stats_source(&self) -> impl Fn() -> Stats + Send + Sync + use<T> {
+        let shared = Arc::clone(&self.shared);
+        move || shared.stats()
+    }
+
     /// Begins the drain with the time that [`Server::drain`](super::Server::drain) gives. Does
     /// nothing if it has begun.
     pub fn begin_drain(&self) {
