@@ -106,6 +106,7 @@
 //! | `tls` | TLS for `serve::http`, with rustls |
 //! | `observe` | an endpoint with metrics, shards and tasks: `observe` |
 //! | `signal` | signals as events: `signal` |
+//! | `tracing` | spans of tasks, and events for stalls, steals, moves, accept errors and shutdown |
 //! | `tokio-rt` | shards in the context of a tokio runtime, for libraries that need one: `tokio_rt` |
 //! | `full` | all of these |
 //!

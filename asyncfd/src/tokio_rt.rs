@@ -58,7 +58,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use reactor::{Builder, Reactor, ShutdownError};
+use reactor::{Builder, Reactor, ShutdownError, ShutdownReport};
 use tokio::runtime::{Handle, Runtime};
 use tokio::task::coop::poll_proceed;
 
@@ -172,7 +172,7 @@ impl Bridge {
     /// # Errors
     ///
     /// As [`Reactor::shutdown`].
-    pub fn shutdown(mut self, deadline: Duration) -> Result<(), ShutdownError> {
+    pub fn shutdown(mut self, deadline: Duration) -> Result<ShutdownReport, ShutdownError> {
         let reactor = self.reactor.take().expect("taken here only");
         reactor.shutdown(deadline)
     }

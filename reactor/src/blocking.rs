@@ -360,6 +360,10 @@ unsafe impl Schedule for JobScheduler {
         self.0.settings.hooks.task_panicked(panic);
     }
 
+    fn panic_unhandled(&self, panic: &TaskPanic<'_>) {
+        self.0.settings.hooks.panic_unhandled(panic);
+    }
+
     fn waker_panicked(&self) {
         self.0.panics.add_shared(1);
     }

@@ -3,6 +3,7 @@
 
 use std::any::Any;
 use std::fmt;
+use std::io::{self, Write};
 use std::sync::Arc;
 
 use crate::panics::{caught, message};
@@ -67,6 +68,21 @@ pub(crate) struct Hooks {
     pub(crate) on_before_task_poll: Option<TaskHook>,
     pub(crate) on_after_task_poll: Option<TaskHook>,
     pub(crate) on_task_terminate: Option<TaskHook>,
+    pub(crate) unhandled_panic: UnhandledPanic,
+}
+
+/// The effect of a panic that no handle reports: the task's handle was dropped, or the drop of its
+/// output panicked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum UnhandledPanic {
+    /// The panic is counted in the metrics and passed to the hook, as every panic.
+    #[default]
+    Ignore,
+    /// A line on standard error also names the task.
+    Log,
+    /// The process is aborted after such a line.
+    Abort,
 }
 
 impl Hooks {
@@ -78,6 +94,19 @@ impl Hooks {
     pub(crate) fn task_panicked(&self, panic: &TaskPanic<'_>) {
         if let Some(hook) = &self.on_task_panic {
             caught(|| hook(panic));
+        }
+    }
+
+    /// Deals with a panic that no handle reports.
+    #[cold]
+    pub(crate) fn panic_unhandled(&self, panic: &TaskPanic<'_>) {
+        if self.unhandled_panic == UnhandledPanic::Ignore {
+            return;
+        }
+        // Standard error may be closed, which is no reason to panic.
+        let _ = writeln!(io::stderr(), "unhandled: {panic}");
+        if self.unhandled_panic == UnhandledPanic::Abort {
+            std::process::abort();
         }
     }
 }
@@ -139,6 +168,27 @@ impl TaskPanic<'_> {
     /// Returns the panic's payload.
     pub fn payload(&self) -> &(dyn Any + Send) {
         self.payload
+    }
+}
+
+impl fmt::Display for TaskPanic<'_> {
+    /// Writes one line, for example:
+    ///
+    /// ```text
+    /// task 4711 of app::serve::{{closure}}, spawned at src/main.rs:12:9, on shard 3, panicked: no
+    /// such row
+    /// ```
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, panicked", self.task)?;
+        match self.place {
+            PanicPlace::Poll => {}
+            PanicPlace::FutureDrop => f.write_str(" in the drop of its future")?,
+            PanicPlace::OutputDrop => f.write_str(" in the drop of its output")?,
+        }
+        match self.message() {
+            Some(message) => write!(f, ": {message}"),
+            None => Ok(()),
+        }
     }
 }
 

@@ -38,6 +38,13 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
+//! # Features
+//!
+//! | feature | adds |
+//! |---|---|
+//! | `macros` | the attributes [`main`] and [`test`] |
+//! | `tracing` | events of the crate `tracing` for stalls, steals, moves and shutdown, and a span for each task if [`Builder::task_tracking`] is on |
+//!
 //! # Platforms
 //!
 //! All tests run on 64-bit Linux on x86-64. For FreeBSD and macOS, and for Linux on ARM, this crate
@@ -98,6 +105,7 @@ mod table;
 mod task;
 pub mod time;
 mod token;
+mod trace;
 
 #[cfg(all(test, reactor_loom))]
 mod loom;
@@ -111,7 +119,7 @@ pub use builder::Builder;
 pub use context::EnterGuard;
 pub use error::is_shutdown_error;
 pub use handle::{Handle, spawn, spawn_local};
-pub use hooks::{PanicPlace, TaskPanic};
+pub use hooks::{PanicPlace, TaskPanic, UnhandledPanic};
 pub use interest::Interest;
 pub use metrics::{
     BlockingMetrics, Histogram, Metric, MetricKind, MetricUnit, MetricValue, ReactorMetrics,
@@ -122,7 +130,7 @@ pub use reactor::Reactor;
 pub use ready::Ready;
 pub use registration::{Direction, ReadyEvent, Registration};
 pub use shard::ShardId;
-pub use shutdown::ShutdownError;
+pub use shutdown::{ShutdownError, ShutdownReport};
 pub use stall::Stall;
 pub use task::{
     AbortHandle, AbortOnDropHandle, JoinError, JoinHandle, JoinSet, TaskBuilder, TaskId, TaskInfo,

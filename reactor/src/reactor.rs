@@ -23,12 +23,13 @@ use crate::placement::plan_pins;
 use crate::shard::parker::Parker;
 use crate::shard::steal::Crew;
 use crate::shard::{self, Parts, Settings, Shard, ShardId, ShardRef, ShardShared, current};
-use crate::shutdown::{Lifecycle, ShutdownError, nothing_left};
+use crate::shutdown::{Lifecycle, ShutdownError, ShutdownReport, nothing_left};
 use crate::stall::Watch;
 use crate::sys::{self, CpuMask};
-use crate::task::JoinHandle;
+use crate::task::{JoinHandle, TaskId, TaskMeta};
 use crate::time::Clock;
 use crate::time::resolution::Resolution;
+use crate::trace;
 
 /// The extra time for polls that still run at the deadline of a shutdown. The design fixes it at
 /// one second.
@@ -141,9 +142,21 @@ impl Reactor {
     /// hook) after that. Their threads are detached, and handles to their tasks return an error. If
     /// such a poll ever returns, its shard drops its tasks and ends. Until then the tasks are
     /// leaked.
-    pub fn shutdown(mut self, deadline: Duration) -> Result<(), ShutdownError> {
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let reactor = reactor::Reactor::builder().shards(1).build()?;
+    /// drop(reactor.spawn(std::future::pending::<()>()));
+    /// let report = reactor.shutdown(Duration::from_millis(10))?;
+    /// assert_eq!(report.cut_off().len(), 1, "{report}");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn shutdown(mut self, deadline: Duration) -> Result<ShutdownReport, ShutdownError> {
         if self.forget_if_forked() {
-            return Ok(());
+            return Ok(ShutdownReport::default());
         }
         let lifecycle = self.handle.lifecycle();
         lifecycle.announce();
@@ -154,11 +167,13 @@ impl Reactor {
             self.handle.blocking().lend_place();
             lifecycle.wait_until(until, |_| self.is_idle());
         }
+        let cut_off = self.live_tasks();
+        caught(|| trace::shuts_down(&cut_off));
         self.stop();
         if own_shard {
             self.threads.clear();
             self.detach_watch();
-            return Ok(());
+            return Ok(ShutdownReport::new(cut_off));
         }
         let lifecycle = Arc::clone(self.handle.lifecycle());
         let threads = self.threads.len();
@@ -184,7 +199,7 @@ impl Reactor {
         }
         pass_on(panic);
         if stuck.is_empty() {
-            Ok(())
+            Ok(ShutdownReport::new(cut_off))
         } else {
             Err(ShutdownError::new(stuck))
         }
@@ -224,6 +239,19 @@ impl Reactor {
             shard.stop();
         }
         self.handle.blocking().close();
+    }
+
+    /// Describes the tasks that have not ended, without the caller's own.
+    fn live_tasks(&self) -> Vec<TaskMeta> {
+        let own = TaskId::current();
+        let live = self
+            .handle
+            .all_shards()
+            .iter()
+            .flat_map(|shard| shard.live.all());
+        live.map(|task| task.meta())
+            .filter(|task| Some(task.id) != own)
+            .collect()
     }
 
     /// Returns true if at one moment no shard has a task and the pool has no blocking job.

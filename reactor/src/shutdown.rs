@@ -14,6 +14,7 @@ use crate::panics::caught;
 use crate::shard::ShardId;
 use crate::sync::{AtomicBool, Ordering};
 use crate::sys::Process;
+use crate::task::TaskMeta;
 
 /// The state shared by the shards, their users and the thread that shuts a reactor down.
 #[derive(Debug)]
@@ -179,6 +180,38 @@ impl Drop for ShutdownRequested {
             }
             let waker = self.lifecycle.waiters.lock().remove(place);
             drop(waker);
+        }
+    }
+}
+
+/// The outcome of a [`Reactor::shutdown`](crate::Reactor::shutdown) in which every shard stopped.
+#[derive(Debug, Clone, Default)]
+pub struct ShutdownReport {
+    cut_off: Vec<TaskMeta>,
+}
+
+impl ShutdownReport {
+    pub(crate) fn new(cut_off: Vec<TaskMeta>) -> Self {
+        Self { cut_off }
+    }
+
+    /// Returns the tasks that had not ended by the deadline. Their futures were dropped.
+    pub fn cut_off(&self) -> &[TaskMeta] {
+        &self.cut_off
+    }
+}
+
+impl fmt::Display for ShutdownReport {
+    /// Writes the number of tasks that were cut off, and the first of them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.cut_off[..] {
+            [] => f.write_str("every task ended in time"),
+            [task] => write!(f, "1 task was cut off: {task}"),
+            [first, ..] => write!(
+                f,
+                "{} tasks were cut off, among them {first}",
+                self.cut_off.len()
+            ),
         }
     }
 }

@@ -21,6 +21,7 @@ use crate::sys::CpuMask;
 #[cfg(test)]
 use crate::task::TaskAddress;
 use crate::task::TaskMeta;
+use crate::trace;
 
 /// A hook that is called with each stall.
 pub(crate) type StallHook = Arc<dyn Fn(&Stall) + Send + Sync>;
@@ -209,6 +210,7 @@ fn look_at(shard: &ShardShared, watched: &mut Watched, hook: Option<&StallHook>)
         duration,
         is_over,
     };
+    caught(|| trace::stall(&stall));
     if let Some(hook) = hook {
         caught(|| hook(&stall));
         shard.io.process().abort_child();

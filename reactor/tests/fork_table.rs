@@ -213,7 +213,7 @@ const ROWS: &[Row] = &[
     ("`Reactor::shutdown`", |w| {
         // SAFETY: (1) the child ends without using the original.
         let reactor = unsafe { copy(&w.reactor) };
-        w.reaching_nobody(|| reactor.shutdown(DEADLINE).unwrap())
+        w.reaching_nobody(|| drop(reactor.shutdown(DEADLINE).unwrap()))
     }),
     ("drop of `Reactor`", |w| {
         // SAFETY: (1) as above.

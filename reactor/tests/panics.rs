@@ -361,3 +361,64 @@ fn the_end_of_the_reactor_drops_each_future_on_its_shard_though_all_of_them_pani
         assert!(handle.block_on(task).unwrap_err().is_panic());
     }
 }
+
+/// Runs a test of this program in a child process, and returns its exit status and standard error.
+fn in_a_child(test: &str) -> (std::process::ExitStatus, String) {
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args([test, "--exact", "--ignored", "--nocapture"])
+        .output()
+        .unwrap();
+    (
+        output.status,
+        String::from_utf8_lossy(&output.stderr).into_owned(),
+    )
+}
+
+/// Panics in a task whose handle is dropped, and in one whose handle is awaited.
+fn panic_with_and_without_a_handle(effect: reactor::UnhandledPanic) {
+    let reactor = Reactor::builder()
+        .shards(1)
+        .pinning(Pinning::None)
+        .unhandled_panic(effect)
+        .build()
+        .unwrap();
+    let awaited = reactor.spawn(async { panic!("awaited") });
+    assert!(reactor.block_on(awaited).unwrap_err().is_panic());
+    drop(reactor.spawn(async { panic!("dropped") }));
+    reactor
+        .shutdown(std::time::Duration::from_secs(10))
+        .unwrap();
+}
+
+#[test]
+#[ignore = "run in a child process by the next test"]
+fn child_logs() {
+    panic_with_and_without_a_handle(reactor::UnhandledPanic::Log);
+}
+
+#[test]
+#[ignore = "run in a child process by the next test"]
+fn child_aborts() {
+    panic_with_and_without_a_handle(reactor::UnhandledPanic::Abort);
+}
+
+#[test]
+fn an_unhandled_panic_is_logged_or_aborts_as_requested() {
+    let (status, said) = in_a_child("child_logs");
+    assert!(status.success(), "{said}");
+    let lines: Vec<_> = said
+        .lines()
+        .filter(|line| line.contains("unhandled: task "))
+        .collect();
+    assert_eq!(lines.len(), 1, "{said}");
+    assert!(
+        lines[0].contains("panicked: dropped") && lines[0].contains("on shard 0"),
+        "{said}"
+    );
+    let (status, said) = in_a_child("child_aborts");
+    assert!(
+        !status.success() && status.code().is_none(),
+        "a signal ends it: {said}"
+    );
+    assert!(said.contains("panicked: dropped"), "{said}");
+}

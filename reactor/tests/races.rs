@@ -378,8 +378,8 @@ fn shutdowns() {
             }
             match round % 3 {
                 0 => drop(reactor),
-                1 => reactor.shutdown(Duration::ZERO).unwrap(),
-                _ => reactor.shutdown(Duration::from_millis(2)).unwrap(),
+                1 => drop(reactor.shutdown(Duration::ZERO).unwrap()),
+                _ => drop(reactor.shutdown(Duration::from_millis(2)).unwrap()),
             }
         });
     }

@@ -312,3 +312,24 @@ fn a_shard_with_many_tasks_ends_in_time() {
     // Quadratic work would be reported as a stuck shard.
     reactor.shutdown(Duration::ZERO).unwrap();
 }
+
+#[test]
+fn the_report_names_the_tasks_that_were_cut_off() {
+    let reactor = Reactor::builder().shards(2).build().unwrap();
+    let stays = reactor.spawn(pending::<()>()).id();
+    let handle = reactor.handle().clone();
+    drop(reactor.spawn(async move { handle.shutdown_requested().await }));
+    let report = reactor.shutdown(Duration::from_millis(50)).unwrap();
+    assert_eq!(
+        report
+            .cut_off()
+            .iter()
+            .map(|task| task.id())
+            .collect::<Vec<_>>(),
+        [stays]
+    );
+    assert!(
+        report.to_string().starts_with("1 task was cut off: task "),
+        "{report}"
+    );
+}

@@ -35,7 +35,7 @@ impl Signals {
     /// Waits for a signal, then shuts down the reactor and all its tasks.
     pub(crate) fn shut_down(self, reactor: Reactor) -> Result<(), ShutdownError> {
         let _ = reactor.block_on(self.0.read(&mut [0]));
-        reactor.shutdown(DEADLINE)
+        reactor.shutdown(DEADLINE).map(drop)
     }
 }
 

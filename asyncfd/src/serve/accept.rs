@@ -282,6 +282,8 @@ impl Pause {
             .map_or(Self::FIRST, |last| (last * 2).min(Self::MAX));
         self.last = Some(delay);
         let now = Instant::now();
+        #[cfg(feature = "tracing")]
+        tracing::warn!(target: "asyncfd", error = %why, "accepting pauses");
         if let Some(notice) = notice {
             let recent = |noticed| now.duration_since(noticed) < Self::NOTICE;
             if !self.noticed.is_some_and(recent) {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::builder::Builder;
 #[cfg(doc)]
 use crate::handle::Handle;
+use crate::hooks::UnhandledPanic;
 use crate::task::TaskMeta;
 
 impl Builder {
@@ -48,6 +49,14 @@ impl Builder {
     /// that dropped the task's future, before the task's handle learns of the end. Default: none.
     pub fn on_task_terminate(mut self, hook: impl Fn(&TaskMeta) + Send + Sync + 'static) -> Self {
         self.hooks.on_task_terminate = Some(Arc::new(hook));
+        self
+    }
+
+    /// Sets the effect of a panic that no handle reports, because the task's handle was dropped or
+    /// the drop of the task's output panicked. Default: [`UnhandledPanic::Ignore`]. As tokio's,
+    /// which acts on panics with a handle as well.
+    pub fn unhandled_panic(mut self, effect: UnhandledPanic) -> Self {
+        self.hooks.unhandled_panic = effect;
         self
     }
 

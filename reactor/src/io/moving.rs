@@ -12,9 +12,11 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use crate::error::forked_error;
 use crate::io::{QUARANTINE_WAKES, ShardIo};
+use crate::panics::caught;
 use crate::sync::{AtomicU32, Mutex, Ordering, mutant};
 use crate::table::{Slot, SlotRef};
 use crate::token::{SlotId, Token};
+use crate::trace;
 use crate::{Interest, ShardId};
 
 /// The other shards' epolls, and the slots of other tables that are in quarantine here.
@@ -92,6 +94,7 @@ impl ShardIo {
         from.live.fetch_sub(1, Ordering::Relaxed);
         to.live.fetch_add(1, Ordering::Relaxed);
         from.moved_out.add_shared(1);
+        caught(|| trace::moved(from.shard, to.shard, fd));
         Ok(())
     }
 

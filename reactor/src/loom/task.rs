@@ -60,6 +60,8 @@ unsafe impl Schedule for ModelRef {
         unreachable!("no model panics");
     }
 
+    fn panic_unhandled(&self, _: &TaskPanic<'_>) {}
+
     fn waker_panicked(&self) {
         unreachable!("no model panics");
     }

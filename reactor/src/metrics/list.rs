@@ -48,6 +48,24 @@ impl Metric {
         Self::plain(name, help, MetricKind::Gauge, shard, value)
     }
 
+    /// Creates a counter of seconds, for a program's own metrics beside the reactor's. Its name ends
+    /// in `_seconds_total`.
+    pub const fn counter_seconds(
+        name: &'static str,
+        help: &'static str,
+        shard: Option<ShardId>,
+        time: Duration,
+    ) -> Self {
+        Self {
+            name,
+            help,
+            kind: MetricKind::Counter,
+            unit: Some(MetricUnit::Seconds),
+            shard,
+            value: MetricValue::Float(time.as_secs_f64()),
+        }
+    }
+
     const fn plain(
         name: &'static str,
         help: &'static str,

@@ -12,6 +12,7 @@ use crate::shard::ShardRef;
 use crate::sync::{Mutex, Ordering};
 use crate::task::{TaskAddress, TaskRecord, TaskRef, TaskStats};
 use crate::time::Clock;
+use crate::trace::TaskSpan;
 
 /// The live tasks. They are added from any thread and removed on their shard.
 pub(crate) struct LiveTasks {
@@ -78,13 +79,18 @@ impl LiveTasks {
         // A report needs no more than a description, which needs no reference.
         let meta = task.meta();
         let now = self.tracked_by.as_ref().map(Clock::now);
+        // A subscriber is foreign code, so the span is made before the lock.
+        let stats = now.and_then(|now| {
+            let (span, _) = caught(|| TaskSpan::new(&meta));
+            Some(Arc::new(TaskStats::new(now, span?)))
+        });
         let mut list = self.list.lock();
         if list.closed {
             return Err(task);
         }
         let index = list.insert(task);
-        if let Some(now) = now {
-            list.record_mut(index).stats = Some(Arc::new(TaskStats::new(now)));
+        if stats.is_some() {
+            list.record_mut(index).stats = stats;
         }
         drop(list);
         if let Some(hook) = &self.on_spawn {
@@ -200,6 +206,7 @@ impl fmt::Debug for LiveTasks {
 }
 
 impl List {
+    #[inline(always)]
     fn insert(&mut self, task: TaskRef<ShardRef>) -> usize {
         let entry = self.tasks.vacant_entry();
         let key = entry.key();

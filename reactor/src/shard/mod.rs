@@ -493,6 +493,11 @@ unsafe impl Schedule for ShardRef {
     }
 
     #[cold]
+    fn panic_unhandled(&self, panic: &TaskPanic<'_>) {
+        self.hooks.panic_unhandled(panic);
+    }
+
+    #[cold]
     fn waker_panicked(&self) {
         self.panics.add_shared(1);
     }

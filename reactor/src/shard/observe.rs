@@ -208,8 +208,15 @@ impl Here<'_> {
         if let Some(stats) = &stats {
             stats.begin_poll(began);
         }
-        self.poll(task);
-        self.shared.counters.polling.set_own(0);
+        let poll = || {
+            self.poll(task);
+            // Cleared before other code than the task's runs: the task may be gone.
+            self.shared.counters.polling.set_own(0);
+        };
+        match &stats {
+            Some(stats) => stats.span.enter(poll),
+            None => poll(),
+        }
         if let Some(stats) = &stats {
             stats.end_poll(began, self.shared.clock.now());
         }

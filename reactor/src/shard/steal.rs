@@ -12,11 +12,13 @@ use std::time::Duration;
 use crossbeam_utils::CachePadded;
 
 use crate::metrics::Counter;
+use crate::panics::caught;
 use crate::shard::parker::Unpark;
 use crate::shard::patrol::PollMark;
 use crate::shard::{Shard, ShardShared};
 use crate::sync::{AtomicU8, AtomicUsize, Ordering, fence, mutant};
 use crate::task::{LocalQueue, Runnable};
+use crate::trace;
 
 /// The minimum wait of the last ready task for which work is offered. A sleeping sibling needs 10
 /// to 50 us to wake and to take it, so less is not worth the wake.
@@ -274,6 +276,9 @@ impl Shard {
         let loot = victim.give_half();
         self.shared.counters.stolen.add_own(loot.len());
         let found = !loot.is_empty();
+        if found {
+            caught(|| trace::stole(self.shared.id, victim.id, loot.len()));
+        }
         while let Some(task) = loot.pop() {
             self.adopt(task);
         }

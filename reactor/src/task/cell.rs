@@ -65,6 +65,7 @@ pub(super) unsafe fn allocate<Name, F: Future, S: Schedule>(
 fn drop_guarded<S: Schedule>(header: &Header<S>, output: impl Sized) {
     let drop = || header.guarded(PanicPlace::OutputDrop, || drop(output));
     if let Err(payload) = as_task(header.id(), drop) {
+        header.report_unhandled(PanicPlace::OutputDrop, &*payload);
         drop_payload(payload);
     }
 }
@@ -207,7 +208,13 @@ impl<F: Future, S: Schedule> Cell<F, S> {
         let output =
             stage.with_mut(|stage| unsafe { std::mem::replace(&mut *stage, Stage::Empty) });
         // SAFETY: the caller of a vtable function has a reference to the task.
-        drop_guarded(unsafe { header.as_ref() }, output);
+        let task = unsafe { header.as_ref() };
+        if let Stage::Output(Err(error)) = &output {
+            if let Some(payload) = error.payload() {
+                task.report_unhandled(PanicPlace::Poll, payload);
+            }
+        }
+        drop_guarded(task, output);
     }
 
     unsafe fn dealloc(header: NonNull<Header<S>>) {

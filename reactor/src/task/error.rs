@@ -72,6 +72,15 @@ impl JoinError {
         }
     }
 
+    /// Returns the payload of the task's panic, if it panicked. Only the owner of the error may look
+    /// at a payload, which need not be `Sync`.
+    pub(super) fn payload(&self) -> Option<&(dyn Any + Send)> {
+        match &self.cause {
+            Cause::Panicked(panic) => Some(&*panic.0),
+            _ => None,
+        }
+    }
+
     /// Returns true if the task was dropped before it completed: it was aborted, its reactor shut
     /// down, or no thread could be started for a blocking job.
     pub fn is_cancelled(&self) -> bool {

@@ -11,6 +11,7 @@
     reason = "counted references, and a vtable to what lies behind the header"
 )]
 
+use std::any::Any;
 use std::fmt;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -69,6 +70,9 @@ pub(crate) unsafe trait Schedule: Sized + Send + Sync + 'static {
     /// Reports a caught panic of a task. Called on the task's home, on the thread of a handle that
     /// drops an output, or on the thread of a refused spawn.
     fn task_panicked(&self, panic: &TaskPanic<'_>);
+
+    /// Deals with a panic that no handle reports. Called where an output is dropped.
+    fn panic_unhandled(&self, panic: &TaskPanic<'_>);
 
     /// Records that a waker panicked while a task's waiter was woken.
     fn waker_panicked(&self);
@@ -148,6 +152,16 @@ impl<S: Schedule> Header<S> {
         f: impl FnOnce() -> R,
     ) -> Result<R, Payload> {
         catch_unwind(AssertUnwindSafe(f)).inspect_err(|payload| self.report(place, payload))
+    }
+
+    /// Reports a panic that no handle takes.
+    #[cold]
+    pub(super) fn report_unhandled(&self, place: PanicPlace, payload: &(dyn Any + Send)) {
+        self.scheduler.panic_unhandled(&TaskPanic {
+            task: self.meta(),
+            place,
+            payload,
+        });
     }
 
     /// Reports a caught panic to the scheduler.

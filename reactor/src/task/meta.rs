@@ -16,12 +16,12 @@ thread_local! {
 }
 
 /// The number of ids that a thread takes from the process's counter at a time, so that threads
-/// which spawn do not write one cache line in turns.
+/// which spawn do not write one cache line in turns. A multiple of it is not an id.
 const ID_BLOCK: u64 = 256;
 
 thread_local! {
-    /// The thread's next id, and the end of its block.
-    static IDS: Cell<(u64, u64)> = const { Cell::new((0, 0)) };
+    /// The thread's next id, or a multiple of [`ID_BLOCK`] if it needs another block.
+    static NEXT_ID: Cell<u64> = const { Cell::new(0) };
 }
 
 /// The process's counter of blocks.
@@ -61,26 +61,17 @@ impl TaskId {
     /// Returns an id that no other task has.
     #[inline]
     pub(super) fn next() -> Self {
-        let (next, end) = IDS.get();
-        if next == end {
-            return Self::next_of_new_block();
+        let mut next = NEXT_ID.get();
+        if next % ID_BLOCK == 0 {
+            next = Self::first_of_new_block();
         }
-        IDS.set((next + 1, end));
-        Self::new(next)
+        NEXT_ID.set(next + 1);
+        Self(NonZeroU64::new(next).expect("0 is a multiple of the block's size"))
     }
 
     #[cold]
-    fn next_of_new_block() -> Self {
-        let first = ID_BLOCKS.take() * ID_BLOCK;
-        // Block 0 begins with 1, since no id is 0.
-        let first_id = first.max(1);
-        IDS.set((first_id + 1, first + ID_BLOCK));
-        Self::new(first_id)
-    }
-
-    #[inline]
-    fn new(bits: u64) -> Self {
-        Self(NonZeroU64::new(bits).expect("ids begin with 1"))
+    fn first_of_new_block() -> u64 {
+        ID_BLOCKS.take() * ID_BLOCK + 1
     }
 
     /// Splits the id into its upper 16 and its lower 32 bits. It has no more than 48: a thread that

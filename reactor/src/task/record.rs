@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::metrics::Counter;
+use crate::trace::TaskSpan;
 
 /// The facts about one task.
 #[derive(Debug, Clone, Default)]
@@ -19,6 +20,7 @@ pub(crate) struct TaskRecord {
 /// hands them over with its state word.
 #[derive(Debug)]
 pub(crate) struct TaskStats {
+    pub(crate) span: TaskSpan,
     spawned: Instant,
     polls: Counter,
     busy_ns: Counter,
@@ -30,8 +32,9 @@ pub(crate) struct TaskStats {
 }
 
 impl TaskStats {
-    pub(crate) fn new(spawned: Instant) -> Self {
+    pub(crate) fn new(spawned: Instant, span: TaskSpan) -> Self {
         Self {
+            span,
             spawned,
             polls: Counter::new(),
             busy_ns: Counter::new(),
@@ -97,13 +100,20 @@ pub struct TaskTimes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::task::{TaskId, TaskMeta};
 
     #[test]
     fn a_poll_under_way_counts() {
         let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
         let ms = Duration::from_millis;
-        let stats = TaskStats::new(start);
+        let span = TaskSpan::new(&TaskMeta {
+            id: TaskId::next(),
+            shard: None,
+            future: "f",
+            spawned_at: None,
+        });
+        let stats = TaskStats::new(start, span);
         assert_eq!(stats.read(at(1)).since_last_poll, None);
         stats.begin_poll(at(2));
         stats.end_poll(at(2), at(5));
