@@ -3,5 +3,11 @@
 #[doc = include_str!("docs/migration.md")]
 pub mod migration {}
 
+#[doc = include_str!("docs/diagnosis.md")]
+#[doc = "```text"]
+#[doc = include_str!("docs/top.txt")]
+#[doc = "```"]
+pub mod diagnosis {}
+
 #[doc = include_str!("docs/descriptors.md")]
 pub mod descriptors {}

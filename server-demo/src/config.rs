@@ -155,8 +155,8 @@ pub struct Config {
     /// also sets the slowest reader that is served. Bytes that the kernel holds for such a peer are
     /// dropped. Default: never.
     pub write_timeout: Option<Duration>,
-    /// Measures what an endpoint shows: histograms, the times of tasks, and polls that block a shard
-    /// for 100 milliseconds, which are reported to `notice`. Default: false.
+    /// Measures what an endpoint shows: histograms, the times of tasks, and polls that block a
+    /// shard for 100 milliseconds, which are reported to `notice`. Default: false.
     pub observed: bool,
     /// A callback for messages to the operator, such as a pause in accepting and its reason. It
     /// runs on a shard thread, rarely. Default: no callback.

@@ -67,7 +67,7 @@ fn an_observed_server_shows_its_connections_and_top_draws_them() {
         "connections, listeners: {tasks}"
     );
     let frame = top(&socket);
-    for word in ["shards", "slowest tasks", "stalls", "p99 wake", "read fd "] {
+    for word in ["shards", "spawned at", "stalls", "p99 wake", "read fd "] {
         assert!(frame.contains(word), "{word} in\n{frame}");
     }
     drop(demo);

@@ -10,6 +10,7 @@ use hyper::body::Incoming;
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use reactor::{Handle, Metric, prometheus, time};
+use rustix::time::{ClockId, clock_gettime};
 use tower_service::Service;
 
 use super::{Source, json};
@@ -41,6 +42,7 @@ impl Endpoint {
 
     fn metrics(&self) -> Vec<Metric> {
         let mut all: Vec<_> = self.watched.metrics().iter().collect();
+        all.push(process_cpu());
         for source in &self.sources {
             all.extend(source());
         }
@@ -90,6 +92,18 @@ impl Service<Request<Incoming>> for Endpoint {
         }
         Box::pin(ready(Ok(self.answer(&request))))
     }
+}
+
+/// Returns the CPU time of the process. Where shards are busy for longer, they wait for a CPU.
+fn process_cpu() -> Metric {
+    let used = clock_gettime(ClockId::ProcessCPUTime);
+    let used = Duration::try_from(used).unwrap_or_default();
+    Metric::counter_seconds(
+        "process_cpu_seconds_total",
+        "CPU time of the process, user and system.",
+        None,
+        used,
+    )
 }
 
 /// Asks each shard to run a task.

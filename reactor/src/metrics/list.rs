@@ -48,8 +48,8 @@ impl Metric {
         Self::plain(name, help, MetricKind::Gauge, shard, value)
     }
 
-    /// Creates a counter of seconds, for a program's own metrics beside the reactor's. Its name ends
-    /// in `_seconds_total`.
+    /// Creates a counter of seconds, for a program's own metrics beside the reactor's. Its name
+    /// ends in `_seconds_total`.
     pub const fn counter_seconds(
         name: &'static str,
         help: &'static str,

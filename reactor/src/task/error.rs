@@ -72,8 +72,8 @@ impl JoinError {
         }
     }
 
-    /// Returns the payload of the task's panic, if it panicked. Only the owner of the error may look
-    /// at a payload, which need not be `Sync`.
+    /// Returns the payload of the task's panic, if it panicked. Only the owner of the error may
+    /// look at a payload, which need not be `Sync`.
     pub(super) fn payload(&self) -> Option<&(dyn Any + Send)> {
         match &self.cause {
             Cause::Panicked(panic) => Some(&*panic.0),
