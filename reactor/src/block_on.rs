@@ -25,7 +25,7 @@ impl Wake for Unparker {
 
     fn wake_by_ref(self: &Arc<Self>) {
         self.inhibitor.begin();
-        // ORDERING [block-on-wake], partner [block-on-look].
+        // ORDERING [block-on-wake], partners [block-on-look] and [block-on-end].
         if self.notified.swap(true, Ordering::AcqRel) {
             self.inhibitor.end();
         } else {
@@ -39,7 +39,7 @@ struct Running<'a>(&'a Unparker);
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
-        // ORDERING [block-on-look], partner [block-on-wake].
+        // ORDERING [block-on-end], partner [block-on-wake].
         if self.0.notified.swap(true, Ordering::AcqRel) {
             self.0.inhibitor.end();
         }

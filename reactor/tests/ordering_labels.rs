@@ -128,13 +128,14 @@ fn bracketed(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Returns every source file below `folder`, except tests and models, which may use any ordering.
+/// Returns every source file below `folder`, except tests, models and simulations, which may use
+/// any ordering.
 fn sources(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).expect("the source folder is there") {
         let path = entry.expect("the source folder can be read").path();
         let name = path.file_name().unwrap_or_default();
-        if path.is_dir() && name != "loom" {
+        if path.is_dir() && name != "loom" && name != "sim" {
             found.extend(sources(&path));
         } else if path.extension().is_some_and(|ext| ext == "rs") && name != "tests.rs" {
             found.push(path);
