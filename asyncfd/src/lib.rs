@@ -105,6 +105,7 @@
 //! | `http` | HTTP/1 and HTTP/2 for [`serve`], with hyper: `serve::http` |
 //! | `tls` | TLS for `serve::http`, with rustls |
 //! | `observe` | an endpoint with metrics, shards and tasks: `observe` |
+//! | `client` | a connector for hyper-util's pooled HTTP client: `client` |
 //! | `signal` | signals as events: `signal` |
 //! | `tracing` | spans of tasks, and events for stalls, steals, moves, accept errors and shutdown |
 //! | `tokio-rt` | shards in the context of a tokio runtime, for libraries that need one: `tokio_rt` |
@@ -119,6 +120,9 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod async_fd;
+#[cfg(feature = "client")]
+#[cfg_attr(docsrs, doc(cfg(feature = "client")))]
+pub mod client;
 pub mod compat;
 mod drain;
 mod error;

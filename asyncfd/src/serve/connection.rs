@@ -36,6 +36,11 @@ impl<T: Transport> Connection<T> {
         self.part.shard
     }
 
+    #[cfg(feature = "http")]
+    pub(super) fn part(&self) -> &Arc<Part> {
+        &self.part
+    }
+
     /// Returns true once the server drains: it accepts nothing more, and this connection should end
     /// after the request that is under way.
     ///

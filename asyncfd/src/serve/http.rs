@@ -56,6 +56,9 @@ use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
 use tower_service::Service;
 
+#[cfg(feature = "tls")]
+use super::stats::Counters;
+use super::timed::Timed;
 use super::{Connection, Transport};
 use crate::compat::{MobileExecutor, ShardExecutor, ShardTimer};
 
@@ -74,6 +77,8 @@ pub struct Http {
     versions: Versions,
     head_timeout: Duration,
     keep_alive: Option<Duration>,
+    idle_timeout: Option<Duration>,
+    write_timeout: Option<Duration>,
     #[cfg(feature = "tls")]
     tls: Option<tokio_rustls::TlsAcceptor>,
     #[cfg(feature = "tls")]
@@ -95,6 +100,8 @@ impl Http {
             versions: Versions::Both,
             head_timeout: Duration::from_secs(30),
             keep_alive: None,
+            idle_timeout: None,
+            write_timeout: None,
             #[cfg(feature = "tls")]
             tls: None,
             #[cfg(feature = "tls")]
@@ -125,6 +132,25 @@ impl Http {
     /// not answer in 20 seconds. Default: no pings.
     pub fn http2_keep_alive(mut self, interval: Duration) -> Self {
         self.keep_alive = Some(interval);
+        self
+    }
+
+    /// Closes a connection on which no byte has moved for `time`, in either direction. Default:
+    /// never.
+    ///
+    /// It covers what [`header_read_timeout`](Self::header_read_timeout) does not: a client that
+    /// stops in the body of a request, and HTTP/2. Choose it longer than a service takes to answer,
+    /// since no byte moves meanwhile. A connection after an upgrade has it, too.
+    pub fn idle_timeout(mut self, time: Duration) -> Self {
+        self.idle_timeout = Some(time);
+        self
+    }
+
+    /// Closes a connection whose peer takes no byte of an answer for `time`, counted from the
+    /// moment at which the socket refuses more. A peer that reads slowly, but goes on reading, is
+    /// served. Default: never.
+    pub fn write_timeout(mut self, time: Duration) -> Self {
+        self.write_timeout = Some(time);
         self
     }
 
@@ -273,15 +299,26 @@ pub trait Stream:
 impl Stream for crate::net::TcpStream {}
 impl Stream for crate::net::UnixStream {}
 
+impl Http {
+    fn timed<S, T: Transport>(&self, stream: S, connection: &Connection<T>) -> Timed<S> {
+        Timed::new(
+            stream,
+            self.idle_timeout,
+            self.write_timeout,
+            connection.part(),
+        )
+    }
+}
+
 #[cfg(not(feature = "tls"))]
 impl Http {
     /// Returns the stream of the connection's HTTP, or `None` if it ended before there was one.
     async fn accept<S: Stream, T: Transport>(
         &self,
         stream: S,
-        _: &Connection<T>,
-    ) -> Result<Option<S>, BoxError> {
-        Ok(Some(stream))
+        connection: &Connection<T>,
+    ) -> Result<Option<Timed<S>>, BoxError> {
+        Ok(Some(self.timed(stream, connection)))
     }
 }
 
@@ -292,9 +329,9 @@ impl Http {
         &self,
         stream: S,
         connection: &Connection<T>,
-    ) -> Result<Option<MaybeTls<S>>, BoxError> {
+    ) -> Result<Option<Timed<MaybeTls<S>>>, BoxError> {
         let Some(tls) = &self.tls else {
-            return Ok(Some(MaybeTls::Plain(stream)));
+            return Ok(Some(self.timed(MaybeTls::Plain(stream), connection)));
         };
         let handshake = reactor::time::timeout(self.handshake_timeout, tls.accept(stream));
         let handshake = pin!(handshake);
@@ -302,9 +339,15 @@ impl Http {
         match first(handshake, draining).await {
             // No request is under way yet.
             None => Ok(None),
-            Some(handshake) => {
-                let stream = hyper_util::rt::TokioIo::new(handshake??);
-                Ok(Some(MaybeTls::Tls(Box::new(stream))))
+            Some(Err(elapsed)) => {
+                Counters::bump(&connection.part().counters.timed_out);
+                Err(elapsed.into())
+            }
+            Some(Ok(handshake)) => {
+                let stream = hyper_util::rt::TokioIo::new(handshake?);
+                Ok(Some(
+                    self.timed(MaybeTls::Tls(Box::new(stream)), connection),
+                ))
             }
         }
     }

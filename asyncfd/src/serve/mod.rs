@@ -77,6 +77,8 @@ mod policy;
 mod running;
 mod state;
 mod stats;
+#[cfg(feature = "http")]
+mod timed;
 mod transport;
 
 use std::cell::Cell;

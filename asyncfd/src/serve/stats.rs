@@ -19,6 +19,7 @@ pub(super) struct Counters {
     pub(super) accept_calls: AtomicU64,
     pub(super) accept_pauses: AtomicU64,
     pub(super) handed_on: AtomicU64,
+    pub(super) timed_out: AtomicU64,
 }
 
 impl Counters {
@@ -45,6 +46,7 @@ impl Counters {
             accept_calls: self.accept_calls.load(Relaxed),
             accept_pauses: self.accept_pauses.load(Relaxed),
             handed_on: self.handed_on.load(Relaxed),
+            timed_out: self.timed_out.load(Relaxed),
         }
     }
 }
@@ -86,6 +88,9 @@ pub struct ShardStats {
     /// Connections that this shard accepted and gave to another one, because it had many more. The
     /// other shard counts them as accepted.
     pub handed_on: u64,
+    /// Connections that a timeout of `serve::http` ended: idle, write, or the TLS handshake. They
+    /// count as failed, too.
+    pub timed_out: u64,
 }
 
 /// The counters of a server on every shard.
