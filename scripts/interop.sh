@@ -10,7 +10,7 @@ usage() {
 	cat <<'EOT'
 Usage: scripts/interop.sh [-h|--help] [CARGO OPTIONS...]
 Tests asyncfd's features, then the package interop/, which has a lock file of its own. Options are passed on to cargo, for
-instance --offline or --jobs 2. Needs curl, h2load (of nghttp2-client), redis-server, postgresql, and a Python with the
+instance --offline or --jobs 2. Needs curl, h2load (of nghttp2-client), nginx, redis-server, postgresql, and a Python with the
 package websockets ($PYTHON, by default python3; without the package, that client is skipped).
 Exit codes: 0 success, 1 or cargo's own: failure.
 EOT
@@ -20,7 +20,7 @@ case ${1:-} in
 -h | --help) usage && exit 0 ;;
 esac
 
-for needed in curl:curl h2load:nghttp2-client redis-server:redis-server; do
+for needed in curl:curl h2load:nghttp2-client nginx:nginx python3:python3 redis-server:redis-server; do
 	command -v "${needed%:*}" >/dev/null || {
 		echo "error: ${needed%:*} is needed: install the package '${needed#*:}'" >&2
 		exit 1
@@ -50,7 +50,7 @@ run() {
 	"$@"
 }
 
-run cargo test --package shard-asyncfd --features full --test compat --locked "$@"
+run cargo test --package shard-asyncfd --features full --test compat --test serve_http --locked "$@"
 run cargo test --package shard-asyncfd --features full --doc --locked "$@" -- compat
 
 target=${CARGO_TARGET_DIR:-target}

@@ -36,6 +36,26 @@
 //! | `tokio::task::spawn_blocking`, `tokio::fs` | tokio's blocking threads | one in each direction |
 //! | `reactor::time`, `AsyncFd`, `asyncfd::net` on tokio's threads | waits on a shard, runs on the tokio thread | one for each readiness |
 //!
+//! # Libraries
+//!
+//! `interop/` has a test for each row, with real servers. A library that fails panics or ends with
+//! an error on a bare shard.
+//!
+//! | library | without the bridge | with it |
+//! |---|---|---|
+//! | hyper's and hyper-util's servers, axum with [`serve::http`](crate::serve), tokio-rustls, async-tungstenite | works | works |
+//! | hyper-util's client with `asyncfd::client::HttpConnector` | works | works |
+//! | hyper-util's client with its own `HttpConnector` | fails | works |
+//! | reqwest | fails | works |
+//! | axum's `ws` extractor | fails | works |
+//! | `axum::serve` with a listener of [`net`](crate::net) | fails | works; connections run on tokio's threads |
+//! | tower's `timeout`, `rate_limit` and `buffer`; tower-http's `timeout` | fails | works |
+//! | tonic's server and channel | fails | works |
+//! | redis: `MultiplexedConnection` over a stream of [`net`](crate::net), without timeouts | works | works |
+//! | redis: `Client` and `ConnectionManager` | fails | works |
+//! | tokio-postgres `connect`; sqlx pools of PostgreSQL and SQLite | fails | works |
+//! | tokio's `JoinSet`, `spawn_blocking` and `time` | fails | works |
+//!
 //! # Cooperation
 //!
 //! Each poll of a task on a shard has tokio's budget besides the reactor's, so loops over tokio's

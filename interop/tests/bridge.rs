@@ -4,7 +4,7 @@
 //! The servers are on the bridge's shards too, or in processes of their own that the test starts.
 
 use std::convert::Infallible;
-use std::future::{Future, pending};
+use std::future::{Future, IntoFuture, pending};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -378,5 +378,54 @@ fn tokios_join_set_blocking_threads_and_time() {
             sum += n.unwrap();
         }
         assert_eq!(sum, 42);
+    });
+}
+
+/// A listener on the shards, for `axum::serve`.
+struct Listener(asyncfd::net::TcpListener);
+
+impl axum::serve::Listener for Listener {
+    type Io = asyncfd::net::TcpStream;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, SocketAddr) {
+        loop {
+            match self.0.accept().await {
+                Ok(accepted) => return accepted,
+                Err(_) => time::sleep(Duration::from_millis(10)).await,
+            }
+        }
+    }
+
+    fn local_addr(&self) -> std::io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+}
+
+/// axum spawns each connection on tokio's threads; its socket stays registered with a shard.
+#[test]
+fn axum_serve_with_our_listener() {
+    row(|| async {
+        let listener = asyncfd::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .unwrap();
+        let address = listener.local_addr().unwrap();
+        let app = Router::new().route(
+            "/",
+            get(async || {
+                assert!(
+                    ShardId::current().is_none(),
+                    "handlers run on tokio's threads"
+                );
+                "hello"
+            }),
+        );
+        let serving = axum::serve(Listener(listener), app).into_future();
+        drop(reactor::spawn_local(serving));
+        let client: Client<_, Empty<Bytes>> =
+            Client::builder(TokioExecutor::new()).build(HttpConnector::new());
+        let uri = format!("http://{address}/").parse().unwrap();
+        let body = client.get(uri).await.unwrap().into_body();
+        assert_eq!(body.collect().await.unwrap().to_bytes(), "hello");
     });
 }
