@@ -1,8 +1,8 @@
 //! An HTTP client without tokio's runtime: a connector for hyper-util's pooled client.
 //!
 //! [`HttpConnector`] opens a [`TcpStream`] on the shard that asks. hyper-util's client keeps a pool
-//! of connections, with an executor and timers of this crate. tonic's channel takes the same connector
-//! (`Endpoint::connect_with_connector`), but needs the tokio bridge for its own tasks.
+//! of connections, with an executor and timers of this crate. tonic's channel takes the same
+//! connector (`Endpoint::connect_with_connector`), but needs the tokio bridge for its own tasks.
 //!
 //! ```
 //! use asyncfd::client::HttpConnector;
