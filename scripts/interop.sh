@@ -51,6 +51,7 @@ run() {
 }
 
 run cargo test --package shard-asyncfd --features full --test compat --test serve_http --locked "$@"
+run cargo test --package server-demo --features http --test http --locked "$@"
 run cargo test --package shard-asyncfd --features full --doc --locked "$@" -- compat
 
 target=${CARGO_TARGET_DIR:-target}
@@ -150,4 +151,37 @@ status=0
 wait "$server" || status=$?
 server=
 ((status == 0)) || die "the web example ended with $status after SIGTERM"
+# The demo's web pages, for the same clients, plain and over TLS.
+for scheme in http https; do
+	flags=(--listen 127.0.0.1:0 --shards 2)
+	[[ $scheme == http ]] || flags+=(--tls)
+	: >"$scratch/server.out"
+	"$target/debug/server-demo" http "${flags[@]}" >"$scratch/server.out" 2>"$scratch/server.err" &
+	server=$!
+	for ((tries = 0; tries < 400; tries++)); do
+		grep -q '^listening on ' "$scratch/server.out" && break
+		sleep 0.05
+	done
+	url=$scheme://$(sed -n 's/^listening on //p' "$scratch/server.out")
+	echo "+ curl and h2load against server-demo http, $url" >&2
+	versions=(--http1.1 --http2-prior-knowledge)
+	[[ $scheme == http ]] || versions=(--http1.1 --http2)
+	for version in "${versions[@]}"; do
+		ask=(curl --silent --noproxy '*' --max-time 30 --insecure "$version")
+		[[ $("${ask[@]}" "$url/") == 'hello, world' ]] || die "no greeting to curl $version"
+		[[ $("${ask[@]}" "$url/size/3000000" | wc -c) == 3000000 ]] || die "not 3,000,000 bytes for curl $version"
+		[[ $("${ask[@]}" --json ' { "a" : [1, 2] } ' "$url/json") == '{"a":[1,2]}' ]] || die "no JSON for curl $version"
+	done
+	for version in '' --h1; do
+		# shellcheck disable=SC2086
+		timeout --kill-after=5 60 h2load $version --requests=5000 --clients=8 "$url/size/100" >"$scratch/h2load" 2>&1 ||
+			die "h2load failed"
+		grep -q 'status codes: 5000 2xx' "$scratch/h2load" || die "h2load did not get 5000 answers from $url"
+	done
+	kill -TERM "$server"
+	status=0
+	wait "$server" || status=$?
+	server=
+	((status == 0)) || die "server-demo http ended with $status after SIGTERM"
+done
 echo "the features' tests passed, and every stack served its clients" >&2

@@ -9,7 +9,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use asyncfd::serve::AcceptPolicy;
-use reactor::Pinning;
+use reactor::{Pinning, Reactor};
 
 use crate::units::{self, UnitError};
 
@@ -19,6 +19,9 @@ pub const BACKLOG: i32 = 1024;
 /// The most bytes that one read takes from a connection. It bounds the memory that a peer which
 /// never reads can make the server hold.
 pub const READ_BUFFER: usize = 16 * 1024;
+
+/// A poll of an observed server that blocks its shard this long is reported.
+const STALL: Duration = Duration::from_millis(100);
 
 /// More shards than this are refused as a typing mistake.
 const SHARDS_MAX: usize = 1024;
@@ -188,6 +191,26 @@ impl Config {
     /// shard. Where none may, a search for work is pure cost.
     pub(crate) fn shares_work(&self) -> bool {
         self.stealing && !self.local
+    }
+
+    /// Returns the builder of the server's reactor.
+    pub(crate) fn builder(&self) -> reactor::Builder {
+        let mut builder = Reactor::builder()
+            .thread_name("server")
+            .pinning(self.pinning.clone())
+            .work_stealing(self.shares_work());
+        if self.observed {
+            let notice = self.notice;
+            builder = builder
+                .histograms(true)
+                .task_tracking(true)
+                .detect_stalls(STALL)
+                .on_stall(move |stall| notice(&stall.to_string()));
+        }
+        match self.shard_count() {
+            Some(shards) => builder.shards(shards),
+            None => builder,
+        }
     }
 
     /// Rejects impossible configurations before any resource is taken.

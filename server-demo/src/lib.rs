@@ -30,6 +30,7 @@
 //! | `shared` | the state that all shards share |
 //! | `connection`, `surface` | one connection, written on three surfaces of `AsyncFd` |
 //! | `echo`, `idle`, `ending` | the common part of the echo loops, the idle timeout, the ends |
+//! | `http` | the web service, behind the feature `http` |
 //! | `work` | the service that spends CPU time for each request |
 //! | `shutdown` | signals, and the pace of a drain |
 //! | `stats` | counters per shard |
@@ -42,6 +43,8 @@ mod connection;
 mod echo;
 mod ending;
 mod home;
+#[cfg(feature = "http")]
+pub mod http;
 mod idle;
 pub mod limits;
 mod scratch;

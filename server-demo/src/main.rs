@@ -14,10 +14,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 #[cfg(feature = "observe")]
-use asyncfd::observe::{Address, Observe};
+use asyncfd::observe::{Address, Observe, Observed};
 use clap::{Parser, Subcommand};
-use reactor::Pinning;
-use server_demo::shutdown::{Request, Signals};
+#[cfg(feature = "observe")]
+use reactor::Metric;
+use reactor::{Handle, Pinning, ShutdownError};
+use server_demo::shutdown::{Request, Signal, Signals};
 use server_demo::units::{UnitError, parse_count, parse_duration, parse_size};
 use server_demo::{AcceptPolicy, Config, IoSurface, Server, Service, limits, parse_pinning};
 
@@ -55,6 +57,14 @@ enum Command {
     /// asyncfd's `observe`.
     #[cfg(feature = "observe")]
     Top(top::Top),
+
+    /// Serves web pages, for load generators and browsers.
+    ///
+    /// HTTP/1 and HTTP/2 on one port. GET / has a fixed answer, GET /size/N has N bytes, and
+    /// POST /json parses a document and sends it back. It starts and ends as echo does; a request
+    /// that is under way is answered.
+    #[cfg(feature = "http")]
+    Http(Web),
 }
 
 #[derive(Debug, clap::Args)]
@@ -84,6 +94,29 @@ struct Work {
     /// Bytes of a request and of its answer
     #[arg(long, value_name = "BYTES", default_value = "64", value_parser = parse_request_size)]
     size: usize,
+}
+
+#[cfg(feature = "http")]
+#[derive(Debug, clap::Args)]
+struct Web {
+    #[command(flatten)]
+    common: Common,
+
+    /// Bytes of the answer to GET / [default: that of a greeting]
+    #[arg(long, value_name = "BYTES", value_parser = parse_request_size)]
+    size: Option<usize>,
+
+    /// Serve over TLS, with a certificate for localhost that the server signs itself
+    #[arg(long)]
+    tls: bool,
+
+    /// Close a connection on which no byte moves for this long [default: never]
+    #[arg(long, value_name = "D", value_parser = parse_duration)]
+    idle_timeout: Option<Duration>,
+
+    /// Close a connection whose peer takes no byte of an answer for this long [default: never]
+    #[arg(long, value_name = "D", value_parser = parse_duration)]
+    write_timeout: Option<Duration>,
 }
 
 /// The flags of every service.
@@ -155,7 +188,7 @@ fn parse_request_size(text: &str) -> Result<usize, UnitError> {
 }
 
 fn main() -> ExitCode {
-    let (common, config) = match Cli::parse().command {
+    let ended = match Cli::parse().command {
         Command::Echo(flags) => {
             let config = Config {
                 io: flags.io,
@@ -163,24 +196,21 @@ fn main() -> ExitCode {
                 write_timeout: flags.write_timeout,
                 ..Config::default()
             };
-            (flags.common, config)
+            serve(flags.common, config)
         }
         #[cfg(feature = "observe")]
-        Command::Top(flags) => {
-            return match top::run(&flags) {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(error) => fail(&error),
-            };
-        }
+        Command::Top(flags) => top::run(&flags).map(|()| ExitCode::SUCCESS),
         Command::Work(flags) => {
             let config = Config {
                 service: Service::Work { size: flags.size },
                 ..Config::default()
             };
-            (flags.common, config)
+            serve(flags.common, config)
         }
+        #[cfg(feature = "http")]
+        Command::Http(flags) => serve_http(flags),
     };
-    serve(common, config).unwrap_or_else(|error| fail(&error))
+    ended.unwrap_or_else(|error| fail(&error))
 }
 
 fn fail(error: &io::Error) -> ExitCode {
@@ -189,7 +219,89 @@ fn fail(error: &io::Error) -> ExitCode {
     ExitCode::from(if bad_arguments { BAD_ARGUMENTS } else { FAILED })
 }
 
+impl Common {
+    /// Puts these flags into a configuration.
+    fn fill(&self, config: Config) -> Config {
+        Config {
+            listen: self.listen,
+            shards: self.shards,
+            pinning: self.pin.clone(),
+            accept: self.accept,
+            local: self.local,
+            stealing: self.stealing,
+            max_connections: self.max_connections,
+            #[cfg(feature = "observe")]
+            observed: self.observe.is_some(),
+            notice: |text| say(format_args!("{text}")),
+            ..config
+        }
+    }
+}
+
 fn serve(flags: Common, config: Config) -> io::Result<ExitCode> {
+    raise_limit();
+    let (accept, io) = (flags.accept, config.io);
+    let server = Server::start(flags.fill(config))?;
+    warn(server.warnings());
+    let shards = server.handle().shards().len();
+    say(format_args!("{shards} shards, accept {accept}, io {io}"));
+    #[cfg(feature = "observe")]
+    let _observed = observe(&flags, server.handle(), server.metrics_source())?;
+    let show = || server.stats().to_string();
+    let signal = until_end(server.handle(), server.local_addr(), show)?;
+    ends(signal, server.stats().total().live, flags.drain);
+    let summary = server.shutdown(flags.drain);
+    let _ = write!(io::stdout(), "{}", summary.stats);
+    Ok(code(summary.stuck))
+}
+
+#[cfg(feature = "http")]
+fn serve_http(flags: Web) -> io::Result<ExitCode> {
+    use asyncfd::serve::Stats;
+    use server_demo::http;
+
+    fn show(stats: &Stats) -> String {
+        let [accepted, live, failed, timed_out, over_limit] = [
+            stats.total(|shard| shard.accepted),
+            stats.total(|shard| shard.live),
+            stats.total(|shard| shard.failed),
+            stats.total(|shard| shard.timed_out),
+            stats.total(|shard| shard.over_limit),
+        ];
+        format!(
+            "connections: {accepted} accepted, {live} live, {failed} failed, {timed_out} timed out, \
+             {over_limit} over the limit\n"
+        )
+    }
+
+    raise_limit();
+    let common = &flags.common;
+    let web = http::Web {
+        size: flags.size,
+        tls: flags.tls,
+        idle_timeout: flags.idle_timeout,
+        write_timeout: flags.write_timeout,
+    };
+    let server = http::WebServer::start(&common.fill(Config::default()), &web)?;
+    warn(server.warnings());
+    let (shards, accept) = (server.handle().shards().len(), common.accept);
+    say(format_args!("{shards} shards, accept {accept}"));
+    #[cfg(feature = "observe")]
+    let _observed = observe(common, server.handle(), server.metrics_source())?;
+    let running = server.running();
+    let now = || show(&running.stats());
+    let signal = until_end(server.handle(), running.local_addr(), now)?;
+    ends(
+        signal,
+        running.stats().total(|shard| shard.live),
+        common.drain,
+    );
+    let (stats, stuck) = server.shutdown(common.drain);
+    let _ = write!(io::stdout(), "{}", show(&stats));
+    Ok(code(stuck))
+}
+
+fn raise_limit() {
     match limits::raise_nofile() {
         Ok(limit) => say(format_args!("{limit}")),
         Err(error) => say(format_args!(
@@ -197,61 +309,57 @@ fn serve(flags: Common, config: Config) -> io::Result<ExitCode> {
             limits::nofile()
         )),
     }
-    let (accept, io) = (flags.accept, config.io);
-    let server = Server::start(Config {
-        listen: flags.listen,
-        shards: flags.shards,
-        pinning: flags.pin,
-        accept,
-        local: flags.local,
-        stealing: flags.stealing,
-        max_connections: flags.max_connections,
-        #[cfg(feature = "observe")]
-        observed: flags.observe.is_some(),
-        notice: |text| say(format_args!("{text}")),
-        ..config
-    })?;
-    for warning in server.warnings() {
+}
+
+fn warn(warnings: &[String]) {
+    for warning in warnings {
         say(format_args!("warning: {warning}"));
     }
-    let signals = Signals::catch(server.handle())?;
-    say(format_args!(
-        "{} shards, accept {accept}, io {io}",
-        server.handle().shards().len()
-    ));
-    #[cfg(feature = "observe")]
-    let _observed = match &flags.observe {
-        None => None,
-        Some(address) => {
-            let observe = Observe::new(server.handle()).metrics(server.metrics_source());
-            let observed = observe.listen(address)?;
-            say(format_args!("observe on {}", observed.address()));
-            Some(observed)
-        }
-    };
-    // The reader of standard output may have closed it. That is no reason to stop serving.
-    let _ = writeln!(io::stdout(), "listening on {}", server.local_addr());
+}
 
-    let signal = loop {
-        match server.handle().block_on(signals.wait())? {
-            Request::End(signal) => break signal,
+/// Opens the endpoint, if a flag names its address.
+#[cfg(feature = "observe")]
+fn observe(
+    flags: &Common,
+    handle: &Handle,
+    source: impl Fn() -> Vec<Metric> + Send + Sync + 'static,
+) -> io::Result<Option<Observed>> {
+    let Some(address) = &flags.observe else {
+        return Ok(None);
+    };
+    let observed = Observe::new(handle).metrics(source).listen(address)?;
+    say(format_args!("observe on {}", observed.address()));
+    Ok(Some(observed))
+}
+
+/// Says that the server listens, and prints its counters at each SIGUSR1. Returns the signal that
+/// ends it.
+fn until_end(handle: &Handle, addr: SocketAddr, show: impl Fn() -> String) -> io::Result<Signal> {
+    let mut signals = Signals::catch(handle)?;
+    // The reader of standard output may have closed it. That is no reason to stop serving.
+    let _ = writeln!(io::stdout(), "listening on {addr}");
+    loop {
+        match handle.block_on(signals.wait())? {
+            Request::End(signal) => return Ok(signal),
             _ => {
-                let _ = write!(io::stdout(), "{}", server.stats());
+                let _ = write!(io::stdout(), "{}", show());
             }
         }
-    };
-    let live = server.stats().total().live;
+    }
+}
+
+fn ends(signal: Signal, live: u64, drain: Duration) {
     say(format_args!(
-        "{signal}: no longer accepting; {live} connections may take {:?} to finish",
-        flags.drain
+        "{signal}: no longer accepting; {live} connections may take {drain:?} to finish"
     ));
-    let summary = server.shutdown(flags.drain);
-    let _ = write!(io::stdout(), "{}", summary.stats);
-    match summary.stuck {
-        None => Ok(ExitCode::SUCCESS),
+}
+
+fn code(stuck: Option<ShutdownError>) -> ExitCode {
+    match stuck {
+        None => ExitCode::SUCCESS,
         Some(stuck) => {
             say(format_args!("{stuck}"));
-            Ok(ExitCode::from(FAILED))
+            ExitCode::from(FAILED)
         }
     }
 }

@@ -20,9 +20,6 @@ use crate::stats::Stats;
 use crate::surface::{Guards, Helpers, Polling, Surface};
 use crate::work;
 
-/// A poll of an observed server that blocks its shard this long is reported.
-const STALL: Duration = Duration::from_millis(100);
-
 /// A running server with a reactor of its own.
 ///
 /// Dropping it closes every connection at once. [`Self::shutdown`] lets them finish.
@@ -64,22 +61,7 @@ impl Server {
     /// On a thread that is a shard of any reactor, since it waits for other threads on an error.
     pub fn start(config: Config) -> io::Result<Self> {
         config.check()?;
-        let mut builder = Reactor::builder()
-            .thread_name("server")
-            .pinning(config.pinning.clone())
-            .work_stealing(config.shares_work());
-        if let Some(shards) = config.shard_count() {
-            builder = builder.shards(shards);
-        }
-        if config.observed {
-            let notice = config.notice;
-            builder = builder
-                .histograms(true)
-                .task_tracking(true)
-                .detect_stalls(STALL)
-                .on_stall(move |stall| notice(&stall.to_string()));
-        }
-        let reactor = builder.build()?;
+        let reactor = config.builder().build()?;
         let handle = reactor.handle();
         let shared = Arc::new(Shared::new(&config, handle.shards().len()));
         let mut server = serve::Server::bind(config.listen)?

@@ -215,6 +215,20 @@ impl Demo {
         false
     }
 
+    /// The same on standard output.
+    pub fn prints(&self, text: &str) -> bool {
+        let end = Instant::now() + DEADLINE;
+        while let Ok(line) = self
+            .stdout
+            .recv_timeout(end.saturating_duration_since(Instant::now()))
+        {
+            if line.contains(text) {
+                return true;
+            }
+        }
+        false
+    }
+
     /// Returns the user and system time so far, in clock ticks of a hundredth of a second.
     pub fn cpu_ticks(&self) -> u64 {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
