@@ -18,10 +18,12 @@ unpack_packages() {
 			"${LIBRARIES[1]}" "${LIBRARIES[1]}" "${LIBRARIES[2]}" "${LIBRARIES[2]}"
 	} >"$folder/Cargo.toml"
 	cp Cargo.lock "$folder/"
+	# cargo decides by the time of a file if it has changed, and an archive has none.
 	for library in "${LIBRARIES[@]}"; do
 		archive=("$folder/made/package/$library"-[0-9]*.crate)
 		rm -rf "${folder:?}/$library"
 		mkdir "$folder/$library"
-		tar --extract --file "${archive[-1]}" --directory "$folder/$library" --strip-components 1
+		tar --extract --file "${archive[-1]}" --directory "$folder/$library" \
+			--strip-components 1 --touch
 	done
 }
