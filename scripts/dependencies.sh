@@ -10,7 +10,7 @@ usage() {
 Usage: scripts/dependencies.sh [users|oldest|features]...
   users     what a user's lock file contains: a bounded number of packages, and none that only tests need
   oldest    each library compiles with the lowest version of every dependency that its Cargo.toml allows
-            (cargo -Z direct-minimal-versions), `tokio-io` with tokio 1.0.0, and `tokio-rt` with tokio 1.47.0
+            (cargo -Z direct-minimal-versions), `tokio-io` with tokio 1.0.1, and `tokio-rt` with tokio 1.47.0
   features  each library compiles with every feature alone and with every pair of features
 All of them, unless some are named.
 EOT
@@ -82,6 +82,8 @@ without_tests() {
 
 oldest() {
 	local library
+	with_tokio 1.0.1 '"tokio-io"'
+	with_tokio 1.47.0 '"full"'
 	for library in "${LIBRARIES[@]}"; do
 		without_tests "$target/packages/$library/Cargo.toml"
 	done
@@ -98,8 +100,6 @@ oldest() {
 			cargo check --quiet --locked --package "$library" --lib --all-features
 		done
 	)
-	with_tokio 1.0.0 '"tokio-io"'
-	with_tokio 1.47.0 '"full"'
 }
 
 # with_tokio VERSION FEATURES: compiles asyncfd with one release of tokio.
