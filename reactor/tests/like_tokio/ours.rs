@@ -3,6 +3,7 @@
 pub(crate) mod side {
     use std::time::Duration;
 
+    pub(crate) use reactor::time::{error::Elapsed, timeout};
     pub(crate) use reactor::{JoinSet, Reactor as Runtime, TaskId, spawn};
 
     pub(crate) fn runtime() -> Runtime {
@@ -24,3 +25,5 @@ mod join_set;
 mod runtime;
 #[path = "cases/task_ends.rs"]
 mod task_ends;
+#[path = "cases/timeout.rs"]
+mod timeout;

@@ -6,6 +6,7 @@ pub(crate) mod side {
     pub(crate) use ::tokio::runtime::Runtime;
     pub(crate) use ::tokio::spawn;
     pub(crate) use ::tokio::task::{Id as TaskId, JoinSet};
+    pub(crate) use ::tokio::time::{error::Elapsed, timeout};
 
     pub(crate) fn runtime() -> Runtime {
         ::tokio::runtime::Builder::new_multi_thread()
@@ -30,3 +31,5 @@ mod join_set;
 mod runtime;
 #[path = "cases/task_ends.rs"]
 mod task_ends;
+#[path = "cases/timeout.rs"]
+mod timeout;
