@@ -42,7 +42,7 @@
 //!
 //! | feature | adds |
 //! |---|---|
-//! | `macros` | the attributes [`main`] and [`test`] |
+//! | `macros` | the attributes `main` and `test` |
 //! | `tracing` | events of the crate `tracing` for stalls, steals, moves and shutdown, and a span for each task if [`Builder::task_tracking`] is on |
 //!
 //! # Platforms

@@ -22,14 +22,14 @@ pub enum AcceptPolicy {
     Hash,
     /// One listener; the shards take turns.
     RoundRobin,
-    /// One listener. The shard whose ready tasks take the least time is chosen, to a tenth of a
-    /// millisecond ([`Handle::backlog`](reactor::Handle::backlog)); of several, the one with the
-    /// fewest live connections.
+    /// One listener. The shard whose ready tasks take the fewest milliseconds is chosen
+    /// ([`Handle::backlog`](reactor::Handle::backlog)); of several, and mostly it is below one
+    /// everywhere, the one with the fewest live connections.
     LeastLoaded,
     /// A listener per shard, as with [`Self::ReusePort`], but a shard with many more connections
     /// than the least loaded one hands new ones on to that shard. "Many more" is a lead of over
     /// three standard deviations of a fair hash: `lead² > 9 · (own + least)`. It also hands them on
-    /// while its ready tasks take a millisecond longer than that shard's.
+    /// while its ready tasks take more milliseconds than that shard's.
     Hybrid,
     /// One listener, which every shard waits for (`EPOLLEXCLUSIVE`). The kernel wakes one sleeping
     /// shard for a connection, and the connection stays there, so idle shards accept and busy
@@ -102,32 +102,24 @@ impl Error for UnknownPolicy {}
 /// The load of a shard. The order is that of preference: the least comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Load {
-    /// The shard's backlog in steps of [`STEP`]. Smaller differences do not matter to a connection,
-    /// and would send all of them to one shard until its queue shows.
-    backlog: u128,
+    /// The shard's backlog in milliseconds. Smaller differences pass before a new connection sends
+    /// its first request, and handing it on costs a wake.
+    backlog_ms: u128,
     live: u64,
 }
-
-/// A difference between backlogs that matters. It is below the shortest wait for which an idle
-/// shard would take over a task.
-const STEP: Duration = Duration::from_micros(100);
-
-/// The steps by which a backlog exceeds the least one before new connections go elsewhere. Handing
-/// one on costs a wake, and a turn of a millisecond is common.
-const BACKLOG_LEAD: u128 = 10;
 
 impl Load {
     pub(super) fn new(backlog: Duration, live: u64) -> Self {
         Self {
-            backlog: backlog.as_nanos() / STEP.as_nanos(),
+            backlog_ms: backlog.as_millis(),
             live,
         }
     }
 
     /// Returns true if a shard with this load hands new connections on to the least loaded one.
     pub(super) fn hands_on_to(self, least: Self) -> bool {
-        self.backlog > least.backlog.saturating_add(BACKLOG_LEAD)
-            || (self.backlog >= least.backlog && is_overloaded(self.live, least.live))
+        self.backlog_ms > least.backlog_ms
+            || (self.backlog_ms == least.backlog_ms && is_overloaded(self.live, least.live))
     }
 }
 

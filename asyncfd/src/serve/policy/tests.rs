@@ -69,18 +69,18 @@ fn names_come_back() {
 #[test]
 fn the_shard_that_is_through_soonest_has_the_least_load() {
     let load = |micros, live| Load::new(Duration::from_micros(micros), live);
-    assert!(load(0, 9) < load(100, 0));
-    // Below a tenth of a millisecond, connections count.
-    assert!(load(99, 1) < load(0, 2));
-    assert_eq!(load(99, 1), load(0, 1));
+    assert!(load(0, 9) < load(1_000, 0));
+    // Below a millisecond, connections count.
+    assert!(load(999, 1) < load(0, 2));
+    assert_eq!(load(999, 1), load(0, 1));
 }
 
 #[test]
 fn a_long_backlog_hands_on_and_a_short_one_keeps() {
     let load = |millis, live| Load::new(Duration::from_millis(millis), live);
-    assert!(load(2, 0).hands_on_to(load(0, 50)));
-    assert!(!load(1, 0).hands_on_to(load(0, 50)));
-    // Its lead in connections means nothing while the other shard is busier.
+    assert!(load(1, 0).hands_on_to(load(0, 50)));
+    assert!(!load(0, 50).hands_on_to(load(0, 50)));
+    // A lead in connections means nothing while the other shard is busier.
     assert!(load(0, 50).hands_on_to(load(0, 0)));
-    assert!(!load(0, 50).hands_on_to(load(2, 0)));
+    assert!(!load(0, 50).hands_on_to(load(1, 0)));
 }
