@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream as StdUnixStream;
 use std::process::{Child, Command};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -21,6 +21,13 @@ const DEADLINE: Duration = Duration::from_secs(20);
 
 /// The length of an interval between two samples.
 const SAMPLE: Duration = Duration::from_millis(300);
+
+/// Held by tests that measure rates, one of which takes the CPUs from all others.
+static MEASURES: Mutex<()> = Mutex::new(());
+
+fn measures() -> impl Drop {
+    MEASURES.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 fn builder() -> Builder {
     Reactor::builder()
@@ -122,12 +129,17 @@ fn burn(handle: &Handle, shard: usize, ends: &Arc<AtomicBool>) {
 
 #[test]
 fn one_shard_hot() {
+    let _measures = measures();
     let reactor = builder().build().unwrap();
     let ends = Arc::default();
     burn(reactor.handle(), 1, &ends);
-    let busy = rates(&observe(reactor.handle()), "busy_seconds_total");
+    let observed = observe(reactor.handle());
+    // A sample is inexact if this thread or the shard gets no CPU at its beginning or end.
+    eventually(|| {
+        let busy = rates(&observed, "busy_seconds_total");
+        busy[1] > 0.7 && busy[0] < 0.3
+    });
     ends.store(true, Ordering::Relaxed);
-    assert!(busy[1] > 0.7 && busy[0] < 0.3, "{busy:?}");
 }
 
 #[test]
@@ -165,6 +177,7 @@ fn a_stall() {
 
 #[test]
 fn starving_accept() {
+    let _measures = measures();
     let reactor = builder().build().unwrap();
     // One listener: the first shard accepts for both.
     let server = Server::bind("127.0.0.1:0")
@@ -290,9 +303,10 @@ fn late_timers() {
             .build_task()
             .name("sleeper")
             .spawn_on(handle.shard(0), move || async move {
-                let sleep = time::sleep(Duration::from_millis(50));
                 set.send(()).unwrap();
-                sleep.await;
+                loop {
+                    time::sleep(Duration::from_millis(200)).await;
+                }
             }),
     );
     is_set.recv().unwrap();
@@ -308,6 +322,7 @@ fn late_timers() {
 
 #[test]
 fn a_wake_storm() {
+    let _measures = measures();
     let reactor = builder().build().unwrap();
     let handle = reactor.handle();
     let ends = Arc::new(AtomicBool::new(false));
@@ -347,6 +362,7 @@ impl Drop for Rival {
 
 #[test]
 fn cpu_lost_to_a_quota_or_a_neighbour() {
+    let _measures = measures();
     let cpus = thread::available_parallelism().unwrap().get();
     let rival = |_| {
         Rival(
@@ -367,20 +383,18 @@ fn cpu_lost_to_a_quota_or_a_neighbour() {
             .as_f64()
             .unwrap()
     };
-    let (start, before) = (Instant::now(), cpu());
-    // Long against the scheduler's slices.
-    let busy = (0..3)
-        .map(|_| rates(&observed, "busy_seconds_total")[0])
-        .sum::<f64>()
-        / 3.0;
-    let used = (cpu() - before) / start.elapsed().as_secs_f64();
+    // The shard never sleeps, and gets a part of a CPU.
+    eventually(|| {
+        let (start, before) = (Instant::now(), cpu());
+        let busy = (0..3)
+            .map(|_| rates(&observed, "busy_seconds_total")[0])
+            .sum::<f64>()
+            / 3.0;
+        let used = (cpu() - before) / start.elapsed().as_secs_f64();
+        busy > 0.7 && used < 0.7 * busy
+    });
     ends.store(true, Ordering::Relaxed);
     drop(rivals);
-    assert!(busy > 0.7, "the shard never sleeps: {busy}");
-    assert!(
-        used < 0.7 * busy,
-        "and gets a part of a CPU: {used} of {busy}"
-    );
 }
 
 #[test]
