@@ -42,12 +42,9 @@ use reactor::{Handle, Metric, Pinning, Reactor};
 
 use crate::serve::http::Http;
 use crate::serve::{Running, Server, Tcp, Unix};
-use service::Endpoint;
+use service::{Endpoint, Source};
 
 pub use address::{Address, InvalidAddress};
-
-/// Returns a program's own metrics.
-pub(crate) type Source = Arc<dyn Fn() -> Vec<Metric> + Send + Sync>;
 
 /// The settings of an endpoint that does not listen yet.
 #[must_use = "an endpoint does nothing until it listens"]

@@ -7,6 +7,7 @@
 //! `tests/registration.rs` and, with real descriptors, in `io/tests.rs`.
 
 mod async_io;
+mod event;
 mod wait;
 
 use std::fmt;
@@ -19,7 +20,7 @@ use std::task::{Context, Poll, ready};
 
 use crate::budget;
 use crate::context;
-use crate::error::{forked_error, shutdown_error};
+use crate::error::forked_error;
 use crate::handle::no_reactor;
 use crate::io::ShardIo;
 use crate::readiness::{ClosedStates, Readiness, Side, Snapshot, WaiterId};
@@ -29,6 +30,7 @@ use crate::table::SlotRef;
 use crate::token::Token;
 use crate::{Handle, Interest, Placement, Ready, ShardId};
 
+pub use event::{Direction, ReadyEvent};
 use wait::{Mask, ReadSide, Wait, WriteSide};
 
 /// A descriptor registered on a shard, for your own I/O types.
@@ -83,54 +85,6 @@ pub struct Registration {
 
 #[cfg(not(reactor_loom))]
 const _: () = assert!(size_of::<Registration>() <= 32);
-
-/// The readiness that one check of a registration observed, with its freshness.
-///
-/// Clearing with it removes nothing that was reported after the check.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct ReadyEvent(Snapshot);
-
-/// One of the two poll slots of a registration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Direction {
-    /// Waits for readable and read-closed.
-    Read,
-    /// Waits for writable and write-closed.
-    Write,
-}
-
-impl ReadyEvent {
-    /// Returns the observed readiness.
-    #[inline]
-    #[must_use]
-    pub const fn ready(self) -> Ready {
-        self.0.ready()
-    }
-
-    /// Returns the same observation, restricted to these states.
-    #[inline]
-    #[must_use]
-    pub const fn restricted_to(self, states: Ready) -> Self {
-        Self(self.0.restricted_to(states))
-    }
-
-    /// Returns the part of `seen` that a caller interested in `mask` gets.
-    #[inline]
-    fn new(seen: Snapshot, mask: Ready) -> io::Result<Self> {
-        if seen.is_shutdown() {
-            return Err(shutdown_error());
-        }
-        Ok(Self(seen.restricted_to(mask)))
-    }
-}
-
-impl fmt::Debug for ReadyEvent {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ReadyEvent")
-            .field("ready", &self.ready())
-            .finish_non_exhaustive()
-    }
-}
 
 impl Registration {
     /// Registers a descriptor on the shard that `placement` chooses.

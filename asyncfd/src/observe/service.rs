@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::future::ready;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -13,7 +14,10 @@ use reactor::{Handle, Metric, prometheus, time};
 use rustix::time::{ClockId, clock_gettime};
 use tower_service::Service;
 
-use super::{Source, json};
+use super::json;
+
+/// Returns a program's own metrics.
+pub(super) type Source = Arc<dyn Fn() -> Vec<Metric> + Send + Sync>;
 
 /// The time that a shard has to run a task before it counts as unhealthy.
 const HEALTH_DEADLINE: Duration = Duration::from_secs(1);

@@ -15,6 +15,7 @@ mod load;
 mod observe;
 pub(crate) mod parker;
 pub(crate) mod patrol;
+mod schedule;
 mod spin;
 pub(crate) mod steal;
 mod turn;
@@ -34,14 +35,14 @@ use crossbeam_utils::CachePadded;
 
 use crate::driver::Driver;
 use crate::handle::Handle;
-use crate::hooks::{Hooks, TaskPanic};
+use crate::hooks::Hooks;
 use crate::io::ShardIo;
 use crate::metrics::{Counter, ShardCounters, ShardMetrics};
 use crate::owner_mutex::OwnerMutex;
 use crate::shard::backlog::Backlog;
 use crate::shard::commands::Commands;
 use crate::shard::inbox::{Command, Inbox};
-use crate::shard::live::{LiveTasks, Remaining};
+use crate::shard::live::LiveTasks;
 use crate::shard::load::LoadMeter;
 use crate::shard::observe::{Observer, Recorders};
 use crate::shard::parker::Parker;
@@ -50,7 +51,7 @@ use crate::shard::spin::Spin;
 use crate::shard::steal::{Beacon, Crew};
 use crate::shutdown::Lifecycle;
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering};
-use crate::task::{LocalQueue, Runnable, Schedule, TaskAddress, TaskRef};
+use crate::task::{LocalQueue, Runnable, TaskAddress, TaskRef};
 use crate::time::resolution::Resolution;
 use crate::time::{Clock, RemoteTimers, ShardTimers, TimerKey};
 
@@ -436,85 +437,6 @@ impl ShardShared {
     }
 }
 
-#[expect(unsafe_code, reason = "tasks rely on `is_home` to name one thread")]
-// SAFETY: `current::set` binds a thread to one shard for good, and each shard to the one thread
-// that calls `run` on it. So two references to one shard have the same home for good.
-unsafe impl Schedule for ShardRef {
-    #[inline]
-    fn is_home(&self) -> bool {
-        current::is(self)
-    }
-
-    #[inline(always)]
-    fn shares_home(&self, other: &Self) -> bool {
-        Self::ptr_eq(self, other)
-    }
-
-    fn adopt(&self, task: TaskRef<Self>) -> Result<(), TaskRef<Self>> {
-        self.live.adopt(task)
-    }
-
-    fn first_home(&self) -> u16 {
-        self.id.0
-    }
-
-    fn is_ending(&self) -> bool {
-        self.live.is_closed()
-    }
-
-    #[inline]
-    fn schedule(task: Runnable<Self>) {
-        if let Err(task) = current::push_if_home(task) {
-            schedule_slow(task);
-        }
-    }
-
-    fn completed(&self, task: &TaskRef<Self>) {
-        // Before the lock below, which in a forked child a thread that does not exist there may
-        // hold.
-        self.io.process().abort_child();
-        // A refused task ends on its spawner's thread and never belonged to this shard.
-        if self.is_home() {
-            self.counters.tasks_completed.add_own(1);
-        } else if task.is_mobile() {
-            current::with_peer_of(self, |here| {
-                here.shared.counters.tasks_completed.add_own(1);
-            });
-        }
-        if self.live.remove(task) == Remaining::None {
-            self.lifecycle.is_idle();
-        }
-    }
-
-    #[cold]
-    fn task_panicked(&self, panic: &TaskPanic<'_>) {
-        self.panics.add_shared(1);
-        self.hooks.task_panicked(panic);
-    }
-
-    #[cold]
-    fn panic_unhandled(&self, panic: &TaskPanic<'_>) {
-        self.hooks.panic_unhandled(panic);
-    }
-
-    #[cold]
-    fn waker_panicked(&self) {
-        self.panics.add_shared(1);
-    }
-
-    fn is_forked(&self) -> bool {
-        self.io.is_forked()
-    }
-
-    fn shard(&self, home: u16) -> Option<ShardId> {
-        Some(ShardId(home))
-    }
-
-    fn abandoned(&self) -> bool {
-        self.is_abandoned()
-    }
-}
-
 /// Wraps a value that siblings access if shards steal work, and otherwise only the shard's thread.
 fn owned<T>(crew: &Crew, value: T) -> OwnerMutex<T> {
     if crew.is_stealing() {
@@ -526,47 +448,6 @@ fn owned<T>(crew: &Crew, value: T) -> OwnerMutex<T> {
     unsafe {
         OwnerMutex::private(value)
     }
-}
-
-/// Wakes a task whose home is not the calling thread. It is a separate function so that a local
-/// wake does not pay for it.
-#[inline(never)]
-fn schedule_slow(task: Runnable<ShardRef>) {
-    if task.task().scheduler().io.is_forked() {
-        // The shard does not exist in this process, and its eventfd is the parent's.
-        return;
-    }
-    let Some(task) = current::keep_if_dispatched(task) else {
-        return;
-    };
-    // This needs a reference of its own: the task may end and release the shard before `wake`
-    // returns.
-    let birth = ShardRef::clone(task.task().scheduler());
-    let home = task.task().home();
-    let sent = if home == birth.id.0 {
-        birth.inbox.wake(task)
-    } else {
-        match birth.peer(home) {
-            Some(home) => home.inbox.wake(task),
-            None => Err(task),
-        }
-    };
-    if let Err(task) = sent {
-        if !crate::sync::mutant("ended_home_drops_task") {
-            send_back(task);
-        }
-    }
-}
-
-/// Returns a mobile task whose home has ended to the shard that it was spawned on. That shard waits
-/// for its tasks before it ends. A task that arrives later is only a reference to free.
-#[cold]
-fn send_back(task: Runnable<ShardRef>) {
-    let birth = ShardRef::clone(task.task().scheduler());
-    if task.task().is_mobile() {
-        task.set_home(birth.id.0);
-    }
-    drop(birth.inbox.wake(task));
 }
 
 /// The part of a shard that only its thread accesses.

@@ -16,8 +16,9 @@ use crate::hooks::PanicPlace;
 use crate::panics::drop_payload;
 use crate::sync::UnsafeCell;
 use crate::task::error::JoinError;
-use crate::task::header::{Header, NewTask, Polled, Runnable, Schedule, TaskRef, Vtable};
+use crate::task::header::{Header, NewTask, Polled, Schedule, TaskRef, Vtable};
 use crate::task::meta::as_task;
+use crate::task::runnable::Runnable;
 use crate::task::site::SpawnSite;
 use crate::task::state::Mobility;
 

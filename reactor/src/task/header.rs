@@ -25,10 +25,10 @@ use crate::sync::{AtomicPtr, AtomicU32};
 use crate::task::error::JoinError;
 use crate::task::info::TaskState;
 use crate::task::meta::{TaskAddress, TaskId, TaskMeta};
+use crate::task::runnable::Runnable;
 use crate::task::site::SpawnSite;
-use crate::task::state::{Mobility, Output, Paused, Start, State, Wake};
+use crate::task::state::{Mobility, Output, State, Wake};
 use crate::task::waiter::WaiterCell;
-use crate::task::waker;
 
 /// The destination of woken tasks, and the receiver of events in a task's life. The reactor has
 /// two: [`crate::shard::ShardShared`], and the one in `blocking.rs` for blocking jobs. Models have
@@ -92,7 +92,7 @@ pub(crate) unsafe trait Schedule: Sized + Send + Sync + 'static {
 #[repr(C)]
 pub(crate) struct Header<S: 'static> {
     pub(super) state: State,
-    vtable: &'static Vtable<S>,
+    pub(super) vtable: &'static Vtable<S>,
     /// The next task in a queue. The queue owns this field while the task is in it.
     pub(super) next: AtomicPtr<Self>,
     pub(super) scheduler: S,
@@ -205,7 +205,7 @@ pub(super) enum Polled {
 
 /// One counted reference to a task.
 pub(crate) struct TaskRef<S: Schedule> {
-    header: NonNull<Header<S>>,
+    pub(super) header: NonNull<Header<S>>,
     _owns: PhantomData<S>,
 }
 
@@ -402,7 +402,7 @@ impl<S: Schedule> TaskRef<S> {
 
     /// Announces a stored output and wakes its waiter. The task leaves the counters first, so that
     /// code which learns of its end finds counters without it.
-    fn finish(&self) {
+    pub(super) fn finish(&self) {
         self.scheduler().completed(self);
         match self.header().state.complete() {
             Output::ForHandle => self.wake_join(),
@@ -421,7 +421,7 @@ impl<S: Schedule> TaskRef<S> {
     }
 
     #[cold]
-    fn reason_to_end(&self) -> JoinError {
+    pub(super) fn reason_to_end(&self) -> JoinError {
         if self.scheduler().is_ending() {
             JoinError::shutdown(self.id())
         } else {
@@ -505,127 +505,6 @@ impl<S: Schedule> Drop for TaskRef<S> {
         if self.header().state.release() {
             // SAFETY: that was the last reference.
             unsafe { (self.header().vtable.dealloc)(self.header) };
-        }
-    }
-}
-
-/// Proof that the calling thread is the home of a scheduler: it cannot leave the thread.
-#[derive(Debug)]
-pub(crate) struct AtHome<'a, S> {
-    scheduler: &'a S,
-    _thread: PhantomData<*const ()>,
-}
-
-impl<'a, S: Schedule> AtHome<'a, S> {
-    /// # Panics
-    ///
-    /// Panics on any other thread.
-    #[inline]
-    pub(crate) fn new(scheduler: &'a S) -> Self {
-        assert!(scheduler.is_home(), "a shard runs on its own thread");
-        Self {
-            scheduler,
-            _thread: PhantomData,
-        }
-    }
-}
-
-/// A task to be run once. Queues hold these. The state word ensures that at most one exists per
-/// task.
-#[derive(Debug)]
-pub(crate) struct Runnable<S: Schedule>(pub(super) TaskRef<S>);
-
-impl<S: Schedule> Runnable<S> {
-    pub(crate) fn task(&self) -> &TaskRef<S> {
-        &self.0
-    }
-
-    /// Makes another shard the task's home. The task is mobile.
-    pub(crate) fn set_home(&self, home: u16) {
-        debug_assert!(self.0.is_mobile(), "a pinned task stays on its shard");
-        self.0.header().state.set_home(home);
-    }
-
-    /// Ends the task with an error.
-    ///
-    /// # Safety
-    ///
-    /// As for the vtable's `poll`.
-    #[cold]
-    unsafe fn fail(&self, error: JoinError) -> Polled {
-        // SAFETY: by the demand.
-        unsafe { (self.0.header().vtable.fail)(self.0.header, error) }
-    }
-
-    /// Polls the task, or ends it if it was cancelled. Returns it if it has to be queued again.
-    ///
-    /// # Panics
-    ///
-    /// Panics if the task is pinned and this is not its home.
-    #[inline(never)]
-    pub(crate) fn run(self) -> Option<Self> {
-        let header = self.0.header();
-        // The soundness of `!Send` futures rests on this.
-        assert!(
-            header.state.is_mobile() || header.scheduler.is_home(),
-            "a pinned task runs on its own shard"
-        );
-        let mut again = None;
-        // SAFETY: asserted above.
-        unsafe { self.run_here(|task| again = Some(task)) };
-        again
-    }
-
-    /// Like `run`, for the loop of a shard. The usual case is one comparison. A task that has to be
-    /// queued again is passed to `again`.
-    ///
-    /// # Panics
-    ///
-    /// Panics if the task is pinned and this is not its home.
-    #[inline(always)]
-    pub(crate) fn run_at(self, here: &AtHome<'_, S>, again: impl FnOnce(Self)) {
-        if self.0.scheduler().shares_home(here.scheduler) {
-            // SAFETY: `here` proves that this thread is the task's home.
-            unsafe { self.run_here(again) };
-        } else if let Some(task) = self.run() {
-            again(task);
-        }
-    }
-
-    /// Polls the task, or ends it if it was cancelled. Passes it to `again` if it has to be queued
-    /// again.
-    ///
-    /// # Safety
-    ///
-    /// 1. The task is mobile, or this is its home.
-    #[inline(always)]
-    unsafe fn run_here(self, again: impl FnOnce(Self)) {
-        let header = self.0.header();
-        let polled = match header.state.start() {
-            Start::Completed => return,
-            Start::Poll => {
-                let waker = waker::borrowed(&self.0);
-                let mut cx = Context::from_waker(&waker);
-                let vtable = header.vtable;
-                // SAFETY: (1) by this function's demand, (2) `start` made the state RUNNING.
-                let poll = || unsafe { (vtable.poll)(self.0.header, &mut cx) };
-                match header.guarded(PanicPlace::Poll, poll) {
-                    Ok(polled) => polled,
-                    // SAFETY: as above.
-                    Err(payload) => unsafe { self.fail(JoinError::panicked(self.0.id(), payload)) },
-                }
-            }
-            // SAFETY: as above.
-            Start::Cancel => unsafe { self.fail(self.0.reason_to_end()) },
-        };
-        if polled == Polled::Done {
-            self.0.finish();
-            return;
-        }
-        match header.state.pause() {
-            // `pause` released the reference, in the same instruction.
-            Paused::Idle => std::mem::forget(self),
-            Paused::Requeue => again(self),
         }
     }
 }

@@ -16,7 +16,8 @@ use std::cell::Cell;
 use std::ptr::{self, NonNull};
 
 use crate::sync::{AtomicPtr, Ordering};
-use crate::task::header::{Header, Runnable, Schedule, TaskRef};
+use crate::task::header::{Header, Schedule, TaskRef};
+use crate::task::runnable::Runnable;
 
 /// The maximum number of entries that a thief checks. It holds the owner's lock meanwhile, and each
 /// entry of another shard is a cache miss (about 100 ns).

@@ -10,7 +10,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use crate::task::cell::allocate;
-use crate::task::header::{NewTask, Runnable, Schedule, TaskRef};
+use crate::task::header::{NewTask, Schedule, TaskRef};
+use crate::task::runnable::Runnable;
 use crate::task::site::SpawnSite;
 use crate::task::state::Mobility;
 
