@@ -246,7 +246,7 @@ impl Clock {
 /// One shard's simulated epoll, and its batch of events.
 #[derive(Debug)]
 pub(crate) struct Driver {
-    epoll: Door,
+    epoll: EpollRef,
     batch: Vec<OsEvent>,
     batch_max: usize,
 }
@@ -260,12 +260,12 @@ pub(crate) struct OsEvent {
 
 /// One epoll of a world.
 #[derive(Clone, Debug)]
-struct Door {
+struct EpollRef {
     world: Arc<World>,
     index: usize,
 }
 
-impl Door {
+impl EpollRef {
     fn with<R>(&self, f: impl FnOnce(&mut Epoll, &BTreeMap<RawFd, Ready>) -> R) -> R {
         let mut state = self.world.lock();
         let State { epolls, levels, .. } = &mut *state;
@@ -279,11 +279,11 @@ impl Door {
 
 /// Registers descriptor numbers with a shard's simulated epoll, from any thread.
 #[derive(Debug)]
-pub(crate) struct Registry(Door);
+pub(crate) struct Registry(EpollRef);
 
 /// Ends a shard's wait.
 #[derive(Debug)]
-pub(crate) struct Notifier(Door);
+pub(crate) struct Notifier(EpollRef);
 
 impl Driver {
     /// Creates a simulated epoll whose waits return at most `events_per_poll` events and use
@@ -299,7 +299,7 @@ impl Driver {
             state.actors.push(Actor::new(Doing::Running));
             state.epolls.len() - 1
         };
-        let epoll = Door { world, index };
+        let epoll = EpollRef { world, index };
         let driver = Self {
             epoll: epoll.clone(),
             batch: Vec::new(),
@@ -314,7 +314,7 @@ impl Driver {
     /// Waits for an event, a notification, or the end of the timeout, and replaces the batch.
     /// `None` waits without a limit.
     pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        let Door { world, index } = &self.epoll;
+        let EpollRef { world, index } = &self.epoll;
         let mut state = world.lock();
         let me = thread::current().id();
         // A sibling that serves the shard looks at the events. The shard itself does something else

@@ -21,7 +21,7 @@ use crate::io::ShardIo;
 use crate::panics::{Payload, caught, drop_payload};
 use crate::placement::plan_pins;
 use crate::shard::parker::Parker;
-use crate::shard::steal::Crew;
+use crate::shard::steal::StealGroup;
 use crate::shard::{self, Parts, Settings, Shard, ShardId, ShardRef, ShardShared, current};
 use crate::shutdown::{Lifecycle, ShutdownError, ShutdownReport, nothing_left};
 use crate::stall::Watch;
@@ -301,7 +301,7 @@ impl Reactor {
         if builder.start_paused {
             clock.start_paused();
         }
-        let crew = Arc::new(Crew::new(shards, builder.work_stealing));
+        let group = Arc::new(StealGroup::new(shards, builder.work_stealing));
         let resolution = Resolution::at_most(builder.timer_resolution);
         let mut all = Vec::with_capacity(shards);
         for index in 0..shards {
@@ -322,7 +322,7 @@ impl Reactor {
                 clock: clock.clone(),
                 lifecycle: Arc::clone(&lifecycle),
                 hooks: builder.hooks.clone(),
-                crew: Arc::clone(&crew),
+                group: Arc::clone(&group),
                 resolution,
                 settings: builder.settings,
             }));

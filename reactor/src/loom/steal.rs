@@ -104,7 +104,7 @@ fn theft_against_push_and_pop() {
             }
         });
         let thief = pair.play(1, |shard| {
-            shard.rob();
+            shard.steal_from();
             shard.run_tasks();
         });
         owner.join().unwrap();
@@ -126,7 +126,7 @@ fn theft_against_wake() {
         pair.take_inbox_of_0();
         let owner = pair.play(0, |shard| shard.run_tasks());
         let thief = pair.play(1, |shard| {
-            shard.rob();
+            shard.steal_from();
             shard.run_tasks();
         });
         let (ready, waker) = (task.ready, task.waker);
@@ -158,7 +158,7 @@ fn theft_against_abort() {
         let abort = TaskRef::clone(join.task());
         let owner = pair.play(0, |shard| shard.run_tasks());
         let thief = pair.play(1, |shard| {
-            shard.rob();
+            shard.steal_from();
             shard.run_tasks();
         });
         let aborting = thread::spawn(move || abort.cancel());
@@ -181,7 +181,7 @@ fn theft_against_join() {
         let mut join = pair.spawn(async { 7 });
         let owner = pair.play(0, |shard| shard.run_tasks());
         let thief = pair.play(1, |shard| {
-            shard.rob();
+            shard.steal_from();
             shard.run_tasks();
         });
         let joiner = thread::spawn(move || {
@@ -215,7 +215,7 @@ fn theft_against_shutdown(polls: bool) {
             }
         });
         let thief = pair.play(1, move |shard| {
-            shard.rob();
+            shard.steal_from();
             if polls {
                 shard.run_tasks();
             }

@@ -48,7 +48,7 @@ use crate::shard::observe::{Observer, Recorders};
 use crate::shard::parker::Parker;
 use crate::shard::patrol::PollMark;
 use crate::shard::spin::Spin;
-use crate::shard::steal::{Beacon, Crew};
+use crate::shard::steal::{Beacon, StealGroup};
 use crate::shutdown::Lifecycle;
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering};
 use crate::task::{LocalQueue, Runnable, TaskAddress, TaskRef};
@@ -132,7 +132,7 @@ pub(crate) struct ShardShared {
     /// The poll lock: its holder dispatches from this shard's epoll and inbox.
     dispatch: Mutex<Dispatch>,
     beacon: CachePadded<Beacon>,
-    crew: Arc<Crew>,
+    group: Arc<StealGroup>,
     /// All shards of the reactor, for wakes of tasks that moved. Set once, at the start.
     peers: OnceLock<Box<[Weak<Self>]>>,
     pub(crate) live: LiveTasks,
@@ -174,7 +174,7 @@ pub(crate) struct Parts {
     pub(crate) clock: Clock,
     pub(crate) lifecycle: Arc<Lifecycle>,
     pub(crate) hooks: Hooks,
-    pub(crate) crew: Arc<Crew>,
+    pub(crate) group: Arc<StealGroup>,
     pub(crate) resolution: Resolution,
     pub(crate) settings: Settings,
 }
@@ -189,7 +189,7 @@ impl ShardShared {
             clock,
             lifecycle,
             hooks,
-            crew,
+            group,
             resolution,
             settings,
         } = parts;
@@ -198,19 +198,19 @@ impl ShardShared {
         let live = LiveTasks::new(settings.task_tracking.then(|| clock.clone()), &hooks);
         let shared = Self {
             id,
-            queue: CachePadded::new(owned(&crew, LocalQueue::new())),
+            queue: CachePadded::new(owned(&group, LocalQueue::new())),
             // A list of tasks shows the timers that they wait for.
             timers: if settings.task_tracking {
                 OwnerMutex::shared(timers)
             } else {
-                owned(&crew, timers)
+                owned(&group, timers)
             },
             timers_armed: AtomicU64::new(0),
-            deferred: owned(&crew, RefCell::default()),
+            deferred: owned(&group, RefCell::default()),
             has_deferred: AtomicBool::new(false),
             dispatch: Mutex::new(Dispatch { driver, commands }),
             beacon: CachePadded::default(),
-            crew,
+            group,
             peers: OnceLock::new(),
             clock,
             io,
@@ -251,7 +251,7 @@ impl ShardShared {
 
     /// Returns true if both are shards of one reactor.
     fn is_peer(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.crew, &other.crew)
+        Arc::ptr_eq(&self.group, &other.group)
     }
 
     /// Requests that the shard thread drop its tasks and end.
@@ -383,7 +383,7 @@ impl ShardShared {
 
     /// Returns true if siblings run this shard's tasks when it cannot.
     pub(crate) fn shares_work(&self) -> bool {
-        self.crew.is_stealing()
+        self.group.is_stealing()
     }
 
     /// Returns the time that the ready tasks will take, as of the last turn.
@@ -438,8 +438,8 @@ impl ShardShared {
 }
 
 /// Wraps a value that siblings access if shards steal work, and otherwise only the shard's thread.
-fn owned<T>(crew: &Crew, value: T) -> OwnerMutex<T> {
-    if crew.is_stealing() {
+fn owned<T>(group: &StealGroup, value: T) -> OwnerMutex<T> {
+    if group.is_stealing() {
         return OwnerMutex::shared(value);
     }
     // SAFETY: (1) siblings access a shard's parts only in `steal.rs`, after the same check as
@@ -520,7 +520,7 @@ impl Shard {
     /// Returns true if registrations of this table may move to this shard.
     pub(crate) fn moves_registrations_of(&self, io: &Arc<ShardIo>) -> bool {
         let born_on = self.handle.all_shards().get(io.shard().index());
-        self.shared.crew.is_stealing() && born_on.is_some_and(|shard| Arc::ptr_eq(&shard.io, io))
+        self.shared.group.is_stealing() && born_on.is_some_and(|shard| Arc::ptr_eq(&shard.io, io))
     }
 
     /// Appends a task to the shard's own queue.

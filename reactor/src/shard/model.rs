@@ -19,7 +19,7 @@ use crate::hooks::{Hooks, ThreadName};
 use crate::io::ShardIo;
 use crate::placement::Placement;
 use crate::shard::parker::Parker;
-use crate::shard::steal::Crew;
+use crate::shard::steal::StealGroup;
 use crate::shard::{Parts, Settings, Shard, ShardId, ShardRef, ShardShared, current};
 use crate::shutdown::Lifecycle;
 use crate::sync::Mutex;
@@ -54,7 +54,7 @@ pub(crate) struct Pair {
 impl Pair {
     pub(crate) fn new() -> Self {
         let lifecycle = Arc::new(Lifecycle::new());
-        let crew = Arc::new(Crew::new(2, true));
+        let group = Arc::new(StealGroup::new(2, true));
         let clock = Clock::start();
         let make = |index| {
             let (driver, registry, notifier) =
@@ -68,7 +68,7 @@ impl Pair {
                 clock: clock.clone(),
                 lifecycle: Arc::clone(&lifecycle),
                 hooks: Hooks::default(),
-                crew: Arc::clone(&crew),
+                group: Arc::clone(&group),
                 resolution: Resolution::MILLISECOND,
                 settings: SETTINGS,
             })
@@ -253,8 +253,8 @@ impl Player {
     }
 
     /// Steals from the sibling.
-    pub(crate) fn rob(&self) {
-        self.shard.rob(self.sibling());
+    pub(crate) fn steal_from(&self) {
+        self.shard.steal_from(self.sibling());
     }
 
     /// Dispatches in the sibling's place.

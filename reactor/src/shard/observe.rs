@@ -121,7 +121,7 @@ impl Shard {
     }
 
     fn end_observed(&self, observer: &Observer) {
-        if !self.shared.crew.is_stealing() {
+        if !self.shared.group.is_stealing() {
             // With stealing, the load meter measures it.
             let busy = observer
                 .mark

@@ -29,7 +29,7 @@ const SURPLUS: Duration = Duration::from_micros(150);
 const TURN: Duration = Duration::from_micros(500);
 
 /// The maximum number of tasks of one theft. The thief runs them in its next turn.
-const LOOT_MAX: usize = 32;
+const STEAL_MAX: usize = 32;
 
 /// The beacon's bits.
 const OFFERS: u8 = 1;
@@ -48,14 +48,14 @@ pub(super) enum Search {
 
 /// The state that the shards of one reactor share for stealing.
 #[derive(Debug)]
-pub(crate) struct Crew {
+pub(crate) struct StealGroup {
     is_stealing: bool,
     /// The number of shards that are searching. Written only while a beacon is lit.
     searchers: CachePadded<AtomicUsize>,
     searchers_max: usize,
 }
 
-impl Crew {
+impl StealGroup {
     /// Creates the shared state of a reactor with this number of shards.
     pub(crate) fn new(shards: usize, is_stealing: bool) -> Self {
         Self {
@@ -84,7 +84,7 @@ impl Crew {
 }
 
 /// One shard's place among the searchers.
-struct Searching<'a>(&'a Crew);
+struct Searching<'a>(&'a StealGroup);
 
 impl Drop for Searching<'_> {
     fn drop(&mut self) {
@@ -166,16 +166,16 @@ impl ShardShared {
     /// them.
     fn give_half(&self) -> LocalQueue<super::ShardRef> {
         // Released before the thief's queue is locked: two shards may steal from each other.
-        let loot = LocalQueue::new();
+        let taken = LocalQueue::new();
         self.queue.with(|queue| {
             let half = usize::try_from(queue.len().div_ceil(2)).unwrap_or(usize::MAX);
-            queue.take_mobile(half.min(LOOT_MAX), |task| loot.push(task));
+            queue.take_mobile(half.min(STEAL_MAX), |task| taken.push(task));
             if self.beacon.has(OFFERS) && !queue.has_mobile() {
                 self.beacon.put_out(OFFERS);
             }
         });
-        self.beacon.given.add_shared(loot.len());
-        loot
+        self.beacon.given.add_shared(taken.len());
+        taken
     }
 }
 
@@ -213,7 +213,7 @@ impl Shard {
                 beacon.put_out(OFFERS);
             }
         }
-        if offers && !self.shared.crew.has_searchers() {
+        if offers && !self.shared.group.has_searchers() {
             call_one(self.siblings());
         }
         self.meter.polls_within(TURN, polls_max)
@@ -221,11 +221,11 @@ impl Shard {
 
     /// Searches for work at the siblings. Called when nothing is left to run here.
     pub(super) fn search(&self) -> Search {
-        let crew = &self.shared.crew;
-        if !crew.is_stealing() || self.shared.is_stopping() || !self.sees_call(OFFERS | STUCK) {
+        let group = &self.shared.group;
+        if !group.is_stealing() || self.shared.is_stopping() || !self.sees_call(OFFERS | STUCK) {
             return Search::Nothing;
         }
-        let Some(_searching) = crew.enter() else {
+        let Some(_searching) = group.enter() else {
             return Search::Nothing;
         };
         let mut result = Search::Nothing;
@@ -233,12 +233,12 @@ impl Shard {
             if !sibling.beacon.has(OFFERS | STUCK) || sibling.is_stopping() {
                 continue;
             }
-            if self.rob(sibling) {
+            if self.steal_from(sibling) {
                 return Search::Found;
             }
             if sibling.beacon.has(STUCK) {
                 self.serve(sibling);
-                if !self.here().is_idle() || self.rob(sibling) {
+                if !self.here().is_idle() || self.steal_from(sibling) {
                     return Search::Found;
                 }
                 result = Search::Standby;
@@ -253,7 +253,7 @@ impl Shard {
     /// Returns true if a sibling has lit its beacon after a search with this result. Called after
     /// the shard has announced its sleep.
     pub(super) fn is_called_after(&self, search: Search) -> bool {
-        if !self.shared.crew.is_stealing() {
+        if !self.shared.group.is_stealing() {
             return false;
         }
         self.shared.report_unstuck();
@@ -272,14 +272,14 @@ impl Shard {
             .any(|sibling| sibling.beacon.has(bits) && !sibling.is_stopping())
     }
 
-    pub(super) fn rob(&self, victim: &ShardShared) -> bool {
-        let loot = victim.give_half();
-        self.shared.counters.stolen.add_own(loot.len());
-        let found = !loot.is_empty();
+    pub(super) fn steal_from(&self, victim: &ShardShared) -> bool {
+        let taken = victim.give_half();
+        self.shared.counters.stolen.add_own(taken.len());
+        let found = !taken.is_empty();
         if found {
-            caught(|| trace::stole(self.shared.id, victim.id, loot.len()));
+            caught(|| trace::stole(self.shared.id, victim.id, taken.len()));
         }
-        while let Some(task) = loot.pop() {
+        while let Some(task) = taken.pop() {
             self.adopt(task);
         }
         found
@@ -323,16 +323,16 @@ mod tests {
     #[test]
     fn at_most_half_of_the_shards_search_at_once() {
         for (shards, searchers_max) in [(2, 1), (3, 1), (4, 2), (16, 8)] {
-            let crew = Crew::new(shards, true);
-            let mut searching: Vec<_> = (0..shards).filter_map(|_| crew.enter()).collect();
+            let group = StealGroup::new(shards, true);
+            let mut searching: Vec<_> = (0..shards).filter_map(|_| group.enter()).collect();
             assert_eq!(searching.len(), searchers_max, "of {shards}");
-            assert!(crew.has_searchers());
+            assert!(group.has_searchers());
             searching.pop();
-            assert!(crew.enter().is_some(), "one place is free again");
-            assert!(crew.enter().is_some(), "a place that was given back");
+            assert!(group.enter().is_some(), "one place is free again");
+            assert!(group.enter().is_some(), "a place that was given back");
             searching.clear();
             assert!(
-                !crew.has_searchers(),
+                !group.has_searchers(),
                 "one that was refused leaves no count"
             );
         }

@@ -15,7 +15,7 @@ use crate::io::ShardIo;
 use crate::placement::Placement;
 use crate::shard::inbox::Command;
 use crate::shard::parker::{Parker, Unpark};
-use crate::shard::steal::Crew;
+use crate::shard::steal::StealGroup;
 use crate::shard::{Parts, Settings, Shard, ShardId, ShardRef, ShardShared, current};
 use crate::shutdown::Lifecycle;
 use crate::task::{Runnable, SpawnSite, spawn_here};
@@ -54,7 +54,7 @@ fn on_a_shard_with(settings: Settings, test: impl FnOnce(&Shard, Instant) + Send
             clock,
             lifecycle: Arc::clone(&lifecycle),
             hooks: Hooks::default(),
-            crew: Arc::new(Crew::new(1, true)),
+            group: Arc::new(StealGroup::new(1, true)),
             resolution: Resolution::MILLISECOND,
             settings,
         });

@@ -98,7 +98,7 @@ impl Shard {
     /// Panics on any thread but the shard's own.
     pub(super) fn here(&self) -> Here<'_> {
         let shared = self.shared();
-        let shares_work = shared.crew.is_stealing();
+        let shares_work = shared.group.is_stealing();
         Here {
             shard: self,
             shared,
