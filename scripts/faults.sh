@@ -537,8 +537,9 @@ for accept in reuseport hybrid; do
 		run_case "recv ECONNRESET, $where" costs_connections recvfrom:error=ECONNRESET:when=30 "$accept" "$io" failed
 		run_case "recv says it is the end, $where" costs_connections recvfrom:retval=0:when=30 "$accept" "$io" unfailed
 		run_case "send EPIPE, $where" costs_connections sendto:error=EPIPE:when=30 "$accept" "$io" failed
-		run_case "registering ENOMEM, $where" refuses_connections epoll_ctl:error=ENOMEM:when=6 "$accept" "$io"
-		run_case "registering ENOSPC, $where" refuses_connections epoll_ctl:error=ENOSPC:when=6..8 "$accept" "$io"
+		# The start registers two eventfds, two listeners and two signals.
+		run_case "registering ENOMEM, $where" refuses_connections epoll_ctl:error=ENOMEM:when=7 "$accept" "$io"
+		run_case "registering ENOSPC, $where" refuses_connections epoll_ctl:error=ENOSPC:when=7..9 "$accept" "$io"
 		run_case "all at once, $where" storm "$accept" "$io"
 		run_case "no descriptor left, $where" no_descriptors "$accept" "$io"
 		run_case "server stopped and continued, $where" stopped_server "$accept" "$io"
