@@ -91,7 +91,7 @@ contender_command() {
 	# The helpers again, with a timer on every connection that each request re-arms.
 	demo-idle) COMMAND=("$BIN/server-demo" echo --shards "$threads" --io helpers --idle-timeout 60s --accept reuseport) ;;
 	demo-helpers-no-stealing) COMMAND=("$BIN/server-demo" echo --shards "$threads" --io helpers --accept reuseport --stealing off) ;;
-	# Round robin makes every second connection one of the first shard, which loadgen's --hot relies on.
+	# Round robin gives every second connection to the first shard, and loadgen's --hot relies on it.
 	demo-work) COMMAND=("$BIN/server-demo" work --shards "$threads" --accept round-robin) ;;
 	demo-work-no-stealing) COMMAND=("$BIN/server-demo" work --shards "$threads" --accept round-robin --stealing off) ;;
 	tokio-mt-work) COMMAND=("$BIN/baseline-tokio-mt" --threads "$threads" --io work) ;;
