@@ -66,10 +66,12 @@ impl TaskStats {
             Some(age.saturating_sub(at))
         };
         let current = ago(&self.polling_since);
+        let busy = Duration::from_nanos(self.busy_ns.get()) + current.unwrap_or_default();
         TaskTimes {
             polls: self.polls.get() + u64::from(current.is_some()),
-            busy: Duration::from_nanos(self.busy_ns.get()) + current.unwrap_or_default(),
-            age,
+            busy,
+            // A poll may have ended after `now`. No task is busy for longer than it lives.
+            age: age.max(busy),
             current_poll: current,
             since_last_poll: ago(&self.polled_at),
         }
