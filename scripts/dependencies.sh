@@ -11,7 +11,8 @@ Usage: scripts/dependencies.sh [users|oldest|features]...
   users     what a user's lock file contains: a bounded number of packages, and none that only tests need
   oldest    each library compiles with the lowest version of every dependency that its Cargo.toml allows
             (cargo -Z direct-minimal-versions), `tokio-io` with tokio 1.0.1, and `tokio-rt` with tokio 1.47.0
-  features  each library compiles with every feature alone and with every pair of features
+  features  each library compiles with every feature alone and with every pair of features (cargo-hack, which is
+            built into the target folder)
 All of them, unless some are named.
 EOT
 }
@@ -109,29 +110,11 @@ with_tokio() {
 	(cd "$target/user" && cargo check --quiet)
 }
 
-# features_of LIBRARY: the library's features, one a line.
-features_of() {
-	cargo metadata --no-deps --format-version 1 |
-		python3 -c 'import json, sys
-for package in json.load(sys.stdin)["packages"]:
-    if package["name"] == sys.argv[1]:
-        print("\n".join(name for name in package["features"] if name not in ("default", "full")))' "$1"
-}
-
 features() {
-	local library first second names
-	for library in shard-reactor shard-asyncfd; do
-		mapfile -t names < <(features_of "$library")
-		for ((first = -1; first < ${#names[@]}; first++)); do
-			for ((second = first; second < ${#names[@]}; second++)); do
-				((first >= 0 || second == -1)) || continue
-				local pair=""
-				((first < 0)) || pair=${names[first]},${names[second]}
-				echo "+ $library: ${pair:-no feature}" >&2
-				RUSTFLAGS="${RUSTFLAGS:-} -D warnings" cargo check --quiet --locked --package "$library" --lib --features "$pair"
-			done
-		done
-	done
+	local tools=$target/tools
+	[[ -x $tools/bin/cargo-hack ]] || cargo install --quiet --locked --root "$tools" cargo-hack
+	PATH=$tools/bin:$PATH RUSTFLAGS="${RUSTFLAGS:-} -D warnings" cargo hack check --quiet --locked \
+		--package shard-reactor --package shard-asyncfd --lib --feature-powerset --depth 2 --exclude-features full
 }
 
 for check in "${checks[@]}"; do

@@ -131,5 +131,10 @@ mod tests {
             (2, ms(6), None)
         );
         assert_eq!(after.since_last_poll, Some(ms(1)));
+        let now_before_the_end = stats.read(at(5));
+        assert_eq!(
+            (now_before_the_end.busy, now_before_the_end.age),
+            (ms(6), ms(6))
+        );
     }
 }
