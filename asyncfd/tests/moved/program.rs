@@ -16,7 +16,7 @@ use tokio::select;
 use tokio::sync::{mpsc, watch};
 
 /// The time after which a silent client is cut off.
-const IDLE: Duration = Duration::from_millis(300);
+const IDLE: Duration = Duration::from_secs(2);
 
 /// The time between two looks for expired entries.
 const EXPIRY_PERIOD: Duration = Duration::from_millis(5);
