@@ -69,19 +69,14 @@ impl<N: Notify> Parker<N> {
     pub(crate) fn awake(&self) {
         // Relaxed: a sender may still read ASLEEP or NOTIFIED. At worst it writes the eventfd once
         // in vain, or it coalesces with a notification that this wake-up answers. In the second
-        // case its push came before its read, and the shard reads the inbox after this store
-        // (PARKER.md, case 3).
+        // case the shard finds its push before it next sleeps (PARKER.md, case 3).
         self.state.store(AWAKE, Ordering::Relaxed);
-        // ORDERING [park-awake], partner [park-sender] in `unpark`. A sender that read a NOTIFIED
-        // older than this store is ordered before the shard's next check of the inbox.
-        fence(Ordering::SeqCst);
     }
 
     /// Ensures that the shard checks its inbox after this call. Called from any thread, after the
     /// push.
     pub(crate) fn unpark(&self) -> Unpark {
-        // ORDERING [park-sender], partner [park-shard] in `prepare`, [park-awake] in `awake`,
-        // [ended] in turn.rs.
+        // ORDERING [park-sender], partner [park-shard] in `prepare`, [ended] in turn.rs.
         if !crate::sync::mutant("parker_no_sender_fence") {
             fence(Ordering::SeqCst);
         }
