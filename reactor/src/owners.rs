@@ -176,7 +176,10 @@ impl<C: Ctl> Owners<C> {
             return Err(dispossessed_error());
         }
         if !mutant("move_keeps_old_entry") {
-            self.ctl.delete(fd)?;
+            let deleted = self.ctl.delete(fd);
+            if !mutant("move_ignores_failed_delete") {
+                deleted?;
+            }
         }
         here.set_owner(place, NOBODY);
         if let Err(error) = to.add_locked(&mut there, place, fd, token, interest) {

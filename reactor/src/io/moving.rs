@@ -17,7 +17,7 @@ use crate::sync::{AtomicU32, Mutex, Ordering, mutant};
 use crate::table::{Slot, SlotRef};
 use crate::token::{SlotId, Token};
 use crate::trace;
-use crate::{Interest, ShardId};
+use crate::{Interest, Ready, ShardId};
 
 /// The other shards' epolls, and the slots of other tables that are in quarantine here.
 #[derive(Debug)]
@@ -88,7 +88,12 @@ impl ShardIo {
             return Ok(());
         };
         let is_birth = Arc::ptr_eq(&from, birth);
-        let take_seat = || seat.take(to.shard.index());
+        let take_seat = || {
+            if mutant("move_resets_readiness") {
+                slot.slot().readiness().reset(Ready::EMPTY);
+            }
+            seat.take(to.shard.index());
+        };
         from.owners
             .move_to(&to.owners, is_birth, fd, token, interest, take_seat)?;
         from.live.fetch_sub(1, Ordering::Relaxed);

@@ -9,8 +9,10 @@
 //! because loom does not explore the main thread as freely.
 
 mod commands;
+mod moving;
 mod parker;
 mod quarantine;
+mod queue;
 mod readiness;
 mod steal;
 mod task;

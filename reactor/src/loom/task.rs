@@ -16,13 +16,15 @@ use crate::sync::{AtomicBool, Mutex, Ordering};
 use crate::task::{RawJoin, RemoteQueue, Runnable, Schedule, SpawnSite, TaskRef, spawn_send};
 
 /// A small shard: one queue for all wakes, and one thread that runs its tasks.
-struct ModelShard {
+pub(super) struct ModelShard {
     queue: RemoteQueue<ModelRef>,
     pushed: Notify,
-    live: Mutex<Option<TaskRef<ModelRef>>>,
+    /// False if it keeps no list of its tasks, as the pool of blocking jobs.
+    keeps_list: bool,
+    live: Mutex<Vec<TaskRef<ModelRef>>>,
 }
 
-type ModelRef = StdArc<ModelShard>;
+pub(super) type ModelRef = StdArc<ModelShard>;
 
 #[expect(unsafe_code, reason = "tasks rely on `is_home` to name one thread")]
 // SAFETY: the models call `run_to_the_end` from one thread.
@@ -40,7 +42,9 @@ unsafe impl Schedule for ModelRef {
     }
 
     fn adopt(&self, task: TaskRef<Self>) -> Result<(), TaskRef<Self>> {
-        *self.live.lock() = Some(task);
+        if self.keeps_list {
+            self.live.lock().push(task);
+        }
         Ok(())
     }
 
@@ -51,9 +55,15 @@ unsafe impl Schedule for ModelRef {
         shard.pushed.notify();
     }
 
-    fn completed(&self, _: &TaskRef<Self>) {
-        let live = self.live.lock().take();
+    fn completed(&self, task: &TaskRef<Self>) {
+        if !self.keeps_list {
+            return;
+        }
+        let mut live = self.live.lock();
+        let place = live.iter().position(|other| other.is_same(task));
+        let reference = place.map(|place| live.swap_remove(place));
         drop(live);
+        drop(reference);
     }
 
     fn task_panicked(&self, _: &TaskPanic<'_>) {
@@ -80,23 +90,43 @@ unsafe impl Schedule for ModelRef {
 }
 
 impl ModelShard {
-    fn new() -> ModelRef {
+    pub(super) fn new() -> ModelRef {
+        Self::with(true)
+    }
+
+    pub(super) fn without_list() -> ModelRef {
+        Self::with(false)
+    }
+
+    fn with(keeps_list: bool) -> ModelRef {
         StdArc::new(Self {
             queue: RemoteQueue::new(),
             pushed: Notify::new(),
-            live: Mutex::new(None),
+            keeps_list,
+            live: Mutex::new(Vec::new()),
         })
     }
 
-    /// Runs the one task until it has ended.
+    /// Runs the tasks that are in the queue now.
+    pub(super) fn run_queued(&self) {
+        self.queue.take_all(|task| {
+            if let Some(again) = task.run() {
+                self.queue.push(again);
+            }
+        });
+    }
+
+    /// Gives up the references to tasks that the model does not run to their end.
+    pub(super) fn forget_tasks(&self) {
+        let live = std::mem::take(&mut *self.live.lock());
+        drop(live);
+    }
+
+    /// Runs all tasks until they have ended.
     fn run_to_the_end(&self) {
         loop {
-            self.queue.take_all(|task| {
-                if let Some(again) = task.run() {
-                    self.queue.push(again);
-                }
-            });
-            if self.live.lock().is_none() {
+            self.run_queued();
+            if self.live.lock().is_empty() {
                 break;
             }
             if self.queue.is_empty() {
@@ -108,7 +138,7 @@ impl ModelShard {
 }
 
 /// Spawns a task, queues its first run, and returns its join half.
-fn spawn<F>(shard: &ModelRef, future: F) -> RawJoin<F::Output, ModelRef>
+pub(super) fn spawn<F>(shard: &ModelRef, future: F) -> RawJoin<F::Output, ModelRef>
 where
     F: Future<Output: Send> + Send + 'static,
 {

@@ -49,3 +49,5 @@ pub(crate) use record::{TaskRecord, TaskStats};
 pub(crate) use runnable::{AtHome, Runnable};
 pub(crate) use site::SpawnSite;
 pub(crate) use spawn::{Spawned, spawn_here, spawn_job, spawn_made, spawn_send};
+#[cfg(all(test, reactor_loom))]
+pub(crate) use state::{Mobility, State};

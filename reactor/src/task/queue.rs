@@ -15,7 +15,7 @@
 use std::cell::Cell;
 use std::ptr::{self, NonNull};
 
-use crate::sync::{AtomicPtr, Ordering};
+use crate::sync::{AtomicPtr, Ordering, unless_mutant};
 use crate::task::header::{Header, Schedule, TaskRef};
 use crate::task::runnable::Runnable;
 
@@ -207,7 +207,7 @@ impl<S: Schedule> RemoteQueue<S> {
             match self.head.compare_exchange_weak(
                 head,
                 node.as_ptr(),
-                Ordering::Release,
+                unless_mutant("remote_push_relaxed", Ordering::Release),
                 Ordering::Relaxed,
             ) {
                 Ok(_) => return Ok(()),
@@ -229,7 +229,10 @@ impl<S: Schedule> RemoteQueue<S> {
             return;
         }
         // ORDERING [remote-take], partner [remote-push].
-        let newest = self.head.swap(ptr::null_mut(), Ordering::Acquire);
+        let newest = self.head.swap(
+            ptr::null_mut(),
+            unless_mutant("remote_take_relaxed", Ordering::Acquire),
+        );
         oldest_first(newest, take);
     }
 
@@ -237,7 +240,10 @@ impl<S: Schedule> RemoteQueue<S> {
     /// by the shard only.
     pub(crate) fn close(&self, take: impl FnMut(Runnable<S>)) {
         // ORDERING [remote-close], partner [remote-push].
-        let newest = self.head.swap(closed(), Ordering::Acquire);
+        let newest = self.head.swap(
+            closed(),
+            unless_mutant("remote_close_relaxed", Ordering::Acquire),
+        );
         oldest_first(newest, take);
     }
 }

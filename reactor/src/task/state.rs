@@ -190,7 +190,10 @@ impl State {
     pub(crate) fn pause(&self) -> Paused {
         // ORDERING [task-pause], partner [task-wake]: a wake during the run saw RUNNING and left
         // the queueing to this side. A later wake sees the task idle and queues it.
-        let before = self.0.fetch_sub(RUNNING + REF_ONE, Ordering::AcqRel);
+        let before = self.0.fetch_sub(
+            RUNNING + REF_ONE,
+            unless_mutant("task_pause_relaxed", Ordering::AcqRel),
+        );
         debug_assert!(
             before & RUNNING != 0 && before / REF_ONE >= 2,
             "a run is ended by who began it, and while the task lives"
@@ -282,6 +285,9 @@ impl State {
         }
         // ORDERING [task-free], partner [task-release]: everything done through other references is
         // complete before the memory is freed.
+        if crate::sync::mutant("task_free_no_fence") {
+            return true;
+        }
         if cfg!(reactor_sanitize) {
             // ThreadSanitizer does not model fences. A load of the word orders the same.
             let _ = self.0.load(Ordering::Acquire);
