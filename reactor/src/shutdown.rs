@@ -260,8 +260,35 @@ impl From<ShutdownError> for std::io::Error {
 mod tests {
     use std::cell::Cell;
     use std::iter;
+    use std::sync::{Arc, mpsc};
+    use std::thread;
+    use std::time::{Duration, Instant};
 
-    use super::nothing_left;
+    use super::{Lifecycle, nothing_left};
+
+    #[test]
+    fn an_end_between_the_check_and_the_wait_is_not_missed() {
+        let lifecycle = Arc::new(Lifecycle::new());
+        lifecycle.announce();
+        let checks = Cell::new(0);
+        let done = |_| {
+            if checks.replace(checks.get() + 1) > 0 {
+                return true;
+            }
+            // The last task ends now. This must not be told before the wait begins.
+            let (told, is_told) = mpsc::channel();
+            let theirs = Arc::clone(&lifecycle);
+            thread::spawn(move || {
+                theirs.is_idle();
+                told.send(()).unwrap_or_default();
+            });
+            let early = is_told.recv_timeout(Duration::from_millis(200));
+            assert!(early.is_err(), "told before anybody waits");
+            false
+        };
+        let limit = Instant::now() + Duration::from_secs(20);
+        assert!(lifecycle.wait_until(Some(limit), done));
+    }
 
     /// Runs `nothing_left` on two places with one piece of work. The work moves to the other place
     /// after each number of checks in `hops`.

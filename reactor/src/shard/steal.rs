@@ -127,6 +127,12 @@ impl Beacon {
         self.has(STUCK)
     }
 
+    /// Returns true if the shard offers tasks.
+    #[cfg(test)]
+    pub(super) fn is_offering(&self) -> bool {
+        self.has(OFFERS)
+    }
+
     fn put_out(&self, bit: u8) {
         self.lit.fetch_and(!bit, Ordering::Relaxed);
     }

@@ -1,5 +1,7 @@
 //! One shard without its loop: the tests pass in events and the time of each turn.
 
+mod edges;
+
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;

@@ -4,7 +4,8 @@ use std::sync::{Arc, Weak};
 use std::task::{Poll, Wake, Waker};
 
 use crate::Ready;
-use crate::readiness::list::BATCH;
+use crate::readiness::list::{BATCH, WaiterList};
+use crate::readiness::place::Places;
 use crate::readiness::{ClosedStates, Readiness, Side};
 use crate::sync::{AtomicU32, Mutex, Ordering};
 
@@ -348,4 +349,19 @@ fn a_waker_may_come_back_to_the_descriptor_it_was_woken_for() {
             .poll_side::<{ Side::WRITE }>(Waker::noop())
             .is_pending()
     );
+}
+
+#[test]
+fn a_cancelled_wait_is_no_longer_counted_wherever_it_waited() {
+    let (mut list, places) = (WaiterList::new(), Places::new());
+    // Two are in the list itself, the others in the slab.
+    let waits: Vec<_> = (0..5)
+        .map(|_| list.insert(Ready::READABLE, Waker::noop().clone(), &places))
+        .collect();
+    assert!(list.more_until() > 0);
+    for id in waits {
+        assert!(list.remove(id, &places).is_some());
+    }
+    assert!(list.is_empty());
+    assert_eq!(list.more_until(), 0);
 }
