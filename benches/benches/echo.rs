@@ -21,8 +21,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use benches::pin::pin_current;
-use benches::scratch::SCRATCH_BYTES;
 use criterion::{Criterion, criterion_group, criterion_main};
+use server_demo::READ_BUFFER;
 use support::{TokioThread, cpus, criterion, reactor, shard};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -59,7 +59,7 @@ fn bench(c: &mut Criterion, name: &str, serve: impl FnOnce(TcpStream)) {
 
 async fn helpers(stream: TcpStream) -> io::Result<()> {
     let stream = asyncfd::net::TcpStream::from_std(stream)?;
-    let mut buffer = vec![0; SCRATCH_BYTES];
+    let mut buffer = vec![0; READ_BUFFER];
     loop {
         let n = stream.read(&mut buffer).await?;
         if n == 0 {
@@ -71,7 +71,7 @@ async fn helpers(stream: TcpStream) -> io::Result<()> {
 
 async fn guards(stream: TcpStream) -> io::Result<()> {
     let stream = asyncfd::AsyncFd::from_fd(stream)?;
-    let mut buffer = vec![0; SCRATCH_BYTES];
+    let mut buffer = vec![0; READ_BUFFER];
     loop {
         let mut guard = stream.readable().await?;
         let n = match guard.try_io(|fd| fd.get_ref().read(&mut buffer)) {
@@ -91,7 +91,7 @@ async fn guards(stream: TcpStream) -> io::Result<()> {
 
 async fn tokio_stream(stream: TcpStream) -> io::Result<()> {
     let mut stream = tokio::net::TcpStream::from_std(stream)?;
-    let mut buffer = vec![0; SCRATCH_BYTES];
+    let mut buffer = vec![0; READ_BUFFER];
     loop {
         let n = stream.read(&mut buffer).await?;
         if n == 0 {
@@ -107,7 +107,7 @@ async fn tokio_stream(stream: TcpStream) -> io::Result<()> {
 )]
 async fn tokio_guards(stream: TcpStream) -> io::Result<()> {
     let stream = tokio::io::unix::AsyncFd::new(stream)?;
-    let mut buffer = vec![0; SCRATCH_BYTES];
+    let mut buffer = vec![0; READ_BUFFER];
     loop {
         let mut guard = stream.readable().await?;
         let n = match guard.try_io(|fd| fd.get_ref().read(&mut buffer)) {
@@ -126,7 +126,7 @@ async fn tokio_guards(stream: TcpStream) -> io::Result<()> {
 }
 
 fn blocking(mut stream: TcpStream) -> io::Result<()> {
-    let mut buffer = vec![0; SCRATCH_BYTES];
+    let mut buffer = vec![0; READ_BUFFER];
     loop {
         let n = stream.read(&mut buffer)?;
         if n == 0 {

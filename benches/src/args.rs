@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 
 use clap::Args;
-
-use crate::pin::Pin;
+use reactor::Pinning;
+use server_demo::parse_pinning;
 
 /// The options of every baseline server; the flags have the names of `server-demo`'s.
 #[derive(Args, Clone, Debug)]
@@ -19,8 +19,8 @@ pub struct ServerArgs {
     pub threads: NonZeroUsize,
 
     /// CPUs for these threads: auto, none, or a list such as 0,2.
-    #[arg(long, value_name = "CPUS", default_value = "auto")]
-    pub pin: Pin,
+    #[arg(long, value_name = "CPUS", default_value = "auto", value_parser = parse_pinning)]
+    pub pin: Pinning,
 
     /// End when standard input closes, so that a parent that dies takes this server with it.
     #[arg(long)]

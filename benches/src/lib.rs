@@ -20,8 +20,9 @@
 //! - the same order at start, one `listening on ADDR` line, an end on SIGTERM, SIGINT or, with a
 //!   flag, the end of standard input.
 //!
-//! None of them uses the project's own libraries. `wakes` does, because it runs both sides in one
-//! process. The programs' smoke test is `tests/baselines.rs`.
+//! None of them serves with the project's own libraries. They share small tools with `server-demo`:
+//! the parser of `--pin`, the descriptor limit, the scratch buffer, the time that `work` spends.
+//! `wakes` runs both sides in one process. The programs' smoke test is `tests/baselines.rs`.
 #![forbid(unsafe_code)]
 
 pub mod args;
@@ -29,7 +30,6 @@ pub mod callgrind;
 pub mod end;
 pub mod listen;
 pub mod pin;
-pub mod scratch;
 pub mod sockets;
 pub mod threads;
 pub mod tokio_echo;

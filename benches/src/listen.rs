@@ -1,9 +1,12 @@
 //! Listening sockets, and the settings of accepted connections.
+//!
+//! `asyncfd::serve` sets up its listeners in the same way. The baselines do not use it, so they
+//! stay independent of what they are compared with.
 
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use server_demo::limits::raise_nofile;
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// Length of the accept queue, the same as `server-demo`'s.
@@ -47,14 +50,7 @@ pub fn set_up(stream: &TcpStream) -> io::Result<()> {
 
 /// Raises the soft descriptor limit to the hard one, so that many connections fit.
 pub fn raise_descriptor_limit() {
-    let limit = getrlimit(Resource::Nofile);
-    if let Err(error) = setrlimit(
-        Resource::Nofile,
-        Rlimit {
-            current: limit.maximum,
-            maximum: limit.maximum,
-        },
-    ) {
+    if let Err(error) = raise_nofile() {
         eprintln!("warning: could not raise the descriptor limit: {error}");
     }
 }

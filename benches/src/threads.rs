@@ -6,7 +6,7 @@ use std::thread;
 
 use crate::args::ServerArgs;
 use crate::listen::{announce, listeners};
-use crate::pin::pin_current;
+use crate::pin::{pin_current, plan};
 
 /// Opens a listener per thread, starts `serve` on each thread, and announces the address.
 ///
@@ -20,11 +20,11 @@ where
     F: Fn(TcpListener) -> io::Result<()> + Clone + Send + 'static,
 {
     let threads = args.threads.get();
-    let plan = args.pin.plan(threads)?;
+    let cpus = plan(&args.pin, threads)?;
     let listeners = listeners(args.listen, threads)?;
     // Connections that arrive before a thread runs wait in its backlog.
     announce(&listeners[0])?;
-    for (index, (listener, cpu)) in listeners.into_iter().zip(plan).enumerate() {
+    for (index, (listener, cpu)) in listeners.into_iter().zip(cpus).enumerate() {
         let serve = serve.clone();
         thread::Builder::new()
             .name(format!("echo-{index}"))

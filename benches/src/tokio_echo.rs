@@ -10,8 +10,8 @@ use clap::ValueEnum;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::scratch::{self, SCRATCH_BYTES};
 use crate::tokio_work;
+use server_demo::{READ_BUFFER, scratch};
 
 /// Pause after a failed accept, so that a process out of descriptors does not spin.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(10);
@@ -55,7 +55,7 @@ pub async fn accept(listener: TcpListener, io: Io) {
 /// An error ends the connection. A load generator that cuts its connections is normal for an echo
 /// server.
 async fn textbook(mut stream: TcpStream) -> io::Result<()> {
-    let mut buffer = vec![0; SCRATCH_BYTES];
+    let mut buffer = vec![0; READ_BUFFER];
     loop {
         let n = stream.read(&mut buffer).await?;
         if n == 0 {
@@ -85,7 +85,7 @@ enum Step {
 /// Does one read and one write. `poll_read` knows that a short read means drained, so it saves the
 /// read that would find EAGAIN. `try_write` is the cheapest way to send.
 fn poll_echo(stream: &mut TcpStream, cx: &mut Context<'_>) -> Poll<io::Result<Step>> {
-    scratch::with(|buffer| {
+    scratch::fill(|buffer| {
         let mut read = ReadBuf::new(buffer);
         ready!(Pin::new(&mut *stream).poll_read(cx, &mut read))?;
         let data = read.filled();

@@ -5,7 +5,7 @@
 use std::io;
 use std::time::Duration;
 
-use rustix::time::{ClockId, clock_gettime};
+use server_demo::spend;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -26,22 +26,5 @@ pub(crate) async fn serve(mut stream: TcpStream) -> io::Result<()> {
             u32::from_le_bytes([a, b, c, d]).into(),
         ));
         stream.write_all(&request).await?;
-    }
-}
-
-/// Spends CPU time of the calling thread, in the way of `server-demo`.
-fn spend(time: Duration) {
-    if time.is_zero() {
-        return;
-    }
-    let used = || {
-        let time = clock_gettime(ClockId::ThreadCPUTime);
-        Duration::try_from(time).unwrap_or_default()
-    };
-    let end = used() + time;
-    while used() < end {
-        for _ in 0..32 {
-            std::hint::spin_loop();
-        }
     }
 }

@@ -14,7 +14,7 @@ use loadgen::run::protocol::escape::unescape;
 use loadgen::run::sizes::{SIZE_MAX, Sizes};
 use loadgen::tools::sweep::Steps;
 use server_demo::units::{parse_count, parse_cpus, parse_duration, parse_size};
-use server_demo::{AcceptPolicy, IoSurface, parse_pinning};
+use server_demo::{AcceptPolicy, parse_pinning};
 
 fuzz_target!(|bytes: &[u8]| {
     let Some((kind, text)) = bytes.split_first() else {
@@ -46,7 +46,7 @@ fuzz_target!(|bytes: &[u8]| {
         5 => drop(text.parse::<Steps>()),
         6 => drop(text.parse::<BadShare>()),
         7 => drop((parse_cpus(text), parse_pinning(text))),
-        8 => drop((text.parse::<AcceptPolicy>(), text.parse::<IoSurface>())),
+        8 => drop(text.parse::<AcceptPolicy>()),
         9 => escaped(text),
         10 => loadgen::fuzzing::target(text),
         _ => loadgen::fuzzing::config(text),

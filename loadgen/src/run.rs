@@ -48,3 +48,4 @@ pub(crate) mod tls;
 #[path = "run/tls_absent.rs"]
 pub(crate) mod tls;
 mod transport;
+mod weighted;

@@ -1,15 +1,15 @@
 //! The configuration of a server. The command line, the tests and the load generator fill it. It is
 //! checked once, when a server starts, so that later code can trust it.
 
-use std::error::Error;
 use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::str::FromStr;
 use std::time::Duration;
 
 use asyncfd::serve::AcceptPolicy;
+use clap::ValueEnum;
 use reactor::{Pinning, Reactor};
+use serde::{Deserialize, Serialize};
 
 use crate::units::{self, UnitError};
 
@@ -29,8 +29,10 @@ const SHARDS_MAX: usize = 1024;
 /// The bytes at the start of a request of the `work` service that hold its time.
 const WORK_HEAD: usize = 4;
 
-/// The surface of `AsyncFd` that serves a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// The surface of `AsyncFd` that a connection is written with, in the server and in the load
+/// generator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum IoSurface {
     /// `asyncfd::net::TcpStream`, whose reads and writes detect that a socket is drained.
     #[default]
@@ -70,29 +72,6 @@ pub enum Service {
     },
 }
 
-/// The error for a word that names no [`IoSurface`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UnknownSurface(String);
-
-impl fmt::Display for UnknownSurface {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let known = IoSurface::ALL.map(IoSurface::name).join(", ");
-        write!(f, "`{}` is none of {known}", self.0)
-    }
-}
-
-impl Error for UnknownSurface {}
-
-impl FromStr for IoSurface {
-    type Err = UnknownSurface;
-
-    fn from_str(given: &str) -> Result<Self, UnknownSurface> {
-        let mut all = Self::ALL.into_iter();
-        all.find(|surface| surface.name() == given)
-            .ok_or_else(|| UnknownSurface(given.to_owned()))
-    }
-}
-
 impl fmt::Display for IoSurface {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
@@ -109,6 +88,19 @@ pub fn parse_pinning(text: &str) -> Result<Pinning, UnitError> {
         "auto" => Ok(Pinning::Auto),
         "none" => Ok(Pinning::None),
         list => units::parse_cpus(list).map(Pinning::Cpus),
+    }
+}
+
+/// Writes a pinning in the form that [`parse_pinning`] reads.
+#[must_use]
+pub fn pinning_text(pinning: &Pinning) -> String {
+    match pinning {
+        Pinning::Auto => "auto".to_owned(),
+        Pinning::Cpus(cpus) => {
+            let cpus: Vec<_> = cpus.iter().map(ToString::to_string).collect();
+            cpus.join(",")
+        }
+        _ => "none".to_owned(),
     }
 }
 

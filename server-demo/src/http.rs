@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use asyncfd::serve::http::Http;
-use asyncfd::serve::{self, Running, Stats, Tcp};
+use asyncfd::serve::{Running, Stats, Tcp};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
@@ -22,7 +22,8 @@ use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 use tokio_rustls::rustls::{ServerConfig, version};
 use tower_service::Service;
 
-use crate::config::{BACKLOG, Config};
+use crate::config::Config;
+use crate::server::bind;
 
 /// The largest answer of `/size/N`, and the largest request of `/json`.
 pub const SIZE_MAX: usize = 64 << 20;
@@ -63,13 +64,7 @@ impl WebServer {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
         let reactor = config.builder().build()?;
-        let mut server = serve::Server::bind(config.listen)?
-            .accept(config.accept)
-            .backlog(BACKLOG)
-            .on_notice(config.notice);
-        if let Some(connections) = config.max_connections {
-            server = server.max_connections(connections);
-        }
+        let server = bind(config)?;
         let mut http = Http::new();
         if web.tls {
             http = http.tls(self_signed().map_err(io::Error::other)?);

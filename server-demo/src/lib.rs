@@ -26,7 +26,7 @@
 //! | `config` | the configuration of a server, checked once |
 //! | `server` | start and stop: listeners, the reactor, the state of each shard |
 //! | `home` | the state that the connections of a shard share, and the schedule of the drain |
-//! | `scratch` | the buffer of a thread that all connections read into |
+//! | [`scratch`] | the buffer of a thread that all connections read into |
 //! | `shared` | the state that all shards share |
 //! | `connection`, `surface` | one connection, written on three surfaces of `AsyncFd` |
 //! | `echo`, `idle`, `ending` | the common part of the echo loops, the idle timeout, the ends |
@@ -47,7 +47,7 @@ mod home;
 pub mod http;
 mod idle;
 pub mod limits;
-mod scratch;
+pub mod scratch;
 mod server;
 mod shared;
 pub mod shutdown;
@@ -57,9 +57,10 @@ pub mod units;
 mod work;
 
 pub use asyncfd::serve::AcceptPolicy;
-pub use config::{BACKLOG, Config, IoSurface, READ_BUFFER, Service, UnknownSurface, parse_pinning};
+pub use config::{BACKLOG, Config, IoSurface, READ_BUFFER, Service, parse_pinning, pinning_text};
 pub use server::{Server, Summary};
 pub use stats::{ShardStats, Stats};
+pub use work::spend;
 
 /// The example in the README of the workspace compiles.
 #[cfg(doctest)]

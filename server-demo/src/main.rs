@@ -72,8 +72,8 @@ struct Echo {
     #[command(flatten)]
     common: Common,
 
-    /// Surface of AsyncFd that serves connections: helpers, guards or poll
-    #[arg(long, value_name = "SURFACE", default_value_t)]
+    /// Surface of AsyncFd that serves connections
+    #[arg(long, value_enum, default_value_t)]
     io: IoSurface,
 
     /// Close a connection on which no byte moves for this long [default: never]

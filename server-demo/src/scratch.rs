@@ -13,15 +13,23 @@ thread_local! {
     static SCRATCH: RefCell<[u8; READ_BUFFER]> = const { RefCell::new([0; READ_BUFFER]) };
 }
 
-/// Lends the whole buffer, to be filled.
+/// Lends the calling thread's whole buffer, to be filled.
+///
+/// # Panics
+///
+/// `read` borrows the buffer again.
 #[inline(always)]
-pub(crate) fn fill<R>(read: impl FnOnce(&mut [u8]) -> R) -> R {
+pub fn fill<R>(read: impl FnOnce(&mut [u8]) -> R) -> R {
     SCRATCH.with_borrow_mut(|buffer| read(&mut buffer[..]))
 }
 
-/// Lends the first `len` bytes.
+/// Lends the first `len` bytes of the calling thread's buffer.
+///
+/// # Panics
+///
+/// `write` borrows the buffer again, or `len` is more than [`READ_BUFFER`].
 #[inline(always)]
-pub(crate) fn with<R>(len: usize, write: impl FnOnce(&[u8]) -> R) -> R {
+pub fn with<R>(len: usize, write: impl FnOnce(&[u8]) -> R) -> R {
     // The mutable borrow is cheaper, and nobody else holds one.
     SCRATCH.with_borrow_mut(|buffer| write(&buffer[..len]))
 }

@@ -64,16 +64,8 @@ impl Server {
         let reactor = config.builder().build()?;
         let handle = reactor.handle();
         let shared = Arc::new(Shared::new(&config, handle.shards().len()));
-        let mut server = serve::Server::bind(config.listen)?
-            .accept(config.accept)
-            .backlog(BACKLOG)
-            .on_notice(config.notice)
-            .bare();
-        if let Some(connections) = config.max_connections {
-            server = server.max_connections(connections);
-        }
         let start = Start {
-            server,
+            server: bind(&config)?.bare(),
             handle,
             local: config.local,
         };
@@ -160,6 +152,18 @@ impl Server {
         }
         Summary { stats, stuck }
     }
+}
+
+/// Returns the serving layer of a configuration.
+pub(crate) fn bind(config: &Config) -> io::Result<serve::Server<Tcp>> {
+    let server = serve::Server::bind(config.listen)?
+        .accept(config.accept)
+        .backlog(BACKLOG)
+        .on_notice(config.notice);
+    Ok(match config.max_connections {
+        Some(connections) => server.max_connections(connections),
+        None => server,
+    })
 }
 
 /// Returns the counters of the serving layer and of the connections.

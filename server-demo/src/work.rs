@@ -76,8 +76,8 @@ async fn requests(
     }
 }
 
-/// Spends CPU time of the calling thread.
-fn spend(time: Duration) {
+/// Spends this much CPU time on the calling thread.
+pub fn spend(time: Duration) {
     if time.is_zero() {
         return;
     }

@@ -11,7 +11,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use benches::pin::{Pin, pin_current};
+use benches::pin::{pin_current, plan};
 use criterion::Criterion;
 use reactor::{Builder, Handle, Pinning, Reactor, ShardId};
 
@@ -27,9 +27,7 @@ pub(crate) fn criterion() -> Criterion {
 
 /// Returns the CPUs that threads are pinned to, in order.
 pub(crate) fn cpus(threads: usize) -> Vec<Option<usize>> {
-    Pin::Auto
-        .plan(threads)
-        .expect("the allowed CPUs are allowed")
+    plan(&Pinning::Auto, threads).expect("the allowed CPUs are allowed")
 }
 
 /// Returns a reactor of `shards` shards, each on its own CPU while there are enough.

@@ -15,11 +15,11 @@ use std::time::Duration;
 
 use benches::args::ServerArgs;
 use benches::end::End;
-use benches::scratch::SCRATCH_BYTES;
 use benches::{EVENTS_MAX, listen, sockets, threads};
 use clap::{Parser, ValueEnum};
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, EventData, EventFlags};
+use server_demo::READ_BUFFER;
 use slab::Slab;
 
 /// Echo server on a bare epoll loop per thread.
@@ -80,7 +80,7 @@ impl Loop {
             epoll,
             listener,
             connections: Slab::new(),
-            scratch: vec![0; SCRATCH_BYTES].into_boxed_slice(),
+            scratch: vec![0; READ_BUFFER].into_boxed_slice(),
             trigger: match trigger {
                 Trigger::Edge => EventFlags::ET,
                 Trigger::Level => EventFlags::empty(),

@@ -13,8 +13,9 @@ use std::time::Duration;
 
 use benches::args::ServerArgs;
 use benches::end::End;
-use benches::{listen, scratch, sockets, threads};
+use benches::{listen, sockets, threads};
 use clap::Parser;
+use server_demo::scratch;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -69,14 +70,14 @@ async fn accept(listener: TcpListener) -> io::Result<()> {
 async fn serve(socket: AsyncFd<TcpStream>) -> io::Result<()> {
     loop {
         let mut guard = socket.readable().await?;
-        let n = match guard.try_io(|fd| scratch::with(|buffer| sockets::receive(fd, buffer))) {
+        let n = match guard.try_io(|fd| scratch::fill(|buffer| sockets::receive(fd, buffer))) {
             Ok(Ok(0)) => return Ok(()),
             Ok(read) => read?,
             Err(_would_block) => continue,
         };
         let sent = write_now(&socket, n)?;
         if sent < n {
-            let rest = scratch::with(|buffer| buffer[sent..n].to_vec());
+            let rest = scratch::fill(|buffer| buffer[sent..n].to_vec());
             write_all(&socket, &rest).await?;
         }
     }
@@ -86,7 +87,7 @@ async fn serve(socket: AsyncFd<TcpStream>) -> io::Result<()> {
 /// buffer cannot be held across a wait. In steady traffic a socket takes all of them.
 fn write_now(socket: &AsyncFd<TcpStream>, n: usize) -> io::Result<usize> {
     let sent = socket.try_io(Interest::WRITABLE, |socket| {
-        scratch::with(|buffer| sockets::send(socket, &buffer[..n]))
+        scratch::fill(|buffer| sockets::send(socket, &buffer[..n]))
     });
     match sent {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use benches::args::ServerArgs;
 use benches::end::End;
 use benches::listen::{announce, listeners, raise_descriptor_limit};
-use benches::pin::pin_current;
+use benches::pin::{pin_current, plan};
 use benches::tokio_echo::{Io, accept};
 use clap::Parser;
 
@@ -27,7 +27,7 @@ fn main() -> io::Result<()> {
     raise_descriptor_limit();
     let end = End::new()?;
     let threads = server.threads.get();
-    let plan = server.pin.plan(threads)?;
+    let cpus = plan(&server.pin, threads)?;
     let listener = listeners(server.listen, 1)?.remove(0);
 
     let started = AtomicUsize::new(0);
@@ -37,7 +37,7 @@ fn main() -> io::Result<()> {
         .on_thread_start(move || {
             // Counter only. Nothing here uses the blocking pool, so these threads are the workers.
             let thread = started.fetch_add(1, Ordering::Relaxed);
-            pin_current(plan.get(thread).copied().flatten());
+            pin_current(cpus.get(thread).copied().flatten());
         })
         .build()?;
 

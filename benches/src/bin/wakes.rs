@@ -2,7 +2,7 @@
 //!
 //! Every round runs each side once, so that disturbances on the machine affect all of them. Ratios
 //! and their intervals are those of `loadgen compare`. With one side it is suitable for strace:
-//! `scripts/wakes.sh` counts the system calls of a wake that way. The code of a scenario is the
+//! `cargo xtask wakes` counts the system calls of a wake that way. The code of a scenario is the
 //! same for every side: std's atomics, a mutex around a waker, and the side's way to spawn a task.
 //!
 //! | scenario | one wake |
@@ -23,7 +23,7 @@ use std::task::{Context, Poll, Waker};
 use std::thread::{self, Thread};
 use std::time::Instant;
 
-use benches::pin::{Pin, pin_current};
+use benches::pin::{pin_current, plan};
 use clap::{Parser, ValueEnum};
 use loadgen::measure::stats::{median, paired_ratio};
 use reactor::{Pinning, Reactor};
@@ -83,7 +83,7 @@ impl Threads {
                 builder.build().map(Self::Here).map_err(text)
             }
             Side::TokioCt => {
-                let cpus = Pin::Auto.plan(2).map_err(text)?;
+                let cpus = plan(&Pinning::Auto, 2).map_err(text)?;
                 let threads = cpus.into_iter().map(TokioThread::start);
                 threads
                     .collect::<Result<_, _>>()

@@ -10,11 +10,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use reactor::Pinning;
+use server_demo::IoSurface;
 
 use crate::cli::request_values::{WeightedPath, field, method, weighted_path};
 use crate::report::output::Format;
 use crate::report::rate::Rate;
-use crate::report::settings::{Arrivals, IoSurface, Pin};
+use crate::report::settings::Arrivals;
 use crate::report::slo::Slo;
 use crate::run::bad_kind::BadShare;
 use crate::run::embedded::{EmbeddedArgs, SUBCOMMAND};
@@ -298,7 +300,7 @@ pub struct RunArgs {
 
     /// CPUs for the generator's threads: none, auto, or a list such as 0,2
     #[arg(long, value_name = "CPUS", default_value = "none", value_parser = pin)]
-    pub pin: Pin,
+    pub pin: Pinning,
 
     /// Thresholds, such as p99.9<5ms,errors=0; a missed one ends the run with exit code 3. Metrics:
     /// pN, mean, max (latency; after raw. connect. or lag. of that), rate, achieved (percent of the

@@ -5,6 +5,9 @@
 
 use std::path::PathBuf;
 
+use reactor::Pinning;
+use server_demo::IoSurface;
+
 use crate::cli::args::{
     DURATION_DEFAULT, ProtocolName, RunArgs, SIZE_DEFAULT, Switch, WARMUP_DEFAULT,
 };
@@ -14,17 +17,15 @@ use crate::measure::clock::nanos;
 use crate::report::Report;
 use crate::report::output::{Kind, Output};
 use crate::report::rate::Rate;
-use crate::report::settings::{IoSurface, Pin};
 use crate::report::sweep::Sweep;
 use crate::run::endpoint::{Endpoint, Family};
 use crate::run::part::Part;
 use crate::run::payload::WORK_HEADER;
 use crate::run::plan::{Amount, OnFailure, Pace};
 use crate::run::protocol::{Answers, ProtocolSpec};
-use crate::run::setup::{Load, Setup};
+use crate::run::setup::{Load, Setup, TlsOptions};
 use crate::run::sizes::Sizes;
 use crate::run::template::Template;
-use crate::run::tls::TlsOptions;
 use crate::tools::sweep::{self, Steps};
 
 /// A run, or a sweep of runs.
@@ -60,7 +61,7 @@ impl RunArgs {
                     .to_owned(),
             );
         }
-        if let Pin::Cpus(cpus) = &self.pin
+        if let Pinning::Cpus(cpus) = &self.pin
             && cpus.len() < self.threads as usize
         {
             let (cpus, threads) = (cpus.len(), self.threads);

@@ -34,7 +34,7 @@ pub struct Recorder {
 #[inline]
 #[expect(
     clippy::cast_possible_truncation,
-    reason = "36 thousand at most, for what is no longer than an hour"
+    reason = "at most 36 thousand, since no value exceeds an hour"
 )]
 const fn place(ns: Nanos) -> usize {
     let grain = SUB_BUCKETS.leading_zeros() + 1 - (ns | (SUB_BUCKETS - 1)).leading_zeros();

@@ -1,9 +1,8 @@
 //! The load of a run as a report names it: settings, machine and target.
 
-use std::fmt;
-
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
+use server_demo::IoSurface;
 
 use super::rate::Rate;
 
@@ -105,30 +104,6 @@ fn echo() -> String {
     "echo".to_owned()
 }
 
-/// The three ways to do I/O with `asyncfd`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum IoSurface {
-    /// The socket types of `asyncfd::net`
-    Helpers,
-    /// `AsyncFd` with `readable().await` and `try_io` on the guard
-    Guards,
-    /// `AsyncFd` with `poll_read_ready` and `poll_write_ready`
-    Poll,
-}
-
-impl IoSurface {
-    /// Its word on the command line.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Helpers => "helpers",
-            Self::Guards => "guards",
-            Self::Poll => "poll",
-        }
-    }
-}
-
 /// The spacing of intended send times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -137,31 +112,6 @@ pub enum Arrivals {
     Fixed,
     /// Independent of each other, as requests of many users are.
     Poisson,
-}
-
-/// Where the generator's threads run.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Pin {
-    /// Wherever the system puts them.
-    None,
-    /// One per CPU that this process may use, in order.
-    Auto,
-    /// On these CPUs, in order.
-    Cpus(Vec<usize>),
-}
-
-/// Formats as on the command line.
-impl fmt::Display for Pin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::None => f.write_str("none"),
-            Self::Auto => f.write_str("auto"),
-            Self::Cpus(cpus) => {
-                let cpus: Vec<_> = cpus.iter().map(ToString::to_string).collect();
-                f.write_str(&cpus.join(","))
-            }
-        }
-    }
 }
 
 impl Machine {

@@ -1,7 +1,9 @@
+use server_demo::IoSurface;
+
 use super::*;
 use crate::measure::failure::{ErrorKind, Errors, Failure};
 use crate::measure::histogram::Recorder;
-use crate::report::settings::{Arrivals, IoSurface};
+use crate::report::settings::Arrivals;
 
 /// A report of a run that went well, for the tests of whoever reads reports.
 pub(crate) fn sample(requests_per_s: f64, latency_us: u64) -> Report {

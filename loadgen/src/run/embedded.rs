@@ -14,8 +14,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use reactor::Pinning;
-
-use crate::report::settings::IoSurface;
+use server_demo::IoSurface;
 
 /// The arguments of the hidden server command.
 #[derive(Args, Debug, Clone)]
@@ -59,11 +58,7 @@ pub fn serve(args: &EmbeddedArgs) -> io::Result<()> {
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         shards: Some(args.shards),
         pinning: Pinning::Auto,
-        io: match args.io {
-            IoSurface::Helpers => server_demo::IoSurface::Helpers,
-            IoSurface::Guards => server_demo::IoSurface::Guards,
-            IoSurface::Poll => server_demo::IoSurface::Poll,
-        },
+        io: args.io,
         notice: |notice| crate::console::remark(format_args!("loadgen: embedded server: {notice}")),
         ..server_demo::Config::default()
     })?;

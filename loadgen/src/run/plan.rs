@@ -7,10 +7,11 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use server_demo::IoSurface;
+
 use crate::measure::clock::Nanos;
 use crate::report::rate::Rate;
 use crate::report::settings::Arrivals;
-use crate::report::settings::IoSurface;
 use crate::run::bad_kind::BadKind;
 use crate::run::hot::Hot;
 use crate::run::part::Part;

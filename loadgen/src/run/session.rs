@@ -13,7 +13,6 @@ use server_demo::limits::raise_nofile;
 use crate::exit_error::ExitError;
 use crate::measure::clock::{Clock, Nanos, nanos};
 use crate::measure::server_side::Probe;
-use crate::report::settings::Pin;
 use crate::report::{Report, Target};
 use crate::run::control::ShardEvent;
 use crate::run::coordinator::{Probes, Watchers, coordinate};
@@ -24,11 +23,11 @@ use crate::run::interval_log::IntervalLog;
 use crate::run::plan::Plan;
 use crate::run::progress::Progress;
 use crate::run::random::mix;
-use crate::run::setup::{Load, Setup};
+use crate::run::setup::{Load, Setup, TlsOptions};
 use crate::run::signals;
 use crate::run::sources::Address;
 use crate::run::summary::{Context, summarize};
-use crate::run::tls::{Tls, TlsOptions};
+use crate::run::tls::Tls;
 
 /// Descriptors a process of ours needs besides its connections: standard streams, pipes, and per
 /// thread an epoll, an eventfd and a listener, with room to spare.
@@ -273,16 +272,14 @@ fn unix_now() -> Duration {
 fn reactor(setup: &Setup) -> Result<Reactor, ExitError> {
     let reactor = Reactor::builder()
         .shards(setup.threads as usize)
-        .pinning(match &setup.pin {
-            Pin::None => Pinning::None,
-            Pin::Auto => Pinning::Auto,
-            Pin::Cpus(cpus) => Pinning::Cpus(cpus.clone()),
-        })
+        .pinning(setup.pin.clone())
         .thread_name("loadgen")
         .build()
         .map_err(|error| ExitError::run(format!("cannot start the threads: {error}")))?;
     match reactor.warnings().first() {
-        Some(refused) if setup.pin != Pin::None => Err(ExitError::run(format!("--pin: {refused}"))),
+        Some(refused) if setup.pin != Pinning::None => {
+            Err(ExitError::run(format!("--pin: {refused}")))
+        }
         _ => Ok(reactor),
     }
 }

@@ -7,8 +7,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use reactor::Pinning;
+use server_demo::IoSurface;
+
 use crate::measure::clock::Nanos;
-use crate::report::settings::{IoSurface, Pin};
 use crate::report::slo::Slo;
 use crate::run::bad_kind::{BadKind, BadShare};
 use crate::run::endpoint::{Endpoint, Family};
@@ -17,7 +19,6 @@ use crate::run::part::Part;
 use crate::run::plan::{Amount, OnFailure, Pace};
 use crate::run::protocol::ProtocolSpec;
 use crate::run::stages::Stages;
-use crate::run::tls::TlsOptions;
 
 /// Connections where `-c` is absent.
 pub(crate) const CONNECTIONS_DEFAULT: u32 = 4_000;
@@ -39,7 +40,7 @@ pub(crate) struct Setup {
     pub(crate) active: Option<u32>,
     pub(crate) threads: u32,
     pub(crate) io: IoSurface,
-    pub(crate) pin: Pin,
+    pub(crate) pin: Pinning,
     pub(crate) timeout: Duration,
     pub(crate) interval: Duration,
     pub(crate) on_failure: OnFailure,
@@ -59,6 +60,19 @@ pub(crate) struct Setup {
     pub(crate) log: Option<PathBuf>,
     /// Shows no progress.
     pub(crate) quiet: bool,
+}
+
+/// The TLS of a run as it was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TlsOptions {
+    /// The name that the server's certificate has to have, which is also sent (SNI).
+    pub(crate) name: String,
+    /// The file of the only authorities to trust; those of the system if absent.
+    pub(crate) cacert: Option<PathBuf>,
+    /// True if any certificate is accepted.
+    pub(crate) insecure: bool,
+    /// True if HTTP/1.1 is offered (ALPN).
+    pub(crate) http: bool,
 }
 
 /// The parts that differ between the runs of a session.

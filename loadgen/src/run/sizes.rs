@@ -6,9 +6,10 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
 
 use server_demo::units::{parse_count, parse_size};
+use crate::run::weighted::Weighted;
+
 
 /// Requests above this size are a mistake.
 pub const SIZE_MAX: usize = 64 << 20;
@@ -17,66 +18,25 @@ const WEIGHT_MAX: u64 = 1_000_000_000;
 
 /// A size, or several with the weights in which they are mixed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sizes {
-    parts: Arc<[Part]>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Part {
-    size: usize,
-    /// The weights of this part and of those before it.
-    up_to: u64,
-}
+pub struct Sizes(Weighted<usize>);
 
 impl Sizes {
     /// The one size there is, unless there are several.
     #[must_use]
     pub fn only(&self) -> Option<usize> {
-        match &self.parts[..] {
-            [only] => Some(only.size),
-            _ => None,
-        }
+        self.0.only().copied()
     }
 
     /// The size that belongs to `random`, a number of 64 random bits.
     #[must_use]
     pub fn draw(&self, random: u64) -> usize {
-        // The high half of the product: as even as 64 bits can make it, and without a division.
-        let at = (u128::from(random) * u128::from(self.weight())) >> 64;
-        let part = self.parts.iter().find(|part| at < u128::from(part.up_to));
-        part.expect("the product is below the weight of all").size
+        *self.0.draw(random)
     }
 
     /// The average size.
     #[must_use]
     pub fn mean(&self) -> usize {
-        let mut before = 0;
-        let sum: u128 = self
-            .parts
-            .iter()
-            .map(|part| {
-                let weight = part.up_to - before;
-                before = part.up_to;
-                part.size as u128 * u128::from(weight)
-            })
-            .sum();
-        usize::try_from(sum / u128::from(self.weight())).expect("no more than the largest")
-    }
-
-    fn weight(&self) -> u64 {
-        self.parts[self.parts.len() - 1].up_to
-    }
-
-    fn new(sizes: impl IntoIterator<Item = (usize, u64)>) -> Self {
-        let mut up_to = 0;
-        let parts = sizes.into_iter().map(|(size, weight)| {
-            assert!(size > 0, "a request has at least one byte");
-            up_to += weight;
-            Part { size, up_to }
-        });
-        let parts: Arc<[Part]> = parts.collect();
-        assert!(!parts.is_empty(), "there is a size");
-        Self { parts }
+        self.0.mean(|&size| size)
     }
 }
 
@@ -86,7 +46,8 @@ impl Sizes {
 /// It is zero.
 impl From<usize> for Sizes {
     fn from(size: usize) -> Self {
-        Self::new([(size, 1)])
+        assert!(size > 0, "a request has at least one byte");
+        Self(Weighted::new([(size, 1)]))
     }
 }
 
@@ -104,7 +65,7 @@ impl FromStr for Sizes {
                 None => Ok((parse_one(part)?, 1)),
             })
             .collect();
-        Ok(Self::new(parts?))
+        Ok(Self(Weighted::new(parts?)))
     }
 }
 
@@ -130,11 +91,9 @@ impl fmt::Display for Sizes {
         if let Some(only) = self.only() {
             return write!(f, "{only}");
         }
-        let mut before = 0;
-        for (n, part) in self.parts.iter().enumerate() {
+        for (n, (size, weight)) in self.0.iter().enumerate() {
             let comma = if n > 0 { "," } else { "" };
-            write!(f, "{comma}{}:{}", part.size, part.up_to - before)?;
-            before = part.up_to;
+            write!(f, "{comma}{size}:{weight}")?;
         }
         Ok(())
     }

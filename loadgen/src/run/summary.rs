@@ -3,13 +3,15 @@
 
 use std::mem;
 
+use reactor::Pinning;
+use server_demo::pinning_text;
+
 use crate::measure::clock::{Nanos, seconds};
 use crate::measure::counters::Counters;
 use crate::measure::failure::Errors;
 use crate::measure::units::{count, duration, metric, plural};
 use crate::report::rate::Rate;
 use crate::report::series::TimeSeries;
-use crate::report::settings::Pin;
 use crate::report::slo::Slo;
 use crate::report::sum::Sum;
 use crate::report::{
@@ -42,7 +44,7 @@ pub(crate) struct Context {
     /// When the run's clock was at zero.
     pub(crate) clock_unix_ms: u64,
     pub(crate) target: Target,
-    pub(crate) pin: Pin,
+    pub(crate) pin: Pinning,
     /// The thresholds.
     pub(crate) slo: Option<Slo>,
     /// Remarks from before the run.
@@ -235,7 +237,7 @@ fn size_mix(plan: &Plan) -> Option<String> {
     }
 }
 
-fn settings(plan: &Plan, pin: &Pin) -> Settings {
+fn settings(plan: &Plan, pin: &Pinning) -> Settings {
     let (rate, arrivals, pipeline) = match plan.pace {
         Pace::Closed { pipeline } => (None, None, u32::try_from(pipeline).unwrap_or(u32::MAX)),
         Pace::Open { rate, arrivals, .. } => {
@@ -281,7 +283,7 @@ fn settings(plan: &Plan, pin: &Pin) -> Settings {
         tls: plan.tls.is_some(),
         io: plan.io,
         verify: plan.protocol.verifies(),
-        pin: pin.to_string(),
+        pin: pinning_text(pin),
     }
 }
 

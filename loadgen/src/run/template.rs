@@ -6,10 +6,9 @@
 //! and a request can be written in pieces. Used by `protocol/fixed.rs`. Tests: at the end of this
 //! file and `tests/http_requests.rs`.
 
-use std::sync::Arc;
-
 use crate::measure::clock::Nanos;
 use crate::run::random::mix;
+use crate::run::weighted::Weighted;
 
 /// Digits of an intended time: all of 64 bits.
 pub(crate) const INTENDED_LEN: usize = 20;
@@ -20,8 +19,6 @@ struct Part {
     bytes: Vec<u8>,
     /// The positions of fields, in order.
     fields: Vec<(usize, Field)>,
-    /// The weights of this part and of those before it.
-    up_to: u64,
 }
 
 /// A part of a request that differs in each request.
@@ -65,7 +62,7 @@ impl Field {
 /// The requests of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
-    parts: Arc<[Part]>,
+    parts: Weighted<Part>,
 }
 
 /// The requests of one connection.
@@ -80,14 +77,10 @@ impl Template {
     /// Repeats these bytes as they are.
     #[must_use]
     pub fn plain(bytes: &[u8]) -> Self {
-        let part = Part {
+        Self::one(Part {
             bytes: bytes.to_vec(),
             fields: Vec::new(),
-            up_to: 1,
-        };
-        Self {
-            parts: Arc::new([part]),
-        }
+        })
     }
 
     /// Sends requests of `size` bytes that begin with their intended time.
@@ -96,13 +89,15 @@ impl Template {
     /// The size is less than [`INTENDED_LEN`].
     pub(crate) fn stamped(size: usize) -> Self {
         assert!(size >= INTENDED_LEN, "the time has room");
-        let part = Part {
+        Self::one(Part {
             bytes: vec![b'0'; size],
             fields: vec![(0, Field::Intended)],
-            up_to: 1,
-        };
+        })
+    }
+
+    fn one(part: Part) -> Self {
         Self {
-            parts: Arc::new([part]),
+            parts: Weighted::new([(part, 1)]),
         }
     }
 
@@ -112,20 +107,14 @@ impl Template {
     /// There is no request, or one is empty.
     #[must_use]
     pub fn new(requests: impl IntoIterator<Item = (u64, Vec<u8>)>) -> Self {
-        let mut up_to = 0;
         let parts = requests.into_iter().map(|(weight, text)| {
             assert!(!text.is_empty(), "a request has at least one byte");
-            up_to += weight;
             let (bytes, fields) = read(&text);
-            Part {
-                bytes,
-                fields,
-                up_to,
-            }
+            (Part { bytes, fields }, weight)
         });
-        let parts: Arc<[Part]> = parts.collect();
-        assert!(!parts.is_empty(), "there is a request");
-        Self { parts }
+        Self {
+            parts: Weighted::new(parts),
+        }
     }
 
     /// Returns the length of a text whose fields are replaced.
@@ -137,17 +126,7 @@ impl Template {
     /// Bytes of a request on average.
     #[must_use]
     pub fn mean_size(&self) -> usize {
-        let mut before = 0;
-        let sum: u128 = self
-            .parts
-            .iter()
-            .map(|part| {
-                let weight = part.up_to - before;
-                before = part.up_to;
-                part.bytes.len() as u128 * u128::from(weight)
-            })
-            .sum();
-        usize::try_from(sum / u128::from(before.max(1))).expect("no more than the longest")
+        self.parts.mean(|part| part.bytes.len())
     }
 
     /// The requests of connection number `connection` of the run with this `seed`.
@@ -182,16 +161,8 @@ fn read(mut text: &[u8]) -> (Vec<u8>, Vec<(usize, Field)>) {
 impl Requests {
     fn part(&self, request: u64) -> &Part {
         let parts = &self.template.parts;
-        match &parts[..] {
-            [only] => only,
-            parts => {
-                let weight = parts[parts.len() - 1].up_to;
-                let random = mix(self.key.wrapping_add(mix(request)));
-                let at = (u128::from(random) * u128::from(weight)) >> 64;
-                let part = parts.iter().find(|part| at < u128::from(part.up_to));
-                part.expect("the product is below the weight of all")
-            }
-        }
+        let random = || mix(self.key.wrapping_add(mix(request)));
+        parts.only().unwrap_or_else(|| parts.draw(random()))
     }
 
     /// Bytes of a request.

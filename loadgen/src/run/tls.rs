@@ -3,27 +3,17 @@
 //! With the feature `tls` only; `tls_absent.rs` stands in without it. Tests: `tests/tls.rs`.
 
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{
+    CryptoProvider, WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature,
+};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
-/// The TLS of a run as it was asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct TlsOptions {
-    /// The name that the server's certificate has to have, which is also sent (SNI).
-    pub(crate) name: String,
-    /// The file of the only authorities to trust; those of the system if absent.
-    pub(crate) cacert: Option<PathBuf>,
-    /// True if any certificate is accepted.
-    pub(crate) insecure: bool,
-    /// True if HTTP/1.1 is offered (ALPN).
-    pub(crate) http: bool,
-}
+use crate::run::setup::TlsOptions;
 
 /// The TLS of a run, ready for connections.
 #[derive(Clone)]
@@ -64,7 +54,7 @@ impl TlsOptions {
         }
         let name = self.name.trim_start_matches('[').trim_end_matches(']');
         let name = ServerName::try_from(name.to_owned())
-            .map_err(|_| format!("{:?} is no name of a server (--sni)", self.name))?;
+            .map_err(|_| format!("{:?} is not a valid server name (--sni)", self.name))?;
         Ok(Tls {
             config: Arc::new(config),
             name,
@@ -104,6 +94,12 @@ impl TlsOptions {
 #[derive(Debug)]
 struct AnyCertificate(Arc<CryptoProvider>);
 
+impl AnyCertificate {
+    fn algorithms(&self) -> &WebPkiSupportedAlgorithms {
+        &self.0.signature_verification_algorithms
+    }
+}
+
 impl ServerCertVerifier for AnyCertificate {
     fn verify_server_cert(
         &self,
@@ -122,8 +118,7 @@ impl ServerCertVerifier for AnyCertificate {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        verify_tls12_signature(message, certificate, signed, algorithms)
+        verify_tls12_signature(message, certificate, signed, self.algorithms())
     }
 
     fn verify_tls13_signature(
@@ -132,11 +127,10 @@ impl ServerCertVerifier for AnyCertificate {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signed, algorithms)
+        verify_tls13_signature(message, certificate, signed, self.algorithms())
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
+        self.algorithms().supported_schemes()
     }
 }

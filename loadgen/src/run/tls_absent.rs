@@ -1,15 +1,6 @@
 //! The place of `tls.rs` in a build without the feature `tls`: options that cannot be used.
 
-use std::path::PathBuf;
-
-/// The TLS of a run as it was asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct TlsOptions {
-    pub(crate) name: String,
-    pub(crate) cacert: Option<PathBuf>,
-    pub(crate) insecure: bool,
-    pub(crate) http: bool,
-}
+use crate::run::setup::TlsOptions;
 
 /// The TLS of a run: there is none.
 #[derive(Debug, Clone)]

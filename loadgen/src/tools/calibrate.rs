@@ -12,12 +12,14 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
+use reactor::Pinning;
+use server_demo::IoSurface;
 use crate::console;
 use crate::exit_error::ExitError;
 use crate::measure::clock::{Nanos, nanos};
 use crate::report::output::TextOrJson;
 use crate::report::rate::Rate;
-use crate::report::settings::{Arrivals, IoSurface, Pin};
+use crate::report::settings::Arrivals;
 use crate::report::{Machine, Report, Status};
 use crate::run::endpoint::Endpoint;
 use crate::run::part::Part;
@@ -270,7 +272,7 @@ fn run_setup(server: &DelayServer, quiet: bool) -> Setup {
         active: None,
         threads: 1,
         io: IoSurface::Helpers,
-        pin: Pin::None,
+        pin: Pinning::None,
         timeout: TIMEOUT,
         interval: Duration::from_millis(100),
         on_failure: OnFailure::Reconnect,

@@ -46,7 +46,7 @@ fn without_arguments_the_defaults_hold() {
     assert_eq!(load("").warmup, Duration::from_secs(1));
     assert_eq!(
         (args.io, args.verify, args.pin.clone()),
-        (IoSurface::Helpers, None, Pin::None)
+        (IoSurface::Helpers, None, Pinning::None)
     );
     assert!(args.job().is_ok());
 }
@@ -89,8 +89,8 @@ fn verification_can_be_switched_off() {
 
 #[test]
 fn cpus_are_lists_or_words() {
-    assert_eq!(run("--pin auto").pin, Pin::Auto);
-    assert_eq!(run("--pin 0,2-3").pin, Pin::Cpus(vec![0, 2, 3]));
+    assert_eq!(run("--pin auto").pin, Pinning::Auto);
+    assert_eq!(run("--pin 0,2-3").pin, Pinning::Cpus(vec![0, 2, 3]));
     assert_eq!(refused("--pin x"), ErrorKind::ValueValidation);
 }
 

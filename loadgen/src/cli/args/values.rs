@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use server_demo::units::{parse_count, parse_cpus, parse_duration};
+use reactor::Pinning;
+use server_demo::parse_pinning;
+use server_demo::units::{parse_count, parse_duration};
 
-use crate::report::settings::Pin;
 use crate::run::protocol::escape::unescape;
 
 /// Intervals below this one hold too few answers, and cost too much.
@@ -102,12 +103,6 @@ pub(super) fn work(text: &str) -> Result<Duration, String> {
     Ok(time)
 }
 
-pub(super) fn pin(text: &str) -> Result<Pin, String> {
-    match text {
-        "none" => Ok(Pin::None),
-        "auto" => Ok(Pin::Auto),
-        list => parse_cpus(list)
-            .map(Pin::Cpus)
-            .map_err(|error| format!("{error} (or none, or auto)")),
-    }
+pub(super) fn pin(text: &str) -> Result<Pinning, String> {
+    parse_pinning(text).map_err(|error| format!("{error} (or none, or auto)"))
 }

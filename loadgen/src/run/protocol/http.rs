@@ -269,7 +269,7 @@ impl Chunk {
             self = match (self, byte) {
                 (Self::Size(size, digits), b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => {
                     if digits == 16 {
-                        return Err("a chunk's size is no number of 64 bits");
+                        return Err("a chunk's size is not a number of 64 bits");
                     }
                     let digit = char::from(byte).to_digit(16).expect("it is one");
                     Self::Size(size << 4 | u64::from(digit), digits + 1)

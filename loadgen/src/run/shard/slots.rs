@@ -8,12 +8,12 @@ use std::rc::Rc;
 
 use asyncfd::net::{TcpStream, UnixStream};
 use reactor::spawn_local;
+use server_demo::IoSurface;
 
 use super::Shard;
 use crate::measure::clock::Nanos;
 use crate::measure::clock::Stamp;
 use crate::measure::counters::Lost;
-use crate::report::settings::IoSurface;
 use crate::run::bad_client;
 use crate::run::connection;
 use crate::run::connection_slot::{ConnectionSlot, Directive};

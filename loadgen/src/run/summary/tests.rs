@@ -15,7 +15,7 @@ fn context() -> Context {
         started_unix_ms: 0,
         clock_unix_ms: 0,
         target: Target::default(),
-        pin: Pin::None,
+        pin: Pinning::None,
         slo: None,
         notes: Vec::new(),
         warnings: Vec::new(),
