@@ -14,10 +14,12 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::ptr;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::thread;
 use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::handle::Handle;
 use crate::hooks::{Hooks, TaskPanic, ThreadName};
@@ -100,10 +102,6 @@ impl BlockingPool {
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     pub(crate) fn spawn<F, T>(
         self: &Arc<Self>,
         handle: &Handle,
@@ -127,7 +125,7 @@ impl BlockingPool {
     }
 
     fn push(self: &Arc<Self>, job: Runnable<JobScheduler>) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.closed {
             drop(state);
             return end_unrun(&job, JoinError::shutdown(job.task().id()));
@@ -155,7 +153,7 @@ impl BlockingPool {
     /// since queued jobs would otherwise wait for it.
     pub(crate) fn lend_place(self: &Arc<Self>) {
         if self.runs_caller() {
-            let mut state = self.lock();
+            let mut state = self.state.lock();
             state.lent += 1;
             self.serve_queue(state);
         }
@@ -171,7 +169,7 @@ impl BlockingPool {
         let name = self.settings.thread_name.with("blocking");
         let started = thread::Builder::new().name(name).spawn(move || pool.work());
         let Err(error) = started else { return };
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.threads -= 1;
         // Existing threads reach the queue in time. Without any, no thread would.
         if state.threads > state.lent {
@@ -195,23 +193,22 @@ impl BlockingPool {
             // the thread stays there, which is only slower.
             let _ = mask.restore();
         }
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         loop {
             while let Some(job) = state.queue.pop_front() {
                 drop(state);
                 run(job);
                 self.process.abort_child();
-                state = self.lock();
+                state = self.state.lock();
             }
             if state.closed {
                 break;
             }
             state.idle += 1;
             let nothing_to_do = |state: &mut State| state.queue.is_empty() && !state.closed;
-            (state, _) = self
-                .changed
-                .wait_timeout_while(state, self.settings.keep_alive, nothing_to_do)
-                .unwrap_or_else(PoisonError::into_inner);
+            let patience = self.settings.keep_alive;
+            self.changed
+                .wait_while_for(&mut state, nothing_to_do, patience);
             state.idle -= 1;
             if state.queue.is_empty() {
                 break;
@@ -223,7 +220,7 @@ impl BlockingPool {
     /// Closes the pool at the reactor's end: it refuses new jobs and ends the jobs that have not
     /// begun, on this thread. Running jobs continue.
     pub(crate) fn close(&self) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.closed = true;
         let unrun = std::mem::take(&mut state.queue);
         drop(state);
@@ -236,7 +233,7 @@ impl BlockingPool {
     /// Returns the number of jobs accepted so far if none is left besides the caller's own.
     pub(crate) fn idle_since(&self) -> Option<u64> {
         let asks = self.runs_caller();
-        let state = self.lock();
+        let state = self.state.lock();
         (state.live == usize::from(asks)).then_some(state.adopted)
     }
 
@@ -245,7 +242,7 @@ impl BlockingPool {
             // In a forked child, a thread that does not exist there may hold the lock.
             return BlockingMetrics::default();
         }
-        let state = self.lock();
+        let state = self.state.lock();
         BlockingMetrics {
             threads: state.threads as u64,
             idle_threads: state.idle as u64,
@@ -320,11 +317,11 @@ unsafe impl Schedule for JobScheduler {
     }
 
     fn is_ending(&self) -> bool {
-        self.0.lock().closed
+        self.0.state.lock().closed
     }
 
     fn adopt(&self, task: TaskRef<Self>) -> Result<(), TaskRef<Self>> {
-        let mut state = self.0.lock();
+        let mut state = self.0.state.lock();
         if state.closed {
             return Err(task);
         }
@@ -345,7 +342,7 @@ unsafe impl Schedule for JobScheduler {
         if !self.is_home() {
             return;
         }
-        let mut state = self.0.lock();
+        let mut state = self.0.state.lock();
         state.live -= 1;
         let left = state.live;
         drop(state);

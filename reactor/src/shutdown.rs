@@ -3,10 +3,11 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
+use parking_lot::{Condvar, Mutex};
 use slab::Slab;
 
 use crate::error::forked;
@@ -24,7 +25,7 @@ pub(crate) struct Lifecycle {
     /// Set once. A shard reads it when its last task ends.
     announced: AtomicBool,
     /// The wakers of the tasks that await the announcement.
-    waiters: parking_lot::Mutex<Slab<Option<Waker>>>,
+    waiters: Mutex<Slab<Option<Waker>>>,
     /// The number of shard threads that have ended. The condition variable also signals that a
     /// shard has no task left, or the pool no blocking job.
     progress: Mutex<usize>,
@@ -36,7 +37,7 @@ impl Lifecycle {
         Self {
             process: Process::current(),
             announced: AtomicBool::new(false),
-            waiters: parking_lot::Mutex::default(),
+            waiters: Mutex::default(),
             progress: Mutex::default(),
             changed: Condvar::new(),
         }
@@ -69,14 +70,14 @@ impl Lifecycle {
         if self.is_announced() {
             // The lock orders this after a waiter's check of the tasks: the waiter either sleeps
             // already or sees that they are gone.
-            drop(self.progress.lock().unwrap_or_else(PoisonError::into_inner));
+            drop(self.progress.lock());
             self.changed.notify_all();
         }
     }
 
     /// Records that a shard thread is about to return.
     pub(crate) fn shard_has_ended(&self) {
-        *self.progress.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        *self.progress.lock() += 1;
         self.changed.notify_all();
     }
 
@@ -87,26 +88,15 @@ impl Lifecycle {
         deadline: Option<Instant>,
         done: impl Fn(usize) -> bool,
     ) -> bool {
-        let mut ended = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
-        while !done(*ended) {
-            ended = match deadline {
-                None => self
-                    .changed
-                    .wait(ended)
-                    .unwrap_or_else(PoisonError::into_inner),
-                Some(deadline) => {
-                    let left = deadline.saturating_duration_since(Instant::now());
-                    if left.is_zero() {
-                        return false;
-                    }
-                    self.changed
-                        .wait_timeout(ended, left)
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .0
-                }
-            };
+        let mut ended = self.progress.lock();
+        let waits = |ended: &mut usize| !done(*ended);
+        match deadline {
+            None => self.changed.wait_while(&mut ended, waits),
+            Some(deadline) => {
+                self.changed.wait_while_until(&mut ended, waits, deadline);
+            }
         }
-        true
+        done(*ended)
     }
 }
 

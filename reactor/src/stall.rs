@@ -9,10 +9,12 @@
 
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use crate::panics::caught;
 use crate::shard::patrol::{Patrol, PollMark};
@@ -156,7 +158,7 @@ impl Watch {
         self.stop = None;
         let left = deadline.saturating_duration_since(Instant::now());
         let runs_still = || {
-            let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+            let ended = self.ended.lock();
             ended.recv_timeout(left) == Err(RecvTimeoutError::Timeout)
         };
         if !self.is_current() && runs_still() {

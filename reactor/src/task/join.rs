@@ -47,27 +47,37 @@ use crate::task::meta::TaskId;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub struct JoinHandle<T> {
-    pub(super) of: Of<RawJoin<T, ShardRef>, RawJoin<T, JobScheduler>>,
+    pub(super) of: TaskOrJob<RawJoin<T, ShardRef>, RawJoin<T, JobScheduler>>,
 }
 
 /// The two kinds of task behind a handle: a task of a shard, or a blocking job.
 #[derive(Clone)]
-pub(super) enum Of<Task, Job> {
+pub(super) enum TaskOrJob<Task, Job> {
     Task(Task),
     Job(Job),
+}
+
+/// Evaluates an expression for either kind.
+macro_rules! either {
+    ($of:expr, $one:ident => $value:expr) => {
+        match $of {
+            TaskOrJob::Task($one) => $value,
+            TaskOrJob::Job($one) => $value,
+        }
+    };
 }
 
 impl<T> JoinHandle<T> {
     pub(crate) fn new(task: TaskRef<ShardRef>) -> Self {
         Self {
-            of: Of::Task(RawJoin::new(task)),
+            of: TaskOrJob::Task(RawJoin::new(task)),
         }
     }
 
     /// Creates the handle of a `spawn_blocking` job.
     pub(crate) fn of_job(job: TaskRef<JobScheduler>) -> Self {
         Self {
-            of: Of::Job(RawJoin::new(job)),
+            of: TaskOrJob::Job(RawJoin::new(job)),
         }
     }
 
@@ -77,10 +87,7 @@ impl<T> JoinHandle<T> {
     /// A task that completes before that keeps its output: the handle returns it as if `abort` had
     /// not been called.
     pub fn abort(&self) {
-        match &self.of {
-            Of::Task(raw) => raw.task().cancel(),
-            Of::Job(raw) => raw.task().cancel(),
-        }
+        either!(&self.of, raw => raw.task().cancel())
     }
 
     /// Returns a handle that can only abort the task. It does not keep the output alive, and may
@@ -88,27 +95,21 @@ impl<T> JoinHandle<T> {
     pub fn abort_handle(&self) -> AbortHandle {
         AbortHandle {
             of: match &self.of {
-                Of::Task(raw) => Of::Task(TaskRef::clone(raw.task())),
-                Of::Job(raw) => Of::Job(TaskRef::clone(raw.task())),
+                TaskOrJob::Task(raw) => TaskOrJob::Task(TaskRef::clone(raw.task())),
+                TaskOrJob::Job(raw) => TaskOrJob::Job(TaskRef::clone(raw.task())),
             },
         }
     }
 
     /// Returns the task's id. Its [`JoinError`] and the builder's hooks report the same id.
     pub fn id(&self) -> TaskId {
-        match &self.of {
-            Of::Task(raw) => raw.task().id(),
-            Of::Job(raw) => raw.task().id(),
-        }
+        either!(&self.of, raw => raw.task().id())
     }
 
     /// Returns true if the task has ended: it completed, panicked or was cancelled. The output can
     /// then be taken without waiting.
     pub fn is_finished(&self) -> bool {
-        match &self.of {
-            Of::Task(raw) => raw.task().is_finished(),
-            Of::Job(raw) => raw.task().is_finished(),
-        }
+        either!(&self.of, raw => raw.task().is_finished())
     }
 }
 
@@ -122,10 +123,7 @@ impl<T> Future for JoinHandle<T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         ready!(budget::poll_budget(cx));
-        let joined = match &mut self.of {
-            Of::Task(raw) => raw.poll(cx),
-            Of::Job(raw) => raw.poll(cx),
-        };
+        let joined = either!(&mut self.of, raw => raw.poll(cx));
         if joined.is_ready() {
             budget::charge();
         }
@@ -228,32 +226,23 @@ impl<T, S: Schedule> Drop for RawJoin<T, S> {
 /// A handle that can only abort a task, from any thread. See [`JoinHandle::abort_handle`].
 #[derive(Clone)]
 pub struct AbortHandle {
-    of: Of<TaskRef<ShardRef>, TaskRef<JobScheduler>>,
+    of: TaskOrJob<TaskRef<ShardRef>, TaskRef<JobScheduler>>,
 }
 
 impl AbortHandle {
     /// Aborts the task, like [`JoinHandle::abort`].
     pub fn abort(&self) {
-        match &self.of {
-            Of::Task(task) => task.cancel(),
-            Of::Job(job) => job.cancel(),
-        }
+        either!(&self.of, task => task.cancel())
     }
 
     /// Returns the task's id. See [`JoinHandle::id`].
     pub fn id(&self) -> TaskId {
-        match &self.of {
-            Of::Task(task) => task.id(),
-            Of::Job(job) => job.id(),
-        }
+        either!(&self.of, task => task.id())
     }
 
     /// Returns true if the task has ended.
     pub fn is_finished(&self) -> bool {
-        match &self.of {
-            Of::Task(task) => task.is_finished(),
-            Of::Job(job) => job.is_finished(),
-        }
+        either!(&self.of, task => task.is_finished())
     }
 }
 

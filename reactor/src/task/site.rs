@@ -51,7 +51,7 @@ const STEP: isize = align_of::<Location<'static>>() as isize;
 
 const _: () = assert!(
     align_of::<u64>() >= align_of::<Location<'static>>(),
-    "else the distance from the anchor is no number of whole steps"
+    "otherwise the distance from the anchor is not a number of whole steps"
 );
 
 impl std::fmt::Debug for SpawnSite {

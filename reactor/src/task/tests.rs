@@ -3,7 +3,7 @@
 
 use std::sync::mpsc::channel;
 
-use super::join::Of;
+use super::join::TaskOrJob;
 use crate::{JoinHandle, Pinning, Reactor};
 
 /// Forks, and drops the handle in the child. Returns it to the parent. A drop that hangs is ended
@@ -44,8 +44,8 @@ fn a_handle_dropped_in_a_forked_child_takes_no_lock() {
     let job = reactor.handle().spawn_blocking(move || other_gate.recv());
     for handle in [task, job] {
         let (shard, pool) = match &handle.of {
-            Of::Task(raw) => (Some(raw.task().clone()), None),
-            Of::Job(raw) => (None, Some(raw.task().clone())),
+            TaskOrJob::Task(raw) => (Some(raw.task().clone()), None),
+            TaskOrJob::Job(raw) => (None, Some(raw.task().clone())),
         };
         // The parent's threads may be anywhere when it forks. Here one of them holds the lock, and
         // in the child it stays held for good.
