@@ -204,7 +204,7 @@ turns() {
 	shift
 	for ((round = 1; round <= count; round++)); do
 		round_begun=$SECONDS
-		# A slow machine gets fewer rounds of --quick, each complete, instead of more than two minutes.
+		# A slow machine gets fewer rounds of --quick, each complete, not more than two minutes.
 		if [[ $quick == yes ]] && ((round > 2 && SECONDS - begun + slowest > 110)); then
 			echo "two minutes are nearly over: $((round - 1)) rounds it is" >&2
 			break

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Sourced by bench.sh and instr.sh: the list of echo servers, and functions that start and stop them.
+# Sourced by bench.sh and others: the list of echo servers, and functions that start and stop them.
 # All of them listen on a free port of the loopback interface, on one thread (or SERVER_THREADS),
 # with the same scratch buffer, backlog and TCP_NODELAY (benches/src/lib.rs).
 
@@ -91,7 +91,7 @@ contender_command() {
 	# The helpers again, with a timer on every connection that each request re-arms.
 	demo-idle) COMMAND=("$BIN/server-demo" echo --shards "$threads" --io helpers --idle-timeout 60s --accept reuseport) ;;
 	demo-helpers-no-stealing) COMMAND=("$BIN/server-demo" echo --shards "$threads" --io helpers --accept reuseport --stealing off) ;;
-	# Round robin gives every second connection to the first shard, and loadgen's --hot relies on it.
+	# Round robin gives every second connection to the first shard; loadgen's --hot relies on it.
 	demo-work) COMMAND=("$BIN/server-demo" work --shards "$threads" --accept round-robin) ;;
 	demo-work-no-stealing) COMMAND=("$BIN/server-demo" work --shards "$threads" --accept round-robin --stealing off) ;;
 	tokio-mt-work) COMMAND=("$BIN/baseline-tokio-mt" --threads "$threads" --io work) ;;

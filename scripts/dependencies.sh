@@ -88,8 +88,8 @@ oldest() {
 	for library in "${LIBRARIES[@]}"; do
 		without_tests "$target/packages/$library/Cargo.toml"
 	done
-	# A feature cannot raise a lower bound. `tokio-io` takes any tokio 1; `http` and `tokio-rt` need a
-	# newer one.
+	# A feature cannot raise a lower bound. `tokio-io` takes any tokio 1; `http` and `tokio-rt`
+	# need a newer one.
 	sed -i '/^\[dependencies.tokio\]/,/^$/s/^version = "1"/version = "1.47"/' "$target/packages/shard-asyncfd/Cargo.toml"
 	rm -f "$target/packages/Cargo.lock"
 	(

@@ -60,8 +60,8 @@ fuzz() {
 	local corpora=("$found")
 	mkdir -p "$found" "$crashes"
 	[[ ! -d fuzz/seeds/$target ]] || corpora+=("fuzz/seeds/$target")
-	# A run of 10 s counts as a hang. The outer time limit is for a target that hangs where libFuzzer
-	# cannot detect it.
+	# A run of 10 s counts as a hang. The outer time limit is for a target that hangs where
+	# libFuzzer cannot detect it.
 	if timeout --kill-after=5 $((seconds + 60)) "$program" -max_total_time="$seconds" -timeout=10 -max_len=256 -len_control=0 \
 		-print_final_stats=1 -artifact_prefix="$crashes/" "${corpora[@]}" >"$log" 2>&1; then
 		printf '%-12s %10d executions in %d s, %d inputs kept\n' "$target" \

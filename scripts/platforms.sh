@@ -23,8 +23,8 @@ for tool in "$RUSTC" /usr/bin/cargo "$("$RUSTC" --print sysroot)/lib/rustlib/src
 	[[ -e $tool ]] || { echo "error: $tool is missing: install rustc-web, cargo-web and rust-web-src" >&2 && exit 1; }
 done
 
-# Dependencies of the tests have parts in C, which no compiler here could build for another platform.
-# Nothing is linked, so an empty object does.
+# Dependencies of the tests have parts in C, which no compiler here could build for another
+# platform. Nothing is linked, so an empty object does.
 mkdir -p "$CARGO_TARGET_DIR"
 no_cc=$(realpath "$CARGO_TARGET_DIR")/no-cc
 cat >"$no_cc" <<'EOT'

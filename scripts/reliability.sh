@@ -20,7 +20,7 @@ figures() {
 	local models bugs cases
 	models=$(cat reactor/src/loom/*.rs | grep -c "^#\[test\]")
 	bugs=$(grep '^[^#[:space:]]' scripts/loom-mutants.txt | awk '{print $1}' | sort -u | wc -l)
-	cases=$(scripts/faults.sh --list | wc -l)
+	cases=$(cargo xtask faults --list | wc -l)
 	echo "$models models"
 	echo "$(entries scripts/loom-mutants.txt) pairs of bug and model, $bugs bugs"
 	echo "$(entries scripts/sim-mutants.txt) bugs seeded for the simulation"

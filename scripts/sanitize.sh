@@ -42,8 +42,8 @@ cargo=(cargo +nightly)
 options=(--quiet --target x86_64-unknown-linux-gnu --no-fail-fast)
 
 if [[ $sanitizer == thread ]]; then
-	# The prebuilt standard library has fences in its reference counts, which ThreadSanitizer does not understand.
-	# So it is compiled too, by a compiler whose package has the sources.
+	# The prebuilt standard library has fences in its reference counts, which ThreadSanitizer does
+	# not understand. So it is compiled too, by a compiler whose package has the sources.
 	export RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1
 	for tool in "$RUSTC" /usr/bin/cargo "$("$RUSTC" --print sysroot)/lib/rustlib/src/rust/library/Cargo.lock" /usr/bin/clang-19; do
 		[[ -e $tool ]] || { echo "error: $tool is missing: see --help for the packages" >&2 && exit 1; }

@@ -176,8 +176,9 @@ if [[ $callgrind != none ]]; then
 	done
 	wrk_instructions=$(slope "${counted[@]}" "${counts[@]}")
 	counted=()
-	# A run takes about fifty times longer under callgrind, so an interval of the time series is longer
-	# by the same factor. Otherwise the work per interval would be divided among too few requests.
+	# A run takes about fifty times longer under callgrind, so an interval of the time series is
+	# longer by the same factor. Otherwise the work per interval would be divided among too few
+	# requests.
 	for number in ${requests/,/ }; do
 		taskset -c "$load_cpu" valgrind --quiet --tool=callgrind --callgrind-out-file="$out/loadgen.callgrind" \
 			"$LOADGEN" "http://$SERVER_ADDR/" -c "$connections" -n "$number" --interval 5s --quiet >"$SCRATCH/loadgen.txt" ||

@@ -2,7 +2,7 @@
 //! shard pays for them.
 //!
 //! Measured: heap bytes for each armed `Sleep`, including its owner's storage, with a counting
-//! allocator. `scripts/timers.sh` also runs it under callgrind with two numbers of turns, and
+//! allocator. `cargo xtask timers` also runs it under callgrind with two numbers of turns, and
 //! reports the instructions of one more turn.
 //!
 //! Held still: one shard, on which 64 pairs of tasks echo a byte over socket pairs, so that each

@@ -2,7 +2,7 @@
 //! divided by an even share.
 //!
 //! ```console
-//! $ scripts/imbalance.sh [--shards N] [--connections N]
+//! $ cargo xtask imbalance [--shards N] [--connections N]
 //! ```
 //!
 //! It starts a new server for each policy and each load, holds the connections, and reads the live

@@ -1,0 +1,138 @@
+//! `cargo xtask faults`: one thing at a time breaks under a server-demo and a loadgen that carry
+//! real load. Each case checks the clients' results, the counters and descriptors afterwards, the
+//! end of the programs, and that its fault did occur.
+//!
+//! `cases.rs` has the list.
+
+mod cases;
+mod generator;
+mod misuse;
+mod resources;
+mod server;
+mod startup;
+
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+use anyhow::{Result, ensure};
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use tempfile::TempDir;
+
+use crate::demo::{self, Programs, Server};
+use crate::process::Ended;
+use crate::strace::{self, Strace};
+
+/// A running case: the programs under test, and a folder for its files.
+#[derive(Debug)]
+struct Case {
+    programs: Programs,
+    folder: TempDir,
+}
+
+/// The way a server accepts connections and does I/O.
+#[derive(Debug, Clone, Copy)]
+struct Mode {
+    accept: &'static str,
+    io: &'static str,
+}
+
+impl Case {
+    fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Starts a server with arguments in the form of a shell.
+    fn server(&self, arguments: &str) -> Result<Server> {
+        Server::start(
+            self.folder(),
+            Command::new(&self.programs.server),
+            arguments,
+        )
+    }
+
+    /// Starts a server under faults.
+    fn struck_server(&self, faults: &Strace, arguments: &str) -> Result<Server> {
+        Server::start(
+            self.folder(),
+            faults.command(&self.programs.server),
+            arguments,
+        )
+    }
+
+    fn strace(&self, faults: &[&str]) -> Strace {
+        Strace::new(self.folder(), faults)
+    }
+
+    /// Runs a load against a server to its end; its exit code is `code`.
+    fn load(&self, server: &Server, code: i32, arguments: &str) -> Result<Ended> {
+        let mut command = self.programs.load(server.address(), arguments);
+        demo::run_load(self.folder(), &[code], command.arg("--quiet"))
+    }
+}
+
+impl Mode {
+    /// Returns the arguments of a server with two shards.
+    fn arguments(self) -> String {
+        let Self { accept, io } = self;
+        format!("--shards 2 --accept {accept} --io {io}")
+    }
+}
+
+/// Reads exactly this answer.
+fn expect_answer(mut client: &TcpStream, expected: &str) -> Result<()> {
+    let mut answer = vec![0; expected.len()];
+    std::io::Read::read_exact(&mut client, &mut answer)?;
+    let answer = String::from_utf8_lossy(&answer);
+    ensure!(
+        answer == expected,
+        "the answer was '{answer}' and not '{expected}'"
+    );
+    Ok(())
+}
+
+/// Runs the cases that the arguments of a test program choose.
+///
+/// # Errors
+/// strace is missing, or the build fails.
+pub(crate) fn run(build: bool, mut arguments: Arguments) -> Result<ExitCode> {
+    // More at once would take the CPU from each other, and some cases measure it.
+    arguments.test_threads = arguments.test_threads.or(Some(2));
+    if arguments.list {
+        return Ok(libtest_mimic::run(&arguments, trials(&Programs::get(false)?)).exit_code());
+    }
+    strace::need()?;
+    let programs = Programs::get(build)?;
+    Ok(libtest_mimic::run(&arguments, trials(&programs)).exit_code())
+}
+
+fn trials(programs: &Programs) -> Vec<Trial> {
+    let trials = cases::all().into_iter().map(|(name, body)| {
+        let programs = programs.clone();
+        Trial::ignorable_test(name, move || conduct(programs, &*body))
+    });
+    trials.collect()
+}
+
+/// Runs a case; a failure shows the output of its programs.
+fn conduct(programs: Programs, body: &cases::Body) -> Result<Completion, Failed> {
+    let folder = tempfile::tempdir()?;
+    let case = Case { programs, folder };
+    match body(&case) {
+        Ok(None) => Ok(Completion::Completed),
+        Ok(Some(reason)) => Ok(Completion::ignored_with(reason)),
+        Err(error) => {
+            let mut text = format!("{error:#}\n");
+            for entry in std::fs::read_dir(case.folder())?.flatten() {
+                let content = std::fs::read(entry.path()).unwrap_or_default();
+                let content = String::from_utf8_lossy(&content);
+                let lines: Vec<_> = content.lines().collect();
+                for line in &lines[lines.len().saturating_sub(20)..] {
+                    let line: String = line.chars().take(200).collect();
+                    text += &format!("  {}: {line}\n", entry.file_name().to_string_lossy());
+                }
+            }
+            Err(text.into())
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! The project's own commands, as `cargo xtask COMMAND`: tests of whole programs under faults,
+//! with independent peers, and over a long time.
+//!
+//! Commands that run cases take the arguments of a test program after `--`.
+
+#![forbid(unsafe_code)]
+
+mod callgrind;
+mod demo;
+mod examples;
+mod faults;
+mod imbalance;
+mod process;
+mod repeat;
+mod smoke;
+mod soak;
+mod strace;
+mod timers;
+mod wakes;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand};
+use libtest_mimic::Arguments;
+
+/// Commands of this project
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Runs server-demo and loadgen under failing system calls, without descriptors or memory,
+    /// stopped, and misused (needs strace)
+    Faults(Cases),
+    /// Runs the examples with nc, curl and a web server of Python
+    Examples(Cases),
+    /// Runs a short verified load against a separate server-demo, on every I/O surface under every
+    /// accept policy
+    Smoke(smoke::Smoke),
+    /// Runs minutes of churn and bad clients, after which the server is in its earlier state
+    Soak(soak::Soak),
+    /// Runs every test program of a package many times in a row
+    Repeat(repeat::Repeat),
+    /// Measures the bytes of an armed timer, and the instructions that a million of them add to a
+    /// turn (needs valgrind)
+    Timers(timers::Timers),
+    /// Measures how evenly each accept policy spreads connections over shards
+    Imbalance(imbalance::Imbalance),
+    /// Measures the cost of waking a task from another thread (needs strace)
+    Wakes(wakes::Wakes),
+}
+
+#[derive(Debug, Args)]
+struct Cases {
+    /// Use the existing build
+    #[arg(long)]
+    no_build: bool,
+    /// Print the names and run nothing
+    #[arg(long)]
+    list: bool,
+    /// Run the cases whose names contain this
+    filter: Option<String>,
+    /// Arguments of a test program, such as --exact or --test-threads 1
+    #[arg(last = true)]
+    rest: Vec<String>,
+}
+
+impl Cases {
+    fn arguments(&self) -> Arguments {
+        let mut arguments = Arguments::from_iter(
+            ["xtask"]
+                .into_iter()
+                .chain(self.rest.iter().map(String::as_str)),
+        );
+        arguments.list |= self.list;
+        arguments.filter = arguments.filter.take().or_else(|| self.filter.clone());
+        arguments
+    }
+}
+
+fn main() -> ExitCode {
+    let done = Cli::parse().command.run();
+    done.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+impl Task {
+    fn run(self) -> Result<ExitCode> {
+        process::end_all_at_signals()?;
+        match self {
+            Self::Faults(cases) => return faults::run(!cases.no_build, cases.arguments()),
+            Self::Examples(cases) => return examples::run(!cases.no_build, &cases.arguments()),
+            Self::Smoke(smoke) => smoke.run()?,
+            Self::Soak(soak) => soak.run()?,
+            Self::Repeat(repeat) => repeat.run()?,
+            Self::Timers(timers) => timers.run()?,
+            Self::Imbalance(imbalance) => imbalance.run()?,
+            Self::Wakes(wakes) => wakes.run()?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
