@@ -1,4 +1,4 @@
-//! The program: reads the command line, does what it says, and says how it went by its exit code.
+//! The program: reads the command line, runs the command, and returns the exit code.
 
 use std::process::ExitCode;
 

@@ -1,5 +1,5 @@
-//! A load generator for TCP services with very many connections, written on the sharded reactor it
-//! is there to measure.
+//! A load generator for TCP services with very many connections. It runs on the sharded reactor
+//! that it was written to measure.
 //!
 //! The program (`src/main.rs`) is [`cli::main`]. A run goes through four stages, each named after
 //! its module:

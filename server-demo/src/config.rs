@@ -34,12 +34,12 @@ const WORK_HEAD: usize = 4;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum IoSurface {
-    /// `asyncfd::net::TcpStream`, whose reads and writes detect that a socket is drained.
+    /// The socket types of `asyncfd::net`, which detect that a socket is drained
     #[default]
     Helpers,
-    /// `AsyncFd` with `readable().await` and `try_io` on the guard.
+    /// `AsyncFd` with `readable().await` and `try_io` on the guard
     Guards,
-    /// `AsyncFd` with `poll_read_ready_mut` and `poll_write_ready_mut`.
+    /// `AsyncFd` with `poll_read_ready` and `poll_write_ready`
     Poll,
 }
 

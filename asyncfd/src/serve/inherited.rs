@@ -30,7 +30,12 @@ pub(super) fn take() -> io::Result<Vec<OwnedFd>> {
             return Ok(None);
         };
         let number = value.to_str().and_then(|value| value.parse().ok());
-        let wrong = || io::Error::new(io::ErrorKind::InvalidData, format!("{name} is no number"));
+        let wrong = || {
+            io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("{name} is not a number"),
+            )
+        };
         number.map(Some).ok_or_else(wrong)
     };
     let (Some(pid), Some(count)) = (variable("LISTEN_PID")?, variable("LISTEN_FDS")?) else {

@@ -178,8 +178,8 @@ impl Server<Unix> {
 ///
 /// # Errors
 ///
-/// [`InvalidData`](io::ErrorKind::InvalidData) if `LISTEN_PID` or `LISTEN_FDS` is no number; those
-/// of setting `FD_CLOEXEC`.
+/// [`InvalidData`](io::ErrorKind::InvalidData) if `LISTEN_PID` or `LISTEN_FDS` is not a number; the
+/// errors of setting `FD_CLOEXEC`.
 pub fn inherited_sockets() -> io::Result<Vec<std::os::fd::OwnedFd>> {
     inherited::take()
 }

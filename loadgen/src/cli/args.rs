@@ -1,8 +1,8 @@
 //! The command line: every flag with its unit and default, and the checks that need no run.
 //!
 //! clap ends the process with code 2 on what it cannot read; `job.rs` finds the rest (flags that
-//! contradict each other) and is reported the same way. What depends on the machine, such as
-//! descriptors, is checked when the run begins. Tests: `args/tests.rs`.
+//! contradict each other) and is reported the same way. Limits of the machine, such as descriptors,
+//! are checked when the run begins. Tests: `args/tests.rs`.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;

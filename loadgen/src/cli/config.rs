@@ -1,11 +1,10 @@
-//! `--config FILE`: flags from a TOML file, under the same names; what the command line says wins.
+//! `--config FILE`: flags from a TOML file, under the same names. The command line wins.
 //!
-//! A key is a long flag without its dashes (or `target`), and its value becomes what would have
-//! been typed after the flag. So one parser reads both, with the same checks and the same messages.
-//! `true` stands for a flag without a value, or for `on`; a list repeats the flag where that may be
-//! repeated, and else stands for its values with commas between. A key gives way where its flag, or
-//! one that contradicts it, is on the command line. Called by `cli.rs`. Tests: `config/tests.rs`
-//! and `tests/config.rs`.
+//! A key is a long flag without its dashes (or `target`). Its value becomes the text that a user
+//! would type after the flag, so one parser reads both, with the same checks and messages. `true`
+//! means a flag without a value, or `on`. A list repeats a flag that may be repeated; for any other
+//! flag it is joined with commas. A key is ignored if the command line has its flag, or a flag that
+//! contradicts it. Called by `cli.rs`. Tests: `config/tests.rs` and `tests/config.rs`.
 
 use std::ffi::OsString;
 use std::fs;
@@ -28,7 +27,7 @@ const ALIKE: f64 = 0.7;
 /// does.
 ///
 /// # Errors
-/// The file cannot be read, is no TOML, or holds what is no flag.
+/// The file cannot be read, is not TOML, or names something that is not a flag.
 pub(crate) fn parse() -> Result<Cli, ExitError> {
     let typed: Vec<OsString> = std::env::args_os().collect();
     let command = definition();

@@ -1,4 +1,4 @@
-//! From the flags of HTTP to the requests of a run: method, fields, body, and paths with weights.
+//! Makes the requests of a run from the HTTP flags: method, fields, body, and paths with weights.
 //!
 //! A field that the user gives replaces the one that loadgen sends by itself. Tests:
 //! `tests/http_requests.rs`.

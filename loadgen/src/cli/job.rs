@@ -1,7 +1,7 @@
-//! From the flags to a run: the one place that gives them their meaning together.
+//! Makes a run from the flags. No other place interprets several flags together.
 //!
-//! clap has read each flag by itself. Here they are checked against each other, defaults are filled
-//! in, and the result holds only values that work. Tests: `cli/args/tests.rs`.
+//! clap has read each flag by itself. Here they are checked against each other, and defaults are
+//! filled in. The result holds only values that work. Tests: `cli/args/tests.rs`.
 
 use std::path::PathBuf;
 

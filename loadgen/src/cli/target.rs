@@ -64,7 +64,7 @@ pub(crate) fn basic(user: &str) -> Result<String, String> {
     Ok(format!("Basic {}", STANDARD.encode(bytes)))
 }
 
-/// Splits a target into where it is and the path of `http://`, if it is that.
+/// Splits a target into its endpoint and, for `http://`, its path.
 pub(crate) fn read(target: &str) -> Result<Named<'_>, String> {
     if let Some(path) = target.strip_prefix("unix:") {
         return match path {

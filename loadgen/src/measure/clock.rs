@@ -1,8 +1,8 @@
 //! The run's clock: nanoseconds since the run began, in one `u64`.
 //!
 //! Every stamp of a run (intended, sent, answered) comes from one [`Clock`], so stamps of different
-//! threads compare. It is read once per send and once per receive and never in between. Tests: at
-//! the end of this file.
+//! threads can be compared. It is read once per send and once per receive and never in between.
+//! Tests: at the end of this file.
 
 use std::time::{Duration, Instant};
 
@@ -68,7 +68,7 @@ pub fn nanos(duration: Duration) -> Nanos {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Seconds of a report in nanoseconds; zero for what is no time.
+/// Converts seconds of a report to nanoseconds; zero if the number is not a time.
 #[must_use]
 #[expect(
     clippy::cast_possible_truncation,

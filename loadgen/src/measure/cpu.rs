@@ -1,7 +1,7 @@
 //! CPU time of the calling thread, from the scheduler's statistics.
 //!
-//! Not from the thread's CPU clock: what offers that without unsafe code looks for the vDSO and
-//! crashes under valgrind, which hides it.
+//! The thread's CPU clock is not used: the safe function for it looks for the vDSO, which valgrind
+//! hides, and crashes there.
 
 use crate::measure::clock::Nanos;
 

@@ -1,10 +1,10 @@
 //! Latencies: recorded per thread in nanoseconds, merged once at the end.
 //!
 //! A [`Recorder`] is an HDR histogram from 1 ns to one hour with three digits; its size is fixed,
-//! so memory does not grow with requests. Values beyond an hour count as an hour. It keeps nothing
-//! but the counts, in the places that the HDR family gives them, so that to record is to find a
-//! place and add one; sums, extremes and what the `hdrhistogram` crate knows to do are worked out
-//! when someone asks. Tests: `histogram/tests.rs`.
+//! so memory does not grow with requests. Values beyond an hour count as an hour. It holds only
+//! the counts, at the same indices as every HDR histogram: recording finds an index and adds one.
+//! Sums, extremes and quantiles are computed on request, by the `hdrhistogram` crate. Tests:
+//! `histogram/tests.rs`.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,11 +13,12 @@ use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer}
 
 use crate::measure::clock::Nanos;
 
-/// The smallest and the largest latency told apart, and the digits kept.
+/// The smallest and the largest latency that it distinguishes, and its digits.
 const LOWEST_NS: u64 = 1;
 const HIGHEST_NS: u64 = 3_600_000_000_000;
 const DIGITS: u8 = 3;
-/// Steps of each power of two that are told apart: twice what three digits need, as a power of two.
+/// The distinct steps within each power of two: twice the number that three digits need, rounded
+/// to a power of two.
 pub(crate) const SUB_BUCKETS: u64 = 2_048;
 const HALF: u64 = SUB_BUCKETS / 2;
 /// Places for counts.
@@ -131,15 +132,14 @@ impl Recorder {
         self.histogram().stdev()
     }
 
-    /// Powers of two that are told apart.
+    /// The number of powers of two that it distinguishes.
     #[must_use]
     pub(crate) fn buckets(&self) -> u8 {
         self.histogram().buckets()
     }
 
-    /// Rising quantiles, closer and closer to 1 and the last one 1: so many for each halving of the
-    /// distance that is left. Each comes with the duration it lies at and how many durations are up
-    /// to there.
+    /// Rising quantiles that end at 1, with `per_half` of them for each halving of the distance to
+    /// 1. Each comes with its duration and the number of durations up to it.
     pub(crate) fn quantile_steps(&self, per_half: u32) -> Vec<(Nanos, f64, u64)> {
         let mut count = 0;
         self.histogram()
@@ -158,13 +158,13 @@ impl Recorder {
             .map(|(place, count)| (bounds(place).1, count))
     }
 
-    /// The places that hold something, in rising order.
+    /// The indices with a count above zero, in rising order.
     fn recorded(&self) -> impl Iterator<Item = (usize, u64)> {
         let all = self.counts.iter().copied().enumerate();
         all.filter(|&(_, count)| count > 0)
     }
 
-    /// The same as others of the family have it.
+    /// The same histogram as a type of the `hdrhistogram` crate.
     fn histogram(&self) -> Histogram<u64> {
         let mut histogram = Histogram::new_with_bounds(LOWEST_NS, HIGHEST_NS, DIGITS)
             .expect("the constants are valid bounds");

@@ -1,9 +1,8 @@
 //! The time series of a run: the slices of all threads, put together interval by interval.
 //!
-//! Filled by the main thread while the run goes on (`coordinator.rs`) and by `merge`; read at the
-//! end. Memory is bounded however long the run: there are at most [`POINTS_MAX`] intervals, beyond
-//! which neighbours are joined and the length doubles, and only the last few keep their histogram
-//! unpacked. Tests: at the end of this file.
+//! The main thread fills it during the run (`coordinator.rs`), and so does `merge`; it is read at
+//! the end. Its memory is bounded: beyond [`POINTS_MAX`] intervals, neighbours are joined and the
+//! length doubles, and only the last few histograms are unpacked. Tests: at the end of this file.
 
 use crate::measure::clock::Nanos;
 use crate::measure::histogram::Recorder;
@@ -11,10 +10,10 @@ use crate::measure::slices::Slice;
 
 /// The length of an interval, unless asked for another or the run is long.
 pub(crate) const INTERVAL_DEFAULT: Nanos = 100_000_000;
-/// More intervals than this are neither read nor drawn with profit.
+/// More intervals than this are too many to read or to draw.
 const POINTS_MAX: usize = 512;
-/// Threads hand over an interval within a few of their supervisors' ticks: so many intervals are
-/// kept ready for more.
+/// Threads hand over an interval within a few ticks of their supervisors, so this many intervals
+/// stay unpacked.
 const UNPACKED: usize = 2;
 
 /// The intervals seen so far.
@@ -49,7 +48,7 @@ impl Point {
     }
 }
 
-/// A histogram, unpacked where more is about to come.
+/// A histogram. It is unpacked while more values may come.
 #[derive(Debug, Default)]
 enum Held {
     #[default]

@@ -43,7 +43,7 @@ impl Probe {
     /// Looks at process `pid`.
     ///
     /// # Errors
-    /// There is no such process, or it may not be looked at.
+    /// There is no such process, or it may not be inspected.
     pub fn new(pid: i32) -> io::Result<Self> {
         Ok(Self {
             pid,

@@ -1,10 +1,9 @@
-//! One thread's part of the time series: what it saw in one interval after another, in plain
-//! fields.
+//! One thread's part of the time series: its counts per interval, in plain fields.
 //!
-//! A value belongs to the interval in which its answer came, so the intervals together hold exactly
-//! what the thread's histogram holds, and a stall shows when it ended. `counters.rs` records, the
-//! supervisor collects what is complete, `series.rs` puts the threads together. Memory: the open
-//! interval, and those not collected yet. Tests: at the end of this file.
+//! A value belongs to the interval in which its answer came. So the intervals add up to the
+//! thread's histogram, and a stall shows at its end. `counters.rs` records, the supervisor collects
+//! complete intervals, `series.rs` joins the threads. It holds the open interval, and those that
+//! were not collected yet. Tests: at the end of this file.
 
 use std::mem;
 

@@ -1,13 +1,13 @@
 //! The statistics of comparisons: medians, and the ratio of paired rounds with its confidence
 //! interval.
 //!
-//! Two contenders run in turns (A B A B …), so round `k` of one and round `k` of the other met the
-//! same weather. Their ratios are taken as logarithms, which treats "twice" and "half" alike. The
-//! estimate is the pseudomedian (Hodges and Lehmann) with the interval of Wilcoxon's signed ranks,
-//! exact for any symmetric noise: on a shared machine a single round is now and then off by a
-//! factor of two, which ruins a mean's interval and hardly moves this one. Ranks cannot say 95%
-//! with fewer than six rounds; there Student's t serves, which is honest with few rounds where
-//! resampling is not. Pure arithmetic. Tests: `stats/tests.rs`.
+//! Two contenders run in turns (A B A B …), so round `k` of both met the same disturbances. The
+//! logarithms of their ratios are used, which treat "twice" and "half" alike. The estimate is the
+//! pseudomedian (Hodges and Lehmann) with the interval of Wilcoxon's signed ranks, which is exact
+//! for any symmetric noise. On a shared machine a single round is sometimes off by a factor of two.
+//! That ruins the interval of a mean, and hardly moves this one. Ranks cannot give 95% with fewer
+//! than six rounds; Student's t is used there, because resampling is too narrow with few rounds.
+//! Pure arithmetic. Tests: `stats/tests.rs`.
 
 /// The middle value; the mean of the two middle ones for an even count; `None` without values.
 ///
@@ -65,8 +65,8 @@ pub fn paired_ratio(a: &[f64], b: &[f64]) -> Option<Interval> {
     })
 }
 
-/// With fewer values the widest interval that signed ranks give, from the smallest to the largest,
-/// is below 95%: 2/2^5 > 5%.
+/// The fewest values for an interval of signed ranks. With fewer, even the widest interval, from
+/// the smallest to the largest value, is below 95%: 2/2^5 > 5%.
 const SIGNED_RANKS_MIN: usize = 6;
 
 /// The mean, and the ends of Student's interval around it.
@@ -83,9 +83,9 @@ fn students(values: &[f64]) -> [f64; 3] {
     [mean, mean - half, mean + half]
 }
 
-/// The median of the means of all pairs of values (each with itself among them), and the ends of
-/// the interval that holds the centre with 95%: so many of those means are cut off at either end as
-/// the signed-rank statistic stays below in 2.5%.
+/// The median of the means of all pairs of values (a value also pairs with itself), and the ends of
+/// the 95% interval of the centre. The 2.5% quantile of the signed-rank statistic is the number of
+/// means that are cut off at each end.
 fn signed_ranks(values: &[f64]) -> [f64; 3] {
     let mut means: Vec<f64> = (0..values.len())
         .flat_map(|i| (i..values.len()).map(move |j| (i, j)))
@@ -97,8 +97,8 @@ fn signed_ranks(values: &[f64]) -> [f64; 3] {
     [middle, means[cut - 1], means[means.len() - cut]]
 }
 
-/// The smallest sum that the ranks of the positive ones of `n` symmetric values stay at or below
-/// with 2.5% or more.
+/// The 2.5% quantile of the signed-rank statistic of `n` values: the smallest sum that the ranks of
+/// the positive values do not exceed with a probability of 2.5% or more.
 fn signed_rank_quantile_025(n: usize) -> usize {
     // For each sum, the number of the 2^n choices of ranks from 1 to n that have it: each rank is
     // in or out.

@@ -1,9 +1,8 @@
-//! The result of a run as plain data: what JSON holds, what the text shows, and what `compare`
-//! reads.
+//! The result of a run as plain data. JSON holds it, the text shows it, and `compare` reads it.
 //!
 //! The structs below are the JSON schema, version 2; field names end in their unit. A reader
-//! ignores fields it does not know; the version changes only when a field changes its meaning or
-//! goes. `loadgen/docs/outputs.md` describes the formats. Tests: `report/tests.rs`.
+//! ignores fields that it does not know. The version changes only when a field changes its meaning
+//! or is removed. `loadgen/docs/outputs.md` describes the formats. Tests: `report/tests.rs`.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Thresholds held against a report.
+//! Judges a report by its thresholds.
 //!
 //! Called when a run or a sum of runs is reported. Tests: `gate/tests.rs`.
 
@@ -6,7 +6,7 @@ use super::data::{Report, Status};
 use super::slo::{Limited, Series, Slo};
 use super::threshold::Verdict;
 
-/// Holds the report against its thresholds. A run that failed or was interrupted keeps that exit
+/// Judges the report by its thresholds. A run that failed or was interrupted keeps that exit
 /// code.
 pub(crate) fn gate(slo: &Slo, report: &mut Report) {
     report.slo = judge(slo, report);

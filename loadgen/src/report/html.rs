@@ -2,7 +2,7 @@
 //! and on paper.
 //!
 //! [`run`] shows a run, [`comparison`] two contenders and [`sweep`] how a server bends under a
-//! rising rate. The parts they are made of are public, for whoever has other reports to show:
+//! rising rate. Their parts are public, for other programs with reports to show:
 //! [`Page`], [`Table`], [`ratios`], [`percentiles`]. Plots are SVG written here, rather than by a
 //! plotting library, because those fix their colours while these follow the reader's scheme. Tests:
 //! `html/tests.rs`; `scripts/page.sh` opens pages in a browser.

@@ -1,11 +1,11 @@
-//! The files of `-o`: the format by the extension, whole or not at all.
+//! The files of `-o`. The extension chooses the format, and a file is written whole or not at all.
 //!
-//! A file is made before the run, beside its final place and under another name, so that a mistyped
-//! path costs no run; when there is something to write it is filled and takes its place. Until
-//! then, and after any failure, what was there before stays. The place is where a symbolic link
-//! points; what is no file, such as a device or a FIFO, has no place for a whole file and is
-//! refused. Called by `run`, `compare` and `merge`; `signals.rs` ends a process that has files
-//! unfinished. Tests: at the end of this file, `tests/output.rs` and `tests/signals.rs`.
+//! A file is created before the run, in the folder of its final path and under a temporary name, so
+//! a mistyped path fails before the run. At the end it is filled and renamed. Until then, and after
+//! any failure, an older file stays as it was. A symbolic link is followed. A device or a FIFO
+//! cannot be replaced by a whole file, and is refused. Called by `run`, `compare` and `merge`;
+//! `signals.rs` ends a process that has unfinished files. Tests: at the end of this file,
+//! `tests/output.rs` and `tests/signals.rs`.
 
 use std::fs::{self, Permissions};
 use std::io::{self, Write};
@@ -21,11 +21,10 @@ use crate::report::data::Report;
 use crate::report::sweep::Sweep;
 use crate::report::{csv, hgrm, hlog, html, json, sweep_table, text};
 
-/// Symbolic links in a row that are followed, as many as the system does.
+/// The most symbolic links in a row that are followed, the same as the system's.
 const LINKS_MAX: u32 = 40;
 
-/// Where files were made that have not taken their places, for a process that ends without dropping
-/// them.
+/// The temporary files that were not renamed yet, for a process that ends without dropping them.
 static UNFINISHED: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
 /// A format of results.
@@ -35,7 +34,7 @@ pub enum Kind {
     Text,
     /// The whole report for programs.
     Json,
-    /// Its figures and the time series as a table.
+    /// The figures and the time series as a table.
     Csv,
     /// The percentiles, in the text form of HdrHistogram.
     Hgrm,
@@ -58,7 +57,7 @@ impl Kind {
     /// Returns the format that the extension of a path names, if it is among `allowed`.
     ///
     /// # Errors
-    /// It is not; a sentence that names those that are.
+    /// It is not. The text names the allowed extensions.
     pub fn of(path: &Path, allowed: &[Self]) -> Result<Self, String> {
         let extension = path.extension().unwrap_or_default();
         let known = Self::ALL.iter().filter(|(_, kind)| allowed.contains(kind));

@@ -1,7 +1,7 @@
-//! Reports from files: JSON, one after another, in arrays, or both.
+//! Reads reports from files: JSON objects one after another, arrays of them, or both.
 //!
-//! A file is somebody else's, and may be cut off or damaged. What leaves here is a report whose
-//! histograms can be read and whose figures can be added: whoever compares or merges need not ask
+//! A file may come from elsewhere, and may be cut off or damaged. A report that this module returns
+//! has readable histograms and figures that can be added, so `compare` and `merge` check nothing
 //! again. Tests: `read/tests.rs`.
 
 use std::fs;
@@ -12,14 +12,14 @@ use serde_json::Value;
 use super::data::{Distribution, FORMAT, Report, VERSION};
 use crate::measure::histogram::Recorder;
 
-/// Counts, sizes and times are below this, and JSON numbers are whole up to here: 2^53.
+/// 2^53: all counts, sizes and times are below it, and JSON numbers are exact up to it.
 const FIGURE_MAX: f64 = 9_007_199_254_740_992.0;
 
 /// Reads all reports of a file, in order.
 ///
 /// # Errors
-/// The file cannot be read, holds no report, or holds something else; a sentence that begins with
-/// its name.
+/// The file cannot be read, holds no report, or holds something else. The text begins with its
+/// name.
 pub fn read(path: &Path) -> Result<Vec<Report>, String> {
     let text = fs::read_to_string(path);
     let reports = text.map_err(|error| error.to_string());

@@ -1,4 +1,4 @@
-//! `--slo`: what a run must show, and by how much it missed it.
+//! `--slo`: thresholds for a run, and by how much it missed them.
 //!
 //! A list of thresholds such as `p99.9<5ms,errors=0`, each a metric, an operator and a value:
 //!
@@ -12,8 +12,9 @@
 //! | `errors` | requests without a good answer, of all requests of the measured part | percent, with a `%` |
 //!
 //! `lag.` needs an open loop, and is refused without one. Operators are `<`, `<=`, `>`, `>=` and
-//! `=`. What was not measured is missed: a gate never passes for want of data. Pure; `summary.rs`
-//! judges with it and the report holds the [`Verdict`]s. Tests: `report/gate/tests.rs`.
+//! `=`. A metric without data misses its threshold, so a gate never passes without data. Pure;
+//! `summary.rs` judges with it and the report holds the [`Verdict`]s. Tests:
+//! `report/gate/tests.rs`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -114,7 +115,7 @@ impl FromStr for Threshold {
                 "`{text}` has no operator; write for example `p99<5ms` (operators: < <= > >= =)"
             ));
         };
-        // A percentage of errors is another metric than their number.
+        // The percentage of errors and their number are two metrics.
         let named = match name {
             "errors" if value.ends_with('%') => "errors%",
             name => name,
@@ -211,7 +212,7 @@ impl Operator {
 }
 
 impl Slo {
-    /// Holds each threshold, in order, against the value that `measured` gives for its metric.
+    /// Judges each threshold, in order, by the value that `measured` returns for its metric.
     #[must_use]
     pub(crate) fn judge(&self, measured: impl Fn(Limited) -> Option<f64>) -> Vec<Verdict> {
         let judge = |threshold: &Threshold| {

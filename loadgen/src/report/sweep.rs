@@ -20,7 +20,7 @@ pub struct Sweep {
     pub loadgen: String,
     /// The command line.
     pub command: Vec<String>,
-    /// Where it ran.
+    /// The machine of the generator.
     pub machine: Machine,
     /// The server.
     pub target: Target,
@@ -34,7 +34,7 @@ pub struct Sweep {
     pub broke: Option<u64>,
     /// 0; 3 where not even the first rate held; 1 or above 128 as for a run.
     pub exit_code: u8,
-    /// Why it ended as it did, where that is not the knee's doing.
+    /// The reason for its end, if that is not the knee.
     pub messages: Vec<String>,
 }
 

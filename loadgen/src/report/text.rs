@@ -1,5 +1,5 @@
-//! The report for people: the verdict first, then errors and thresholds, then rows in the shape
-//! that wrk made familiar, and the two rates last. Tests: `report/tests.rs`.
+//! The report as text: the verdict first, then errors and thresholds, then rows like wrk's, and the
+//! two rates last. Tests: `report/tests.rs`.
 
 use std::fmt::Write as _;
 

@@ -4,12 +4,12 @@
 
 use terminal_size::{Width, terminal_size};
 
-/// The width where standard output is no terminal.
+/// The width if standard output is not a terminal.
 const USUAL: usize = 100;
-/// Nothing is made narrower than this.
+/// The smallest width.
 const LEAST: usize = 40;
 
-/// Returns the columns of a line: those of `COLUMNS`, else those of the terminal.
+/// Returns the columns of a line: those of the variable `COLUMNS`, or those of the terminal.
 pub(crate) fn columns() -> usize {
     let set = std::env::var("COLUMNS").ok();
     let terminal = || terminal_size().map(|(Width(columns), _)| columns.into());

@@ -1,11 +1,11 @@
-//! Clients that misbehave on purpose, beside the load: what they do to a server must not reach the
-//! others.
+//! Clients that misbehave on purpose, beside the load. Their effect on a server must not reach the
+//! other clients.
 //!
-//! Each takes a place of its own from the beginning of the run and goes through the pacer like
-//! everyone else. It makes one step every `STEP`, whatever the socket is ready for, so it needs no
-//! events and holds a bare socket. Its requests are in no histogram and no counter of the load;
-//! `BadCounts` says what came of them. A server may cut such a client off, which is no error; an
-//! answer with wrong bytes is. Tests: at the end of this file, and `tests/bad_clients.rs`.
+//! Each has a slot of its own from the beginning of the run, which the pacer fills like every
+//! other. It makes one step every `STEP`, even if the socket is not ready, so it needs no events
+//! and holds a bare socket. Its requests are in no histogram and no counter of the load;
+//! `BadCounts` has their results. A server may cut such a client off, which is not an error. An
+//! answer with wrong bytes is one. Tests: at the end of this file, and `tests/bad_clients.rs`.
 
 use std::future::Future;
 use std::io::{self, Read, Write};
@@ -26,11 +26,12 @@ use crate::run::protocol::Protocol;
 use crate::run::shard::Shard;
 use crate::run::transport::connect_socket;
 
-/// From one step to the next.
+/// The time between two steps.
 const STEP: Duration = Duration::from_millis(10);
 /// Requests a slow reader has in flight.
 const SLOW_READ_IN_FLIGHT: usize = 64;
-/// Receive buffer of those who do not read, so that the server feels it soon.
+/// The receive buffer of clients that do not read. It is small, so that the server soon cannot
+/// write.
 const RECEIVE_BUFFER: usize = 4_096;
 
 /// The task of one connection of a bad client. Another follows until the run is over.
@@ -46,8 +47,7 @@ pub(crate) async fn run<P: Protocol>(shard: Rc<Shard>, slot: Rc<ConnectionSlot>,
     visit.make().await;
 }
 
-/// One connection of a bad client. Its end is accounted for when it is dropped, however that comes
-/// about.
+/// One connection of a bad client. Its end is accounted for when it is dropped.
 struct Visit<P: Protocol> {
     shard: Rc<Shard>,
     slot: Rc<ConnectionSlot>,
@@ -61,7 +61,7 @@ struct Visit<P: Protocol> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
     Stay,
-    /// It did what it came for.
+    /// It completed its behaviour.
     Done,
     /// The server ended it.
     Cut,
@@ -159,7 +159,7 @@ impl<P: Protocol> Visit<P> {
                 self.write(socket, usize::MAX)?;
                 Ok(Step::Stay)
             }
-            // With the answer in the air, or come and not read.
+            // The answer is on its way, or has come and was not read.
             BadKind::Reset => {
                 socket.set_linger(Some(Duration::ZERO))?;
                 Ok(Step::Done)
@@ -173,7 +173,7 @@ impl<P: Protocol> Visit<P> {
         self.exchange.plan(Stamp { intended, sent });
     }
 
-    /// Writes what is planned: as much as the system takes, and `most` bytes at most.
+    /// Writes planned requests: as much as the system takes, and at most `most` bytes.
     fn write(&mut self, mut socket: &Socket, most: usize) -> io::Result<()> {
         let mut left = most;
         while left > 0 && self.exchange.has_output() {
@@ -192,7 +192,7 @@ impl<P: Protocol> Visit<P> {
         Ok(())
     }
 
-    /// Reads what is there, `most` bytes at most.
+    /// Reads the available bytes, at most `most`.
     fn read(&mut self, mut socket: &Socket, most: usize) -> io::Result<Step> {
         let mut left = most;
         while left > 0 {

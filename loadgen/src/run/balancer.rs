@@ -2,11 +2,11 @@
 //!
 //! A free connection comes first, the one that has been free longest. Where none is free, a request
 //! is pipelined on a connection that has room, if the run allows it. Otherwise it waits in the
-//! backlog until a connection is free again. So a request is never lost for want of a connection:
-//! it is late, and its latency counts from the intended time.
+//! backlog until a connection is free again. So a request is never lost because no connection is
+//! free: it is late, and its latency counts from the intended time.
 //!
-//! With a hot set (`hot.rs`) a request first draws whether it is hot. Independent draws keep
-//! Poisson arrivals Poisson on both sets. Reads no clock. The dispatcher hands requests in;
+//! With a hot set (`hot.rs`) a random draw first decides if a request is hot. Independent draws
+//! keep Poisson arrivals Poisson on both sets. Reads no clock. The dispatcher hands requests in;
 //! connections take from the backlog and report that they are free. Tests: at the end of this file
 //! and `tests/outage.rs`.
 
@@ -18,7 +18,7 @@ use crate::run::connection_slot::ConnectionSlot;
 use crate::run::plan::{Pace, Plan};
 use crate::run::random::{Random, mix};
 
-/// Connections that are looked at for one with room before a request goes to the backlog.
+/// The most connections that are checked for room before a request goes to the backlog.
 const LOOKS_MAX: usize = 64;
 /// Makes the draws differ from the arrival times, which derive from the same seed.
 const DRAWS: u64 = 0x484f_5453;
@@ -39,7 +39,7 @@ pub(crate) struct Balancer {
 #[derive(Debug, Default)]
 struct Class {
     slots: Vec<Rc<ConnectionSlot>>,
-    /// The slot that was last looked at for room.
+    /// The slot that was last checked for room.
     turn: usize,
     /// Slots in the order in which they became free. A slot may have been lost since.
     free: VecDeque<Rc<ConnectionSlot>>,

@@ -1,12 +1,13 @@
-//! One connection of the load: connects, converses, and ends: when it is told to, when it has
-//! carried its share, or when it fails.
+//! One connection of the load: it connects, sends and receives, and ends on a directive, after its
+//! share of requests, or with a failure.
 //!
-//! A task per connection, generic over the I/O surface and the protocol. The first connection of a
-//! slot sends one request at once, which shows that the server has accepted it, and then waits for
-//! the run to begin; later ones send at once. The path of a request allocates nothing and reads the
-//! clock once per wake: the moment an answer is read is the moment the next request of a closed
-//! loop is sent. When the system takes no more bytes the connection reads while it waits to write,
-//! so two ends that both wait to write cannot block each other. Tests: every integration test.
+//! A connection is a task, generic over the I/O surface and the protocol. The first connection of a
+//! slot sends one request at once, whose answer shows that the server has accepted it, and then
+//! waits for the run to begin. Later connections send at once. The path of a request allocates
+//! nothing and reads the clock once per wake. In a closed loop the time at which an answer is read
+//! is also the time at which the next request is sent. While the socket is full, the connection
+//! also reads, so two ends that both wait to write cannot block each other. Tests: every
+//! integration test.
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
@@ -35,7 +36,7 @@ use crate::run::transport::Transport;
 const ATTEMPTS: u32 = 16;
 /// Bytes of a wrong answer that a message shows.
 const SHOWN_MAX: usize = 48;
-/// Until a Unix socket whose queue is full is tried again: the system has nothing to wait for.
+/// The time until a Unix socket whose queue is full is tried again. The system has no event for it.
 const FULL_QUEUE_PAUSE: Duration = Duration::from_millis(1);
 
 /// The task of a connection. Reports through the shard.
@@ -59,7 +60,7 @@ pub(crate) async fn run<T: Transport, P: Protocol>(shard: Rc<Shard>, slot: Rc<Co
     conversation.settle(result);
 }
 
-/// Everything a connection must account for when it ends, in whatever way.
+/// The state that has to be accounted for when a connection ends, for any reason.
 struct Conversation<P: Protocol> {
     shard: Rc<Shard>,
     slot: Rc<ConnectionSlot>,
@@ -77,11 +78,11 @@ struct Conversation<P: Protocol> {
 /// The end of a connection that does not fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
-    /// With the run.
+    /// The run ended.
     Over,
-    /// By its plan; another one takes its place.
+    /// It carried all of its requests, or its lifetime is over. Another connection replaces it.
     Retired,
-    /// By the server, which owed nothing; another one takes its place.
+    /// The server closed it and owed nothing. Another connection replaces it.
     Left,
 }
 
@@ -93,7 +94,7 @@ enum Woken {
 }
 
 impl<P: Protocol> Conversation<P> {
-    /// Connects and converses until the connection ends or fails.
+    /// Connects, then sends and receives until the connection ends or fails.
     async fn hold<T: Transport>(&mut self) -> Result<End, Failure> {
         let Some(transport) = self.connect::<T>().await? else {
             return Ok(End::Over);
@@ -153,7 +154,7 @@ impl<P: Protocol> Conversation<P> {
         }
     }
 
-    /// Says the first thing.
+    /// Sends the first request.
     fn begin(&mut self, now: Nanos) {
         let (shard, slot) = (&*self.shard, &self.slot);
         slot.owed_since.set(0);
@@ -291,7 +292,7 @@ impl<P: Protocol> Conversation<P> {
                 .lend(|buffer| self.exchange.is_farewell(&buffer[..bytes]))
     }
 
-    /// Returns the beginning of a wrong answer, of `bytes` that were read, as people read it.
+    /// Returns the beginning of a wrong answer of `bytes` bytes, as readable text.
     #[cold]
     fn show_refuted(&self, bytes: usize) -> String {
         let from = bytes - self.exchange.refuted().min(bytes);
@@ -332,7 +333,8 @@ impl<P: Protocol> Conversation<P> {
         });
     }
 
-    /// The server sends no more: right where that ends an answer, or where nothing was due.
+    /// Handles the end of the server's stream. It is no failure if it completes an answer, or if no
+    /// answer was due.
     fn end_of_stream(&mut self) -> Result<End, Failure> {
         if let Some((stamp, verdict)) = self.exchange.end_of_stream() {
             let now = self.shard.clock.now();
@@ -453,7 +455,7 @@ impl<P: Protocol> Drop for Conversation<P> {
     }
 }
 
-/// Writes what is planned; where the socket is full, reads meanwhile.
+/// Writes the planned requests. While the socket is full, it also reads.
 async fn write_or_read<T: Transport, P: Protocol>(
     transport: &T,
     shard: &Shard,

@@ -1,6 +1,6 @@
-//! A connection slot: one of the places for connections that a run keeps filled.
+//! A connection slot: one of the places that a run keeps filled with connections.
 //!
-//! A task owns the socket and the conversation of the connection that fills the slot. The balancer
+//! A task owns the socket and the exchange of the connection in the slot. The balancer
 //! hands the slot requests and the supervisor gives it directives, in plain cells of one thread.
 //! The slot stays when its connection ends and another one fills it. Tests: at the end of this
 //! file.
@@ -13,8 +13,8 @@ use crate::measure::clock::Stamp;
 use crate::run::bad_kind::BadKind;
 use crate::run::event::Event;
 
-/// Time-outs that may pass from one whole answer to the next while bytes keep coming. Without this
-/// bound a server that sends an answer byte by byte holds up the run for ever.
+/// The most time-outs between two whole answers while bytes keep coming. Without this bound, a
+/// server that sends an answer byte by byte would hold up the run forever.
 const WHOLE_MAX: u64 = 10;
 
 /// An instruction to a connection.
@@ -37,7 +37,7 @@ pub(crate) struct ConnectionSlot {
     number: Cell<u64>,
     /// True if it sends after its first request.
     pub(crate) active: bool,
-    /// The way in which it misbehaves, if it is no part of the load.
+    /// The way in which it misbehaves, if it is a bad client.
     pub(crate) bad: Option<BadKind>,
     pub(crate) event: Event,
     directive: Cell<Directive>,
@@ -73,7 +73,7 @@ pub(crate) struct ConnectionSlot {
     pub(crate) consecutive_failures: Cell<u32>,
     /// True if no connection is open: one is being made, or waits to be made.
     pub(crate) connecting: Cell<bool>,
-    /// True if no connection fills it any more, nor will.
+    /// True if it is empty and will not be filled again.
     pub(crate) ended: Cell<bool>,
 }
 
@@ -164,7 +164,7 @@ impl ConnectionSlot {
         self.directive.get()
     }
 
-    /// Lets the next connection go on where this one was told that its server is silent.
+    /// Clears the directive that the server is silent, for the next connection.
     pub(crate) fn forgive(&self) {
         if self.directive.get() == Directive::TimedOut {
             self.directive.set(Directive::Continue);

@@ -1,5 +1,5 @@
-//! The main thread of a run: starts the shards, moves them through ramp, load and end, and looks at
-//! the processes' usage at the right moments. It touches no request.
+//! The main thread of a run. It starts the shards, leads them through ramp, load and end, and
+//! samples the resource usage of the processes. It handles no request.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
@@ -18,9 +18,9 @@ use crate::run::plan::{Amount, Plan, Timeline};
 use crate::run::progress::{Extent, Progress};
 use crate::run::supervisor::supervise;
 
-/// From the command to begin to the first request: more than a supervisor's tick.
+/// The time from the command to begin to the first request: more than a supervisor's tick.
 const LEAD: Duration = Duration::from_millis(25);
-/// Time between two looks at the shards' counters.
+/// The time between two samples of the shards' counters.
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(200);
 /// The longest time for shards to stop; a shard that takes longer is stuck.
 const STOP_MAX: Duration = Duration::from_secs(10);
@@ -40,7 +40,7 @@ pub(crate) struct Observations {
     pub(crate) ramp: Nanos,
     /// The run's timeline, had it begun.
     pub(crate) timeline: Option<Timeline>,
-    /// The time at which the shards were told to stop before their end.
+    /// The time at which the shards got the command to stop early.
     pub(crate) aborted_at: Option<Nanos>,
     /// The time at which the last shard had nothing more to do.
     pub(crate) quiet_at: Option<Nanos>,
@@ -70,7 +70,7 @@ pub(crate) struct ResourceUsage {
     pub(crate) resident_connected: u64,
     /// The largest value observed.
     pub(crate) resident_peak: u64,
-    /// The last error while looking at the process.
+    /// The last error of observing the process.
     pub(crate) error: Option<String>,
 }
 
@@ -104,7 +104,7 @@ impl ResourceUsage {
     }
 }
 
-/// Runs a plan to its end, whatever that is.
+/// Runs a plan to its end, regular or not.
 pub(crate) fn coordinate(
     plan: &Arc<Plan>,
     clock: Clock,
@@ -152,14 +152,14 @@ pub(crate) fn coordinate(
     coordinator.observations
 }
 
-/// The processes looked at.
+/// The observed processes.
 #[derive(Debug)]
 pub(crate) struct Probes {
     pub(crate) server: Option<Probe>,
     pub(crate) generator: Option<Probe>,
 }
 
-/// Outputs that follow a run.
+/// Outputs that are written during a run.
 #[derive(Debug)]
 pub(crate) struct Watchers {
     pub(crate) progress: Progress,
@@ -251,7 +251,7 @@ impl Coordinator<'_> {
             });
             self.next_event(Duration::from_nanos(wait));
             self.sample(timeline);
-            // Shards give up on servers by themselves; one that does not is stuck.
+            // Shards stop waiting for servers by themselves. A shard that does not is stuck.
             let patience = self.plan.timeout.saturating_mul(2);
             let last = until
                 .saturating_add(patience)
@@ -365,7 +365,7 @@ impl Coordinator<'_> {
         live
     }
 
-    /// Looks at the shards' counters and shows them.
+    /// Reads the shards' counters and shows them.
     fn sample(&mut self, timeline: Timeline) {
         let live = self.sample_live();
         let now = self.clock.now();

@@ -1,10 +1,9 @@
-//! The open loop: hands out each scheduled request when its time comes, whatever the answers do.
+//! The open loop: hands out each scheduled request when its time comes, independent of answers.
 //!
 //! The reactor's timers have a grain of one millisecond, which is too coarse for a schedule. The
-//! dispatcher spins for the last stretch before a send, with a yield between looks so that answers
-//! are taken meanwhile. A schedule goes on while no connection is open: its requests are due all
-//! the same. Tests: `dispatch/tests.rs`, which run the whole measuring core on a clock of their
-//! own.
+//! dispatcher spins shortly before a send, and yields between two checks so that answers are read
+//! meanwhile. A schedule continues while no connection is open: its requests are due anyway. Tests:
+//! `dispatch/tests.rs`, which run the whole measuring core on a clock of their own.
 
 use std::time::Duration;
 
@@ -16,7 +15,7 @@ use crate::run::plan::{Pace, Timeline};
 use crate::run::schedule::Schedule;
 use crate::run::shard::Shard;
 
-/// A sleep ends up to this much late: the grain of a timer, and waking up.
+/// The most by which a sleep ends late: the resolution of a timer, and the wake-up.
 const SLEEP_SLACK: Nanos = 2_000_000;
 /// The longest sleep, so that the end of a run is noticed.
 const SLEEP_MAX: Nanos = 50_000_000;

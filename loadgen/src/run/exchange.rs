@@ -1,10 +1,10 @@
-//! One connection's conversation without its socket: which bytes go out next, which must come back,
-//! and what is due.
+//! The exchange of one connection, without its socket: the bytes to send next, the bytes that must
+//! come back, and the requests that are due.
 //!
-//! Requests go out back to back and are answered in their order; what they are is the
-//! [`Protocol`]'s business. The connection's task calls [`plan`](Exchange::plan) for each request
-//! it means to send, then [`fill`](Exchange::fill) and [`wrote`](Exchange::wrote) around each write
-//! and [`received`](Exchange::received) after each read. Does no I/O and reads no clock. Tests:
+//! Requests go out back to back and are answered in their order. The [`Protocol`] makes their
+//! bytes. The connection's task calls [`plan`](Exchange::plan) for each request to send, then
+//! [`fill`](Exchange::fill) and [`wrote`](Exchange::wrote) around each write and
+//! [`received`](Exchange::received) after each read. Does no I/O and reads no clock. Tests:
 //! `exchange/tests.rs`.
 
 use std::collections::VecDeque;
@@ -49,7 +49,7 @@ impl Position {
     }
 }
 
-/// The state of one conversation.
+/// The state of one exchange.
 #[derive(Debug)]
 pub struct Exchange<P> {
     protocol: P,
@@ -63,15 +63,15 @@ pub struct Exchange<P> {
     over: bool,
     /// True if an answer has begun and is not complete.
     partial: bool,
-    /// Bytes at the end of the last ones received that are from the wrong answer on.
+    /// The number of received bytes from the start of the wrong answer on.
     refuted: usize,
     /// Requests planned and not answered, the oldest first.
     in_flight: VecDeque<Stamp>,
 }
 
 impl<P: Protocol> Exchange<P> {
-    /// A conversation in which nothing was said yet. `pipeline` requests are expected to be due at
-    /// once (more may be).
+    /// Makes an exchange without a request. `pipeline` requests are expected to be in flight at
+    /// once; more may be.
     #[must_use]
     pub fn new(protocol: P, pipeline: usize) -> Self {
         Self {
@@ -86,7 +86,7 @@ impl<P: Protocol> Exchange<P> {
         }
     }
 
-    /// Adds a request to what goes out.
+    /// Adds a request to send.
     #[inline]
     pub fn plan(&mut self, stamp: Stamp) {
         self.planned += 1;
@@ -100,7 +100,7 @@ impl<P: Protocol> Exchange<P> {
         self.planned
     }
 
-    /// Requests that went out whole.
+    /// Requests that were sent completely.
     #[must_use]
     pub fn sent(&self) -> u64 {
         self.outgoing.request
@@ -166,7 +166,7 @@ impl<P: Protocol> Exchange<P> {
 
     /// Writes the next bytes to send into `out`, as many as fit, and returns how many. Calling it
     /// again gives the same bytes until [`wrote`](Self::wrote) moves on.
-    // Left to itself the compiler makes it a call, at tens of instructions a request.
+    // Otherwise the compiler makes it a call, which costs tens of instructions per request.
     #[inline(always)]
     pub fn fill(&self, out: &mut [u8]) -> usize {
         let mut position = self.outgoing;
@@ -198,7 +198,7 @@ impl<P: Protocol> Exchange<P> {
         stamp.map_or(0, |stamp| stamp.intended)
     }
 
-    /// Notes that `bytes` of what [`fill`](Self::fill) gave went out.
+    /// Notes that `bytes` of the bytes from [`fill`](Self::fill) were sent.
     #[inline(always)]
     pub fn wrote(&mut self, bytes: usize) {
         self.outgoing.advance(bytes, &self.protocol);
@@ -208,8 +208,7 @@ impl<P: Protocol> Exchange<P> {
     /// Checks bytes that came in and calls `answered` for each request they complete, in order.
     ///
     /// # Errors
-    /// The first thing wrong with them; what came before it was counted. The conversation cannot go
-    /// on.
+    /// The first fault in them. Answers before it were counted. The exchange cannot go on.
     #[inline]
     pub fn received(
         &mut self,
@@ -242,7 +241,7 @@ impl<P: Protocol> Exchange<P> {
         Ok(())
     }
 
-    /// The peer sends no more: the request that this answers, if any.
+    /// Handles the end of the peer's stream. Returns the request that it answers, if any.
     pub fn end_of_stream(&mut self) -> Option<(Stamp, Verdict)> {
         let verdict = self.protocol.end_of_stream()?;
         Some((self.complete(verdict), verdict))

@@ -7,8 +7,8 @@
 //! because a word that belongs elsewhere differs. Word `i` of request `s` is `key + s * PER_REQUEST
 //! + i * PER_WORD` modulo 2^64 with odd multipliers: one addition per eight bytes, and neighbours
 //! in either direction differ in their lowest byte already, so requests of a single byte are
-//! covered too. The key is the mixed connection number. How long a request is, where sizes are
-//! mixed, is drawn from key and number in the same way. Tests: `payload/tests.rs`.
+//! covered too. The key is the mixed connection number. With mixed sizes, the length of a request
+//! is drawn from key and number in the same way. Tests: `payload/tests.rs`.
 
 use crate::run::random::mix;
 use crate::run::sizes::Sizes;

@@ -1,8 +1,8 @@
 //! A run as every thread sees it: checked, with defaults filled in, and divided.
 //!
-//! Made from the command line and what the machine allows; read by all shards. The first
-//! connections are numbered from zero; number `i` belongs to shard `i` modulo the number of shards,
-//! and the first `active` of them send. Tests: at the end of this file.
+//! It is made from the command line and the limits of the machine, and all shards read it. The
+//! first connections are numbered from zero; number `i` belongs to shard `i` modulo the number of
+//! shards, and the first `active` of them send. Tests: at the end of this file.
 
 use std::net::IpAddr;
 use std::time::Duration;

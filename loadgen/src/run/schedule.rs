@@ -1,7 +1,7 @@
 //! When each request of an open loop should be sent.
 //!
-//! A schedule is made before the first answer comes and never looks at answers: that is what makes
-//! the loop open. Each thread has its own share of one common rate. Fixed arrivals interleave
+//! A schedule is made before the first answer comes and never depends on answers. This makes the
+//! loop open. Each thread has its own share of one common rate. Fixed arrivals interleave
 //! exactly (thread `k` of `t` takes every `t`-th slot) and do not drift, since the remainder of
 //! each division is carried; Poisson arrivals are independent processes, whose sum is again
 //! Poisson. Called by the dispatcher of each thread. Tests: `schedule/tests.rs`.

@@ -1,7 +1,7 @@
 //! Buffers that all connections of a shard share.
 //!
-//! A connection that waits holds no buffer: bytes are read into, or produced in, the shard's
-//! scratch buffer at the moment the system takes part, and are used up before the task suspends.
+//! A waiting connection holds no buffer. Bytes are read into the shard's scratch buffer, or
+//! produced in it, for one system call, and are used up before the task suspends.
 
 use std::cell::RefCell;
 

@@ -1,8 +1,8 @@
-//! The state that the runs of one process share: the target, the embedded server, signals; and one
+//! The state that the runs of one process share (the target, the embedded server, signals), and one
 //! run from its plan to its report.
 //!
-//! `run.rs` makes one [`Session`] for the command line and measures once, or once per step of a
-//! sweep. Tests: every integration test.
+//! The command line makes one [`Session`] and measures once, or once per step of a sweep. Tests:
+//! every integration test.
 
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};

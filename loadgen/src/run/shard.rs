@@ -29,7 +29,8 @@ use crate::run::sources::Sources;
 
 mod slots;
 
-/// Failures in a row after which the ramp waits no longer for a connection: 150 ms of back-off.
+/// The consecutive failures after which the ramp stops waiting for a connection: 150 ms of
+/// back-off.
 const RAMP_ATTEMPTS: u32 = 5;
 
 /// The state of one thread.
@@ -215,7 +216,7 @@ impl Shard {
         at >= self.end.get() || self.remaining.get() == 0
     }
 
-    /// Takes one request out of what may begin now.
+    /// Takes one of the requests that may begin now.
     #[inline]
     pub(crate) fn may_begin(&self, now: Nanos) -> bool {
         if now >= self.end.get() {
@@ -293,7 +294,7 @@ impl Shard {
                 intended,
                 sent: now,
             };
-            // Where the connection was not there yet, it is not the generator that was late.
+            // If the connection was not open yet, the generator was not late.
             if intended >= slot.connected_at.get() {
                 self.counters.borrow_mut().lag(stamp);
             }
@@ -304,7 +305,7 @@ impl Shard {
             let Some(intended) = balancer.take(slot) else {
                 break;
             };
-            // It waited for a connection, so this is no lag of the generator either.
+            // It waited for a connection, so this does not count as lag of the generator either.
             let stamp = Stamp {
                 intended,
                 sent: now,
@@ -407,7 +408,7 @@ impl Shard {
         }
     }
 
-    /// Counts an answer that says the server did not do what was asked.
+    /// Counts an answer by which the server refused a request.
     #[cold]
     pub(crate) fn refused(&self, slot: &ConnectionSlot, status: u16, intended: Nanos) {
         let failure = Failure::new(ErrorKind::of_status(status), format!("status {status}"));
@@ -443,7 +444,7 @@ fn slots_of(plan: &Plan, shard: u32, active: bool) -> u32 {
     u32::try_from(count.count()).expect("no more than all connections")
 }
 
-/// Adds a request to the conversation. The server owes an answer from now on.
+/// Adds a request to the exchange. The server owes an answer from now on.
 #[inline]
 pub(crate) fn plan<P: Protocol>(slot: &ConnectionSlot, exchange: &mut Exchange<P>, stamp: Stamp) {
     if exchange.in_flight() == 0 {

@@ -42,7 +42,7 @@ pub(crate) fn forward(events: Sender<ShardEvent>) -> io::Result<()> {
     Ok(())
 }
 
-/// Returns true if whoever started this process had it ignore the signal; no, where the system does
+/// Returns true if this process was started with the signal ignored; false where the system does
 /// not tell.
 fn is_ignored(signal: i32) -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();

@@ -1,15 +1,14 @@
 //! The sizes of requests: one size, or several with weights.
 //!
-//! Read from the command line, drawn from by [`Payload`](crate::run::payload::Payload). A draw is a
-//! pure function of the number it is given, so both ends of a check agree on it and nothing is
-//! stored. Tests: `sizes/tests.rs`.
+//! Read from the command line, drawn from by [`Payload`](crate::run::payload::Payload). Tests:
+//! `sizes/tests.rs`.
 
 use std::fmt;
 use std::str::FromStr;
 
 use server_demo::units::{parse_count, parse_size};
-use crate::run::weighted::Weighted;
 
+use crate::run::weighted::Weighted;
 
 /// Requests above this size are a mistake.
 pub const SIZE_MAX: usize = 64 << 20;

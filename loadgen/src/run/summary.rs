@@ -25,13 +25,13 @@ use crate::run::plan::{Amount, Pace, Plan};
 use crate::run::protocol::ProtocolSpec;
 use crate::run::signals::exit_code;
 
-/// A thread that wants the CPU for this share of the time limits the result.
+/// A thread that is runnable for this share of the time limits the result.
 const BUSY: f64 = 0.95;
-/// Waiting for a CPU this share of the time shows in the latencies.
+/// A wait for a CPU of this share of the time shows in the latencies.
 const CROWDED: f64 = 0.10;
 /// A generator later than this with one request in a hundred does not keep its schedule.
 const LAG_MAX: Nanos = 1_000_000;
-/// Answering less than this share of what the schedule asks for is not keeping up.
+/// A server that answers less than this share of the schedule does not keep up.
 const KEPT_UP: f64 = 0.99;
 
 /// The parts of a report that were not measured.
@@ -47,13 +47,13 @@ pub(crate) struct Context {
     pub(crate) pin: Pinning,
     /// The thresholds.
     pub(crate) slo: Option<Slo>,
-    /// Remarks from before the run.
+    /// Notes from before the run.
     pub(crate) notes: Vec<String>,
-    /// Doubts from before the run.
+    /// Warnings from before the run.
     pub(crate) warnings: Vec<String>,
-    /// Process looked at as the server.
+    /// The process that is observed as the server.
     pub(crate) server_pid: Option<i32>,
-    /// The embedded server's early end, in words.
+    /// The message about the embedded server's early end.
     pub(crate) server_ended: Option<String>,
 }
 
@@ -81,7 +81,7 @@ pub(crate) fn summarize(plan: &Plan, context: Context, observations: &Observatio
         generator_was_bottleneck: false,
     };
     warn(plan, observations, &total, sum.elapsed_s, &mut outcome);
-    // Once the load has begun, failed connections are what a threshold on them says they are.
+    // Once the load has begun, a threshold on failed connections decides if they fail the run.
     let tolerated =
         observations.timeline.is_some() && context.slo.as_ref().is_some_and(Slo::names_errors);
     judge(
@@ -167,7 +167,7 @@ fn requests(plan: &Plan, total: &ShardResult) -> Requests {
     }
 }
 
-/// The length of the measured part: as long as it was asked to be, or as long as it was.
+/// The length of the measured part: the requested one, or the actual one if that is shorter.
 fn elapsed(plan: &Plan, observations: &Observations, total: &ShardResult) -> Nanos {
     let Some(timeline) = observations.timeline else {
         return 0;
@@ -314,7 +314,7 @@ fn server(pid: i32, usage: &ResourceUsage) -> Server {
     }
 }
 
-/// Says what makes the figures doubtful.
+/// Returns warnings about figures that cannot be trusted.
 #[expect(
     clippy::cast_precision_loss,
     reason = "a report shows at most nine digits"
@@ -412,7 +412,7 @@ fn warn(
     outcome.generator_was_bottleneck = bottleneck;
 }
 
-/// Decides how the run ended, and says why it failed.
+/// Returns the status of the run, and the reason if it failed.
 fn judge(
     plan: &Plan,
     observations: &Observations,

@@ -1,8 +1,8 @@
 //! One task per shard that keeps time: it obeys the main thread's commands, finds connections that
-//! wait for a silent server, ends the run when its time has come, and reports.
+//! wait for a silent server, ends the run on time, and reports.
 //!
-//! It looks around once per tick, so no request needs a timer of its own. Tests: every integration
-//! test.
+//! It checks everything once per tick, so no request needs a timer of its own. Tests: every
+//! integration test.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -48,14 +48,14 @@ pub(crate) async fn supervise(
     Supervisor::new(shard, control, report).run().await;
 }
 
-/// Says that the shard is lost, should its supervisor end without a result.
+/// Reports the shard as lost if its supervisor ends without a result.
 struct Reporter {
     events: Sender<ShardEvent>,
     done: bool,
 }
 
 impl Reporter {
-    /// The main thread may be gone: then nobody needs to know.
+    /// The main thread may have ended. Then nobody needs the report.
     fn say(&self, event: ShardEvent) {
         let _ = self.events.send(event);
     }

@@ -13,7 +13,7 @@ use crate::run::weighted::Weighted;
 /// Digits of an intended time: all of 64 bits.
 pub(crate) const INTENDED_LEN: usize = 20;
 
-/// One request with its weight.
+/// One request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Part {
     bytes: Vec<u8>,

@@ -32,7 +32,7 @@ impl TlsOptions {
     /// Reads the certificates.
     ///
     /// # Errors
-    /// There are none, or the name is none of a server; a sentence says which.
+    /// There are no certificates, or the server's name is not valid. The text says which.
     pub(crate) fn prepare(&self) -> Result<Tls, String> {
         let provider = Arc::new(ring::default_provider());
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))

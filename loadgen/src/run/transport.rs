@@ -1,8 +1,8 @@
 //! A connected socket, seen through one of the three surfaces of `asyncfd`.
 //!
-//! The same conversation runs over each, so that all of them meet heavy concurrency at this end
-//! too. Waiting holds no buffer (see `scratch.rs`). Called by the tasks of connections alone; knows
-//! nothing of payloads, time-outs or counters. Tests: `every_surface_and_loop_is_served` in
+//! The same exchange runs over each, so all three are tested under heavy concurrency in the client
+//! too. A wait holds no buffer (see `scratch.rs`). Only the tasks of connections call it. It knows
+//! no payloads, timeouts or counters. Tests: `every_surface_and_loop_is_served` in
 //! `tests/embedded.rs` runs on each, `tests/protocols.rs` over Unix sockets too.
 
 use std::future::{Future, poll_fn};
@@ -181,7 +181,7 @@ impl<S: Stream> Transport for Helpers<S> {
     }
 }
 
-/// Connects a socket, for whoever does not want it as `asyncfd::net` has it.
+/// Connects a socket for the surfaces that do not use `asyncfd::net`.
 pub(crate) async fn connect_socket(socket: Socket, target: &Address) -> io::Result<Socket> {
     match target {
         Address::Tcp(_) => <TcpStream as Stream>::connect(socket, target)

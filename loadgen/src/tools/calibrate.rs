@@ -4,16 +4,17 @@
 //! reply with its own clock, which is the system's monotonic one, as the generator's is. For the
 //! same requests the two records must agree: latency from the send with the time the server held
 //! each request; latency from the intended time, in the open loop, with the replies against the
-//! schedule as arithmetic gives it. What the generator shows beyond that is the way through the
-//! system. Each case is run several times, because other work on the machine disturbs single
-//! rounds. `table.rs` renders. Tests: `calibrate/tests.rs` and `tests/calibrate.rs`.
+//! computed schedule. The generator's figures also contain the way through the system, which is the
+//! only allowed difference. Each case is run several times, because other work on the machine
+//! disturbs single rounds. `table.rs` renders. Tests: `calibrate/tests.rs` and
+//! `tests/calibrate.rs`.
 
 use std::time::{Duration, Instant};
 
 use clap::Args;
-
 use reactor::Pinning;
 use server_demo::IoSurface;
+
 use crate::console;
 use crate::exit_error::ExitError;
 use crate::measure::clock::{Nanos, nanos};
@@ -47,19 +48,19 @@ const SIZE: usize = 64;
 /// Requests per second of the open loop: at these delays about seven are in flight, as in the
 /// closed one.
 const RATE: u64 = 350;
-/// The constant delay of the first connection: 1% of it is more than waking a thread takes.
+/// The constant delay of the first connection. 1% of it is longer than waking a thread takes.
 const DELAY: Duration = Duration::from_millis(20);
-/// The additional delay of each further connection. Without it a closed loop's connections would
-/// send in step for ever, and what is compared would be how long the machine takes to wake all
-/// their threads at once.
+/// The additional delay of each further connection. Without it, the connections of a closed loop
+/// would send in step forever, and the comparison would show the time that the machine takes to
+/// wake all their threads at once.
 const APART: Duration = Duration::from_micros(400);
-/// The least of the exponential delays, what they have on top on average, and their most.
+/// The minimum of the exponential delays, the mean of their exponential part, and their maximum.
 const LEAST: Duration = Duration::from_millis(16);
 const MEAN: Duration = Duration::from_millis(8);
 const MOST: Duration = Duration::from_millis(100);
 /// The additional delay of a slow connection.
 const SLOWER: Duration = Duration::from_millis(100);
-/// The quantiles compared; those from p99.9 on rest on too few requests to be held to anything.
+/// The compared quantiles. Those from p99.9 on come from too few requests to be judged.
 const QUANTILES: [(&str, f64, bool); 5] = [
     ("p50", 0.5, true),
     ("p90", 0.9, true),
@@ -379,7 +380,7 @@ fn compare(
     Ok(round)
 }
 
-/// When request number `at` of the schedule is meant to be sent, from its beginning.
+/// The intended time of request number `at`, from the beginning of the schedule.
 fn intended(at: u64) -> Duration {
     Duration::from_nanos(at * 1_000_000_000 / RATE)
 }

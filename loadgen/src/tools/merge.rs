@@ -2,8 +2,8 @@
 //! one report.
 //!
 //! Histograms and counts are added, the time series are laid over each other by the clock, and the
-//! measured part reaches from the first beginning to the last end. Runs that said something else to
-//! the server, or at another pace, are refused: their sum would describe no load. Thresholds are
+//! measured part reaches from the first beginning to the last end. Runs with other requests or
+//! another pace are refused, because their sum would describe no load. Thresholds are
 //! judged again on the sum. The command line calls [`run`]. Tests: `merge/tests.rs`.
 
 use std::collections::BTreeMap;

@@ -4,9 +4,9 @@
 //! Steps are `FROM..TO:STEP` (a rate and what is added to it) or `FROM..TO*FACTOR` (a rate and what
 //! it is multiplied by); `TO` is the last rate unless a step jumps over it. Each is a run of its
 //! own in the open loop: short, with fresh connections, against the same server. Without `--slo` a
-//! rate holds while 99% of what is due is answered in time. A step that misses is run once more,
-//! since one hiccup of the machine makes no knee. Called by `run.rs`; `text`, [`csv`] and
-//! `report/html/sweep.rs` show. Tests: `sweep/tests.rs` and `tests/sweep.rs`.
+//! rate holds while 99% of the scheduled requests are answered in time. A step that misses is run
+//! once more, since one hiccup of the machine is not a knee. Called by `run.rs`; `text`, [`csv`]
+//! and `report/html/sweep.rs` show. Tests: `sweep/tests.rs` and `tests/sweep.rs`.
 
 use std::str::FromStr;
 use std::time::Duration;

@@ -61,6 +61,7 @@ struct State {
 }
 
 impl Ended {
+    /// std's mutex, unlike `parking_lot`'s, keeps [`JoinSet`] `UnwindSafe`.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

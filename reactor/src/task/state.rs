@@ -126,7 +126,7 @@ impl State {
             self.0.store(word ^ change, Ordering::Relaxed);
             return;
         }
-        // Relaxed: whoever reads the home ordered itself by its own transition of this word.
+        // Relaxed: a thread that reads the home is ordered by its own transition of this word.
         let before = self.0.fetch_xor(change, Ordering::Relaxed);
         debug_assert_eq!(
             before & (SCHEDULED | RUNNING),

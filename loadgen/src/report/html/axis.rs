@@ -1,4 +1,4 @@
-//! Where values go on an axis, and which of them get a label. Pure. Tests: at the end of this file.
+//! The positions and labels of values on an axis. Pure. Tests: at the end of this file.
 
 /// The scale of an axis.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -145,7 +145,7 @@ fn share(share: f64) -> String {
     format!("{}%", text.trim_end_matches('0').trim_end_matches('.'))
 }
 
-/// The smallest of 1, 2 and 5 times a power of ten that is not below this.
+/// The smallest number of the form 1, 2 or 5 times a power of ten that is not below `value`.
 fn round_step(at_least: f64) -> f64 {
     steps_125(at_least, at_least * 10.0)
         .next()

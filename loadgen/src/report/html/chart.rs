@@ -25,14 +25,14 @@ const APART: f64 = 8.0;
 pub(super) struct Line {
     pub(super) name: String,
     pub(super) points: Vec<(f64, Option<f64>)>,
-    /// True if it is no data but something to compare with.
+    /// True if it is a reference and not data.
     pub(super) reference: bool,
 }
 
 /// A ratio B/A with its interval: a row of [`ratios`].
 #[derive(Debug, Clone)]
 pub struct Ratio {
-    /// Of what.
+    /// The name of the metric.
     pub name: String,
     /// The estimate, and the lower and upper end of its interval.
     pub estimate: [f64; 3],
@@ -47,7 +47,7 @@ pub enum Tone {
     Better,
     /// B is worse.
     Worse,
-    /// Neither is shown to be.
+    /// No difference is shown.
     Same,
 }
 

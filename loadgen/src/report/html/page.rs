@@ -1,5 +1,5 @@
-//! A page that needs nothing but itself: no script, no file, no address. Sections, tables and
-//! figures are put in from top to bottom.
+//! A page that needs no script, no other file and no network. Sections, tables and figures are
+//! added from top to bottom.
 
 use std::fmt::Write as _;
 

@@ -1,4 +1,4 @@
-//! The page of a sweep: what was answered, and how late, over the rate that was offered.
+//! The page of a sweep: the answered rate and the latency, over the offered rate.
 
 use super::axis::Axis;
 use super::chart::{Chart, Line};

@@ -1,5 +1,5 @@
-//! HTTP/1.1 as a client that only asks: where each response ends, what its status is, and whether
-//! the connection goes on.
+//! HTTP/1.1 for a client: the end of each response, its status, and if the connection can be used
+//! again.
 //!
 //! Heads are read by `httparse`; bodies are skipped by length, by chunks, or until the end of the
 //! stream (RFC 9112, section 6.3). A response that arrives whole is never copied; only a head that
@@ -188,7 +188,7 @@ fn parse_head(bytes: &[u8]) -> Result<Option<Head>, &'static str> {
     .transpose()
 }
 
-/// Reads a head with so many fields at most.
+/// Reads a head with at most `N` fields.
 fn parse_fields<'a>(
     bytes: &'a [u8],
     fields: &mut [httparse::Header<'a>],

@@ -1,6 +1,6 @@
 //! The server of a calibration: it answers after known delays and keeps a record of its own.
 //!
-//! It shares nothing with what it checks: no reactor, no histogram, no clock of the generator's. A
+//! It shares nothing with the generator that it checks: no reactor, no histogram, no clock. A
 //! connection has two blocking threads. One reads, also while the answers stall; the system stamps
 //! each request as it arrives (`arrival.rs`); the other waits until an answer is due, stamps it and
 //! sends it. The first request of a connection is answered at once and not recorded, since the
@@ -22,12 +22,12 @@ use crate::run::template::INTENDED_LEN;
 /// The longest time for the connections of a round to close once the generator is done.
 const CLOSE_MAX: Duration = Duration::from_secs(10);
 
-/// When answers are due.
+/// The time at which answers are due.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Delays {
-    /// So long after each request.
+    /// This long after each request.
     Constant(PerConnection),
-    /// The same, but what falls due within a stall waits for its end.
+    /// The same, but an answer that falls due within a stall waits for its end.
     Stall {
         /// After each request.
         delay: PerConnection,
@@ -43,7 +43,7 @@ pub(super) enum Delays {
         /// The additional delay of connection zero.
         by: Duration,
     },
-    /// A least delay and an exponential one on top, up to a most.
+    /// A minimum plus an exponential delay, up to a maximum.
     Exponential {
         least: Duration,
         mean: Duration,
@@ -113,9 +113,9 @@ pub(super) struct Interruption {
 /// A kind of interruption.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Kind {
-    /// The server goes away for the rest of the round.
+    /// The server is gone for the rest of the round.
     Outage,
-    /// The server goes away, and is back after this time.
+    /// The server is gone, and comes back after this time.
     Restart(Duration),
     /// Every connection is closed when its requests are answered; new ones are accepted.
     Reload,
@@ -126,9 +126,9 @@ pub(super) enum Kind {
 pub(super) struct Reply {
     /// The intended time that the request names, on the generator's clock.
     pub(super) intended: u64,
-    /// When all of the request was there.
+    /// The time at which the whole request had arrived.
     pub(super) arrived: Instant,
-    /// When its answer was given to the system.
+    /// The time at which its answer was written.
     pub(super) replied: Instant,
 }
 
@@ -200,7 +200,7 @@ impl Round {
     }
 }
 
-/// The record of a round in the making.
+/// The record of a round that is not over.
 #[derive(Debug)]
 pub(super) struct Record {
     round: Arc<Round>,
