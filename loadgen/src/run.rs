@@ -47,5 +47,6 @@ pub(crate) mod tls;
 #[cfg(not(feature = "tls"))]
 #[path = "run/tls_absent.rs"]
 pub(crate) mod tls;
+pub(crate) mod tls_options;
 mod transport;
 mod weighted;

@@ -23,9 +23,10 @@ use crate::run::part::Part;
 use crate::run::payload::WORK_HEADER;
 use crate::run::plan::{Amount, OnFailure, Pace};
 use crate::run::protocol::{Answers, ProtocolSpec};
-use crate::run::setup::{Load, Setup, TlsOptions};
+use crate::run::setup::{Load, Setup};
 use crate::run::sizes::Sizes;
 use crate::run::template::Template;
+use crate::run::tls_options::TlsOptions;
 use crate::tools::sweep::{self, Steps};
 
 /// A run, or a sweep of runs.

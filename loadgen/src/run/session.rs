@@ -23,11 +23,12 @@ use crate::run::interval_log::IntervalLog;
 use crate::run::plan::Plan;
 use crate::run::progress::Progress;
 use crate::run::random::mix;
-use crate::run::setup::{Load, Setup, TlsOptions};
+use crate::run::setup::{Load, Setup};
 use crate::run::signals;
 use crate::run::sources::Address;
 use crate::run::summary::{Context, summarize};
 use crate::run::tls::Tls;
+use crate::run::tls_options::TlsOptions;
 
 /// Descriptors a process of ours needs besides its connections: standard streams, pipes, and per
 /// thread an epoll, an eventfd and a listener, with room to spare.

@@ -19,6 +19,7 @@ use crate::run::part::Part;
 use crate::run::plan::{Amount, OnFailure, Pace};
 use crate::run::protocol::ProtocolSpec;
 use crate::run::stages::Stages;
+use crate::run::tls_options::TlsOptions;
 
 /// Connections where `-c` is absent.
 pub(crate) const CONNECTIONS_DEFAULT: u32 = 4_000;
@@ -60,19 +61,6 @@ pub(crate) struct Setup {
     pub(crate) log: Option<PathBuf>,
     /// Shows no progress.
     pub(crate) quiet: bool,
-}
-
-/// The TLS of a run as it was asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct TlsOptions {
-    /// The name that the server's certificate has to have, which is also sent (SNI).
-    pub(crate) name: String,
-    /// The file of the only authorities to trust; those of the system if absent.
-    pub(crate) cacert: Option<PathBuf>,
-    /// True if any certificate is accepted.
-    pub(crate) insecure: bool,
-    /// True if HTTP/1.1 is offered (ALPN).
-    pub(crate) http: bool,
 }
 
 /// The parts that differ between the runs of a session.

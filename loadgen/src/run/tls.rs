@@ -13,7 +13,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
-use crate::run::setup::TlsOptions;
+use crate::run::tls_options::TlsOptions;
 
 /// The TLS of a run, ready for connections.
 #[derive(Clone)]

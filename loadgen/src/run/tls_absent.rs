@@ -1,6 +1,6 @@
 //! The place of `tls.rs` in a build without the feature `tls`: options that cannot be used.
 
-use crate::run::setup::TlsOptions;
+use crate::run::tls_options::TlsOptions;
 
 /// The TLS of a run: there is none.
 #[derive(Debug, Clone)]
