@@ -191,8 +191,12 @@ pub struct ShardMetrics {
     pub notifies: u64,
     /// The number of armed timers.
     pub timers: u64,
-    /// The time that the shard's thread spent outside of sleeps, up to its last turn. Zero if the
-    /// shards share no work ([`Builder::work_stealing`](crate::Builder::work_stealing)).
+    /// The time that the shard's thread spent outside of sleeps, up to its last turn. It is
+    /// measured if two or more shards share work
+    /// ([`Builder::work_stealing`](crate::Builder::work_stealing)), or with
+    /// [`Builder::histograms`](crate::Builder::histograms) or
+    /// [`Builder::task_tracking`](crate::Builder::task_tracking). Otherwise it is zero: it would
+    /// cost two readings of the clock per turn.
     pub busy: Duration,
     /// The length of the run queue after the last turn.
     pub ready_tasks: u64,

@@ -7,7 +7,7 @@
 //! a system call only if the shard sleeps.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::metrics::Counter;
 use crate::shard::ShardRef;
@@ -48,26 +48,21 @@ pub(crate) struct Inbox {
 #[derive(Debug)]
 struct FirstArrival {
     clock: Clock,
-    /// Nanoseconds after the clock's epoch, plus one. 0 if there is none.
+    /// The time, as of `Clock::nanos`, plus one. 0 if there is none.
     at: Counter,
 }
 
 impl FirstArrival {
     fn note(&self) {
         if self.at.get() == 0 {
-            let since = self
-                .clock
-                .now()
-                .saturating_duration_since(self.clock.epoch());
-            self.at
-                .set_own(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX - 1) + 1);
+            self.at.set_own(self.clock.nanos() + 1);
         }
     }
 
-    fn take(&self) -> Option<Instant> {
-        let since = Duration::from_nanos(self.at.get().checked_sub(1)?);
+    fn take(&self) -> Option<u64> {
+        let at = self.at.get().checked_sub(1)?;
         self.at.set_own(0);
-        self.clock.epoch().checked_add(since)
+        Some(at)
     }
 }
 
@@ -127,7 +122,7 @@ impl Inbox {
 
     /// Returns the time of the first task that arrived since the last call, if it is measured.
     /// Called by the shard only, after it took everything.
-    pub(crate) fn take_first_arrival(&self) -> Option<Instant> {
+    pub(crate) fn take_first_arrival(&self) -> Option<u64> {
         self.first_arrival.as_ref()?.take()
     }
 

@@ -78,7 +78,7 @@ impl LiveTasks {
     fn adopt_slow(&self, task: TaskRef<ShardRef>) -> Result<(), TaskRef<ShardRef>> {
         // A report needs no more than a description, which needs no reference.
         let meta = task.meta();
-        let now = self.tracked_by.as_ref().map(Clock::now);
+        let now = self.tracked_by.as_ref().map(Clock::nanos);
         // A subscriber is foreign code, so the span is made before the lock.
         let stats = now.and_then(|now| {
             let (span, _) = caught(|| TaskSpan::new(&meta));

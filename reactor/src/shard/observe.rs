@@ -5,15 +5,14 @@
 //! branches that it has anyway. A shard with an observer reads the clock once per poll and twice
 //! per turn. Tests are in `tests/histograms.rs` and `tests/task_hooks.rs` of the crate.
 
-use std::cell::{Cell, RefCell};
-use std::time::Instant;
+use std::cell::Cell;
 
 use crate::metrics::histogram::{Recorder, Scale};
 use crate::panics::caught;
 use crate::shard::arrivals::Arrivals;
 use crate::shard::turn::Here;
-use crate::shard::{Settings, Shard, ShardShared};
-use crate::task::{LocalQueue, Runnable};
+use crate::shard::{Settings, Shard, ShardRef, ShardShared, current};
+use crate::task::{LocalQueue, Runnable, TaskStats};
 
 /// The histograms of a shard.
 #[derive(Debug)]
@@ -35,17 +34,19 @@ impl Recorders {
     }
 }
 
-/// The shard thread's own state of its measurements.
+/// The shard thread's own state of its measurements. Times are those of `Clock::nanos`.
 #[derive(Debug)]
 pub(super) struct Observer {
     tracks_tasks: bool,
     /// The last reading of the clock: the end of a poll, of a wait or of another step.
-    mark: Cell<Instant>,
+    mark: Cell<u64>,
+    /// The beginning of the step that ended at `mark`.
+    step: Cell<u64>,
     /// The end of the last wait.
-    woken: Cell<Instant>,
+    woken: Cell<u64>,
     /// The number of events handled before this turn.
     events: Cell<u64>,
-    arrivals: RefCell<Arrivals>,
+    arrivals: Arrivals,
 }
 
 impl Observer {
@@ -53,20 +54,29 @@ impl Observer {
     pub(super) fn new(shared: &ShardShared, settings: Settings) -> Option<Self> {
         let is_needed =
             settings.task_tracking || settings.histograms || shared.hooks.has_poll_hooks();
-        let now = shared.clock.now();
+        let now = shared.clock.nanos();
         is_needed.then(|| Self {
             tracks_tasks: settings.task_tracking,
             mark: Cell::new(now),
+            step: Cell::new(now),
             woken: Cell::new(now),
             events: Cell::new(0),
-            arrivals: RefCell::default(),
+            arrivals: Arrivals::default(),
         })
     }
 
-    /// Ends a step of the turn, in which tasks may have been queued.
-    fn end_step(&self, shared: &ShardShared, began: Instant) {
+    /// Ends a step of the turn.
+    fn end_step(&self, now: u64) {
+        self.step.set(self.mark.replace(now));
+    }
+
+    /// Gives the tasks that were queued so far the time `since`, unless they have one.
+    fn mark_queued(&self, shared: &ShardShared, since: u64) {
+        if shared.recorders.is_none() {
+            return;
+        }
         let (queued, _) = shared.queue.with(LocalQueue::pushed_and_taken);
-        self.arrivals.borrow_mut().mark(queued, began);
+        self.arrivals.mark(queued, since);
     }
 }
 
@@ -74,7 +84,7 @@ impl Shard {
     /// Marks the beginning of a sleep, which comes after a search for work.
     pub(super) fn observe_park(&self) {
         if let Some(observer) = &self.observer {
-            observer.mark.set(self.shared.clock.now());
+            observer.mark.set(self.shared.clock.nanos());
         }
     }
 
@@ -83,36 +93,35 @@ impl Shard {
         let Some(observer) = &self.observer else {
             return;
         };
-        let now = self.shared.clock.now();
-        let began = observer.mark.replace(now);
+        let now = self.shared.clock.nanos();
+        observer.end_step(now);
         observer.woken.set(now);
         if let Some(recorders) = &self.shared.recorders {
             recorders
                 .wait_time
-                .record_time(now.saturating_duration_since(began));
+                .record(now.saturating_sub(observer.step.get()));
         }
         // Tasks that were stolen or served before the sleep.
-        observer.end_step(&self.shared, began);
+        observer.mark_queued(&self.shared, observer.step.get());
     }
 
     /// Records that tasks were taken from the inbox. The first of them arrived at `since`.
-    pub(super) fn observe_inbox(&self, since: Option<Instant>) {
+    pub(super) fn observe_inbox(&self, since: Option<u64>) {
         if let (Some(observer), Some(since)) = (&self.observer, since) {
-            observer.end_step(&self.shared, since);
+            observer.mark_queued(&self.shared, since);
         }
     }
 
     /// Ends the steps before the inbox is taken, so that its tasks get a time of their own.
     pub(super) fn observe_before_inbox(&self) {
         if let Some(observer) = &self.observer {
-            observer.end_step(&self.shared, observer.mark.get());
+            observer.mark_queued(&self.shared, observer.mark.get());
         }
     }
 
     fn begin_observed(&self, observer: &Observer) {
         let counters = &self.shared.counters;
-        let now = self.shared.clock.now();
-        observer.end_step(&self.shared, observer.mark.replace(now));
+        observer.end_step(self.shared.clock.nanos());
         let events = counters.events.get() + counters.stale_events.get();
         let batch = events - observer.events.replace(events);
         if let Some(recorders) = &self.shared.recorders {
@@ -121,13 +130,10 @@ impl Shard {
     }
 
     fn end_observed(&self, observer: &Observer) {
+        observer.mark_queued(&self.shared, observer.step.get());
         if !self.shared.group.is_stealing() {
             // With stealing, the load meter measures it.
-            let busy = observer
-                .mark
-                .get()
-                .saturating_duration_since(observer.woken.get());
-            let busy = u64::try_from(busy.as_nanos()).unwrap_or(u64::MAX);
+            let busy = observer.mark.get().saturating_sub(observer.woken.get());
             self.shared.counters.busy_ns.add_own(busy);
         }
         // The turn then calls `observe_wait` after its next wait.
@@ -138,7 +144,6 @@ impl Shard {
 impl Here<'_> {
     /// Polls the turn's tasks, inside the hook that is around them if there is one, and observes
     /// each poll if anything is to be observed.
-    #[cold]
     #[inline(never)]
     pub(super) fn run_tasks_slow(&self) {
         let observer = self.shard.observer.as_ref();
@@ -165,63 +170,92 @@ impl Here<'_> {
     }
 
     /// Polls one task as `poll_next` does, and observes the poll.
+    #[inline(always)]
     fn poll_observed(&self, observer: &Observer) -> bool {
-        let (_, polled) = self.shared.queue.with(LocalQueue::pushed_and_taken);
-        let Some(task) = self.take_next() else {
+        let Some((task, queued, polled)) = self.take_next_counted() else {
             return false;
         };
         let began = observer.mark.get();
         let recorders = self.shared.recorders.as_deref();
         if let Some(recorders) = recorders {
-            if let Some(woken) = observer.arrivals.borrow_mut().of_next(polled) {
-                recorders
-                    .wake_to_poll
-                    .record_time(began.saturating_duration_since(woken));
+            // The tasks that the last step queued, if it queued any.
+            observer.arrivals.mark(queued, observer.step.get());
+            if let Some(woken) = observer.arrivals.of_next(polled) {
+                recorders.wake_to_poll.record(began.saturating_sub(woken));
             }
         }
-        self.poll_with_hooks(observer, task, began);
-        let now = self.shared.clock.now();
-        observer.mark.set(now);
+        let stats = if observer.tracks_tasks {
+            task.task().scheduler().live.stats_of(task.task())
+        } else {
+            None
+        };
+        let hooks = &self.shared.hooks;
+        let now = if hooks.has_poll_hooks() {
+            self.poll_with_hooks(task, stats.as_deref())
+        } else {
+            self.poll_measured(task, began, stats.as_deref())
+        };
+        observer.end_step(now);
         if let Some(recorders) = recorders {
-            recorders
-                .poll_time
-                .record_time(now.saturating_duration_since(began));
+            recorders.poll_time.record(now.saturating_sub(began));
         }
-        observer.end_step(self.shared, began);
         true
     }
 
-    fn poll_with_hooks(
+    /// Takes the task that `poll_next` polls, with the numbers of tasks that were queued and taken
+    /// before.
+    #[inline(always)]
+    fn take_next_counted(&self) -> Option<(Runnable<ShardRef>, u64, u64)> {
+        let polls_left = current::polls_left();
+        if polls_left == 0 {
+            return None;
+        }
+        let (task, queued, taken) = self.shared.queue.with(|queue| {
+            let (queued, taken) = queue.pushed_and_taken();
+            Some((queue.pop()?, queued, taken))
+        })?;
+        current::set_polls_left(polls_left - 1);
+        Some((task, queued, taken))
+    }
+
+    /// Polls a task and returns the time of the end. The poll began at `began`.
+    #[inline(always)]
+    fn poll_measured(
         &self,
-        observer: &Observer,
-        task: Runnable<super::ShardRef>,
-        began: Instant,
-    ) {
-        let hooks = &self.shared.hooks;
-        let stats = (observer.tracks_tasks)
-            .then(|| task.task().scheduler().live.stats_of(task.task()))
-            .flatten();
-        let meta = hooks.has_poll_hooks().then(|| task.task().meta());
-        if let (Some(hook), Some(meta)) = (&hooks.on_before_task_poll, &meta) {
-            self.shard.count_panics(caught(|| hook(meta)).1);
-        }
-        if let Some(stats) = &stats {
-            stats.begin_poll(began);
-        }
+        task: Runnable<ShardRef>,
+        began: u64,
+        stats: Option<&TaskStats>,
+    ) -> u64 {
         let poll = || {
             self.poll(task);
             // Cleared before other code than the task's runs: the task may be gone.
             self.shared.counters.polling.set_own(0);
         };
-        match &stats {
-            Some(stats) => stats.span.enter(poll),
-            None => poll(),
+        if let Some(stats) = stats {
+            stats.begin_poll(began);
+            stats.span.enter(poll);
+        } else {
+            poll();
         }
-        if let Some(stats) = &stats {
-            stats.end_poll(began, self.shared.clock.now());
+        let now = self.shared.clock.nanos();
+        if let Some(stats) = stats {
+            stats.end_poll(began, now);
         }
-        if let (Some(hook), Some(meta)) = (&hooks.on_after_task_poll, &meta) {
-            self.shard.count_panics(caught(|| hook(meta)).1);
+        now
+    }
+
+    /// Polls a task between the hooks. Their time counts for the shard, but not for the task.
+    #[inline(never)]
+    fn poll_with_hooks(&self, task: Runnable<ShardRef>, stats: Option<&TaskStats>) -> u64 {
+        let hooks = &self.shared.hooks;
+        let meta = task.task().meta();
+        if let Some(hook) = &hooks.on_before_task_poll {
+            self.shard.count_panics(caught(|| hook(&meta)).1);
         }
+        self.poll_measured(task, self.shared.clock.nanos(), stats);
+        if let Some(hook) = &hooks.on_after_task_poll {
+            self.shard.count_panics(caught(|| hook(&meta)).1);
+        }
+        self.shared.clock.nanos()
     }
 }

@@ -81,7 +81,7 @@ pub enum TaskWait {
 /// Lists the live tasks of all shards.
 pub(crate) fn list(handle: &Handle) -> Vec<TaskInfo> {
     let shards = handle.all_shards();
-    let now = shards[0].clock.now();
+    let now = shards[0].clock.nanos();
     let live = shards
         .iter()
         .flat_map(|shard| shard.live.all_with_records());

@@ -4,7 +4,7 @@
 //! if [`Builder::task_tracking`](crate::Builder::task_tracking) is on.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::metrics::Counter;
 use crate::trace::TaskSpan;
@@ -21,18 +21,18 @@ pub(crate) struct TaskRecord {
 #[derive(Debug)]
 pub(crate) struct TaskStats {
     pub(crate) span: TaskSpan,
-    spawned: Instant,
+    /// The time of the spawn. This and the next two are nanoseconds since the reactor's start.
+    spawned: u64,
     polls: Counter,
     busy_ns: Counter,
-    /// The beginning of the current poll, in nanoseconds after the spawn, plus one. 0 between
-    /// polls.
+    /// The beginning of the current poll, plus one. 0 between polls.
     polling_since: Counter,
-    /// The end of the last poll, in the same form. 0 before the first.
+    /// The end of the last poll, plus one. 0 before the first.
     polled_at: Counter,
 }
 
 impl TaskStats {
-    pub(crate) fn new(spawned: Instant, span: TaskSpan) -> Self {
+    pub(crate) fn new(spawned: u64, span: TaskSpan) -> Self {
         Self {
             span,
             spawned,
@@ -43,43 +43,33 @@ impl TaskStats {
         }
     }
 
-    pub(crate) fn begin_poll(&self, now: Instant) {
-        self.polling_since.set_own(self.since_spawn(now) + 1);
+    #[inline(always)]
+    pub(crate) fn begin_poll(&self, now: u64) {
+        self.polling_since.set_own(now + 1);
     }
 
-    pub(crate) fn end_poll(&self, began: Instant, now: Instant) {
+    #[inline(always)]
+    pub(crate) fn end_poll(&self, began: u64, now: u64) {
         self.polls.add_own(1);
-        self.busy_ns
-            .add_own(nanos(now.saturating_duration_since(began)));
-        self.polled_at.set_own(self.since_spawn(now) + 1);
+        self.busy_ns.add_own(now.saturating_sub(began));
+        self.polled_at.set_own(now + 1);
         self.polling_since.set_own(0);
     }
 
-    fn since_spawn(&self, now: Instant) -> u64 {
-        nanos(now.saturating_duration_since(self.spawned))
-    }
-
-    pub(crate) fn read(&self, now: Instant) -> TaskTimes {
-        let age = now.saturating_duration_since(self.spawned);
-        let ago = |at: &Counter| {
-            let at = Duration::from_nanos(at.get().checked_sub(1)?);
-            Some(age.saturating_sub(at))
-        };
+    pub(crate) fn read(&self, now: u64) -> TaskTimes {
+        let since = |time: u64| Duration::from_nanos(now.saturating_sub(time));
+        let ago = |at: &Counter| Some(since(at.get().checked_sub(1)?));
         let current = ago(&self.polling_since);
         let busy = Duration::from_nanos(self.busy_ns.get()) + current.unwrap_or_default();
         TaskTimes {
             polls: self.polls.get() + u64::from(current.is_some()),
             busy,
             // A poll may have ended after `now`. No task is busy for longer than it lives.
-            age: age.max(busy),
+            age: since(self.spawned).max(busy),
             current_poll: current,
             since_last_poll: ago(&self.polled_at),
         }
     }
-}
-
-fn nanos(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// The times of a task, measured if [`Builder::task_tracking`](crate::Builder::task_tracking) is
@@ -106,8 +96,7 @@ mod tests {
 
     #[test]
     fn a_poll_under_way_counts() {
-        let start = Instant::now();
-        let at = |ms| start + Duration::from_millis(ms);
+        let at = |ms: u64| 7 + ms * 1_000_000;
         let ms = Duration::from_millis;
         let span = TaskSpan::new(&TaskMeta {
             id: TaskId::next(),
@@ -115,7 +104,7 @@ mod tests {
             future: "f",
             spawned_at: None,
         });
-        let stats = TaskStats::new(start, span);
+        let stats = TaskStats::new(at(0), span);
         assert_eq!(stats.read(at(1)).since_last_poll, None);
         stats.begin_poll(at(2));
         stats.end_poll(at(2), at(5));

@@ -56,6 +56,16 @@ impl Clock {
     }
 }
 
+impl Clock {
+    /// Returns the time in nanoseconds since the reactor's start. To compare such numbers takes
+    /// one instruction, and to compare two `Instant`s takes thirty.
+    #[inline]
+    pub(crate) fn nanos(&self) -> u64 {
+        let since = self.now().saturating_duration_since(self.epoch());
+        since.as_secs() * 1_000_000_000 + u64::from(since.subsec_nanos())
+    }
+}
+
 /// The parts of a clock that cannot be paused.
 #[cfg(not(feature = "test-util"))]
 impl Clock {
