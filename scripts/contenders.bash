@@ -7,7 +7,7 @@
 # shellcheck disable=SC2034 # read by the scripts that source this file
 readonly CONTENDERS=(
 	bare-epoll
-	tokio-mt tokio-ct demo-helpers demo-helpers-no-stealing demo-idle demo-poll
+	tokio-mt tokio-ct demo-helpers demo-observed demo-helpers-no-stealing demo-idle demo-poll
 	tokio-asyncfd demo-guards
 	tokio-mt-work demo-work demo-work-no-stealing
 )
@@ -90,6 +90,10 @@ contender_command() {
 	case $1 in
 	# The helpers again, with a timer on every connection that each request re-arms.
 	demo-idle) COMMAND=("$BIN/server-demo" echo --shards "$threads" --io helpers --idle-timeout 60s --accept reuseport) ;;
+	# The helpers again, with all that an endpoint shows: histograms, times of tasks, stalls.
+	demo-observed)
+		COMMAND=("$BIN/server-demo" echo --shards "$threads" --io helpers --accept reuseport --observe "$SCRATCH/observe.sock")
+		;;
 	demo-helpers-no-stealing) COMMAND=("$BIN/server-demo" echo --shards "$threads" --io helpers --accept reuseport --stealing off) ;;
 	# Round robin gives every second connection to the first shard; loadgen's --hot relies on it.
 	demo-work) COMMAND=("$BIN/server-demo" work --shards "$threads" --accept round-robin) ;;
