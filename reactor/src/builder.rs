@@ -14,7 +14,7 @@ use crate::hooks::{Hooks, TaskPanic, ThreadHook, ThreadName};
 use crate::placement::{Pinning, Placement};
 use crate::reactor::Reactor;
 use crate::shard::{Settings, ShardId};
-use crate::stall::{Stall, StallHook};
+use crate::stall::{Stall, StallSettings};
 
 /// The maximum batch of events. It equals the kernel's default limit of descriptors per process
 /// (`/proc/sys/fs/nr_open`), so no larger batch arrives, and its buffer already takes 12 MiB.
@@ -47,8 +47,7 @@ pub struct Builder {
     pub(crate) on_thread_start: Option<ThreadHook>,
     pub(crate) on_thread_stop: Option<ThreadHook>,
     pub(crate) hooks: Hooks,
-    pub(crate) stall_threshold: Option<Duration>,
-    pub(crate) on_stall: Option<StallHook>,
+    pub(crate) stalls: StallSettings,
     pub(crate) work_stealing: bool,
     pub(crate) timer_resolution: Duration,
     #[cfg(feature = "test-util")]
@@ -69,8 +68,7 @@ impl Builder {
             on_thread_start: None,
             on_thread_stop: None,
             hooks: Hooks::default(),
-            stall_threshold: None,
-            on_stall: None,
+            stalls: StallSettings::default(),
             work_stealing: true,
             timer_resolution: Duration::from_millis(1),
             #[cfg(feature = "test-util")]
@@ -261,7 +259,7 @@ impl Builder {
     /// runnable threads than CPUs, a shard that gets no CPU is reported as well. 100 milliseconds
     /// find the stalls that users notice.
     pub fn detect_stalls(mut self, threshold: Duration) -> Self {
-        self.stall_threshold = Some(threshold);
+        self.stalls.threshold = Some(threshold);
         self
     }
 
@@ -281,7 +279,7 @@ impl Builder {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn on_stall(mut self, hook: impl Fn(&Stall) + Send + Sync + 'static) -> Self {
-        self.on_stall = Some(Arc::new(hook));
+        self.stalls.hook = Some(Arc::new(hook));
         self
     }
 
@@ -432,7 +430,7 @@ impl Builder {
             let message = "timer_resolution must not be zero";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
-        if self.stall_threshold == Some(Duration::ZERO) {
+        if self.stalls.threshold == Some(Duration::ZERO) {
             let message = "the threshold of detect_stalls must not be zero";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }

@@ -43,6 +43,8 @@
 //! | feature | adds |
 //! |---|---|
 //! | `macros` | the attributes `main` and `test` |
+//! | `metrics` | [`facade`]: the metrics for a recorder of the crate `metrics` |
+//! | `stall-backtrace` | a backtrace of the stuck thread in the report of a stall: [`Builder::stall_backtraces`] |
 //! | `tracing` | events of the crate `tracing` for stalls, steals, moves and shutdown, and a span for each task if [`Builder::task_tracking`] is on |
 //!
 //! # Platforms
@@ -78,6 +80,9 @@ mod driver;
 #[path = "driver_sim.rs"]
 mod driver;
 mod error;
+#[cfg(feature = "metrics")]
+#[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
+pub mod facade;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 pub mod guide;
@@ -132,6 +137,9 @@ pub use registration::{Direction, ReadyEvent, Registration};
 pub use shard::ShardId;
 pub use shutdown::{ShutdownError, ShutdownReport};
 pub use stall::Stall;
+#[cfg(feature = "stall-backtrace")]
+#[cfg_attr(docsrs, doc(cfg(feature = "stall-backtrace")))]
+pub use stall::StallBacktrace;
 pub use task::{
     AbortHandle, AbortOnDropHandle, JoinError, JoinHandle, JoinSet, TaskBuilder, TaskId, TaskInfo,
     TaskMeta, TaskState, TaskTimes, TaskWait,

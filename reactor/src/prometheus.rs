@@ -35,6 +35,15 @@ pub fn encode(text: &mut String, metrics: impl IntoIterator<Item = Metric>) {
     }
 }
 
+/// Returns the label `le` of a bucket with this upper bound.
+pub(crate) fn bound_label(bound: f64) -> String {
+    if bound.is_infinite() {
+        "+Inf".to_owned()
+    } else {
+        bound.to_string()
+    }
+}
+
 fn describe(text: &mut String, metric: &Metric) {
     let kind = match metric.kind {
         MetricKind::Counter => "counter",
@@ -63,11 +72,7 @@ fn write_value(text: &mut String, metric: &Metric) {
             let mut so_far = 0;
             for (bound, count) in histogram.buckets() {
                 so_far += count;
-                let bound = if bound.is_infinite() {
-                    "+Inf".to_owned()
-                } else {
-                    bound.to_string()
-                };
+                let bound = bound_label(bound);
                 put(
                     text,
                     format_args!("{name}_bucket{{{shard}le=\"{bound}\"}} {so_far}\n"),

@@ -20,6 +20,7 @@ use crate::hooks::ThreadHook;
 use crate::io::ShardIo;
 use crate::panics::{Payload, caught, drop_payload};
 use crate::placement::plan_pins;
+use crate::shard::current::ShardThread;
 use crate::shard::parker::Parker;
 use crate::shard::steal::StealGroup;
 use crate::shard::{self, Parts, Settings, Shard, ShardId, ShardRef, ShardShared, current};
@@ -398,12 +399,9 @@ impl Reactor {
                 "{silent} shard threads ended before their first turn"
             )));
         }
-        let report = builder
-            .stall_threshold
-            .map(|threshold| (threshold, builder.on_stall.clone()));
         let name = builder.thread_name.with("watch");
         let shards = reactor.handle.all_shards().to_vec();
-        reactor.watch = Watch::start(name, mask, report, shards)?;
+        reactor.watch = Watch::start(name, mask, &builder.stalls, shards)?;
         Ok(reactor)
     }
 }
@@ -485,7 +483,7 @@ impl Start {
         } else {
             None
         };
-        shared.cpu.get_or_init(|| cpu);
+        shared.thread.get_or_init(|| ShardThread::current(cpu));
         let shard = Rc::new(Shard::new(self.shared, self.handle, self.settings));
         current::set(Rc::clone(&shard));
         let started = self

@@ -4,8 +4,12 @@
 //! Each shard publishes the task it polls and the number of its polls, with two plain stores per
 //! poll on cache lines of its own. The detector's thread reads them periodically. If the values
 //! stay the same for long enough, one poll has lasted that long. It is off by default because its
-//! thread has to wake up periodically, while an idle reactor does not. Tests are below and in
+//! thread has to wake up periodically, while an idle reactor does not. With the feature
+//! `stall-backtrace`, a report has a backtrace (`stall/backtrace.rs`). Tests are below and in
 //! `tests/stalls.rs`.
+
+#[cfg(feature = "stall-backtrace")]
+mod backtrace;
 
 use std::fmt;
 use std::io;
@@ -20,10 +24,15 @@ use crate::panics::caught;
 use crate::shard::patrol::{Patrol, PollMark};
 use crate::shard::{ShardId, ShardRef, ShardShared};
 use crate::sys::CpuMask;
+#[cfg(feature = "stall-backtrace")]
+use crate::sys::Sampler;
 #[cfg(test)]
 use crate::task::TaskAddress;
 use crate::task::TaskMeta;
 use crate::trace;
+
+#[cfg(feature = "stall-backtrace")]
+pub use self::backtrace::StallBacktrace;
 
 /// A hook that is called with each stall.
 pub(crate) type StallHook = Arc<dyn Fn(&Stall) + Send + Sync>;
@@ -35,6 +44,18 @@ const LOOKS: u32 = 4;
 /// The minimum time between two checks.
 const PERIOD_MIN: Duration = Duration::from_millis(1);
 
+/// The builder's settings of the stall detector.
+#[derive(Clone, Default)]
+pub(crate) struct StallSettings {
+    /// The time after which a poll is reported, if stalls are.
+    pub(crate) threshold: Option<Duration>,
+    pub(crate) hook: Option<StallHook>,
+    #[cfg(feature = "stall-backtrace")]
+    pub(crate) backtraces: bool,
+    #[cfg(feature = "stall-backtrace")]
+    pub(crate) signal: Option<i32>,
+}
+
 /// A task whose poll blocks its shard, as passed to
 /// [`Builder::on_stall`](crate::Builder::on_stall).
 #[derive(Clone, Debug)]
@@ -43,6 +64,8 @@ pub struct Stall {
     task: Option<TaskMeta>,
     duration: Duration,
     is_over: bool,
+    #[cfg(feature = "stall-backtrace")]
+    backtrace: Option<Arc<StallBacktrace>>,
 }
 
 impl Stall {
@@ -66,6 +89,15 @@ impl Stall {
     /// when it is over.
     pub fn is_over(&self) -> bool {
         self.is_over
+    }
+
+    /// Returns the backtrace of the poll at the time when its stall was detected, if
+    /// [`Builder::stall_backtraces`](crate::Builder::stall_backtraces) is on and the thread
+    /// answered.
+    #[cfg(feature = "stall-backtrace")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "stall-backtrace")))]
+    pub fn backtrace(&self) -> Option<&StallBacktrace> {
+        self.backtrace.as_deref()
     }
 }
 
@@ -107,13 +139,14 @@ impl Watch {
     pub(crate) fn start(
         name: String,
         mask: Option<CpuMask>,
-        report: Option<(Duration, Option<StallHook>)>,
+        settings: &StallSettings,
         shards: Vec<ShardRef>,
     ) -> io::Result<Option<Self>> {
+        let mut reporter = Reporter::new(settings, shards.len())?;
         // A simulation plays the patrol by itself.
         let patrols = shards[0].shares_work() && !cfg!(reactor_sim);
         let mut patrol = patrols.then(|| Patrol::new(shards.len()));
-        if report.is_none() && patrol.is_none() {
+        if reporter.is_none() && patrol.is_none() {
             return Ok(None);
         }
         let (stop, stopped) = channel();
@@ -125,20 +158,13 @@ impl Watch {
                 // stalled shard.
                 let _ = mask.restore();
             }
-            let mut report = report.map(|(threshold, hook)| {
-                let watched = vec![Watched::new(threshold); shards.len()];
-                ((threshold / LOOKS).max(PERIOD_MIN), watched, hook)
-            });
             loop {
                 let mut period = Duration::MAX;
                 if let Some(patrol) = &mut patrol {
                     period = patrol.look(&shards);
                 }
-                if let Some((report_period, watched, hook)) = &mut report {
-                    period = period.min(*report_period);
-                    for (shard, watched) in shards.iter().zip(watched) {
-                        look_at(shard, watched, hook.as_ref());
-                    }
+                if let Some(reporter) = &mut reporter {
+                    period = period.min(reporter.look(&shards));
                 }
                 if stopped.recv_timeout(period) != Err(RecvTimeoutError::Timeout) {
                     break;
@@ -191,32 +217,94 @@ impl Drop for Watch {
     }
 }
 
-fn look_at(shard: &ShardShared, watched: &mut Watched, hook: Option<&StallHook>) {
-    let poll = shard.poll_under_way();
-    let (duration, is_over) = match watched.look(poll, Instant::now()) {
-        Look::Nothing => return,
-        Look::Stalled(duration) => {
-            shard.stalls.add_shared(1);
-            // The task that is found is the right one only if the poll has lasted until here.
-            watched.task = poll
-                .and_then(|(task, _)| shard.live.find(task))
-                .map(|task| task.meta())
-                .filter(|_| shard.poll_under_way() == poll);
-            (duration, false)
-        }
-        Look::Over(duration) => (duration, true),
-    };
-    let stall = Stall {
-        shard: shard.id,
-        task: watched.task,
-        duration,
-        is_over,
-    };
-    caught(|| trace::stall(&stall));
-    if let Some(hook) = hook {
-        caught(|| hook(&stall));
-        shard.io.process().abort_child();
+/// The part of the watch thread that reports stalls.
+struct Reporter {
+    period: Duration,
+    watched: Vec<Watched>,
+    hook: Option<StallHook>,
+    #[cfg(feature = "stall-backtrace")]
+    sampler: Option<Sampler>,
+}
+
+impl Reporter {
+    /// Creates the reporter, if stalls are to be reported.
+    fn new(settings: &StallSettings, shards: usize) -> io::Result<Option<Self>> {
+        let Some(threshold) = settings.threshold else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
+            period: (threshold / LOOKS).max(PERIOD_MIN),
+            watched: vec![Watched::new(threshold); shards],
+            hook: settings.hook.clone(),
+            #[cfg(feature = "stall-backtrace")]
+            sampler: if settings.backtraces {
+                Some(Sampler::install(settings.signal)?)
+            } else {
+                None
+            },
+        }))
     }
+
+    /// Checks all shards. Returns the time until the next check.
+    fn look(&mut self, shards: &[ShardRef]) -> Duration {
+        for (index, shard) in shards.iter().enumerate() {
+            self.look_at(index, shard);
+        }
+        self.period
+    }
+
+    fn look_at(&mut self, index: usize, shard: &ShardShared) {
+        let poll = shard.poll_under_way();
+        let (duration, is_over) = match self.watched[index].look(poll, Instant::now()) {
+            Look::Nothing => return,
+            Look::Stalled(duration) => {
+                shard.stalls.add_shared(1);
+                let found = self.identify(shard, poll);
+                self.watched[index].found = found;
+                (duration, false)
+            }
+            Look::Over(duration) => (duration, true),
+        };
+        let found = self.watched[index].found.clone();
+        let stall = Stall {
+            shard: shard.id,
+            task: found.task,
+            duration,
+            is_over,
+            #[cfg(feature = "stall-backtrace")]
+            backtrace: found.backtrace,
+        };
+        caught(|| trace::stall(&stall));
+        if let Some(hook) = &self.hook {
+            caught(|| hook(&stall));
+            shard.io.process().abort_child();
+        }
+    }
+
+    /// Finds the task of a stalled poll, and its backtrace. They are the right ones only if the
+    /// poll lasts until both are found.
+    fn identify(&self, shard: &ShardShared, poll: Option<PollMark>) -> Found {
+        let lasts = || shard.poll_under_way() == poll;
+        let task = poll.and_then(|(task, _)| shard.live.find(task));
+        Found {
+            task: task.map(|task| task.meta()).filter(|_| lasts()),
+            #[cfg(feature = "stall-backtrace")]
+            backtrace: self
+                .sampler
+                .zip(shard.thread.get())
+                .and_then(|(sampler, thread)| StallBacktrace::capture(sampler, thread.number))
+                .filter(|_| lasts())
+                .map(Arc::new),
+        }
+    }
+}
+
+/// The facts about a stalled poll.
+#[derive(Clone, Debug, Default)]
+struct Found {
+    task: Option<TaskMeta>,
+    #[cfg(feature = "stall-backtrace")]
+    backtrace: Option<Arc<StallBacktrace>>,
 }
 
 /// The detector's knowledge of a shard.
@@ -226,8 +314,8 @@ struct Watched {
     /// The poll that the last check found, and the time of the first check that found it.
     poll: Option<(PollMark, Instant)>,
     is_stalled: bool,
-    /// The task that was reported when the stall was detected.
-    task: Option<TaskMeta>,
+    /// The report of the time when the stall was detected.
+    found: Found,
 }
 
 /// The outcome of a check.
@@ -246,7 +334,7 @@ impl Watched {
             threshold,
             poll: None,
             is_stalled: false,
-            task: None,
+            found: Found::default(),
         }
     }
 

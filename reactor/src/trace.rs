@@ -44,9 +44,14 @@ impl TaskSpan {
 
 /// A stall began or is over.
 pub(crate) fn stall(stall: &Stall) {
+    #[cfg(all(feature = "tracing", feature = "stall-backtrace"))]
+    let backtrace = stall.backtrace().filter(|_| !stall.is_over());
+    #[cfg(all(feature = "tracing", not(feature = "stall-backtrace")))]
+    let backtrace = None::<&str>;
     #[cfg(feature = "tracing")]
     tracing::warn!(
         target: "reactor",
+        backtrace = backtrace.map(tracing::field::display),
         shard = stall.shard().index(),
         task = stall.task().map(|task| task.id().as_u64()),
         seconds = stall.duration().as_secs_f64(),

@@ -1,8 +1,10 @@
-//! The settings that make more of a reactor visible: hooks around tasks, the times of tasks, and
-//! histograms. All are off by default.
+//! The settings that make more of a reactor visible: hooks around tasks, the times of tasks,
+//! histograms, and backtraces of stalls. All are off by default.
 
 use std::sync::Arc;
 
+#[cfg(doc)]
+use crate::Stall;
 use crate::builder::Builder;
 #[cfg(doc)]
 use crate::handle::Handle;
@@ -62,8 +64,8 @@ impl Builder {
 
     /// Measures the polls of each task, for [`Handle::tasks`]. Default: false.
     ///
-    /// Each poll then costs two more readings of the clock and a lock of its shard, and each task
-    /// about 100 bytes. Tasks have ids, names and states without it.
+    /// Each poll then costs a reading of the clock and a lock of its shard, and each task about 100
+    /// bytes. Tasks have ids, names and states without it.
     pub fn task_tracking(mut self, enabled: bool) -> Self {
         self.settings.task_tracking = enabled;
         self
@@ -74,12 +76,76 @@ impl Builder {
     /// [`ShardMetrics::poll_time`](crate::ShardMetrics::poll_time) and the next three. Default:
     /// false.
     ///
-    /// Each poll then costs one more reading of the clock. The time from wake to poll begins with
+    /// Each poll then costs a reading of the clock, the same one as for
+    /// [`task_tracking`](Self::task_tracking). The time from wake to poll begins with
     /// the poll or the batch of events that woke the task. If another thread woke it, the time
     /// begins with the first message that the shard had not received by then. The times that a
     /// task waited before it was stolen do not count.
     pub fn histograms(mut self, enabled: bool) -> Self {
         self.settings.histograms = enabled;
+        self
+    }
+
+    /// Adds a backtrace of the stuck thread to the reports of
+    /// [`detect_stalls`](Self::detect_stalls): see [`Stall::backtrace`]. Default: false.
+    ///
+    /// It costs nothing until a poll stalls. Then the detector's thread sends a signal to the stuck
+    /// thread, whose handler copies up to 128 KiB of the stack in some 20 microseconds. The handler
+    /// calls no function of the program or of an allocator, so it may interrupt the thread
+    /// anywhere. Frame pointers are not needed.
+    ///
+    /// The signal has two effects on the program:
+    ///
+    /// - The handler stays installed for one real-time signal until the process ends. The builder
+    ///   takes the highest free one but the last, or that of [`stall_signal`](Self::stall_signal).
+    ///   It replaces no handler. If the program installs its own later, backtraces end.
+    /// - A system call of the stuck poll may end with `EINTR`. Calls that can go on after a signal
+    ///   do so (`SA_RESTART`); sleeps, `poll` and `epoll_wait` cannot, and the standard library
+    ///   repeats its own.
+    ///
+    /// A thread that blocks the signal, or that is in a system call which no signal interrupts, has
+    /// no backtrace, and the report comes up to 250 milliseconds later. Neither has a poll that
+    /// ended meanwhile. A stack that is deeper than the copy loses its oldest frames.
+    ///
+    /// # Errors
+    ///
+    /// [`build`](Self::build) returns an error if no signal is free, or on a system that is not
+    /// Linux on x86-64 or ARM.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let reactor = reactor::Reactor::builder()
+    ///     .detect_stalls(Duration::from_millis(100))
+    ///     .stall_backtraces(true)
+    ///     .on_stall(|stall| {
+    ///         eprintln!("{stall}");
+    ///         if let Some(backtrace) = stall.backtrace() {
+    ///             eprint!("{backtrace}");
+    ///         }
+    ///     })
+    ///     .build()?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[cfg(feature = "stall-backtrace")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "stall-backtrace")))]
+    pub fn stall_backtraces(mut self, enabled: bool) -> Self {
+        self.stalls.backtraces = enabled;
+        self
+    }
+
+    /// Sets the real-time signal of [`stall_backtraces`](Self::stall_backtraces), from `SIGRTMIN`
+    /// to `SIGRTMAX`. Default: a free one.
+    ///
+    /// # Errors
+    ///
+    /// [`build`](Self::build) returns an error if the program has a handler for it.
+    #[cfg(feature = "stall-backtrace")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "stall-backtrace")))]
+    pub fn stall_signal(mut self, signal: i32) -> Self {
+        self.stalls.signal = Some(signal);
         self
     }
 }

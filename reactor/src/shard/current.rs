@@ -47,6 +47,26 @@ struct Home {
     polls_left: Cell<u32>,
 }
 
+/// The facts about a shard's thread that reports need.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ShardThread {
+    /// The CPU that it is pinned to.
+    pub(crate) cpu: Option<usize>,
+    #[cfg(feature = "stall-backtrace")]
+    pub(crate) number: crate::sys::ThreadNumber,
+}
+
+impl ShardThread {
+    /// Describes the calling thread.
+    pub(crate) fn current(cpu: Option<usize>) -> Self {
+        Self {
+            cpu,
+            #[cfg(feature = "stall-backtrace")]
+            number: crate::sys::ThreadNumber::current(),
+        }
+    }
+}
+
 /// Binds the calling thread to the shard. Called once by each shard thread.
 pub(crate) fn set(shard: Rc<Shard>) {
     CURRENT.with(|current| {

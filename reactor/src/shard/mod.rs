@@ -41,6 +41,7 @@ use crate::metrics::{Counter, ShardCounters, ShardMetrics};
 use crate::owner_mutex::OwnerMutex;
 use crate::shard::backlog::Backlog;
 use crate::shard::commands::Commands;
+use crate::shard::current::ShardThread;
 use crate::shard::inbox::{Command, Inbox};
 use crate::shard::live::LiveTasks;
 use crate::shard::load::LoadMeter;
@@ -149,8 +150,8 @@ pub(crate) struct ShardShared {
     awaits_siblings: AtomicBool,
     /// Set once, if the shard did not stop in time.
     abandoned: AtomicBool,
-    /// The CPU that the thread is pinned to. Set when the thread starts.
-    pub(crate) cpu: OnceLock<Option<usize>>,
+    /// The shard's thread. Set when the thread starts.
+    pub(crate) thread: OnceLock<ShardThread>,
     pub(crate) lifecycle: Arc<Lifecycle>,
     hooks: Hooks,
     /// The histograms, if they are on.
@@ -224,7 +225,7 @@ impl ShardShared {
             ended: AtomicBool::new(false),
             awaits_siblings: AtomicBool::new(false),
             abandoned: AtomicBool::new(false),
-            cpu: OnceLock::new(),
+            thread: OnceLock::new(),
             lifecycle,
             hooks,
             recorders: settings.histograms.then(|| Box::new(Recorders::new())),
@@ -396,7 +397,7 @@ impl ShardShared {
     pub(crate) fn metrics(&self) -> ShardMetrics {
         let recorders = self.recorders.as_deref();
         ShardMetrics {
-            cpu: self.cpu.get().copied().flatten(),
+            cpu: self.thread.get().and_then(|thread| thread.cpu),
             registrations: self.io.live(),
             // In a forked child, a thread that does not exist there may hold the list's lock.
             tasks: if self.io.is_forked() {

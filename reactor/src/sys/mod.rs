@@ -19,12 +19,13 @@
 //!   can, if it can be asked for that.
 //!
 //! For every Unix, `has_hung_up(fd)` and `is_fifo(fd)` answer two questions about a bare number
-//! (`fd.rs`), and `Process` tells a forked child from its parent (`fork.rs`).
+//! (`fd.rs`), and `Process` tells a forked child from its parent (`fork.rs`). With the feature
+//! `stall-backtrace`, `Sampler` finds the frames of another thread (`frames.rs`).
 //!
 //! The builder, `cpus.rs`, `affinity.rs` and the shard threads call these. Operating-system cfgs
-//! stay in this folder. The files with unsafe code (`fd.rs`, `fork.rs`, `exclusive.rs`) make one
-//! libc call at a time; all else goes through `core_affinity` and `rustix`. Tests are in
-//! `tests.rs`, for Linux only.
+//! stay in this folder. The files with unsafe code (`fd.rs`, `fork.rs`, `exclusive.rs`,
+//! `frames/sample.rs`) make one libc call at a time; all else goes through `core_affinity` and
+//! `rustix`. Tests are in `tests.rs`, for Linux only.
 
 #[cfg(target_os = "linux")]
 mod cgroup;
@@ -32,6 +33,8 @@ mod cgroup;
 mod exclusive;
 mod fd;
 mod fork;
+#[cfg(feature = "stall-backtrace")]
+mod frames;
 #[cfg(target_os = "linux")]
 mod linux;
 #[cfg(not(target_os = "linux"))]
@@ -45,6 +48,8 @@ pub(crate) use cgroup::cpu_quota;
 pub(crate) use exclusive::add_exclusive;
 pub(crate) use fd::{has_hung_up, is_fifo};
 pub(crate) use fork::{Process, is_child};
+#[cfg(feature = "stall-backtrace")]
+pub(crate) use frames::{Sampler, ThreadNumber};
 #[cfg(target_os = "linux")]
 pub(crate) use linux::{
     CpuMask, allowed_cpus, give_up_timer_slack, lift_pin, mask_before_pin, pin_current,
