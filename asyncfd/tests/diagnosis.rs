@@ -360,19 +360,8 @@ impl Drop for Rival {
     }
 }
 
-#[test]
-fn cpu_lost_to_a_quota_or_a_neighbour() {
-    let _measures = measures();
-    let cpus = thread::available_parallelism().unwrap().get();
-    let rival = |_| {
-        Rival(
-            Command::new("sh")
-                .args(["-c", "while :; do :; done"])
-                .spawn()
-                .unwrap(),
-        )
-    };
-    let rivals: Vec<Rival> = (0..3 * cpus).map(rival).collect();
+/// Keeps a shard busy until its time is more than the CPU time of the process.
+fn finds_lost_cpu() {
     let reactor = builder().build().unwrap();
     let ends = Arc::default();
     burn(reactor.handle(), 0, &ends);
@@ -394,7 +383,92 @@ fn cpu_lost_to_a_quota_or_a_neighbour() {
         busy > 0.7 && used < 0.7 * busy
     });
     ends.store(true, Ordering::Relaxed);
+}
+
+#[test]
+fn cpu_lost_to_a_neighbour() {
+    let _measures = measures();
+    let cpus = thread::available_parallelism().unwrap().get();
+    let rival = |_| {
+        Rival(
+            Command::new("sh")
+                .args(["-c", "while :; do :; done"])
+                .spawn()
+                .unwrap(),
+        )
+    };
+    let rivals: Vec<Rival> = (0..3 * cpus).map(rival).collect();
+    finds_lost_cpu();
     drop(rivals);
+}
+
+/// The file of a cgroup's processes. Set for the child of the next test, which joins.
+#[cfg(target_os = "linux")]
+const JOIN: &str = "ASYNCFD_TEST_JOIN_CGROUP";
+
+/// The quota is that of a real cgroup, which only root may make. A child of this program joins it.
+#[cfg(target_os = "linux")]
+#[test]
+fn cpu_lost_to_a_quota() {
+    if let Ok(join) = std::env::var(JOIN) {
+        std::fs::write(join, "0").unwrap();
+        return finds_lost_cpu();
+    }
+    let _measures = measures();
+    let Some(cgroup) = Cgroup::with_a_third_of_a_cpu() else {
+        // The test harness hides the output of `eprintln`.
+        let why = "SKIPPED cpu_lost_to_a_quota: this user cannot make a cgroup with a CPU quota";
+        writeln!(std::io::stderr(), "{why}").unwrap();
+        return;
+    };
+    let child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "cpu_lost_to_a_quota"])
+        .env(JOIN, cgroup.0.join("cgroup.procs"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&child.stdout);
+    assert!(
+        child.status.success() && said.contains("1 passed"),
+        "{said}"
+    );
+}
+
+/// A cgroup that is removed when this is dropped. Its processes must have ended.
+#[cfg(target_os = "linux")]
+struct Cgroup(std::path::PathBuf);
+
+#[cfg(target_os = "linux")]
+impl Cgroup {
+    /// Makes a cgroup, in either version.
+    fn with_a_third_of_a_cpu() -> Option<Self> {
+        let name = format!("asyncfd-test-{}", std::process::id());
+        let files = [
+            ("/sys/fs/cgroup", "cpu.max", "33000 100000"),
+            ("/sys/fs/cgroup/cpu", "cpu.cfs_quota_us", "33000"),
+        ];
+        files.into_iter().find_map(|(folder, file, quota)| {
+            let new = Self(std::path::Path::new(folder).join(&name));
+            std::fs::create_dir(&new.0).ok()?;
+            // The file exists only if the folder is a cgroup with the CPU controller.
+            let mut file = std::fs::OpenOptions::new()
+                .write(true)
+                .open(new.0.join(file))
+                .ok()?;
+            file.write_all(quota.as_bytes()).ok()?;
+            Some(new)
+        })
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        // The kernel may still count a process that has ended.
+        let start = Instant::now();
+        while std::fs::remove_dir(&self.0).is_err() && start.elapsed() < DEADLINE {
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
 }
 
 #[test]

@@ -2,13 +2,16 @@
 
 mod support;
 
-use std::fmt::{Debug, Write};
+use std::fmt::{Debug, Write as _};
+use std::io::{Read, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use reactor::{Pinning, Reactor};
+use reactor::{Handle, Interest, Pinning, Placement, Reactor, Ready, Registration};
 use support::eventually;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
@@ -70,9 +73,50 @@ fn has(words: &[&str]) -> bool {
         .any(|line| words.iter().all(|word| line.contains(word)))
 }
 
+/// Lets a task on shard 1 wait for a descriptor of shard 0 until the registration has followed it.
+/// Returns the descriptor's number.
+fn move_a_registration(handle: &Handle) -> i32 {
+    let mut others = Vec::new();
+    let (near, mut far) = loop {
+        let pair = UnixStream::pair().unwrap();
+        if handle.shard_for(pair.0.as_raw_fd()).index() == 0 {
+            break pair;
+        }
+        others.push(pair);
+    };
+    near.set_nonblocking(true).unwrap();
+    let fd = near.as_raw_fd();
+    let task = handle.spawn_on(handle.shard(1), {
+        let handle = handle.clone();
+        move || async move {
+            let registration = Registration::new(
+                &handle,
+                Placement::Hash,
+                &near,
+                Interest::READABLE,
+                Ready::EMPTY,
+            )
+            .unwrap();
+            while registration.shard().index() == 0 {
+                let mut byte = [0];
+                let read = || (&near).read_exact(&mut byte);
+                registration
+                    .async_io(Interest::READABLE, read)
+                    .await
+                    .unwrap();
+            }
+        }
+    });
+    while !task.is_finished() && far.write_all(b"x").is_ok() {
+        thread::sleep(Duration::from_millis(3));
+    }
+    handle.block_on(task).unwrap();
+    fd
+}
+
 /// One test, since the subscriber is the process's only one.
 #[test]
-fn stalls_steals_shutdowns_and_tasks_are_traced() {
+fn stalls_steals_moves_shutdowns_and_tasks_are_traced() {
     tracing::subscriber::set_global_default(Log(AtomicU64::new(1))).unwrap();
     let reactor = Reactor::builder()
         .shards(2)
@@ -103,6 +147,17 @@ fn stalls_steals_shutdowns_and_tasks_are_traced() {
     assert!(reactor.handle().metrics().total(|shard| shard.tasks_stolen) > 0);
     eventually("the steal", || {
         has(&["DEBUG", "stole tasks", "shard=1", "from=0"])
+    });
+
+    let fd = move_a_registration(handle);
+    eventually("the move", || {
+        let fd = format!(" fd={fd} ");
+        let line = has(&["DEBUG", "moved a registration", "shard=1", "from=0"]);
+        line && LOG
+            .lock()
+            .unwrap()
+            .iter()
+            .any(|line| format!("{line} ").contains(&fd))
     });
 
     drop(reactor.spawn(std::future::pending::<()>()));
