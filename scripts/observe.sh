@@ -1,17 +1,18 @@
 #!/usr/bin/env bash
 # Checks the endpoint of `--observe` with real Prometheus: promtool checks the text of /metrics, and
-# a Prometheus server scrapes it and answers a query. With --picture, also writes the frame of
-# `server-demo top` that the docs show.
+# a Prometheus server scrapes it and answers a query. With --picture, writes the screen of
+# `server-demo top` that the docs show instead.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 usage() {
 	cat <<'EOT'
 Usage: scripts/observe.sh [options]
-  --picture     write asyncfd/src/docs/top.txt, a frame of `server-demo top` under load
+  --picture     only write asyncfd/src/docs/top.svg, the screen of `server-demo top` under load
   --no-build    use the existing build
   -h, --help    this text
-Needs prometheus and promtool (Debian: prometheus), which PROMETHEUS and PROMTOOL may name, and curl.
+Needs prometheus and promtool (Debian: prometheus), which PROMETHEUS and PROMTOOL may name, and curl;
+--picture needs none of them.
 EOT
 }
 
@@ -59,14 +60,18 @@ address() {
 }
 
 promtool=${PROMTOOL:-promtool} prometheus=${PROMETHEUS:-prometheus}
-command -v "$promtool" "$prometheus" curl >/dev/null || die "promtool, prometheus or curl is missing"
+[[ $picture == yes ]] || command -v "$promtool" "$prometheus" curl >/dev/null ||
+	die "promtool, prometheus or curl is missing"
 if [[ $build == yes ]]; then
-	run cargo build --release --locked --package server-demo --package loadgen
+	run cargo build --release --locked --package server-demo --package loadgen --bins
+	[[ $picture == no ]] || run cargo build --release --locked --package server-demo --example screenshot
 fi
-bin=${CARGO_TARGET_DIR:-target}/${OBSERVE_PROFILE:-release}
+bin=$(realpath "${CARGO_TARGET_DIR:-target}/${OBSERVE_PROFILE:-release}")
 
-timeout 120 "$bin/server-demo" work --listen 127.0.0.1:0 --shards 2 --pin none \
-	--observe 127.0.0.1:0 >"$scratch/out" 2>"$scratch/err" &
+at=127.0.0.1:0
+[[ $picture == no ]] || at=./demo.sock
+(cd "$scratch" && exec timeout 120 "$bin/server-demo" work --listen 127.0.0.1:0 --shards 2 --pin none \
+	--observe $at >out 2>err) &
 pids+=($!)
 target=$(address "$scratch/out" 'listening on ')
 observe=$(address "$scratch/err" 'observe on ')
@@ -74,6 +79,13 @@ timeout 120 "$bin/loadgen" "$target" --work 50us --connections 40 --rate 4000 \
 	--warmup 0s --duration 60s >"$scratch/load" 2>&1 &
 pids+=($!)
 sleep 2
+
+if [[ $picture == yes ]]; then
+	(cd "$scratch" && run "$bin/examples/screenshot" top.svg 24 150 4 "$bin/server-demo" top "$at")
+	mv "$scratch/top.svg" asyncfd/src/docs/top.svg
+	echo "wrote asyncfd/src/docs/top.svg"
+	exit
+fi
 
 curl --fail --silent --max-time 10 "http://$observe/metrics" >"$scratch/metrics"
 run "$promtool" check metrics <"$scratch/metrics"
@@ -102,10 +114,4 @@ p99=$(query 'histogram_quantile(0.99, sum by (le) (rate(reactor_wake_to_poll_sec
 [[ $p99 == *'"value"'* ]] || die "Prometheus has no quantile: $p99"
 echo "99th percentile from wake to poll: $p99"
 
-if [[ $picture == yes ]]; then
-	run "$bin/server-demo" top "$observe" --once --columns 150 --lines 24 >"$scratch/top.txt"
-	# Addresses differ from run to run.
-	sed "s/${observe//./\\.}/127.0.0.1:9100/" "$scratch/top.txt" >asyncfd/src/docs/top.txt
-	cat asyncfd/src/docs/top.txt
-fi
 echo "Prometheus reads the endpoint"

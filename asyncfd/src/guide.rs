@@ -4,9 +4,7 @@
 pub mod migration {}
 
 #[doc = include_str!("docs/diagnosis.md")]
-#[doc = "```text"]
-#[doc = include_str!("docs/top.txt")]
-#[doc = "```"]
+#[doc = include_str!("docs/top.svg")]
 pub mod diagnosis {}
 
 #[doc = include_str!("docs/descriptors.md")]

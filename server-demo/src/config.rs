@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use asyncfd::serve::AcceptPolicy;
 use clap::ValueEnum;
-use reactor::{Pinning, Reactor};
+use reactor::{Pinning, Reactor, Stall};
 use serde::{Deserialize, Serialize};
 
 use crate::units::{self, UnitError};
@@ -197,7 +197,11 @@ impl Config {
                 .histograms(true)
                 .task_tracking(true)
                 .detect_stalls(STALL)
-                .on_stall(move |stall| notice(&stall.to_string()));
+                .on_stall(move |stall| notice(&report(stall)));
+            #[cfg(all(feature = "observe", target_os = "linux"))]
+            {
+                builder = builder.stall_backtraces(true);
+            }
         }
         match self.shard_count() {
             Some(shards) => builder.shards(shards),
@@ -248,6 +252,15 @@ impl Config {
             (None, _) => None,
         }
     }
+}
+
+/// Returns the message for a stall: one line, and a backtrace if there is one.
+fn report(stall: &Stall) -> String {
+    #[cfg(feature = "observe")]
+    if let Some(backtrace) = stall.backtrace().filter(|_| !stall.is_over()) {
+        return format!("{stall}\n{backtrace}");
+    }
+    stall.to_string()
 }
 
 /// Rejects CPUs that this process may not run on. The reactor itself would only warn, since a
