@@ -96,11 +96,10 @@ fn a_task_is_listed_with_its_name_place_and_state_until_it_ends() {
     reactor.block_on(task).unwrap();
     let left = handle.tasks();
     assert_eq!(left.len(), 1);
-    assert_eq!(
-        wait_for(&reactor, behind.id(), waits).name,
-        None,
-        "the entry was reused"
-    );
+    assert_eq!(wait_for(&reactor, behind.id(), waits).name, None);
+    let next = handle.spawn_on(handle.shard(1), std::future::pending::<()>);
+    let next = wait_for(&reactor, next.id(), waits);
+    assert_eq!(next.name, None, "it has the entry of the first task");
 }
 
 #[test]
