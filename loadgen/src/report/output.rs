@@ -11,9 +11,9 @@ use std::fs::{self, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use clap::ValueEnum;
+use parking_lot::{Mutex, MutexGuard};
 use tempfile::NamedTempFile;
 
 use crate::exit_error::ExitError;
@@ -221,7 +221,7 @@ pub(crate) fn abandon() -> impl Sized {
 
 /// A list is never half-written, so a panic elsewhere takes nothing away from it.
 fn unfinished() -> MutexGuard<'static, Vec<PathBuf>> {
-    UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner)
+    UNFINISHED.lock()
 }
 
 /// The one name of the file that is written for `path`: in its folder, at the end of its links.

@@ -4,7 +4,7 @@
 //! All of it is cold: a shard looks at the command, and publishes its snapshot, once per tick of
 //! its supervisor; nothing here is touched on the way of a request.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use parking_lot::Mutex;
 
 use crate::measure::clock::Nanos;
 use crate::measure::counters::Counters;
@@ -136,24 +136,19 @@ impl Control {
     }
 
     pub(crate) fn command(&self) -> Command {
-        *lock(&self.command)
+        *self.command.lock()
     }
 
     pub(crate) fn give(&self, command: Command) {
-        *lock(&self.command) = command;
+        *self.command.lock() = command;
     }
 
     pub(crate) fn publish(&self, shard: u32, live: Live) {
-        *lock(&self.live[shard as usize]) = live;
+        *self.live[shard as usize].lock() = live;
     }
 
     /// The last snapshot of each shard.
     pub(crate) fn live(&self) -> Vec<Live> {
-        self.live.iter().map(|live| *lock(live)).collect()
+        self.live.iter().map(|live| *live.lock()).collect()
     }
-}
-
-/// Plain values are never half-written, so a panic elsewhere takes nothing away from them.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

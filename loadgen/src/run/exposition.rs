@@ -6,9 +6,11 @@
 use std::fmt::Write as _;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use crate::measure::histogram::Recorder;
 use crate::run::control::Live;
@@ -57,13 +59,13 @@ impl Exposition {
 
     /// Adds latencies.
     pub(crate) fn latencies(&self, more: &Recorder) {
-        let mut sample = self.sample.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sample = self.sample.lock();
         sample.latencies.merge(more);
     }
 
     /// Sets the counters of the shards.
     pub(crate) fn counters(&self, shards: &[Live]) {
-        let mut sample = self.sample.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sample = self.sample.lock();
         sample.answers = shards.iter().map(|shard| shard.answers).sum();
         sample.errors = shards.iter().map(|shard| shard.errors).sum();
         sample.live = shards.iter().map(|shard| u64::from(shard.live)).sum();
@@ -83,7 +85,7 @@ fn answer(mut stream: TcpStream, sample: &Mutex<Sample>) -> io::Result<()> {
     }
     let is_known = request.starts_with(b"GET /metrics ") || request.starts_with(b"GET / ");
     let (status, body) = if is_known {
-        let sample = sample.lock().unwrap_or_else(PoisonError::into_inner);
+        let sample = sample.lock();
         ("200 OK", render(&sample))
     } else {
         ("404 Not Found", "The metrics are at /metrics.\n".to_owned())

@@ -11,9 +11,11 @@ use std::io::{self, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
 
 use super::arrival;
 use crate::run::random::Random;
@@ -150,17 +152,17 @@ struct Listening {
 
 impl Listening {
     fn set(&self, open: bool) {
-        *self.open.lock().unwrap_or_else(PoisonError::into_inner) = open;
+        *self.open.lock() = open;
         self.changed.notify_all();
     }
 
     fn is_open(&self) -> bool {
-        *self.open.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.open.lock()
     }
 
     fn wait_until(&self, open: bool) {
-        let state = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        drop(self.changed.wait_while(state, |state| *state != open));
+        let mut state = self.open.lock();
+        self.changed.wait_while(&mut state, |state| *state != open);
     }
 }
 
@@ -192,7 +194,7 @@ impl Round {
 
     /// Shuts all connections down.
     fn shut_down(&self, how: Shutdown) {
-        let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut streams = self.streams.lock();
         for stream in streams.drain(..) {
             // The client may have closed it first.
             let _ = stream.shutdown(how);
@@ -234,8 +236,7 @@ impl DelayServer {
                         if !open.is_open() {
                             break;
                         }
-                        let round =
-                            Arc::clone(&current.lock().unwrap_or_else(PoisonError::into_inner));
+                        let round = Arc::clone(&current.lock());
                         // A connection that fails leaves its record out, and the round finds that
                         // it is not whole.
                         let _ = stream.and_then(|stream| serve(stream, size, round));
@@ -272,7 +273,7 @@ impl DelayServer {
     ) -> Record {
         let (sender, done) = mpsc::channel();
         let round = Arc::new(Round::new(delays, connections, sender));
-        *self.round.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&round);
+        *self.round.lock() = Arc::clone(&round);
         self.listening.set(true);
         if let Some(interruption) = interruption {
             let (round, listening) = (Arc::downgrade(&round), Arc::clone(&self.listening));
@@ -339,7 +340,7 @@ fn serve(stream: TcpStream, size: usize, round: Arc<Round>) -> io::Result<()> {
     arrival::stamp(&stream)?;
     let number = round.accepted.fetch_add(1, Ordering::Relaxed);
     let clone = stream.try_clone()?;
-    let mut streams = round.streams.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut streams = round.streams.lock();
     streams.push(clone);
     drop(streams);
     let (sender, due) = mpsc::channel();
