@@ -3,13 +3,13 @@
 //! The hot set is strided: with a stride of `k`, connection `i` is hot when `i % k` equals the
 //! phase. A server that spreads connections over its shards in turn therefore serves the whole hot
 //! set on one shard whenever `k` is a multiple of the number of shards. `--hot-shift` adds one to
-//! the phase, which moves the hot set to the next shard. `turns.rs` applies it. Tests: at the end
-//! of this file, `turns.rs` and `tests/hot.rs`.
+//! the phase, which moves the hot set to the next shard. `balancer.rs` applies it. Tests: at the
+//! end of this file, `balancer.rs` and `tests/hot.rs`.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// A share that is not one over a whole number is off by more than this part of it.
+/// The largest relative error of a share that is rounded to one over a whole number.
 const STRIDE_TOLERANCE: f64 = 0.02;
 
 /// The hot share of the connections, and the share of the requests that they get.

@@ -2,8 +2,10 @@
 //!
 //! The same exchange runs over each, so all three are tested under heavy concurrency in the client
 //! too. A wait holds no buffer (see `scratch.rs`). Only the tasks of connections call it. It knows
-//! no payloads, timeouts or counters. Tests: `every_surface_and_loop_is_served` in
-//! `tests/embedded.rs` runs on each, `tests/protocols.rs` over Unix sockets too.
+//! no payloads, timeouts or counters. The surfaces of server-demo are not shared: each has a whole
+//! echo loop in one future, because an idle connection costs the size of that future. Tests:
+//! `every_surface_and_loop_is_served` in `tests/embedded.rs` runs on each, `tests/protocols.rs`
+//! over Unix sockets too.
 
 use std::future::{Future, poll_fn};
 use std::io::{self, ErrorKind, Read, Write};
