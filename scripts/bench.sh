@@ -23,7 +23,7 @@ Usage: scripts/bench.sh [options] [-- LOADGEN OPTIONS...]
   --only LIST        contenders of 'base' and 'rate-80', comma separated (default: all with one thread)
   --others LIST      contenders of the other scenarios (default: bare-epoll,tokio-mt,tokio-ct,demo-helpers);
                      'bulk' and those of the service 'work' have their own
-  --rounds N         rounds of each contender in 'base' and 'rate-80', which budgets.sh uses (default: 20)
+  --rounds N         rounds of each contender in 'base' and 'rate-80', which xtask budgets uses (default: 20)
   --other-rounds N   ... and in the others (default: 8)
   --duration D       measured time of a round (default: 2s)
   --warmup D         discarded start of a round (default: 500ms)
@@ -226,7 +226,7 @@ for scenario in "${chosen[@]}"; do
 	mkdir -p "$out/$scenario"
 	SERVER_THREADS=1 SERVER_CPUS=$server_cpu GENERATOR=(taskset -c "$load_cpu") BESIDE=()
 	options=(-c "$connections")
-	# budgets.sh uses the ratios of these two.
+	# cargo xtask budgets uses the ratios of these two.
 	if [[ $scenario == base || $scenario == rate-80 ]]; then
 		count=$rounds SELECTED=("${base_contenders[@]}")
 	else

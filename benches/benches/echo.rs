@@ -10,7 +10,7 @@
 //!
 //! Noise: with one connection, most of the time is CPUs that sleep and wake, so runs differ by a
 //! third, and the order of contenders that are close means nothing. For throughput under load, with
-//! intervals, use `scripts/bench.sh`; for cost without noise, `scripts/instr.sh`.
+//! intervals, use `scripts/bench.sh`; for cost without noise, `cargo xtask instr`.
 #![forbid(unsafe_code)]
 
 mod support;

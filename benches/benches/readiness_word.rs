@@ -2,7 +2,7 @@
 //!
 //! Measured, through the public API: a check that finds the descriptor ready, a check that does
 //! not, a poll that finds it ready, and a clear that comes too late to clear anything. Publishing
-//! and an effective clear cannot be repeated without a kernel event in between. `scripts/instr.sh`
+//! and an effective clear cannot be repeated without a kernel event in between. `cargo xtask instr`
 //! includes those in its instructions per echo.
 //!
 //! Held constant: one socket pair whose state does not change during the measurement; no task runs,

@@ -1,4 +1,4 @@
-//! The client of `scripts/instr.sh` exchanges exactly the requested number of echoes, by which its
+//! The client of `cargo xtask instr` exchanges exactly the requested number of echoes, by which its
 //! figures are divided. It detects an answer that is not an echo.
 #![forbid(unsafe_code)]
 

@@ -16,34 +16,54 @@ pub(crate) struct Counted {
     pub(crate) out: String,
 }
 
-/// Runs a program under callgrind, which writes its profile to `folder`.
+/// Returns valgrind with the options that write a profile to this file.
+pub(crate) fn options(profile: &Path) -> Vec<String> {
+    let file = format!("--callgrind-out-file={}", profile.display());
+    ["valgrind", "--quiet", "--tool=callgrind", &file]
+        .map(str::to_owned)
+        .to_vec()
+}
+
+/// Returns the instructions of a profile.
+///
+/// # Errors
+/// It cannot be read, or has no sum.
+pub(crate) fn instructions(profile: &Path) -> Result<u64> {
+    let profile = fs::read_to_string(profile)?;
+    let sum = profile.lines().find_map(|line| {
+        line.strip_prefix("summary: ")
+            .or_else(|| line.strip_prefix("totals: "))
+    });
+    Ok(sum.context("the profile has no sum")?.trim().parse()?)
+}
+
+/// Runs a program under callgrind, which writes a profile, and returns its standard output.
 ///
 /// # Errors
 /// valgrind is missing, or the program fails.
-pub(crate) fn count(folder: &Path, program: &Path, arguments: &[&str]) -> Result<Counted> {
+pub(crate) fn run(profile: &Path, program: &Path, arguments: &[&str]) -> Result<String> {
     process::need("valgrind", "valgrind")?;
-    let profile = folder.join("profile.callgrind");
-    let mut command = Command::new("valgrind");
-    command.args(["--quiet", "--tool=callgrind"]);
-    command.arg(format!("--callgrind-out-file={}", profile.display()));
-    let output = command.arg(program).args(arguments).output()?;
+    let valgrind = options(profile);
+    let mut command = Command::new(&valgrind[0]);
+    command.args(&valgrind[1..]).arg(program).args(arguments);
+    let output = command.output()?;
     let err = String::from_utf8_lossy(&output.stderr);
     ensure!(
         output.status.success(),
         "{command:?} ended with {}: {err}",
         output.status
     );
-    let profile = fs::read_to_string(profile)?;
-    let mut totals = profile.lines().filter_map(|line| {
-        line.strip_prefix("summary: ")
-            .or_else(|| line.strip_prefix("totals: "))
-    });
-    let instructions = totals
-        .next()
-        .context("a profile with its sum")?
-        .trim()
-        .parse()?;
-    let out = String::from_utf8(output.stdout)?;
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+/// Runs a program under callgrind, with the profile in `folder`.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn count(folder: &Path, program: &Path, arguments: &[&str]) -> Result<Counted> {
+    let profile = folder.join("profile.callgrind");
+    let out = run(&profile, program, arguments)?;
+    let instructions = instructions(&profile)?;
     Ok(Counted { instructions, out })
 }
 

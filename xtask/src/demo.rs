@@ -86,7 +86,11 @@ pub(crate) fn run_load(folder: &Path, codes: &[i32], command: &mut Command) -> R
 pub(crate) struct Counts(HashMap<&'static str, u64>);
 
 impl Counts {
-    fn read(table: &str) -> Result<Self> {
+    /// Reads the last table that a server printed.
+    ///
+    /// # Errors
+    /// There is none, or it has other headings.
+    pub(crate) fn read(table: &str) -> Result<Self> {
         let line = |start: &str| {
             let mut lines = table.lines().rev();
             lines.find(|line| line.trim_start().starts_with(start))

@@ -109,13 +109,13 @@ pub(crate) fn run(build: bool, mut arguments: Arguments) -> Result<ExitCode> {
 fn trials(programs: &Programs) -> Vec<Trial> {
     let trials = cases::all().into_iter().map(|(name, body)| {
         let programs = programs.clone();
-        Trial::ignorable_test(name, move || conduct(programs, &*body))
+        Trial::ignorable_test(name, move || run_case(programs, &*body))
     });
     trials.collect()
 }
 
 /// Runs a case; a failure shows the output of its programs.
-fn conduct(programs: Programs, body: &cases::Body) -> Result<Completion, Failed> {
+fn run_case(programs: Programs, body: &cases::Body) -> Result<Completion, Failed> {
     let folder = tempfile::tempdir()?;
     let case = Case { programs, folder };
     match body(&case) {

@@ -5,11 +5,16 @@
 
 #![forbid(unsafe_code)]
 
+mod budgets;
 mod callgrind;
+mod contenders;
 mod demo;
 mod examples;
+mod fairness;
 mod faults;
 mod imbalance;
+mod instr;
+mod instr_gate;
 mod process;
 mod repeat;
 mod smoke;
@@ -51,6 +56,14 @@ enum Task {
     Timers(timers::Timers),
     /// Measures how evenly each accept policy spreads connections over shards
     Imbalance(imbalance::Imbalance),
+    /// Counts instructions and system calls per echo (needs valgrind and strace)
+    Instr(instr::Instr),
+    /// Compares the instructions of the hot paths with their baselines (needs valgrind)
+    InstrGate(instr_gate::InstrGate),
+    /// Measures every budget of the design (needs valgrind and strace)
+    Budgets(budgets::Budgets),
+    /// Measures the effect of one flooding connection on many quiet ones
+    Fairness(fairness::Fairness),
     /// Measures the cost of waking a task from another thread (needs strace)
     Wakes(wakes::Wakes),
 }
@@ -97,6 +110,10 @@ impl Task {
         match self {
             Self::Faults(cases) => return faults::run(!cases.no_build, cases.arguments()),
             Self::Examples(cases) => return examples::run(!cases.no_build, &cases.arguments()),
+            Self::Budgets(budgets) => return budgets.run(),
+            Self::Instr(instr) => instr.run()?,
+            Self::InstrGate(gate) => gate.run()?,
+            Self::Fairness(fairness) => fairness.run()?,
             Self::Smoke(smoke) => smoke.run()?,
             Self::Soak(soak) => soak.run()?,
             Self::Repeat(repeat) => repeat.run()?,

@@ -128,7 +128,15 @@ impl Running {
     /// # Errors
     /// The program ended before, or does not say it in time.
     pub(crate) fn says(&mut self, start: &str) -> Result<String> {
-        let deadline = Instant::now() + PATIENCE;
+        self.says_within(start, PATIENCE)
+    }
+
+    /// The same, for at most `limit`.
+    ///
+    /// # Errors
+    /// As [`says`](Self::says).
+    pub(crate) fn says_within(&mut self, start: &str, limit: Duration) -> Result<String> {
+        let deadline = Instant::now() + limit;
         loop {
             // A line without its end may be a part of one.
             let out = self.out();
@@ -138,7 +146,12 @@ impl Running {
             if let Some(rest) = whole.find_map(|line| line.strip_prefix(start)) {
                 return Ok(rest.to_owned());
             }
-            ensure!(!self.has_ended()?, "{} did not start", self.name);
+            ensure!(
+                !self.has_ended()?,
+                "{} did not start: {}",
+                self.name,
+                self.err()
+            );
             ensure!(
                 Instant::now() < deadline,
                 "{} does not say '{start}'",

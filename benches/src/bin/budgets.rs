@@ -1,7 +1,7 @@
-//! The last step of `scripts/budgets.sh`: compares the measurements with each budget of the design,
-//! and prints met or missed.
+//! The last step of `cargo xtask budgets`: compares the measurements with each budget of the
+//! design, and prints met or missed.
 //!
-//! It reads the output of `scripts/instr.sh` and `scripts/bench.sh` and takes the rest as
+//! It reads the output of `cargo xtask instr` and `scripts/bench.sh` and takes the rest as
 //! arguments; nothing here measures. A ratio meets its budget only with its whole interval, so an
 //! interval that is too wide misses it.
 #![forbid(unsafe_code)]
@@ -16,7 +16,7 @@ use serde_json::Value;
 /// Prints the table of budgets; the exit code is 3 if one is missed.
 #[derive(Parser)]
 struct Args {
-    /// Output of instr.sh: all contenders, 64 connections
+    /// Output of `cargo xtask instr`: all contenders, 64 connections
     #[arg(long, value_name = "FILE")]
     instr: PathBuf,
 
@@ -71,7 +71,7 @@ impl Measured {
     fn count(of: &Value, contender: &str, field: &str) -> Result<f64, String> {
         find(&of["rows"], "contender", contender)
             .and_then(|row| row[field].as_f64())
-            .ok_or_else(|| format!("instr.sh has no {field} of {contender}"))
+            .ok_or_else(|| format!("instr.json has no {field} of {contender}"))
     }
 
     fn instructions(&self, contender: &str) -> Result<f64, String> {
@@ -82,7 +82,7 @@ impl Measured {
     fn calls(&self, contender: &str) -> Result<f64, String> {
         let kinds = find(&self.instr["rows"], "contender", contender)
             .and_then(|row| row["syscalls"].as_object())
-            .ok_or_else(|| format!("instr.sh has no system calls of {contender}"))?;
+            .ok_or_else(|| format!("instr.json has no system calls of {contender}"))?;
         let others = kinds.iter().filter(|(kind, _)| !kind.starts_with("epoll_"));
         Ok(others.filter_map(|(_, calls)| calls.as_f64()).sum())
     }

@@ -1,4 +1,4 @@
-//! Runs one hot path a given number of times, so that `scripts/instr.sh` can count its
+//! Runs one hot path a given number of times, so that `cargo xtask instr` can count its
 //! instructions.
 //!
 //! Run it under callgrind with two numbers of rounds. The difference between the two counts,

@@ -1,5 +1,5 @@
-//! Compares the instructions of the hot paths with the committed baselines; `scripts/instr-gate.sh`
-//! calls it.
+//! Compares the instructions of the hot paths with the committed baselines; `cargo xtask
+//! instr-gate` calls it.
 //!
 //! A path fails if it costs 2% more than its baseline, and the functions that grew are named. Only
 //! the program's own code counts, so the counts are the same on every machine with the same
@@ -170,7 +170,7 @@ fn is_ours(function: &str) -> bool {
 fn write(compiler: &str, measured: &BTreeMap<String, Costs>) -> String {
     let mut text = format!(
         "# Instructions of the hot paths, of one round each, by function: its own, and with what it calls.\n\
-         # Written by scripts/instr-gate.sh --update.\n\
+         # Written by cargo xtask instr-gate --update.\n\
          compiler {compiler}\n"
     );
     for (name, costs) in measured {

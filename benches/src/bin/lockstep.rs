@@ -1,4 +1,4 @@
-//! A client for `scripts/instr.sh`: an exact number of echoes, in lock step.
+//! A client for `cargo xtask instr`: an exact number of echoes, in lock step.
 //!
 //! In each round it writes one message to every connection, and only then reads the answers. So a
 //! server sees each connection become readable once per message and finds it drained after one
