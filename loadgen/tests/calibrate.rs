@@ -6,8 +6,6 @@
 
 mod common;
 
-use std::time::Duration;
-
 use common::run;
 use loadgen::tools::calibrate::{Calibration, Case, Quantile};
 
@@ -29,7 +27,6 @@ fn the_record_of_the_server_is_never_above_what_was_measured() {
         calibration.passed,
         calibration.cases.iter().all(|case| case.passed)
     );
-    assert!(run.took < Duration::from_secs(59), "{:?}", run.took);
     assert_eq!(calibration.cases.len(), 11);
     for case in &calibration.cases {
         let interrupted = ["an outage", "a restart", "a reload"];
@@ -42,14 +39,8 @@ fn the_record_of_the_server_is_never_above_what_was_measured() {
                 for pair in &quantile.rounds {
                     let named = || format!("{}, {}: {quantile:?}", case.name, series.name);
                     assert!(pair.server_ns >= 10_000_000, "{}", named());
-                    // Less only by what the histogram rounds. Intended times also differ by the
-                    // clocks of the two sides; 0.24% was seen on a busy machine.
-                    let least = if series.name == "corrected" {
-                        -0.03
-                    } else {
-                        -0.002
-                    };
-                    assert!(pair.difference() > least, "{}", named());
+                    // Less only by what the histogram and the reading of the clocks round.
+                    assert!(pair.difference() > -0.002, "{}", named());
                 }
             }
         }
