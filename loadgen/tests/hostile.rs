@@ -1,5 +1,6 @@
 //! Servers that do wrong: each is caught with the right message and exit code 1, and never by a
-//! hang.
+//! hang: a load of an hour (`-d 1h`) ends before the deadline of every test only because the
+//! generator gives up.
 
 mod common;
 
@@ -131,7 +132,6 @@ fn lost_bytes_at_the_end_are_caught_by_the_time_out() {
         report.latency.raw.max_ns >= 1_000_000_000,
         "unanswered requests are in the tail"
     );
-    assert!(run.took < Duration::from_secs(10));
 }
 
 #[test]
@@ -141,7 +141,7 @@ fn bytes_that_nobody_asked_for_are_caught() {
         stream.write_all(b"!")?;
         echo_all(&mut stream)
     });
-    let run = run(&format!("{server} -c 1 -n 1000")).expect_code(1);
+    let run = run(&format!("{server} -c 1 -n 40")).expect_code(1);
     // It arrives with the next answer, or alone.
     assert!(run.stderr.contains("wrong answer"), "{run:#?}");
 }
@@ -156,7 +156,7 @@ fn an_idle_connection_that_is_sent_something_is_caught() {
         echo_all(&mut stream)
     });
     run(&format!(
-        "{server} -c 2 --active 1 -d 1 --warmup 0 --fail-fast"
+        "{server} -c 2 --active 1 -d 1h --warmup 0 --fail-fast"
     ))
     .expect_code(1)
     .expect_message("5 bytes came that no request asked for");
@@ -190,12 +190,7 @@ fn a_reset_is_told_from_an_early_close() {
 #[test]
 fn a_server_that_closes_at_once_fails_the_ramp() {
     let server = serve(|_, stream| stream.shutdown(Shutdown::Both));
-    let run = run(&format!("{server} -c 500 -d 30")).expect_code(1);
-    assert!(
-        run.took < Duration::from_secs(10),
-        "it does not go on without them: {:?}",
-        run.took
-    );
+    let run = run(&format!("{server} -c 500 -d 1h")).expect_code(1);
     assert!(run.stderr.contains("of 500 connections"), "{run:#?}");
 }
 
@@ -204,11 +199,11 @@ fn a_silent_server_is_given_up() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let server = listener.local_addr().expect("bound");
     // Connections are established by the system, and nobody accepts them.
-    let run = run(&format!("{server} -c 3 --timeout 1 -d 30 --format json")).expect_code(1);
-    assert_eq!(only_error(&run.report()), ("silent", 3));
+    let run = run(&format!("{server} -c 3 --timeout 1 -d 1h --format json")).expect_code(1);
+    // The first that is found silent ends the ramp; the others are found with it, or asked no more.
+    assert_eq!(only_error(&run.report()).0, "silent");
     assert_eq!(run.report().connections.connected, 3);
     assert_eq!(run.report().connections.served, 0);
-    assert!(run.took < Duration::from_secs(10), "{:?}", run.took);
     drop(listener);
 }
 
@@ -230,7 +225,6 @@ fn a_server_that_falls_silent_is_given_up_in_an_open_loop_too() {
         "{requests:?}"
     );
     assert_eq!(requests.scheduled, 2_000, "the schedule goes on");
-    assert!(run.took < Duration::from_secs(10), "{:?}", run.took);
 }
 
 #[test]
@@ -238,11 +232,10 @@ fn nothing_that_listens_is_refused() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let server = listener.local_addr().expect("bound");
     drop(listener);
-    let run = run(&format!("{server} -c 300 -d 30 --format json")).expect_code(1);
+    let run = run(&format!("{server} -c 300 -d 1h --format json")).expect_code(1);
     let report = run.report();
     assert_eq!(only_error(&report).0, "refused");
     assert_eq!(report.connections.connected, 0);
-    assert!(run.took < Duration::from_secs(10), "{:?}", run.took);
     run.expect_message(&format!("{server}: connection refused: "))
         .expect_message("start the server, or check its address");
 }
@@ -250,30 +243,35 @@ fn nothing_that_listens_is_refused() {
 #[test]
 fn a_target_out_of_reach_ends_in_time() {
     // Reserved for documentation: there is no route, or nobody answers.
-    let run = run("[2001:db8::1]:9 -c 2 -d 30 --timeout 500ms --format json").expect_code(1);
+    let run = run("[2001:db8::1]:9 -c 2 -d 1h --timeout 500ms --format json").expect_code(1);
     let report = run.report();
     assert!(
         ["unreachable", "connect-timeout", "ports"].contains(&only_error(&report).0),
         "{:?}",
         report.errors
     );
-    assert!(run.took < Duration::from_secs(10), "{:?}", run.took);
 }
 
 #[test]
 fn one_bad_connection_leaves_the_others_running_and_fails_the_run() {
     let server = serve(|number, mut stream| {
         if number == 7 {
-            echo(&mut stream, 50 * SIZE)?;
+            echo(&mut stream, 3 * SIZE)?;
             return SockRef::from(&stream).set_linger(Some(Duration::ZERO));
         }
         echo_all(&mut stream)
     });
-    let run = run(&format!("{server} -c 20 -d 1 --warmup 0 --format json")).expect_code(1);
+    // Enough requests for every connection to get to its third one.
+    let run = run(&format!("{server} -c 20 -n 4000 --format json")).expect_code(1);
     let report = run.report();
     assert_eq!(only_error(&report), ("reset", 1));
-    assert!(report.elapsed_s > 0.99, "the others went on");
-    assert!(report.requests.completed > 20 * 50);
+    let requests = &report.requests;
+    assert_eq!(
+        requests.answered + requests.unanswered,
+        4_000,
+        "{requests:?}"
+    );
+    assert!(requests.unanswered <= 1, "the others went on: {requests:?}");
 }
 
 #[test]
@@ -285,7 +283,8 @@ fn a_failure_between_ramp_and_run_is_told_apart() {
         }
         echo_all(&mut stream)
     });
-    let args = "-c 2 --active 1 -d 300ms --warmup 0 --format json";
+    // A busy machine may tell of the reset late, and still before the measured part.
+    let args = "-c 2 --active 1 -d 300ms --warmup 2s --format json";
     let report = run(&format!("{server} {args}")).expect_code(0).report();
     assert_eq!(report.connections.reconnected, 1);
     assert_eq!(report.errors_outside[0].kind, "reset");
@@ -319,7 +318,7 @@ fn a_server_that_never_reads_is_given_up() {
         Ok(())
     });
     // The bytes that the system takes are sent, and more is waiting.
-    for load in ["-P 64 -d 30", "-R 100 -d 3"] {
+    for load in ["-P 64 -d 1h", "-R 100 -d 3"] {
         let args = format!(
             "{server} -c 2 --size {LARGE} {load} --warmup 0 --timeout 1 --no-reconnect --format json"
         );
@@ -327,7 +326,6 @@ fn a_server_that_never_reads_is_given_up() {
         let report = run.report();
         assert_eq!(only_error(&report), ("silent", 2), "{load}");
         assert_eq!(report.connections.served, 2);
-        assert!(run.took < Duration::from_secs(20), "{:?}", run.took);
     }
 }
 
@@ -342,15 +340,15 @@ fn http_that_ends_early_or_stalls_is_told_apart() {
             }
             stream.read_to_end(&mut Vec::new()).map(|_| ())
         });
+        let timeout = if ends { "30s" } else { "1s" };
         let run = run(&format!(
-            "http://{server} -c 2 --timeout 1 -d 30 --format json"
+            "http://{server} -c 2 --timeout {timeout} -d 1h --format json"
         ))
         .expect_code(1)
         .expect_message("check that the server speaks this protocol (--protocol)");
         // The one that failed first ends the ramp; the other fails as well, or is not asked any
         // more.
         assert_eq!(only_error(&run.report()).0, kind);
-        assert!(run.took < Duration::from_secs(15), "{:?}", run.took);
     }
 }
 
@@ -363,7 +361,7 @@ fn a_unix_socket_whose_queue_stays_full_is_given_up() {
     listener.bind(&address).expect("a free path");
     listener.listen(1).expect("bound");
     let run = run(&format!(
-        "unix:{} -c 20 --timeout 1 -d 30 --format json",
+        "unix:{} -c 20 --timeout 1 -d 1h --format json",
         path.display()
     ))
     .expect_code(1);
@@ -379,31 +377,35 @@ fn a_unix_socket_whose_queue_stays_full_is_given_up() {
         count("connect-timeout") + count("silent"),
         report.errors.iter().map(|error| error.count).sum::<u64>()
     );
-    assert!(run.took < Duration::from_secs(15), "{:?}", run.took);
+}
+
+const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\n";
+
+/// A byte of an answer now and then, much more often than the time-out.
+fn drip(stream: &mut impl Write) -> std::io::Result<()> {
+    loop {
+        stream.write_all(b"X")?;
+        thread::sleep(Duration::from_millis(20));
+    }
 }
 
 #[test]
-fn an_answer_that_never_ends_is_given_up() {
-    /// A byte of an answer now and then, much more often than the time-out.
-    fn drip(stream: &mut impl Write) -> std::io::Result<()> {
-        loop {
-            stream.write_all(b"X")?;
-            thread::sleep(Duration::from_millis(20));
-        }
-    }
-    const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\n";
-    let in_the_ramp = serve(|_, mut stream| {
+fn an_answer_that_never_ends_is_given_up_in_the_ramp() {
+    let server = serve(|_, mut stream| {
         stream.read_exact(&mut [0; 4])?;
         stream.write_all(HEAD)?;
         drip(&mut stream)
     });
-    run(&format!("http://{in_the_ramp}/ -c 2 --timeout 500ms"))
+    run(&format!("http://{server}/ -c 1 --timeout 700ms"))
         .expect_code(1)
-        .expect_message("no answer in time: 2 of 2 connections")
+        .expect_message("no answer in time: 1 of 1 connections")
         .expect_message("and no whole answer, after 0 answers");
+}
 
+#[test]
+fn an_answer_that_never_ends_is_given_up_in_the_run() {
     // Requests are left to begin for as long as these are not answered.
-    let in_the_run = serve(|_, mut stream| {
+    let server = serve(|_, mut stream| {
         let mut request = [0; 4_096];
         let _first = stream.read(&mut request)?;
         stream.write_all(HEAD)?;
@@ -413,7 +415,7 @@ fn an_answer_that_never_ends_is_given_up() {
         drip(&mut stream)
     });
     run(&format!(
-        "http://{in_the_run}/ -c 1 -n 100 --timeout 500ms --no-reconnect"
+        "http://{server}/ -c 1 -n 100 --timeout 700ms --no-reconnect"
     ))
     .expect_code(1)
     .expect_message("and no whole answer, after 1 answer,");

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use loadgen::report::Report;
 
 /// No run of these tests takes longer, unless it hangs.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_secs(120);
 
 /// The output and exit code of a run.
 #[derive(Debug)]
