@@ -2,9 +2,9 @@
 # Divides one load among several processes, by Slurm and by GNU parallel, and merges their reports;
 # and checks the manifest of the Kubernetes Job against the schema of its kind (kubernetes-validate,
 # PyPI).
-# Slurm runs on this machine with a node for each part. Each part has a network namespace of its own,
-# joined to the server's by a pair of virtual interfaces, and may open fewer connections than the
-# server sees. Needs root, because of the namespaces.
+# Slurm runs on this machine with a node for each part. Each part has a network namespace of its
+# own, joined to the server's by a pair of virtual interfaces, and may open fewer connections than
+# the server sees. Needs root, because of the namespaces.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -150,7 +150,7 @@ EOT
 	grep -q "2/$PARTS" "$folder.txt" || die "merge does not name part 2: $(cat "$folder.txt")"
 }
 
-# What every part runs, in the namespace of its number.
+# The command of every part, in the namespace of its number.
 part_command() {
 	cat <<EOT
 #!/usr/bin/env bash

@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
-# Runs loadgen against independent servers: nginx and Python's http.server over HTTP, redis-server
-# with a fixed exchange, each in a closed and in an open loop. It checks the exit code and the
-# counts in the report. A server that is not installed is named, and the others still run.
+# Runs loadgen against independent servers, each in a closed and in an open loop: nginx over
+# HTTP/1.1 and HTTP/2, in the clear and with TLS; Python's http.server; Python's websockets;
+# redis-server with a fixed exchange. It checks the exit code and the counts in the report, for
+# HTTP/2 and WebSocket against the server's own record. A server that is not installed is named, and
+# the others still run.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -114,7 +116,7 @@ at_least() {
 }
 
 if [[ $build == yes ]]; then
-	cargo build --release --quiet -p loadgen
+	cargo build --release --quiet -p loadgen --features tls,http2,websocket
 fi
 loadgen=${CARGO_TARGET_DIR:-target}/release/loadgen
 
@@ -175,6 +177,171 @@ EOT
 	grep -q '"kind":"http-5xx"' "$scratch/report.json" || die "no 503 in the report"
 }
 
+# nginx is told to reload its configuration while the load runs: it closes every connection when
+# that is idle, and all of them come back.
+try_reload() {
+	local port running
+	port=$(free_port)
+	cat >"$scratch/reload.conf" <<EOT
+daemon off;
+worker_processes 1;
+pid $scratch/reload.pid;
+error_log stderr;
+events { worker_connections 1024; }
+http {
+	log_format short '\$server_protocol \$status - ';
+	access_log $scratch/access.log short;
+	client_body_temp_path $scratch/tmp;
+	proxy_temp_path $scratch/tmp;
+	fastcgi_temp_path $scratch/tmp;
+	uwsgi_temp_path $scratch/tmp;
+	scgi_temp_path $scratch/tmp;
+	server {
+		listen 127.0.0.1:$port;
+		location / { return 200 hello; }
+	}
+}
+EOT
+	serve nginx-reload nginx -p "$scratch" -c "$scratch/reload.conf" -e stderr
+	listening "$port"
+	load 0 "http://127.0.0.1:$port/" -c 20 -R 200 -d 3 --warmup 0 &
+	running=$!
+	sleep 1
+	nginx -p "$scratch" -c "$scratch/reload.conf" -e stderr -s reload
+	wait "$running" || die "the load did not outlast the reload"
+	expect scheduled 600
+	expect answered 600
+	at_least established 40
+	# The first request of each connection of the ramp is not measured, and logged.
+	expect_logged "HTTP/1.1 200 - " 620
+	# A killed master leaves its worker: this one ends in order.
+	nginx -p "$scratch" -c "$scratch/reload.conf" -e stderr -s stop
+}
+
+# Counts the requests that nginx logged, by protocol and status.
+logged() {
+	grep -c -F "$1" "$scratch/access.log" || true
+}
+
+# expect_logged WORDS COUNT: waits until nginx has logged so many, and no more.
+expect_logged() {
+	local tries
+	for ((tries = 0; tries < 40; tries++)); do
+		(($(logged "$1") < $2)) || break
+		sleep 0.05
+	done
+	[[ $(logged "$1") == "$2" ]] || die "nginx logged $(logged "$1") of '$1' instead of $2"
+	: >"$scratch/access.log"
+}
+
+try_http2() {
+	local clear tls old
+	clear=$(free_port) tls=$(free_port) old=$(free_port)
+	openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost -addext basicConstraints=critical,CA:FALSE \
+		-keyout "$scratch/key.pem" -out "$scratch/certificate.pem" 2>"$scratch/openssl.log"
+	cat >"$scratch/http2.conf" <<EOT
+daemon off;
+master_process off;
+pid $scratch/http2.pid;
+error_log stderr;
+events { worker_connections 1024; }
+http {
+	log_format short '\$server_protocol \$status \$ssl_protocol \$request_length';
+	access_log $scratch/access.log short;
+	client_body_temp_path $scratch/tmp;
+	proxy_temp_path $scratch/tmp;
+	fastcgi_temp_path $scratch/tmp;
+	uwsgi_temp_path $scratch/tmp;
+	scgi_temp_path $scratch/tmp;
+	keepalive_requests 100;
+	ssl_protocols TLSv1.2 TLSv1.3;
+	ssl_certificate $scratch/certificate.pem;
+	ssl_certificate_key $scratch/key.pem;
+	server {
+		listen 127.0.0.1:$clear http2;
+		listen 127.0.0.1:$tls ssl http2;
+		listen 127.0.0.1:$old ssl;
+		root $scratch/www;
+		location /busy { return 503; }
+	}
+}
+EOT
+	serve nginx-http2 nginx -p "$scratch" -c "$scratch/http2.conf" -e stderr
+	listening "$clear"
+	local trust=(-4 --cacert "$scratch/certificate.pem") path
+	# The first request of each connection is not measured, and logged. nginx goes away from each
+	# connection after a hundred requests.
+	for path in small large; do
+		load 0 "http://127.0.0.1:$clear/$path" --http2 -c 4 -P 10 -n 2000
+		expect answered 2000
+		at_least closed_by_server 16
+		expect_logged "HTTP/2.0 200 - " 2004
+		load 0 "https://localhost:$tls/$path" --http2 "${trust[@]}" -c 4 -R 2k -n 1000
+		expect answered 1000
+		expect_logged "HTTP/2.0 200 TLSv1.3 " 1004
+	done
+	load 1 "https://localhost:$tls/busy" --http2 "${trust[@]}" -c 2 -P 5 -n 100
+	expect answered 100
+	expect_logged "HTTP/2.0 503 TLSv1.3 " 102
+	load 0 "https://localhost:$old/small" "${trust[@]}" -c 4 -n 400
+	expect_logged "HTTP/1.1 200 TLSv1.3 " 404
+	# A server without HTTP/2 refuses it in the handshake.
+	load 1 "https://localhost:$old/small" --http2 "${trust[@]}" -c 1 -n 5
+	load 1 "https://localhost:$tls/small" --http2 -4 -c 1 -n 5
+	grep -q 'invalid peer certificate' "$scratch/loadgen.log" || die "a certificate of a stranger was taken"
+}
+
+# websockets (PyPI) in a virtual environment, once.
+try_websocket() {
+	local port folder=${CARGO_TARGET_DIR:-target}/readers/websockets
+	if [[ ! -e $folder/complete ]]; then
+		rm -rf "$folder"
+		python3 -m venv "$folder"
+		"$folder/bin/pip" install --quiet --disable-pip-version-check websockets==17.4
+		: >"$folder/complete"
+	fi
+	port=$(free_port)
+	serve websockets "$folder/bin/python" -c '
+import asyncio, sys
+from websockets.asyncio.server import serve
+async def echo(socket):
+    messages = 0
+    async for message in socket:
+        messages += 1
+        print(len(message), file=record, flush=True)
+        if messages % 10 == 0:
+            await socket.ping()
+        await socket.send(message)
+        if socket.request.path == "/short" and messages == 20:
+            return
+async def main():
+    async with serve(echo, "127.0.0.1", int(sys.argv[1]), max_size=2**24):
+        await asyncio.Future()
+record = open(sys.argv[2], "a")
+asyncio.run(main())
+' "$port" "$scratch/messages"
+	listening "$port"
+	load 0 "ws://127.0.0.1:$port/" -c 4 -P 4 -n 1000 --size 64:9,70k:1
+	expect answered 1000
+	expect_messages 1004
+	load 0 "ws://127.0.0.1:$port/" -c 4 -R 500 -n 500
+	expect answered 500
+	expect_messages 504
+	# The server closes each connection after twenty messages.
+	load 0 "ws://127.0.0.1:$port/short" -c 2 -n 200
+	expect answered 200
+	at_least closed_by_server 9
+	expect_messages 202
+}
+
+# expect_messages COUNT: checks the server's record.
+expect_messages() {
+	local found
+	found=$(wc -l <"$scratch/messages")
+	[[ $found == "$1" ]] || die "the server recorded $found messages instead of $1"
+	: >"$scratch/messages"
+}
+
 try_python() {
 	local port
 	port=$(free_port)
@@ -222,7 +389,10 @@ try_redis() {
 }
 
 have nginx nginx && try_nginx
+have nginx nginx && try_reload
+have nginx nginx && have openssl openssl && try_http2
 have python3 python3 && try_python
+have python3 python3 && try_websocket
 have redis-server redis-server && try_redis
 
 if ((${#missing[@]} > 0)); then

@@ -12,6 +12,7 @@ mod connection;
 mod connection_slot;
 mod control;
 pub(crate) mod coordinator;
+pub(crate) mod dialogue;
 mod dispatch;
 pub mod embedded;
 #[cfg(feature = "tls")]
@@ -21,10 +22,14 @@ mod event;
 pub mod exchange;
 mod exposition;
 pub mod hot;
+#[cfg(feature = "http2")]
+pub(crate) mod http2;
 mod interval_log;
 mod lives;
 pub mod part;
 pub mod payload;
+#[cfg(any(feature = "http2", feature = "websocket"))]
+mod pipe;
 pub(crate) mod plan;
 mod progress;
 pub mod protocol;
@@ -49,4 +54,6 @@ pub(crate) mod tls;
 pub(crate) mod tls;
 pub(crate) mod tls_options;
 mod transport;
+#[cfg(feature = "websocket")]
+pub(crate) mod websocket;
 mod weighted;

@@ -94,8 +94,8 @@ pub enum Command {
 /// The arguments of a run.
 #[derive(Args, Debug, Clone)]
 pub struct RunArgs {
-    /// Server to load, as HOST:PORT, unix:PATH, http://HOST:PORT/PATH or https://...; without it,
-    /// an embedded echo server in a child process
+    /// Server to load, as HOST:PORT, unix:PATH, http://HOST:PORT/PATH, https://..., ws://... or
+    /// wss://...; without it, an embedded echo server in a child process
     #[arg(value_name = "TARGET")]
     pub target: Option<String>,
 
@@ -161,12 +161,12 @@ pub struct RunArgs {
     pub hot_shift: Option<Duration>,
 
     /// Requests in flight per connection; in an open loop the most of them [default: 1; in an open
-    /// loop of echo or raw, no limit]
+    /// loop of echo, raw or WebSocket no limit, of HTTP/2 100 streams]
     #[arg(short = 'P', long, value_name = "COUNT", value_parser = pipeline)]
     pub pipeline: Option<u32>,
 
-    /// Payload of an echo request, in bytes: one size, or sizes with weights, such as 64:90,16k:10
-    /// [default: 64]
+    /// Payload of an echo request or of a message, in bytes: one size, or sizes with weights, such
+    /// as 64:90,16k:10 [default: 64]
     #[arg(long, value_name = "BYTES")]
     pub size: Option<Sizes>,
 
@@ -175,9 +175,15 @@ pub struct RunArgs {
     #[arg(long, value_name = "TIME", value_parser = work)]
     pub work: Option<Duration>,
 
-    /// Protocol [default: echo; http where TARGET is http://, raw with --send]
+    /// Protocol [default: echo; http where TARGET is http://, websocket where it is ws://, raw with
+    /// --send]
     #[arg(long, value_enum)]
     pub protocol: Option<ProtocolName>,
+
+    /// HTTP/2 instead of HTTP/1.1: agreed by ALPN with TLS, else spoken from the beginning (prior
+    /// knowledge). -P is the most streams of a connection; needs a build with --features http2
+    #[arg(long)]
+    pub http2: bool,
 
     /// HTTP: path of the requests [default: the path of TARGET, or /]; repeatable, each with a
     /// weight if given as 9*/path
@@ -188,8 +194,8 @@ pub struct RunArgs {
     #[arg(short = 'X', long, value_name = "METHOD", value_parser = method)]
     pub method: Option<String>,
 
-    /// HTTP: header field, such as 'Accept: text/html'; repeatable. It replaces the field that
-    /// loadgen sends by itself [default: none]
+    /// HTTP and WebSocket: header field, such as 'Accept: text/html'; repeatable. It replaces the
+    /// field that loadgen sends by itself [default: none]
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", value_parser = field)]
     pub headers: Vec<(String, String)>,
 
@@ -294,7 +300,8 @@ pub struct RunArgs {
     #[arg(long, value_enum, default_value = "helpers")]
     pub io: IoSurface,
 
-    /// Echo and raw: compare every byte of every answer with what it should be [default: on]
+    /// Echo, raw and WebSocket: compare every byte of every answer with what it should be
+    /// [default: on]
     #[arg(long, value_enum, value_name = "on|off", num_args = 0..=1, default_missing_value = "on")]
     pub verify: Option<Switch>,
 
@@ -366,6 +373,9 @@ pub enum ProtocolName {
     Http,
     /// The bytes of --send, answered by those of --expect
     Raw,
+    /// Messages over WebSocket, which the server sends back
+    #[value(name = "websocket")]
+    WebSocket,
 }
 
 /// The output of `completions`.

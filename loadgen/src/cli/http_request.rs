@@ -9,7 +9,8 @@ use std::path::Path;
 use crate::cli::args::RunArgs;
 use crate::cli::request_values::WeightedPath;
 use crate::cli::target::{Named, basic};
-use crate::run::protocol::{Answers, ProtocolSpec};
+use crate::run::protocol::{Answers, ProtocolSpec, Upgrade};
+use crate::run::sizes::Sizes;
 use crate::run::template::Template;
 
 /// Builds the requests of a run over HTTP.
@@ -70,11 +71,55 @@ pub(super) fn spec(args: &RunArgs, named: Option<&Named<'_>>) -> Result<Protocol
         text.extend_from_slice(body.as_deref().unwrap_or_default());
         (weight, text)
     };
-    Ok(ProtocolSpec::Fixed {
-        request: Template::new(paths.into_iter().map(request)),
-        answer: Answers::Http {
+    let requests: Vec<_> = paths.into_iter().map(request).collect();
+    let answer = if args.http2 {
+        let secure = args.tls || named.is_some_and(|named| named.tls);
+        #[cfg(feature = "http2")]
+        for (_, text) in &requests {
+            crate::run::http2::request(text, secure)
+                .map_err(|wrong| format!("this is no request of HTTP/2: {wrong}"))?;
+        }
+        Answers::Http2 { secure }
+    } else {
+        Answers::Http {
             bodiless: method.eq_ignore_ascii_case("HEAD"),
-        },
+        }
+    };
+    Ok(ProtocolSpec::Fixed {
+        request: Template::new(requests),
+        answer,
+    })
+}
+
+/// Builds the messages of a run over WebSocket.
+///
+/// # Errors
+/// The target or a field is none; a sentence says which.
+pub(super) fn websocket(
+    args: &RunArgs,
+    named: Option<&Named<'_>>,
+    sizes: Sizes,
+    verify: bool,
+) -> Result<ProtocolSpec, String> {
+    let named = named.ok_or("a WebSocket needs a TARGET, such as ws://HOST:PORT/PATH")?;
+    let scheme = if named.tls { "wss" } else { "ws" };
+    let path = named.path.unwrap_or("/");
+    let mut fields: Vec<_> = named
+        .authorization
+        .iter()
+        .map(|value| ("Authorization".to_owned(), value.clone()))
+        .collect();
+    fields.extend(args.headers.iter().cloned());
+    let upgrade = Upgrade {
+        url: format!("{scheme}://{}{path}", named.host),
+        fields,
+    };
+    #[cfg(feature = "websocket")]
+    crate::run::websocket::request(&upgrade)?;
+    Ok(ProtocolSpec::WebSocket {
+        sizes,
+        verify,
+        upgrade,
     })
 }
 

@@ -29,6 +29,10 @@ use crate::run::template::Template;
 use crate::run::tls_options::TlsOptions;
 use crate::tools::sweep::{self, Steps};
 
+/// The most streams of a connection of HTTP/2 in an open loop: the least that a server should allow
+/// (RFC 9113, section 6.5.2).
+const HTTP2_STREAMS: usize = 100;
+
 /// A run, or a sweep of runs.
 #[derive(Debug)]
 pub(crate) struct Job {
@@ -176,7 +180,11 @@ impl RunArgs {
             name: self.sni.clone().unwrap_or(host),
             cacert: self.cacert.clone(),
             insecure: self.insecure,
-            http: protocol.name() == "http",
+            alpn: match protocol.name() {
+                "http" | "websocket" => Some("http/1.1"),
+                "http2" => Some("h2"),
+                _ => None,
+            },
         }))
     }
 
@@ -212,6 +220,7 @@ impl RunArgs {
                         Some(pipeline) => pipeline as usize,
                         // Servers answer pipelined HTTP one after the other, if at all.
                         None if protocol.name() == "http" => 1,
+                        None if protocol.name() == "http2" => HTTP2_STREAMS,
                         None => usize::MAX,
                     },
                 },
@@ -238,6 +247,7 @@ impl RunArgs {
         let protocol = match self.protocol {
             Some(named) => named,
             None if self.send.is_some() => ProtocolName::Raw,
+            None if named.is_some_and(|named| named.websocket) => ProtocolName::WebSocket,
             None if path.is_some() => ProtocolName::Http,
             None => ProtocolName::Echo,
         };
@@ -245,19 +255,38 @@ impl RunArgs {
             protocol == ProtocolName::Http,
             protocol == ProtocolName::Raw,
         );
+        let is_websocket = protocol == ProtocolName::WebSocket;
         let is_echo = protocol == ProtocolName::Echo;
         let sizes = self
             .size
             .clone()
             .unwrap_or_else(|| Sizes::from(SIZE_DEFAULT));
         let refuse = |words: &str| Err(words.to_owned());
-        if path.is_some() && !is_http {
+        if named.is_some_and(|named| named.websocket) != is_websocket {
+            return refuse("--protocol websocket and a ws:// target belong together");
+        }
+        if path.is_some() && !is_http && !is_websocket {
             return refuse("an http:// target needs --protocol http");
+        }
+        let absent = |feature: &str, what: &str| {
+            Err(format!(
+                "this build has no {what}; build it with --features {feature}"
+            ))
+        };
+        if self.http2 && !cfg!(feature = "http2") {
+            return absent("http2", "HTTP/2");
+        }
+        if is_websocket && !cfg!(feature = "websocket") {
+            return absent("websocket", "WebSocket");
+        }
+        if (self.http2 || is_websocket) && !self.bad_clients.is_empty() {
+            return refuse("HTTP/2 and WebSocket exclude --bad-clients");
         }
         let http_flags = [
             ("--path", !self.paths.is_empty()),
             ("--method", self.method.is_some()),
-            ("--header", !self.headers.is_empty()),
+            ("--http2", self.http2),
+            ("--header", !self.headers.is_empty() && !is_websocket),
             ("--body", self.body.is_some()),
             ("--body-file", self.body_file.is_some()),
             ("--user", self.user.is_some()),
@@ -271,12 +300,12 @@ impl RunArgs {
         if self.send.is_none() && is_raw {
             return refuse("--protocol raw needs --send and --expect");
         }
-        if self.size.is_some() && !is_echo {
-            return refuse("--size is for --protocol echo");
+        if self.size.is_some() && !is_echo && !is_websocket {
+            return refuse("--size is for --protocol echo and websocket");
         }
         if self.verify.is_some() && is_http {
             return refuse(
-                "--verify is for --protocol echo and raw: of HTTP only the framing and the status are checked",
+                "--verify is for --protocol echo, raw and websocket: of HTTP only the framing and the status are checked",
             );
         }
         if self.target.is_none() && !is_echo {
@@ -322,6 +351,7 @@ impl RunArgs {
                 },
             },
             ProtocolName::Http => http_request::spec(self, named)?,
+            ProtocolName::WebSocket => http_request::websocket(self, named, sizes, verify)?,
         })
     }
 }

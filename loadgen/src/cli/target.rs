@@ -1,8 +1,8 @@
 //! Reads the target of the command line.
 //!
-//! `HOST:PORT`, `unix:PATH` and `http://[USER[:PASSWORD]@]HOST[:PORT][/PATH]`; the last also names
-//! the protocol. Nothing is looked up here. Tests: at the end of this file, `tests/command_line.rs`
-//! and `tests/protocols.rs`.
+//! `HOST:PORT`, `unix:PATH` and `http://[USER[:PASSWORD]@]HOST[:PORT][/PATH]`; the last, like
+//! `https://`, `ws://` and `wss://`, also names the protocol. Nothing is looked up here. Tests: at
+//! the end of this file, `tests/command_line.rs` and `tests/protocols.rs`.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -18,6 +18,36 @@ const HTTPS_PORT: u16 = 443;
 /// The longest path that the system's address of a Unix socket holds, without the zero at its end.
 const UNIX_PATH_MAX: usize = 107;
 
+/// The beginning of a URL.
+struct Scheme {
+    name: &'static str,
+    tls: bool,
+    websocket: bool,
+}
+
+const SCHEMES: [Scheme; 4] = [
+    Scheme {
+        name: "http://",
+        tls: false,
+        websocket: false,
+    },
+    Scheme {
+        name: "https://",
+        tls: true,
+        websocket: false,
+    },
+    Scheme {
+        name: "ws://",
+        tls: false,
+        websocket: true,
+    },
+    Scheme {
+        name: "wss://",
+        tls: true,
+        websocket: true,
+    },
+];
+
 /// A target as it was read.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Named<'a> {
@@ -26,8 +56,10 @@ pub(crate) struct Named<'a> {
     pub(crate) host: String,
     /// The path of a URL; `None` for other targets.
     pub(crate) path: Option<&'a str>,
-    /// True for `https://`.
+    /// True for `https://` and `wss://`.
     pub(crate) tls: bool,
+    /// True for `ws://` and `wss://`.
+    pub(crate) websocket: bool,
     /// The `Authorization` field of an HTTP request, from the user and password of a URL.
     pub(crate) authorization: Option<String>,
 }
@@ -77,16 +109,19 @@ pub(crate) fn read(target: &str) -> Result<Named<'_>, String> {
                 host: "localhost".to_owned(),
                 path: None,
                 tls: false,
+                websocket: false,
                 authorization: None,
             }),
         };
     }
-    let secure = after_scheme(target, "https://");
-    let usual = match secure {
-        Some(_) => HTTPS_PORT,
-        None => HTTP_PORT,
-    };
-    let (authority, path) = match secure.or_else(|| after_scheme(target, "http://")) {
+    let scheme = SCHEMES.iter().find_map(|scheme| {
+        let rest = after_scheme(target, scheme.name)?;
+        Some((scheme, rest))
+    });
+    let tls = scheme.is_some_and(|(scheme, _)| scheme.tls);
+    let websocket = scheme.is_some_and(|(scheme, _)| scheme.websocket);
+    let usual = if tls { HTTPS_PORT } else { HTTP_PORT };
+    let (authority, path) = match scheme.map(|(_, rest)| rest) {
         None => (target, None),
         Some(rest) => match rest.find(['/', '?', '#']) {
             None => (rest, Some("/")),
@@ -129,7 +164,8 @@ pub(crate) fn read(target: &str) -> Result<Named<'_>, String> {
         },
         host: authority.to_owned(),
         path,
-        tls: secure.is_some(),
+        tls,
+        websocket,
         authorization,
     })
 }
@@ -146,6 +182,7 @@ mod tests {
             ("http://host", "host", 80, Some("/")),
             ("http://host:81/a?b", "host", 81, Some("/a?b")),
             ("http://[::1]/x", "[::1]", 80, Some("/x")),
+            ("wss://host/x", "host", 443, Some("/x")),
             ("https://host/x", "host", 443, Some("/x")),
         ] {
             let named = read(target).expect(target);

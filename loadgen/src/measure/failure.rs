@@ -35,6 +35,8 @@ pub enum ErrorKind {
     BadRequest,
     /// The server failed.
     ServerError,
+    /// The server gave up one request of a connection that goes on.
+    StreamReset,
     /// Any other error of a system call.
     Io,
     /// A bug of this program.
@@ -43,7 +45,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// All kinds, in order.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Refused,
         Self::Unreachable,
         Self::ConnectTimeout,
@@ -56,6 +58,7 @@ impl ErrorKind {
         Self::Redirected,
         Self::BadRequest,
         Self::ServerError,
+        Self::StreamReset,
         Self::Io,
         Self::Internal,
     ];
@@ -76,6 +79,7 @@ impl ErrorKind {
             Self::Redirected => "http-3xx",
             Self::BadRequest => "http-4xx",
             Self::ServerError => "http-5xx",
+            Self::StreamReset => "stream-reset",
             Self::Io => "io",
             Self::Internal => "internal",
         }
@@ -97,6 +101,7 @@ impl ErrorKind {
             Self::Redirected => "answered with a redirection (HTTP 3xx)",
             Self::BadRequest => "answered with a client error (HTTP 4xx)",
             Self::ServerError => "answered with a server error (HTTP 5xx)",
+            Self::StreamReset => "request given up by the server (HTTP/2 stream reset)",
             Self::Io => "input or output failed",
             Self::Internal => "a bug in loadgen",
         }
@@ -115,7 +120,7 @@ impl ErrorKind {
             Self::Ports => Some(
                 "widen net.ipv4.ip_local_port_range, or open fewer connections in a minute (-c, --lifetime, --requests-per-conn)",
             ),
-            Self::Reset => Some("see what the server says about it"),
+            Self::Reset | Self::StreamReset => Some("see what the server says about it"),
             Self::Closed => Some(
                 "check that the server speaks this protocol (--protocol), and how long it lets connections be idle",
             ),
@@ -135,7 +140,7 @@ impl ErrorKind {
     pub fn is_of_request(self) -> bool {
         matches!(
             self,
-            Self::Redirected | Self::BadRequest | Self::ServerError
+            Self::Redirected | Self::BadRequest | Self::ServerError | Self::StreamReset
         )
     }
 

@@ -25,9 +25,8 @@ use crate::measure::failure::{ErrorKind, Failure};
 use crate::measure::units::{duration, plural};
 use crate::run::backoff;
 use crate::run::connection_slot::{ConnectionSlot, Directive};
-use crate::run::exchange::Exchange;
+use crate::run::dialogue::Dialogue;
 use crate::run::plan::{OnFailure, Pace};
-use crate::run::protocol::Protocol;
 use crate::run::scratch::Scratch;
 use crate::run::shard::{Shard, plan};
 use crate::run::transport::Transport;
@@ -40,16 +39,17 @@ const SHOWN_MAX: usize = 48;
 const FULL_QUEUE_PAUSE: Duration = Duration::from_millis(1);
 
 /// The task of a connection. Reports through the shard.
-pub(crate) async fn run<T: Transport, P: Protocol>(shard: Rc<Shard>, slot: Rc<ConnectionSlot>) {
+pub(crate) async fn run<T: Transport, D: Dialogue>(shard: Rc<Shard>, slot: Rc<ConnectionSlot>) {
     let pipeline = match shard.plan.pace {
         Pace::Closed { pipeline } if slot.active => pipeline,
         _ => 1,
     };
-    let protocol = P::new(&shard.plan.protocol, shard.plan.seed, slot.number());
+    let (protocol, seed) = (&shard.plan.protocol, shard.plan.seed);
+    let dialogue = D::begin(protocol, seed, slot.number(), pipeline);
     let mut conversation = Conversation {
         shard,
         slot,
-        exchange: Exchange::new(protocol, pipeline),
+        dialogue,
         opening: true,
         probing: false,
         first_byte: 0,
@@ -61,10 +61,10 @@ pub(crate) async fn run<T: Transport, P: Protocol>(shard: Rc<Shard>, slot: Rc<Co
 }
 
 /// The state that has to be accounted for when a connection ends, for any reason.
-struct Conversation<P: Protocol> {
+struct Conversation<D: Dialogue> {
     shard: Rc<Shard>,
     slot: Rc<ConnectionSlot>,
-    exchange: Exchange<P>,
+    dialogue: D,
     /// True if it still counts among those that are being opened.
     opening: bool,
     /// True if the first request of the slot is under way.
@@ -93,7 +93,7 @@ enum Woken {
     Notified,
 }
 
-impl<P: Protocol> Conversation<P> {
+impl<D: Dialogue> Conversation<D> {
     /// Connects, then sends and receives until the connection ends or fails.
     async fn hold<T: Transport>(&mut self) -> Result<End, Failure> {
         let Some(transport) = self.connect::<T>().await? else {
@@ -108,11 +108,11 @@ impl<P: Protocol> Conversation<P> {
                 Directive::TimedOut => return Err(self.silence(now)),
                 Directive::GiveUp | Directive::Abort => return Ok(End::Over),
             }
-            let woken = if self.exchange.has_output() {
+            let woken = if self.dialogue.has_output() {
                 // A socket that takes what it is given is the rule: try before waiting.
-                match transport.try_write(&shard.outgoing, |buffer| self.exchange.fill(buffer)) {
+                match transport.try_write(&shard.outgoing, |buffer| self.dialogue.fill(buffer)) {
                     Some(wrote) => wrote.map(Woken::Wrote),
-                    None => write_or_read(&transport, &shard, &slot, &self.exchange).await,
+                    None => write_or_read(&transport, &shard, &slot, &self.dialogue).await,
                 }
             } else {
                 match slot
@@ -128,26 +128,26 @@ impl<P: Protocol> Conversation<P> {
                 Woken::Read(0) => return self.end_of_stream(),
                 Woken::Read(bytes) => {
                     now = shard.clock.now();
-                    if P::PEER_MAY_CLOSE && self.is_farewell(bytes) {
+                    if D::PEER_MAY_CLOSE && self.is_farewell(bytes) {
                         return Ok(End::Left);
                     }
                     self.receive(bytes, now)?;
-                    if self.exchange.is_over() {
+                    if self.dialogue.is_over() {
                         return Ok(End::Left);
                     }
                 }
                 Woken::Notified => now = shard.clock.now(),
                 Woken::Wrote(bytes) => {
-                    self.exchange.wrote(bytes);
-                    if self.exchange.has_output() || !shard.has_more(&slot, &self.exchange) {
+                    self.dialogue.wrote(bytes);
+                    if self.dialogue.has_output() || !shard.has_more(&slot, &self.dialogue) {
                         continue;
                     }
                     now = shard.clock.now();
                 }
             }
-            if !self.exchange.has_output() && !self.probing {
-                shard.plan_requests(&slot, &mut self.exchange, now);
-                if self.exchange.in_flight() == 0 && slot.is_spent(self.exchange.planned()) {
+            if (D::PLANS_ANY_TIME || !self.dialogue.has_output()) && !self.probing {
+                shard.plan_requests(&slot, &mut self.dialogue, now);
+                if self.dialogue.in_flight() == 0 && slot.is_spent(self.dialogue.planned()) {
                     return Ok(End::Retired);
                 }
             }
@@ -161,8 +161,8 @@ impl<P: Protocol> Conversation<P> {
         if slot.served.get() || shard.begun.get() {
             self.opening = false;
             shard.opened();
-            shard.plan_again(slot, &mut self.exchange);
-            shard.plan_requests(slot, &mut self.exchange, now);
+            shard.plan_again(slot, &mut self.dialogue);
+            shard.plan_requests(slot, &mut self.dialogue, now);
         } else {
             // Until it is answered, the connection may only wait in the server's queue.
             self.probing = true;
@@ -171,7 +171,7 @@ impl<P: Protocol> Conversation<P> {
                 intended: now,
                 sent: now,
             };
-            plan(slot, &mut self.exchange, stamp);
+            plan(slot, &mut self.dialogue, stamp);
         }
     }
 
@@ -250,21 +250,27 @@ impl<P: Protocol> Conversation<P> {
             let counters = &mut *shard.counters.borrow_mut();
             counters.read(bytes, now);
             shard.incoming.lend(|buffer| {
-                self.exchange.received(&buffer[..bytes], |stamp, verdict| {
-                    answers += 1;
-                    counters.answer(stamp, now, verdict.refused.is_some());
-                    if P::TIMES_FIRST_BYTE {
-                        counters.response(stamp, verdict.status, first_byte);
-                        first_byte = now;
-                    }
-                    if let Some(status) = verdict.refused {
-                        refused.push((status, stamp.intended));
-                    }
-                })
+                let taken = &buffer[..bytes];
+                self.dialogue
+                    .received(taken, now, |stamp, verdict, own_first_byte| {
+                        answers += 1;
+                        counters.answer(stamp, now, verdict.refused.is_some());
+                        if D::TIMES_FIRST_BYTE {
+                            let at = match own_first_byte {
+                                0 => first_byte,
+                                own => own,
+                            };
+                            counters.response(stamp, verdict.status, at);
+                            first_byte = now;
+                        }
+                        if let Some(status) = verdict.refused {
+                            refused.push((status, stamp.intended));
+                        }
+                    })
             })
         };
-        if P::TIMES_FIRST_BYTE {
-            self.first_byte = if self.exchange.is_partial() {
+        if D::TIMES_FIRST_BYTE {
+            self.first_byte = if self.dialogue.is_partial() {
                 first_byte
             } else {
                 0
@@ -285,17 +291,17 @@ impl<P: Protocol> Conversation<P> {
 
     /// Returns true if the bytes just read end an idle connection.
     fn is_farewell(&self, bytes: usize) -> bool {
-        self.exchange.in_flight() == 0
+        self.dialogue.in_flight() == 0
             && self
                 .shard
                 .incoming
-                .lend(|buffer| self.exchange.is_farewell(&buffer[..bytes]))
+                .lend(|buffer| self.dialogue.is_farewell(&buffer[..bytes]))
     }
 
     /// Returns the beginning of a wrong answer of `bytes` bytes, as readable text.
     #[cold]
     fn show_refuted(&self, bytes: usize) -> String {
-        let from = bytes - self.exchange.refuted().min(bytes);
+        let from = bytes - self.dialogue.refuted().min(bytes);
         self.shard.incoming.lend(|buffer| {
             let refuted = &buffer[from..bytes];
             let shown = &refuted[..refuted.len().min(SHOWN_MAX)];
@@ -326,7 +332,7 @@ impl<P: Protocol> Conversation<P> {
                 shard.opened();
             }
         }
-        slot.owed_since.set(if self.exchange.in_flight() > 0 {
+        slot.owed_since.set(if self.dialogue.in_flight() > 0 {
             now
         } else {
             0
@@ -336,7 +342,7 @@ impl<P: Protocol> Conversation<P> {
     /// Handles the end of the server's stream. It is no failure if it completes an answer, or if no
     /// answer was due.
     fn end_of_stream(&mut self) -> Result<End, Failure> {
-        if let Some((stamp, verdict)) = self.exchange.end_of_stream() {
+        if let Some((stamp, verdict)) = self.dialogue.end_of_stream() {
             let now = self.shard.clock.now();
             let refused = verdict.refused;
             {
@@ -350,7 +356,7 @@ impl<P: Protocol> Conversation<P> {
             self.answered(1, now);
             return Ok(End::Left);
         }
-        if P::PEER_MAY_CLOSE && self.exchange.in_flight() == 0 {
+        if D::PEER_MAY_CLOSE && self.dialogue.in_flight() == 0 {
             return Ok(End::Left);
         }
         let detail = format!("end of stream {}", self.progress());
@@ -358,8 +364,8 @@ impl<P: Protocol> Conversation<P> {
     }
 
     fn progress(&self) -> String {
-        let answered = plural(self.exchange.answered(), "answer");
-        match self.exchange.in_flight() {
+        let answered = plural(self.dialogue.answered(), "answer");
+        match self.dialogue.in_flight() {
             0 => format!("after {answered}, while idle"),
             due => format!(
                 "after {answered}, with {} in flight",
@@ -402,22 +408,22 @@ impl<P: Protocol> Conversation<P> {
         if self.opening {
             shard.opened();
         }
-        let answers = self.exchange.answered();
+        let answers = self.dialogue.answered();
         match result {
             Err(failure) => self.fail(&failure, answers),
             Ok(End::Over) => {
-                shard.lose(slot, self.exchange.take_in_flight());
+                shard.lose(slot, self.dialogue.take_in_flight());
                 shard.end(slot);
             }
             Ok(End::Retired) => {
                 shard.retired.set(shard.retired.get() + 1);
-                shard.take_back(slot, self.exchange.take_in_flight());
+                shard.take_back(slot, self.dialogue.take_in_flight());
                 shard.replace(slot);
             }
             Ok(End::Left) => {
                 shard.left.set(shard.left.get() + 1);
                 // Requests that the server left unanswered are sent again on the next connection.
-                shard.take_back(slot, self.exchange.take_in_flight());
+                shard.take_back(slot, self.dialogue.take_in_flight());
                 backoff::replace(shard, slot, answers, false);
             }
         }
@@ -427,14 +433,14 @@ impl<P: Protocol> Conversation<P> {
     /// run does without.
     fn fail(&mut self, failure: &Failure, answers: u64) {
         let (shard, slot) = (&self.shard, &self.slot);
-        let oldest = self.exchange.oldest_in_flight();
+        let oldest = self.dialogue.oldest_in_flight();
         let at = oldest.map_or_else(|| shard.clock.now(), |stamp| stamp.intended);
         shard.failed(slot, failure, at);
         if self.connected {
             shard.broken.set(shard.broken.get() + 1);
         }
         slot.lost.set(true);
-        shard.lose(slot, self.exchange.take_in_flight());
+        shard.lose(slot, self.dialogue.take_in_flight());
         shard.failed_in_ramp(slot, failure.kind);
         slot.forgive();
         if shard.plan.on_failure == OnFailure::End {
@@ -446,7 +452,7 @@ impl<P: Protocol> Conversation<P> {
     }
 }
 
-impl<P: Protocol> Drop for Conversation<P> {
+impl<D: Dialogue> Drop for Conversation<D> {
     fn drop(&mut self) {
         if !self.settled {
             let reason = "its task panicked, or was dropped before its end";
@@ -456,14 +462,14 @@ impl<P: Protocol> Drop for Conversation<P> {
 }
 
 /// Writes the planned requests. While the socket is full, it also reads.
-async fn write_or_read<T: Transport, P: Protocol>(
+async fn write_or_read<T: Transport, D: Dialogue>(
     transport: &T,
     shard: &Shard,
     slot: &ConnectionSlot,
-    exchange: &Exchange<P>,
+    dialogue: &D,
 ) -> io::Result<Woken> {
     let (outgoing, incoming): (&Scratch, &Scratch) = (&shard.outgoing, &shard.incoming);
-    let mut write = pin!(transport.write(outgoing, |buffer| exchange.fill(buffer)));
+    let mut write = pin!(transport.write(outgoing, |buffer| dialogue.fill(buffer)));
     let mut read = pin!(transport.read(incoming));
     let either = pin!(poll_fn(|cx| {
         if let Poll::Ready(wrote) = write.as_mut().poll(cx) {

@@ -144,6 +144,11 @@ impl<S: Stream> Transport for Encrypted<S> {
             session: RefCell::new(session),
         };
         poll_fn(|cx| encrypted.poll_handshake(cx)).await?;
+        // A server that knows nothing of ALPN goes on with whatever it speaks.
+        let http2 = tls.config.alpn_protocols.iter().any(|name| name == b"h2");
+        if http2 && encrypted.session.borrow().alpn_protocol() != Some(b"h2") {
+            return Err(io::Error::other("the server does not offer HTTP/2 (ALPN)"));
+        }
         Ok(encrypted)
     }
 

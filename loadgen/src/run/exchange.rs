@@ -10,7 +10,8 @@
 use std::collections::VecDeque;
 
 use crate::measure::clock::{Nanos, Stamp};
-use crate::run::protocol::{Protocol, Sent, Verdict, Wrong};
+use crate::run::dialogue::Dialogue;
+use crate::run::protocol::{Protocol, ProtocolSpec, Sent, Verdict, Wrong};
 
 /// A position in the stream of requests.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -254,6 +255,90 @@ impl<P: Protocol> Exchange<P> {
         self.in_flight
             .pop_front()
             .expect("a request that was sent is due until it is answered")
+    }
+}
+
+impl<P: Protocol> Dialogue for Exchange<P> {
+    const PEER_MAY_CLOSE: bool = P::PEER_MAY_CLOSE;
+    const TIMES_FIRST_BYTE: bool = P::TIMES_FIRST_BYTE;
+    const PLANS_ANY_TIME: bool = false;
+
+    fn begin(protocol: &ProtocolSpec, seed: u64, connection: u64, pipeline: usize) -> Self {
+        Self::new(P::new(protocol, seed, connection), pipeline)
+    }
+
+    #[inline]
+    fn plan(&mut self, stamp: Stamp) {
+        self.plan(stamp);
+    }
+
+    #[inline]
+    fn planned(&self) -> u64 {
+        self.planned()
+    }
+
+    #[inline]
+    fn has_output(&self) -> bool {
+        self.has_output()
+    }
+
+    #[inline]
+    fn in_flight(&self) -> usize {
+        self.in_flight()
+    }
+
+    fn answered(&self) -> u64 {
+        self.answered()
+    }
+
+    #[inline]
+    fn is_over(&self) -> bool {
+        self.is_over()
+    }
+
+    fn is_farewell(&self, bytes: &[u8]) -> bool {
+        self.is_farewell(bytes)
+    }
+
+    #[inline]
+    fn is_partial(&self) -> bool {
+        self.is_partial()
+    }
+
+    fn refuted(&self) -> usize {
+        self.refuted()
+    }
+
+    fn oldest_in_flight(&self) -> Option<Stamp> {
+        self.oldest_in_flight()
+    }
+
+    fn take_in_flight(&mut self) -> impl Iterator<Item = Stamp> {
+        self.take_in_flight()
+    }
+
+    #[inline(always)]
+    fn fill(&self, out: &mut [u8]) -> usize {
+        self.fill(out)
+    }
+
+    #[inline(always)]
+    fn wrote(&mut self, bytes: usize) {
+        self.wrote(bytes);
+    }
+
+    #[inline(always)]
+    fn received(
+        &mut self,
+        bytes: &[u8],
+        _now: Nanos,
+        mut answered: impl FnMut(Stamp, Verdict, Nanos),
+    ) -> Result<(), Box<Wrong>> {
+        self.received(bytes, |stamp, verdict| answered(stamp, verdict, 0))
+    }
+
+    fn end_of_stream(&mut self) -> Option<(Stamp, Verdict)> {
+        self.end_of_stream()
     }
 }
 

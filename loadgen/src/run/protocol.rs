@@ -1,10 +1,12 @@
 //! Protocols: the bytes of each request, and the recognition of its answer.
 //!
-//! Each protocol is a pure state machine of one connection in a file of its own: [`echo`], and the
-//! [`fixed`] request that is repeated, answered by known bytes or in [`http`].
+//! Each protocol whose answers come in order is a pure state machine of one connection in a file of
+//! its own: [`echo`], and the [`fixed`] request that is repeated, answered by known bytes or in
+//! [`http`]. `http2.rs` and `websocket.rs` have the others.
 //! [`Exchange`](crate::run::exchange::Exchange) drives them; none does I/O, reads a clock or keeps
 //! a stamp. [`ProtocolSpec`] is what the command line chose.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -36,6 +38,24 @@ pub enum ProtocolSpec {
         /// The answer.
         answer: Answers,
     },
+    /// Messages that are unique, echoed over a WebSocket.
+    WebSocket {
+        /// Their bytes.
+        sizes: Sizes,
+        /// True if the echo is compared.
+        verify: bool,
+        /// The request that opens the WebSocket.
+        upgrade: Upgrade,
+    },
+}
+
+/// The request that opens a WebSocket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upgrade {
+    /// Its address.
+    pub url: String,
+    /// Header fields beside the usual ones.
+    pub fields: Vec<(String, String)>,
 }
 
 /// The answer to a fixed request.
@@ -45,6 +65,11 @@ pub enum Answers {
     Http {
         /// True if responses have no body, as those to HEAD.
         bodiless: bool,
+    },
+    /// A response of HTTP/2, on a stream of its own.
+    Http2 {
+        /// True if the connection is encrypted.
+        secure: bool,
     },
     /// These bytes.
     Bytes {
@@ -60,7 +85,7 @@ impl ProtocolSpec {
     #[must_use]
     pub fn mean_size(&self) -> usize {
         match self {
-            Self::Echo { sizes, .. } => sizes.mean(),
+            Self::Echo { sizes, .. } | Self::WebSocket { sizes, .. } => sizes.mean(),
             Self::Fixed { request, .. } => request.mean_size(),
         }
     }
@@ -69,9 +94,9 @@ impl ProtocolSpec {
     #[must_use]
     pub fn verifies(&self) -> bool {
         match self {
-            Self::Echo { verify, .. } => *verify,
+            Self::Echo { verify, .. } | Self::WebSocket { verify, .. } => *verify,
             Self::Fixed { answer, .. } => match answer {
-                Answers::Http { .. } => true,
+                Answers::Http { .. } | Answers::Http2 { .. } => true,
                 Answers::Bytes { verify, .. } => *verify,
             },
         }
@@ -84,8 +109,10 @@ impl ProtocolSpec {
             Self::Echo { .. } => "echo",
             Self::Fixed { answer, .. } => match answer {
                 Answers::Http { .. } => "http",
+                Answers::Http2 { .. } => "http2",
                 Answers::Bytes { .. } => "raw",
             },
+            Self::WebSocket { .. } => "websocket",
         }
     }
 }
@@ -131,6 +158,16 @@ pub trait Protocol: fmt::Debug + Sized + 'static {
 
     /// The peer sends no more: whether that completes an answer.
     fn end_of_stream(&mut self) -> Option<Verdict>;
+}
+
+/// The status in place of one where the server gave up a single request without a response.
+pub const STREAM_RESET: u16 = 0;
+
+/// Returns true if a status says that the server did what it was asked. 304 answers a conditional
+/// request, and redirects nobody.
+#[must_use]
+pub fn is_good(status: u16) -> bool {
+    (200..300).contains(&status) || status == 304
 }
 
 /// The part of a request that went out.
@@ -197,7 +234,7 @@ pub enum Wrong {
         /// The request, counted from zero on its connection.
         request: u64,
         /// The fault.
-        why: &'static str,
+        why: Cow<'static, str>,
     },
 }
 

@@ -19,11 +19,11 @@ use crate::measure::failure::{ErrorKind, Errors, Failure};
 use crate::run::bad_kind::BadClientCounters;
 use crate::run::balancer::Balancer;
 use crate::run::connection_slot::ConnectionSlot;
+use crate::run::dialogue::Dialogue;
 use crate::run::event::Event;
-use crate::run::exchange::Exchange;
 use crate::run::lives::{self, Lives};
 use crate::run::plan::{Amount, OnFailure, Pace, Plan, Timeline};
-use crate::run::protocol::Protocol;
+use crate::run::protocol::STREAM_RESET;
 use crate::run::scratch::{SCRATCH_BYTES, Scratch};
 use crate::run::sources::Sources;
 
@@ -235,10 +235,10 @@ impl Shard {
 
     /// Plans the requests this connection should send now.
     #[inline(always)]
-    pub(crate) fn plan_requests<P: Protocol>(
+    pub(crate) fn plan_requests<D: Dialogue>(
         &self,
         slot: &Rc<ConnectionSlot>,
-        exchange: &mut Exchange<P>,
+        dialogue: &mut D,
         now: Nanos,
     ) {
         match self.plan.pace {
@@ -246,14 +246,14 @@ impl Shard {
                 if !slot.active || now < slot.think_until.get() {
                     return;
                 }
-                for _ in exchange.in_flight()..pipeline.min(exchange.in_flight() + self.batch) {
-                    if slot.is_spent(exchange.planned()) || !self.may_begin(now) {
+                for _ in dialogue.in_flight()..pipeline.min(dialogue.in_flight() + self.batch) {
+                    if slot.is_spent(dialogue.planned()) || !self.may_begin(now) {
                         return;
                     }
                     self.in_flight.set(self.in_flight.get() + 1);
                     plan(
                         slot,
-                        exchange,
+                        dialogue,
                         Stamp {
                             intended: now,
                             sent: now,
@@ -261,7 +261,7 @@ impl Shard {
                     );
                 }
             }
-            Pace::Open { .. } => self.plan_scheduled(slot, exchange, now),
+            Pace::Open { .. } => self.plan_scheduled(slot, dialogue, now),
         }
     }
 
@@ -278,13 +278,8 @@ impl Shard {
 
     /// Plans the requests that the balancer assigned, then this connection's share of the backlog.
     #[inline]
-    fn plan_scheduled<P: Protocol>(
-        &self,
-        slot: &Rc<ConnectionSlot>,
-        exchange: &mut Exchange<P>,
-        now: Nanos,
-    ) {
-        let room = slot.room(exchange.planned()).min(self.batch as u64);
+    fn plan_scheduled<D: Dialogue>(&self, slot: &Rc<ConnectionSlot>, dialogue: &mut D, now: Nanos) {
+        let room = slot.room(dialogue.planned()).min(self.batch as u64);
         let mut left = usize::try_from(room).unwrap_or(self.batch);
         while left > 0
             && let Some(intended) = slot.take_assigned()
@@ -298,7 +293,7 @@ impl Shard {
             if intended >= slot.connected_at.get() {
                 self.counters.borrow_mut().lag(stamp);
             }
-            plan(slot, exchange, stamp);
+            plan(slot, dialogue, stamp);
         }
         let mut balancer = self.balancer.borrow_mut();
         for _ in 0..balancer.share(slot).min(left) {
@@ -310,7 +305,7 @@ impl Shard {
                 intended,
                 sent: now,
             };
-            plan(slot, exchange, stamp);
+            plan(slot, dialogue, stamp);
         }
         if left > 0 {
             balancer.freed(slot);
@@ -319,15 +314,11 @@ impl Shard {
 
     /// Plans the requests that the connection before this one left unanswered. In an open loop the
     /// balancer has them.
-    pub(crate) fn plan_again<P: Protocol>(
-        &self,
-        slot: &ConnectionSlot,
-        exchange: &mut Exchange<P>,
-    ) {
+    pub(crate) fn plan_again<D: Dialogue>(&self, slot: &ConnectionSlot, dialogue: &mut D) {
         if !self.plan.is_open() {
             while let Some(at) = slot.take_assigned() {
                 let (intended, sent) = (at, at);
-                plan(slot, exchange, Stamp { intended, sent });
+                plan(slot, dialogue, Stamp { intended, sent });
             }
         }
     }
@@ -335,15 +326,11 @@ impl Shard {
     /// Returns true if this connection, having written everything, has more to send before it
     /// reads.
     #[inline]
-    pub(crate) fn has_more<P: Protocol>(
-        &self,
-        slot: &ConnectionSlot,
-        exchange: &Exchange<P>,
-    ) -> bool {
+    pub(crate) fn has_more<D: Dialogue>(&self, slot: &ConnectionSlot, dialogue: &D) -> bool {
         match self.plan.pace {
             Pace::Closed { pipeline } => {
                 // A connection that thinks sends nothing before it is notified.
-                exchange.in_flight() < pipeline
+                dialogue.in_flight() < pipeline
                     && self.begun.get()
                     && slot.active
                     && slot.think_until.get() == 0
@@ -411,10 +398,13 @@ impl Shard {
     /// Counts an answer by which the server refused a request.
     #[cold]
     pub(crate) fn refused(&self, slot: &ConnectionSlot, status: u16, intended: Nanos) {
-        let failure = Failure::new(ErrorKind::of_status(status), format!("status {status}"));
+        let failure = match status {
+            STREAM_RESET => Failure::new(ErrorKind::StreamReset, "the server reset the stream"),
+            _ => Failure::new(ErrorKind::of_status(status), format!("status {status}")),
+        };
         let inside = self.counters.borrow().window.contains(intended);
         self.record(slot, &failure, inside);
-        if inside {
+        if inside && status != STREAM_RESET {
             let counters = &mut *self.counters.borrow_mut();
             *counters.statuses.entry(status).or_default() += 1;
         }
@@ -446,11 +436,11 @@ fn slots_of(plan: &Plan, shard: u32, active: bool) -> u32 {
 
 /// Adds a request to the exchange. The server owes an answer from now on.
 #[inline]
-pub(crate) fn plan<P: Protocol>(slot: &ConnectionSlot, exchange: &mut Exchange<P>, stamp: Stamp) {
-    if exchange.in_flight() == 0 {
+pub(crate) fn plan<D: Dialogue>(slot: &ConnectionSlot, dialogue: &mut D, stamp: Stamp) {
+    if dialogue.in_flight() == 0 {
         slot.owes(stamp.sent);
     }
-    exchange.plan(stamp);
+    dialogue.plan(stamp);
 }
 
 #[cfg(test)]

@@ -232,7 +232,11 @@ fn bad_clients(plan: &Plan, total: &ShardResult) -> Vec<BadClients> {
 /// The sizes of requests, where there are several.
 fn size_mix(plan: &Plan) -> Option<String> {
     match &plan.protocol {
-        ProtocolSpec::Echo { sizes, .. } if sizes.only().is_none() => Some(sizes.to_string()),
+        ProtocolSpec::Echo { sizes, .. } | ProtocolSpec::WebSocket { sizes, .. }
+            if sizes.only().is_none() =>
+        {
+            Some(sizes.to_string())
+        }
         _ => None,
     }
 }
@@ -267,7 +271,7 @@ fn settings(plan: &Plan, pin: &Pinning) -> Settings {
         hot_shift_s: plan.hot_shift.map(seconds),
         work_us: match plan.protocol {
             ProtocolSpec::Echo { work_us, .. } => work_us,
-            ProtocolSpec::Fixed { .. } => None,
+            ProtocolSpec::Fixed { .. } | ProtocolSpec::WebSocket { .. } => None,
         },
         in_flight_max,
         pipeline,

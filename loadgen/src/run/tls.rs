@@ -49,9 +49,11 @@ impl TlsOptions {
                 .with_root_certificates(self.roots()?)
                 .with_no_client_auth()
         };
-        if self.http {
-            config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        }
+        config.alpn_protocols = self
+            .alpn
+            .iter()
+            .map(|name| name.as_bytes().to_vec())
+            .collect();
         let name = self.name.trim_start_matches('[').trim_end_matches(']');
         let name = ServerName::try_from(name.to_owned())
             .map_err(|_| format!("{:?} is not a valid server name (--sni)", self.name))?;

@@ -11,6 +11,6 @@ pub(crate) struct TlsOptions {
     pub(crate) cacert: Option<PathBuf>,
     /// True if any certificate is accepted.
     pub(crate) insecure: bool,
-    /// True if HTTP/1.1 is offered (ALPN).
-    pub(crate) http: bool,
+    /// The protocol that is offered (ALPN), if any.
+    pub(crate) alpn: Option<&'static str>,
 }

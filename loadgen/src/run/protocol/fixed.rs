@@ -42,6 +42,7 @@ impl Protocol for Fixed {
             requests: request.of(seed, connection),
             answer: match answer {
                 Answers::Http { bodiless } => Answer::Http(Http::new(*bodiless)),
+                Answers::Http2 { .. } => panic!("HTTP/2 answers on streams"),
                 Answers::Bytes { expected, verify } => Answer::Bytes {
                     expected: Arc::clone(expected),
                     verify: *verify,
@@ -64,9 +65,12 @@ impl Protocol for Fixed {
             return Err(Wrong::unasked(bytes));
         }
         match &mut self.answer {
-            Answer::Http(http) => http
-                .take(bytes)
-                .map_err(|why| Box::new(Wrong::Malformed { request, why })),
+            Answer::Http(http) => http.take(bytes).map_err(|why| {
+                Box::new(Wrong::Malformed {
+                    request,
+                    why: why.into(),
+                })
+            }),
             Answer::Bytes {
                 expected,
                 verify,

@@ -5,7 +5,7 @@
 //! stream (RFC 9112, section 6.3). A response that arrives whole is never copied; only a head that
 //! comes in pieces is kept until it is complete. Tests: `http/tests.rs`.
 
-use super::{Taken, Verdict};
+use super::{Taken, Verdict, is_good};
 
 /// A head longer than this is an attack, or no HTTP.
 const HEAD_MAX: usize = 64 * 1024;
@@ -166,12 +166,6 @@ impl Http {
         };
         Ok(self.taken(used, answer))
     }
-}
-
-/// Returns true if a status says that the server did what it was asked. 304 answers a conditional
-/// request, and redirects nobody.
-fn is_good(status: u16) -> bool {
-    (200..300).contains(&status) || status == 304
 }
 
 /// Reads a head; `None` where it is not complete.

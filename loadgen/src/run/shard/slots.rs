@@ -17,10 +17,12 @@ use crate::measure::counters::Lost;
 use crate::run::bad_client;
 use crate::run::connection;
 use crate::run::connection_slot::{ConnectionSlot, Directive};
+use crate::run::dialogue::Dialogue;
+use crate::run::exchange::Exchange;
 use crate::run::lives::Life;
 use crate::run::protocol::echo::Echo;
 use crate::run::protocol::fixed::Fixed;
-use crate::run::protocol::{Protocol, ProtocolSpec};
+use crate::run::protocol::{Answers, Protocol, ProtocolSpec};
 use crate::run::sources::Address;
 use crate::run::transport::{Guards, Helpers, Polling};
 
@@ -47,23 +49,45 @@ impl Shard {
         self.opening.set(self.opening.get() + 1);
         match &self.plan.protocol {
             ProtocolSpec::Echo { .. } => self.spawn::<Echo>(slot),
+            #[cfg(feature = "http2")]
+            ProtocolSpec::Fixed {
+                answer: Answers::Http2 { .. },
+                ..
+            } => self.converse::<crate::run::http2::Streams>(slot),
+            #[cfg(not(feature = "http2"))]
+            ProtocolSpec::Fixed {
+                answer: Answers::Http2 { .. },
+                ..
+            } => unreachable!("the command line refuses it"),
             ProtocolSpec::Fixed { .. } => self.spawn::<Fixed>(slot),
+            #[cfg(feature = "websocket")]
+            ProtocolSpec::WebSocket { .. } => {
+                self.converse::<crate::run::websocket::WebSocketEcho>(slot);
+            }
+            #[cfg(not(feature = "websocket"))]
+            ProtocolSpec::WebSocket { .. } => unreachable!("the command line refuses it"),
         }
     }
 
+    /// Starts the connection of a protocol whose answers come in order.
     fn spawn<P: Protocol>(self: &Rc<Self>, slot: Rc<ConnectionSlot>) {
         let shard = Rc::clone(self);
         if let Some(kind) = slot.bad {
             return drop(spawn_local(bad_client::run::<P>(shard, slot, kind)));
         }
+        self.converse::<Exchange<P>>(slot);
+    }
+
+    fn converse<D: Dialogue>(self: &Rc<Self>, slot: Rc<ConnectionSlot>) {
+        let shard = Rc::clone(self);
         #[cfg(feature = "tls")]
         if self.plan.tls.is_some() {
             use crate::run::encrypted::Encrypted;
             return match &self.plan.target {
-                Address::Tcp(_) => drop(spawn_local(connection::run::<Encrypted<TcpStream>, P>(
+                Address::Tcp(_) => drop(spawn_local(connection::run::<Encrypted<TcpStream>, D>(
                     shard, slot,
                 ))),
-                Address::Unix(_) => drop(spawn_local(connection::run::<Encrypted<UnixStream>, P>(
+                Address::Unix(_) => drop(spawn_local(connection::run::<Encrypted<UnixStream>, D>(
                     shard, slot,
                 ))),
             };
@@ -72,14 +96,14 @@ impl Shard {
         match (self.plan.io, &self.plan.target) {
             (IoSurface::Helpers, Address::Tcp(_)) => drop(spawn_local(connection::run::<
                 Helpers<TcpStream>,
-                P,
+                D,
             >(shard, slot))),
             (IoSurface::Helpers, Address::Unix(_)) => drop(spawn_local(connection::run::<
                 Helpers<UnixStream>,
-                P,
+                D,
             >(shard, slot))),
-            (IoSurface::Guards, _) => drop(spawn_local(connection::run::<Guards, P>(shard, slot))),
-            (IoSurface::Poll, _) => drop(spawn_local(connection::run::<Polling, P>(shard, slot))),
+            (IoSurface::Guards, _) => drop(spawn_local(connection::run::<Guards, D>(shard, slot))),
+            (IoSurface::Poll, _) => drop(spawn_local(connection::run::<Polling, D>(shard, slot))),
         }
     }
 

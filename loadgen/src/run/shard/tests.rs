@@ -1,4 +1,5 @@
 use super::*;
+use crate::run::exchange::Exchange;
 use crate::run::payload::Payload;
 use crate::run::plan::tests::plan as test_plan;
 use crate::run::protocol::echo::Echo;

@@ -1,0 +1,126 @@
+//! WebSocket echo, held against the server's own record.
+#![cfg(feature = "websocket")]
+
+mod common;
+
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+
+use common::{run, serve};
+use tungstenite::handshake::server::{Request, Response};
+use tungstenite::{Message, WebSocket};
+
+/// Serves each connection as told; counts messages.
+#[expect(
+    clippy::result_large_err,
+    reason = "the type of the check is the library's"
+)]
+fn server(
+    treat: impl Fn(&mut WebSocket<TcpStream>, Message) -> tungstenite::Result<()>
+    + Send
+    + Sync
+    + 'static,
+) -> (SocketAddr, Arc<AtomicU64>) {
+    let messages = Arc::<AtomicU64>::default();
+    let seen = Arc::clone(&messages);
+    let address = serve(move |_, stream| {
+        let check = |request: &Request, response: Response| {
+            assert_eq!(request.uri().path(), "/echo");
+            assert_eq!(request.headers()["x-from"], "loadgen");
+            Ok(response)
+        };
+        let Ok(mut socket) = tungstenite::accept_hdr(stream, check) else {
+            return Ok(());
+        };
+        while let Ok(message) = socket.read() {
+            if message.is_binary() {
+                seen.fetch_add(1, SeqCst);
+                if treat(&mut socket, message).is_err() {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    });
+    (address, messages)
+}
+
+const FIELD: &str = "-H X-From:loadgen";
+
+#[test]
+fn messages_come_back_in_both_loops_and_in_all_sizes() {
+    let (server, messages) = server(|socket, message| {
+        socket.write(Message::Ping(vec![1, 2, 3].into()))?;
+        socket.send(message)
+    });
+    for load in ["-P 4 -n 200", "-R 200 -d 1 --warmup 0 --io poll"] {
+        messages.store(0, SeqCst);
+        let args = format!("-c 3 {load} --size 1:1,64:8,100k:1 {FIELD} --format json");
+        let report = run(&format!("ws://{server}/echo {args}"))
+            .expect_code(0)
+            .report();
+        assert_eq!((report.requests.answered, report.errors.len()), (200, 0));
+        assert_eq!(messages.load(SeqCst), 203, "{load}");
+        assert_eq!(report.settings.protocol, "websocket");
+    }
+}
+
+#[test]
+fn a_byte_that_differs_is_caught() {
+    let (server, _) = server(|socket, message| {
+        let mut bytes = message.into_data().to_vec();
+        bytes[17] ^= 1;
+        socket.send(Message::Binary(bytes.into()))
+    });
+    let url = format!("ws://{server}/echo -c 1 -n 5 --no-reconnect {FIELD}");
+    run(&url)
+        .expect_code(1)
+        .expect_message("request 0: byte 17 of the reply is");
+    run(&format!("{url} --verify off")).expect_code(0);
+}
+
+#[test]
+fn a_message_that_nobody_asked_for_is_caught() {
+    // The first message belongs to the ramp.
+    let first = AtomicBool::new(true);
+    let (server, _) = server(move |socket, message| {
+        if !first.swap(false, SeqCst) {
+            socket.write(message.clone())?;
+        }
+        socket.send(message)
+    });
+    run(&format!(
+        "ws://{server}/echo -c 1 -n 5 --no-reconnect {FIELD}"
+    ))
+    .expect_code(1)
+    .expect_message("bytes came that no request asked for");
+}
+
+#[test]
+fn a_server_that_closes_is_connected_to_again() {
+    let (server, messages) = server(|socket, message| {
+        socket.send(message)?;
+        // It says so before it closes.
+        if socket.get_config().read_buffer_size == 1 {
+            return socket.close(None);
+        }
+        socket.set_config(|config| config.read_buffer_size = 1);
+        Ok(())
+    });
+    let args = format!("-c 2 -n 40 {FIELD} --format json");
+    let report = run(&format!("ws://{server}/echo {args}"))
+        .expect_code(0)
+        .report();
+    assert_eq!((report.requests.answered, report.errors.len()), (40, 0));
+    assert!(report.connections.closed_by_server >= 19);
+    assert_eq!(messages.load(SeqCst), 42);
+}
+
+#[test]
+fn a_server_that_opens_no_websocket_is_told_apart() {
+    let server = common::serve_http("404 Not Found");
+    run(&format!("ws://{server}/echo -c 1 -n 5 --no-reconnect"))
+        .expect_code(1)
+        .expect_message("WebSocket: HTTP error: 404");
+}
