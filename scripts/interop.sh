@@ -50,7 +50,8 @@ run() {
 	"$@"
 }
 
-run cargo test --package shard-asyncfd --features full --test compat --test serve_http --locked "$@"
+run cargo test --package shard-asyncfd --package shard-reactor --features shard-asyncfd/full,shard-reactor/metrics \
+	--test compat --test serve_http --test traced --test tracing --test facade --locked "$@"
 run cargo test --package server-demo --features http --test http --locked "$@"
 run cargo test --package shard-asyncfd --features full --doc --locked "$@" -- compat
 
