@@ -20,22 +20,25 @@ esac
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}/mutants"
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
+git archive HEAD | tar -x -C "$copy"
+# The files are as old as the commit, which may be older than the last build.
+find "$copy" -name '*.rs' -exec touch {} +
 failed=0
 for name in "${names[@]}"; do
 	patch=$PWD/mutants/$name.patch
-	rm -rf "${copy:?}/"*
-	git archive HEAD | tar -x -C "$copy"
 	read -r -a test <<<"$(sed -n 's/^Test: //p' "$patch")"
-	# Sources are as old as the commit; what the patch changes has to be newer than the last build.
-	find "$copy" -name '*.rs' -path '*/src/*' -exec touch {} +
-	if ! patch -s -p1 -d "$copy" <"$patch" >/dev/null; then
+	if ! patch -s -p1 --dry-run -d "$copy" <"$patch" >/dev/null; then
 		result='DOES NOT APPLY'
-	elif ! (cd "$copy" && cargo test --quiet --no-run "${test[@]}") &>"$copy/log"; then
-		result='DOES NOT COMPILE'
-	elif (cd "$copy" && timeout 120 cargo test --quiet "${test[@]}") &>"$copy/log"; then
-		result=SURVIVED
 	else
-		result=killed
+		patch -s -p1 -d "$copy" <"$patch"
+		if ! (cd "$copy" && cargo test --quiet --no-run "${test[@]}") &>"$copy/log"; then
+			result='DOES NOT COMPILE'
+		elif (cd "$copy" && timeout 120 cargo test --quiet "${test[@]}") &>"$copy/log"; then
+			result=SURVIVED
+		else
+			result=killed
+		fi
+		patch -s -p1 --reverse -d "$copy" <"$patch"
 	fi
 	[[ $result == killed ]] || failed=1
 	printf '%-16s %-24s %s\n' "$result" "$name" "$(sed -n 's/^Bug: //p' "$patch")"

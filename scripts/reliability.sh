@@ -26,6 +26,8 @@ figures() {
 	echo "$(entries scripts/sim-mutants.txt) bugs seeded for the simulation"
 	echo "$(entries scripts/tsan-seeds.txt) seeded races"
 	echo "$(find mutants -name '*.patch' | wc -l) known bugs"
+	# Their names are in parentheses.
+	echo "$(grep -lE '^Bug: .*\(.+\)$' mutants/*.patch | wc -l) bugs of other projects"
 	echo "$cases fault cases"
 }
 

@@ -163,3 +163,51 @@ fn a_waker_may_meddle_with_its_descriptor_at_any_moment() {
     );
     assert_eq!(kept, 1, "a waker is kept somewhere");
 }
+
+/// A waker that waits for its descriptor when it is dropped.
+struct WaitsInDrop(Weak<Registration>);
+
+impl std::task::Wake for WaitsInDrop {
+    fn wake(self: Arc<Self>) {}
+}
+
+impl Drop for WaitsInDrop {
+    fn drop(&mut self) {
+        if let Some(registration) = self.0.upgrade() {
+            let mut wait = Box::pin(registration.ready(Interest::READABLE));
+            let _ = wait.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        }
+    }
+}
+
+#[test]
+fn a_waker_that_is_replaced_may_use_its_descriptor_as_it_goes() {
+    let (done, finished) = mpsc::channel();
+    thread::spawn(move || {
+        let reactor = support::reactor(1);
+        let (near, _far) = UnixStream::pair().unwrap();
+        let registration = Registration::new(
+            reactor.handle(),
+            Placement::Hash,
+            &near,
+            Interest::READABLE,
+            Ready::EMPTY,
+        );
+        let registration = Arc::new(registration.unwrap());
+        let waker = || Waker::from(Arc::new(WaitsInDrop(Arc::downgrade(&registration))));
+        let mut wait = Box::pin(registration.ready(Interest::READABLE));
+        for _ in 0..3 {
+            let waker = waker();
+            let mut cx = Context::from_waker(&waker);
+            assert!(
+                registration
+                    .poll_ready(&mut cx, Direction::Read)
+                    .is_pending()
+            );
+            assert!(wait.as_mut().poll(&mut cx).is_pending());
+        }
+        drop(wait);
+        done.send(()).unwrap();
+    });
+    support::receive(&finished, "the waits");
+}

@@ -14,6 +14,7 @@ use crate::driver::{Driver, OsEvent};
 use crate::io::{Dispatched, ShardIo, classify_slow};
 use crate::registration::{Direction, Registration};
 use crate::shard::parker::Parker;
+use crate::sync::{AtomicBool, Ordering};
 use crate::time::Clock;
 use crate::token::Token;
 use crate::{Interest, Ready, is_shutdown_error};
@@ -505,6 +506,19 @@ fn a_wait_ends_in_time_however_long_it_may_be() {
     assert!(rig.parker.prepare(|| true));
     rig.parker.unpark();
     rig.driver.wait(None).unwrap();
+    rig.parker.awake();
+    rig.driver.wait_precisely();
+    assert!(rig.parker.prepare(|| true));
+    let (parker, is_woken) = (Arc::clone(&rig.parker), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(Duration::from_millis(50));
+            is_woken.store(true, Ordering::Relaxed);
+            parker.unpark();
+        });
+        rig.driver.wait(Some(Duration::MAX)).unwrap();
+        assert!(is_woken.load(Ordering::Relaxed), "it ended too early");
+    });
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Wake, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use super::{SETTINGS, end, on_a_shard, turn};
@@ -141,5 +141,22 @@ fn a_surplus_is_offered_while_the_last_mobile_task_would_wait_for_long() {
         }
         polls();
         assert!(!is_offering(), "pinned tasks are for nobody else");
+    });
+}
+
+#[test]
+fn a_task_that_wakes_itself_in_its_poll_is_polled_again() {
+    on_a_shard(|shard, epoch| {
+        let mut polls = 0;
+        drop(spawn_local(std::future::poll_fn(move |cx| {
+            polls += 1;
+            if polls == 3 {
+                return Poll::Ready(());
+            }
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })));
+        turn(shard, epoch);
+        assert_eq!(shard.shared.live.len(), 0);
     });
 }
