@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 
 usage() {
 	cat <<'EOT'
-Usage: scripts/sim.sh                       all tests of reactor/src/sim/, 20 s of seeds, and all seeded bugs
+Usage: scripts/sim.sh                       all tests of reactor/src/sim/, 20,000 seeds, and all seeded bugs
        scripts/sim.sh --seeds N [FIRST]     N seeds of the plays with work stealing, from FIRST on (0)
        scripts/sim.sh --seed N              one seed, to replay a failure
        scripts/sim.sh --mutants [NAME]      turns on each bug of scripts/sim-mutants.txt (or only NAME), which
@@ -18,6 +18,7 @@ EOT
 # A separate target folder: the cfg applies to every crate.
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/sim"
 export RUSTFLAGS="--cfg reactor_sim ${RUSTFLAGS:-}"
+export CARGO_PROFILE_TEST_OPT_LEVEL=3 CARGO_PROFILE_TEST_DEBUG=0
 readonly PLAYS=sim::stealing::tasks_end_once_and_nothing_is_lost_under_any_schedule
 
 build() {
@@ -58,7 +59,7 @@ case ${1:-} in
 	;;
 '')
 	build
-	SIM_SECONDS=${SIM_SECONDS:-20} "$program" sim:: --nocapture
+	SIM_SEEDS=${SIM_SEEDS:-20000} "$program" sim:: --nocapture
 	mutants
 	;;
 *) usage >&2 && exit 2 ;;

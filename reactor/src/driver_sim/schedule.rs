@@ -42,10 +42,13 @@ impl Drop for Part {
         let mut state = self.world.lock();
         state.actors[self.index].doing = Doing::Gone;
         if state.play.is_some() {
-            self.world.pass_baton(&mut state, None);
+            let next = self.world.pass_baton(&mut state, None);
+            drop(state);
+            next.tell();
+        } else {
+            drop(state);
+            self.world.changed.notify_all();
         }
-        drop(state);
-        self.world.changed.notify_all();
     }
 }
 
@@ -157,8 +160,10 @@ pub(crate) fn blocked() -> bool {
         let mut state = part.world.lock();
         if state.play.is_some() {
             state.actors[part.index].doing = Doing::Stopped;
-            part.world.pass_baton(&mut state, Some(part.index));
-            drop(part.world.take_baton(state, part.index));
+            let next = part.world.pass_baton(&mut state, Some(part.index));
+            drop(state);
+            next.tell();
+            drop(part.world.take_baton(part.world.lock(), part.index));
         }
     })
     .is_some()
@@ -182,10 +187,12 @@ impl World {
         doing: Doing,
     ) -> MutexGuard<'a, State> {
         state.actors[me].doing = doing;
-        if state.play.is_some() {
-            self.pass_baton(&mut state, None);
-        } else {
+        if state.play.is_none() {
             self.changed.notify_all();
+        } else if let next @ Next::Other(_) = self.pass_baton(&mut state, None) {
+            drop(state);
+            next.tell();
+            state = self.lock();
         }
         self.take_baton(state, me)
     }
@@ -206,15 +213,18 @@ impl World {
         state
     }
 
-    /// Passes the baton to an actor that can go on, other than `blocked`.
-    fn pass_baton(&self, state: &mut State, blocked: Option<usize>) {
+    /// Passes the baton to an actor that can go on, other than `blocked`. The caller tells it after
+    /// it has released the lock, since the actor would wait for the lock at once.
+    fn pass_baton(&self, state: &mut State, blocked: Option<usize>) -> Next {
         match state.next_actor(blocked) {
             Ok(next) => {
-                if let Some(play) = &mut state.play {
-                    play.baton = next;
-                }
+                let play = state.play.as_mut().expect("a play is on");
+                let before = std::mem::replace(&mut play.baton, next);
                 match next {
-                    Some(next) => state.actors[next].go.notify_all(),
+                    Some(next) if Some(next) != before => {
+                        return Next::Other(Arc::clone(&state.actors[next].go));
+                    }
+                    Some(_) => {}
                     None => self.changed.notify_all(),
                 }
             }
@@ -223,6 +233,7 @@ impl World {
                 self.end_play(state);
             }
         }
+        Next::Same
     }
 
     /// Lets all threads run freely again.
@@ -281,6 +292,22 @@ impl State {
     }
 }
 
+/// The actor that goes on.
+enum Next {
+    /// The one that had the baton, or none.
+    Same,
+    /// Another one, which this tells.
+    Other(Arc<Condvar>),
+}
+
+impl Next {
+    fn tell(&self) {
+        if let Self::Other(go) = self {
+            go.notify_all();
+        }
+    }
+}
+
 /// The extent of a play at rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Played {
@@ -328,7 +355,10 @@ impl Clock {
     pub(crate) fn play(&self) -> Result<Played, String> {
         let world = &*self.0;
         let mut state = world.lock();
-        world.pass_baton(&mut state, None);
+        let next = world.pass_baton(&mut state, None);
+        drop(state);
+        next.tell();
+        let mut state = world.lock();
         let mut stops_before = 0;
         loop {
             if let Some(failure) = state.failure.take() {
