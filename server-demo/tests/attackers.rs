@@ -1,0 +1,366 @@
+//! Twelve kinds of attacker hold nine tenths of a server's connections. Honest clients beside them
+//! are served without an error, and everything comes back afterwards.
+//!
+//! The test is a short form. The long form takes its size from the environment:
+//!
+//! ```text
+//! ATTACK_CONNECTIONS=10000 ATTACK_SECONDS=60 \
+//!     cargo test --release -p server-demo --test attackers -- --nocapture
+//! ```
+
+mod common;
+
+use std::env;
+use std::fs;
+use std::io;
+use std::net::{Shutdown, SocketAddr};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use asyncfd::net::TcpStream;
+use reactor::time::{sleep, timeout};
+use reactor::{Pinning, Reactor};
+use rustix::net::SendFlags;
+use rustix::process::Signal;
+
+use common::{DEADLINE, Demo, connect, eventually, round_trip};
+
+/// The time between two requests of an honest client, for each honest client there is. All of them
+/// together send 500 requests a second, or more if that would let the idle timeout end them.
+const SPACING: Duration = Duration::from_millis(2);
+const PAUSE_MAX: Duration = Duration::from_millis(500);
+
+/// The bytes of an honest request.
+const REQUEST: usize = 64;
+
+/// The time within which nearly all honest requests must be answered, on a machine that does much
+/// else. The figures of a quiet machine are in RELIABILITY.md.
+const P99_MAX: Duration = Duration::from_secs(5);
+
+/// The growth of the server's memory that the short form allows.
+const GROWTH_MAX_KIB: u64 = 64 * 1024;
+
+#[derive(Clone, Copy, Debug)]
+enum Attacker {
+    /// Connects and sends nothing.
+    Idle,
+    /// Sends a byte at a time.
+    Drips,
+    /// Writes and never reads.
+    NeverReads,
+    /// Reads a byte at a time of what it has in large pieces.
+    ReadsSlowly,
+    /// Ends its own direction and does not read the answer.
+    HalfCloses,
+    /// Resets its connection with an answer on its way.
+    Resets,
+    /// Connects and closes at once.
+    Closes,
+    /// Sends random bytes in pieces of random size.
+    Junk,
+    /// Sends urgent data.
+    Urgent,
+    /// Streams without an end.
+    Huge,
+    /// Shuts its reading side and goes on writing.
+    ShutsReading,
+    /// Falls silent in the middle of a large request.
+    Stops,
+}
+
+const KINDS: [Attacker; 12] = [
+    Attacker::Idle,
+    Attacker::Drips,
+    Attacker::NeverReads,
+    Attacker::ReadsSlowly,
+    Attacker::HalfCloses,
+    Attacker::Resets,
+    Attacker::Closes,
+    Attacker::Junk,
+    Attacker::Urgent,
+    Attacker::Huge,
+    Attacker::ShutsReading,
+    Attacker::Stops,
+];
+
+const PIECE: [u8; 16 * 1024] = [b'a'; 16 * 1024];
+
+impl Attacker {
+    /// Attacks over one connection, until the attack or the server ends it.
+    async fn attack(self, server: SocketAddr, mut random: u64) -> io::Result<()> {
+        let stream = TcpStream::connect(server).await?;
+        let mut byte = [0];
+        match self {
+            Self::Idle => {
+                let _ = stream.closed().await?;
+            }
+            Self::Drips => loop {
+                stream.write_all(b"x").await?;
+                stream.read_exact(&mut byte).await?;
+                sleep(Duration::from_millis(100)).await;
+            },
+            Self::NeverReads => loop {
+                stream.write_all(&PIECE).await?;
+            },
+            Self::ReadsSlowly => loop {
+                let write = stream.write(&PIECE);
+                if let Ok(written) = timeout(Duration::from_millis(20), write).await {
+                    written?;
+                }
+                if stream.read(&mut byte).await? == 0 {
+                    break;
+                }
+            },
+            Self::HalfCloses => {
+                stream.write_all(&PIECE).await?;
+                stream.shutdown_std(Shutdown::Write)?;
+                sleep(Duration::from_secs(1)).await;
+            }
+            Self::Resets => {
+                stream.write_all(&PIECE).await?;
+                stream.set_zero_linger()?;
+            }
+            Self::Closes => {}
+            Self::Junk => {
+                let mut answer = [0; 4096];
+                loop {
+                    random = random.wrapping_mul(6_364_136_223_846_793_005) + 1;
+                    let bytes: Vec<u8> = (0..random >> 52)
+                        .map(|index| (random >> (index % 56)).to_le_bytes()[0])
+                        .collect();
+                    stream.write_all(&bytes).await?;
+                    stream.write_all(b"\0").await?;
+                    if stream.read(&mut answer).await? == 0 {
+                        break;
+                    }
+                    sleep(Duration::from_millis(5)).await;
+                }
+            }
+            Self::Urgent => loop {
+                for _ in 0..16 {
+                    rustix::net::send(&stream, b"!", SendFlags::OOB | SendFlags::NOSIGNAL)?;
+                }
+                sleep(Duration::from_millis(5)).await;
+            },
+            Self::Huge => {
+                let mut answer = vec![0; PIECE.len()];
+                loop {
+                    stream.write_all(&PIECE).await?;
+                    stream.read_exact(&mut answer).await?;
+                }
+            }
+            Self::ShutsReading => {
+                stream.shutdown_std(Shutdown::Read)?;
+                loop {
+                    stream.write_all(&PIECE[..512]).await?;
+                    sleep(Duration::from_millis(10)).await;
+                }
+            }
+            Self::Stops => {
+                stream.write_all(&PIECE[..10_000]).await?;
+                let _ = stream.closed().await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The state that all clients share.
+struct Field {
+    server: SocketAddr,
+    is_over: AtomicBool,
+    /// The connections that attackers of each kind have used.
+    lives: [AtomicU64; KINDS.len()],
+    /// The answer times of the honest clients.
+    answers: Mutex<Vec<Duration>>,
+}
+
+async fn attacker(field: Arc<Field>, number: usize) {
+    let kind = number % KINDS.len();
+    while !field.is_over.load(SeqCst) {
+        field.lives[kind].fetch_add(1, SeqCst);
+        let attack = KINDS[kind].attack(field.server, number as u64 + 1);
+        let cut_off = async {
+            while !field.is_over.load(SeqCst) {
+                sleep(Duration::from_millis(50)).await;
+            }
+        };
+        either(attack, cut_off).await;
+        // A machine has a limited number of ports, and a closed connection keeps one for a minute.
+        sleep(Duration::from_millis(300)).await;
+    }
+}
+
+/// Polls two futures until one of them ends.
+async fn either<A: Future, B: Future>(one: A, other: B) {
+    let (mut one, mut other) = (std::pin::pin!(one), std::pin::pin!(other));
+    std::future::poll_fn(|cx| {
+        if one.as_mut().poll(cx).is_ready() || other.as_mut().poll(cx).is_ready() {
+            std::task::Poll::Ready(())
+        } else {
+            std::task::Poll::Pending
+        }
+    })
+    .await;
+}
+
+/// Sends requests and checks each answer. Any failure is a panic, which the handle reports.
+async fn honest(field: Arc<Field>, number: usize, clients: usize) {
+    let stream = TcpStream::connect(field.server).await.unwrap();
+    let mut answer = [0; REQUEST];
+    let mut message = 0;
+    let pause = PAUSE_MAX.min(SPACING * u32::try_from(clients).unwrap());
+    // Not all at the same time.
+    sleep(pause.mul_f64(number as f64 / clients as f64)).await;
+    while !field.is_over.load(SeqCst) {
+        let request = common::payload(number, message, REQUEST);
+        let sent = Instant::now();
+        let exchange = async {
+            stream.write_all(&request).await.unwrap();
+            stream.read_exact(&mut answer).await.unwrap();
+        };
+        let answered = timeout(DEADLINE, exchange).await;
+        answered.expect("an honest client is answered");
+        assert!(request == answer, "client {number} got another answer");
+        let took = sent.elapsed();
+        field.answers.lock().unwrap().push(took);
+        message += 1;
+        sleep(pause).await;
+    }
+}
+
+/// The answer times of honest clients, sorted.
+struct Times(Vec<Duration>);
+
+impl Times {
+    fn quantile(&self, of_thousand: usize) -> Duration {
+        self.0[(self.0.len() - 1) * of_thousand / 1000]
+    }
+
+    fn print(&self, when: &str) {
+        println!(
+            "{when}: {} requests, p50 {:?}, p99 {:?}, most {:?}",
+            self.0.len(),
+            self.quantile(500),
+            self.quantile(990),
+            self.quantile(1000)
+        );
+    }
+}
+
+/// Runs honest clients and attackers for some time. Returns the honest clients' answer times, and
+/// the lives of the attackers.
+fn play(
+    server: SocketAddr,
+    clients: usize,
+    attackers: usize,
+    time: Duration,
+) -> (Times, [u64; KINDS.len()]) {
+    let reactor = || {
+        let builder = Reactor::builder().shards(1).pinning(Pinning::None);
+        builder.build().unwrap()
+    };
+    let (good, bad) = (reactor(), reactor());
+    let field = Arc::new(Field {
+        server,
+        is_over: AtomicBool::new(false),
+        lives: [const { AtomicU64::new(0) }; KINDS.len()],
+        answers: Mutex::default(),
+    });
+    let attacks: Vec<_> = (0..attackers)
+        .map(|number| bad.spawn(attacker(Arc::clone(&field), number)))
+        .collect();
+    let honest: Vec<_> = (0..clients)
+        .map(|number| good.spawn(honest(Arc::clone(&field), number, clients)))
+        .collect();
+    std::thread::sleep(time);
+    field.is_over.store(true, SeqCst);
+    for client in honest {
+        good.block_on(client).unwrap();
+    }
+    for attack in attacks {
+        bad.block_on(attack).unwrap();
+    }
+    let mut answers = std::mem::take(&mut *field.answers.lock().unwrap());
+    answers.sort_unstable();
+    (
+        Times(answers),
+        field.lives.each_ref().map(|lives| lives.load(SeqCst)),
+    )
+}
+
+fn descriptors(pid: u32) -> usize {
+    fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count()
+}
+
+/// Returns the server's private memory.
+fn memory_kib(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("RssAnon:"));
+    let number = line.unwrap().trim().trim_end_matches(" kB");
+    number.parse().unwrap()
+}
+
+fn number(name: &str, usual: usize) -> usize {
+    env::var(name).map_or(usual, |text| text.parse().expect("a number"))
+}
+
+#[test]
+fn honest_clients_are_served_beside_twelve_kinds_of_attacker() {
+    let connections = number("ATTACK_CONNECTIONS", 240);
+    let time = Duration::from_secs(number("ATTACK_SECONDS", 3) as u64);
+    let honest = connections / 10;
+    let attackers = connections - honest;
+    let mut demo = Demo::start(&[
+        "--listen",
+        "127.0.0.1:0",
+        "--shards",
+        "2",
+        "--idle-timeout",
+        "2s",
+        "--write-timeout",
+        "1s",
+    ]);
+    let server = demo.addr();
+    round_trip(&mut connect(server), 0, 0, REQUEST);
+    assert!(eventually(|| descriptors(demo.pid()) > 0));
+    let (alone, _) = play(server, honest, 0, time.min(Duration::from_secs(5)) / 2);
+    alone.print("honest clients alone");
+    assert!(eventually(|| memory_kib(demo.pid()) > 0));
+    std::thread::sleep(Duration::from_millis(100));
+    let (open, memory) = (descriptors(demo.pid()), memory_kib(demo.pid()));
+
+    let (beside, lives) = play(server, honest, attackers, time);
+    beside.print("beside the attackers");
+    for (kind, lives) in KINDS.iter().zip(lives) {
+        println!("{kind:?}: {lives} connections");
+        assert!(lives > 0, "{kind:?} attacks");
+    }
+    assert!(
+        beside.quantile(990) < P99_MAX,
+        "p99 {:?}",
+        beside.quantile(990)
+    );
+
+    // The last attackers are cut off by the timeouts.
+    let all_gone = eventually(|| descriptors(demo.pid()) <= open);
+    assert!(
+        all_gone,
+        "{} descriptors, {open} before",
+        descriptors(demo.pid())
+    );
+    let after = memory_kib(demo.pid());
+    println!("{open} descriptors again; {memory} KiB before, {after} KiB after");
+    if connections <= 240 {
+        assert!(
+            after < memory + GROWTH_MAX_KIB,
+            "{memory} KiB before, {after} after"
+        );
+    }
+    round_trip(&mut connect(server), 1, 0, REQUEST);
+    demo.signal(Signal::TERM);
+    assert!(demo.wait().success());
+}
