@@ -15,6 +15,7 @@ mod faults;
 mod imbalance;
 mod instr;
 mod instr_gate;
+mod network;
 mod process;
 mod repeat;
 mod smoke;
@@ -49,6 +50,9 @@ enum Task {
     Smoke(smoke::Smoke),
     /// Runs minutes of churn and bad clients, after which the server is in its earlier state
     Soak(soak::Soak),
+    /// Runs loads over a network that loses packets, is slow, breaks, and resets half of the
+    /// connections (needs root, ip, tc and iptables-legacy)
+    Network(network::Network),
     /// Runs every test program of a package many times in a row
     Repeat(repeat::Repeat),
     /// Measures the bytes of an armed timer, and the instructions that a million of them add to a
@@ -116,6 +120,7 @@ impl Task {
             Self::Fairness(fairness) => fairness.run()?,
             Self::Smoke(smoke) => smoke.run()?,
             Self::Soak(soak) => soak.run()?,
+            Self::Network(network) => network.run()?,
             Self::Repeat(repeat) => repeat.run()?,
             Self::Timers(timers) => timers.run()?,
             Self::Imbalance(imbalance) => imbalance.run()?,

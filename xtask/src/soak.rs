@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
 
 use crate::demo::{self, Programs, Server};
@@ -26,9 +26,9 @@ const SILENT: u64 = 20;
 
 #[derive(Debug, Args)]
 pub(crate) struct Soak {
-    /// Minutes in total
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
-    minutes: u32,
+    /// Total time, such as 90s, 10m or 1h; about a minute at least
+    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = parse_time)]
+    duration: Duration,
     /// Use the existing build
     #[arg(long)]
     no_build: bool,
@@ -37,13 +37,27 @@ pub(crate) struct Soak {
     load: Vec<String>,
 }
 
+/// Reads a time such as 90s, 10m or 1h.
+fn parse_time(text: &str) -> Result<Duration> {
+    let parts = text.split_at_checked(text.len().saturating_sub(1));
+    let (number, unit) = parts.context("not a time")?;
+    let unit = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        _ => bail!("a time ends with s, m or h"),
+    };
+    let seconds = number.parse::<u32>()?.checked_mul(unit);
+    Ok(Duration::from_secs(seconds.context("too long")?.into()))
+}
+
 impl Soak {
     /// # Errors
     /// A count did not return to its start, or a program failed.
     pub(crate) fn run(self) -> Result<()> {
         let programs = Programs::get(!self.no_build)?;
         let begun = Instant::now();
-        let share = Duration::from_secs(60) * self.minutes / 6;
+        let share = self.duration / 6;
         let (mut cycles, mut connections) = (0, 0);
         for (turn, policy) in (0..).zip(POLICIES) {
             let surface = SURFACES[turn as usize % SURFACES.len()];
