@@ -138,7 +138,8 @@ impl Network {
         let begun = Instant::now();
         let folder = tempfile::tempdir()?;
         let command = Command::new(&programs.server);
-        let flags = "--shards 2 --idle-timeout 5s --write-timeout 5s";
+        // Lost packets are sent again after seconds. This is not idleness.
+        let flags = "--shards 2 --idle-timeout 30s --write-timeout 30s";
         let server = Server::start(folder.path(), command, flags)?;
         let open = server.descriptors()?;
         let port = server.address().rsplit(':').next().unwrap_or_default();
