@@ -20,11 +20,12 @@ use crate::process::{self, Ended, Running};
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Every contender, in the order of a round.
-const ALL: [&str; 12] = [
+const ALL: [&str; 13] = [
     "bare-epoll",
     "tokio-mt",
     "tokio-ct",
     "demo-helpers",
+    "demo-observed",
     "demo-helpers-no-stealing",
     "demo-idle",
     "demo-poll",
@@ -102,7 +103,7 @@ impl Bench {
             "demo-work" => ("server-demo", "work --shards 1"),
             "demo-work-no-stealing" => ("server-demo", "work --shards 1 --stealing off"),
             "tokio-mt-work" => ("baseline-tokio-mt", "--threads 1 --io work"),
-            "demo-helpers" => ("server-demo", "echo --shards 1 --io helpers"),
+            "demo-helpers" | "demo-observed" => ("server-demo", "echo --shards 1 --io helpers"),
             "demo-poll" => ("server-demo", "echo --shards 1 --io poll"),
             "demo-guards" => ("server-demo", "echo --shards 1 --io guards"),
             "bare-epoll" => ("baseline-epoll", "--threads 1"),
@@ -121,6 +122,12 @@ impl Bench {
             }
         };
         command.args(arguments.split_whitespace());
+        if name == "demo-observed" {
+            // All that an endpoint shows is measured: histograms, times of tasks, stalls.
+            command
+                .arg("--observe")
+                .arg(self.scratch().join("observe.sock"));
+        }
         command.args(["--listen", "127.0.0.1:0", "--pin", &cpu.to_string()]);
         let mut server = Running::start("server", self.scratch(), &mut command)?;
         let address = server.says_within("listening on ", PATIENCE)?;
@@ -216,4 +223,22 @@ pub(crate) fn machine() -> Value {
         "date": printed("date", &["-u", "+%Y-%m-%dT%H:%M:%SZ"]),
         "command": std::env::args().collect::<Vec<_>>().join(" "),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lists_are_those_of_bench_sh() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let script = fs::read_to_string(root.join("scripts/contenders.bash")).unwrap();
+        let (_, all) = script.split_once("readonly CONTENDERS=(").unwrap();
+        let (all, _) = all.split_once(')').unwrap();
+        assert_eq!(all.split_whitespace().collect::<Vec<_>>(), ALL);
+        let base = script
+            .lines()
+            .find_map(|line| line.strip_prefix("readonly BASE_CONTENDERS="));
+        assert_eq!(base, Some(BASE));
+    }
 }
