@@ -302,7 +302,7 @@ fn stuck_against_sleep() {
 }
 
 /// A poll ends, and its shard falls asleep, while the patrol reports it as stuck. A sleeping shard
-/// must not look stuck: its siblings would stand by in vain.
+/// must not look stuck: its siblings would stand by for nothing.
 #[test]
 fn stuck_against_end_of_poll() {
     super::model_bounded(3, || {

@@ -154,7 +154,7 @@ impl ShardShared {
         }
         call_one(siblings);
         // If the poll ended before the light was on, the shard may be asleep now, and siblings
-        // would serve it in vain.
+        // would serve it for nothing.
         if self.poll_under_way() != Some(poll) && !mutant("stuck_stays_lit") {
             self.beacon.put_out(STUCK);
         }

@@ -31,7 +31,7 @@ pub(super) struct Stage {
     pub(super) spawned: AtomicUsize,
     /// The number of futures that were dropped, each after its task ended.
     pub(super) ended: AtomicUsize,
-    /// Set when tasks shall no longer begin waits that only others can end.
+    /// Set when tasks may no longer begin waits that only others can end.
     pub(super) closing: AtomicBool,
     /// Set when the shutdown begins.
     pub(super) stopping: AtomicBool,
