@@ -6,6 +6,7 @@ mod common;
 #[path = "common/terminal.rs"]
 mod terminal;
 
+use std::io::{Read, Write};
 use std::net::SocketAddr;
 
 use common::{Demo, connect, round_trip};
@@ -13,12 +14,21 @@ use terminal::Terminal;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_server-demo");
 
-/// Starts an observed server and the view of it.
+/// Starts an observed echo server and the view of it.
 fn view(name: &str, lines: u16, columns: u16) -> (Demo, SocketAddr, String, Terminal) {
+    view_of("echo", name, lines, columns)
+}
+
+fn view_of(
+    service: &str,
+    name: &str,
+    lines: u16,
+    columns: u16,
+) -> (Demo, SocketAddr, String, Terminal) {
     let file = format!("server-demo-top-{name}-{}.sock", std::process::id());
     let socket = std::env::temp_dir().join(file).display().to_string();
     let flags = ["--listen", "127.0.0.1:0", "--shards", "2", "--observe"];
-    let demo = Demo::start(&[&flags[..], &[&socket]].concat());
+    let demo = Demo::start_service(service, &[&flags[..], &[&socket]].concat());
     // The endpoint listens before the server says that it does.
     let addr = demo.addr();
     let terminal = Terminal::start(
@@ -112,6 +122,24 @@ fn a_server_that_ends_is_shown_as_such_and_the_view_goes_on() {
         let color = screen.cell(0, 0).map(vt100::Cell::fgcolor);
         color == Some(vt100::Color::Idx(9))
     });
+    top.press(b"q");
+    assert!(top.wait().success());
+}
+
+#[test]
+fn a_stall_is_shown_while_it_lasts_and_its_backtrace_is_in_the_log() {
+    let (demo, addr, _socket, mut top) = view_of("work", "stall", 30, 120);
+    // A request for this much CPU time, in microseconds.
+    let mut request = [0; 64];
+    request[..4].copy_from_slice(&800_000_u32.to_le_bytes());
+    let mut client = connect(addr);
+    client.write_all(&request).unwrap();
+    let text = top.wait_for("stall", |text| text.contains(": in one poll for "));
+    assert!(text.contains("running"), "{text}");
+    assert!(demo.says("has been in one poll for"));
+    assert!(demo.says("0: "), "the newest call");
+    client.read_exact(&mut request).unwrap();
+    top.wait_for("end", |text| !text.contains(": in one poll for "));
     top.press(b"q");
     assert!(top.wait().success());
 }
