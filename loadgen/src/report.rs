@@ -24,7 +24,7 @@ pub mod sweep;
 pub(crate) mod sweep_table;
 pub mod text;
 pub mod threshold;
-mod width;
+pub(crate) mod width;
 mod wire;
 
 pub(crate) use build::About;

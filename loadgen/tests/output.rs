@@ -243,6 +243,10 @@ fn tables_hold_on_a_narrow_terminal() {
     let mut command = common::command("-c 4 -R 200 -d 300ms --warmup 0 -q");
     command.env("COLUMNS", "40");
     let text = common::start_command(command).finish().stdout;
+    let stats = text.lines().skip_while(|line| !line.contains("Stats"));
+    let stats: Vec<_> = stats.take(5).collect();
+    assert!(stats[4].contains("+/- Stdev"), "{text}");
+    assert!(stats.iter().all(|line| line.len() <= 40), "{text}");
     let table: Vec<_> = text
         .lines()
         .skip_while(|line| !line.trim_start().starts_with("corrected"))

@@ -95,6 +95,10 @@ fn https_is_verified_and_offers_its_name_and_protocol() {
     let report = run(&args).expect_code(0).report();
     assert_eq!((report.requests.answered, report.errors.len()), (60, 0));
     assert!(report.settings.tls);
+    let connections = &report.connections;
+    let handshake = connections.handshake_latency.as_ref().expect("TLS has one");
+    assert_eq!((handshake.count, connections.connect_latency.count), (3, 3));
+    assert!(handshake.min_ns > 0 && handshake.max_ns <= connections.connect_latency.max_ns);
     let asked = server.asked.lock().expect("no panic");
     assert_eq!(asked.len(), 3);
     let expected = (Some("localhost".to_owned()), Some(b"http/1.1".to_vec()));

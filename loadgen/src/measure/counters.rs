@@ -64,8 +64,10 @@ pub(crate) struct Counters {
     pub(crate) failures: Recorder,
     /// From the actual send to the first byte of the answer, where the protocol times it.
     pub(crate) first_byte: Option<Recorder>,
-    /// Times to connect.
+    /// Times to connect, with the handshake of TLS.
     pub(crate) connect: Recorder,
+    /// Times that handshakes of TLS took, where there are some.
+    pub(crate) handshake: Option<Recorder>,
     /// Requests the schedule put into the window.
     pub(crate) scheduled: u64,
     /// Requests of the window that were answered.
@@ -109,6 +111,7 @@ impl Counters {
             failures: Recorder::new(),
             first_byte: None,
             connect: Recorder::new(),
+            handshake: None,
             scheduled: 0,
             answered: 0,
             unanswered: 0,
@@ -266,6 +269,9 @@ impl Counters {
             *self.status_codes.entry(*status).or_default() += count;
         }
         self.connect.merge(&other.connect);
+        if let Some(handshake) = &other.handshake {
+            self.handshake.get_or_insert_default().merge(handshake);
+        }
         self.scheduled += other.scheduled;
         self.answered += other.answered;
         self.unanswered += other.unanswered;

@@ -149,8 +149,11 @@ pub struct Connections {
     pub reconnected: u64,
     /// Seconds from the first connect to the last connection served.
     pub ramp_s: f64,
-    /// Time that connecting took.
+    /// Time that connecting took, with the handshake of TLS.
     pub connect_latency: Distribution,
+    /// Time that the handshake of TLS took; absent without TLS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handshake_latency: Option<Distribution>,
 }
 
 /// Requests of the measured part.

@@ -110,6 +110,10 @@ fn histograms(report: &Report) -> Result<(), String> {
         ("latency.corrected", &latency.corrected),
         ("latency.schedule_lag", &latency.schedule_lag),
         ("latency.first_byte", &latency.first_byte),
+        (
+            "connections.handshake_latency",
+            &report.connections.handshake_latency,
+        ),
     ] {
         of.as_ref().map_or(Ok(()), |of| whole(what, of))?;
     }

@@ -68,7 +68,7 @@ pub struct Settings {
     pub part: Option<String>,
     /// Requests in flight per connection of a closed loop.
     pub pipeline: u32,
-    /// The protocol: `echo`, `http` or `raw`.
+    /// The protocol: `echo`, `http`, `http2`, `raw` or `websocket`.
     #[serde(default = "echo")]
     pub protocol: String,
     /// Bytes per request, on average where sizes were mixed.

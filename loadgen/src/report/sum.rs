@@ -175,6 +175,7 @@ impl Connections {
         merge_fields!(self, other,
             add: [established, retired, closed_by_server, broken, reconnected],
             largest: [ramp_s]);
+        merge_optional(&mut self.handshake_latency, &other.handshake_latency)?;
         self.connect_latency.merge(&other.connect_latency)
     }
 }
@@ -192,16 +193,22 @@ impl Requests {
 
 impl Latency {
     fn merge(&mut self, other: &Self) -> Result<(), String> {
-        let optional =
-            |mine: &mut Option<Distribution>, theirs: &Option<Distribution>| match (mine, theirs) {
-                (Some(mine), Some(theirs)) => mine.merge(theirs),
-                _ => Ok(()),
-            };
         self.raw.merge(&other.raw)?;
-        optional(&mut self.corrected, &other.corrected)?;
-        optional(&mut self.schedule_lag, &other.schedule_lag)?;
-        optional(&mut self.first_byte, &other.first_byte)?;
+        merge_optional(&mut self.corrected, &other.corrected)?;
+        merge_optional(&mut self.schedule_lag, &other.schedule_lag)?;
+        merge_optional(&mut self.first_byte, &other.first_byte)?;
         self.failures.merge(&other.failures)
+    }
+}
+
+/// Adds a distribution that only some kinds of runs have.
+fn merge_optional(
+    mine: &mut Option<Distribution>,
+    theirs: &Option<Distribution>,
+) -> Result<(), String> {
+    match (mine, theirs) {
+        (Some(mine), Some(theirs)) => mine.merge(theirs),
+        _ => Ok(()),
     }
 }
 

@@ -77,6 +77,7 @@ pub(crate) fn sample(requests_per_s: f64, latency_us: u64) -> Report {
             reconnected: 0,
             ramp_s: 0.1,
             connect_latency: Distribution::from(&raw),
+            handshake_latency: None,
         },
         requests: Requests {
             scheduled: 100,

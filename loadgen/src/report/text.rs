@@ -159,6 +159,9 @@ fn connections(report: &Report, out: &mut String) {
             duration(connect.max_ns)
         );
     }
+    if let Some(handshake) = &connections.handshake_latency {
+        line!(out, "    of that TLS handshake {}", summary(handshake));
+    }
     let replaced = connections.retired + connections.closed_by_server;
     if replaced > 0 {
         line!(

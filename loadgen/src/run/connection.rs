@@ -190,7 +190,7 @@ impl<D: Dialogue> Conversation<D> {
             match connected {
                 Ok(transport) => {
                     self.connected = true;
-                    shard.connected(&slot, began);
+                    shard.connected(&slot, began, transport.handshake());
                     return Ok(Some(transport));
                 }
                 // The ports of one source can run out while others have thousands.

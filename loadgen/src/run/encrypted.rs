@@ -9,6 +9,7 @@ use std::future::{Future, poll_fn};
 use std::io::{self, ErrorKind, Read, Write};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
 
 use rustls::ClientConnection;
 use socket2::Socket;
@@ -22,6 +23,8 @@ use crate::run::transport::{Stream, Transport};
 pub(crate) struct Encrypted<S> {
     stream: S,
     session: RefCell<ClientConnection>,
+    /// The time that the handshake took.
+    handshake: Duration,
 }
 
 /// A socket as the session wants it.
@@ -139,17 +142,24 @@ impl<S: Stream> Transport for Encrypted<S> {
         let tls = plan.tls.as_ref().expect("the caller chose TLS");
         let session = ClientConnection::new(Arc::clone(&tls.config), tls.name.clone())
             .map_err(io::Error::other)?;
-        let encrypted = Self {
+        let mut encrypted = Self {
             stream: S::connect(socket, &plan.target).await?,
             session: RefCell::new(session),
+            handshake: Duration::ZERO,
         };
+        let connected = Instant::now();
         poll_fn(|cx| encrypted.poll_handshake(cx)).await?;
+        encrypted.handshake = connected.elapsed();
         // A server that knows nothing of ALPN goes on with whatever it speaks.
         let http2 = tls.config.alpn_protocols.iter().any(|name| name == b"h2");
         if http2 && encrypted.session.borrow().alpn_protocol() != Some(b"h2") {
             return Err(io::Error::other("the server does not offer HTTP/2 (ALPN)"));
         }
         Ok(encrypted)
+    }
+
+    fn handshake(&self) -> Option<Duration> {
+        Some(self.handshake)
     }
 
     fn read(&self, scratch: &Scratch) -> impl Future<Output = io::Result<usize>> {

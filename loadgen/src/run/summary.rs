@@ -122,6 +122,7 @@ fn sum(
             active: plan.active,
             ramp_s: seconds(observations.ramp),
             connect_latency: Distribution::from(&counters.connect),
+            handshake_latency: counters.handshake.as_ref().map(Distribution::from),
             ..total.connections.clone()
         },
         requests: requests(plan, total),

@@ -11,6 +11,7 @@ use std::future::{Future, poll_fn};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::OwnedFd;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use asyncfd::net::{TcpSocket, TcpStream, UnixStream};
 use asyncfd::{AsyncFd, AsyncFdReadyGuard, Interest};
@@ -25,6 +26,11 @@ use crate::run::sources::Address;
 pub(crate) trait Transport: Sized + 'static {
     /// Connects, and registers on the current shard.
     fn connect(socket: Socket, plan: &Plan) -> impl Future<Output = io::Result<Self>>;
+
+    /// The time that the handshake of TLS took, where there was one.
+    fn handshake(&self) -> Option<Duration> {
+        None
+    }
 
     /// Waits until bytes can be read and reads them to the front of `scratch`; 0 is the end of what
     /// the peer sends.

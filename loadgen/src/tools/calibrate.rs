@@ -21,6 +21,7 @@ use crate::measure::clock::{Nanos, nanos};
 use crate::report::output::TextOrJson;
 use crate::report::rate::Rate;
 use crate::report::settings::Arrivals;
+use crate::report::width::columns;
 use crate::report::{Machine, Report, Status};
 use crate::run::endpoint::Endpoint;
 use crate::run::part::Part;
@@ -242,7 +243,7 @@ pub fn run(args: &CalibrateArgs, command: Vec<String>) -> Result<u8, ExitError> 
         TextOrJson::Json => {
             serde_json::to_string(&calibration).expect("plain data becomes JSON") + "\n"
         }
-        TextOrJson::Text => table::render(&calibration),
+        TextOrJson::Text => table::render(&calibration, columns()),
     };
     console::print(text.as_bytes())
         .map_err(|error| ExitError::run(format!("standard output: {error}")))?;

@@ -27,6 +27,7 @@ pub fn run(report: &Report) -> String {
     page.content(&thresholds(report));
     page.section("latency", "Latency by percentile", &latency(report));
     page.section("time", "Over time", &time(report));
+    page.section("statuses", "Answers by status", &statuses(report));
     page.section("errors", "Errors", &errors(report));
     page.section("run", "The run", &tables(report));
     page.render()
@@ -159,8 +160,20 @@ fn quantile_table(report: &Report) -> String {
         columns.push("sent late by");
         shown.push(lag);
     }
+    if let Some(first_byte) = &latency.first_byte {
+        columns.push("first byte");
+        shown.push(first_byte);
+    }
+    if latency.failures.count > 0 {
+        columns.push("failed");
+        shown.push(&latency.failures);
+    }
     columns.push("connecting");
     shown.push(&report.connections.connect_latency);
+    if let Some(handshake) = &report.connections.handshake_latency {
+        columns.push("of that TLS");
+        shown.push(handshake);
+    }
     let mut table = Table::new("Percentiles", &columns);
     let mut row = |name: &str, value: &dyn Fn(&Distribution) -> String| {
         let cells: Vec<String> = shown
@@ -319,9 +332,25 @@ fn interval_table(intervals: &[Interval]) -> String {
     table.render()
 }
 
+/// The table of status codes; a sentence where the protocol has none.
+fn statuses(report: &Report) -> String {
+    if report.status_codes.is_empty() {
+        return "<p>The answers have no status.</p>\n".to_owned();
+    }
+    let mut table = Table::new("Status codes", &["status", "answers", "share"]);
+    for (status, answers) in &report.status_codes {
+        let share = as_f64(*answers) * 100.0 / as_f64(report.requests.answered.max(1));
+        table.row(
+            &status.to_string(),
+            &[&count(*answers), &format!("{share:.2}%")],
+        );
+    }
+    table.render()
+}
+
 fn errors(report: &Report) -> String {
     if report.errors.is_empty() {
-        return "<p>No connection failed.</p>\n".to_owned();
+        return "<p>Nothing failed.</p>\n".to_owned();
     }
     let mut out = String::new();
     let series = &report.series;
@@ -343,10 +372,10 @@ fn errors(report: &Report) -> String {
         let end = as_f64(bars.len() as u64) * series.interval_s;
         out += &Chart {
             id: "failures",
-            title: "Failed connections over time".to_owned(),
+            title: "Failures over time".to_owned(),
             description: format!("At most {most} in an interval."),
             x: Axis::until("time since the measured part began", end, seconds),
-            y: Axis::linear("connections", most, short_metric),
+            y: Axis::linear("failures", most, short_metric),
             lines: vec![Line {
                 name: "failed".to_owned(),
                 points: bars,
@@ -357,7 +386,7 @@ fn errors(report: &Report) -> String {
         .render();
     }
     let mut table = Table::new(
-        "Failed connections by kind",
+        "Failures by kind: connections, and requests that were refused",
         &["kind", "count", "the first"],
     );
     for error in &report.errors {

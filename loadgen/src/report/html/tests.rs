@@ -21,6 +21,10 @@ fn eventful() -> Report {
         answers: 9,
         cut_by_server: 1,
     }];
+    report.status_codes = [(200, 75), (503, 25)].into();
+    report.latency.failures = report.latency.raw.clone();
+    report.latency.first_byte = Some(report.latency.raw.clone());
+    report.connections.handshake_latency = Some(report.latency.raw.clone());
     report.errors = vec![ErrorCount {
         kind: "reset".to_owned(),
         description: "connection reset by the server".to_owned(),
@@ -80,7 +84,7 @@ fn assert_self_contained(page: &str) {
 fn a_run_has_every_section_and_nothing_from_elsewhere() {
     let page = run(&eventful());
     assert_self_contained(&page);
-    for id in ["latency", "time", "errors", "run"] {
+    for id in ["latency", "time", "statuses", "errors", "run"] {
         assert!(page.contains(&format!("<section id=\"{id}\"")), "{id}");
     }
     let svgs = elements(&page).iter().filter(|name| *name == "svg").count();
@@ -89,7 +93,13 @@ fn a_run_has_every_section_and_nothing_from_elsewhere() {
     assert_eq!(svgs, 4 * 2 + 7);
     assert_eq!(page.matches("role=\"img\"").count(), 8);
     assert_eq!(page.matches("<desc ").count(), 8, "each says what it shows");
-    for words in ["Bad clients: slow-reader", "p99&lt;1us</th><td>missed"] {
+    for words in [
+        "Bad clients: slow-reader",
+        "p99&lt;1us</th><td>missed",
+        "503</th><td>25</td><td>25.00%",
+        "<th scope=\"col\">first byte</th><th scope=\"col\">failed</th>",
+        "<th scope=\"col\">of that TLS</th>",
+    ] {
         assert!(page.contains(words), "{words}");
     }
     assert!(
@@ -119,7 +129,7 @@ fn a_run_in_which_nothing_happened_still_has_a_page() {
     report.server = None;
     let page = run(&report);
     assert_self_contained(&page);
-    assert!(page.contains("Nothing was measured") && page.contains("No connection failed"));
+    assert!(page.contains("Nothing was measured") && page.contains("Nothing failed"));
     elements(&page);
 }
 

@@ -10,6 +10,8 @@ use crate::measure::units::{duration, duration_f64, metric, short_duration};
 use crate::report::data::{Distribution, Report};
 use crate::report::width::columns;
 
+/// Columns of the rows of averages.
+const STATS_WIDTH: usize = 56;
 /// The widest bar, and the columns of a row beside it.
 const BAR_WIDTH: usize = 40;
 const BESIDE_BAR: usize = 30;
@@ -30,31 +32,47 @@ pub(super) fn rows(report: &Report, out: &mut String) {
             .map(|(_, count)| count)
             .sum()
     });
-    line!(
-        out,
-        "  Stats          Avg       Stdev         Max   +/- Stdev"
-    );
-    line!(
-        out,
-        "    Latency {:>9} {:>11} {:>11} {:>10.2}%",
+    let latency = [
         duration_f64(latency.mean_ns),
         duration_f64(latency.stdev_ns),
         duration(latency.max_ns),
-        percent(near, latency.count)
-    );
+        format!("{:.2}%", percent(near, latency.count)),
+    ];
     let rate = &report.throughput;
-    if let (Some(mean), Some(stdev), Some(max)) = (
+    let rate = match (
         rate.interval_mean_per_s,
         rate.interval_stdev_per_s,
         rate.interval_max_per_s,
     ) {
-        line!(
-            out,
-            "    Req/Sec {:>9} {:>11} {:>11}",
-            metric(mean),
-            metric(stdev),
-            metric(max)
-        );
+        (Some(mean), Some(stdev), Some(max)) => Some([mean, stdev, max].map(metric)),
+        _ => None,
+    };
+    if columns() < STATS_WIDTH {
+        return narrow_rows(&latency, rate.as_ref(), out);
+    }
+    line!(
+        out,
+        "  Stats          Avg       Stdev         Max   +/- Stdev"
+    );
+    let [mean, stdev, max, near] = &latency;
+    line!(
+        out,
+        "    Latency {mean:>9} {stdev:>11} {max:>11} {near:>11}"
+    );
+    if let Some([mean, stdev, max]) = &rate {
+        line!(out, "    Req/Sec {mean:>9} {stdev:>11} {max:>11}");
+    }
+}
+
+/// The rows of averages where a line of them is too wide: a row for each figure.
+fn narrow_rows(latency: &[String; 4], rate: Option<&[String; 3]>, out: &mut String) {
+    let title = if rate.is_some() { "Req/Sec" } else { "" };
+    line!(out, "  {:<10} {:>11} {title:>11}", "Stats", "Latency");
+    for (at, name) in ["Avg", "Stdev", "Max", "+/- Stdev"].into_iter().enumerate() {
+        let rate = rate
+            .and_then(|rate| rate.get(at))
+            .map_or("", String::as_str);
+        line!(out, "    {name:<9} {:>10} {rate:>11}", latency[at]);
     }
 }
 

@@ -5,14 +5,15 @@
 //! `tests/churn.rs` and `tests/outage.rs`.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use asyncfd::net::{TcpStream, UnixStream};
 use reactor::spawn_local;
 use server_demo::IoSurface;
 
 use super::Shard;
-use crate::measure::clock::Nanos;
 use crate::measure::clock::Stamp;
+use crate::measure::clock::{Nanos, nanos};
 use crate::measure::counters::Lost;
 use crate::run::bad_client;
 use crate::run::connection;
@@ -107,13 +108,21 @@ impl Shard {
         }
     }
 
-    /// Counts a connection that was just made, after connecting since `began`.
-    pub(crate) fn connected(&self, slot: &Rc<ConnectionSlot>, began: Nanos) {
+    /// Counts a connection that was just made, after connecting since `began`; the handshake of TLS
+    /// took this part of it.
+    pub(crate) fn connected(
+        &self,
+        slot: &Rc<ConnectionSlot>,
+        began: Nanos,
+        handshake: Option<Duration>,
+    ) {
         let now = self.clock.now();
-        self.counters
-            .borrow_mut()
-            .connect
-            .record(now.saturating_sub(began));
+        let counters = &mut *self.counters.borrow_mut();
+        counters.connect.record(now.saturating_sub(began));
+        if let Some(handshake) = handshake {
+            let recorder = counters.handshake.get_or_insert_default();
+            recorder.record(nanos(handshake));
+        }
         self.established.set(self.established.get() + 1);
         self.live.set(self.live.get() + 1);
         slot.connected_at.set(now);

@@ -6,14 +6,17 @@ use std::fmt::Write as _;
 use super::data::{Calibration, Case, OFF_MAX, Pair, Quantile, SHARE_MAX};
 use crate::measure::units::{duration, duration_f64};
 
-/// The table, with a line end after each line.
-pub(super) fn render(calibration: &Calibration) -> String {
+/// Columns of the whole table.
+const TABLE_WIDTH: usize = 66;
+
+/// The table for lines of so many columns, with a line end after each line.
+pub(super) fn render(calibration: &Calibration, columns: usize) -> String {
     let mut out = String::new();
-    write(calibration, &mut out).expect("writing to a string does not fail");
+    write(calibration, columns, &mut out).expect("writing to a string does not fail");
     out
 }
 
-fn write(calibration: &Calibration, out: &mut String) -> std::fmt::Result {
+fn write(calibration: &Calibration, columns: usize, out: &mut String) -> std::fmt::Result {
     let Calibration {
         machine,
         rounds,
@@ -36,7 +39,7 @@ fn write(calibration: &Calibration, out: &mut String) -> std::fmt::Result {
         duration(OFF_MAX).replace(".00", "")
     )?;
     for case in &calibration.cases {
-        rows(case, *rounds, out)?;
+        rows(case, *rounds, columns < TABLE_WIDTH, out)?;
     }
     stalls(calibration, out)?;
     let verdict = if calibration.passed {
@@ -47,7 +50,7 @@ fn write(calibration: &Calibration, out: &mut String) -> std::fmt::Result {
     writeln!(out, "Calibration {verdict}")
 }
 
-fn rows(case: &Case, rounds: usize, out: &mut String) -> std::fmt::Result {
+fn rows(case: &Case, rounds: usize, narrow: bool, out: &mut String) -> std::fmt::Result {
     let verdict = if case.passed { "" } else { "  FAILED" };
     writeln!(
         out,
@@ -55,11 +58,20 @@ fn rows(case: &Case, rounds: usize, out: &mut String) -> std::fmt::Result {
         case.name, case.requests, case.rounds_within
     )?;
     for series in &case.series {
-        writeln!(
-            out,
-            "  {:<10} {:>11} {:>11} {:>19} {:>8}",
-            series.name, "server", "measured", "difference", "agree"
-        )?;
+        // On a narrow terminal the difference tells what was measured.
+        if narrow {
+            writeln!(
+                out,
+                "  {:<9} {:>10} {:>8} {:>8}",
+                series.name, "server", "differs", "agree"
+            )?;
+        } else {
+            writeln!(
+                out,
+                "  {:<10} {:>11} {:>11} {:>19} {:>8}",
+                series.name, "server", "measured", "difference", "agree"
+            )?;
+        }
         for quantile in &series.quantiles {
             let Some(middle) = middle(&quantile.rounds) else {
                 continue;
@@ -70,6 +82,16 @@ fn rows(case: &Case, rounds: usize, out: &mut String) -> std::fmt::Result {
             } else {
                 "-".to_owned()
             };
+            if narrow {
+                writeln!(
+                    out,
+                    "  {:<9} {:>10} {:>7.2}% {agree:>8}",
+                    quantile.name,
+                    duration(middle.server_ns),
+                    middle.difference() * 100.0,
+                )?;
+                continue;
+            }
             writeln!(
                 out,
                 "  {:<10} {:>11} {:>11} {:>11} {:>6.2}% {agree:>8}",

@@ -189,7 +189,14 @@ fn the_table_names_what_failed() {
         passed: false,
         cases: vec![case],
     };
-    let table = table::render(&calibration);
+    let narrow = table::render(&calibration, 40);
+    let rows = narrow.lines().skip_while(|line| !line.contains("differs"));
+    let rows: Vec<_> = rows.take_while(|line| !line.starts_with("Calib")).collect();
+    assert!(
+        rows.len() >= 5 && rows.iter().all(|row| row.len() <= 40),
+        "{narrow}"
+    );
+    let table = table::render(&calibration, 100);
     assert!(table.contains("0 of 1 rounds agree  FAILED"), "{table}");
     assert!(table.contains("  2.0"), "2% of 20 ms\n{table}");
     assert!(table.ends_with("Calibration FAILED\n"), "{table}");
