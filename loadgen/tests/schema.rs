@@ -13,7 +13,13 @@ use common::{echo_all, run, serve};
 use serde_json::{Map, Value, json};
 
 /// The sources that define a report.
-const SOURCES: [&str; 4] = ["data", "settings", "series", "threshold"];
+const SOURCES: [&str; 5] = [
+    "src/report/data.rs",
+    "src/report/settings.rs",
+    "src/report/series.rs",
+    "src/report/threshold.rs",
+    "../server-demo/src/config.rs",
+];
 
 const PROMISE: &str = "The report of a run or of a sum of runs (loadgen --format json). Within one \
 version fields are added and never removed, and none changes its meaning or its unit: a reader \
@@ -127,10 +133,9 @@ fn allow_null(source: &str, definitions: &mut Map<String, Value>) {
 }
 
 fn schema() -> Value {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/report");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut definitions = Map::new();
-    let sources = SOURCES
-        .map(|name| fs::read_to_string(folder.join(name).with_extension("rs")).expect("a source"));
+    let sources = SOURCES.map(|name| fs::read_to_string(folder.join(name)).expect("a source"));
     for source in &sources {
         define(source, &mut definitions);
     }
