@@ -9,7 +9,7 @@
 
 use std::cell::UnsafeCell;
 use std::future::{Future, poll_fn};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -23,10 +23,12 @@ use reactor::time::{sleep, timeout};
 use reactor::{Handle, Interest, Pinning, Placement, Reactor, Ready, Registration, ShardId};
 
 const DEADLINE: Duration = Duration::from_secs(60);
+/// The limit of what depends on the schedule of the operating system.
+const LONG: Duration = Duration::from_secs(600);
 const THREADS: usize = 3;
 
 fn main() {
-    let cases: [(&str, fn()); 8] = [
+    let cases: [(&str, fn()); 10] = [
         ("wakes between shards", wakes_between_shards),
         ("wakes from foreign threads", wakes_from_threads),
         ("wakes of a queued task", wakes_of_a_queued_task),
@@ -34,6 +36,8 @@ fn main() {
         ("registrations", registrations),
         ("timers", timers),
         ("blocking jobs", blocking_jobs),
+        ("thefts", thefts),
+        ("moves", moves),
         ("shutdowns", shutdowns),
     ];
     for (name, case) in cases {
@@ -330,6 +334,84 @@ fn blocking_jobs() {
                         reactor::spawn_blocking(move || output).await.unwrap()
                     });
                     assert_eq!(handle.block_on(task).unwrap(), [round, 1, 2]);
+                }
+            });
+        }
+    });
+}
+
+/// Tasks of a busy shard that a sibling steals between their polls. They yield and sleep, so that
+/// queues, timers and lists of yielded tasks are shared too.
+fn thefts() {
+    const STOLEN: u64 = 100;
+    const TASKS: u64 = 24;
+    let reactor = reactor(2);
+    let handle = reactor.handle();
+    let begun = Instant::now();
+    while handle.metrics().total(|shard| shard.tasks_stolen) < STOLEN {
+        assert!(begun.elapsed() < LONG, "{:?}", handle.metrics());
+        let spawner = handle.clone();
+        let round = handle.spawn_on(shard(handle, 0), move || async move {
+            let tasks: Vec<_> = (0..TASKS)
+                .map(|index| {
+                    let memory = Plain::new();
+                    memory.add();
+                    let theirs = Arc::clone(&memory);
+                    let task = spawner.spawn(async move {
+                        for poll in 0..4 {
+                            theirs.add();
+                            let spin = Instant::now();
+                            while spin.elapsed() < Duration::from_micros(100) {}
+                            if index % 8 == 0 && poll == 0 {
+                                sleep(Duration::from_millis(1)).await;
+                            } else {
+                                reactor::yield_now().await;
+                            }
+                        }
+                    });
+                    (memory, task)
+                })
+                .collect();
+            for (memory, task) in tasks {
+                task.await.unwrap();
+                assert_eq!(memory.add(), 6);
+            }
+        });
+        handle.block_on(round).unwrap();
+    }
+}
+
+/// Registrations that follow their task from shard to shard and back, while bytes arrive.
+fn moves() {
+    const MOVES: u64 = 6;
+    let reactor = reactor(2);
+    thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                let handle = reactor.handle();
+                let (near, far) = UnixStream::pair().unwrap();
+                near.set_nonblocking(true).unwrap();
+                let readable = Interest::READABLE;
+                let registration =
+                    Registration::new(handle, Placement::Hash, &near, readable, Ready::EMPTY);
+                let socket = Arc::new((registration.unwrap(), near));
+                for round in 0..MOVES {
+                    let on = shard(handle, (round % 2) as usize);
+                    let theirs = Arc::clone(&socket);
+                    let task = handle.spawn_on(on, move || async move {
+                        let (registration, near) = &*theirs;
+                        let begun = Instant::now();
+                        while registration.shard() != on {
+                            assert!(begun.elapsed() < LONG, "it does not follow");
+                            let read = || (&*near).read(&mut [0; 16]);
+                            registration.async_io(readable, read).await.unwrap();
+                        }
+                    });
+                    while !task.is_finished() {
+                        (&far).write_all(b"x").unwrap();
+                        thread::sleep(Duration::from_millis(1));
+                    }
+                    handle.block_on(task).unwrap();
                 }
             });
         }
