@@ -86,6 +86,11 @@ pub enum UnhandledPanic {
 }
 
 impl Hooks {
+    /// Returns true if a hook is called before or after a sleep.
+    pub(crate) fn has_park_hook(&self) -> bool {
+        self.on_thread_park.is_some() || self.on_thread_unpark.is_some()
+    }
+
     pub(crate) fn has_poll_hooks(&self) -> bool {
         self.on_before_task_poll.is_some() || self.on_after_task_poll.is_some()
     }

@@ -489,7 +489,7 @@ impl Shard {
         let meter = LoadMeter::new(shared.clock.now());
         let observer = Observer::new(&shared, settings);
         Self {
-            has_park_step: observer.is_some() || shared.hooks.on_thread_park.is_some(),
+            has_park_step: observer.is_some() || shared.hooks.has_park_hook(),
             has_plain_polls: observer.is_none() && shared.hooks.poll_tasks.is_none(),
             waited_hook: Cell::new(observer.is_some()),
             observer,

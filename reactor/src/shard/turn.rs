@@ -114,7 +114,7 @@ impl Shard {
     /// events.
     #[cold]
     fn call_park_hook(&self) {
-        if self.shared.hooks.on_thread_park.is_some() {
+        if self.shared.hooks.has_park_hook() {
             self.parks.set(true);
             self.waited_hook.set(true);
             self.call_hook(self.shared.hooks.on_thread_park.as_ref());
@@ -129,6 +129,7 @@ impl Shard {
         self.observe_wait();
         if self.parks.take() {
             self.call_hook(self.shared.hooks.on_thread_unpark.as_ref());
+            self.shared.io.process().abort_child();
         }
     }
 
