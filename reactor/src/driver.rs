@@ -22,6 +22,9 @@
 //!   call. Only an exclusive interest is level-triggered (`sys/exclusive.rs`). Errors and closed
 //!   states are reported for every interest. `add` fails with EEXIST if the descriptor is already
 //!   registered; `modify` and `delete` fail with ENOENT if it is not.
+//! - `SIBLINGS_FETCH: bool`: true if `Registry::fetch(&self, &mut Fetched) -> io::Result<()>`
+//!   works. It replaces the content of a `Fetched` with events that no wait has returned yet, in
+//!   any thread and also during a wait. A notification that it fetches ends no wait any more.
 //! - `Notifier`: implements [`Notify`] for any thread. A notification makes the current wait
 //!   return, or else the next one.
 //!
@@ -35,6 +38,7 @@
 //! register. The [`Notifier`] is an eventfd. `io.rs` decides the meaning of an event for a
 //! registration. Tests are those of the modules that use it.
 
+use std::fmt;
 use std::io;
 use std::os::fd::RawFd;
 use std::time::Duration;
@@ -50,6 +54,13 @@ use crate::{Interest, Ready};
 /// The longest single wait, which every system accepts. A shard with a longer timeout wakes once in
 /// between.
 const WAIT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// True if a thread can fetch events while another one waits on the same instance.
+pub(crate) const SIBLINGS_FETCH: bool = cfg!(any(target_os = "linux", target_os = "android"));
+
+/// The maximum number of events that a sibling fetches at once.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const FETCH_MAX: usize = 128;
 
 /// One shard's epoll instance and its batch of events.
 #[derive(Debug)]
@@ -153,6 +164,97 @@ impl Driver {
             token: from_mio(event.token()),
             ready: ready(event),
         })
+    }
+}
+
+impl Registry {
+    /// Fetches events in the place of the thread that waits, without waiting.
+    ///
+    /// # Errors
+    ///
+    /// Returns the system's error. Nothing is fetched then.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub(crate) fn fetch(&self, into: &mut Fetched) -> io::Result<()> {
+        let events = &mut into.0;
+        events.clear();
+        events.reserve(FETCH_MAX);
+        let now = rustix::event::Timespec::default();
+        rustix::event::epoll::wait(&self.0, rustix::buffer::spare_capacity(events), Some(&now))?;
+        Ok(())
+    }
+
+    /// Fetches nothing: mio has no such call.
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    pub(crate) fn fetch(&self, _into: &mut Fetched) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Events that a sibling fetched.
+#[derive(Default)]
+pub(crate) struct Fetched(
+    #[cfg(any(target_os = "linux", target_os = "android"))] Vec<rustix::event::epoll::Event>,
+);
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+impl Fetched {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Returns true if a notification is among the events.
+    pub(crate) fn has_notice(&self) -> bool {
+        self.events().any(|event| event.token == Token::NOTIFIER)
+    }
+
+    /// Returns the events, including a notification.
+    pub(crate) fn events(&self) -> impl Iterator<Item = OsEvent> + '_ {
+        self.0.iter().map(|event| OsEvent {
+            token: Token::from_bits(event.data.u64()),
+            ready: ready_of(event.flags),
+        })
+    }
+}
+
+/// Returns the states that mio reads from these flags.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn ready_of(flags: rustix::event::epoll::EventFlags) -> Ready {
+    use rustix::event::epoll::EventFlags as Flags;
+    let has = |bits| flags.contains(bits);
+    set_of([
+        (flags.intersects(Flags::IN | Flags::PRI), Ready::READABLE),
+        (has(Flags::OUT), Ready::WRITABLE),
+        (
+            has(Flags::HUP) || has(Flags::IN | Flags::RDHUP),
+            Ready::READ_CLOSED,
+        ),
+        (
+            has(Flags::HUP) || has(Flags::OUT | Flags::ERR) || flags == Flags::ERR,
+            Ready::WRITE_CLOSED,
+        ),
+        (has(Flags::PRI), Ready::PRIORITY_BIT),
+        (has(Flags::ERR), Ready::ERROR),
+    ])
+}
+
+impl fmt::Debug for Fetched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.events()).finish()
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+impl Fetched {
+    pub(crate) fn is_empty(&self) -> bool {
+        true
+    }
+
+    pub(crate) fn has_notice(&self) -> bool {
+        false
+    }
+
+    pub(crate) fn events(&self) -> impl Iterator<Item = OsEvent> + '_ {
+        std::iter::empty()
     }
 }
 
@@ -273,4 +375,79 @@ fn interests(interest: Interest) -> mio::Interest {
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     const RAREST: mio::Interest = mio::Interest::READABLE;
     interests.unwrap_or(RAREST)
+}
+
+#[cfg(all(
+    test,
+    not(reactor_loom),
+    any(target_os = "linux", target_os = "android")
+))]
+mod tests {
+    use std::os::fd::AsRawFd;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+    use crate::token::SlotId;
+
+    /// Returns the states that a wait and a fetch report for a descriptor in the same state.
+    fn both(prepare: impl Fn(&UnixStream, UnixStream) -> Option<UnixStream>) -> [Ready; 2] {
+        let (near, far) = UnixStream::pair().unwrap();
+        let _far = prepare(&near, far);
+        let (mut driver, registry, notifier) = Driver::new(8, &Clock::start()).unwrap();
+        let token = Token::new(SlotId::new(0, 7), 3);
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        registry.add(near.as_raw_fd(), token, interest).unwrap();
+        driver.wait(Some(Duration::ZERO)).unwrap();
+        let of = |event: OsEvent| (event.token == token).then_some(event.ready);
+        let waited = driver.events().find_map(of).unwrap();
+        registry.modify(near.as_raw_fd(), token, interest).unwrap();
+        notifier.notify();
+        let mut fetched = Fetched::default();
+        registry.fetch(&mut fetched).unwrap();
+        assert!(fetched.has_notice());
+        [waited, fetched.events().find_map(of).unwrap()]
+    }
+
+    #[test]
+    fn a_fetch_reports_what_a_wait_reports() {
+        use std::io::Write;
+        use std::net::Shutdown::{Both, Write as Writing};
+
+        let [waited, fetched] = both(|_, far| Some(far));
+        assert_eq!((waited, fetched), (Ready::WRITABLE, Ready::WRITABLE));
+        let [waited, fetched] = both(|_, mut far| {
+            far.write_all(b"x").unwrap();
+            Some(far)
+        });
+        assert_eq!((waited, fetched), (waited, waited));
+        assert!(fetched.is_readable() && fetched.is_writable());
+        let [waited, fetched] = both(|_, far| {
+            far.shutdown(Writing).unwrap();
+            Some(far)
+        });
+        assert_eq!(waited, fetched);
+        assert!(fetched.is_read_closed() && !fetched.is_write_closed());
+        let [waited, fetched] = both(|near, _far| {
+            near.shutdown(Both).unwrap();
+            None
+        });
+        assert_eq!(waited, fetched);
+        assert!(fetched.is_read_closed() && fetched.is_write_closed());
+    }
+
+    #[test]
+    fn flags_mean_what_mio_reads_from_them() {
+        use rustix::event::epoll::EventFlags as Flags;
+        for (flags, ready) in [
+            (Flags::ERR, Ready::ERROR | Ready::WRITE_CLOSED),
+            (
+                Flags::ERR | Flags::OUT,
+                Ready::ERROR | Ready::WRITABLE | Ready::WRITE_CLOSED,
+            ),
+            (Flags::PRI, Ready::READABLE | Ready::PRIORITY_BIT),
+            (Flags::RDHUP, Ready::EMPTY),
+        ] {
+            assert_eq!(ready_of(flags), ready, "{flags:?}");
+        }
+    }
 }

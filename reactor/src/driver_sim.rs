@@ -250,6 +250,9 @@ impl Clock {
     }
 }
 
+/// A sibling may fetch events during a wait.
+pub(crate) const SIBLINGS_FETCH: bool = true;
+
 /// One shard's simulated epoll, and its batch of events.
 #[derive(Debug)]
 pub(crate) struct Driver {
@@ -346,6 +349,41 @@ impl Driver {
     /// Returns the batch.
     pub(crate) fn events(&self) -> impl Iterator<Item = OsEvent> + '_ {
         self.batch.iter().copied()
+    }
+}
+
+impl Registry {
+    /// Fetches events in the place of the shard, also while it waits.
+    pub(crate) fn fetch(&self, into: &mut Fetched) -> io::Result<()> {
+        self.0.with(|epoll, _| {
+            into.has_notice = std::mem::take(&mut epoll.notified);
+            into.events.clear();
+            into.events.append(&mut epoll.reported);
+        });
+        // As in `Driver::wait`.
+        point();
+        Ok(())
+    }
+}
+
+/// Events that a sibling fetched.
+#[derive(Debug, Default)]
+pub(crate) struct Fetched {
+    events: Vec<OsEvent>,
+    has_notice: bool,
+}
+
+impl Fetched {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.events.is_empty() && !self.has_notice
+    }
+
+    pub(crate) fn has_notice(&self) -> bool {
+        self.has_notice
+    }
+
+    pub(crate) fn events(&self) -> impl Iterator<Item = OsEvent> + '_ {
+        self.events.iter().copied()
     }
 }
 

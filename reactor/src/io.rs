@@ -12,7 +12,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::task::Waker;
 use std::time::Duration;
 
-use crate::driver::{OsEvent, Registry};
+use crate::driver::{Fetched, OsEvent, Registry};
 use crate::error::{forked, forked_error};
 use crate::io::moving::Peers;
 use crate::metrics::Counter;
@@ -259,6 +259,16 @@ impl ShardIo {
         if waiting % QUARANTINE_WAKES == 0 {
             self.parker.unpark();
         }
+    }
+
+    /// Fetches events of this epoll in the place of the shard, which may wait for them at the same
+    /// time. Called by the holder of the poll lock.
+    ///
+    /// # Errors
+    ///
+    /// Returns the system's error.
+    pub(crate) fn fetch(&self, into: &mut Fetched) -> io::Result<()> {
+        self.owners.ctl().fetch(into)
     }
 
     /// Publishes an event to its registration. Called by the shard thread, for events of this

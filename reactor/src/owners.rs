@@ -103,6 +103,11 @@ impl<C: Ctl> Owners<C> {
         }
     }
 
+    /// Returns the interface to the system.
+    pub(crate) fn ctl(&self) -> &C {
+        &self.ctl
+    }
+
     /// Registers `fd` with the system and makes the token's slot the owner of the number.
     ///
     /// # Errors

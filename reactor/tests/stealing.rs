@@ -7,9 +7,9 @@ use std::future::pending;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -483,4 +483,65 @@ fn a_shard_with_a_backlog_gets_no_spawns_from_other_threads() {
     for task in tasks {
         reactor.block_on(task).unwrap();
     }
+}
+
+/// The hook after a sleep stands for a thread that was woken and gets no CPU.
+#[test]
+fn a_shard_that_waits_for_a_cpu_is_served() {
+    let (no_cpu, has_no_cpu) = channel();
+    let (release, released) = channel::<()>();
+    let (is_armed, released) = (Arc::new(AtomicBool::new(false)), Mutex::new(released));
+    let armed = Arc::clone(&is_armed);
+    let reactor = Reactor::builder()
+        .shards(2)
+        .pinning(reactor::Pinning::None)
+        .on_thread_unpark(move |shard| {
+            if shard.index() == 0 && armed.swap(false, SeqCst) {
+                no_cpu.send(()).unwrap();
+                let _ = released.lock().unwrap().recv();
+            }
+        })
+        .build()
+        .unwrap();
+    let handle = reactor.handle();
+    let (waits, is_waiting) = channel();
+    let read_on = |name: &'static str| {
+        let (near, far) = UnixStream::pair().unwrap();
+        far.set_nonblocking(true).unwrap();
+        let (on, registrar, waits) = (shard(handle, 0), handle.clone(), waits.clone());
+        let (ran, runs) = channel();
+        let task = handle.spawn(async move {
+            let (on, interest) = (Placement::Shard(on), Interest::READABLE);
+            let registration =
+                Registration::new(&registrar, on, &far, interest, Ready::EMPTY).unwrap();
+            waits.send(()).unwrap();
+            let read = || (&far).read(&mut [0; 1]);
+            registration.async_io(interest, read).await.unwrap();
+            ran.send(ShardId::current()).unwrap();
+        });
+        is_waiting.recv_timeout(LIMIT).expect(name);
+        (near, runs, task)
+    };
+    let (mut first, first_runs, first_task) = read_on("the first task waits");
+    let (mut second, second_runs, second_task) = read_on("the second task waits");
+    // A shard looks after its sibling each time that it falls asleep.
+    let ticks = handle.spawn_on(shard(handle, 1), || async {
+        loop {
+            time::sleep(Duration::from_millis(1)).await;
+        }
+    });
+    is_armed.store(true, SeqCst);
+    first.write_all(b"x").unwrap();
+    has_no_cpu.recv_timeout(LIMIT).unwrap();
+    second.write_all(b"x").unwrap();
+    let on = second_runs
+        .recv_timeout(LIMIT)
+        .expect("the event waits for a shard without a CPU");
+    assert_eq!(on, Some(shard(handle, 1)));
+    assert!(handle.metrics().shards[1].turns_served > 0);
+    drop(release);
+    first_runs.recv_timeout(LIMIT).unwrap();
+    ticks.abort();
+    reactor.block_on(first_task).unwrap();
+    reactor.block_on(second_task).unwrap();
 }

@@ -8,6 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc as StdArc;
 use std::sync::atomic::{AtomicUsize as StdAtomicUsize, Ordering::SeqCst};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use loom::sync::Arc;
 use loom::thread;
@@ -359,5 +360,77 @@ fn serve_against_quarantine() {
             let seen = slot.slot().readiness().load().ready();
             assert_eq!(seen, Ready::EMPTY, "a stranger's event was published");
         }
+    });
+}
+
+/// A registration that moved to shard 0 is dropped, and another one takes its slot, while shard 0
+/// has an event for it in its batch and a sibling serves it. The slot belongs to the sibling, which
+/// passes it on as soon as shard 0 has released it.
+#[test]
+fn serve_against_quarantine_of_moved() {
+    super::model_bounded(3, || {
+        let pair = Pair::new();
+        let (near, far) = UnixStream::pair().unwrap();
+        let silent = UnixStream::pair().unwrap();
+        let (slot, token) = pair.register_with(1, near.as_raw_fd());
+        pair.relocate(&slot, near.as_raw_fd(), token);
+        (&far).write_all(b"x").unwrap();
+        let shard = pair.play(0, |shard| shard.dispatch());
+        let user = thread::spawn({
+            let pair = pair.clone();
+            move || {
+                let epoll = pair.epoll();
+                ShardIo::deregister(&slot, near.as_raw_fd(), token).unwrap();
+                drop(epoll);
+                // The number stays in use until the end.
+                (near, far)
+            }
+        });
+        let server = pair.play(1, {
+            let (pair, fd) = (pair.clone(), silent.0.as_raw_fd());
+            move |shard| {
+                shard.serve();
+                shard.release_quarantine();
+                pair.register_with(1, fd)
+            }
+        });
+        shard.join().unwrap();
+        let (slot, _) = server.join().unwrap();
+        user.join().unwrap();
+        let seen = slot.slot().readiness().load().ready();
+        assert_eq!(seen, Ready::EMPTY, "a stranger's event was published");
+    });
+}
+
+/// A pinned task is woken while its shard falls asleep and a sibling serves the shard. The sibling
+/// may receive the notification, but the shard's wait ends.
+#[test]
+fn serve_against_notice() {
+    super::model_bounded(3, || {
+        let pair = Pair::new();
+        let shard = pair.play(0, |shard| shard.begins_wait());
+        let server = pair.play(1, |shard| shard.serve());
+        let sender = thread::spawn({
+            let pair = pair.clone();
+            move || pair.send_pinned()
+        });
+        server.join().unwrap();
+        sender.join().unwrap();
+        let mut sleep = shard.join().unwrap();
+        if let Some(driver) = &mut sleep {
+            driver.wait(Some(Duration::ZERO)).unwrap();
+            let is_over = driver.events().next().is_some();
+            assert!(
+                is_over || !pair.has_work(),
+                "the shard sleeps beside its work"
+            );
+        }
+        let shard = pair.play(0, |shard| {
+            shard.ends_wait(sleep);
+            shard.take_inbox();
+            shard.run_tasks();
+        });
+        shard.join().unwrap();
+        assert_eq!(pair.live(0), 0);
     });
 }

@@ -8,8 +8,8 @@ use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 /// The minimum of the limit to which the estimate may rise in one turn; otherwise it at most
-/// doubles. Slow handlers show after a few turns, and one turn that the OS interrupted changes
-/// little.
+/// doubles. It rises only if two turns in a row were slower. So slow handlers show after a few
+/// turns, and one turn that the OS interrupted changes nothing.
 const RISE_FLOOR: Duration = Duration::from_micros(20);
 
 /// The divisor of a decrease, so that one cheap turn among slow ones changes little.
@@ -24,6 +24,8 @@ pub(super) struct LoadMeter {
     polls: Cell<u64>,
     /// The estimated duration of one poll, including its share of the turn's other work.
     poll: Cell<Duration>,
+    /// The duration of one poll in the turn before, as measured.
+    last: Cell<Duration>,
 }
 
 impl LoadMeter {
@@ -32,7 +34,13 @@ impl LoadMeter {
             mark: Cell::new(now),
             polls: Cell::new(0),
             poll: Cell::new(Duration::ZERO),
+            last: Cell::new(Duration::MAX),
         }
+    }
+
+    /// Returns the end of the last turn or sleep.
+    pub(super) fn last_mark(&self) -> Instant {
+        self.mark.get()
     }
 
     /// Starts a busy period after a sleep.
@@ -46,6 +54,7 @@ impl LoadMeter {
         let polls = polls - self.polls.replace(polls);
         if let Some(poll) = busy.checked_div(u32::try_from(polls).unwrap_or(u32::MAX)) {
             let before = self.poll.get();
+            let poll = poll.min(self.last.replace(poll));
             self.poll.set(if poll > before {
                 poll.min((before * 2).max(RISE_FLOOR))
             } else {
@@ -88,6 +97,17 @@ mod tests {
         }
         meter.end_stretch(start + 1_240 * US, 7);
         assert_eq!(meter.expected(1), 180 * US);
+    }
+
+    #[test]
+    fn one_slow_turn_does_not_raise_the_estimate() {
+        let start = Instant::now();
+        let meter = LoadMeter::new(start);
+        meter.end_stretch(start + 10 * US, 1);
+        meter.end_stretch(start + 3_010 * US, 2);
+        assert_eq!(meter.expected(1), 10 * US);
+        meter.end_stretch(start + 3_020 * US, 3);
+        assert_eq!(meter.expected(1), 10 * US);
     }
 
     #[test]

@@ -9,12 +9,14 @@ mod arrivals;
 mod backlog;
 pub(crate) mod commands;
 pub(crate) mod current;
+mod dispatch;
 pub(crate) mod inbox;
 pub(crate) mod live;
 mod load;
 mod observe;
 pub(crate) mod parker;
 pub(crate) mod patrol;
+mod progress;
 mod schedule;
 mod spin;
 pub(crate) mod steal;
@@ -33,26 +35,26 @@ use std::time::{Duration, Instant};
 
 use crossbeam_utils::CachePadded;
 
-use crate::driver::Driver;
+use crate::driver::{Driver, Fetched};
 use crate::handle::Handle;
 use crate::hooks::Hooks;
 use crate::io::ShardIo;
 use crate::metrics::{Counter, ShardCounters, ShardMetrics};
 use crate::owner_mutex::OwnerMutex;
 use crate::shard::backlog::Backlog;
-use crate::shard::commands::Commands;
 use crate::shard::current::ShardThread;
-use crate::shard::inbox::{Command, Inbox};
+use crate::shard::dispatch::Dispatch;
+use crate::shard::inbox::Inbox;
 use crate::shard::live::LiveTasks;
 use crate::shard::load::LoadMeter;
 use crate::shard::observe::{Observer, Recorders};
 use crate::shard::parker::Parker;
-use crate::shard::patrol::PollMark;
+use crate::shard::progress::ProgressWatch;
 use crate::shard::spin::Spin;
 use crate::shard::steal::{Beacon, StealGroup};
 use crate::shutdown::Lifecycle;
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering};
-use crate::task::{LocalQueue, Runnable, TaskAddress, TaskRef};
+use crate::task::{LocalQueue, Runnable, TaskRef};
 use crate::time::resolution::Resolution;
 use crate::time::{Clock, RemoteTimers, ShardTimers, TimerKey};
 
@@ -158,14 +160,6 @@ pub(crate) struct ShardShared {
     recorders: Option<Box<Recorders>>,
 }
 
-/// The part of a shard that belongs to the holder of its poll lock: the shard itself, or a sibling
-/// that serves it.
-#[derive(Debug)]
-struct Dispatch {
-    driver: Driver,
-    commands: Commands<Command>,
-}
-
 /// The arguments of [`ShardShared::new`].
 pub(crate) struct Parts {
     pub(crate) id: ShardId,
@@ -209,7 +203,7 @@ impl ShardShared {
             timers_armed: AtomicU64::new(0),
             deferred: owned(&group, RefCell::default()),
             has_deferred: AtomicBool::new(false),
-            dispatch: Mutex::new(Dispatch { driver, commands }),
+            dispatch: Mutex::new(Dispatch::new(driver, commands)),
             beacon: CachePadded::default(),
             group,
             peers: OnceLock::new(),
@@ -375,13 +369,6 @@ impl ShardShared {
         });
     }
 
-    /// Returns the shard's current poll, if there is one. If the shard moves on to the next poll
-    /// meanwhile, the two numbers may belong to adjacent polls. Such a pair is read only once.
-    pub(crate) fn poll_under_way(&self) -> Option<PollMark> {
-        let task = TaskAddress::from_bits(self.counters.polling.get())?;
-        Some((task, self.counters.polls.get()))
-    }
-
     /// Returns true if siblings run this shard's tasks when it cannot.
     pub(crate) fn shares_work(&self) -> bool {
         self.group.is_stealing()
@@ -470,6 +457,9 @@ pub(crate) struct Shard {
     observer: Option<Observer>,
     spin: Spin,
     meter: LoadMeter,
+    siblings_progress: ProgressWatch,
+    /// The events that this shard fetched for a sibling. Kept to reuse the allocation.
+    fetched: RefCell<Fetched>,
     settings: Settings,
 }
 
@@ -486,7 +476,9 @@ pub(crate) struct Settings {
 
 impl Shard {
     pub(crate) fn new(shared: ShardRef, handle: Handle, settings: Settings) -> Self {
-        let meter = LoadMeter::new(shared.clock.now());
+        let now = shared.clock.now();
+        let meter = LoadMeter::new(now);
+        let siblings = handle.all_shards().len() - 1;
         let observer = Observer::new(&shared, settings);
         Self {
             has_park_step: observer.is_some() || shared.hooks.has_park_hook(),
@@ -500,6 +492,8 @@ impl Shard {
             parks: Cell::new(false),
             spin: Spin::new(settings.busy_poll),
             meter,
+            siblings_progress: ProgressWatch::new(siblings, now),
+            fetched: RefCell::default(),
             settings,
         }
     }

@@ -18,13 +18,16 @@ use crate::handle::Handle;
 use crate::hooks::{Hooks, ThreadName};
 use crate::io::ShardIo;
 use crate::placement::Placement;
+use crate::shard::inbox::Command;
 use crate::shard::parker::Parker;
 use crate::shard::steal::StealGroup;
 use crate::shard::{Parts, Settings, Shard, ShardId, ShardRef, ShardShared, current};
 use crate::shutdown::Lifecycle;
 use crate::sync::Mutex;
 use crate::table::SlotRef;
-use crate::task::{LocalQueue, RawJoin, Runnable, SpawnSite, TaskAddress, spawn_here, spawn_send};
+use crate::task::{
+    LocalQueue, RawJoin, Runnable, SpawnSite, TaskAddress, spawn_here, spawn_made, spawn_send,
+};
 use crate::time::Clock;
 use crate::time::resolution::Resolution;
 use crate::token::Token;
@@ -200,8 +203,34 @@ impl Pair {
 
     /// Registers a descriptor with shard 0.
     pub(crate) fn register(&self, fd: RawFd) -> (SlotRef, Token) {
-        let io = &self.shard(0).io;
+        self.register_with(0, fd)
+    }
+
+    /// Registers a descriptor with a shard.
+    pub(crate) fn register_with(&self, index: usize, fd: RawFd) -> (SlotRef, Token) {
+        let io = &self.shard(index).io;
         ShardIo::register(io, fd, Interest::READABLE, Ready::EMPTY).unwrap()
+    }
+
+    /// Moves a registration to the epoll of shard 0.
+    pub(crate) fn relocate(&self, slot: &SlotRef, fd: RawFd, token: Token) {
+        ShardIo::relocate(slot, &self.shard(0).io, fd, token, Interest::READABLE).unwrap();
+    }
+
+    /// Spawns a task of shard 0 that stays there, from another thread.
+    pub(crate) fn send_pinned(&self) {
+        let shard = self.shard(0);
+        let make = || async {};
+        let spawned = spawn_made(make, ShardRef::clone(shard), SpawnSite::here());
+        let first_run = spawned.first_run.expect("the shard takes tasks");
+        shard.inbox.send(Command::Run(first_run));
+    }
+
+    /// Returns true if shard 0 has a task to run.
+    pub(crate) fn has_work(&self) -> bool {
+        let shard = self.shard(0);
+        let commands = &shard.dispatch.lock().commands;
+        !shard.queue.with(LocalQueue::is_empty) || !shard.inbox.is_empty(commands)
     }
 }
 
@@ -262,20 +291,23 @@ impl Player {
         self.shard.serve(self.sibling());
     }
 
-    /// Runs the first half of a turn whose wait returns at once.
+    /// Runs the first half of a turn that waits without the poll lock. The wait returns at once.
     pub(crate) fn dispatch(&self) {
         let shared = &self.shard.shared;
         let mut dispatch = shared.dispatch.lock();
         shared.io.release_quarantine();
+        let mut driver = dispatch.take_driver();
+        drop(dispatch);
         let epoll = self.pair.epoll();
-        dispatch.driver.wait(Some(Duration::ZERO)).unwrap();
+        driver.wait(Some(Duration::ZERO)).unwrap();
         drop(epoll);
-        self.shard.here().dispatch_for(
-            shared,
-            dispatch.driver.events(),
-            &dispatch.commands,
-            || unreachable!("no timer is armed"),
-        );
+        let mut dispatch = shared.dispatch.lock();
+        dispatch.put_driver(driver);
+        self.shard
+            .here()
+            .dispatch_for(shared, dispatch.batch(), &dispatch.commands, || {
+                unreachable!("no timer is armed")
+            });
     }
 
     /// Offers tasks, as a shard whose polls take a millisecond.
@@ -285,7 +317,7 @@ impl Player {
             let now = start + Duration::from_millis(turn);
             self.shard.meter.end_stretch(now, turn);
         }
-        self.shard.offer_surplus(SETTINGS.event_interval);
+        self.shard.offer_surplus(SETTINGS.event_interval, 0);
     }
 
     /// Ends the poll that the shard was stuck in, and the turn.
@@ -302,6 +334,28 @@ impl Player {
             .here()
             .prepare_wait(commands, || unreachable!("no timer is armed"));
         timeout.is_none()
+    }
+
+    /// Falls asleep as the loop does, up to the wait. Returns the driver if the shard waits until
+    /// it is notified.
+    pub(crate) fn begins_wait(&self) -> Option<Driver> {
+        let mut dispatch = self.shard.shared.dispatch.lock();
+        let here = self.shard.here();
+        let timeout = here.prepare_wait(&dispatch.commands, || unreachable!("no timer is armed"));
+        timeout.is_none().then(|| dispatch.take_driver())
+    }
+
+    /// Ends that wait.
+    pub(crate) fn ends_wait(&self, driver: Option<Driver>) {
+        let mut dispatch = self.shard.shared.dispatch.lock();
+        if let Some(driver) = driver {
+            dispatch.put_driver(driver);
+        }
+    }
+
+    /// Releases the shard's own quarantine, between two turns.
+    pub(crate) fn release_quarantine(&self) {
+        self.shard.shared.io.release_quarantine();
     }
 
     /// Ends the shard.

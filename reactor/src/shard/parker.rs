@@ -94,6 +94,12 @@ impl<N: Notify> Parker<N> {
         Unpark::Notified
     }
 
+    /// Repeats a notification that another thread than the shard has received. The shard is
+    /// notified, or awake.
+    pub(crate) fn notify_again(&self) {
+        self.notifier.notify();
+    }
+
     /// Returns true if the shard sleeps and nobody has notified it. A hint: it may change at once.
     pub(crate) fn is_asleep(&self) -> bool {
         self.state.load(Ordering::Relaxed) == ASLEEP

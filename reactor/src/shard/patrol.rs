@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use crate::shard::ShardRef;
+use crate::shard::{ShardRef, ShardShared};
 use crate::task::TaskAddress;
 
 /// The time between two checks while shards work: a poll that lasts twice as long is always found.
@@ -22,6 +22,15 @@ const QUIET_AFTER: u32 = 250;
 
 /// One poll of one task: the task, and the shard's number of polls at that time.
 pub(crate) type PollMark = (TaskAddress, u64);
+
+impl ShardShared {
+    /// Returns the shard's current poll, if there is one. If the shard moves on to the next poll
+    /// meanwhile, the two numbers may belong to adjacent polls. Such a pair is read only once.
+    pub(crate) fn poll_under_way(&self) -> Option<PollMark> {
+        let task = TaskAddress::from_bits(self.counters.polling.get())?;
+        Some((task, self.counters.polls.get()))
+    }
+}
 
 /// The patrol's record of its last check.
 #[derive(Debug)]

@@ -13,6 +13,8 @@ use crossbeam_utils::CachePadded;
 
 use crate::metrics::Counter;
 use crate::panics::caught;
+use crate::shard::commands::Commands;
+use crate::shard::inbox::Command;
 use crate::shard::parker::Unpark;
 use crate::shard::patrol::PollMark;
 use crate::shard::{Shard, ShardShared};
@@ -23,6 +25,15 @@ use crate::trace;
 /// The minimum wait of the last ready task for which work is offered. A sleeping sibling needs 10
 /// to 50 us to wake and to take it, so less is not worth the wake.
 const SURPLUS: Duration = Duration::from_micros(150);
+
+/// The number of turns that a task waits before short tasks are offered. A burst of them, or what
+/// came while the thread had no CPU, is done by then, and the next one may find the other shard
+/// busy. A task that alone lasts for `SURPLUS` is offered at once.
+const LASTING: u64 = 3;
+
+/// The time without progress after which a sibling's ready tasks are taken, and not only its
+/// events. Its thread may be back at any moment and continue with them.
+const STUCK_FOR: Duration = Duration::from_millis(1);
 
 /// The approximate length of a turn of a shard that shares its work. During the turn, no thread
 /// polls the shard's epoll.
@@ -205,12 +216,14 @@ impl Shard {
     }
 
     /// Lights the beacon if the queue holds more than the shard will reach soon, and wakes a
-    /// sleeping sibling. Returns the number of tasks to poll in this turn.
-    pub(super) fn offer_surplus(&self, polls_max: u32) -> u32 {
+    /// sleeping sibling. `waited` is the number of turns that the oldest task has waited. Returns
+    /// the number of tasks to poll in this turn.
+    pub(super) fn offer_surplus(&self, polls_max: u32, waited: u64) -> u32 {
         let queue = &self.shared.queue;
         let ready = queue.with(LocalQueue::len);
         let waits = self.meter.expected(ready.saturating_sub(1));
-        let offers = waits >= SURPLUS && queue.with(LocalQueue::has_mobile);
+        let is_lasting = waited >= LASTING || self.meter.expected(1) >= SURPLUS;
+        let offers = waits >= SURPLUS && is_lasting && queue.with(LocalQueue::has_mobile);
         let beacon = &self.shared.beacon;
         if offers != beacon.has(OFFERS) {
             if offers {
@@ -297,28 +310,76 @@ impl Shard {
         self.push_local(task);
     }
 
-    /// Does the first half of a turn in the place of a stuck sibling: its events, due timers, inbox
-    /// and yielded tasks. Mobile tasks that become ready go to this shard's queue, and pinned ones
-    /// to the sibling's.
+    /// Looks after a sibling that has begun no turn and no poll for some time: its thread waits for
+    /// a CPU, is in a long poll, or sleeps. Returns true if work was found.
+    pub(super) fn look_after_sibling(&self) -> bool {
+        let now = self.meter.last_mark();
+        let watch = &self.siblings_progress;
+        let sibling = watch
+            .is_due(now)
+            .and_then(|place| self.siblings().nth(place));
+        let Some(sibling) = sibling else {
+            return false;
+        };
+        let Some(still) = watch.stands_still(sibling.progress(), now) else {
+            return false;
+        };
+        let mut found_work = still >= STUCK_FOR && self.steal_from(sibling);
+        if !found_work && !sibling.is_stopping() {
+            self.serve(sibling);
+            found_work = !self.here().is_idle();
+        }
+        watch.served(found_work, now);
+        found_work
+    }
+
+    /// Does the first half of a turn in the place of a sibling that does not get to it: its events,
+    /// due timers, inbox and yielded tasks. Mobile tasks that become ready go to this shard's
+    /// queue, and pinned ones to the sibling's.
     pub(super) fn serve(&self, sibling: &ShardShared) {
-        // The sibling holds the lock while it sleeps or dispatches by itself.
+        // The sibling holds the lock while it dispatches by itself.
         let Some(mut dispatch) = sibling.dispatch.try_lock() else {
             return;
         };
+        if dispatch.is_waiting() {
+            self.serve_waiting(sibling, &dispatch.commands);
+            return;
+        }
         // If the epoll is lost, the sibling reports it.
-        if dispatch.driver.wait(Some(Duration::ZERO)).is_ok() {
-            self.here().dispatch_for(
-                sibling,
-                dispatch.driver.events(),
-                &dispatch.commands,
-                || sibling.clock.now(),
-            );
+        if dispatch.driver().wait(Some(Duration::ZERO)).is_ok() {
+            self.here()
+                .dispatch_for(sibling, dispatch.batch(), &dispatch.commands, || {
+                    sibling.clock.now()
+                });
             self.shared.counters.served.add_own(1);
         }
         if mutant("serve_releases_late") {
             drop(dispatch);
         }
         sibling.io.release_quarantine();
+    }
+
+    /// Serves a sibling that waits, or has fetched a batch and waits for a CPU. The caller holds
+    /// the poll lock.
+    #[inline(never)]
+    fn serve_waiting(&self, sibling: &ShardShared, commands: &Commands<Command>) {
+        let mut fetched = self.fetched.take();
+        let found = sibling.io.fetch(&mut fetched).is_ok() && !fetched.is_empty();
+        if found || sibling.has_timers() {
+            let now = || sibling.clock.now();
+            self.here()
+                .dispatch_for(sibling, fetched.events(), commands, now);
+            self.shared.counters.served.add_own(1);
+        }
+        // The sibling may not have seen the notification that was fetched here.
+        if fetched.has_notice() && !mutant("serve_eats_notice") {
+            sibling.inbox.parker().notify_again();
+        }
+        self.fetched.replace(fetched);
+        // The sibling may have a batch that names freed slots. Only it releases them.
+        if mutant("serve_releases_waiting") {
+            sibling.io.release_quarantine();
+        }
     }
 }
 

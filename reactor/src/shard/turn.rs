@@ -11,7 +11,7 @@ use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use crate::budget;
-use crate::driver::OsEvent;
+use crate::driver::{OsEvent, SIBLINGS_FETCH};
 use crate::hooks::ThreadHook;
 use crate::io::{Dispatched, ShardIo};
 use crate::panics::caught;
@@ -60,16 +60,27 @@ pub(crate) fn run(shard: &Rc<Shard>) -> io::Result<()> {
         // All fetched events are handled, so none can name a slot that is reused from here on.
         here.io.release_quarantine();
         let timeout = here.prepare_wait(&dispatch.commands, now);
-        let waited = dispatch.driver.wait(timeout);
-        if here.is_busy_around_sleep {
+        let waited;
+        if here.shares_work && SIBLINGS_FETCH && timeout != Some(Duration::ZERO) {
+            // A sibling may serve this shard while it sleeps, or while it waits for a CPU.
+            let mut driver = dispatch.take_driver();
+            drop(dispatch);
+            waited = driver.wait(timeout);
             here.wake_up(timeout, now);
+            dispatch = shared.dispatch.lock();
+            dispatch.put_driver(driver);
+        } else {
+            waited = dispatch.driver().wait(timeout);
+            if here.is_busy_around_sleep {
+                here.wake_up(timeout, now);
+            }
         }
         shared.inbox.parker().awake();
         if let Err(error) = waited {
             break Err(error);
         }
         here.begin_turn();
-        here.dispatch_for(shared, dispatch.driver.events(), &dispatch.commands, now);
+        here.dispatch_for(shared, dispatch.batch(), &dispatch.commands, now);
         if here.shares_work {
             drop(dispatch);
         } else {
@@ -202,7 +213,10 @@ impl Here<'_> {
             self.shared.counters.spins.add_own(1);
             return Search::Found;
         }
-        let search = shard.search();
+        let mut search = shard.search();
+        if search == Search::Nothing && self.shares_work && shard.look_after_sibling() {
+            search = Search::Found;
+        }
         if search != Search::Found && shard.has_park_step {
             shard.call_park_hook();
             // The hook may have made tasks ready here, which no announcement of a sleep would see.
@@ -323,7 +337,7 @@ impl Here<'_> {
         }
         let polls_max = shard.settings.event_interval;
         current::set_polls_left(if self.shares_work {
-            shard.offer_surplus(polls_max)
+            shard.offer_surplus(polls_max, waited)
         } else {
             polls_max
         });

@@ -82,12 +82,11 @@ fn a_sleep_that_is_first_polled_after_the_end_is_over() {
     });
 }
 
-/// Makes the shard believe that a poll takes a millisecond.
-fn slow_polls(shard: &Shard) {
+/// Makes the shard believe that a poll takes this long.
+fn slow_polls(shard: &Shard, poll: Duration) {
     let start = shard.shared.clock.epoch();
     for turn in 1..10 {
-        let now = start + Duration::from_millis(turn);
-        shard.meter.end_stretch(now, turn);
+        shard.meter.end_stretch(start + poll * turn, turn.into());
     }
 }
 
@@ -104,7 +103,7 @@ fn push_mobile(shard: &Shard) {
 #[test]
 fn a_surplus_is_offered_while_the_last_mobile_task_would_wait_for_long() {
     on_a_shard(|shard, _| {
-        let polls = || shard.offer_surplus(SETTINGS.event_interval);
+        let polls = || shard.offer_surplus(SETTINGS.event_interval, 0);
         let is_offering = || shard.shared.beacon.is_offering();
         for _ in 0..3 {
             push_mobile(shard);
@@ -112,7 +111,7 @@ fn a_surplus_is_offered_while_the_last_mobile_task_would_wait_for_long() {
         assert_eq!(polls(), SETTINGS.event_interval);
         assert!(!is_offering(), "cheap polls are over before a thief wakes");
 
-        slow_polls(shard);
+        slow_polls(shard, Duration::from_millis(1));
         assert_eq!(polls(), 1, "a turn ends soon although its polls are slow");
         assert!(is_offering());
 
@@ -158,5 +157,23 @@ fn a_task_that_wakes_itself_in_its_poll_is_polled_again() {
         })));
         turn(shard, epoch);
         assert_eq!(shard.shared.live.len(), 0);
+    });
+}
+
+#[test]
+fn short_tasks_are_offered_only_if_they_keep_waiting() {
+    on_a_shard(|shard, _| {
+        slow_polls(shard, Duration::from_micros(50));
+        for _ in 0..8 {
+            push_mobile(shard);
+        }
+        for (waited, is_offered) in [(0, false), (2, false), (3, true), (0, false)] {
+            shard.offer_surplus(SETTINGS.event_interval, waited);
+            assert_eq!(
+                shard.shared.beacon.is_offering(),
+                is_offered,
+                "{waited} turns"
+            );
+        }
     });
 }
