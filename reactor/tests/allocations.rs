@@ -273,4 +273,15 @@ fn nothing_allocates_in_the_steady_state() {
     assert_eq!(wakes(&reactor, shards[1]), 0, "wakes by another shard");
     assert_eq!(timers(&reactor), 0, "timers");
     assert_eq!(yields(&reactor), 0, "yields");
+    drop(reactor);
+    for histograms in [false, true] {
+        let measured = Reactor::builder()
+            .shards(1)
+            .task_tracking(true)
+            .histograms(histograms)
+            .build()
+            .unwrap();
+        assert_eq!(waits(&measured), 0, "measured waits, {histograms}");
+        assert_eq!(yields(&measured), 0, "measured yields, {histograms}");
+    }
 }

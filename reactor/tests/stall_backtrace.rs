@@ -80,6 +80,13 @@ fn check(stuck: fn(&AtomicBool), name: &str) {
         let calls = [name, "calls_what_is_stuck"];
         let places = calls.map(|name| text.find(name).unwrap_or_else(|| panic!("{name}: {text}")));
         assert!(places.is_sorted(), "{text}");
+        // The calls of the reactor are in the long form alone.
+        let long = format!("{found:#}");
+        assert!(
+            long.starts_with(&text) && long.contains("guarded"),
+            "{long}"
+        );
+        assert!(!text.contains("guarded"), "{text}");
     }
 }
 

@@ -1,5 +1,7 @@
 //! The hooks around the life of a task.
 
+mod support;
+
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 
@@ -71,10 +73,10 @@ fn an_aborted_task_and_one_that_the_shutdown_cuts_off_terminate() {
     let aborted = reactor.spawn(std::future::pending::<()>());
     let id = aborted.id();
     aborted.abort();
-    assert_eq!(ends.recv(), Ok(id));
+    assert_eq!(support::receive(&ends, "the end"), id);
     let cut_off = reactor.spawn(std::future::pending::<()>()).id();
     drop(reactor);
-    assert_eq!(ends.recv(), Ok(cut_off));
+    assert_eq!(support::receive(&ends, "the end"), cut_off);
 }
 
 #[test]

@@ -13,9 +13,10 @@ use crate::sys::{Sampler, ThreadNumber};
 ///
 /// It needs the feature `stall-backtrace` and
 /// [`Builder::stall_backtraces`](crate::Builder::stall_backtraces). Its `Display` form has two
-/// lines per call, as the standard library's backtraces. It reads the program's debug information,
-/// so print it where a delay does no harm. A program without debug information has names, unless
-/// its symbols are stripped; then the lines have addresses.
+/// lines per call, as the standard library's backtraces, and ends where the reactor polls the task.
+/// The alternate form (`{:#}`) goes on to the beginning of the thread. Both read the program's
+/// debug information, so print them where a delay does no harm. A program without debug information
+/// has names, unless its symbols are stripped; then the lines have addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StallBacktrace {
     /// The first is the address of an instruction. The others are return addresses.
@@ -39,6 +40,7 @@ impl StallBacktrace {
 impl fmt::Display for StallBacktrace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut number = 0;
+        let mut is_over = false;
         for (index, &address) in self.frames.iter().enumerate() {
             // The library looks at the instruction before the address, as is right for a return
             // address.
@@ -49,9 +51,15 @@ impl fmt::Display for StallBacktrace {
             // Several names belong to one address if calls were inlined.
             backtrace::resolve(pointer, |symbol| {
                 has_name = true;
-                outcome = outcome.and_then(|()| write_symbol(f, &mut number, symbol));
+                is_over |= !f.alternate() && is_poll_of_a_task(symbol);
+                if !is_over {
+                    outcome = outcome.and_then(|()| write_symbol(f, &mut number, symbol));
+                }
             });
             outcome?;
+            if is_over {
+                break;
+            }
             if !has_name {
                 writeln!(f, "{number:4}: {address:#x}")?;
                 number += 1;
@@ -59,6 +67,20 @@ impl fmt::Display for StallBacktrace {
         }
         Ok(())
     }
+}
+
+/// Returns true for the function that polls a task's future, in `task/cell.rs`.
+fn is_poll_of_a_task(symbol: &backtrace::Symbol) -> bool {
+    // The path of this file as the compiler was told it, without its own name.
+    let sources = file!()
+        .strip_suffix("stall/backtrace.rs")
+        .unwrap_or_default();
+    let is_file = symbol
+        .filename()
+        .is_some_and(|file| file.ends_with(format!("{sources}task/cell.rs")));
+    // Without line numbers there are only names.
+    let name = symbol.name().map(|name| name.to_string());
+    is_file || name.is_some_and(|name| name.contains("reactor::task::cell::"))
 }
 
 fn write_symbol(
