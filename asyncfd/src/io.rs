@@ -14,6 +14,7 @@ use std::io;
 
 use bytes::BUFFER_BYTES;
 
+pub(crate) use bytes::sealed::Sealed;
 pub use bytes::{ReadBytes, WriteBytes};
 pub use lines::{BufReader, Lines};
 

@@ -51,6 +51,7 @@
 //! | `axum::serve` with a listener of [`net`](crate::net) | fails | works; connections run on tokio's threads |
 //! | tower's `timeout`, `rate_limit` and `buffer`; tower-http's `timeout` | fails | works |
 //! | tonic's server and channel | fails | works |
+//! | tonic's server over streams of [`net`](crate::net), with its `Connected` on a type of yours | fails | works; connections run on tokio's threads |
 //! | redis: `MultiplexedConnection` over a stream of [`net`](crate::net), without timeouts | works | works |
 //! | redis: `Client` and `ConnectionManager` | fails | works |
 //! | tokio-postgres `connect`; sqlx pools of PostgreSQL and SQLite | fails | works |

@@ -1,4 +1,5 @@
-//! The timeouts of `serve::http`, with clients that stop in each way, and slow ones that go on.
+//! The timeouts of `serve::http`, with clients that stop in each way, and slow ones that go on; and
+//! a drain.
 
 use std::future::Future;
 use std::io::{ErrorKind, Read, Write};
@@ -154,4 +155,83 @@ fn bytes_that_come_slowly_put_the_idle_timeout_off() {
     client.read_to_string(&mut answer).unwrap();
     assert!(answer.ends_with("\r\n\r\nxxxxx"), "{answer}");
     assert_eq!(ended(&server), (0, 0));
+}
+
+#[test]
+fn a_head_that_does_not_end_is_cut_off() {
+    for sent in ["", "G", "GET / HTTP/1.1\r\nhost"] {
+        let http = Http::new().header_read_timeout(Duration::from_millis(100));
+        let (_reactor, server) = start(http);
+        let mut client = connect(&server);
+        client.write_all(sent.as_bytes()).unwrap();
+        assert_eq!(ended(&server), (1, 1), "{sent:?}");
+        assert_eq!(read_to_end(&mut client, Duration::ZERO), 0);
+    }
+}
+
+#[test]
+fn an_idle_connection_of_http1_is_closed_in_order() {
+    let http = Http::new().header_read_timeout(Duration::from_millis(100));
+    let (_reactor, server) = start(http);
+    let mut client = connect(&server);
+    for _ in 0..3 {
+        client
+            .write_all(b"GET /1 HTTP/1.1\r\nhost: x\r\n\r\n")
+            .unwrap();
+        let mut answer = [0; 4096];
+        let mut len = 0;
+        while !answer[..len].ends_with(b"\r\n\r\nx") {
+            let read = client.read(&mut answer[len..]).unwrap();
+            assert!(read > 0, "the connection ended early");
+            len += read;
+        }
+    }
+    assert_eq!(ended(&server), (1, 0));
+    assert_eq!(read_to_end(&mut client, Duration::ZERO), 0);
+}
+
+#[test]
+fn the_limit_for_a_head_ends_with_the_head() {
+    let http = Http::new().header_read_timeout(Duration::from_millis(100));
+    let (_reactor, server) = start(http);
+    let mut client = connect(&server);
+    // The head, then a body that takes five times as long.
+    let head = "POST /5 HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 10\r\n\r\n";
+    client.write_all(head.as_bytes()).unwrap();
+    for _ in 0..10 {
+        thread::sleep(Duration::from_millis(50));
+        client.write_all(b"x").unwrap();
+    }
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).unwrap();
+    assert!(answer.ends_with("\r\n\r\nxxxxx"), "{answer}");
+    assert_eq!(ended(&server), (0, 0));
+}
+
+#[test]
+fn a_connection_of_http2_has_no_limit_for_heads() {
+    let http = Http::new().http2_only();
+    let (_reactor, server) = start(http.header_read_timeout(Duration::from_millis(50)));
+    let mut client = connect(&server);
+    client
+        .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+        .unwrap();
+    client.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).unwrap();
+    thread::sleep(Duration::from_millis(400));
+    assert_eq!(server.stats().total(|shard| shard.live), 1);
+}
+
+#[test]
+fn a_connection_that_has_sent_nothing_drains_in_order() {
+    let (reactor, server) = start(Http::new());
+    let mut client = connect(&server);
+    let end = Instant::now() + DEADLINE;
+    while server.stats().total(|shard| shard.live) == 0 {
+        assert!(Instant::now() < end, "the connection is not accepted");
+        thread::sleep(Duration::from_millis(1));
+    }
+    let stats = reactor.block_on(server.shutdown());
+    assert_eq!(read_to_end(&mut client, Duration::ZERO), 0);
+    assert_eq!(stats.total(|shard| shard.failed), 0);
+    assert_eq!(stats.total(|shard| shard.closed), 1);
 }

@@ -10,7 +10,7 @@ use crate::net::{TcpStream, UnixStream, pipe, tcp, unix};
     unnameable_types,
     reason = "a type that cannot name it cannot implement the traits"
 )]
-mod sealed {
+pub(crate) mod sealed {
     pub trait Sealed {}
 }
 

@@ -16,7 +16,7 @@ use reactor::{Handle, ShardId, is_shutdown_error, spawn_local};
 
 use super::state::{Listed, Part, Place, SERVES, Shared};
 use super::stats::Ended;
-use super::transport::Transport;
+use super::transport::{Home, Transport};
 
 /// The context of a connection: its peer, its shard, and the server's drain.
 pub struct Connection<T: Transport> {
@@ -180,7 +180,11 @@ impl<T: Transport> Accepted<T> {
             stream,
             peer,
         } = self;
-        let Ok(stream) = T::register(stream) else {
+        let home = Home {
+            timeouts: shared.timeouts,
+            part: place.part(),
+        };
+        let Ok(stream) = T::register(stream, &home) else {
             place.end(Ended::Failed);
             return None;
         };

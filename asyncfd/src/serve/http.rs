@@ -35,14 +35,15 @@
 //! # Ok(()) }
 //! ```
 //!
-//! Both timers of hyper are set, so its timeouts work: by default a client has 30 seconds for the
-//! head of a request. A drain ends keep-alive connections after the request that is under way.
+//! By default a client has 30 seconds for the head of a request. A drain ends keep-alive connections after the request that is under way.
+
+mod head;
 
 use std::error::Error;
 use std::fmt;
-#[cfg(feature = "tls")]
 use std::io;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -58,9 +59,10 @@ use tower_service::Service;
 
 #[cfg(feature = "tls")]
 use super::stats::Counters;
-use super::timed::Timed;
+use super::timed::{TimedStream, Timeouts};
 use super::{Connection, Transport};
 use crate::compat::{MobileExecutor, ShardExecutor, ShardTimer};
+use head::{Counted, HeadStream, Requests};
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
@@ -77,8 +79,7 @@ pub struct Http {
     versions: Versions,
     head_timeout: Duration,
     keep_alive: Option<Duration>,
-    idle_timeout: Option<Duration>,
-    write_timeout: Option<Duration>,
+    timeouts: Timeouts,
     #[cfg(feature = "tls")]
     tls: Option<tokio_rustls::TlsAcceptor>,
     #[cfg(feature = "tls")]
@@ -100,8 +101,7 @@ impl Http {
             versions: Versions::Both,
             head_timeout: Duration::from_secs(30),
             keep_alive: None,
-            idle_timeout: None,
-            write_timeout: None,
+            timeouts: Timeouts::new(),
             #[cfg(feature = "tls")]
             tls: None,
             #[cfg(feature = "tls")]
@@ -123,6 +123,9 @@ impl Http {
 
     /// Sets the time that a client of HTTP/1 has for the head of a request. An idle connection is
     /// closed after it, too. Default: 30 seconds.
+    ///
+    /// A connection of HTTP/2 without TLS has this time for its first request, unless the server is
+    /// for HTTP/2 only.
     pub fn header_read_timeout(mut self, time: Duration) -> Self {
         self.head_timeout = time;
         self
@@ -142,7 +145,7 @@ impl Http {
     /// stops in the body of a request, and HTTP/2. Choose it longer than a service takes to answer,
     /// since no byte moves meanwhile. A connection after an upgrade has it, too.
     pub fn idle_timeout(mut self, time: Duration) -> Self {
-        self.idle_timeout = Some(time);
+        self.timeouts = self.timeouts.idle(time);
         self
     }
 
@@ -150,7 +153,7 @@ impl Http {
     /// moment at which the socket refuses more. A peer that reads slowly, but goes on reading, is
     /// served. Default: never.
     pub fn write_timeout(mut self, time: Duration) -> Self {
-        self.write_timeout = Some(time);
+        self.timeouts = self.timeouts.write(time);
         self
     }
 
@@ -167,7 +170,7 @@ impl Http {
             };
             config.alpn_protocols = names.iter().map(|name| name.to_vec()).collect();
         }
-        self.tls = Some(std::sync::Arc::new(config).into());
+        self.tls = Some(Arc::new(config).into());
         self
     }
 
@@ -188,17 +191,19 @@ impl Http {
         move |stream, connection| {
             let (http, builder, service) = (self.clone(), builder.clone(), service.clone());
             Box::pin(async move {
-                let Some(io) = http.accept(stream, &connection).await? else {
+                let requests = http.requests();
+                let Some(io) = http.accept(stream, &connection, &requests).await? else {
                     return Ok(());
                 };
                 let service = TowerToHyperService::new(service);
+                let service = Counted { service, requests };
                 let mut served = pin!(builder.serve_connection_with_upgrades(io, service));
                 let draining = pin!(connection.draining());
                 if let Some(result) = first(served.as_mut(), draining).await {
                     return result;
                 }
                 served.as_mut().graceful_shutdown();
-                served.await
+                drained(served.await)
             })
         }
     }
@@ -221,27 +226,27 @@ impl Http {
         move |stream, connection| {
             let (http, builder, service) = (self.clone(), builder.clone(), service.clone());
             Box::pin(async move {
-                let Some(io) = http.accept(stream, &connection).await? else {
+                let requests = http.requests();
+                let Some(io) = http.accept(stream, &connection, &requests).await? else {
                     return Ok(());
                 };
                 let service = TowerToHyperService::new(service);
+                let service = Counted { service, requests };
                 let mut served = pin!(builder.serve_connection(io, service));
                 let draining = pin!(connection.draining());
                 if let Some(result) = first(served.as_mut(), draining).await {
                     return result;
                 }
                 served.as_mut().graceful_shutdown();
-                served.await
+                drained(served.await)
             })
         }
     }
 
     fn builder<E>(&self, executor: E) -> auto::Builder<E> {
         let mut builder = auto::Builder::new(executor);
-        builder
-            .http1()
-            .timer(ShardTimer::new())
-            .header_read_timeout(self.head_timeout);
+        // `HeadStream` has the timeout.
+        builder.http1().header_read_timeout(None);
         builder
             .http2()
             .timer(ShardTimer::new())
@@ -266,6 +271,21 @@ impl fmt::Debug for Http {
             .field("versions", &self.versions)
             .field("header_read_timeout", &self.head_timeout)
             .finish_non_exhaustive()
+    }
+}
+
+/// Returns the result of a connection after its graceful shutdown. hyper-util fails a connection
+/// that has sent nothing yet with `Interrupted`, but it has ended in order.
+fn drained(result: Result<(), BoxError>) -> Result<(), BoxError> {
+    match result {
+        Err(error)
+            if error
+                .downcast_ref::<io::Error>()
+                .is_some_and(|error| error.kind() == io::ErrorKind::Interrupted) =>
+        {
+            Ok(())
+        }
+        result => result,
     }
 }
 
@@ -298,15 +318,29 @@ pub trait Stream:
 
 impl Stream for crate::net::TcpStream {}
 impl Stream for crate::net::UnixStream {}
+impl<S: Stream> Stream for TimedStream<S> {}
+
+/// A stream with the timeouts of these settings.
+type Limited<S> = HeadStream<TimedStream<S>>;
 
 impl Http {
-    fn timed<S, T: Transport>(&self, stream: S, connection: &Connection<T>) -> Timed<S> {
-        Timed::new(
-            stream,
-            self.idle_timeout,
-            self.write_timeout,
-            connection.part(),
-        )
+    fn requests(&self) -> Arc<Requests> {
+        let requests = Arc::new(Requests::default());
+        if matches!(self.versions, Versions::Http2) {
+            requests.expect_no_heads();
+        }
+        requests
+    }
+
+    fn limit<S, T: Transport>(
+        &self,
+        stream: S,
+        connection: &Connection<T>,
+        requests: &Arc<Requests>,
+    ) -> Limited<S> {
+        let part = connection.part();
+        let stream = TimedStream::new(stream, self.timeouts, part);
+        HeadStream::new(stream, self.head_timeout, requests, part)
     }
 }
 
@@ -317,8 +351,9 @@ impl Http {
         &self,
         stream: S,
         connection: &Connection<T>,
-    ) -> Result<Option<Timed<S>>, BoxError> {
-        Ok(Some(self.timed(stream, connection)))
+        requests: &Arc<Requests>,
+    ) -> Result<Option<Limited<S>>, BoxError> {
+        Ok(Some(self.limit(stream, connection, requests)))
     }
 }
 
@@ -329,9 +364,11 @@ impl Http {
         &self,
         stream: S,
         connection: &Connection<T>,
-    ) -> Result<Option<Timed<MaybeTls<S>>>, BoxError> {
+        requests: &Arc<Requests>,
+    ) -> Result<Option<Limited<MaybeTls<S>>>, BoxError> {
         let Some(tls) = &self.tls else {
-            return Ok(Some(self.timed(MaybeTls::Plain(stream), connection)));
+            let stream = MaybeTls::Plain(stream);
+            return Ok(Some(self.limit(stream, connection, requests)));
         };
         let handshake = reactor::time::timeout(self.handshake_timeout, tls.accept(stream));
         let handshake = pin!(handshake);
@@ -344,10 +381,12 @@ impl Http {
                 Err(elapsed.into())
             }
             Some(Ok(handshake)) => {
-                let stream = hyper_util::rt::TokioIo::new(handshake?);
-                Ok(Some(
-                    self.timed(MaybeTls::Tls(Box::new(stream)), connection),
-                ))
+                let stream = handshake?;
+                if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+                    requests.expect_no_heads();
+                }
+                let stream = MaybeTls::Tls(Box::new(hyper_util::rt::TokioIo::new(stream)));
+                Ok(Some(self.limit(stream, connection, requests)))
             }
         }
     }

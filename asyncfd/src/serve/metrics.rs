@@ -7,7 +7,7 @@ use super::stats::{ShardStats, Stats};
 type Make = fn(&ShardStats) -> Metric;
 
 /// Each metric of a server on one shard.
-const METRICS: [Make; 9] = [
+const METRICS: [Make; 10] = [
     |s| gauge("server_connections", "Open connections.", s, s.live),
     |s| {
         counter(
@@ -71,6 +71,14 @@ const METRICS: [Make; 9] = [
             "Connections given to another shard.",
             s,
             s.handed_on,
+        )
+    },
+    |s| {
+        counter(
+            "server_connections_timed_out_total",
+            "Connections that a timeout ended.",
+            s,
+            s.timed_out,
         )
     },
 ];

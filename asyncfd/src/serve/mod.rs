@@ -77,7 +77,6 @@ mod policy;
 mod running;
 mod state;
 mod stats;
-#[cfg(feature = "http")]
 mod timed;
 mod transport;
 
@@ -103,7 +102,8 @@ pub use connection::{Connection, Draining, Outcome};
 pub use policy::{AcceptPolicy, UnknownPolicy};
 pub use running::Running;
 pub use stats::{Ended, ShardStats, Stats};
-pub use transport::{Bare, Tcp, Transport, Unix};
+pub use timed::{TimedStream, Timeouts};
+pub use transport::{Bare, Tcp, Timed, Transport, Unix};
 
 /// The settings of a server that has not started.
 #[must_use = "a server does nothing until it is started"]
@@ -114,6 +114,7 @@ pub struct Server<T: Transport> {
     backlog: i32,
     nodelay: bool,
     drain: Duration,
+    timeouts: Timeouts,
     notice: Option<Notice>,
     transport: PhantomData<fn() -> T>,
 }
@@ -193,6 +194,7 @@ impl<T: Transport> Server<T> {
             backlog: crate::net::sys::BACKLOG,
             nodelay: true,
             drain: Duration::from_secs(10),
+            timeouts: Timeouts::new(),
             notice: None,
             transport: PhantomData,
         }
@@ -236,6 +238,53 @@ impl<T: Transport> Server<T> {
     /// Gives handlers the standard library's streams, in non-blocking mode and not registered, for
     /// handlers that tie the socket to an [`AsyncFd`](crate::AsyncFd) of their own.
     pub fn bare(self) -> Server<Bare<T>> {
+        self.with_transport()
+    }
+
+    /// Gives handlers a [`TimedStream`], whose operations fail when a timeout passes. It reads and
+    /// writes as the stream without timeouts does, so a handler's code stays the same.
+    ///
+    /// Connections that a timeout ended are counted in [`ShardStats::timed_out`]. HTTP has more
+    /// timeouts: those of `serve::http`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::io::{self, Read};
+    /// use std::time::Duration;
+    ///
+    /// use asyncfd::net::TcpStream;
+    /// use asyncfd::serve::{Server, TimedStream, Timeouts};
+    ///
+    /// # fn main() -> io::Result<()> {
+    /// let timeouts = Timeouts::new()
+    ///     .idle(Duration::from_millis(20))
+    ///     .write(Duration::from_secs(10));
+    /// let reactor = reactor::Reactor::builder().shards(1).build()?;
+    /// let server = Server::bind("127.0.0.1:0")?.timeouts(timeouts).start(
+    ///     reactor.handle(),
+    ///     async |mut stream: TimedStream<TcpStream>, _| {
+    ///         let mut buffer = [0; 4096];
+    ///         loop {
+    ///             match stream.read(&mut buffer).await? {
+    ///                 0 => return io::Result::Ok(()),
+    ///                 n => stream.write_all(&buffer[..n]).await?,
+    ///             }
+    ///         }
+    ///     },
+    /// )?;
+    /// # let mut client = std::net::TcpStream::connect(server.local_addr())?;
+    /// // A client that sends nothing reads the end of the stream.
+    /// # assert_eq!(client.read(&mut [0])?, 0);
+    /// # assert_eq!(server.stats().total(|shard| shard.timed_out), 1);
+    /// # Ok(()) }
+    /// ```
+    pub fn timeouts(mut self, timeouts: Timeouts) -> Server<Timed<T>> {
+        self.timeouts = timeouts;
+        self.with_transport()
+    }
+
+    fn with_transport<U: Transport<Listener = T::Listener>>(self) -> Server<U> {
         Server {
             place: self.place,
             policy: self.policy,
@@ -243,6 +292,7 @@ impl<T: Transport> Server<T> {
             backlog: self.backlog,
             nodelay: self.nodelay,
             drain: self.drain,
+            timeouts: self.timeouts,
             notice: self.notice,
             transport: PhantomData,
         }
@@ -327,7 +377,12 @@ impl<T: Transport> Server<T> {
             registered.push((*shard, listener));
         }
         let accepting = registered.len();
-        let shared = Arc::new(Shared::new(handle, self.max_connections, accepting));
+        let shared = Arc::new(Shared::new(
+            handle,
+            self.max_connections,
+            accepting,
+            self.timeouts,
+        ));
         for (shard, listener) in registered {
             let acceptor = Acceptor {
                 shared: Arc::clone(&shared),

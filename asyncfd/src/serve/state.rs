@@ -13,6 +13,7 @@ use reactor::{Handle, ShardId};
 use slab::Slab;
 
 use super::stats::{Counters, Ended, Stats};
+use super::timed::Timeouts;
 
 /// The phases of a server, in this order.
 pub(super) const SERVES: u8 = 0;
@@ -25,6 +26,7 @@ pub(super) const CUTS: u8 = 2;
 pub(super) struct Shared {
     pub(super) handle: Handle,
     pub(super) parts: Box<[Arc<Part>]>,
+    pub(super) timeouts: Timeouts,
     /// The limit on open connections.
     open_max: Option<usize>,
     /// Open connections on all shards; counted only where there is a limit. It publishes nothing.
@@ -57,7 +59,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Shared {
-    pub(super) fn new(handle: &Handle, open_max: Option<usize>, accepting: usize) -> Self {
+    pub(super) fn new(
+        handle: &Handle,
+        open_max: Option<usize>,
+        accepting: usize,
+        timeouts: Timeouts,
+    ) -> Self {
         let part = |shard| {
             Arc::new(Part {
                 counters: Counters::default(),
@@ -69,6 +76,7 @@ impl Shared {
         Self {
             handle: handle.clone(),
             parts: handle.shards().map(part).collect(),
+            timeouts,
             open_max,
             open: AtomicUsize::new(0),
             accepting: AtomicUsize::new(accepting),

@@ -1,45 +1,95 @@
-//! The timeouts of an HTTP connection's stream: idle, and a write that the peer does not take.
+//! The timeouts of a connection's stream: idle, and a write that the peer does not take.
 //!
 //! A timer is looked at only when the stream would wait, and bytes that move only store a new
-//! deadline. Tests: `tests/serve_http.rs` of this crate.
+//! deadline. The traits of other libraries are in `timed/families.rs`. Tests: `tests/serve_timed.rs`
+//! and `tests/serve_http.rs` of this crate.
 
+mod families;
+
+use std::fmt;
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use hyper::rt::{Read, ReadBufCursor, Write};
 use reactor::time::{self, Sleep};
 
 use super::state::Part;
 use super::stats::Counters;
+use crate::io::{ReadBytes, Sealed, WriteBytes};
+use crate::net::{TcpStream, UnixStream};
 
-/// A stream that fails with [`TimedOut`](io::ErrorKind::TimedOut) when one of its timeouts passes.
-pub(super) struct Timed<S> {
+/// The timeouts of a server's connections, for [`Server::timeouts`](super::Server::timeouts).
+/// There are none by default.
+///
+/// An operation fails with [`TimedOut`](io::ErrorKind::TimedOut) when one passes while it waits. A
+/// handler that waits for something else is not ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[must_use = "settings do nothing until a server has them"]
+pub struct Timeouts {
+    idle: Option<Duration>,
+    write: Option<Duration>,
+}
+
+impl Timeouts {
+    /// Creates settings without timeouts.
+    pub const fn new() -> Self {
+        Self {
+            idle: None,
+            write: None,
+        }
+    }
+
+    /// Ends a read or a write when no byte has moved for `time`, in either direction.
+    pub const fn idle(mut self, time: Duration) -> Self {
+        self.idle = Some(time);
+        self
+    }
+
+    /// Ends a write when the peer takes no byte for `time`, counted from the moment at which the
+    /// socket refuses more. A peer that reads slowly, but goes on reading, is served.
+    pub const fn write(mut self, time: Duration) -> Self {
+        self.write = Some(time);
+        self
+    }
+}
+
+/// A connection's stream with timeouts; a server with [`Timeouts`] gives it to its handlers.
+///
+/// It reads and writes like the stream inside, and has the same traits of other libraries.
+pub struct TimedStream<S> {
     stream: S,
     /// Passes when no byte has moved in either direction.
     idle: Option<Timer>,
     /// Passes when the peer has not taken a byte since a write began to wait.
     write: Option<Timer>,
     writes_wait: bool,
+    has_timed_out: bool,
     part: Arc<Part>,
 }
 
-impl<S> Timed<S> {
-    pub(super) fn new(
-        stream: S,
-        idle: Option<Duration>,
-        write: Option<Duration>,
-        part: &Arc<Part>,
-    ) -> Self {
+impl<S> TimedStream<S> {
+    pub(super) fn new(stream: S, timeouts: Timeouts, part: &Arc<Part>) -> Self {
         Self {
             stream,
-            idle: idle.map(Timer::new),
-            write: write.map(Timer::new),
+            idle: timeouts.idle.map(Timer::new),
+            write: timeouts.write.map(Timer::new),
             writes_wait: false,
+            has_timed_out: false,
             part: Arc::clone(part),
         }
+    }
+
+    /// Returns the stream inside. What it reads and writes is not timed.
+    pub const fn get_ref(&self) -> &S {
+        &self.stream
+    }
+
+    /// Returns the stream inside, without timeouts.
+    pub fn into_inner(self) -> S {
+        self.stream
     }
 
     /// Notes that bytes moved.
@@ -56,6 +106,21 @@ impl<S> Timed<S> {
             Poll::Ready(Err(self.timed_out("idle timeout")))
         } else {
             Poll::Pending
+        }
+    }
+
+    /// Looks at the timeouts after an attempt to read.
+    fn has_read<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        read: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        match read {
+            Poll::Ready(_) => {
+                self.moved();
+                read
+            }
+            Poll::Pending => self.poll_idle(cx),
         }
     }
 
@@ -83,81 +148,150 @@ impl<S> Timed<S> {
     }
 
     #[cold]
-    fn timed_out(&self, which: &'static str) -> io::Error {
-        Counters::bump(&self.part.counters.timed_out);
+    fn timed_out(&mut self, which: &'static str) -> io::Error {
+        // A handler may try again.
+        if !std::mem::replace(&mut self.has_timed_out, true) {
+            Counters::bump(&self.part.counters.timed_out);
+        }
         io::Error::new(io::ErrorKind::TimedOut, which)
     }
 }
 
-impl<S: Read + Unpin> Read for Timed<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: ReadBufCursor<'_>,
-    ) -> Poll<io::Result<()>> {
-        match Pin::new(&mut self.stream).poll_read(cx, buffer) {
-            Poll::Ready(read) => {
-                self.moved();
-                Poll::Ready(read)
+macro_rules! methods {
+    ($stream:ty) => {
+        impl TimedStream<$stream> {
+            /// Reads into `buffer` once something can be read; returns 0 at the end of the stream.
+            ///
+            /// # Errors
+            ///
+            /// The errors of the stream's `read`, and [`TimedOut`](io::ErrorKind::TimedOut).
+            ///
+            /// # Cancel safety
+            ///
+            /// Dropping the future reads nothing.
+            pub async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+                poll_fn(|cx| {
+                    let read = self.stream.poll_read(cx, buffer);
+                    self.has_read(cx, read)
+                })
+                .await
             }
-            Poll::Pending => self.poll_idle(cx),
+
+            /// Reads until `buffer` is full, and returns its length.
+            ///
+            /// # Errors
+            ///
+            /// Those of [`read`](Self::read), and
+            /// [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) if the stream ends before.
+            ///
+            /// # Cancel safety
+            ///
+            /// Not cancel safe: dropping the future loses the count of the bytes it has read.
+            pub async fn read_exact(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+                let mut filled = 0;
+                while filled < buffer.len() {
+                    match self.read(&mut buffer[filled..]).await? {
+                        0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                        n => filled += n,
+                    }
+                }
+                Ok(filled)
+            }
+
+            /// Writes from `bytes` once something can be written, and returns the number of bytes
+            /// written.
+            ///
+            /// # Errors
+            ///
+            /// The errors of the stream's `write`, and [`TimedOut`](io::ErrorKind::TimedOut).
+            ///
+            /// # Cancel safety
+            ///
+            /// Dropping the future writes nothing.
+            pub async fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                poll_fn(|cx| {
+                    let wrote = self.stream.poll_write(cx, bytes);
+                    self.wrote(cx, wrote)
+                })
+                .await
+            }
+
+            /// Writes all of `bytes`.
+            ///
+            /// # Errors
+            ///
+            /// Those of [`write`](Self::write), and [`WriteZero`](io::ErrorKind::WriteZero) when
+            /// the system takes no bytes.
+            ///
+            /// # Cancel safety
+            ///
+            /// Not cancel safe: after dropping the future, the number of bytes written is unknown.
+            pub async fn write_all(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+                while !bytes.is_empty() {
+                    let n = self.write(bytes).await?;
+                    if n == 0 {
+                        return Err(io::ErrorKind::WriteZero.into());
+                    }
+                    bytes = &bytes[n..];
+                }
+                Ok(())
+            }
+
+            /// Ends the writing side, so that the peer reads the end of the stream.
+            ///
+            /// # Errors
+            ///
+            /// The errors of the stream's `shutdown`.
+            pub async fn shutdown(&mut self) -> io::Result<()> {
+                self.stream.shutdown().await
+            }
         }
-    }
+
+        impl Sealed for TimedStream<$stream> {}
+
+        impl ReadBytes for TimedStream<$stream> {
+            fn read_bytes(
+                &mut self,
+                buffer: &mut [u8],
+            ) -> impl Future<Output = io::Result<usize>> + Send {
+                self.read(buffer)
+            }
+        }
+
+        impl WriteBytes for TimedStream<$stream> {
+            fn write_bytes(&mut self, bytes: &[u8]) -> impl Future<Output = io::Result<()>> + Send {
+                self.write_all(bytes)
+            }
+        }
+    };
 }
 
-impl<S: Write + Unpin> Write for Timed<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let wrote = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.wrote(cx, wrote)
-    }
+methods!(TcpStream);
+methods!(UnixStream);
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
-        // A flush with nothing to send moves no byte.
-        match flushed {
-            Poll::Ready(_) => flushed,
-            Poll::Pending => self.wrote(cx, flushed),
-        }
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let ended = Pin::new(&mut self.stream).poll_shutdown(cx);
-        self.wrote(cx, ended)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let wrote = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
-        self.wrote(cx, wrote)
+impl<S: fmt::Debug> fmt::Debug for TimedStream<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TimedStream")
+            .field("stream", &self.stream)
+            .finish_non_exhaustive()
     }
 }
 
 /// A time limit that starts again and again.
-struct Timer {
+pub(super) struct Timer {
     limit: Duration,
     sleep: Pin<Box<Sleep>>,
 }
 
 impl Timer {
-    fn new(limit: Duration) -> Self {
+    pub(super) fn new(limit: Duration) -> Self {
         Self {
             limit,
             sleep: Box::pin(time::sleep(limit)),
         }
     }
 
-    fn restart(&mut self) {
+    pub(super) fn restart(&mut self) {
         // A limit beyond the end of time needs no deadline.
         if let Some(due) = time::coarse_now().checked_add(self.limit) {
             self.sleep.as_mut().reset(due);
@@ -165,7 +299,7 @@ impl Timer {
     }
 
     /// Returns true if the time has passed.
-    fn poll(&mut self, cx: &mut Context<'_>) -> bool {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> bool {
         self.sleep.as_mut().poll(cx).is_ready()
     }
 }

@@ -6,11 +6,14 @@ use std::marker::PhantomData;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::SocketAddr as UnixAddr;
+use std::sync::Arc;
 
+use super::state::Part;
+use super::timed::{TimedStream, Timeouts};
 use crate::net::{TcpStream, UnixStream, sys};
 
 /// A kind of connection that a [`Server`](super::Server) serves: [`Tcp`], [`Unix`], or one of these
-/// in [`Bare`].
+/// in [`Bare`] or [`Timed`].
 pub trait Transport: sealed::Sealed + 'static {
     /// The stream that a handler gets.
     type Stream: 'static;
@@ -33,7 +36,15 @@ pub trait Transport: sealed::Sealed + 'static {
     fn set_up(accepted: &Self::Accepted, nodelay: bool);
     /// Registers a connection on the current shard.
     #[doc(hidden)]
-    fn register(accepted: Self::Accepted) -> io::Result<Self::Stream>;
+    fn register(accepted: Self::Accepted, home: &Home<'_>) -> io::Result<Self::Stream>;
+}
+
+/// The place of a connection, for its stream.
+#[derive(Debug)]
+#[expect(unnameable_types, reason = "only this module implements the trait")]
+pub struct Home<'a> {
+    pub(super) timeouts: Timeouts,
+    pub(super) part: &'a Arc<Part>,
 }
 
 mod sealed {
@@ -42,6 +53,7 @@ mod sealed {
     impl Sealed for crate::serve::transport::Tcp {}
     impl Sealed for crate::serve::transport::Unix {}
     impl<T: Sealed> Sealed for crate::serve::transport::Bare<T> {}
+    impl<T: Sealed> Sealed for crate::serve::transport::Timed<T> {}
 }
 
 /// TCP connections: handlers get a [`TcpStream`].
@@ -72,7 +84,7 @@ impl Transport for Tcp {
         }
     }
 
-    fn register(accepted: Self::Accepted) -> io::Result<TcpStream> {
+    fn register(accepted: Self::Accepted, _: &Home<'_>) -> io::Result<TcpStream> {
         TcpStream::from_accepted(accepted)
     }
 }
@@ -101,7 +113,7 @@ impl Transport for Unix {
 
     fn set_up(_: &Self::Accepted, _nodelay: bool) {}
 
-    fn register(accepted: Self::Accepted) -> io::Result<UnixStream> {
+    fn register(accepted: Self::Accepted, _: &Home<'_>) -> io::Result<UnixStream> {
         UnixStream::from_accepted(accepted)
     }
 }
@@ -133,7 +145,40 @@ impl<T: Transport> Transport for Bare<T> {
         T::set_up(accepted, nodelay);
     }
 
-    fn register(accepted: Self::Accepted) -> io::Result<Self::Accepted> {
+    fn register(accepted: Self::Accepted, _: &Home<'_>) -> io::Result<Self::Accepted> {
         Ok(accepted)
+    }
+}
+
+/// Connections with timeouts: handlers get a [`TimedStream`]. See
+/// [`Server::timeouts`](super::Server::timeouts).
+#[derive(Debug)]
+pub struct Timed<T>(PhantomData<fn() -> T>);
+
+impl<T: Transport> Transport for Timed<T> {
+    type Stream = TimedStream<T::Stream>;
+    type Address = T::Address;
+    type Listener = T::Listener;
+    type Accepted = T::Accepted;
+
+    fn accept(listener: &Self::Listener) -> io::Result<(Self::Accepted, Self::Address)> {
+        T::accept(listener)
+    }
+
+    fn local_addr(listener: &Self::Listener) -> io::Result<Self::Address> {
+        T::local_addr(listener)
+    }
+
+    fn duplicate(listener: &Self::Listener) -> io::Result<Self::Listener> {
+        T::duplicate(listener)
+    }
+
+    fn set_up(accepted: &Self::Accepted, nodelay: bool) {
+        T::set_up(accepted, nodelay);
+    }
+
+    fn register(accepted: Self::Accepted, home: &Home<'_>) -> io::Result<Self::Stream> {
+        let stream = T::register(accepted, home)?;
+        Ok(TimedStream::new(stream, home.timeouts, home.part))
     }
 }

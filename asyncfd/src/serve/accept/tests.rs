@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use reactor::Reactor;
 
 use super::*;
-use crate::serve::Tcp;
 use crate::serve::connection::Mobile;
+use crate::serve::{Tcp, Timeouts};
 
 fn os(errno: Errno) -> io::Error {
     errno.into()
@@ -78,7 +78,7 @@ fn a_crowd_that_waits_is_let_in_by_batches_between_which_others_have_their_turn(
             .collect();
         let policy = AcceptPolicy::LeastLoaded;
         let shard = handle.shards().next().unwrap();
-        let shared = Arc::new(Shared::new(&handle, None, 1));
+        let shared = Arc::new(Shared::new(&handle, None, 1, Timeouts::new()));
         let acceptor = Acceptor::<Tcp, _> {
             here: 0,
             policy,
