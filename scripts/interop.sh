@@ -51,7 +51,8 @@ run() {
 }
 
 run cargo test --package shard-asyncfd --package shard-reactor --features shard-asyncfd/full,shard-reactor/metrics \
-	--test compat --test serve_http --test traced --test tracing --test facade --locked "$@"
+	--test compat --test serve_http --test serve_timed --test blocked_shard --test tokio_rt --test traced --test tracing \
+	--test facade --locked "$@"
 run cargo test --package server-demo --features http --test http --locked "$@"
 run cargo test --package shard-asyncfd --features full --doc --locked "$@" -- compat
 
@@ -89,7 +90,7 @@ wait "$server" || status=$?
 server=
 ((status == 0)) || die "the example ended with $status after SIGTERM"
 # The example of a web server: HTTP/1, HTTP/2, TLS and WebSocket, and a drain.
-run cargo build --package shard-asyncfd --features full --example web --locked "$@"
+run cargo build --package shard-asyncfd --features full --example web --example fetch --locked "$@"
 : >"$scratch/server.out"
 "$target/debug/examples/web" 127.0.0.1:0 127.0.0.1:0 >"$scratch/server.out" 2>"$scratch/server.err" &
 server=$!
@@ -109,10 +110,16 @@ for version in 1.1 2; do
 	[[ $answer == $'hello\n'" $version" ]] || die "curl over TLS wants HTTP/$version and gets: $answer"
 done
 for url in "$plain/" "$secure/"; do
-	timeout --kill-after=5 60 h2load --requests=5000 --clients=8 --max-concurrent-streams=20 "$url" \
-		>"$scratch/h2load" 2>&1 || die "h2load failed"
-	grep -q 'status codes: 5000 2xx' "$scratch/h2load" || die "h2load did not get 5000 answers from $url"
+	for version in '' --h1; do
+		# shellcheck disable=SC2086
+		timeout --kill-after=5 60 h2load $version --requests=5000 --clients=8 "$url" >"$scratch/h2load" 2>&1 ||
+			die "h2load failed"
+		grep -q 'status codes: 5000 2xx' "$scratch/h2load" || die "h2load did not get 5000 answers from $url"
+	done
 done
+# The example of a pooled client.
+fetched=$(timeout --kill-after=5 60 "$target/debug/examples/fetch" "$plain/" 100) || die "the fetch example failed"
+[[ $fetched == '100 answers, 600 bytes' ]] || die "the fetch example says: $fetched"
 python=${PYTHON:-python3}
 if "$python" -c 'import websockets.sync.client' 2>/dev/null; then
 	"$python" - "$plain" "$secure" <<-'EOT' || die "websockets failed"
