@@ -57,6 +57,10 @@ struct Args {
     #[arg(long, value_name = "CPUS", default_value = "auto")]
     pin: String,
 
+    /// CPU for h2load [default: all that this process may use]
+    #[arg(long, value_name = "CPU")]
+    load_cpu: Option<usize>,
+
     /// Write the figures as Markdown
     #[arg(long, value_name = "FILE")]
     markdown: Option<PathBuf>,
@@ -177,7 +181,14 @@ fn threads(args: &Args) -> Fallible<usize> {
 /// Runs h2load, and checks that every request was answered well. Returns the seconds it took.
 fn load(args: &Args, scenario: Scenario, address: &str, requests: u64) -> Fallible<f64> {
     let scheme = if scenario.is_tls() { "https" } else { "http" };
-    let mut command = Command::new("h2load");
+    let mut command = match args.load_cpu {
+        None => Command::new("h2load"),
+        Some(cpu) => {
+            let mut command = Command::new("taskset");
+            command.args(["--cpu-list", &cpu.to_string(), "h2load"]);
+            command
+        }
+    };
     command.args(["--threads=1", &format!("--clients={}", args.clients)]);
     command.arg(format!("--requests={requests}"));
     if scenario.is_http1() {
