@@ -35,7 +35,8 @@
 //! # Ok(()) }
 //! ```
 //!
-//! By default a client has 30 seconds for the head of a request. A drain ends keep-alive connections after the request that is under way.
+//! By default a client has 30 seconds for the head of a request. A drain ends keep-alive
+//! connections after the request that is under way.
 
 mod head;
 

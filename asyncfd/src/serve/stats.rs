@@ -88,9 +88,10 @@ pub struct ShardStats {
     /// Connections that this shard accepted and gave to another one, because it had many more. The
     /// other shard counts them as accepted.
     pub handed_on: u64,
-    /// Connections that a timeout ended: those of [`Timeouts`](super::Timeouts), and of `serve::http`
-    /// that of the TLS handshake and of a request's head. They count as failed, too, but for an idle
-    /// connection of HTTP/1, and unless a handler of your own takes the error for an end in order.
+    /// Connections that a timeout ended: those of [`Timeouts`](super::Timeouts), and in
+    /// `serve::http` that of the TLS handshake and of a request's head. They count as failed, too,
+    /// but for an idle connection of HTTP/1, and unless a handler of your own takes the error for
+    /// an end in order.
     pub timed_out: u64,
 }
 

@@ -1,8 +1,8 @@
 //! The timeouts of a connection's stream: idle, and a write that the peer does not take.
 //!
 //! A timer is looked at only when the stream would wait, and bytes that move only store a new
-//! deadline. The traits of other libraries are in `timed/families.rs`. Tests: `tests/serve_timed.rs`
-//! and `tests/serve_http.rs` of this crate.
+//! deadline. The traits of other libraries are in `timed/families.rs`. Tests:
+//! `tests/serve_timed.rs` and `tests/serve_http.rs` of this crate.
 
 mod families;
 
