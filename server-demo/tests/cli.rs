@@ -28,7 +28,7 @@ fn bad_arguments_exit_2_and_name_the_remedy() {
             ["--accept", "sticky"],
             "none of reuseport, hash, round-robin, least-loaded, hybrid",
         ),
-        (["--io", "ring"], "none of helpers, guards, poll"),
+        (["--io", "ring"], "[possible values: helpers, guards, poll]"),
         (["--max-connections", "0"], "limit of 0 connections"),
         (["--max-connections", "-1"], "-1"),
         (["--idle-timeout", "0"], "idle timeout of 0"),

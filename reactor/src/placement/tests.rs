@@ -28,14 +28,14 @@ fn auto_follows_a_mask_with_gaps_and_leaves_the_rest_unpinned() {
 }
 
 #[test]
-fn auto_with_as_many_shards_as_limitedpins_all() {
+fn auto_with_as_many_shards_as_cpus_pins_all() {
     let (plan, warnings) = plan_pins(&Pinning::Auto, &allowed(&[3, 5]), 2);
     assert_eq!(plan, [Some(3), Some(5)]);
     assert!(warnings.is_empty());
 }
 
 #[test]
-fn auto_with_fewer_shards_than_limitedpins_nothing() {
+fn auto_with_fewer_shards_than_cpus_pins_nothing() {
     for shards in 1..3 {
         assert_eq!(
             plan_pins(&Pinning::Auto, &allowed(&[3, 5, 7]), shards),
@@ -153,7 +153,7 @@ proptest! {
     }
 
     #[test]
-    fn plans_have_one_entry_per_shard_and_name_allowed_limitedonly(
+    fn plans_have_one_entry_per_shard_and_name_allowed_cpus_only(
         list in prop::collection::vec(0_usize..128, 0..20),
         mask in prop::collection::btree_set(0_usize..128, 1..20),
         shards in 1_usize..32,
