@@ -60,7 +60,8 @@ use tower_service::Service;
 
 #[cfg(feature = "tls")]
 use super::stats::Counters;
-use super::timed::{TimedStream, Timeouts};
+use super::timed::TimedStream;
+use super::timeouts::Timeouts;
 use super::{Connection, Transport};
 use crate::compat::{MobileExecutor, ShardExecutor, ShardTimer};
 use head::{Counted, HeadStream, Requests};

@@ -78,6 +78,7 @@ mod running;
 mod state;
 mod stats;
 mod timed;
+mod timeouts;
 mod transport;
 
 use std::cell::Cell;
@@ -102,7 +103,8 @@ pub use connection::{Connection, Draining, Outcome};
 pub use policy::{AcceptPolicy, UnknownPolicy};
 pub use running::Running;
 pub use stats::{Ended, ShardStats, Stats};
-pub use timed::{TimedStream, Timeouts};
+pub use timed::TimedStream;
+pub use timeouts::Timeouts;
 pub use transport::{Bare, Tcp, Timed, Transport, Unix};
 
 /// The settings of a server that has not started.

@@ -13,7 +13,7 @@ use reactor::{Handle, ShardId};
 use slab::Slab;
 
 use super::stats::{Counters, Ended, Stats};
-use super::timed::Timeouts;
+use super::timeouts::Timeouts;
 
 /// The phases of a server, in this order.
 pub(super) const SERVES: u8 = 0;

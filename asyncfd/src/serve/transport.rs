@@ -9,7 +9,8 @@ use std::os::unix::net::SocketAddr as UnixAddr;
 use std::sync::Arc;
 
 use super::state::Part;
-use super::timed::{TimedStream, Timeouts};
+use super::timed::TimedStream;
+use super::timeouts::Timeouts;
 use crate::net::{TcpStream, UnixStream, sys};
 
 /// A kind of connection that a [`Server`](super::Server) serves: [`Tcp`], [`Unix`], or one of these
