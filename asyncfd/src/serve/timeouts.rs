@@ -5,8 +5,8 @@ use std::time::Duration;
 /// The timeouts of a server's connections, for [`Server::timeouts`](super::Server::timeouts).
 /// There are none by default.
 ///
-/// An operation fails with [`TimedOut`](std::io::ErrorKind::TimedOut) when one passes while it waits. A
-/// handler that waits for something else is not ended.
+/// An operation fails with [`TimedOut`](std::io::ErrorKind::TimedOut) when one passes while it
+/// waits. A handler that waits for something else is not ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[must_use = "settings do nothing until a server has them"]
 pub struct Timeouts {
