@@ -139,7 +139,7 @@ impl Attacker {
             }
             Self::Urgent => loop {
                 for _ in 0..16 {
-                    rustix::net::send(&stream, b"!", SendFlags::OOB | SendFlags::NOSIGNAL)?;
+                    rustix::net::send(&stream, b"!", SendFlags::OOB)?;
                 }
                 sleep(Duration::from_millis(5)).await;
             },

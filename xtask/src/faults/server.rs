@@ -84,7 +84,8 @@ pub(super) fn refuses_connections(case: &Case, fault: &str, mode: Mode) -> Resul
     let faults = case.strace(&[fault]);
     let server = case.struck_server(&faults, &mode.arguments())?;
     let open = server.descriptors()?;
-    case.load(&server, 1, "-c 20 -d 300ms --warmup 0 --no-reconnect")?;
+    // The faults are counted in each shard. So many connections use them up in both.
+    case.load(&server, 1, "-c 60 -d 300ms --warmup 0 --no-reconnect")?;
     let failed = server.expect_counts(&[("live", 0)])?.get("failed");
     let refused = faults.struck_with("EPOLL_CTL_ADD")? as u64;
     ensure!(refused > 0, "no socket was refused");
