@@ -142,6 +142,7 @@ impl Driver {
     /// # Errors
     ///
     /// Returns the system's error. The batch is empty then.
+    #[inline(always)]
     pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         let mut timeout = timeout.map(|timeout| timeout.min(WAIT_MAX));
         if self.waits_precisely {
