@@ -85,8 +85,8 @@ fn the_pool_reuses_connections_to_our_server() {
         });
         let stats = reactor.block_on(server.shutdown());
         let accepted = stats.total(|shard| shard.accepted);
-        // One after the other they share a connection, and the 20 side by side take at most one each.
-        // A connection that has not come back to the pool yet is replaced by a new one.
+        // One after the other they share a connection, and the 20 side by side take at most one
+        // each. A connection that has not come back to the pool yet is replaced by a new one.
         assert!(accepted <= if http2 { 1 } else { 25 }, "{accepted}");
     }
 }
