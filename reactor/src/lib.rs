@@ -44,7 +44,7 @@
 //! |---|---|
 //! | `macros` | the attributes `main` and `test` |
 //! | `metrics` | `facade`: the metrics for a recorder of the crate `metrics` |
-//! | `stall-backtrace` | a backtrace of the stuck thread in the report of a stall: [`Builder::stall_backtraces`] |
+//! | `stall-backtrace` | a backtrace of the stuck thread in the report of a stall: `Builder::stall_backtraces` |
 //! | `tracing` | events of the crate `tracing` for stalls, steals, moves and shutdown, and a span for each task if [`Builder::task_tracking`] is on |
 //!
 //! # Platforms
