@@ -113,8 +113,14 @@ fn a_server_that_closes_is_connected_to_again() {
         .expect_code(0)
         .report();
     assert_eq!((report.requests.answered, report.errors.len()), (40, 0));
-    assert!(report.connections.closed_by_server >= 19);
-    assert_eq!(messages.load(SeqCst), 42);
+    let closed = report.connections.closed_by_server;
+    assert!(closed >= 19);
+    // A request that crosses the server's close goes unanswered, and is sent again.
+    let messages = messages.load(SeqCst);
+    assert!(
+        (42..=42 + closed).contains(&messages),
+        "{messages}, closed {closed} times"
+    );
 }
 
 #[test]
