@@ -79,7 +79,7 @@ impl<'a> Watch<'a> {
     #[inline(always)]
     pub(crate) fn sent(&mut self, bytes: usize) {
         self.home.counters.add_bytes(bytes as u64);
-        self.idle.touch(&self.home.shared);
+        self.idle.touch();
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use reactor::time::{self, Sleep};
 
@@ -12,20 +13,28 @@ use crate::shared::Shared;
 ///
 /// It is in a box, since most servers have none.
 #[derive(Debug)]
-pub(crate) struct Idle(Option<Box<Sleep>>);
+pub(crate) struct Idle(Option<Box<Timer>>);
+
+#[derive(Debug)]
+struct Timer {
+    sleep: Sleep,
+    limit: Duration,
+}
 
 impl Idle {
     pub(crate) fn new(shared: &Shared) -> Self {
-        let limit = shared.idle_timeout;
-        Self(limit.map(|limit| Box::new(time::sleep(limit))))
+        Self(shared.idle_timeout.map(|limit| {
+            let sleep = time::sleep(limit);
+            Box::new(Timer { sleep, limit })
+        }))
     }
 
     #[inline(always)]
-    pub(crate) fn touch(&mut self, shared: &Shared) {
-        if let (Some(timer), Some(limit)) = (&mut self.0, shared.idle_timeout) {
+    pub(crate) fn touch(&mut self) {
+        if let Some(timer) = &mut self.0 {
             // A limit beyond the end of time needs no update.
-            if let Some(due) = time::coarse_now().checked_add(limit) {
-                Pin::new(&mut **timer).reset(due);
+            if let Some(due) = time::coarse_now().checked_add(timer.limit) {
+                Pin::new(&mut timer.sleep).reset(due);
             }
         }
     }
@@ -34,7 +43,7 @@ impl Idle {
     #[inline(always)]
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match &mut self.0 {
-            Some(timer) => Pin::new(&mut **timer).poll(cx),
+            Some(timer) => Pin::new(&mut timer.sleep).poll(cx),
             None => Poll::Pending,
         }
     }

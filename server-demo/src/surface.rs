@@ -109,11 +109,15 @@ impl Surface for Helpers {
                     Poll::Ready(Err(error)) => return Poll::Ready(Halt::failed(error)),
                     Poll::Pending => return watch.poll(cx),
                 }
-                let halt = scratch::fill(|buffer| match self.0.try_read(buffer) {
-                    Ok(0) => Some(Halt::FINISHED),
-                    Ok(len) => watch.answered(self.0.try_write(&buffer[..len]), len),
-                    Err(error) if try_again(&error) => None,
-                    Err(error) => Some(Halt::failed(error)),
+                // A result of the closure would be copied several times.
+                let mut halt = None;
+                scratch::fill(|buffer| {
+                    halt = match self.0.try_read(buffer) {
+                        Ok(0) => Some(Halt::FINISHED),
+                        Ok(len) => watch.answered(self.0.try_write(&buffer[..len]), len),
+                        Err(error) if try_again(&error) => None,
+                        Err(error) => Some(Halt::failed(error)),
+                    };
                 });
                 if let Some(halt) = halt {
                     return Poll::Ready(halt);

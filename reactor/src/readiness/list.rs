@@ -160,8 +160,8 @@ impl WaiterList {
     /// costs 12 instructions more.
     #[inline(always)]
     pub(super) fn take_one(&mut self, ready: Ready, places: &Places) -> Option<Waker> {
-        if self.waits_at(0) && READ_SIDE.intersects(ready) {
-            self.take_at(0)
+        if let Some(reader) = self.take_reader(ready) {
+            Some(reader)
         } else if self.waits_at(2) && self.masks[0].intersects(ready) {
             places.notify(InPlace::FIRST);
             self.take_at(2)
@@ -170,6 +170,16 @@ impl WaiterList {
         } else if self.waits_at(3) && self.masks[1].intersects(ready) {
             places.notify(InPlace::SECOND);
             self.take_at(3)
+        } else {
+            None
+        }
+    }
+
+    /// Takes the waker of the reading poll slot if it waits for any of `ready`.
+    #[inline(always)]
+    pub(super) fn take_reader(&mut self, ready: Ready) -> Option<Waker> {
+        if self.waits_at(0) && READ_SIDE.intersects(ready) {
+            self.take_at(0)
         } else {
             None
         }

@@ -6,6 +6,7 @@
 //! woken. Tests are in `tests.rs`, the models in `loom/readiness.rs`.
 
 use std::mem;
+use std::ops::Deref;
 use std::task::{Poll, Waker};
 
 use crate::Ready;
@@ -40,7 +41,22 @@ impl Waiters {
             self.places.notify(InPlace::FIRST);
         }
         let mut list = self.list.lock();
+        // The usual case has a path of its own, on which the waker stays in registers.
+        if let Some(reader) = list.take_reader(ready) {
+            return self.wake_first(list, Some(reader), ready);
+        }
         let first = list.take_one(ready, &self.places);
+        self.wake_first(list, first, ready)
+    }
+
+    /// Wakes the first task, which was just taken from the list, and then the others.
+    #[inline(always)]
+    fn wake_first(
+        &self,
+        list: impl Deref<Target = WaiterList>,
+        first: Option<Waker>,
+        ready: Ready,
+    ) -> u32 {
         let was_alone = list.is_empty();
         drop(list);
         let panics = first.map_or(0, wake_caught);

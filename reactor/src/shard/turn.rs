@@ -53,10 +53,8 @@ pub(crate) fn run(shard: &Rc<Shard>) -> io::Result<()> {
     let here = shard.here();
     let shared = here.shared;
     let now = || shared.clock.now();
-    // Without work stealing, a shard keeps its poll lock.
-    let mut kept = None;
+    let mut dispatch = shared.dispatch.lock();
     let outcome = loop {
-        let mut dispatch = kept.take().unwrap_or_else(|| shared.dispatch.lock());
         // All fetched events are handled, so none can name a slot that is reused from here on.
         here.io.release_quarantine();
         let timeout = here.prepare_wait(&dispatch.commands, now);
@@ -81,22 +79,21 @@ pub(crate) fn run(shard: &Rc<Shard>) -> io::Result<()> {
         }
         here.begin_turn();
         here.dispatch_for(shared, dispatch.batch(), &dispatch.commands, now);
+        // Without work stealing, a shard keeps its poll lock.
         if here.shares_work {
             drop(dispatch);
-        } else {
-            kept = Some(dispatch);
-        }
-        here.run_tasks();
-        if here.shares_work {
+            here.run_tasks();
             shard.end_stretch(now());
             shared.report_unstuck();
+            dispatch = shared.dispatch.lock();
+        } else {
+            here.run_tasks();
         }
         if shared.is_stopping() {
             break Ok(());
         }
     };
     // Siblings no longer serve this shard.
-    let mut dispatch = kept.take().unwrap_or_else(|| shared.dispatch.lock());
     shard.end(&mut dispatch.commands);
     outcome
 }
