@@ -221,11 +221,11 @@ fn limit(rate: &str, queue: &str) -> Result<()> {
 }
 
 /// Answers each packet of half of the connections with a reset. Linux gives clients even ports, so
-/// the second bit of a client's port decides.
+/// the second bit of a client's port decides. The resets themselves have to pass.
 fn reset_half(port: &str) -> Result<()> {
     for (side, client) in [("--dport", "0>>16&2=2"), ("--sport", "0&2=2")] {
         tool(&format!(
-            "iptables-legacy -A INPUT -i lo -p tcp {side} {port} \
+            "iptables-legacy -A INPUT -i lo -p tcp {side} {port} ! --tcp-flags RST RST \
              -m u32 --u32 0>>22&0x3C@{client} -j REJECT --reject-with tcp-reset"
         ))?;
     }
