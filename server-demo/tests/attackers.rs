@@ -31,6 +31,13 @@ use common::{DEADLINE, Demo, connect, eventually, round_trip};
 const SPACING: Duration = Duration::from_millis(2);
 const PAUSE_MAX: Duration = Duration::from_millis(500);
 
+/// The number of attackers that act as often as they can. More of them act less often, so that a
+/// larger test holds more connections without a larger flood: the machine runs both sides.
+const ATTACKERS_AT_FULL_PACE: usize = 216;
+
+/// The longest time between two acts of an attacker; the idle timeout is longer.
+const ATTACK_PAUSE_MAX: Duration = Duration::from_secs(1);
+
 /// The bytes of an honest request.
 const REQUEST: usize = 64;
 
@@ -88,8 +95,8 @@ const PIECE: [u8; 16 * 1024] = [b'a'; 16 * 1024];
 
 impl Attacker {
     /// Attacks over one connection, until the attack or the server ends it.
-    async fn attack(self, server: SocketAddr, mut random: u64) -> io::Result<()> {
-        let stream = TcpStream::connect(server).await?;
+    async fn attack(self, field: &Field, mut random: u64) -> io::Result<()> {
+        let stream = TcpStream::connect(field.server).await?;
         let mut byte = [0];
         match self {
             Self::Idle => {
@@ -98,14 +105,14 @@ impl Attacker {
             Self::Drips => loop {
                 stream.write_all(b"x").await?;
                 stream.read_exact(&mut byte).await?;
-                sleep(Duration::from_millis(100)).await;
+                sleep(field.pause(100)).await;
             },
             Self::NeverReads => loop {
                 stream.write_all(&PIECE).await?;
             },
             Self::ReadsSlowly => loop {
                 let write = stream.write(&PIECE);
-                if let Ok(written) = timeout(Duration::from_millis(20), write).await {
+                if let Ok(written) = timeout(field.pause(20), write).await {
                     written?;
                 }
                 if stream.read(&mut byte).await? == 0 {
@@ -134,14 +141,14 @@ impl Attacker {
                     if stream.read(&mut answer).await? == 0 {
                         break;
                     }
-                    sleep(Duration::from_millis(5)).await;
+                    sleep(field.pause(5)).await;
                 }
             }
             Self::Urgent => loop {
                 for _ in 0..16 {
                     rustix::net::send(&stream, b"!", SendFlags::OOB)?;
                 }
-                sleep(Duration::from_millis(5)).await;
+                sleep(field.pause(5)).await;
             },
             Self::Huge => {
                 let mut answer = vec![0; PIECE.len()];
@@ -154,7 +161,7 @@ impl Attacker {
                 stream.shutdown_std(Shutdown::Read)?;
                 loop {
                     stream.write_all(&PIECE[..512]).await?;
-                    sleep(Duration::from_millis(10)).await;
+                    sleep(field.pause(10)).await;
                 }
             }
             Self::Stops => {
@@ -170,17 +177,28 @@ impl Attacker {
 struct Field {
     server: SocketAddr,
     is_over: AtomicBool,
+    attackers: usize,
     /// The connections that attackers of each kind have used.
     lives: [AtomicU64; KINDS.len()],
     /// The answer times of the honest clients.
     answers: Mutex<Vec<Duration>>,
 }
 
+impl Field {
+    /// Returns the time between two acts of an attacker, from that of one at full pace.
+    fn pause(&self, millis: u64) -> Duration {
+        let times = (self.attackers as f64 / ATTACKERS_AT_FULL_PACE as f64).max(1.0);
+        Duration::from_millis(millis)
+            .mul_f64(times)
+            .min(ATTACK_PAUSE_MAX)
+    }
+}
+
 async fn attacker(field: Arc<Field>, number: usize) {
     let kind = number % KINDS.len();
     while !field.is_over.load(SeqCst) {
         field.lives[kind].fetch_add(1, SeqCst);
-        let attack = KINDS[kind].attack(field.server, number as u64 + 1);
+        let attack = KINDS[kind].attack(&field, number as u64 + 1);
         let cut_off = async {
             while !field.is_over.load(SeqCst) {
                 sleep(Duration::from_millis(50)).await;
@@ -188,7 +206,7 @@ async fn attacker(field: Arc<Field>, number: usize) {
         };
         either(attack, cut_off).await;
         // A machine has a limited number of ports, and a closed connection keeps one for a minute.
-        sleep(Duration::from_millis(300)).await;
+        sleep(field.pause(300)).await;
     }
 }
 
@@ -265,6 +283,7 @@ fn play(
     let field = Arc::new(Field {
         server,
         is_over: AtomicBool::new(false),
+        attackers,
         lives: [const { AtomicU64::new(0) }; KINDS.len()],
         answers: Mutex::default(),
     });
