@@ -1,7 +1,7 @@
 //! `cargo xtask budgets`: measures every budget of the design on this machine, and prints one
 //! table: met or missed.
 //!
-//! Each figure comes from the command for it (`instr`, scripts/bench.sh, tests that count
+//! Each figure comes from the command for it (`instr`, `bench`, tests that count
 //! allocations), together with the figures of the bare loop and of tokio. The ratios need a quiet
 //! machine; the counts do not.
 
@@ -12,6 +12,7 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context as _, Result, ensure};
 use clap::{Args, Parser};
 
+use crate::bench;
 use crate::callgrind;
 use crate::contenders::Bench;
 use crate::instr::{Instr, slope};
@@ -35,6 +36,13 @@ pub(crate) struct Budgets {
 struct InstrArguments {
     #[command(flatten)]
     instr: Instr,
+}
+
+/// The arguments of the comparison with tokio.
+#[derive(Debug, Parser)]
+struct BenchArguments {
+    #[command(flatten)]
+    options: bench::Options,
 }
 
 impl Budgets {
@@ -98,10 +106,13 @@ impl Budgets {
         let bench_json = match self.bench {
             Some(file) => file,
             None => {
-                let mut run = Command::new("scripts/bench.sh");
-                run.args(["--no-build", "--scenarios", "base,rate-80"]);
-                run.args(["--rounds", &self.rounds.to_string()]);
-                ensure!(run.status()?.success(), "bench.sh failed");
+                let rounds = self.rounds.to_string();
+                let words = ["bench", "--no-build", "--scenarios", "base,rate-80"];
+                let words = [&words[..], &["--rounds", &rounds]].concat();
+                let words: Vec<_> = words.into_iter().map(str::to_owned).collect();
+                BenchArguments::try_parse_from(&words)?
+                    .options
+                    .run(&words[1..])?;
                 target_folder().join("bench/bench.json")
             }
         };

@@ -1,8 +1,6 @@
 //! The echo servers that measurements compare: server-demo in several forms, and the baselines of
 //! benches/. All of them listen on a free port of the loopback interface, with the same scratch
-//! buffer, backlog and TCP_NODELAY.
-//!
-//! scripts/contenders.bash has the same list for bench.sh.
+//! buffer, backlog and TCP_NODELAY (benches/src/lib.rs).
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,13 +12,15 @@ use anyhow::{Context as _, Result, bail, ensure};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
+use crate::cpus::under;
 use crate::process::{self, Ended, Running};
 
 /// Valgrind makes a start slow.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Every contender, in the order of a round.
-const ALL: [&str; 13] = [
+/// Every contender, in the order of a round: each kind of tokio server stands beside the server
+/// that it is compared with.
+pub(crate) const ALL: [&str; 13] = [
     "bare-epoll",
     "tokio-mt",
     "tokio-ct",
@@ -87,48 +87,41 @@ impl Bench {
         self.programs.join(name)
     }
 
+    /// Returns the path of loadgen, or of the one that the variable LOADGEN names.
+    pub(crate) fn loadgen(&self) -> PathBuf {
+        std::env::var_os("LOADGEN").map_or_else(|| self.program("loadgen"), PathBuf::from)
+    }
+
     /// Starts a contender with one thread on this CPU, under a tool if `wrapper` is not empty, and
     /// waits until it listens.
     ///
     /// # Errors
     /// It does not start.
     pub(crate) fn start(&self, name: &str, cpu: u32, wrapper: &[String]) -> Result<Contender> {
-        let (program, arguments) = match name {
-            // The helpers again, with a timer on every connection that each request moves.
-            "demo-idle" => (
-                "server-demo",
-                "echo --shards 1 --io helpers --idle-timeout 60s",
-            ),
-            "demo-helpers-no-stealing" => ("server-demo", "echo --shards 1 --stealing off"),
-            "demo-work" => ("server-demo", "work --shards 1"),
-            "demo-work-no-stealing" => ("server-demo", "work --shards 1 --stealing off"),
-            "tokio-mt-work" => ("baseline-tokio-mt", "--threads 1 --io work"),
-            "demo-helpers" | "demo-observed" => ("server-demo", "echo --shards 1 --io helpers"),
-            "demo-poll" => ("server-demo", "echo --shards 1 --io poll"),
-            "demo-guards" => ("server-demo", "echo --shards 1 --io guards"),
-            "bare-epoll" => ("baseline-epoll", "--threads 1"),
-            "tokio-mt" => ("baseline-tokio-mt", "--threads 1"),
-            "tokio-ct" => ("baseline-tokio-ct", "--threads 1"),
-            "tokio-asyncfd" => ("baseline-tokio-asyncfd", "--threads 1"),
-            _ => bail!("there is no contender '{name}'"),
-        };
-        let program = self.program(program);
-        let mut command = match wrapper {
-            [] => Command::new(program),
-            [tool, options @ ..] => {
-                let mut command = Command::new(tool);
-                command.args(options).arg(program);
-                command
-            }
-        };
-        command.args(arguments.split_whitespace());
+        self.start_on(name, 1, &cpu.to_string(), wrapper)
+    }
+
+    /// The same with several threads, which are pinned to a list of CPUs.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub(crate) fn start_on(
+        &self,
+        name: &str,
+        threads: u32,
+        cpus: &str,
+        wrapper: &[String],
+    ) -> Result<Contender> {
+        let (program, arguments) = program_of(name, threads)?;
+        let mut command = under(wrapper, self.program(program));
+        command.args(arguments.split(' '));
         if name == "demo-observed" {
             // All that an endpoint shows is measured: histograms, times of tasks, stalls.
             command
                 .arg("--observe")
                 .arg(self.scratch().join("observe.sock"));
         }
-        command.args(["--listen", "127.0.0.1:0", "--pin", &cpu.to_string()]);
+        command.args(["--listen", "127.0.0.1:0", "--pin", cpus]);
         let mut server = Running::start("server", self.scratch(), &mut command)?;
         let address = server.says_within("listening on ", PATIENCE)?;
         Ok(Contender {
@@ -139,10 +132,37 @@ impl Bench {
     }
 }
 
+/// Returns the program of a contender and its arguments.
+fn program_of(name: &str, threads: u32) -> Result<(&'static str, String)> {
+    let echo = |options: &str| {
+        let arguments = format!("echo --shards {threads} --io {options}");
+        ("server-demo", arguments)
+    };
+    // Round robin gives every second connection to the first shard; loadgen's --hot relies on it.
+    let work = format!("work --shards {threads} --accept round-robin");
+    let baseline = format!("--threads {threads}");
+    Ok(match name {
+        "demo-helpers" | "demo-observed" => echo("helpers --accept reuseport"),
+        "demo-poll" => echo("poll --accept reuseport"),
+        "demo-guards" => echo("guards --accept reuseport"),
+        // The helpers again, with a timer on every connection that each request moves.
+        "demo-idle" => echo("helpers --idle-timeout 60s --accept reuseport"),
+        "demo-helpers-no-stealing" => echo("helpers --accept reuseport --stealing off"),
+        "demo-work" => ("server-demo", work),
+        "demo-work-no-stealing" => ("server-demo", work + " --stealing off"),
+        "tokio-mt-work" => ("baseline-tokio-mt", baseline + " --io work"),
+        "bare-epoll" => ("baseline-epoll", baseline),
+        "tokio-mt" => ("baseline-tokio-mt", baseline),
+        "tokio-ct" => ("baseline-tokio-ct", baseline),
+        "tokio-asyncfd" => ("baseline-tokio-asyncfd", baseline),
+        _ => bail!("there is no contender '{name}'"),
+    })
+}
+
 /// A running contender.
 #[derive(Debug)]
 pub(crate) struct Contender {
-    name: String,
+    pub(crate) name: String,
     server: Running,
     pub(crate) address: String,
 }
@@ -151,6 +171,11 @@ impl Contender {
     /// Returns the id of its process.
     pub(crate) fn id(&self) -> u32 {
         self.server.id()
+    }
+
+    /// Returns its standard error so far.
+    pub(crate) fn err(&self) -> String {
+        self.server.err()
     }
 
     /// Waits until the server has noticed the end of every connection and has closed it.
@@ -208,6 +233,18 @@ fn printed(program: &str, arguments: &[&str]) -> String {
         .unwrap_or_else(|| "unknown".to_owned())
 }
 
+/// Returns the measured commit, with a mark if the working tree differs from it.
+pub(crate) fn commit() -> String {
+    let options = [
+        "describe",
+        "--always",
+        "--dirty",
+        "--abbrev=12",
+        "--exclude=*",
+    ];
+    printed("git", &options)
+}
+
 /// Returns the machine and the software of a measurement, for its JSON.
 pub(crate) fn machine() -> Value {
     let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
@@ -215,7 +252,7 @@ pub(crate) fn machine() -> Value {
         .lines()
         .find_map(|line| line.strip_prefix("model name")?.split_once(": "));
     json!({
-        "commit": printed("git", &["describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]),
+        "commit": commit(),
         "cpu": model.map_or("unknown", |(_, model)| model),
         "cores": thread::available_parallelism().map_or(1, usize::from),
         "kernel": printed("uname", &["-srm"]),
@@ -230,15 +267,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_lists_are_those_of_bench_sh() {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        let script = fs::read_to_string(root.join("scripts/contenders.bash")).unwrap();
-        let (_, all) = script.split_once("readonly CONTENDERS=(").unwrap();
-        let (all, _) = all.split_once(')').unwrap();
-        assert_eq!(all.split_whitespace().collect::<Vec<_>>(), ALL);
-        let base = script
-            .lines()
-            .find_map(|line| line.strip_prefix("readonly BASE_CONTENDERS="));
-        assert_eq!(base, Some(BASE));
+    fn every_contender_has_a_program() {
+        for name in ALL {
+            assert!(program_of(name, 1).is_ok(), "{name}");
+        }
+        assert!(program_of("demo-nothing", 1).is_err());
+        assert!(BASE.split(',').all(|name| known(name).is_ok()));
     }
 }

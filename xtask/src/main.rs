@@ -5,9 +5,11 @@
 
 #![forbid(unsafe_code)]
 
+mod bench;
 mod budgets;
 mod callgrind;
 mod contenders;
+mod cpus;
 mod demo;
 mod examples;
 mod fairness;
@@ -64,6 +66,9 @@ enum Task {
     Instr(instr::Instr),
     /// Compares the instructions of the hot paths with their baselines (needs valgrind)
     InstrGate(instr_gate::InstrGate),
+    /// Compares server-demo with a bare epoll loop and three tokio servers
+    #[command(after_help = bench::scenarios::help())]
+    Bench(bench::Options),
     /// Measures every budget of the design (needs valgrind and strace)
     Budgets(budgets::Budgets),
     /// Measures the effect of one flooding connection on many quiet ones
@@ -114,6 +119,7 @@ impl Task {
         match self {
             Self::Faults(cases) => return faults::run(!cases.no_build, cases.arguments()),
             Self::Examples(cases) => return examples::run(!cases.no_build, &cases.arguments()),
+            Self::Bench(bench) => bench.run(&std::env::args().skip(2).collect::<Vec<_>>())?,
             Self::Budgets(budgets) => return budgets.run(),
             Self::Instr(instr) => instr.run()?,
             Self::InstrGate(gate) => gate.run()?,

@@ -188,6 +188,14 @@ impl Running {
         }
     }
 
+    /// Sleeps until the program ends. Measurements use it, since it takes no CPU time from them.
+    ///
+    /// # Errors
+    /// The program cannot be waited for.
+    pub(crate) fn join(&mut self) -> Result<ExitStatus> {
+        Ok(self.child.wait()?)
+    }
+
     /// Waits until the program ends with success.
     ///
     /// # Errors
