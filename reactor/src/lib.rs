@@ -4,7 +4,8 @@
 //! instance, one table of registrations, one run queue, one timer store and one set of counters.
 //! Tasks run on the shard that polls their descriptors. In the steady state, an event therefore
 //! leads to a task's poll without notifying another thread, and no shard writes a cache line that
-//! another shard reads.
+//! another shard reads. If one shard is busy and another is idle, the idle shard takes ready tasks
+//! ([`Builder::work_stealing`]).
 //!
 //! ```text
 //!        shard 0 (CPU 0)               shard 1 (CPU 1)            any other thread
@@ -45,6 +46,7 @@
 //! | `macros` | the attributes `main` and `test` |
 //! | `metrics` | `facade`: the metrics for a recorder of the crate `metrics` |
 //! | `stall-backtrace` | a backtrace of the stuck thread in the report of a stall: `Builder::stall_backtraces` |
+//! | `test-util` | a clock that tests can pause: `time::pause`, `advance`, `resume`, `Builder::start_paused` |
 //! | `tracing` | events of the crate `tracing` for stalls, steals, moves and shutdown, and a span for each task if [`Builder::task_tracking`] is on |
 //!
 //! # Platforms
