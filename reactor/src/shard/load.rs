@@ -10,12 +10,13 @@ use std::time::{Duration, Instant};
 /// The minimum of the limit to which the estimate may rise in one turn; otherwise it at most
 /// doubles. It rises only if two turns in a row were slower. So slow handlers show after a few
 /// turns, and one turn that the OS interrupted changes nothing.
-const RISE_FLOOR: Duration = Duration::from_micros(20);
+const RISE_FLOOR: u64 = nanos(Duration::from_micros(20));
 
 /// The divisor of a decrease, so that one cheap turn among slow ones changes little.
-const FALL: u32 = 8;
+const FALL: u64 = 8;
 
-/// The load of one shard.
+/// The load of one shard. Durations are in nanoseconds, because a turn with work stealing computes
+/// with them each time, and a `Duration` would take a hundred instructions more.
 #[derive(Debug)]
 pub(super) struct LoadMeter {
     /// The end of the last turn, or of the last sleep.
@@ -23,9 +24,9 @@ pub(super) struct LoadMeter {
     /// The number of polls at `mark`.
     polls: Cell<u64>,
     /// The estimated duration of one poll, including its share of the turn's other work.
-    poll: Cell<Duration>,
+    poll: Cell<u64>,
     /// The duration of one poll in the turn before, as measured.
-    last: Cell<Duration>,
+    last: Cell<u64>,
 }
 
 impl LoadMeter {
@@ -33,8 +34,8 @@ impl LoadMeter {
         Self {
             mark: Cell::new(now),
             polls: Cell::new(0),
-            poll: Cell::new(Duration::ZERO),
-            last: Cell::new(Duration::MAX),
+            poll: Cell::new(0),
+            last: Cell::new(u64::MAX),
         }
     }
 
@@ -49,10 +50,10 @@ impl LoadMeter {
     }
 
     /// Ends a busy period and returns its duration. `polls` is the number of polls since the start.
-    pub(super) fn end_stretch(&self, now: Instant, polls: u64) -> Duration {
-        let busy = now.saturating_duration_since(self.mark.replace(now));
+    pub(super) fn end_stretch(&self, now: Instant, polls: u64) -> u64 {
+        let busy = nanos(now.saturating_duration_since(self.mark.replace(now)));
         let polls = polls - self.polls.replace(polls);
-        if let Some(poll) = busy.checked_div(u32::try_from(polls).unwrap_or(u32::MAX)) {
+        if let Some(poll) = busy.checked_div(polls) {
             let before = self.poll.get();
             let poll = poll.min(self.last.replace(poll));
             self.poll.set(if poll > before {
@@ -65,37 +66,48 @@ impl LoadMeter {
     }
 
     /// Returns the expected duration of this number of polls.
-    pub(super) fn expected(&self, polls: u64) -> Duration {
-        self.poll
-            .get()
-            .saturating_mul(u32::try_from(polls).unwrap_or(u32::MAX))
+    pub(super) fn expected(&self, polls: u64) -> u64 {
+        self.poll.get().saturating_mul(polls)
     }
 
     /// Returns the number of polls that fit in `time`, at least one and at most `polls_max`.
-    pub(super) fn polls_within(&self, time: Duration, polls_max: u32) -> u32 {
-        let polls = time.as_nanos() / self.poll.get().as_nanos().max(1);
+    pub(super) fn polls_within(&self, time: u64, polls_max: u32) -> u32 {
+        if self.expected(polls_max.into()) <= time {
+            return polls_max;
+        }
+        let polls = time / self.poll.get().max(1);
         u32::try_from(polls).unwrap_or(u32::MAX).clamp(1, polls_max)
     }
+}
+
+/// Returns a duration in nanoseconds. 2^64 of them are 584 years.
+pub(super) const fn nanos(duration: Duration) -> u64 {
+    duration
+        .as_secs()
+        .saturating_mul(1_000_000_000)
+        .saturating_add(duration.subsec_nanos() as u64)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const US: Duration = Duration::from_micros(1);
+    /// The nanoseconds of a microsecond.
+    const US: u64 = 1_000;
+
+    fn us(n: u64) -> Duration {
+        Duration::from_micros(n)
+    }
 
     #[test]
     fn the_estimate_rises_in_a_few_turns_and_falls_slowly() {
         let start = Instant::now();
         let meter = LoadMeter::new(start);
         for (turn, expected) in (1..).zip([20, 40, 80, 160, 200, 200]) {
-            assert_eq!(
-                meter.end_stretch(start + turn * 200 * US, turn.into()),
-                200 * US
-            );
+            assert_eq!(meter.end_stretch(start + us(turn * 200), turn), 200 * US);
             assert_eq!(meter.expected(3), 3 * expected * US, "turn {turn}");
         }
-        meter.end_stretch(start + 1_240 * US, 7);
+        meter.end_stretch(start + us(1_240), 7);
         assert_eq!(meter.expected(1), 180 * US);
     }
 
@@ -103,10 +115,10 @@ mod tests {
     fn one_slow_turn_does_not_raise_the_estimate() {
         let start = Instant::now();
         let meter = LoadMeter::new(start);
-        meter.end_stretch(start + 10 * US, 1);
-        meter.end_stretch(start + 3_010 * US, 2);
+        meter.end_stretch(start + us(10), 1);
+        meter.end_stretch(start + us(3_010), 2);
         assert_eq!(meter.expected(1), 10 * US);
-        meter.end_stretch(start + 3_020 * US, 3);
+        meter.end_stretch(start + us(3_020), 3);
         assert_eq!(meter.expected(1), 10 * US);
     }
 
@@ -114,9 +126,9 @@ mod tests {
     fn a_sleep_and_a_turn_without_polls_leave_the_estimate() {
         let start = Instant::now();
         let meter = LoadMeter::new(start);
-        meter.end_stretch(start + 10 * US, 2);
-        meter.wake_up(start + 1_000 * US);
-        assert_eq!(meter.end_stretch(start + 1_001 * US, 2), US);
+        meter.end_stretch(start + us(10), 2);
+        meter.wake_up(start + us(1_000));
+        assert_eq!(meter.end_stretch(start + us(1_001), 2), US);
         assert_eq!(meter.expected(1), 5 * US);
     }
 
@@ -125,7 +137,7 @@ mod tests {
         let start = Instant::now();
         let meter = LoadMeter::new(start);
         assert_eq!(meter.polls_within(500 * US, 61), 61);
-        meter.end_stretch(start + 20 * US, 1);
+        meter.end_stretch(start + us(20), 1);
         assert_eq!(meter.polls_within(50 * US, 61), 2);
         assert_eq!(meter.polls_within(US, 61), 1);
     }

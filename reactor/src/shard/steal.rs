@@ -15,6 +15,7 @@ use crate::metrics::Counter;
 use crate::panics::caught;
 use crate::shard::commands::Commands;
 use crate::shard::inbox::Command;
+use crate::shard::load::nanos;
 use crate::shard::parker::Unpark;
 use crate::shard::patrol::PollMark;
 use crate::shard::{Shard, ShardShared};
@@ -24,7 +25,7 @@ use crate::trace;
 
 /// The minimum wait of the last ready task for which work is offered. A sleeping sibling needs 10
 /// to 50 us to wake and to take it, so less is not worth the wake.
-const SURPLUS: Duration = Duration::from_micros(150);
+const SURPLUS: u64 = nanos(Duration::from_micros(150));
 
 /// The number of turns that a task waits before short tasks are offered. A burst of them, or what
 /// came while the thread had no CPU, is done by then, and the next one may find the other shard
@@ -37,7 +38,7 @@ const STUCK_FOR: Duration = Duration::from_millis(1);
 
 /// The approximate length of a turn of a shard that shares its work. During the turn, no thread
 /// polls the shard's epoll.
-const TURN: Duration = Duration::from_micros(500);
+const TURN: u64 = nanos(Duration::from_micros(500));
 
 /// The maximum number of tasks of one theft. The thief runs them in its next turn.
 const STEAL_MAX: usize = 32;

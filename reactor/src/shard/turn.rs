@@ -151,10 +151,8 @@ impl Shard {
     fn end_stretch(&self, now: Instant) {
         let counters = &self.shared.counters;
         let busy = self.meter.end_stretch(now, counters.polls.get());
-        let busy_ns = u64::try_from(busy.as_nanos()).unwrap_or(u64::MAX);
-        counters.busy_ns.add_own(busy_ns);
-        let poll_ns = u64::try_from(self.meter.expected(1).as_nanos()).unwrap_or(u64::MAX);
-        counters.poll_ns.set_own(poll_ns);
+        counters.busy_ns.add_own(busy);
+        counters.poll_ns.set_own(self.meter.expected(1));
     }
 }
 
