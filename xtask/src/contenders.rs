@@ -245,6 +245,13 @@ pub(crate) fn commit() -> String {
     printed("git", &options)
 }
 
+/// Returns the command line of this process, as a user types it.
+fn command() -> String {
+    let words = ["cargo", "xtask"].map(str::to_owned).into_iter();
+    let arguments = std::env::args().skip(1);
+    words.chain(arguments).collect::<Vec<_>>().join(" ")
+}
+
 /// Returns the machine and the software of a measurement, for its JSON.
 pub(crate) fn machine() -> Value {
     let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
@@ -258,7 +265,7 @@ pub(crate) fn machine() -> Value {
         "kernel": printed("uname", &["-srm"]),
         "rustc": printed("rustc", &["--version"]),
         "date": printed("date", &["-u", "+%Y-%m-%dT%H:%M:%SZ"]),
-        "command": std::env::args().collect::<Vec<_>>().join(" "),
+        "command": command(),
     })
 }
 

@@ -18,6 +18,7 @@ mod imbalance;
 mod instr;
 mod instr_gate;
 mod network;
+mod peers;
 mod process;
 mod repeat;
 mod smoke;
@@ -69,6 +70,8 @@ enum Task {
     /// Compares server-demo with a bare epoll loop and three tokio servers
     #[command(after_help = bench::scenarios::help())]
     Bench(bench::Options),
+    /// Compares loadgen with wrk, oha and h2load on one nginx
+    Peers(peers::Peers),
     /// Measures every budget of the design (needs valgrind and strace)
     Budgets(budgets::Budgets),
     /// Measures the effect of one flooding connection on many quiet ones
@@ -120,6 +123,7 @@ impl Task {
             Self::Faults(cases) => return faults::run(!cases.no_build, cases.arguments()),
             Self::Examples(cases) => return examples::run(!cases.no_build, &cases.arguments()),
             Self::Bench(bench) => bench.run(&std::env::args().skip(2).collect::<Vec<_>>())?,
+            Self::Peers(peers) => peers.run()?,
             Self::Budgets(budgets) => return budgets.run(),
             Self::Instr(instr) => instr.run()?,
             Self::InstrGate(gate) => gate.run()?,
