@@ -10,11 +10,12 @@ use crate::sync::{AtomicBool, Ordering};
 use crate::sys::Process;
 use crate::time::Inhibitor;
 
-/// Unparks the thread, once for any number of wakes between two polls.
+/// A waker that unparks the thread, once for any number of wakes between two polls.
 struct Unparker {
     thread: Thread,
     notified: AtomicBool,
-    /// In use while the future is polled, and from a wake on.
+    /// Keeps a paused clock from advancing while the future is polled, and from a wake until the
+    /// next poll has ended.
     inhibitor: Inhibitor,
 }
 
@@ -34,7 +35,8 @@ impl Wake for Unparker {
     }
 }
 
-/// Ends the use of the inhibitor when the future is done or panics. Later wakes do nothing.
+/// A guard that ends the use of the inhibitor when the future is done or panics. Later wakes do
+/// nothing.
 struct Running<'a>(&'a Unparker);
 
 impl Drop for Running<'_> {
@@ -64,7 +66,7 @@ pub(crate) fn block_on<F: Future>(future: F, inhibitor: Inhibitor) -> F::Output 
         if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
             return output;
         }
-        // The future forked: in the child no thread is left that could wake it.
+        // If the future forked, this may be the child. No thread exists there that could wake it.
         if !process.is_current() {
             forked();
         }

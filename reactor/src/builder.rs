@@ -20,10 +20,9 @@ use crate::stall::{Stall, StallSettings};
 /// (`/proc/sys/fs/nr_open`), so no larger batch arrives, and its buffer already takes 12 MiB.
 const EVENTS_PER_POLL_MAX: usize = 1 << 20;
 
-/// Configures a [`Reactor`]. Created by [`Reactor::builder`].
+/// A builder that configures and starts a [`Reactor`], from [`Reactor::builder`].
 ///
 /// # Examples
-///
 ///
 /// ```
 /// use reactor::{Pinning, Placement, Reactor};
@@ -92,7 +91,7 @@ impl Builder {
     /// The default is lower if a cgroup limits the CPU time of the process, as containers do. It is
     /// then the limit, rounded up to whole CPUs: 2 shards for 1.5 CPUs. [`Reactor::warnings`] says
     /// so. More threads would use up the limit early in each period, and all of them would then
-    /// wait for the next one.
+    /// wait for the next period.
     pub fn shards(mut self, shards: usize) -> Self {
         self.shards = Some(shards);
         self
@@ -130,9 +129,9 @@ impl Builder {
         self
     }
 
-    /// Sets a function that is called for the name of each thread of the reactor: shards, threads
-    /// for blocking jobs, and the watch thread. It replaces [`thread_name`](Self::thread_name).
-    /// Same as tokio's.
+    /// Sets a function that returns the name of each thread of the reactor: shards, threads for
+    /// blocking jobs, and the watch thread. It replaces [`thread_name`](Self::thread_name). Same as
+    /// tokio's.
     ///
     /// # Examples
     ///
@@ -185,16 +184,16 @@ impl Builder {
 
     /// Sets a hook that is called on a shard thread after it slept, with its shard. Default: none.
     ///
-    /// It is called once for each call of [`on_thread_park`](Self::on_thread_park)'s hook, also if
-    /// the shard did not sleep in the end. A panic of the hook is caught and counted.
+    /// It is called once for each call of [`on_thread_park`](Self::on_thread_park)'s hook, even if
+    /// the shard did not sleep after all. A panic of the hook is caught and counted.
     pub fn on_thread_unpark(mut self, hook: impl Fn(ShardId) + Send + Sync + 'static) -> Self {
         self.hooks.on_thread_unpark = Some(Arc::new(hook));
         self
     }
 
-    /// Sets a hook that is called with each panic of a task or of a blocking job, for example for a
-    /// log. The panic occurs in a poll, in the drop of a future, or in the drop of an output that
-    /// no handle took. It is caught and counted in the metrics with or without a hook.
+    /// Sets a hook that is called with each panic of a task or of a blocking job, for example to
+    /// log it. The panic occurs in a poll, in the drop of a future, or in the drop of an output
+    /// that no handle took. It is caught and counted in the metrics with or without a hook.
     ///
     /// The hook runs on the thread that caught the panic: on the task's shard, which it should not
     /// block, or on the thread that dropped the handle of a task whose output panics. A panic of
@@ -223,10 +222,11 @@ impl Builder {
     /// Sets the function that polls the ready tasks of a shard. Use it for code that has to run
     /// around polls, such as entering the context of another runtime.
     ///
-    /// The shard calls it in each turn with ready tasks. Its argument polls the next ready task and
-    /// returns true, or returns false if the turn is over. Code before and after all calls of the
-    /// argument runs once per turn. Code around each call runs once per poll. Tasks that it leaves
-    /// are polled in the next turn. Its panic is caught and counted.
+    /// The shard calls it in each turn with ready tasks. The hook's argument is a function that
+    /// polls the next ready task and returns true, or returns false if the turn is over. Hook code
+    /// before and after all its calls runs once per turn. Hook code around each call runs once per
+    /// poll. Tasks that the hook does not poll stay queued for the next turn. A panic of the hook
+    /// is caught and counted.
     ///
     /// # Examples
     ///
@@ -252,12 +252,13 @@ impl Builder {
     /// Enables the stall detector, which reports polls that last longer than `threshold`. Such a
     /// poll keeps its shard from all other work. Default: off. Must not be 0.
     ///
-    /// A thread of the reactor checks the shards four times per threshold. It is off by default
-    /// because that thread wakes up even if all shards sleep. The shards themselves do no extra
-    /// work. Stalls are counted in [`ShardMetrics::stalls`](crate::ShardMetrics::stalls) and passed
-    /// to [`on_stall`](Self::on_stall). The threshold is wall-clock time: on a machine with more
-    /// runnable threads than CPUs, a shard that gets no CPU is reported as well. 100 milliseconds
-    /// find the stalls that users notice.
+    /// A thread of the reactor checks the shards four times per threshold, but at most once per
+    /// millisecond. It is off by default because that thread wakes up even if all shards sleep. The
+    /// shards themselves do no extra work. Stalls are counted in
+    /// [`ShardMetrics::stalls`](crate::ShardMetrics::stalls) and passed to
+    /// [`on_stall`](Self::on_stall). The threshold is wall-clock time: on a machine with more
+    /// runnable threads than CPUs, a shard that gets no CPU is reported as well. A threshold of 100
+    /// milliseconds finds the stalls that users notice.
     pub fn detect_stalls(mut self, threshold: Duration) -> Self {
         self.stalls.threshold = Some(threshold);
         self
@@ -290,8 +291,8 @@ impl Builder {
         self
     }
 
-    /// Sets the time that a thread of [`spawn_blocking`](crate::spawn_blocking) stays without a
-    /// job. Default: 10 seconds, as tokio's.
+    /// Sets the time that an idle thread of [`spawn_blocking`](crate::spawn_blocking) waits for a
+    /// job before it ends. Default: 10 seconds, as tokio's.
     pub fn thread_keep_alive(mut self, time: Duration) -> Self {
         self.blocking_keep_alive = time;
         self
@@ -323,11 +324,11 @@ impl Builder {
     ///
     /// A message that arrives within that time is served without a thread wake-up by the kernel.
     /// This saves some microseconds, or more if the CPU went to sleep as well. A wake or spawn from
-    /// another thread then makes no system call. The price is CPU time: a shard whose traffic has
-    /// no gap as long as this takes all of its CPU. It pays off if each shard has a CPU of its own,
-    /// latency matters more than power, and messages arrive somewhat more often than once in this
-    /// time. Usual values are 50 to 200 microseconds. It does harm if shards share CPUs with each
-    /// other or with other programs, or run under a CPU quota. Compare
+    /// another thread then makes no system call. The price is CPU time: a shard uses all of its CPU
+    /// if its traffic never pauses for this long. Busy polling pays off if each shard has a CPU of
+    /// its own, latency matters more than power, and messages arrive somewhat more often than once
+    /// in this time. Usual values are 50 to 200 microseconds. Busy polling does harm if shards
+    /// share CPUs with each other or with other programs, or run under a CPU quota. Compare
     /// [`ShardMetrics::spins`](crate::ShardMetrics::spins) with
     /// [`waits`](crate::ShardMetrics::waits) to judge its effect.
     ///
@@ -357,9 +358,9 @@ impl Builder {
     /// time that the system needs to wake the thread. Default: one millisecond, and coarser values
     /// are the same. The finest is one microsecond. Must not be zero.
     ///
-    /// A sleep of a shard that has a timer armed then costs another system call. The wait for it
-    /// also ends at the timer and not at the next whole millisecond of the OS wait. On Linux, the
-    /// shard threads give up their timer slack, which is 50 microseconds.
+    /// With a finer resolution, each sleep of a shard with an armed timer costs one more system
+    /// call. The sleep then ends at the timer, and not at the next whole millisecond of the OS
+    /// wait. On Linux, the shard threads give up their timer slack, which is 50 microseconds.
     ///
     /// # Examples
     ///
@@ -403,7 +404,7 @@ impl Builder {
 
     /// Starts the reactor.
     ///
-    /// It is no error if a shard cannot be pinned to a CPU: see [`Reactor::warnings`].
+    /// A CPU pin that the OS refuses is a warning and not an error: see [`Reactor::warnings`].
     ///
     /// # Errors
     ///
@@ -458,7 +459,7 @@ impl Builder {
         if let Placement::Shard(shard) = self.placement {
             if shard.index() >= shards {
                 let message =
-                    format!("placement names shard {shard}, and the reactor has {shards} shards");
+                    format!("placement names shard {shard}, but there are {shards} shards");
                 return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
             }
         }
@@ -478,7 +479,7 @@ impl Builder {
             Ok(()) => Ok(handle),
             Err(second) => {
                 drop(second);
-                let message = "this process has a global reactor already";
+                let message = "this process already has a global reactor";
                 Err(io::Error::new(io::ErrorKind::AlreadyExists, message))
             }
         }

@@ -12,7 +12,7 @@
 //! # let reactor = reactor::Reactor::builder().shards(1).build()?;
 //! # let task = reactor.handle().spawn(async {
 //! for _ in 0..1_000 {
-//!     // Yields to the shard after each 128 of these.
+//!     // Yields to the shard after every 128 iterations.
 //!     cooperative(std::future::ready(())).await;
 //! }
 //! # });
@@ -39,15 +39,15 @@ pub fn has_budget_remaining() -> bool {
     budget::is_left()
 }
 
-/// Charges one unit of the task's budget, or yields if none is left: then the task is polled again
-/// in its turn.
+/// Charges one unit of the task's budget, or yields if none is left. A task that yields is polled
+/// again later.
 ///
 /// The unit is given back when the guard is dropped, unless
 /// [`made_progress`](RestoreOnPending::made_progress) was called. Same as tokio's.
 ///
 /// # Wakeups
 ///
-/// When pending, the current task is woken, after its shard has polled the OS.
+/// If the result is `Pending`, the shard wakes the current task after the next poll of the OS.
 ///
 /// # Examples
 ///
@@ -103,12 +103,12 @@ impl Drop for RestoreOnPending {
 /// Makes a leaf future cooperate: it charges the task's budget when it completes, and yields before
 /// its poll if none is left.
 ///
-/// Wrap what a loop awaits, not the loop: a future that never returns from its poll is not reached.
-/// Same as tokio's `cooperative`.
+/// Wrap the future that a loop awaits, and not the loop itself: the budget has no effect inside a
+/// poll that never returns. Same as tokio's `cooperative`.
 ///
 /// # Cancel safety
 ///
-/// That of the future in it.
+/// The same as that of `future`.
 pub fn cooperative<F: Future>(future: F) -> Coop<F> {
     Coop { future }
 }

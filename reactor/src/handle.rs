@@ -35,8 +35,8 @@ pub(crate) fn no_reactor() -> ! {
     panic!("{NO_REACTOR}")
 }
 
-/// A reference to a reactor, for spawning tasks, registering descriptors and reading metrics. Cheap
-/// to clone.
+/// A reference to a reactor, for spawning tasks, registering descriptors and reading metrics. It is
+/// cheap to clone.
 ///
 /// A handle does not keep the reactor running. Once the [`Reactor`](crate::Reactor) has shut down,
 /// spawns are refused and their join handles return an error. Registrations fail with an error that
@@ -73,8 +73,8 @@ impl Handle {
         }
     }
 
-    /// Returns the current reactor: the one of the innermost [`enter`](Self::enter) guard or shard,
-    /// otherwise the global one.
+    /// Returns the current reactor: the reactor of the innermost [`enter`](Self::enter) guard or of
+    /// the calling shard, otherwise the global reactor.
     ///
     /// # Panics
     ///
@@ -138,12 +138,13 @@ impl Handle {
         (0..self.shared.shards.len()).map(ShardId::from_index)
     }
 
-    /// Returns the time that the ready tasks of a shard will take: their number, times the recent
-    /// duration of a poll there. A new task waits about this long for its first poll.
+    /// Returns an estimate of the time that the ready tasks of a shard take: their number,
+    /// multiplied by the recent duration of a poll there. A new task waits about this long for its
+    /// first poll.
     ///
-    /// Each shard updates both once per turn, so a poll that is still running does not count. The
-    /// result is zero without [work stealing](crate::Builder::work_stealing), where shards do not
-    /// measure polls.
+    /// Each shard updates both values once per turn, so a poll that is still running does not
+    /// count. The result is zero without [work stealing](crate::Builder::work_stealing), where
+    /// shards do not measure polls.
     ///
     /// # Panics
     ///
@@ -223,11 +224,12 @@ impl Handle {
 
     /// Lists the live tasks of all shards, in no order.
     ///
-    /// The list costs time in proportion to the tasks and registrations, and tasks pay nothing for
-    /// it while they run. The times of a task need
-    /// [`Builder::task_tracking`](crate::Builder::task_tracking). Timers are found if the shards
-    /// steal work or tasks are tracked; otherwise only their shard knows them. The shards run while
-    /// the list is made, so its entries may be some polls apart.
+    /// The time to make the list grows with the number of tasks and registrations. Running tasks do
+    /// no extra work for it. The times of a task need
+    /// [`Builder::task_tracking`](crate::Builder::task_tracking). The list includes timers only if
+    /// the shards steal work or tasks are tracked. Otherwise only a shard's own thread can read its
+    /// timers. The shards run while the list is made, so two entries may describe moments that are
+    /// some polls apart.
     ///
     /// # Platform notes
     ///
@@ -271,7 +273,7 @@ impl Handle {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future loses nothing; a later one completes at once.
+    /// Dropping the future loses nothing: after the announcement, a new future completes at once.
     pub fn shutdown_requested(&self) -> impl Future<Output = ()> + Send + Unpin + use<> {
         ShutdownRequested::new(Arc::clone(&self.shared.lifecycle))
     }
@@ -315,7 +317,8 @@ impl Handle {
         }
     }
 
-    /// Returns the next shard in turn, or the one after it if that one reaches a new task sooner.
+    /// Returns the next shard in round-robin order, or the shard after it if that one has the
+    /// smaller backlog.
     ///
     /// Two candidates are enough: the better of two avoids a busy shard nearly as well as the best
     /// of all does (Mitzenmacher, "The power of two choices in randomized load balancing", 2001).
@@ -347,7 +350,7 @@ impl Handle {
     #[track_caller]
     fn no_shard(&self, index: usize) -> ! {
         panic!(
-            "this reactor has {} shards, and none of index {index}",
+            "this reactor has {} shards, so shard index {index} does not exist",
             self.shared.shards.len()
         )
     }
@@ -361,7 +364,7 @@ impl Handle {
         }
     }
 
-    /// Places a registration by the shards' state.
+    /// Places a registration for placements that need the shards' state.
     fn place_asking(&self, placement: Placement, fd: RawFd) -> io::Result<ShardId> {
         let shards = &self.shared.shards;
         let index = match placement {
@@ -385,7 +388,7 @@ impl Handle {
             Placement::Shard(shard) if shard.index() < shards.len() => return Ok(shard),
             Placement::Shard(shard) => {
                 let message = format!(
-                    "this reactor has {} shards, and none of index {shard}",
+                    "this reactor has {} shards, so shard index {shard} does not exist",
                     shards.len()
                 );
                 return Err(io::Error::new(io::ErrorKind::InvalidInput, message));

@@ -76,7 +76,7 @@ pub(crate) struct Hooks {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum UnhandledPanic {
-    /// The panic is counted in the metrics and passed to the hook, as every panic.
+    /// The panic is counted in the metrics and passed to the hook, like every panic.
     #[default]
     Ignore,
     /// A line on standard error also names the task.
@@ -108,7 +108,7 @@ impl Hooks {
         if self.unhandled_panic == UnhandledPanic::Ignore {
             return;
         }
-        // Standard error may be closed, which is no reason to panic.
+        // Standard error may be closed. That is no reason to panic.
         let _ = writeln!(io::stderr(), "unhandled: {panic}");
         if self.unhandled_panic == UnhandledPanic::Abort {
             std::process::abort();

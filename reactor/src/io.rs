@@ -58,7 +58,8 @@ pub(crate) struct ShardIo {
     moved_out: Counter,
     peers: Peers,
     waker_panics: Counter,
-    /// The shard whose timers wake callers that pause. Set once, when the shard is made.
+    /// The shard whose timers serve [`wake_after`](Self::wake_after). Set once, when the shard is
+    /// made.
     timers: OnceLock<Weak<ShardShared>>,
     /// The process that made this. A forked child has a copy of all this memory and shares the same
     /// epoll instance.
@@ -115,13 +116,14 @@ impl ShardIo {
         !self.process.is_current()
     }
 
-    /// Names the shard whose timers wake callers that pause. Called once, before any registration.
+    /// Sets the shard whose timers serve [`wake_after`](Self::wake_after). Called once, before any
+    /// registration.
     pub(crate) fn set_timers(&self, shard: Weak<ShardShared>) {
         self.timers.get_or_init(|| shard);
     }
 
-    /// Wakes a task once `delay` has passed. Wakes it at once if the shard keeps no
-    /// timers any more, and in a forked child.
+    /// Wakes a task once `delay` has passed. Wakes it at once if the shard no longer keeps timers,
+    /// and in a forked child.
     pub(crate) fn wake_after(&self, delay: Duration, waker: Waker) {
         match self.timers.get().and_then(Weak::upgrade) {
             Some(shard) if !self.is_forked() => wake_after(&shard, delay, waker),
@@ -134,7 +136,7 @@ impl ShardIo {
         &self.process
     }
 
-    /// Panics in a forked child. Used by calls that push something and cannot return an error.
+    /// Refuses a call in a forked child with a panic. Used by calls that cannot return an error.
     ///
     /// # Panics
     ///
@@ -261,8 +263,8 @@ impl ShardIo {
         }
     }
 
-    /// Fetches events of this epoll in the place of the shard, which may wait for them at the same
-    /// time. Called by the holder of the poll lock.
+    /// Fetches events of this epoll instance on behalf of the shard, which may wait for them at the
+    /// same time. Called by the holder of the poll lock.
     ///
     /// # Errors
     ///
@@ -323,9 +325,8 @@ impl ShardIo {
 ///
 /// - With a hang-up, both halves are closed, as reported.
 /// - A pipe or FIFO is closed for writing, as reported.
-/// - Any other descriptor has an error to be fetched. A caller in either direction fetches it by
-///   trying the operation, so both directions are ready. Only the other half decides if reading is
-///   closed.
+/// - Any other descriptor has a pending error. A caller in either direction receives it by trying
+///   the operation, so both directions are ready. Read-closed stays as reported.
 ///
 /// Each question costs a system call. They are asked only on this cold path, and only if the answer
 /// is ambiguous.

@@ -38,8 +38,8 @@ const GRACE: Duration = Duration::from_secs(1);
 
 /// A set of shard threads, each with its own epoll instance, run queue and timers.
 ///
-/// Dropping a reactor shuts it down at once: its tasks are dropped and its threads are joined,
-/// however long a running poll takes. [`shutdown`](Self::shutdown) gives tasks time first. Spawn
+/// Dropping a reactor shuts it down at once: it drops its tasks and joins its threads. It waits for
+/// a running poll without a time limit. [`shutdown`](Self::shutdown) gives tasks time first. Spawn
 /// work through its [`Handle`].
 ///
 /// # Examples
@@ -76,7 +76,7 @@ impl Reactor {
         Builder::new()
     }
 
-    /// Returns the handle, which other code needs to use the reactor.
+    /// Returns the handle, through which other code uses the reactor.
     pub fn handle(&self) -> &Handle {
         &self.handle
     }
@@ -110,7 +110,8 @@ impl Reactor {
         self.handle.spawn(future)
     }
 
-    /// Runs a closure that may block on a thread for such work. See [`Handle::spawn_blocking`].
+    /// Runs a closure that may block, on a thread of the blocking pool. See
+    /// [`Handle::spawn_blocking`].
     ///
     /// # Panics
     ///
@@ -134,15 +135,15 @@ impl Reactor {
     /// It first announces the shutdown ([`Handle::shutdown_requested`]) and waits until no task and
     /// no blocking job is left, or for `deadline`. Then every wait on the reactor ends with the
     /// shutdown error, remaining tasks are dropped on their shards, and the threads are joined. A
-    /// poll that is still running gets one more second. So does a running `on_stall` hook, whose
-    /// thread is then detached. A blocking job that calls this waits for all other jobs.
+    /// poll that is still running gets one more second. A running `on_stall` hook gets that second
+    /// too. Its thread is then detached. A blocking job that calls this waits for all other jobs.
     ///
     /// # Errors
     ///
     /// Returns an error that names the shards which are still inside a poll (or an `on_thread_stop`
-    /// hook) after that. Their threads are detached, and handles to their tasks return an error. If
-    /// such a poll ever returns, its shard drops its tasks and ends. Until then the tasks are
-    /// leaked.
+    /// hook) after that second. Their threads are detached, and handles to their tasks return an
+    /// error. If such a poll ever returns, its shard drops its tasks and ends. Until then the tasks
+    /// are leaked.
     ///
     /// # Examples
     ///
@@ -162,7 +163,8 @@ impl Reactor {
         let lifecycle = self.handle.lifecycle();
         lifecycle.announce();
         let until = Instant::now().checked_add(deadline);
-        // On one of its own shards this would wait for the very task that calls it.
+        // On one of the reactor's own shards, this would wait for the calling task, which cannot
+        // end.
         let own_shard = self.is_on_own_shard();
         if !own_shard {
             self.handle.blocking().lend_place();
@@ -276,7 +278,7 @@ impl Reactor {
         forked
     }
 
-    /// Detaches the stall detector. A hook of it that runs now may be waiting for the caller.
+    /// Detaches the stall detector. Its hook may be running now and waiting for the caller.
     fn detach_watch(&mut self) {
         if let Some(watch) = self.watch.take() {
             watch.detach();
@@ -341,7 +343,8 @@ impl Reactor {
         };
         let blocking = BlockingPool::new(settings, Arc::clone(&lifecycle));
         let handle = Handle::new(all, builder.placement, lifecycle, blocking);
-        // On an error below, its drop stops and joins the threads that were started.
+        // If an error occurs below, the drop of this value stops and joins the threads that were
+        // started.
         let mut reactor = Self {
             handle,
             threads: Vec::with_capacity(shards),
@@ -499,7 +502,7 @@ impl Start {
                 .and_then(Result::err)
                 .map_or(Started::AsAsked, Started::Unpinned),
         };
-        // If the builder no longer listens, it has failed and stops the shard.
+        // A send error means that the builder has failed. It then stops the shard.
         let _ = self.report.send((id, started));
         drop(self.report);
         let outcome = catch_unwind(AssertUnwindSafe(|| shard::run(&shard)));

@@ -1,9 +1,9 @@
 //! The link between a descriptor and the shard that reports its readiness. `AsyncFd` is built on
 //! it.
 //!
-//! Called from any thread and under any executor. The hot paths (`try_ready`, `clear`, a wait that
-//! ends at once) are a few loads and a compare-and-swap on the slot's word. Only a wait that blocks
-//! takes the slot's lock, and only changes of interest make a system call. Tests are in
+//! Any thread and any executor may use it. The hot paths (`try_ready`, `clear`, a wait that ends at
+//! once) are a few loads and a compare-and-swap on the slot's word. Only a wait that blocks takes
+//! the slot's lock, and only changes of interest make a system call. Tests are in
 //! `tests/registration.rs` and, with real descriptors, in `io/tests.rs`.
 
 mod async_io;
@@ -181,13 +181,14 @@ impl Registration {
     ///
     /// # Errors
     ///
-    /// The interest is unchanged then. Returns `NotFound` if the descriptor was closed while
-    /// registered and its number now belongs to another registration; otherwise the system's error.
+    /// On an error, the interest is unchanged. Returns `NotFound` if the descriptor was closed
+    /// while registered and its number now belongs to another registration; otherwise the system's
+    /// error.
     ///
     /// # Wakeups
     ///
-    /// The system reports again the states that are true now, so every matching waiter is woken,
-    /// perhaps spuriously.
+    /// The system reports the current states again. This wakes every matching waiter, perhaps
+    /// spuriously.
     pub fn set_interest(&mut self, interest: Interest) -> io::Result<()> {
         ShardIo::rearm(&self.slot, self.fd, self.token, interest)?;
         self.interest = interest;
@@ -259,8 +260,8 @@ impl Registration {
         self.wait_for(WriteSide)
     }
 
-    /// Polls for readiness in one of two slots, one for reading and one for writing. No future has
-    /// to be kept.
+    /// Polls for readiness in one of two slots, one for reading and one for writing. The caller
+    /// keeps no future.
     ///
     /// The waker of the last call in a direction is the one that is woken. An older waker is
     /// dropped and not woken. The two slots are independent of each other and of the async waits.
@@ -301,8 +302,8 @@ impl Registration {
         Poll::Ready(ReadyEvent::new(seen, mask))
     }
 
-    /// Waits in the poll slot of a direction. `None` in a forked child. It is out of line, so that
-    /// a poll that need not wait compiles to a few instructions in its caller.
+    /// Waits in the poll slot of a direction. Returns `None` in a forked child. It is not inlined,
+    /// so a poll that does not wait compiles to a few instructions in its caller.
     #[inline(never)]
     fn wait_side<const SIDE: usize>(&self, cx: &Context<'_>) -> Poll<Option<Snapshot>> {
         if self.is_settled_here() {
@@ -311,7 +312,7 @@ impl Registration {
         self.wait_side_away::<SIDE>(cx)
     }
 
-    /// Waits on a thread that is not the registration's shard, or that was not lately.
+    /// Waits on a thread that is not the registration's shard, or after other shards had waits.
     #[inline(never)]
     fn wait_side_away<const SIDE: usize>(&self, cx: &Context<'_>) -> Poll<Option<Snapshot>> {
         if self.slot.io().is_forked() {
@@ -335,10 +336,10 @@ impl Registration {
         ReadyEvent::new(self.readiness().load(), Ready::from_interest(interest))
     }
 
-    /// Clears the readiness that `event` observed, except states that were reported again since,
-    /// and except the closed states, which stay.
+    /// Clears the readiness that `event` observed. States that were reported again since then stay,
+    /// and so do the closed states.
     ///
-    /// Call it after the descriptor was found drained, with the event from before the attempt.
+    /// Call it after an operation found the descriptor drained, with the event from before it.
     #[inline]
     pub fn clear(&self, event: ReadyEvent) {
         self.readiness().clear(event.0);
@@ -457,7 +458,7 @@ impl Registration {
         }
     }
 
-    /// Ends a wait that is dropped before its end.
+    /// Ends a wait whose future is dropped while it is pending.
     #[cold]
     fn give_up_slow(&self, id: WaiterId) {
         // In a forked child, a thread that does not exist there may hold the lock.
@@ -470,8 +471,8 @@ impl Registration {
         ShardIo::rearm(&self.slot, self.fd, self.token, self.interest)
     }
 
-    /// Returns true if this thread is the registration's shard and no wait elsewhere is counted.
-    /// This is not a forked child then, where no thread has the index of a shard.
+    /// Returns true if this thread is the registration's shard and no wait elsewhere is counted. A
+    /// true result excludes a forked child, where no thread has the index of a shard.
     #[inline(always)]
     fn is_settled_here(&self) -> bool {
         self.slot.slot().seat().is_settled_on(current::index())

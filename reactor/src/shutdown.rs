@@ -206,8 +206,8 @@ impl fmt::Display for ShutdownReport {
     }
 }
 
-/// The error returned when a shutdown deadline passes with shards still busy: they were still
-/// inside a task's poll a second after the deadline.
+/// The error returned when a shutdown deadline passes with shards still busy: one second after the
+/// deadline, they were still inside a task's poll.
 ///
 /// Their threads were detached. Their tasks' futures are leaked, and the tasks' handles return an
 /// error.
@@ -265,7 +265,7 @@ mod tests {
             if checks.replace(checks.get() + 1) > 0 {
                 return true;
             }
-            // The last task ends now. This must not be told before the wait begins.
+            // The last task ends now. Its notification must not be sent before the wait begins.
             let (told, is_told) = mpsc::channel();
             let theirs = Arc::clone(&lifecycle);
             thread::spawn(move || {
@@ -273,7 +273,7 @@ mod tests {
                 told.send(()).unwrap_or_default();
             });
             let early = is_told.recv_timeout(Duration::from_millis(200));
-            assert!(early.is_err(), "told before anybody waits");
+            assert!(early.is_err(), "notified before any thread waits");
             false
         };
         let limit = Instant::now() + Duration::from_secs(20);

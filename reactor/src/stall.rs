@@ -37,8 +37,8 @@ pub use self::backtrace::StallBacktrace;
 /// A hook that is called with each stall.
 pub(crate) type StallHook = Arc<dyn Fn(&Stall) + Send + Sync>;
 
-/// The number of checks per threshold. A poll that exceeds the threshold by one check period is
-/// always found.
+/// The number of checks per threshold, unless `PERIOD_MIN` allows fewer. A poll that exceeds the
+/// threshold by one check period is always found.
 const LOOKS: u32 = 4;
 
 /// The minimum time between two checks.
@@ -47,7 +47,7 @@ const PERIOD_MIN: Duration = Duration::from_millis(1);
 /// The builder's settings of the stall detector.
 #[derive(Clone, Default)]
 pub(crate) struct StallSettings {
-    /// The time after which a poll is reported, if stalls are.
+    /// The time after which a poll is reported. `None` disables the detector.
     pub(crate) threshold: Option<Duration>,
     pub(crate) hook: Option<StallHook>,
     #[cfg(feature = "stall-backtrace")]
@@ -80,7 +80,8 @@ impl Stall {
     }
 
     /// Returns the time that the poll has lasted so far, or its total time if it [is
-    /// over](Self::is_over). The error is at most a quarter of the threshold.
+    /// over](Self::is_over). The error is at most a quarter of the threshold, or one millisecond if
+    /// that is longer.
     pub fn duration(&self) -> Duration {
         self.duration
     }
@@ -143,7 +144,7 @@ impl Watch {
         shards: Vec<ShardRef>,
     ) -> io::Result<Option<Self>> {
         let mut reporter = Reporter::new(settings, shards.len())?;
-        // A simulation plays the patrol by itself.
+        // A simulation runs the patrol itself.
         let patrols = shards[0].shares_work() && !cfg!(reactor_sim);
         let mut patrol = patrols.then(|| Patrol::new(shards.len()));
         if reporter.is_none() && patrol.is_none() {
@@ -299,7 +300,7 @@ impl Reporter {
     }
 }
 
-/// The facts about a stalled poll.
+/// The task and the backtrace of a stalled poll.
 #[derive(Clone, Debug, Default)]
 struct Found {
     task: Option<TaskMeta>,
@@ -307,14 +308,14 @@ struct Found {
     backtrace: Option<Arc<StallBacktrace>>,
 }
 
-/// The detector's knowledge of a shard.
+/// The detector's state for one shard.
 #[derive(Clone, Debug)]
 struct Watched {
     threshold: Duration,
     /// The poll that the last check found, and the time of the first check that found it.
     poll: Option<(PollMark, Instant)>,
     is_stalled: bool,
-    /// The report of the time when the stall was detected.
+    /// The task and the backtrace, as of the detection of the stall.
     found: Found,
 }
 

@@ -131,9 +131,9 @@ pub(crate) struct SlotTable {
     pages: Box<[OnceBox<Page>; PAGES_MAX]>,
     free: Mutex<Free>,
     quarantine: Mutex<Chain>,
-    /// The quarantine's length. With it the shard checks each turn for an empty quarantine without
-    /// taking the lock. Written under the lock. A length that is seen late is seen in the next
-    /// turn.
+    /// The quarantine's length. The shard reads it each turn, and so finds an empty quarantine
+    /// without taking the lock. Written under the lock. A stale value only delays the release to
+    /// the next turn.
     quarantined: AtomicU32,
 }
 
@@ -184,8 +184,8 @@ impl SlotTable {
             drop(free);
             return Ok((self.birth(index, slot, fd, initial), slot));
         }
-        // Inside the lock: a shutdown comes either before this, and then this is not reached, or
-        // after it, and then it closes the new word.
+        // This runs inside the lock. After an earlier shutdown, this line is not reached. A later
+        // shutdown closes the new word.
         Ok((self.birth(index, slot, fd, initial), slot))
     }
 
@@ -199,7 +199,7 @@ impl SlotTable {
         )
     }
 
-    /// Puts a slot, which `id` names, into quarantine. Called from any thread, once for each
+    /// Puts the slot that `id` names into quarantine. Called from any thread, once for each
     /// [`SlotRef::allocate`], after the system was told to forget the token.
     pub(crate) fn free(&self, slot: &Slot, id: SlotId) -> Quarantined {
         let index = id.slot();
@@ -341,7 +341,7 @@ fn boxed_array<T, const N: usize>(make: impl Fn() -> T) -> Box<[T; N]> {
     let items: Box<[T]> = (0..N).map(|_| make()).collect();
     items
         .try_into()
-        .unwrap_or_else(|_| unreachable!("as many were made as there are places"))
+        .unwrap_or_else(|_| unreachable!("the iterator makes exactly N items"))
 }
 
 /// Access by token for models and tests.

@@ -79,8 +79,8 @@ impl ReadinessCell {
             self.word.store(after.to_bits(), Ordering::Relaxed);
             return (before, after);
         }
-        // Relaxed: a clear publishes nothing. A later event is later in the order of the word
-        // itself.
+        // Relaxed: a clear publishes nothing. A later event comes later in the modification order
+        // of the word itself.
         self.update(Ordering::Relaxed, |word| word.cleared(seen, states))
     }
 
@@ -91,7 +91,7 @@ impl ReadinessCell {
 
     /// Sets the shutdown bit. Only initialising the slot again removes it.
     pub(crate) fn close(&self) {
-        // Relaxed: waiters are notified under their lock, and other code may learn of it late.
+        // Relaxed: waiters are notified under their lock, and other code may see the bit late.
         self.update(Ordering::Relaxed, Snapshot::closed);
     }
 

@@ -16,8 +16,7 @@ use crate::Ready;
 use crate::panics::caught;
 use crate::readiness::place::{InPlace, Places};
 
-/// The two poll slots, as numbers. A parameter that the compiler knows saves a tenth of a wait's
-/// instructions.
+/// The two poll slots, as constants. A const parameter saves a tenth of a wait's instructions.
 pub(crate) struct Side;
 
 impl Side {
@@ -37,7 +36,7 @@ impl Side {
 const READ_SIDE: Ready = Ready::from_interest(crate::Interest::READABLE);
 const WRITE_SIDE: Ready = Ready::from_interest(crate::Interest::WRITABLE);
 
-/// Identifies a waiter from its insertion to its removal.
+/// An identifier of a waiter, from its insertion to its removal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct WaiterId(NonZeroU32);
 
@@ -156,8 +155,8 @@ impl WaiterList {
 
     /// Takes one waker outside the slab that waits for any of `ready`.
     ///
-    /// Each slot is tested by itself, with an index that the compiler knows: scanning the bits
-    /// costs 12 instructions more.
+    /// Each slot is tested by itself, with a constant index: a scan of the bits costs 12 more
+    /// instructions.
     #[inline(always)]
     pub(super) fn take_one(&mut self, ready: Ready, places: &Places) -> Option<Waker> {
         if let Some(reader) = self.take_reader(ready) {
@@ -225,8 +224,8 @@ impl WaiterList {
         }
     }
 
-    /// Takes up to [`BATCH`] wakers from the slab. Moves `from` to the start of the next call, or
-    /// to `until`.
+    /// Takes up to [`BATCH`] wakers from the slab. Advances `from` to the index at which the next
+    /// call starts, or to `until`.
     ///
     /// A waiter that joins meanwhile is notified only if its entry is in `from..until`. A waker
     /// that waits again when it is woken therefore cannot keep the caller busy without end.
@@ -267,7 +266,8 @@ impl WaiterList {
         self.armed |= 1 << index;
         let older = self.wakers[index].replace(waker);
         debug_assert!(older.is_none(), "a vacant place has no waker");
-        // Forgotten rather than dropped, since a drop would check once more if it holds a waker.
+        // The old value is forgotten and not dropped: a drop would check once more if it holds a
+        // waker.
         mem::forget(older);
         WaiterId::new(place.index())
     }
@@ -282,7 +282,8 @@ impl WaiterList {
         WaiterId::new(IN_PLACE + more.insert(Entry::Waiting { waker, mask }))
     }
 
-    /// Checks a waiter's entry. A notified waiter gives up its entry here; it had no waker left.
+    /// Checks a waiter's entry. A notified waiter gives up its entry here. Its waker is already
+    /// gone.
     pub(super) fn look(&mut self, id: WaiterId, waker: &Waker, places: &Places) -> Found {
         let Some(place) = id.in_place() else {
             return self.look_further(id.index() - IN_PLACE, waker);

@@ -123,7 +123,8 @@ impl Readiness {
     }
 
     /// Ends a wait that [`Readiness::wait`] began, if its waiter was notified and is stored in the
-    /// slot itself. It does not take the lock, and a task is almost always polled for this reason.
+    /// slot itself. It does not take the lock. Almost always, a task is polled because it was
+    /// notified.
     #[inline(always)]
     pub(crate) fn end_notified(&self, id: WaiterId) -> Option<Snapshot> {
         self.waiters.was_notified(id).then(|| self.cell.load())

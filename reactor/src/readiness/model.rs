@@ -1,8 +1,9 @@
-//! The word and its waiters, which run in step with a model of both on one thread.
+//! A test driver. On one thread, it runs the same steps on the word with its waiters and on a model
+//! of both.
 //!
-//! The steps come from a property test (`tests/program.rs`) or from a fuzzer (`crate::fuzzing`). It
-//! panics if the two disagree on the states, on the number of wakes of each task, on a wait's
-//! result, or on the wakers that are kept.
+//! The steps come from a property test (`tests/program.rs`) or from a fuzzer (`crate::fuzzing`).
+//! The driver panics if the two disagree on the states, on the number of wakes of each task, on a
+//! wait's result, or on the wakers that are kept.
 
 use std::sync::{Arc, Weak};
 use std::task::{Poll, Wake, Waker};
@@ -291,7 +292,7 @@ impl World {
             let waits = self.waits.iter().filter(|wait| !wait.notified);
             let waiting = waits.filter(|wait| wait.task == index).count();
             let polling = self.sides.iter().filter(|side| **side == Some(index));
-            // One count is ours.
+            // One reference belongs to this test.
             let wakers = 1 + waiting + polling.count();
             assert_eq!(
                 Arc::strong_count(task),

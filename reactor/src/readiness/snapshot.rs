@@ -1,4 +1,4 @@
-//! The bit layout of the readiness word, and pure functions from word to word. No atomics.
+//! The bit layout of the readiness word, and pure functions from word to word. It uses no atomics.
 //!
 //! `cell.rs` loops over these functions. `Registration` returns the loaded word to the caller as a
 //! `ReadyEvent`. The word is a `u64` everywhere and no tick ever leaves it: two ticks are compared

@@ -1,7 +1,7 @@
 //! The lock around the waiters, and the rules that keep foreign code out of it.
 //!
-//! A waker is foreign code: cloning, waking and dropping it may panic, or call back into this very
-//! descriptor. So wakers are cloned before the lock, moved in and out under it, and woken and
+//! A waker is foreign code: cloning, waking and dropping it may panic, or may call back into the
+//! same descriptor. So wakers are cloned before the lock, moved in and out under it, and woken and
 //! dropped after it. A waker that panics when it is woken does not prevent the others from being
 //! woken. Tests are in `tests.rs`, the models in `loom/readiness.rs`.
 
@@ -19,7 +19,7 @@ use crate::sync::Mutex;
 #[derive(Debug)]
 pub(crate) struct Waiters {
     list: Mutex<WaiterList>,
-    /// Beside the lock, so that a notified waiter need not take it.
+    /// These bytes are outside the lock, so that a notified waiter does not take it.
     places: Places,
 }
 
@@ -185,8 +185,8 @@ impl Waiters {
     }
 
     /// Empties the list. The caller drops its contents without holding the lock. The list is almost
-    /// always empty. Two checks find that out, while moving an empty list out and dropping it costs
-    /// 130 instructions.
+    /// always empty. Two checks detect that. Without them, moving an empty list out and dropping it
+    /// costs 130 instructions.
     #[must_use]
     pub(crate) fn take_all(&self) -> Option<WaiterList> {
         let mut list = self.list.lock();
@@ -198,7 +198,7 @@ impl Waiters {
     }
 }
 
-/// Drops an unneeded waker. It is out of line, which saves registers in every wait.
+/// Drops an unneeded waker. It is not inlined, which saves registers in every wait.
 #[cold]
 #[inline(never)]
 fn drop_slow(waker: Waker) {

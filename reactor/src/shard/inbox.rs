@@ -3,8 +3,8 @@
 //!
 //! Wakes use an intrusive queue that is linked through the tasks: at most one entry per task, and a
 //! push never fails. New tasks and timers use a channel with a counter (`commands.rs`). The check
-//! for emptiness is therefore two loads. Every push is followed by [`Parker::unpark`], which makes
-//! a system call only if the shard sleeps.
+//! for an empty inbox is therefore two loads. Every push is followed by [`Parker::unpark`], which
+//! makes a system call only if the shard sleeps.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -44,7 +44,7 @@ pub(crate) struct Inbox {
     first_arrival: Option<FirstArrival>,
 }
 
-/// A time that senders set and the shard takes. Nothing depends on it but a histogram.
+/// A time that senders set and the shard takes. Only a histogram uses it.
 #[derive(Debug)]
 struct FirstArrival {
     clock: Clock,

@@ -60,7 +60,7 @@ use crate::time::{Clock, RemoteTimers, ShardTimers, TimerKey};
 
 pub(crate) use turn::run;
 
-/// Identifies one shard of a reactor.
+/// An identifier of one shard of a reactor.
 ///
 /// # Examples
 ///
@@ -278,7 +278,8 @@ impl ShardShared {
         self.abandoned.load(Ordering::Acquire)
     }
 
-    /// Returns true if the shard ends once siblings are done with its tasks, or it is abandoned.
+    /// Returns true if the shard is ending and only waits for siblings that run its tasks. It also
+    /// stops waiting when it is abandoned.
     pub(crate) fn awaits_siblings(&self) -> bool {
         self.awaits_siblings.load(Ordering::Relaxed)
     }
@@ -333,7 +334,7 @@ impl ShardShared {
 
     /// Returns true if a timer is armed. The shard itself, and a sibling that holds its poll lock,
     /// see their own changes and those that were made under the lock before. A sibling may miss a
-    /// timer that the shard arms at the same time. It finds it the next time.
+    /// timer that the shard arms at the same time. The sibling finds that timer at its next call.
     #[inline(always)]
     fn has_timers(&self) -> bool {
         self.timers_armed.load(Ordering::Relaxed) != 0
@@ -361,7 +362,7 @@ impl ShardShared {
         })
     }
 
-    /// Gives back the empty list of `take_deferred`, whose memory is used again.
+    /// Returns the emptied list of `take_deferred`, so that its memory is reused.
     fn give_back_deferred(&self, mut empty: Vec<Waker>) {
         self.deferred.with(|deferred| {
             empty.append(&mut deferred.borrow_mut());
@@ -374,7 +375,7 @@ impl ShardShared {
         self.group.is_stealing()
     }
 
-    /// Returns the time that the ready tasks will take, as of the last turn.
+    /// Returns an estimate of the time that the ready tasks take, as of the last turn.
     pub(crate) fn backlog(&self) -> Duration {
         let ready = u32::try_from(self.counters.ready.get()).unwrap_or(u32::MAX);
         Duration::from_nanos(self.counters.poll_ns.get()).saturating_mul(ready)
@@ -425,7 +426,8 @@ impl ShardShared {
     }
 }
 
-/// Wraps a value that siblings access if shards steal work, and otherwise only the shard's thread.
+/// Wraps a value of a shard. Siblings access it only if shards steal work. Otherwise only the
+/// shard's own thread accesses it.
 fn owned<T>(group: &StealGroup, value: T) -> OwnerMutex<T> {
     if group.is_stealing() {
         return OwnerMutex::shared(value);
@@ -443,7 +445,7 @@ fn owned<T>(group: &StealGroup, value: T) -> OwnerMutex<T> {
 pub(crate) struct Shard {
     shared: ShardRef,
     handle: Handle,
-    /// Wakers of expired timers, on their way out of the store. Kept to reuse the allocation.
+    /// A buffer for the wakers of expired timers. Kept to reuse the allocation.
     expired: RefCell<Vec<Waker>>,
     backlog: Backlog,
     /// Set between the hooks of `on_thread_park` and `on_thread_unpark`.

@@ -11,7 +11,7 @@ use crate::sync::{AtomicU8, Ordering, fence};
 const AWAKE: u8 = 0;
 /// The shard sleeps, or has decided to sleep: the next sender writes its eventfd.
 const ASLEEP: u8 = 1;
-/// A sender has written the eventfd since the shard fell asleep; other senders need not.
+/// A sender has written the eventfd since the shard fell asleep; other senders do not write it.
 const NOTIFIED: u8 = 2;
 
 /// The means to end a shard's sleep: the driver's eventfd, or a model of it.
@@ -94,13 +94,14 @@ impl<N: Notify> Parker<N> {
         Unpark::Notified
     }
 
-    /// Repeats a notification that another thread than the shard has received. The shard is
-    /// notified, or awake.
+    /// Repeats a notification that a sibling received instead of the shard. The state is NOTIFIED
+    /// or AWAKE at this time.
     pub(crate) fn notify_again(&self) {
         self.notifier.notify();
     }
 
-    /// Returns true if the shard sleeps and nobody has notified it. A hint: it may change at once.
+    /// Returns true if the shard sleeps and no thread has notified it. The result is a hint: it may
+    /// change at once.
     pub(crate) fn is_asleep(&self) -> bool {
         self.state.load(Ordering::Relaxed) == ASLEEP
     }

@@ -62,7 +62,7 @@ impl Patrol {
         self.next_period(shards.iter().map(|shard| shard.counters.turns.get()).sum())
     }
 
-    /// Returns the poll that a shard is in, if it was in that poll at the last look.
+    /// Returns the poll that a shard is in, if the shard was in the same poll at the last check.
     fn stuck(&mut self, index: usize, poll: Option<PollMark>) -> Option<PollMark> {
         let before = std::mem::replace(&mut self.polls[index], poll);
         poll.filter(|_| poll == before)

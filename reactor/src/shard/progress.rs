@@ -1,17 +1,18 @@
-//! Notices a sibling that makes no progress: its thread waits for a CPU, is in a long poll, or
+//! Detects a sibling that makes no progress: its thread waits for a CPU, is in a long poll, or
 //! sleeps.
 //!
 //! The operating system may leave a woken thread without a CPU for milliseconds. All connections of
 //! its shard wait meanwhile, unless a sibling serves it. No shard can see this directly. So a shard
 //! that is about to sleep compares the counters of a sibling with those that it saw before. It
-//! looks seldom where this found nothing. The search calls it (`steal.rs`). Tests are at the end.
+//! checks less often while the checks find nothing. The search for work calls it (`steal.rs`).
+//! Tests are at the end.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use crate::shard::ShardShared;
 
-/// The time between two looks while siblings work, and the time without progress after which a
+/// The time between two checks while siblings work, and the time without progress after which a
 /// sibling is served. A thread that waits for a CPU usually waits for 1 to 4 ms.
 const LOOK_EVERY: Duration = if cfg!(reactor_sim) {
     // A simulated clock stands still.
@@ -20,7 +21,7 @@ const LOOK_EVERY: Duration = if cfg!(reactor_sim) {
     Duration::from_micros(200)
 };
 
-/// The longest time between two looks, which a sibling that sleeps leads to.
+/// The maximum time between two checks, which is reached while siblings sleep.
 const LOOK_EVERY_MAX: Duration = Duration::from_millis(5);
 
 impl ShardShared {
@@ -35,14 +36,14 @@ impl ShardShared {
 #[derive(Debug)]
 pub(super) struct ProgressWatch {
     siblings: Box<[Cell<Seen>]>,
-    /// The place of the next sibling to look at.
+    /// The place of the next sibling to check.
     next: Cell<usize>,
-    /// The time of the next look.
+    /// The time of the next check.
     due: Cell<Instant>,
     every: Cell<Duration>,
 }
 
-/// The progress of a sibling, and the time of the first look that saw it.
+/// The progress of a sibling, and the time of the first check that saw it.
 #[derive(Debug, Clone, Copy)]
 struct Seen {
     progress: u64,
@@ -64,14 +65,14 @@ impl ProgressWatch {
         }
     }
 
-    /// Returns the place of the sibling to look at, if a look is due.
+    /// Returns the place of the sibling to check, if a check is due.
     #[inline]
     pub(super) fn is_due(&self, now: Instant) -> Option<usize> {
         (self.due.get() <= now).then_some(self.next.get())
     }
 
-    /// Records the progress of that sibling. Returns the time that it has made none for, if that is
-    /// long enough to serve it.
+    /// Records the progress of that sibling. Returns the time since its last progress, if that time
+    /// is long enough to serve the sibling.
     pub(super) fn stands_still(&self, progress: u64, now: Instant) -> Option<Duration> {
         let sibling = &self.siblings[self.next.get()];
         let seen = sibling.get();
@@ -111,7 +112,7 @@ impl ProgressWatch {
 mod tests {
     use super::*;
 
-    /// Looks at `progress`, if a look is due, and serves a sibling that stands still.
+    /// Checks `progress`, if a check is due, and serves a sibling that makes none.
     fn look(watch: &ProgressWatch, progress: u64, finds: bool, now: Instant) -> Option<bool> {
         watch.is_due(now)?;
         let still = watch.stands_still(progress, now).is_some();

@@ -39,8 +39,8 @@ unsafe impl Schedule for ShardRef {
     }
 
     fn completed(&self, task: &TaskRef<Self>) {
-        // Before the lock below, which in a forked child a thread that does not exist there may
-        // hold.
+        // This check comes before the lock below. In a forked child, a thread that does not exist
+        // there may hold that lock.
         self.io.process().abort_child();
         // A refused task ends on its spawner's thread and never belonged to this shard.
         if self.is_home() {

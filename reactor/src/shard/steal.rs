@@ -1,9 +1,9 @@
 //! Work stealing: an idle shard takes ready tasks from a sibling, or dispatches in its place.
 //!
-//! Called by the turn: `offer_surplus` before the tasks run, `search` before a sleep. The beacon of
-//! a shard says that it has work to give. `STEALING.md` beside this file has the reasons and the
-//! races. Nothing here waits: a sibling's poll lock is only tried. Models are in `loom/steal.rs`,
-//! other tests in `tests/stealing.rs` of the crate.
+//! The turn calls `offer_surplus` before the tasks run, and `search` before a sleep. The beacon of
+//! a shard shows that the shard has work to give. `STEALING.md` beside this file has the reasons
+//! and the races. Nothing here waits: this file only tries a sibling's poll lock. Models are in
+//! `loom/steal.rs`, other tests in `tests/stealing.rs` of the crate.
 //!
 #![doc = include_str!("STEALING.md")]
 
@@ -23,17 +23,20 @@ use crate::sync::{AtomicU8, AtomicUsize, Ordering, fence, mutant};
 use crate::task::{LocalQueue, Runnable};
 use crate::trace;
 
-/// The minimum wait of the last ready task for which work is offered. A sleeping sibling needs 10
-/// to 50 us to wake and to take it, so less is not worth the wake.
+/// The minimum expected wait of the last ready task at which a shard offers work. A sleeping
+/// sibling needs 10 to 50 us to wake and to take a task, so a shorter wait is not worth the
+/// wake-up.
 const SURPLUS: u64 = nanos(Duration::from_micros(150));
 
-/// The number of turns that a task waits before short tasks are offered. A burst of them, or what
-/// came while the thread had no CPU, is done by then, and the next one may find the other shard
-/// busy. A task that alone lasts for `SURPLUS` is offered at once.
+/// The number of turns that the oldest task must have waited before a shard offers short tasks. By
+/// then the shard has finished a short burst, and also the tasks that became ready while its thread
+/// had no CPU. The next burst may find the other shard busy. Tasks whose single poll lasts for
+/// `SURPLUS` are offered at once.
 const LASTING: u64 = 3;
 
-/// The time without progress after which a sibling's ready tasks are taken, and not only its
-/// events. Its thread may be back at any moment and continue with them.
+/// The time without progress after which a shard takes a sibling's ready tasks too, and not only
+/// its events. Until then, the sibling's thread may come back at any moment and run those tasks
+/// itself.
 const STUCK_FOR: Duration = Duration::from_millis(1);
 
 /// The approximate length of a turn of a shard that shares its work. During the turn, no thread
@@ -95,7 +98,7 @@ impl StealGroup {
     }
 }
 
-/// One shard's place among the searchers.
+/// A guard that counts one shard among the searchers.
 struct Searching<'a>(&'a StealGroup);
 
 impl Drop for Searching<'_> {
@@ -183,7 +186,8 @@ impl ShardShared {
     /// Removes mobile tasks from the queue, up to half of its length, oldest first, and returns
     /// them.
     fn give_half(&self) -> LocalQueue<super::ShardRef> {
-        // Released before the thief's queue is locked: two shards may steal from each other.
+        // The queue's lock is released before the thief's queue is locked, because two shards may
+        // steal from each other.
         let taken = LocalQueue::new();
         self.queue.with(|queue| {
             let half = usize::try_from(queue.len().div_ceil(2)).unwrap_or(usize::MAX);
@@ -334,9 +338,9 @@ impl Shard {
         found_work
     }
 
-    /// Does the first half of a turn in the place of a sibling that does not get to it: its events,
-    /// due timers, inbox and yielded tasks. Mobile tasks that become ready go to this shard's
-    /// queue, and pinned ones to the sibling's.
+    /// Runs the first half of a turn for a sibling that makes no progress: its events, due timers,
+    /// inbox and yielded tasks. Mobile tasks that become ready go to this shard's queue, and pinned
+    /// ones to the sibling's.
     pub(super) fn serve(&self, sibling: &ShardShared) {
         // The sibling holds the lock while it dispatches by itself.
         let Some(mut dispatch) = sibling.dispatch.try_lock() else {
@@ -346,7 +350,7 @@ impl Shard {
             self.serve_waiting(sibling, &dispatch.commands);
             return;
         }
-        // If the epoll is lost, the sibling reports it.
+        // An error is ignored here: the sibling's own wait reports it.
         if dispatch.driver().wait(Some(Duration::ZERO)).is_ok() {
             self.here()
                 .dispatch_for(sibling, dispatch.batch(), &dispatch.commands, || {
@@ -399,10 +403,7 @@ mod tests {
             assert!(group.enter().is_some(), "one place is free again");
             assert!(group.enter().is_some(), "a place that was given back");
             searching.clear();
-            assert!(
-                !group.has_searchers(),
-                "one that was refused leaves no count"
-            );
+            assert!(!group.has_searchers(), "a refused search leaves no count");
         }
     }
 }

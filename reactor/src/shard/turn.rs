@@ -42,8 +42,8 @@ pub(super) struct Here<'a> {
     home: AtHome<'a, ShardRef>,
     task_budget: u32,
     shares_work: bool,
-    /// True if the shard does more before and after a sleep than to sleep: it searches for work,
-    /// spins, or calls hooks.
+    /// True if the shard has extra steps before or after a sleep: it searches for work, spins, or
+    /// calls hooks.
     is_busy_around_sleep: bool,
 }
 
@@ -99,7 +99,7 @@ pub(crate) fn run(shard: &Rc<Shard>) -> io::Result<()> {
 }
 
 impl Shard {
-    /// Returns the view of this shard that its loop has.
+    /// Returns the loop's view of this shard.
     ///
     /// # Panics
     ///
@@ -118,8 +118,8 @@ impl Shard {
         }
     }
 
-    /// Calls the hook before a sleep. A forked child that returned from it would take the parent's
-    /// events.
+    /// Calls the hook before a sleep. If the hook forks, the child is aborted: it would take the
+    /// parent's events.
     #[cold]
     fn call_park_hook(&self) {
         if self.shared.hooks.has_park_hook() {
@@ -199,7 +199,8 @@ impl Here<'_> {
         until_next
     }
 
-    /// Does what the shard was built to do before it sleeps. Returns `Found` if it must not sleep.
+    /// Runs the extra steps before a sleep: the spinning, the search for work, and the hook.
+    /// Returns `Found` if the shard must not sleep.
     #[inline(never)]
     fn search_before_sleep(&self, now: impl Fn() -> Instant) -> Search {
         let shard = self.shard;
@@ -214,7 +215,8 @@ impl Here<'_> {
         }
         if search != Search::Found && shard.has_park_step {
             shard.call_park_hook();
-            // The hook may have made tasks ready here, which no announcement of a sleep would see.
+            // The hook may have made tasks ready on this shard. The later check, after the
+            // announcement of the sleep, does not look at the local queue.
             if !self.is_idle() {
                 return Search::Found;
             }
@@ -341,7 +343,7 @@ impl Here<'_> {
         } else {
             self.run_tasks_slow();
         }
-        // In a child of a task that forked, no poll was left.
+        // If a task forked, its child has no polls left, leaves the loop, and arrives here.
         self.io.process().abort_child();
         counters.polling.set_own(0);
         budget::end();
@@ -373,8 +375,8 @@ impl Here<'_> {
     #[inline(always)]
     pub(super) fn poll(&self, task: Runnable<ShardRef>) {
         let counters = &self.shared.counters;
-        // Both come before the poll: the stall detector has to tell one poll from the next
-        // (`stall.rs`).
+        // Both counters change before the poll, so that the stall detector can tell one poll from
+        // the next (`stall.rs`).
         counters.polling.set_own(task.task().address().to_bits());
         counters.polls.add_own(1);
         budget::begin(self.task_budget);
@@ -441,7 +443,8 @@ impl Shard {
     }
 
     /// Ends the shard: refuses new tasks, then drops every future of its tasks, whatever their
-    /// drops do. A mobile task that a sibling has taken is dropped there, and this waits for it.
+    /// destructors do. A mobile task that a sibling has taken is dropped there, and this waits for
+    /// it.
     pub(super) fn end(&self, commands: &mut Commands<Command>) {
         let shared = &self.shared;
         if mutant("inbox_closed_first") {
@@ -474,8 +477,8 @@ impl Shard {
         // of the inbox sees that the shard has ended.
         fence(Ordering::SeqCst);
         self.take_inbox(shared, commands);
-        // A later command is dropped. In the channel, a task would keep the shard alive, and the
-        // shard the channel. The drop of a waker is foreign code.
+        // A later command is dropped. A task that stayed in the channel would keep the shard alive,
+        // and the shard would keep the channel alive. The drop of a waker is foreign code.
         let late = commands.close();
         self.count_panics(caught(|| drop(late)).1);
         self.wake_deferred(shared);

@@ -43,7 +43,7 @@ pub(crate) unsafe trait Schedule: Sized + Send + Sync + 'static {
     /// Returns true if the calling thread runs this scheduler's pinned tasks.
     fn is_home(&self) -> bool;
 
-    /// Returns true if the other scheduler has the same home. It may return false for any two.
+    /// Returns true if the other scheduler has the same home. A false result is always allowed.
     fn shares_home(&self, _other: &Self) -> bool {
         false
     }
@@ -178,11 +178,12 @@ impl<S: Schedule> Header<S> {
 /// The operations that depend on the future's type. Each takes a header that is the head of a
 /// `Cell<F, S>`.
 pub(super) struct Vtable<S: 'static> {
-    /// Polls the future; a panic of the future propagates. 1. Called on the task's shard thread, or
-    /// on any thread if the task is mobile. 2. This caller made the state RUNNING.
+    /// Polls the future. A panic of the future propagates. It has two demands. (1) It is called on
+    /// the task's shard thread, or on any thread if the task is mobile. (2) The caller made the
+    /// state RUNNING.
     pub(super) poll: unsafe fn(NonNull<Header<S>>, &mut Context<'_>) -> Polled,
-    /// Drops the future and stores an error as the output. Has the same demands as `poll`, or the
-    /// shard is shutting down and runs nothing.
+    /// Drops the future and stores an error as the output. The demands of `poll` hold, or the shard
+    /// is shutting down and runs nothing, or no other thread has seen the task.
     pub(super) fail: unsafe fn(NonNull<Header<S>>, JoinError) -> Polled,
     /// Moves the output to the pointer, which points to a `Poll<Result<F::Output, JoinError>>`. The
     /// caller owns the output.
@@ -476,8 +477,8 @@ impl<S: Schedule> TaskRef<S> {
         self.header().state.detach();
     }
 
-    /// Drops the waker that waits for the output. It must not wait for the task's memory to be
-    /// freed, which the waker may keep alive.
+    /// Drops the waker that waits for the output. It is dropped now and not with the task's memory,
+    /// because the waker may keep that memory alive.
     pub(super) fn forget_join(&self) {
         if self.scheduler().is_forked() {
             // A thread that does not exist in this process may hold the lock.

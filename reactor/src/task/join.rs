@@ -24,7 +24,7 @@ use crate::task::error::JoinError;
 use crate::task::header::{Schedule, TaskRef};
 use crate::task::meta::TaskId;
 
-/// Waits for a task to end and takes its output.
+/// A handle that waits for a task to end and takes its output.
 ///
 /// Awaiting the handle returns the task's output, or a [`JoinError`] if the task panicked, was
 /// aborted, or ended with its reactor. Dropping the handle detaches the task, which keeps running.
@@ -81,8 +81,8 @@ impl<T> JoinHandle<T> {
         }
     }
 
-    /// Aborts the task. Its shard drops the future at the task's next turn in the queue. A running
-    /// poll finishes first.
+    /// Aborts the task. Its shard drops the future when it next takes the task from its queue. A
+    /// running poll finishes first.
     ///
     /// A task that completes before that keeps its output: the handle returns it as if `abort` had
     /// not been called.

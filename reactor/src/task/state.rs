@@ -9,8 +9,8 @@
 use crate::sync::{AtomicUsize, Ordering, fence, unless_mutant};
 use crate::task::info::TaskState;
 
-/// A wake came after the last run began. A thread that sets it on a task that neither runs nor has
-/// completed queues the task.
+/// A wake came after the last run began. If a thread sets this bit on a task that neither runs nor
+/// has completed, that thread queues the task.
 const SCHEDULED: usize = 1;
 /// The shard is polling the task.
 const RUNNING: usize = 1 << 1;
@@ -70,7 +70,7 @@ pub(crate) enum Output {
     Unwanted,
 }
 
-/// Says which threads may run a task.
+/// The threads that may run a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mobility {
     /// Any shard: the future is `Send`.
@@ -196,7 +196,7 @@ impl State {
         );
         debug_assert!(
             before & RUNNING != 0 && before / REF_ONE >= 2,
-            "a run is ended by who began it, and while the task lives"
+            "the thread that began a run ends it, while the task is alive"
         );
         if before & SCHEDULED == 0 || crate::sync::mutant("task_pause_forgets_wake") {
             Paused::Idle
@@ -232,8 +232,8 @@ impl State {
     /// Drops the join handle's interest. Returns the owner of the output: the handle has to drop it
     /// if the task has completed.
     pub(crate) fn detach(&self) -> Output {
-        // ORDERING [join-drop], partner [task-complete]. The second of this and `complete` sees the
-        // first, and drops the output.
+        // ORDERING [join-drop], partner [task-complete]. The later of `detach` and `complete` sees
+        // the earlier one, and drops the output.
         if crate::sync::mutant("task_detach_forgets_output") {
             self.0.fetch_and(!JOIN, Ordering::AcqRel);
             return Output::Unwanted;
@@ -248,7 +248,7 @@ impl State {
 
     /// Returns the part of its life that a task is in, or `None` once it has completed.
     pub(crate) fn phase(&self) -> Option<TaskState> {
-        // Relaxed: a report, of which nothing depends.
+        // Relaxed: only reports use the result.
         let word = self.0.load(Ordering::Relaxed);
         if word & COMPLETED != 0 {
             None
@@ -265,7 +265,7 @@ impl State {
     pub(crate) fn retain(&self) {
         // Relaxed: a new reference comes from an existing one, which orders everything it needs.
         let before = self.0.fetch_add(REF_ONE, Ordering::Relaxed);
-        // The new value, whose sign the addition itself leaves in a flag.
+        // This compares the new value: the addition leaves its sign in a CPU flag.
         if before.wrapping_add(REF_ONE) > REFS_MAX {
             std::process::abort();
         }
@@ -289,7 +289,7 @@ impl State {
             return true;
         }
         if cfg!(reactor_sanitize) {
-            // ThreadSanitizer does not model fences. A load of the word orders the same.
+            // ThreadSanitizer does not model fences. A load of the word gives the same order.
             let _ = self.0.load(Ordering::Acquire);
         } else {
             fence(Ordering::Acquire);

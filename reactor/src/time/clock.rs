@@ -49,16 +49,16 @@ impl Clock {
         Instant::now()
     }
 
-    /// Lets the calling shard sleep for this time, while other threads have to act before it can go
-    /// on.
+    /// Sleeps for this time. A shard calls it when other threads have to act before the shard can
+    /// continue.
     pub(crate) fn idle(&self, time: Duration) {
         crate::sync::sleep(time);
     }
 }
 
 impl Clock {
-    /// Returns the time in nanoseconds since the reactor's start. To compare such numbers takes
-    /// one instruction, and to compare two `Instant`s takes thirty.
+    /// Returns the time in nanoseconds since the reactor's start. A comparison of such numbers
+    /// takes one instruction, and a comparison of two `Instant`s takes thirty.
     #[inline]
     pub(crate) fn nanos(&self) -> u64 {
         let since = self.now().saturating_duration_since(self.epoch());
@@ -75,7 +75,7 @@ impl Clock {
         false
     }
 
-    /// Returns the time for which an idle shard sleeps whose next timer is due in `time`.
+    /// Returns the sleep time of an idle shard whose next timer is due in `time`.
     #[inline(always)]
     pub(crate) fn wait_for(&self, time: Duration, _done: impl FnOnce() -> u64) -> Option<Duration> {
         Some(time)
@@ -86,7 +86,7 @@ impl Clock {
     }
 }
 
-/// Does nothing: only a paused clock advances by itself.
+/// A placeholder that does nothing: only a paused clock advances by itself.
 #[cfg(not(feature = "test-util"))]
 #[derive(Clone, Debug)]
 pub(crate) struct Inhibitor;

@@ -8,15 +8,15 @@ use std::time::{Duration, Instant};
 
 use crate::time::sleep::{Sleep, after, sleep, sleep_until};
 
-/// A tick that is late by no more than this was not missed. The delay of a turn or of the timer's
+/// The longest delay of a tick that does not count as missed. The delay of a turn or of the timer's
 /// resolution must not shift the schedule. The value is tokio's.
 const SLACK: Duration = Duration::from_millis(5);
 
 /// Creates an interval that ticks at once, and then once per `period`. Same as tokio's.
 ///
 /// Ticks are due at the start and at whole periods after it. [`Interval::set_missed_tick_behavior`]
-/// decides about ticks that were not awaited in time; by default all of them are made up for. An
-/// interval has no entry in the timer store until it is polled.
+/// sets the behavior for ticks that were not awaited in time. By default, all of them are delivered
+/// later. An interval has no entry in the timer store until it is polled.
 ///
 /// After its reactor has shut down, every tick completes at once, as a sleep does. A loop of ticks
 /// on another thread has to check [`Handle::is_shutting_down`](crate::Handle::is_shutting_down).
@@ -107,7 +107,7 @@ fn remainder(duration: Duration, period: Duration) -> Duration {
         return duration;
     }
     let nanos = duration.as_nanos() % period.as_nanos();
-    // The clock has not run for the 584 years that this would take.
+    // An overflow needs a clock that has run for 584 years.
     u64::try_from(nanos).map_or(Duration::ZERO, Duration::from_nanos)
 }
 

@@ -9,10 +9,11 @@
 //!
 //! Timers have a resolution of one millisecond, counted from the reactor's start, or the finer one
 //! of [`Builder::timer_resolution`](crate::Builder::timer_resolution). A deadline is rounded up: a
-//! wait never ends before its deadline, and is due less than the resolution after it. It ends in
-//! the first turn of its shard from then on. The system wakes a sleeping shard for it, and without
-//! a finer resolution the OS wait may add another millisecond. A busy shard first finishes the
-//! current turn. Waits of one shard that are due together end in the order of their ticks.
+//! wait never ends before its deadline, and it is due less than one unit of the resolution after
+//! the deadline. It ends in the first turn of its shard from then on. The system wakes a sleeping
+//! shard for it, and without a finer resolution the OS wait may add another millisecond. A busy
+//! shard first finishes the current turn. Waits of one shard that are due together end in the order
+//! of their ticks.
 //!
 //! [`coarse_now`] returns the same time throughout a turn. A busy server uses it to compute
 //! deadlines without reading the clock for each.
@@ -79,7 +80,7 @@ impl ShardTimers {
         self.wheel.advance(self.resolution.floor(since), expired);
     }
 
-    /// Returns the time the shard may sleep. The clock is read only if a timer is armed.
+    /// Returns the time that the shard may sleep. The clock is read only if a timer is armed.
     pub(crate) fn until_next(&self, now: impl FnOnce() -> Instant) -> Option<Duration> {
         let next = self.wheel.next_expiry()?;
         let due = self.epoch.checked_add(self.resolution.duration(next));

@@ -1,11 +1,11 @@
 //! The clock that tests can pause, with the feature `test-util`. It replaces the clock of
 //! `clock.rs`.
 //!
-//! One lock guards the time. A flag keeps reactors that never pause off the lock. A shard that has
-//! nothing to do asks [`Clock::wait_for`] before it sleeps. If the clock is paused, the shard first
-//! polls the OS once more, and then moves the clock to its next timer. It does not do so while an
-//! [`Inhibitor`] is in use: while a blocking job runs, or a future of `block_on` is polled. Tests
-//! are in `tests/paused.rs`, on tokio as well.
+//! One lock guards the time. On a reactor that never pauses, a read of the time checks only a flag
+//! and takes no lock. A shard that has nothing to do asks [`Clock::wait_for`] before it sleeps. If
+//! the clock is paused, the shard first polls the OS once more, and then moves the clock to its
+//! next timer. It does not do so while an [`Inhibitor`] is in use: while a blocking job runs, or a
+//! future of `block_on` is polled. Tests are in `tests/paused.rs`, on tokio as well.
 
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -90,13 +90,13 @@ impl Clock {
         }
     }
 
-    /// Lets the calling shard sleep for this time, while other threads have to act before it can go
-    /// on.
+    /// Sleeps for this time. A shard calls it when other threads have to act before the shard can
+    /// continue.
     pub(crate) fn idle(&self, time: Duration) {
         crate::sync::sleep(time);
     }
 
-    /// Names the shard that sleeps by this clock.
+    /// Sets the shard that sleeps by this clock.
     pub(crate) fn serves(&self, shard: &Arc<Parker>) {
         let _first = self.0.shard.set(Arc::clone(shard));
     }
@@ -112,9 +112,8 @@ impl Clock {
         self.0.was_paused.load(Ordering::Relaxed) && self.0.state.lock().runs_since.is_none()
     }
 
-    /// Returns the time for which an idle shard sleeps whose next timer is due in `time`. `None`
-    /// means that only an event ends the sleep. `done` is any number that grows with the shard's
-    /// work.
+    /// Returns the sleep time of an idle shard whose next timer is due in `time`. `None` means that
+    /// only an event ends the sleep. `done` is any number that grows with the shard's work.
     pub(crate) fn wait_for(&self, time: Duration, done: impl FnOnce() -> u64) -> Option<Duration> {
         if !self.0.was_paused.load(Ordering::Relaxed) {
             return Some(time);
@@ -124,14 +123,14 @@ impl Clock {
             return Some(time);
         }
         if state.inhibitors != 0 {
-            // The end of the last one wakes the shard.
+            // The end of the last inhibitor wakes the shard.
             return None;
         }
         let done = Some(done());
         if state.idle_at == done {
             state.advance(time);
         }
-        // The events that the OS has now come first.
+        // The shard first handles the events that the OS has now.
         state.idle_at = done;
         Some(Duration::ZERO)
     }
@@ -190,7 +189,7 @@ impl Clock {
     }
 }
 
-/// Keeps a paused clock from advancing by itself, between `begin` and `end`.
+/// A lock on auto-advance: between `begin` and `end`, a paused clock does not advance by itself.
 #[derive(Clone, Debug)]
 pub(crate) struct Inhibitor(Clock);
 
@@ -270,8 +269,7 @@ pub fn pause() {
     pausable().pause();
 }
 
-/// Lets the clock of the current reactor run again, from the time at which it stands. Same as
-/// tokio's.
+/// Lets the clock of the current reactor run again, from its current time. Same as tokio's.
 ///
 /// # Panics
 ///
@@ -285,8 +283,9 @@ pub fn resume() {
 /// Moves the paused clock of the current reactor forward, in one jump, and yields once. Same as
 /// tokio's.
 ///
-/// Timers whose deadline is passed fire together. It does not wait until their tasks have run: to
-/// let all timers up to a time fire in order, [`sleep`](crate::time::sleep) until then.
+/// Timers whose deadline the jump passes fire together. The call does not wait until their tasks
+/// have run. To let all timers up to a time fire in order, [`sleep`](crate::time::sleep) until that
+/// time instead.
 ///
 /// # Panics
 ///
@@ -295,7 +294,7 @@ pub fn resume() {
 ///
 /// # Cancel safety
 ///
-/// The clock has moved once the future was polled.
+/// The clock moves at the first poll. A later drop of the future does not undo that.
 pub async fn advance(duration: Duration) {
     pausable().advance(duration);
     yield_now().await;

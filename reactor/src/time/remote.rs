@@ -73,7 +73,7 @@ impl RemoteTimer {
         })))
     }
 
-    /// Stores this task's waker for the firing. Returns false if the timer has fired.
+    /// Stores the waker that the timer wakes. Returns false if the timer has fired.
     pub(crate) fn wait(&self, cx: &mut Context<'_>) -> bool {
         let waker = cx.waker().clone();
         let mut state = self.0.lock();

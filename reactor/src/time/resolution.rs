@@ -1,6 +1,7 @@
 //! [`Resolution`]: the unit in which a shard's timers count.
 //!
-//! Pure arithmetic. `ShardTimers` converts with it between times and the wheel's ticks.
+//! This file is pure arithmetic. `ShardTimers` converts with it between times and the wheel's
+//! ticks.
 
 use std::time::Duration;
 
@@ -28,7 +29,7 @@ impl Resolution {
         }
     }
 
-    /// Returns true if waits of a millisecond are too long for it.
+    /// Returns true if the resolution is finer than a millisecond, the resolution of the OS wait.
     pub(crate) fn is_fine(self) -> bool {
         self != Self::MILLISECOND
     }

@@ -15,7 +15,8 @@ use crate::time::{RemoteTimer, TimerKey, clock};
 /// A stand-in for "never", about thirty years ahead, for deadlines that the clock cannot represent.
 const FAR_FUTURE: Duration = Duration::from_secs(86_400 * 365 * 30);
 
-/// Waits for a duration to pass. The resolution is one millisecond. The wait never ends early,
+/// Waits for a duration to pass. The resolution is one millisecond, or the finer one of
+/// [`Builder::timer_resolution`](crate::Builder::timer_resolution). The wait never ends early,
 /// except when its reactor shuts down.
 ///
 /// # Panics
@@ -58,7 +59,7 @@ pub fn sleep_until(deadline: Instant) -> Sleep {
     Sleep::new(home(), deadline)
 }
 
-/// Returns the shard that will keep a timer made on this thread.
+/// Returns the shard that keeps a timer made on this thread.
 #[track_caller]
 fn home() -> ShardRef {
     let home = current::with(|shard| shard.map(|shard| ShardRef::clone(shard.shared_ref())));
@@ -295,7 +296,7 @@ impl Sleep {
         self.home.remote_timers.list(&timer);
         self.armed = Armed::Remotely(Arc::clone(&timer));
         self.home.inbox.send(Command::Timer(timer));
-        // This check follows the push: a shard that had ended by then did not see it.
+        // This check follows the push: a shard that had ended before the push may not have seen it.
         if self.home.keeps_no_timers() {
             Poll::Ready(())
         } else {
@@ -305,13 +306,14 @@ impl Sleep {
 }
 
 /// Wakes a task once `delay` has passed, by a timer of `shard` that cannot be disarmed. Wakes it at
-/// once if the shard keeps no timers any more.
+/// once if the shard no longer keeps timers.
 pub(crate) fn wake_after(shard: &ShardRef, delay: Duration, waker: Waker) {
     let timer = RemoteTimer::new(after(shard.clock.now(), delay), waker);
     if on_shard(shard, |here| Arc::clone(&timer).apply(here)).is_none() {
         shard.inbox.send(Command::Timer(Arc::clone(&timer)));
     }
-    // The look after the put: a shard that had ended by then never saw the timer.
+    // This check follows the push: a shard that had ended before the push may not have seen the
+    // timer.
     if shard.keeps_no_timers() {
         timer.wake();
     }
@@ -360,7 +362,7 @@ impl Sleep {
         }
         let polled = current::with(|shard| match shard {
             Some(shard) => {
-                // The shard that polls it keeps it, in its own store.
+                // The shard that polls a sleep keeps its timer, in the shard's own store.
                 let is_home = Arc::ptr_eq(shard.shared_ref(), &this.home);
                 if !is_home || matches!(this.armed, Armed::Remotely(_)) {
                     this.disarm();

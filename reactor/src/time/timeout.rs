@@ -106,7 +106,7 @@ impl<F: Future> Future for Timeout<F> {
             return Poll::Ready(Ok(output));
         }
         let elapsed = if had_budget && !budget::is_left() {
-            // The future used up the budget. It must not postpone its own deadline by that.
+            // The future used up the budget. This must not postpone its deadline.
             this.deadline.poll_deadline(cx)
         } else {
             Pin::new(this.deadline).poll(cx)

@@ -41,7 +41,7 @@ const REACH: u64 = SLOT_MASK << level_shift(LEVELS - 1);
 /// The end of a list. No entry has this index.
 const NIL: u32 = u32::MAX;
 
-/// Identifies one armed timer. It becomes stale for good when the timer fires or is removed.
+/// An identifier of one armed timer. It becomes stale for good when the timer fires or is removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TimerKey {
     index: u32,
@@ -53,8 +53,8 @@ struct Entry {
     /// Present while the timer is armed. A free entry has none.
     waker: Option<Waker>,
     deadline: u64,
-    /// The time under which the entry is filed. It is never after the deadline once that is within
-    /// reach.
+    /// The time under which the entry is filed. It is never after the deadline, unless the deadline
+    /// had passed already: then it is the `elapsed` of that moment.
     filed: u64,
     /// Neighbours in the slot's list. A free entry uses `next` for the free list.
     prev: u32,
@@ -65,7 +65,7 @@ struct Entry {
     slot: u8,
 }
 
-// A table that doubles has at most twice the room it needs, so 48 bytes are at most 96 for each
+// A table that doubles is at least half full, so entries of 48 bytes take at most 96 bytes for each
 // armed timer.
 const _: () = assert!(size_of::<Entry>() <= 48);
 
@@ -219,8 +219,9 @@ impl Wheel {
         self.elapsed = now;
     }
 
-    /// Returns the time of the next `advance`. It is never after the earliest deadline. It may be
-    /// before it if timers have to be filed again. Returns `None` without timers.
+    /// Returns the time of the next `advance`. It is never after the earliest deadline that is
+    /// still to come. It is before that deadline if timers have to be filed again. Returns `None`
+    /// without timers.
     pub(crate) fn next_expiry(&self) -> Option<u64> {
         let due = self.earliest()?;
         let first = self.entry(self.heads[due.level][due.slot]);
