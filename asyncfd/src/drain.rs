@@ -24,14 +24,14 @@ const CALL_BYTES_MAX: usize = 0x7fff_0000;
 /// The conclusion from a transfer that moved fewer bytes than it could have.
 ///
 /// Edge-triggered epoll gives no new edge for bytes that were left behind. If readiness is cleared
-/// after a short transfer that left bytes behind, a wait hangs. If it is kept after one that left
-/// nothing, it costs a call that fails with EAGAIN.
+/// after a short transfer that left bytes behind, a wait hangs. If readiness is kept after a short
+/// transfer that left nothing, the price is one call that fails with EAGAIN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ShortTransfer {
     /// The socket buffer is empty, or full: the next change gives a new edge.
     Drained,
-    /// Nothing. Messages, marks and passed descriptors also end transfers early; only EAGAIN is
-    /// proof.
+    /// The transfer proves nothing. Messages, marks and passed descriptors also end transfers
+    /// early. Only EAGAIN is proof.
     SaysNothing,
 }
 
@@ -104,8 +104,8 @@ fn step<O: Operation>(operation: &mut O, event: ReadyEvent) -> Next<O::Output> {
     }
 }
 
-/// Clears readiness after an error that shows it is over, and returns the error if it is one for
-/// the caller. It is out of line, so that a successful call costs its caller one compare.
+/// Clears readiness after an error that shows it is over, and returns any error that the caller has
+/// to see. It is not inlined, so that a successful call costs its caller one compare.
 #[inline(never)]
 fn settle_error(
     registration: &Registration,
@@ -122,9 +122,9 @@ fn settle_error(
     }
 }
 
-/// Waits for an operation's interest and calls it, until it does something other than block.
+/// Waits for an operation's interest and calls it, until a call does not block.
 ///
-/// The system is not called while nothing is cached as ready.
+/// It makes no system call while no readiness is cached.
 #[inline]
 pub(crate) async fn wait<O: Operation>(mut operation: O) -> io::Result<O::Output> {
     loop {

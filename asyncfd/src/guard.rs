@@ -1,8 +1,8 @@
-//! The two ready guards: a wait on an [`AsyncFd`] returns one, and its user tells through it if the
-//! readiness still holds.
+//! The two ready guards. A wait on an [`AsyncFd`] returns one. Its user reports through the guard
+//! if the readiness still holds.
 //!
 //! A guard holds the readiness of one observation with its ticks, and a reference to the `AsyncFd`.
-//! It clears through the registration and never touches the descriptor itself. Tested in
+//! It clears through the registration and never touches the descriptor itself. Tests are in
 //! `tests/parity/cases/guards.rs`.
 
 #![forbid(unsafe_code)]
@@ -54,7 +54,7 @@ pub struct AsyncFdReadyGuard<'a, T: AsRawFd> {
 ///
 /// Same as tokio.
 ///
-/// While it lives, the `AsyncFd` cannot be used otherwise:
+/// While the guard lives, no other code can use the `AsyncFd`:
 ///
 /// ```compile_fail,E0502
 /// # async fn f(mut fd: asyncfd::AsyncFd<std::net::TcpStream>) -> std::io::Result<()> {
@@ -94,8 +94,8 @@ fn clear_matching(registration: &Registration, event: &mut ReadyEvent, ready: Re
     }
 }
 
-/// Evaluates the result of a closure: `WouldBlock` clears the readiness that the guard saw,
-/// everything else passes through.
+/// Evaluates the result of a closure: `WouldBlock` clears the readiness that the guard saw, and
+/// every other result passes through.
 #[inline(always)]
 fn settle<R>(
     registration: &Registration,
@@ -104,8 +104,8 @@ fn settle<R>(
 ) -> Result<io::Result<R>, TryIoError> {
     match result {
         Ok(value) => Ok(Ok(value)),
-        // The system's own EAGAIN is the usual one: a textbook loop ends every second message with
-        // it. So it is recognised by its number, and cleared in place.
+        // The system's own EAGAIN is the usual error: a textbook loop ends every second message
+        // with it. So it is recognised by its number, and the readiness is cleared here.
         Err(error) if error.raw_os_error() == Some(EAGAIN) => {
             blocked(registration, event, &error);
             Err(TryIoError::new())
@@ -124,7 +124,8 @@ fn blocked(registration: &Registration, event: &mut ReadyEvent, error: &io::Erro
     }
 }
 
-/// It is out of line, so that a successful closure costs its caller one compare.
+/// Handles every other error. It is not inlined, so that a successful closure costs its caller one
+/// compare.
 #[inline(never)]
 fn settle_other(
     registration: &Registration,
@@ -147,13 +148,13 @@ impl<'a, T: AsRawFd> AsyncFdReadyGuard<'a, T> {
     /// Clears all the readiness this guard saw, on the descriptor and in the guard.
     ///
     /// Call it if an operation has ended with [`WouldBlock`](io::ErrorKind::WouldBlock), and only
-    /// then: epoll reports a change once, so readiness that is cleared without one may never be
-    /// reported again. Events that arrived after the guard was created stay, and so do the closed
-    /// bits. A second call does nothing.
+    /// then: epoll reports a change once, so readiness that is cleared without `WouldBlock` may
+    /// never be reported again. Events that arrived after the guard was created stay, and so do the
+    /// closed bits. A second call does nothing.
     ///
     /// Events are counted modulo 2^19, for each direction. If exactly that many events of one
-    /// direction, or a multiple, arrive before the clear, it takes the newest event for the one
-    /// that the guard saw.
+    /// direction, or a multiple, arrive before the clear, the clear mistakes the newest event for
+    /// the one that the guard saw.
     ///
     /// Same as tokio.
     #[inline]

@@ -56,7 +56,7 @@
 //! - For a server, [`serve`] listens on every shard, accepts, limits and drains.
 //! - For libraries that need the traits of futures-io, tokio or hyper, see [`compat`].
 //!
-//! To come from another library, see [`guide::migration`]. For fork, files, level-triggered and
+//! If you come from another library, see [`guide::migration`]. For fork, files, level-triggered and
 //! one-shot use, see [`guide::descriptors`].
 //!
 //! # Differences from tokio

@@ -19,8 +19,8 @@ use crate::guard::{AsyncFdReadyGuard, AsyncFdReadyMutGuard};
 pin_project! {
     /// The registration's wait, which returns a guard.
     ///
-    /// It is a type, not an async function: the state machine of one would cost more instructions
-    /// than the rest of a wait that ends at once.
+    /// It is a type, not an async function: the state machine of an async function would cost more
+    /// instructions than the rest of a wait that ends at once.
     struct Waiting<'a, T: AsRawFd, W> {
         async_fd: &'a AsyncFd<T>,
         #[pin]
@@ -54,10 +54,10 @@ impl<T: AsRawFd> AsyncFd<T> {
     ///
     /// # Wakeups
     ///
-    /// When pending, the task of `cx` is woken once the descriptor is readable or its read side is
-    /// closed. This method and [`poll_read_ready_mut`](Self::poll_read_ready_mut) share one slot:
-    /// the newest waker replaces the one before, which is not woken. The slot for writing and the
-    /// `async` waits are separate.
+    /// If the result is `Pending`, the task of `cx` is woken once the descriptor is readable or its
+    /// read side is closed. This method and [`poll_read_ready_mut`](Self::poll_read_ready_mut)
+    /// share one slot: the newest waker replaces the one before, which is not woken. The slot for
+    /// writing and the `async` waits are separate.
     #[inline]
     pub fn poll_read_ready<'a>(
         &'a self,
@@ -90,10 +90,10 @@ impl<T: AsRawFd> AsyncFd<T> {
     ///
     /// # Wakeups
     ///
-    /// When pending, the task of `cx` is woken once the descriptor is writable or its write side is
-    /// closed. This method and [`poll_write_ready_mut`](Self::poll_write_ready_mut) share one slot:
-    /// the newest waker replaces the one before, which is not woken. The slot for reading and the
-    /// `async` waits are separate.
+    /// If the result is `Pending`, the task of `cx` is woken once the descriptor is writable or its
+    /// write side is closed. This method and [`poll_write_ready_mut`](Self::poll_write_ready_mut)
+    /// share one slot: the newest waker replaces the one before, which is not woken. The slot for
+    /// reading and the `async` waits are separate.
     #[inline]
     pub fn poll_write_ready<'a>(
         &'a self,
@@ -352,8 +352,8 @@ impl<T: AsRawFd> AsyncFd<T> {
     /// Clears the closed bits, and asks the system to report again the ones that are still true.
     /// Not in tokio.
     ///
-    /// It is for descriptors that come back to life, such as a FIFO with a new writer. The
-    /// `clear_ready` methods of the guards keep these bits.
+    /// It is for descriptors whose closed side can open again, such as a FIFO with a new writer.
+    /// The `clear_ready` methods of the guards keep these bits.
     ///
     /// # Errors
     ///

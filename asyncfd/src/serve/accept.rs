@@ -23,7 +23,7 @@ use super::stats::Counters;
 use super::transport::Transport;
 use crate::async_fd::AsyncFd;
 
-/// The most connections to accept in a row before other tasks of the shard run.
+/// The maximum number of connections to accept in a row, before other tasks of the shard run.
 const BATCH: usize = 64;
 
 /// A function for messages to the operator.
@@ -43,7 +43,8 @@ pub(super) struct Acceptor<T: Transport, S> {
     pub(super) listener: AsyncFd<T::Listener>,
 }
 
-/// Registers a listener on a shard. Called by any thread, so its errors are those of starting.
+/// Registers a listener on a shard. Any thread may call it, so the start of the server can return
+/// its errors.
 pub(super) fn register<T: Transport>(
     handle: &Handle,
     shard: ShardId,
@@ -134,8 +135,8 @@ impl<T: Transport, S: Start<T>> Acceptor<T, S> {
         Ok(())
     }
 
-    /// Leaves the listener alone for a while, or until the server drains. `None` if this shard can
-    /// accept no more.
+    /// Stops accepting for `delay`, or until the server drains. Returns `None` if this shard can no
+    /// longer accept.
     async fn pause(mut self, listed: &Listed, delay: Duration) -> Option<Self> {
         let slept = until_drain(listed, time::sleep(delay));
         if interest(self.policy) == Interest::READABLE {
@@ -219,7 +220,7 @@ impl<T: Transport, S: Start<T>> Acceptor<T, S> {
     }
 }
 
-/// Counts an accept loop out, however it ends.
+/// A guard that removes an accept loop from the count, however the loop ends.
 struct Counted(Arc<Shared>);
 
 impl Drop for Counted {
@@ -228,7 +229,7 @@ impl Drop for Counted {
     }
 }
 
-/// Waits for `future`, or for the server to drain: then `None`.
+/// Waits for `future`. Returns `None` if the server drains first.
 async fn until_drain<T>(listed: &Listed, future: impl Future<Output = T>) -> Option<T> {
     let mut future = pin!(future);
     poll_fn(|cx| {

@@ -1,5 +1,5 @@
-//! Binding: the listeners of a server, made on the caller's thread so that its errors are known
-//! before a shard accepts.
+//! Binding: the listeners of a server, made on the caller's thread, so that errors are known before
+//! a shard accepts.
 
 use std::io;
 use std::net::SocketAddr;
@@ -41,7 +41,7 @@ pub(super) fn listeners<T: Transport>(
                 io::ErrorKind::InvalidInput,
                 format!(
                     "the policy {policy} binds a TCP address once per shard; \
-                     one socket is shared by another policy, such as exclusive"
+                     for a single socket, use another policy, such as exclusive"
                 ),
             ));
         }
@@ -58,7 +58,7 @@ pub(super) fn listeners<T: Transport>(
     Ok(listeners)
 }
 
-/// Binds the first address that can be bound. The error is that of the last one.
+/// Binds the first address that can be bound. If none can, returns the error of the last address.
 fn bind_first<R>(
     addresses: &[SocketAddr],
     bind: impl Fn(SocketAddr) -> io::Result<R>,
@@ -89,8 +89,8 @@ fn reuse_port(
     backlog: i32,
 ) -> io::Result<Vec<std::net::TcpListener>> {
     // With SO_REUSEPORT the kernel would let this server share the address with another one of the
-    // same user, and each would get part of the clients. A bind without it, given up again, finds
-    // out if the address is free. A port that the kernel chooses is free.
+    // same user, and each would get part of the clients. So the address is bound once without it,
+    // and released: this fails if the address is in use. A port that the kernel chooses is free.
     if addr.port() != 0 {
         bound(addr, false)?;
     }

@@ -1,4 +1,4 @@
-//! A connection's handler as a task: what it is told, how it is started, and how it ends.
+//! A connection's handler as a task: its context, its start, and its end.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -44,8 +44,8 @@ impl<T: Transport> Connection<T> {
     /// Returns true once the server drains: it accepts nothing more, and this connection should end
     /// after the request that is under way.
     ///
-    /// The connection's task is woken when that begins, so a `poll` function of this task need only
-    /// look here when it has nothing else to do.
+    /// The connection's task is woken when the drain begins. So a `poll` function of this task may
+    /// call this only when it has nothing else to do.
     #[inline]
     pub fn is_draining(&self) -> bool {
         self.part.phase() != SERVES
@@ -63,7 +63,7 @@ impl<T: Transport> Connection<T> {
     ///
     /// # Cancel safety
     ///
-    /// Nothing is lost when it is dropped. A later one completes at once.
+    /// Dropping the future loses nothing: during the drain, a new future completes at once.
     pub fn draining(&self) -> Draining {
         Draining(Listed::new(Arc::clone(&self.part)))
     }
@@ -108,7 +108,7 @@ impl Future for Draining {
 
 /// The output of a connection's handler: nothing, a result, or a type of your own.
 ///
-/// A type that holds the stream closes it after the connection was counted out.
+/// If the type holds the stream, the stream closes after the connection has left the counters.
 ///
 /// An error counts the connection as failed, unless it is the reactor's shutdown error
 /// ([`is_shutdown_error`]).
@@ -138,8 +138,8 @@ impl<T, E: 'static> Outcome for Result<T, E> {
 pin_project! {
     /// A connection's task.
     ///
-    /// The place comes first, so it is given back before the socket closes: a peer that sees the
-    /// close and comes again does not meet the limit because of itself.
+    /// The field `place` comes first, so it is given back before the socket closes. A peer that
+    /// sees the close and connects again is then not refused because of its own old connection.
     struct Served<F> {
         place: Place,
         #[pin]
@@ -171,8 +171,8 @@ pub(super) struct Accepted<T: Transport> {
 }
 
 impl<T: Transport> Accepted<T> {
-    /// Registers the stream on the current shard and calls the handler. `None` if the system
-    /// refused to register it.
+    /// Registers the stream on the current shard and calls the handler. Returns `None` if the
+    /// system refused to register it, or if the handler panicked.
     fn call<F>(self, handler: impl FnOnce(T::Stream, Connection<T>) -> F) -> Option<Served<F>> {
         let Self {
             shared,
@@ -190,13 +190,13 @@ impl<T: Transport> Accepted<T> {
         };
         let part = Arc::clone(place.part());
         let connection = Connection { shared, part, peer };
-        // A panic here is the handler's own. The task that accepts goes on.
+        // A panic here is the handler's own. The task that accepts continues.
         let handler = catch_unwind(AssertUnwindSafe(|| handler(stream, connection))).ok()?;
         Some(Served { place, handler })
     }
 }
 
-/// Starts the task of a connection on the shard that calls it.
+/// The way to start the task of a connection, on the shard that calls it.
 pub(super) trait Start<T: Transport>: Clone + Send + 'static {
     fn start(&self, handle: &Handle, accepted: Accepted<T>);
 }
@@ -238,12 +238,12 @@ impl<M> Clone for Local<M> {
 }
 
 impl<M> Local<M> {
-    /// A number that no other server has while this one lives.
+    /// Returns a number that no other server has while this one lives.
     fn id(&self) -> usize {
         Arc::as_ptr(&self.0) as *const () as usize
     }
 
-    /// Drops what this shard made.
+    /// Drops the handler that this shard made.
     pub(super) fn forget(&self) {
         let made = LOCAL.with_borrow_mut(|all| all.remove(&self.id()));
         drop(made);

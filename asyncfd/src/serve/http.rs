@@ -96,8 +96,8 @@ enum Versions {
 }
 
 impl Http {
-    /// Makes settings for HTTP/1 and HTTP/2 on one listener: the first bytes of a connection tell
-    /// which, and with TLS the client chooses in the handshake (ALPN).
+    /// Creates settings for HTTP/1 and HTTP/2 on one listener. The first bytes of a connection show
+    /// its version. With TLS, the client chooses it in the handshake (ALPN).
     pub fn new() -> Self {
         Self {
             versions: Versions::Both,
@@ -124,7 +124,7 @@ impl Http {
     }
 
     /// Sets the time that a client of HTTP/1 has for the head of a request. An idle connection is
-    /// closed after it, too. Default: 30 seconds.
+    /// also closed after this time. Default: 30 seconds.
     ///
     /// A connection of HTTP/2 without TLS has this time for its first request, unless the server is
     /// for HTTP/2 only.
@@ -143,9 +143,10 @@ impl Http {
     /// Closes a connection on which no byte has moved for `time`, in either direction. Default:
     /// never.
     ///
-    /// It covers what [`header_read_timeout`](Self::header_read_timeout) does not: a client that
-    /// stops in the body of a request, and HTTP/2. Choose it longer than a service takes to answer,
-    /// since no byte moves meanwhile. A connection after an upgrade has it, too.
+    /// It covers two cases that [`header_read_timeout`](Self::header_read_timeout) does not: a
+    /// client that stops in the body of a request, and HTTP/2. Choose a longer time than the
+    /// service needs for an answer, since no byte moves meanwhile. The timeout also applies after
+    /// an upgrade.
     pub fn idle_timeout(mut self, time: Duration) -> Self {
         self.timeouts = self.timeouts.idle(time);
         self
@@ -211,8 +212,8 @@ impl Http {
     }
 
     /// Returns a handler for [`Server::start_local`](super::Server::start_local): the service and
-    /// its futures need not be `Send` and stay on their shard. It supports no upgrades, which hyper
-    /// allows for `Send` streams and services only.
+    /// its futures need not be `Send` and stay on their shard. It does not support upgrades,
+    /// because hyper allows them only for `Send` streams and services.
     pub fn serve_local<T, S, B>(
         self,
         service: S,
@@ -276,8 +277,8 @@ impl fmt::Debug for Http {
     }
 }
 
-/// Returns the result of a connection after its graceful shutdown. hyper-util fails a connection
-/// that has sent nothing yet with `Interrupted`, but it has ended in order.
+/// Returns the result of a connection after its graceful shutdown. If the connection has sent
+/// nothing yet, hyper-util returns `Interrupted`. Such a connection has ended in order.
 fn drained(result: Result<(), BoxError>) -> Result<(), BoxError> {
     match result {
         Err(error)

@@ -44,7 +44,7 @@ const METRICS: [Make; 10] = [
     |s| {
         counter(
             "server_connections_over_limit_total",
-            "Connections closed for the limit.",
+            "Connections closed because of the limit.",
             s,
             s.over_limit,
         )

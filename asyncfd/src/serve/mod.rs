@@ -1,7 +1,8 @@
-//! A server's front door: listeners on every shard, accept loops, limits, and a graceful drain.
+//! The accepting side of a server: listeners on every shard, accept loops, limits, and a graceful
+//! drain.
 //!
 //! A [`Server`] listens, spreads connections over the shards of a reactor and runs a handler for
-//! each. What a handler does with its stream is its own.
+//! each. The handler decides how it uses its stream.
 //!
 //! ```
 //! use std::io;
@@ -44,8 +45,8 @@
 //!
 //! [`AcceptPolicy`] lists the policies. By default each shard listens on the address itself
 //! (`SO_REUSEPORT`), which suits many short connections. [`AcceptPolicy::Hybrid`] suits connections
-//! that stay, [`AcceptPolicy::LeastLoaded`] suits few and heavy ones. A Unix socket and a listener
-//! that was handed over are one socket each, and every shard waits for it
+//! that stay open. [`AcceptPolicy::LeastLoaded`] suits few, heavy connections. A Unix socket is a
+//! single socket, and so is a listener that was handed over. Every shard waits for it
 //! ([`AcceptPolicy::Exclusive`]).
 //!
 //! # Handlers
@@ -53,7 +54,7 @@
 //! [`Server::start`] takes a handler whose future is `Send`. Its tasks are made by
 //! [`Handle::spawn`](reactor::Handle::spawn) on the connection's shard, so a reactor that moves
 //! ready tasks may move them. [`Server::start_local`] takes a handler for each shard. Those futures
-//! need not be `Send`, may share what belongs to the shard, and never leave it.
+//! need not be `Send`, may share data of the shard, and never leave it.
 //!
 //! # The drain
 //!
@@ -122,8 +123,8 @@ pub struct Server<T: Transport> {
 }
 
 impl Server<Tcp> {
-    /// Creates a server for a TCP address; port 0 takes a free one. A name is looked up by this
-    /// call, which blocks.
+    /// Creates a server for a TCP address. Port 0 selects a free port. This call looks up a host
+    /// name, and blocks meanwhile.
     ///
     /// The address is bound by [`start`](Self::start).
     ///
@@ -155,7 +156,8 @@ impl Server<Tcp> {
 }
 
 impl Server<Unix> {
-    /// Creates a server for a path, which must not exist yet. Nothing removes it at the end.
+    /// Creates a server for a path, which must not exist yet. The server does not remove the path
+    /// when it ends.
     pub fn bind_unix(path: impl Into<PathBuf>) -> Self {
         let place = Place::Unix(path.into(), |listener| listener);
         Self::new(place, AcceptPolicy::Exclusive)
@@ -177,7 +179,7 @@ impl Server<Unix> {
 ///
 /// Make a `TcpListener` or a `UnixListener` of each with `into`, and a server with
 /// [`Server::from_listener`] or [`Server::from_unix_listener`]. The list is empty if the process
-/// was not started so, and in each call after the first.
+/// was started in another way, and in each call after the first.
 ///
 /// # Errors
 ///
@@ -217,8 +219,8 @@ impl<T: Transport> Server<T> {
         self
     }
 
-    /// Sets the most connections that the kernel queues for each listener. Default: 4,096. The
-    /// system lowers it to `net.core.somaxconn`.
+    /// Sets the maximum number of connections that the kernel queues for each listener. Default:
+    /// 4,096. The system lowers it to `net.core.somaxconn`.
     pub fn backlog(mut self, connections: i32) -> Self {
         self.backlog = connections;
         self
@@ -316,8 +318,8 @@ impl<T: Transport> Server<T> {
         self.launch(handle, Mobile(Arc::new(handler)), || {})
     }
 
-    /// Listens, and runs the handlers that `make` makes: one for each shard, made when its first
-    /// connection comes. They and their futures stay on their shard and need not be `Send`.
+    /// Listens, and runs the handlers that `make` creates: one for each shard, when its first
+    /// connection arrives. They and their futures stay on their shard and need not be `Send`.
     ///
     /// Otherwise the same as [`start`](Self::start).
     ///

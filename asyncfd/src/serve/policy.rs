@@ -1,6 +1,6 @@
 //! The choice of the shard that serves a new connection.
 //!
-//! Called by the accept loops (`accept.rs`). It reads the counters and does no I/O. Tests:
+//! The accept loops call it (`accept.rs`). It reads the counters and does no I/O. Tests:
 //! `policy/tests.rs`.
 
 use std::error::Error;
@@ -22,9 +22,10 @@ pub enum AcceptPolicy {
     Hash,
     /// One listener; the shards take turns.
     RoundRobin,
-    /// One listener. The shard whose ready tasks take the fewest milliseconds is chosen
-    /// ([`Handle::backlog`](reactor::Handle::backlog)); of several, and mostly it is below one
-    /// everywhere, the one with the fewest live connections.
+    /// One listener. It chooses the shard whose ready tasks take the fewest whole milliseconds
+    /// ([`Handle::backlog`](reactor::Handle::backlog)). Among equal shards, it chooses the one with
+    /// the fewest live connections. Shards are usually equal, because each backlog is below one
+    /// millisecond.
     LeastLoaded,
     /// A listener per shard, as with [`Self::ReusePort`], but a shard with many more connections
     /// than the least loaded one hands new ones on to that shard. "Many more" is a lead of over
@@ -93,13 +94,13 @@ impl fmt::Display for UnknownPolicy {
             .iter()
             .map(|policy| policy.name())
             .collect();
-        write!(f, "`{}` is none of {}", self.0, known.join(", "))
+        write!(f, "`{}` is not one of {}", self.0, known.join(", "))
     }
 }
 
 impl Error for UnknownPolicy {}
 
-/// The load of a shard. The order is that of preference: the least comes first.
+/// The load of a shard. Loads are ordered by preference: the least comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Load {
     /// The shard's backlog in milliseconds. Smaller differences pass before a new connection sends

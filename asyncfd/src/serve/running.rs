@@ -16,7 +16,7 @@ use super::transport::Transport;
 /// A server that runs; made by [`Server::start`](super::Server::start).
 ///
 /// Dropping it changes nothing: the server runs until its reactor shuts down.
-#[must_use = "a server that nobody ends runs as long as its reactor"]
+#[must_use = "a server that is never shut down runs as long as its reactor"]
 pub struct Running<T: Transport> {
     shared: Arc<Shared>,
     local_addr: T::Address,
@@ -70,26 +70,26 @@ impl<T: Transport> Running<T> {
         move || shared.stats()
     }
 
-    /// Begins the drain with the time that [`Server::drain`](super::Server::drain) gives. Does
-    /// nothing if it has begun.
+    /// Begins the drain, with the time that [`Server::drain`](super::Server::drain) sets. Does
+    /// nothing if the drain has begun already.
     pub fn begin_drain(&self) {
         self.begin_drain_within(self.drain);
     }
 
-    /// Begins the drain and cuts connections off after `time`. If it has begun, only a time of zero
-    /// has an effect: it cuts them off now.
+    /// Begins the drain and cuts connections off after `time`. If the drain has begun already, only
+    /// a time of zero has an effect: it cuts the connections off now.
     pub fn begin_drain_within(&self, time: Duration) {
         self.shared.begin_drain(time);
     }
 
     /// Drains and waits for the end, then returns the final counters.
     ///
-    /// It returns when no connection is left: after the deadline, the rest is dropped. A handler
-    /// that is inside a poll then is waited for.
+    /// It returns when no connection is left. At the deadline, the server drops the remaining
+    /// connections. It waits for handlers that are inside a poll at that time.
     ///
     /// # Cancel safety
     ///
-    /// The drain goes on when this is dropped.
+    /// Dropping the future does not stop the drain.
     pub async fn shutdown(self) -> Stats {
         self.begin_drain();
         self.ended().await
@@ -100,7 +100,7 @@ impl<T: Transport> Running<T> {
     ///
     /// # Cancel safety
     ///
-    /// The server runs on when this is dropped before `end` completes.
+    /// If the future is dropped before `end` completes, the server keeps running.
     pub async fn until(mut self, end: impl Future) -> Stats {
         let mut end = pin!(end);
         let has_ended = poll_fn(|cx| {
@@ -137,7 +137,7 @@ impl<T: Transport> fmt::Debug for Running<T> {
 
 /// Waits for the drain to begin and to end, and cuts connections off at its deadline.
 async fn supervise(shared: &Shared, drain: Duration) {
-    // Requested by the reactor, or begun by a call.
+    // The reactor requests the drain, or a call begins it.
     let mut requested = pin!(shared.handle.shutdown_requested());
     poll_fn(|cx| {
         if requested.as_mut().poll(cx).is_ready() {

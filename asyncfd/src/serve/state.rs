@@ -1,7 +1,7 @@
 //! The state that a server's shards share: counters, the connection limit, and the drain.
 //!
 //! Each shard has a [`Part`] on cache lines of its own. While the server serves, only that shard
-//! writes there, except when another one hands it a connection. A drain is begun by any thread: it
+//! writes there, except when another one hands it a connection. Any thread may begin a drain: it
 //! sets each part's phase, then wakes the tasks that the part lists.
 
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst, fence};
@@ -45,15 +45,15 @@ pub(super) struct Shared {
 pub(super) struct Part {
     pub(super) counters: Counters,
     pub(super) shard: ShardId,
-    /// Written when a drain begins and when it ends. The lock of `listed` orders it with what
-    /// waits.
+    /// Written when a drain begins and when it ends. The lock of `listed` orders it with the tasks
+    /// that wait.
     phase: AtomicU8,
     /// The tasks to wake when the phase changes. A task keeps one waker here for its life, so
     /// waiting neither inserts nor removes anything.
     listed: Mutex<Slab<Waker>>,
 }
 
-/// Locks, also after a panic: these locks guard single calls.
+/// Locks a mutex, even after a panic under the lock: each of these locks guards single calls.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -92,7 +92,7 @@ impl Shared {
         }
     }
 
-    /// Counts a connection in on a shard, unless the server has as many as it may.
+    /// Counts a new connection on a shard. Returns false if the server has reached its limit.
     pub(super) fn admit(&self, part: &Part) -> bool {
         if let Some(max) = self.open_max {
             let one_more = |open| (open < max).then_some(open + 1);
@@ -104,7 +104,7 @@ impl Shared {
         true
     }
 
-    /// Counts a connection out.
+    /// Removes a connection from the counts.
     pub(super) fn leave(&self, part: &Part) {
         if self.open_max.is_some() {
             self.open.fetch_sub(1, Relaxed);
@@ -115,7 +115,7 @@ impl Shared {
         }
     }
 
-    /// Counts an accept loop out.
+    /// Removes an accept loop from the count.
     pub(super) fn stop_accepting(&self) {
         self.accepting.fetch_sub(1, Relaxed);
         self.wake_at_end();
@@ -137,7 +137,8 @@ impl Shared {
             part.phase.fetch_max(phase, Relaxed);
         }
         for part in &self.parts {
-            // Cloned under the lock, woken after it: a waker may run code that lists or unlists.
+            // The wakers are cloned under the lock and woken after it: a waker may run code that
+            // lists or unlists a task.
             let wakers: Vec<Waker> = lock(&part.listed)
                 .iter()
                 .map(|(_, waker)| waker.clone())
@@ -153,9 +154,9 @@ impl Shared {
     }
 
     fn has_ended(&self) -> bool {
-        // ORDERING [serve-ended], partner [serve-ended] on the other threads.
-        // The count that a thread made before this fence is seen by every thread that makes its own
-        // count later and comes here, so the last one sees them all.
+        // ORDERING [serve-ended], partner [serve-ended] on the other threads. Each thread changes
+        // its count first and passes this fence next. A thread that passes the fence later sees the
+        // counts that were made before earlier fences. So the last thread sees them all.
         fence(SeqCst);
         self.accepting.load(Relaxed) == 0 && self.parts.iter().all(|part| part.counters.live() == 0)
     }
@@ -174,12 +175,12 @@ impl Shared {
         }
     }
 
-    /// Ready when the drain has begun. For the supervisor alone.
+    /// Polls for the start of the drain. Only the supervisor calls it.
     pub(super) fn poll_drain(&self, cx: &Context<'_>) -> Poll<()> {
         self.poll_supervised(cx, || self.deadline.get().is_some())
     }
 
-    /// Ready when no accept loop and no connection is left. For the supervisor alone.
+    /// Polls until no accept loop and no connection is left. Only the supervisor calls it.
     pub(super) fn poll_end(&self, cx: &Context<'_>) -> Poll<()> {
         self.poll_supervised(cx, || self.has_ended())
     }
@@ -190,7 +191,7 @@ impl Shared {
         }
         let replaced = lock(&self.supervisor).replace(cx.waker().clone());
         drop(replaced);
-        // The look after the put: a wake in between may have found no waker here.
+        // This check follows the store: a wake in between may have found no waker here.
         if is_so() {
             Poll::Ready(())
         } else {
@@ -205,7 +206,7 @@ impl Part {
         self.phase.load(Relaxed)
     }
 
-    /// Adds a task to those that a change of phase wakes. The caller looks at the phase after this.
+    /// Adds a task to those that a change of phase wakes. The caller checks the phase after this.
     pub(super) fn list(&self, waker: Waker) -> u32 {
         let key = lock(&self.listed).insert(waker);
         u32::try_from(key).expect("tasks that wait on a shard fit in 32 bits")
@@ -288,9 +289,9 @@ impl Place {
         self.part().phase() == CUTS
     }
 
-    /// Gives the place back. Called once, before the connection's socket closes where the handler's
-    /// outcome holds it: a peer that sees the close and comes again does not meet the limit because
-    /// of itself.
+    /// Gives the place back. Called once. If the handler's outcome holds the socket, this happens
+    /// before the socket closes. A peer that sees the close and connects again is then not refused
+    /// because of its own old connection.
     pub(super) fn end(&mut self, ended: Ended) {
         self.has_ended = true;
         let part = &self.listed.part;
@@ -308,7 +309,7 @@ impl Drop for Place {
         if self.has_ended {
             return;
         }
-        // Dropped by its deadline, with its reactor, or else by a panic.
+        // The deadline, the end of the reactor, or a panic dropped it.
         let is_cut = self.part().phase() == CUTS || self.shared.handle.is_shutting_down();
         self.end(if is_cut { Ended::CutOff } else { Ended::Failed });
     }

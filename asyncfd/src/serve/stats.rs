@@ -14,11 +14,12 @@ pub(super) struct Counters {
     pub(super) closed: AtomicU64,
     pub(super) failed: AtomicU64,
     pub(super) cut_off: AtomicU64,
-    /// The rest is written by the accept loop of this shard.
+    /// This counter and the next three are written by the accept loop of this shard.
     pub(super) over_limit: AtomicU64,
     pub(super) accept_calls: AtomicU64,
     pub(super) accept_pauses: AtomicU64,
     pub(super) handed_on: AtomicU64,
+    /// Written by the streams of this shard's connections.
     pub(super) timed_out: AtomicU64,
 }
 
@@ -85,13 +86,14 @@ pub struct ShardStats {
     pub accept_calls: u64,
     /// Pauses of the accept loop, because descriptors or memory ran out.
     pub accept_pauses: u64,
-    /// Connections that this shard accepted and gave to another one, because it had many more. The
-    /// other shard counts them as accepted.
+    /// Connections that this shard accepted and gave to another one, because the other was less
+    /// loaded ([`AcceptPolicy::Hybrid`](super::AcceptPolicy::Hybrid)). The other shard counts them
+    /// as accepted.
     pub handed_on: u64,
     /// Connections that a timeout ended: those of [`Timeouts`](super::Timeouts), and in
-    /// `serve::http` that of the TLS handshake and of a request's head. They count as failed, too,
-    /// but for an idle connection of HTTP/1, and unless a handler of your own takes the error for
-    /// an end in order.
+    /// `serve::http` that of the TLS handshake and of a request's head. They also count as failed,
+    /// with two exceptions: an idle connection of HTTP/1, and a connection whose handler returns no
+    /// error.
     pub timed_out: u64,
 }
 

@@ -1,8 +1,8 @@
 //! The timeouts of a connection's stream: idle, and a write that the peer does not take.
 //!
-//! A timer is looked at only when the stream would wait, and bytes that move only store a new
-//! deadline. The traits of other libraries are in `timed/families.rs`. Tests:
-//! `tests/serve_timed.rs` and `tests/serve_http.rs` of this crate.
+//! A timer is checked only when the stream would wait. Bytes that move only store a new deadline.
+//! The traits of other libraries are in `timed/families.rs`. Tests: `tests/serve_timed.rs` and
+//! `tests/serve_http.rs` of this crate.
 
 mod families;
 
@@ -48,7 +48,7 @@ impl<S> TimedStream<S> {
         }
     }
 
-    /// Returns the stream inside. What it reads and writes is not timed.
+    /// Returns the stream inside. Its reads and writes have no timeouts.
     pub const fn get_ref(&self) -> &S {
         &self.stream
     }
@@ -58,14 +58,14 @@ impl<S> TimedStream<S> {
         self.stream
     }
 
-    /// Notes that bytes moved.
+    /// Restarts the idle timeout, because bytes moved.
     fn moved(&mut self) {
         if let Some(idle) = &mut self.idle {
             idle.restart();
         }
     }
 
-    /// Looks at the idle timeout, in an operation that would wait.
+    /// Checks the idle timeout, in an operation that would wait.
     fn poll_idle<T>(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
         let passed = self.idle.as_mut().is_some_and(|idle| idle.poll(cx));
         if passed {
@@ -75,7 +75,7 @@ impl<S> TimedStream<S> {
         }
     }
 
-    /// Looks at the timeouts after an attempt to read.
+    /// Checks the timeouts after an attempt to read.
     fn has_read<T>(
         &mut self,
         cx: &mut Context<'_>,
@@ -90,7 +90,7 @@ impl<S> TimedStream<S> {
         }
     }
 
-    /// Looks at the timeouts after an attempt to write.
+    /// Checks the timeouts after an attempt to write.
     fn wrote<T>(
         &mut self,
         cx: &mut Context<'_>,
@@ -115,7 +115,7 @@ impl<S> TimedStream<S> {
 
     #[cold]
     fn timed_out(&mut self, which: &'static str) -> io::Error {
-        // A handler may try again.
+        // A handler may try again. The connection counts once.
         if !std::mem::replace(&mut self.has_timed_out, true) {
             Counters::bump(&self.part.counters.timed_out);
         }
@@ -243,7 +243,7 @@ impl<S: fmt::Debug> fmt::Debug for TimedStream<S> {
     }
 }
 
-/// A time limit that starts again and again.
+/// A time limit that can be restarted.
 pub(super) struct Timer {
     limit: Duration,
     sleep: Pin<Box<Sleep>>,
@@ -258,7 +258,7 @@ impl Timer {
     }
 
     pub(super) fn restart(&mut self) {
-        // A limit beyond the end of time needs no deadline.
+        // A limit that the clock cannot represent needs no new deadline.
         if let Some(due) = time::coarse_now().checked_add(self.limit) {
             self.sleep.as_mut().reset(due);
         }

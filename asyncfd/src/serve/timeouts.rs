@@ -5,8 +5,8 @@ use std::time::Duration;
 /// The timeouts of a server's connections, for [`Server::timeouts`](super::Server::timeouts).
 /// There are none by default.
 ///
-/// An operation fails with [`TimedOut`](std::io::ErrorKind::TimedOut) when one passes while it
-/// waits. A handler that waits for something else is not ended.
+/// An operation fails with [`TimedOut`](std::io::ErrorKind::TimedOut) when a timeout passes while
+/// the operation waits. A handler that waits for something else keeps running.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[must_use = "settings do nothing until a server has them"]
 pub struct Timeouts {
@@ -30,7 +30,7 @@ impl Timeouts {
     }
 
     /// Ends a write when the peer takes no byte for `time`, counted from the moment at which the
-    /// socket refuses more. A peer that reads slowly, but goes on reading, is served.
+    /// socket refuses more. A peer that reads slowly, but keeps reading, is served.
     pub const fn write(mut self, time: Duration) -> Self {
         self.write = Some(time);
         self

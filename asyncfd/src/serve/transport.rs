@@ -31,8 +31,8 @@ pub trait Transport: sealed::Sealed + 'static {
     fn local_addr(listener: &Self::Listener) -> io::Result<Self::Address>;
     #[doc(hidden)]
     fn duplicate(listener: &Self::Listener) -> io::Result<Self::Listener>;
-    /// Sets options of a new connection. A socket whose peer is gone may refuse; its first read
-    /// tells.
+    /// Sets options of a new connection. A socket whose peer is gone may refuse them. Its first
+    /// read then reports the error.
     #[doc(hidden)]
     fn set_up(accepted: &Self::Accepted, nodelay: bool);
     /// Registers a connection on the current shard.

@@ -74,9 +74,10 @@ impl TcpStream {
     /// Sets whether a read of fewer bytes than requested proves that nothing is left to read
     /// (default: `true`).
     ///
-    /// It does on plain TCP, and saves a system call per message. Set it to `false` if reads end
-    /// early for another reason, or a wait hangs while bytes are there: when the peer sends urgent
-    /// data (a read stops at the mark), and with kernel TLS (a read stops at the end of a record).
+    /// On plain TCP it is a proof, and saves a system call per message. Set this to `false` if
+    /// reads can end early for another reason. Otherwise a wait hangs while bytes are there. Such
+    /// reasons are urgent data from the peer (a read stops at the mark) and kernel TLS (a read
+    /// stops at the end of a record).
     pub fn set_short_read_drains(&mut self, drains: bool) {
         self.short_read = if drains {
             ShortTransfer::Drained
@@ -85,7 +86,7 @@ impl TcpStream {
         };
     }
 
-    /// Makes closing send a reset and drop unsent bytes.
+    /// Makes the close of the socket send a reset and discard unsent bytes.
     ///
     /// # Errors
     ///
