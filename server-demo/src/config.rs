@@ -13,23 +13,23 @@ use serde::{Deserialize, Serialize};
 
 use crate::units::{self, UnitError};
 
-/// The most connections that the kernel queues for a listener.
+/// The maximum number of connections that the kernel queues for a listener.
 pub const BACKLOG: i32 = 1024;
 
-/// The most bytes that one read takes from a connection. It bounds the memory that a peer which
-/// never reads can make the server hold.
+/// The maximum number of bytes that one read takes from a connection. It limits the memory that the
+/// server holds for a peer that never reads.
 pub const READ_BUFFER: usize = 16 * 1024;
 
-/// A poll of an observed server that blocks its shard this long is reported.
+/// An observed server reports a poll that blocks its shard for this long.
 const STALL: Duration = Duration::from_millis(100);
 
-/// More shards than this are refused as a typing mistake.
+/// The maximum number of shards. A larger number is refused as a typing mistake.
 const SHARDS_MAX: usize = 1024;
 
-/// The bytes at the start of a request of the `work` service that hold its time.
+/// The number of bytes at the start of a `work` request that hold its time.
 const WORK_HEAD: usize = 4;
 
-/// The surface of `AsyncFd` that a connection is written with, in the server and in the load
+/// The surface of `AsyncFd` that the code of a connection uses, in the server and in the load
 /// generator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -120,7 +120,7 @@ pub fn pinning_text(pinning: &Pinning) -> String {
 /// ```
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The address to listen on; port 0 takes a free one. Default: 127.0.0.1:7777.
+    /// The address to listen on; port 0 selects a free port. Default: 127.0.0.1:7777.
     pub listen: SocketAddr,
     /// The number of shard threads. Default: the number of CPUs listed in `pinning`, or else one
     /// per CPU that this process may use.
@@ -150,8 +150,9 @@ pub struct Config {
     /// also sets the slowest reader that is served. Bytes that the kernel holds for such a peer are
     /// dropped. Default: never.
     pub write_timeout: Option<Duration>,
-    /// Measures what an endpoint shows: histograms, the times of tasks, and polls that block a
-    /// shard for 100 milliseconds, which are reported to `notice`. Default: false.
+    /// True if the server measures the data for an endpoint: histograms, the times of tasks, and
+    /// polls that block a shard for 100 milliseconds, which are reported to `notice`. Default:
+    /// false.
     pub observed: bool,
     /// A callback for messages to the operator, such as a pause in accepting and its reason. It
     /// runs on a shard thread, rarely. Default: no callback.
@@ -180,7 +181,7 @@ impl Default for Config {
 
 impl Config {
     /// Returns true if the shards share their work: stealing is on, and connections may leave their
-    /// shard. Where none may, a search for work is pure cost.
+    /// shard. If no connection may leave, a search for work costs time and finds nothing.
     pub(crate) fn shares_work(&self) -> bool {
         self.stealing && !self.local
     }
@@ -216,7 +217,7 @@ impl Config {
             Some(0) => return refuse("a server needs at least one shard".into()),
             Some(shards) if shards > SHARDS_MAX => {
                 return refuse(format!(
-                    "{shards} shards are too many; the most is {SHARDS_MAX}"
+                    "{shards} shards are too many; the maximum is {SHARDS_MAX}"
                 ));
             }
             _ => {}
@@ -289,7 +290,7 @@ fn check_cpus(cpus: &[usize]) -> io::Result<()> {
     }
 }
 
-/// Returns the CPUs in this thread's mask, or `None` if the system does not tell.
+/// Returns the CPUs in this thread's mask, or `None` if the system does not report it.
 #[cfg(target_os = "linux")]
 fn allowed_cpus() -> io::Result<Option<Vec<usize>>> {
     use rustix::thread::{CpuSet, sched_getaffinity};

@@ -1,5 +1,5 @@
-//! One connection: it sends back everything it receives, until the peer ends, the idle timeout
-//! passes, or the server drains.
+//! One connection: it sends back everything it receives, until the peer ends the stream, the idle
+//! timeout passes, or the server drains.
 //!
 //! A waiting connection holds its task and its slot in the reactor, and no buffer. It reads into
 //! the scratch buffer of the thread that runs it and answers from there. Only if the socket takes
@@ -41,8 +41,8 @@ impl<S> Outcome for AtEnd<S> {
     }
 }
 
-/// Serves `stream` on the current shard. This call registers the socket, not the first poll of the
-/// future.
+/// Serves `stream` on the current shard. The call itself registers the socket, and not the first
+/// poll of the future.
 pub(crate) fn serve<S: Surface>(
     home: Arc<Home>,
     stream: StdTcpStream,
@@ -151,10 +151,10 @@ impl<S: Surface> Connection<S> {
         Ok(())
     }
 
-    /// Ends the connection without cutting a reply. It serves on while the connection is busy, ends
-    /// the stream once everything is answered, and then reads the remaining input without answering
-    /// it. If it closed with unread bytes in the socket, the kernel would send a reset, which can
-    /// overtake replies that the peer has not read.
+    /// Ends the connection without cutting a reply. It keeps serving while the connection is busy.
+    /// Once everything is answered, it ends the stream, and then reads the remaining input without
+    /// answering it. If it closed with unread bytes in the socket, the kernel would send a reset.
+    /// The reset can overtake replies that the peer has not read.
     async fn finish(&mut self, drain: Drain) -> io::Result<Ending> {
         loop {
             let patience = drain

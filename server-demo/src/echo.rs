@@ -30,7 +30,7 @@ impl Halt {
     /// The peer ended the stream, and everything before that was answered.
     pub(crate) const FINISHED: Self = Self::Ended(Ending::Finished);
 
-    /// A call on the socket failed.
+    /// Returns the halt for a failed call on the socket.
     #[cold]
     pub(crate) fn failed(error: io::Error) -> Self {
         Self::Ended(Ending::of(error))
@@ -51,7 +51,7 @@ impl<'a> Watch<'a> {
         Watched { wait, watch: self }
     }
 
-    /// Polled when there is nothing to read.
+    /// Polls for a reason to stop. Called when there is nothing to read.
     #[inline(always)]
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Halt> {
         match self.home.drain() {
@@ -84,7 +84,7 @@ impl<'a> Watch<'a> {
 }
 
 pin_project! {
-    /// A wait for the socket that a reason to stop ends; made by [`Watch::until`].
+    /// A wait for the socket, which a reason to stop also ends; made by [`Watch::until`].
     pub(crate) struct Watched<'w, 'a, W> {
         #[pin]
         wait: W,

@@ -18,8 +18,8 @@ pub(crate) struct Home {
     pub(crate) shared: Arc<Shared>,
     /// This shard's entry of `shared.counters`.
     pub(crate) counters: Arc<Counters>,
-    /// The shard's first connection, by which all of them learn of the drain: each would hold as
-    /// much.
+    /// The context of the shard's first connection. All connections of the shard learn of the drain
+    /// from it, so that each need not hold its own.
     first: Connection<Bare<Tcp>>,
     drain: OnceLock<Drain>,
 }
@@ -32,7 +32,7 @@ pub(crate) struct Drain {
 }
 
 impl Home {
-    /// Makes the state of the shard whose first connection this is.
+    /// Creates the state of a shard from the context of its first connection.
     pub(crate) fn new(shared: &Arc<Shared>, first: Connection<Bare<Tcp>>) -> Self {
         Self {
             shared: Arc::clone(shared),

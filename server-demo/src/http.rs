@@ -31,7 +31,7 @@ pub const SIZE_MAX: usize = 64 << 20;
 /// The settings of the web service, besides those of every service.
 #[derive(Debug, Clone, Default)]
 pub struct Web {
-    /// The size of the answer to `GET /`, in bytes. Default: that of `hello, world\n`.
+    /// The size of the answer to `GET /`, in bytes. Default: the size of `hello, world\n`.
     pub size: Option<usize>,
     /// Serves over TLS, with a certificate for `localhost` that it signs itself.
     pub tls: bool,
@@ -49,7 +49,7 @@ pub struct WebServer {
 }
 
 impl WebServer {
-    /// Starts the shards, listens, and begins to accept. Of `config`, it uses the settings that
+    /// Starts the shards, listens, and begins to accept. It uses only the settings of `config` that
     /// every service has.
     ///
     /// # Errors
@@ -60,7 +60,7 @@ impl WebServer {
         config.check()?;
         let size = web.size.unwrap_or_default();
         if size > SIZE_MAX {
-            let text = format!("an answer of {size} bytes is too large; the most is {SIZE_MAX}");
+            let text = format!("an answer of {size} bytes is too large; the maximum is {SIZE_MAX}");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
         let reactor = config.builder().build()?;
@@ -114,7 +114,7 @@ impl WebServer {
     ///
     /// # Panics
     ///
-    /// On a thread that is a shard of any reactor, since it waits for other threads.
+    /// Panics on a thread that is a shard of any reactor, since it waits for other threads.
     #[must_use]
     pub fn shutdown(self, drain: Duration) -> (Stats, Option<ShutdownError>) {
         self.running.begin_drain_within(drain);
@@ -218,7 +218,7 @@ impl Service<Request<Incoming>> for Site {
     }
 }
 
-/// An answer, which only the JSON echo has to wait for.
+/// The future of an answer. Only the JSON echo has to wait for it.
 enum Answer {
     Now(Option<Response<Full<Bytes>>>),
     Later(Pin<Box<dyn Future<Output = Response<Full<Bytes>>> + Send>>),

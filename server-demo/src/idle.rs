@@ -32,7 +32,7 @@ impl Idle {
     #[inline(always)]
     pub(crate) fn touch(&mut self) {
         if let Some(timer) = &mut self.0 {
-            // A limit beyond the end of time needs no update.
+            // A limit that the clock cannot represent needs no update.
             if let Some(due) = time::coarse_now().checked_add(timer.limit) {
                 Pin::new(&mut timer.sleep).reset(due);
             }

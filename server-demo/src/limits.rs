@@ -1,7 +1,7 @@
 //! The process's descriptor limit. Programs that open many sockets call this once at their start.
 //!
-//! It is two calls of rustix, which the programs use anyway; the crate `rlimit` would be a second
-//! way to the same two calls.
+//! It makes two calls of rustix, which the programs use anyway. The crate `rlimit` would be a
+//! second way to make the same two calls.
 
 use std::fmt;
 use std::io;

@@ -46,9 +46,9 @@ enum Command {
 
     /// Spends CPU time for each request, then sends it back.
     ///
-    /// A request has the size of --size and starts with a little-endian 32-bit number, the time in
-    /// microseconds. The load generator sends such requests with --work. It starts and ends as echo
-    /// does.
+    /// A request has the size that --size sets. It starts with a little-endian 32-bit number, the
+    /// time in microseconds. The load generator sends such requests with --work. This server starts
+    /// and ends like echo.
     Work(Work),
 
     /// Shows a running server in the terminal: shards, the slowest tasks, stalls.
@@ -60,9 +60,9 @@ enum Command {
 
     /// Serves web pages, for load generators and browsers.
     ///
-    /// HTTP/1 and HTTP/2 on one port. GET / has a fixed answer, GET /size/N has N bytes, and
-    /// POST /json parses a document and sends it back. It starts and ends as echo does; a request
-    /// that is under way is answered.
+    /// HTTP/1 and HTTP/2 on one port. GET / has a fixed answer, GET /size/N has N bytes, and POST
+    /// /json parses a document and sends it back. This server starts and ends like echo. Before it
+    /// ends, it answers the requests that are under way.
     #[cfg(feature = "http")]
     Http(Web),
 }
@@ -122,7 +122,7 @@ struct Web {
 /// The flags of every service.
 #[derive(Debug, clap::Args)]
 struct Common {
-    /// Address to listen on; port 0 takes a free one
+    /// Address to listen on; port 0 selects a free port
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7777")]
     listen: SocketAddr,
 
@@ -155,7 +155,7 @@ struct Common {
     )]
     stealing: bool,
 
-    /// Maximum number of open connections; more are closed at once [default: no limit]
+    /// Maximum number of open connections; further ones are closed at once [default: no limit]
     #[arg(long, value_name = "N", value_parser = parse_connections)]
     max_connections: Option<usize>,
 
@@ -332,7 +332,7 @@ fn observe(
     Ok(Some(observed))
 }
 
-/// Says that the server listens, and prints its counters at each SIGUSR1. Returns the signal that
+/// Prints that the server listens, and prints its counters at each SIGUSR1. Returns the signal that
 /// ends it.
 fn until_end(handle: &Handle, addr: SocketAddr, show: impl Fn() -> String) -> io::Result<Signal> {
     let mut signals = Signals::catch(handle)?;

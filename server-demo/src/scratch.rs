@@ -17,7 +17,7 @@ thread_local! {
 ///
 /// # Panics
 ///
-/// `read` borrows the buffer again.
+/// Panics if `read` borrows the buffer again.
 #[inline(always)]
 pub fn fill<R>(read: impl FnOnce(&mut [u8]) -> R) -> R {
     SCRATCH.with_borrow_mut(|buffer| read(&mut buffer[..]))
@@ -27,9 +27,9 @@ pub fn fill<R>(read: impl FnOnce(&mut [u8]) -> R) -> R {
 ///
 /// # Panics
 ///
-/// `write` borrows the buffer again, or `len` is more than [`READ_BUFFER`].
+/// Panics if `write` borrows the buffer again, or if `len` is more than [`READ_BUFFER`].
 #[inline(always)]
 pub fn with<R>(len: usize, write: impl FnOnce(&[u8]) -> R) -> R {
-    // The mutable borrow is cheaper, and nobody else holds one.
+    // The mutable borrow is cheaper, and no other code holds one.
     SCRATCH.with_borrow_mut(|buffer| write(&buffer[..len]))
 }

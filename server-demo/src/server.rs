@@ -42,7 +42,7 @@ impl fmt::Debug for Server {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Summary {
-    /// The counters of each shard. The reactor's counts end before the shutdown begins.
+    /// The counters of each shard. The reactor's counts are those from before the shutdown.
     pub stats: Stats,
     /// The error that names a shard which did not end, if there is one.
     pub stuck: Option<ShutdownError>,
@@ -58,7 +58,8 @@ impl Server {
     ///
     /// # Panics
     ///
-    /// On a thread that is a shard of any reactor, since it waits for other threads on an error.
+    /// Panics on a thread that is a shard of any reactor, since it waits for other threads on an
+    /// error.
     pub fn start(config: Config) -> io::Result<Self> {
         config.check()?;
         let reactor = config.builder().build()?;
@@ -128,13 +129,13 @@ impl Server {
     /// Closes the listeners, lets connections finish for up to `drain`, cuts off the rest, and ends
     /// the shards.
     ///
-    /// A connection finishes when the peer ends it or when it has been quiet for a moment. One that
-    /// is always busy is closed in the second half of `drain`, at a moment when everything that it
-    /// received has been answered.
+    /// A connection finishes when the peer ends it or when it has been quiet for a moment. A
+    /// connection that is always busy is closed in the second half of `drain`, at a moment when
+    /// everything that it received has been answered.
     ///
     /// # Panics
     ///
-    /// On a thread that is a shard of any reactor, since it waits for other threads.
+    /// Panics on a thread that is a shard of any reactor, since it waits for other threads.
     #[must_use]
     pub fn shutdown(self, drain: Duration) -> Summary {
         let before = self.stats();

@@ -78,7 +78,7 @@ impl Signals {
     ///
     /// # Panics
     ///
-    /// After it has returned a request to end.
+    /// Panics if it is called after it returned a request to end.
     ///
     /// # Cancel safety
     ///

@@ -1,6 +1,6 @@
-//! Counters per shard, of the connections that it was given. Any thread may read them. While load
-//! is even, no cache line of counters is written by one shard and read by another. Tests: `tests/`
-//! of this package.
+//! Counters per shard, for the connections that the shard was given. Any thread may read them.
+//! While load is even, no cache line of counters is written by one shard and read by another.
+//! Tests: `tests/` of this package.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -82,14 +82,14 @@ pub struct ShardStats {
     pub cut_off: u64,
     /// Times this shard's acceptor paused because descriptors or memory ran out.
     pub accept_pauses: u64,
-    /// Connections that this shard accepted and handed on to a shard with fewer connections, under
+    /// Connections that this shard accepted and handed on to a less loaded shard, under
     /// [`AcceptPolicy::Hybrid`](crate::AcceptPolicy::Hybrid). The shard that received them counts
     /// them as accepted.
     pub handed_on: u64,
     /// Task polls, as the reactor counts them.
     pub polls: u64,
-    /// The most turns that a task waited between its wake and its poll, as the reactor counts
-    /// them. The sum over shards holds the largest of them.
+    /// The maximum number of turns that a task waited between its wake and its poll, as the reactor
+    /// counts them. In the sum over shards, it is the largest value.
     pub queued_turns_max: u64,
     /// Wakes sent to this shard by other threads, as the reactor counts them. A server in steady
     /// echo sends none.
@@ -114,7 +114,7 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// The sums over all shards.
+    /// Returns the sums over all shards.
     #[must_use]
     pub fn total(&self) -> ShardStats {
         self.shards

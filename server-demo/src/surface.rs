@@ -27,8 +27,8 @@ pub(crate) trait Surface: Sized + Send + 'static {
     /// Registers the socket on the current shard.
     fn open(stream: StdTcpStream) -> io::Result<Self>;
 
-    /// Echoes until something else has to be done. Idle connections wait in this future, so each
-    /// idle connection holds everything that it captures.
+    /// Echoes until the loop has to stop for another reason. Idle connections wait in this future,
+    /// so each idle connection holds everything that it captures.
     fn echo(&mut self, watch: Watch<'_>) -> impl Future<Output = Halt> + Send;
 
     /// Waits until bytes can be read, and reads them to the front of the scratch buffer; 0 is the
@@ -51,7 +51,8 @@ fn receive(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(len)
 }
 
-/// A peer that is gone raises no signal. On Apple's systems a socket option does that instead.
+/// The flags of send(2), so that a send to a closed peer raises no signal. On Apple's systems, a
+/// socket option does that instead.
 #[cfg(not(target_vendor = "apple"))]
 const SEND_FLAGS: SendFlags = SendFlags::NOSIGNAL;
 #[cfg(target_vendor = "apple")]
@@ -63,8 +64,8 @@ fn send(socket: impl AsFd, bytes: &[u8]) -> io::Result<usize> {
     rustix::net::send(socket, bytes, SEND_FLAGS).map_err(failed_slow)
 }
 
-/// Converts an error. It is out of line because the compiler otherwise builds the error before it
-/// checks for one.
+/// Converts an error. It is cold because the compiler otherwise builds the error before it checks
+/// for one.
 #[cold]
 fn failed(error: rustix::io::Errno) -> io::Error {
     error.into()
@@ -109,7 +110,8 @@ impl Surface for Helpers {
                     Poll::Ready(Err(error)) => return Poll::Ready(Halt::failed(error)),
                     Poll::Pending => return watch.poll(cx),
                 }
-                // A result of the closure would be copied several times.
+                // The closure stores its result here. A result that it returns would be copied
+                // several times.
                 let mut halt = None;
                 scratch::fill(|buffer| {
                     halt = match self.0.try_read(buffer) {

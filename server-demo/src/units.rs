@@ -65,7 +65,7 @@ impl fmt::Display for UnitError {
             Problem::NotWhole { smallest } => {
                 write!(f, "`{input}` is not a whole number of {smallest}")
             }
-            Problem::TooLarge { max } => write!(f, "`{input}` is too large; the most is {max}"),
+            Problem::TooLarge { max } => write!(f, "`{input}` is too large; the maximum is {max}"),
             Problem::NotACpu { part } => {
                 write!(
                     f,

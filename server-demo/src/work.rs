@@ -4,7 +4,7 @@
 //! A request has a fixed size and starts with a little-endian `u32`, the time in microseconds. The
 //! time is CPU time of the serving thread, so a thread that the system preempts still does all of
 //! the work. By default a connection is a `Send` task, which a reactor with work stealing may move
-//! to another shard. A local one stays where it started. Tests: `tests/work.rs`.
+//! to another shard. A local connection stays where it started. Tests: `tests/work.rs`.
 
 use std::future::poll_fn;
 use std::io;
@@ -22,7 +22,7 @@ use crate::ending::Ending;
 use crate::shared::Shared;
 use crate::shutdown::QUIET;
 
-/// Serves a connection until the peer ends or the server drains.
+/// Serves a connection until the peer ends the stream or the server drains.
 pub(crate) async fn serve(
     shared: Arc<Shared>,
     connection: Connection<Bare<Tcp>>,
