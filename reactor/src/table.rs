@@ -1,8 +1,8 @@
 //! One shard's slots, in pages that never move, and the quarantine that freed slots pass through
 //! before they are reused.
 //!
-//! Any thread allocates and frees. Only the shard releases the quarantine, between a batch of
-//! events and its next wait. `QUARANTINE.md` explains why a freed slot has to wait there. The
+//! Any thread allocates and frees. The holder of the shard's poll lock releases the quarantine,
+//! when no fetched event is left. `QUARANTINE.md` explains why a freed slot has to wait there. The
 //! models are in `loom/quarantine.rs`, and the other tests in `tests.rs`. The table never makes a
 //! system call: `owners.rs` does.
 #![doc = include_str!("QUARANTINE.md")]
@@ -49,9 +49,9 @@ const NONE: u32 = u32::MAX;
 #[repr(align(128))]
 pub(crate) struct Slot {
     readiness: Readiness,
-    /// Counts the registrations that had this slot. Written by the shard thread when it releases
-    /// the slot from quarantine. Read by the shard thread for every event, and by allocation, under
-    /// the free list's lock.
+    /// Counts the registrations that had this slot. Written by the holder of the poll lock when it
+    /// releases the slot from quarantine. Read by that holder for every event, and by allocation,
+    /// under the free list's lock.
     generation: AtomicU32,
     /// The descriptor number. Written when the slot is allocated; read by the shard if an event
     /// alone is ambiguous.
@@ -219,8 +219,8 @@ impl SlotTable {
         Quarantined(quarantine.len)
     }
 
-    /// Makes the slots in quarantine usable again, each under its next generation. Called by the
-    /// shard thread only, when it has dispatched every fetched event, and before it fetches more.
+    /// Makes the slots in quarantine usable again, each under its next generation. Called only by
+    /// the holder of the poll lock, when every fetched event is dispatched.
     #[inline]
     pub(crate) fn release_quarantine(&self) {
         if self.quarantined.load(Ordering::Relaxed) > 0 {
