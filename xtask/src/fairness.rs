@@ -16,6 +16,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::contenders::{self, Bench};
+use crate::cpus::{CpuOptions, Cpus, pinned, under};
 use crate::demo::Counts;
 use crate::process::{self, Running};
 
@@ -36,12 +37,8 @@ pub(crate) struct Fairness {
     /// Measured time of a run
     #[arg(long, value_name = "D", default_value = "4s")]
     duration: String,
-    /// CPU of the server
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    server_cpu: u32,
-    /// CPU of the generators
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    load_cpu: u32,
+    #[command(flatten)]
+    cpus: CpuOptions,
     /// Use the existing build
     #[arg(long)]
     no_build: bool,
@@ -51,6 +48,7 @@ impl Fairness {
     /// # Errors
     /// A program failed, or a connection of server-demo waited too many turns.
     pub(crate) fn run(self) -> Result<()> {
+        let cpus = self.cpus.pick()?;
         let bench = Bench::new(!self.no_build)?;
         let Self {
             connections, rate, ..
@@ -64,31 +62,28 @@ impl Fairness {
         );
         for _ in 0..self.rounds {
             for name in &self.only {
-                self.measure(&bench, name, false)?;
-                self.measure(&bench, name, true)?;
+                self.measure(&bench, cpus, name, false)?;
+                self.measure(&bench, cpus, name, true)?;
             }
         }
         Ok(())
     }
 
-    fn load(&self, bench: &Bench, address: &str, arguments: &str) -> Command {
-        let mut command = Command::new("taskset");
-        command.args(["-c", &self.load_cpu.to_string()]);
-        command.arg(bench.program("loadgen")).arg(address);
-        command
-            .args(arguments.split_whitespace())
-            .args(["--format", "json"]);
+    fn load(bench: &Bench, cpu: u32, address: &str, arguments: &str) -> Command {
+        let mut command = under(&pinned(&cpu.to_string()), bench.loadgen());
+        command.arg(address).args(arguments.split_whitespace());
+        command.args(["--format", "json"]);
         command
     }
 
     /// Does one run and prints its line of the table.
-    fn measure(&self, bench: &Bench, name: &str, flooded: bool) -> Result<()> {
-        let server = bench.start(name, self.server_cpu, &[])?;
+    fn measure(&self, bench: &Bench, cpus: Cpus, name: &str, flooded: bool) -> Result<()> {
+        let server = bench.start(name, cpus.server, &[])?;
         let folder = bench.scratch();
         let flood = flooded.then(|| {
             // It runs until it is stopped, which is always after the quiet connections end.
             let flood = "-c 1 -P 64 --size 16k -d 120s --warmup 100ms";
-            let flood = self.load(bench, &server.address, flood);
+            let flood = Self::load(bench, cpus.load, &server.address, flood);
             let mut nice = Command::new("nice");
             nice.args(["-n", "10"])
                 .arg(flood.get_program())
@@ -103,7 +98,7 @@ impl Fairness {
             ..
         } = self;
         let quiet = format!("-c {connections} -R {rate} -d {duration} --arrivals poisson");
-        let mut quiet = self.load(bench, &server.address, &quiet);
+        let mut quiet = Self::load(bench, cpus.load, &server.address, &quiet);
         let quiet = process::run(folder, Duration::from_secs(100), &[0], &mut quiet)?;
         let mut flood_rate = "-".to_owned();
         if let Some(mut flood) = flood {
