@@ -1,4 +1,5 @@
-//! Ways out of a shard's pin, for what a task starts: [`unpinned`] and [`unpin_current`].
+//! Functions that undo a shard's CPU pin, for threads and processes that a task starts:
+//! [`unpinned`] and [`unpin_current`].
 //!
 //! The masks are kept by `sys/linux.rs`. Tests are in `tests/unpinned.rs`.
 
@@ -18,7 +19,7 @@ use crate::sys;
 ///   CPUs of the calling thread: it would have a single thread in the whole process,
 /// - another runtime.
 ///
-/// Start them inside the closure. The closure keeps the shard, so it should only start things, and
+/// Start them inside the closure. The closure blocks the shard, so it should only start them, and
 /// leave the work to them. [`spawn_blocking`](crate::spawn_blocking) needs none of this: its
 /// threads have the whole mask.
 ///

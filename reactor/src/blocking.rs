@@ -271,7 +271,7 @@ fn run(job: Runnable<JobScheduler>) {
     let task = TaskRef::clone(job.task());
     let again = at_home(&task, || job.run());
     debug_assert!(again.is_none(), "a job is done after one poll");
-    // Its handle's task was woken.
+    // The task that waits for the handle has been woken before.
     task.scheduler().0.settings.inhibitor.end();
 }
 

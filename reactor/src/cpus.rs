@@ -30,7 +30,7 @@ impl CpuQuota {
         usize::try_from(cpus).unwrap_or(usize::MAX)
     }
 
-    /// Returns whether the limit is below the time of this many CPUs.
+    /// Returns true if the limit is below the time of this many CPUs.
     fn is_below(self, cpus: usize) -> bool {
         u128::from(self.time_us) < cpus as u128 * u128::from(self.period_us.get())
     }
@@ -105,7 +105,7 @@ impl Cpus {
         })
     }
 
-    /// Returns whether a limit keeps this process from using all allowed CPUs all the time.
+    /// Returns true if a limit keeps this process from using all allowed CPUs all the time.
     pub(crate) fn quota_binds(&self) -> bool {
         self.quota
             .is_some_and(|quota| quota.is_below(self.allowed.len()))

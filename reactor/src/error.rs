@@ -57,8 +57,8 @@ pub fn is_shutdown_error(error: &io::Error) -> bool {
     false
 }
 
-/// The error of a registration that lost its descriptor number: the descriptor was closed while it
-/// was registered, and the number now belongs to another registration, or to none.
+/// Returns the error of a registration that lost its descriptor number: the descriptor was closed
+/// while it was registered, and the number now belongs to another registration, or to none.
 #[cold]
 pub(crate) fn dispossessed_error() -> io::Error {
     io::Error::new(
@@ -68,7 +68,7 @@ pub(crate) fn dispossessed_error() -> io::Error {
     )
 }
 
-/// The error of a table without a free slot.
+/// Returns the error of a table without a free slot.
 #[cold]
 pub(crate) fn table_full_error() -> io::Error {
     io::Error::new(
@@ -77,7 +77,7 @@ pub(crate) fn table_full_error() -> io::Error {
     )
 }
 
-/// The error of a call from a forked child.
+/// Returns the error of a call from a forked child.
 #[cold]
 pub(crate) fn forked_error() -> io::Error {
     io::Error::new(
@@ -97,7 +97,7 @@ pub(crate) fn forked() -> ! {
     )
 }
 
-/// The error of a wait for both directions with one closure, which can do only one of them.
+/// Returns the error of a wait for both directions with one closure, which can do only one of them.
 #[cold]
 pub(crate) fn two_directions_error() -> io::Error {
     io::Error::new(

@@ -57,7 +57,8 @@ impl<T> OwnerMutex<T> {
         }
     }
 
-    /// Out of line, so that the private form stays small enough to be inlined into its callers.
+    /// Calls `visit` under the lock. It is not inlined, so that the private form stays small enough
+    /// to be inlined into its callers.
     #[inline(never)]
     fn with_lock<R>(&self, visit: impl FnOnce(&T) -> R) -> R {
         let _guard = self.lock.lock();

@@ -57,7 +57,7 @@ mod tests;
 /// those of connections in one burst, never share a lock.
 const STRIPES: usize = 64;
 
-/// No [`SlotId`] is all ones.
+/// The value for a number without an owner. No [`SlotId`] is all ones.
 const NOBODY: u32 = u32::MAX;
 
 /// The system's interface: epoll_ctl, or a model of it.
@@ -112,8 +112,8 @@ impl<C: Ctl> Owners<C> {
     ///
     /// # Errors
     ///
-    /// Returns the system's error; nothing has changed then. `AlreadyExists` means that a live
-    /// registration has this very descriptor.
+    /// Returns the system's error. Nothing has changed in that case. `AlreadyExists` means that a
+    /// live registration has the same descriptor.
     pub(crate) fn add(&self, fd: RawFd, token: Token, interest: Interest) -> io::Result<Added> {
         let (stripe, place) = self.locate(fd)?;
         let mut stripe = stripe.lock();
@@ -168,8 +168,8 @@ impl<C: Ctl> Owners<C> {
     ) -> io::Result<()> {
         let (here, place) = self.locate(fd)?;
         let (there, _) = to.locate(fd)?;
-        // Locked in one order for every pair of epolls, so that two moves never wait for each
-        // other.
+        // The locks are taken in one order for every pair of epolls, so that two moves never wait
+        // for each other.
         let (mut here, mut there) = if ptr::from_ref(here) < ptr::from_ref(there) {
             let here = here.lock();
             (here, there.lock())

@@ -1,9 +1,9 @@
 //! Moves a registration from one shard's epoll to another's, and frees the slot of a moved one.
 //!
-//! Called by a wait whose task runs on another shard (`registration/wait.rs`), and at the end of a
-//! registration. The slot stays in the table of its first shard; only its membership in an epoll
-//! instance changes. A registration keeps the [`ShardIo`] of its first shard alive, which has weak
-//! references to its peers. If a peer is gone, its epoll is gone too, and there is nothing to
+//! A wait whose task runs on another shard calls it (`registration/wait.rs`), and so does the end
+//! of a registration. The slot stays in the table of its first shard; only its membership in an
+//! epoll instance changes. A registration keeps the [`ShardIo`] of its first shard alive, which has
+//! weak references to its peers. If a peer is gone, its epoll is gone too, and there is nothing to
 //! delete. Tests are in `tests/moving.rs` of the crate.
 
 use std::io;
@@ -24,8 +24,8 @@ use crate::{Interest, Ready, ShardId};
 pub(super) struct Peers {
     all: OnceLock<Box<[Weak<ShardIo>]>>,
     visitors: Mutex<Vec<Visitor>>,
-    /// The number of visitors. With it the shard checks each turn for visitors without taking the
-    /// lock.
+    /// The number of visitors. The shard reads it each turn, and takes the lock only if there are
+    /// visitors.
     visiting: AtomicU32,
 }
 
@@ -69,7 +69,7 @@ impl ShardIo {
     /// # Errors
     ///
     /// Returns the system's error, or an error if the registration lost its number or this is a
-    /// forked child. The registration stays on its shard then.
+    /// forked child. On an error, the registration stays on its shard.
     pub(crate) fn relocate(
         slot: &SlotRef,
         to: &Self,

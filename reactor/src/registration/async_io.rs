@@ -21,7 +21,7 @@ const FRUITLESS_MAX: u32 = 64;
 /// the system again; the second one shows that the answer proves nothing.
 const FRUITLESS_CLOSED: u32 = FRUITLESS_MAX / 2;
 
-/// The pause before each further attempt, which is the resolution of timers.
+/// The pause before each further attempt, which is the default resolution of timers.
 const PAUSE: Duration = Duration::from_millis(1);
 
 impl Registration {
@@ -79,7 +79,7 @@ impl Registration {
 
     /// Waits for about `delay`, by a timer of the registration's shard. Works on any executor.
     ///
-    /// For a caller whose descriptor gives no event when an operation may succeed again.
+    /// Use it for a descriptor that gives no event when an operation may succeed again.
     ///
     /// # Cancel safety
     ///
@@ -87,7 +87,7 @@ impl Registration {
     ///
     /// # Wakeups
     ///
-    /// The task is woken once, as by [`wake_after`](Self::wake_after), also if the future is
+    /// The task is woken once, as by [`wake_after`](Self::wake_after), even if the future is
     /// dropped.
     pub async fn pause(&self, delay: Duration) {
         let mut is_armed = false;
@@ -102,7 +102,7 @@ impl Registration {
         .await;
     }
 
-    /// Wakes a task once `delay` has passed: at once if the reactor has shut down.
+    /// Wakes a task once `delay` has passed, or at once if the reactor has shut down.
     ///
     /// The timer is kept by the registration's shard. It cannot be disarmed, so `delay` should be
     /// short.

@@ -77,7 +77,7 @@ impl<M: Mask> Future for Wait<'_, M> {
             }
             Some(id) => {
                 let seen = match readiness.end_notified(id) {
-                    // The lock is not taken, so a forked child need not be told from its parent.
+                    // This takes no lock, so it needs no check for a forked child.
                     Some(seen) => seen,
                     None if this.registration.slot.io().is_forked() => {
                         return Poll::Ready(Err(forked_error()));
@@ -93,8 +93,8 @@ impl<M: Mask> Future for Wait<'_, M> {
     }
 }
 
-/// Begins a wait that has to block. It is out of line, so that a wait that need not block compiles
-/// to a few instructions in its caller.
+/// Begins a wait that has to block. It is not inlined, so a wait that does not block compiles to a
+/// few instructions in its caller.
 ///
 /// The result is returned in registers. It is `None` in a forked child. The id, which is needed
 /// only to wait, is returned through `id`.
@@ -117,7 +117,7 @@ fn begin<M: Mask>(
     }
 }
 
-/// Like `begin`, on a thread that is not the registration's shard, or that was not lately.
+/// Like `begin`, on a thread that is not the registration's shard, or after other shards had waits.
 #[inline(never)]
 fn begin_away(
     registration: &Registration,

@@ -41,8 +41,8 @@ pub(crate) fn commands<T>() -> (CommandSender<T>, Commands<T>) {
 }
 
 impl<T> Commands<T> {
-    /// Ends the channel. Commands that are sent from now on are dropped, as those in the returned
-    /// channel are with it. Called by the shard only.
+    /// Ends the channel. Commands that are sent from now on are dropped. The returned channel still
+    /// holds commands, which its drop drops too. Called by the shard only.
     pub(crate) fn close(&mut self) -> Receiver<T> {
         let (_, ended) = unbounded();
         std::mem::replace(&mut self.channel, ended)

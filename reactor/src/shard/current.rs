@@ -96,8 +96,8 @@ pub(super) fn unset(shard: &ShardShared) {
     }
 }
 
-/// Makes the calling thread, a forked child's copy of some thread, run no shard's tasks: no task is
-/// at home here, and a turn ends. The handler of forks calls this.
+/// Detaches the calling thread from its shard, in a forked child. No task is at home here
+/// afterwards, and a turn ends. The handler of forks calls this.
 pub(crate) fn leave() {
     // No other code runs in the child yet. The access fails only on a thread of a model.
     let _ = HOME.try_with(|home| {
@@ -140,15 +140,15 @@ pub(crate) fn polled_task() -> Option<TaskId> {
     })
 }
 
-/// The index of the calling thread's shard in its reactor. All ones on a thread that runs none, and
-/// in a forked child.
+/// Returns the index of the calling thread's shard in its reactor, or all ones on a thread that
+/// runs no shard, and in a forked child.
 #[inline]
 pub(crate) fn index() -> u32 {
     HOME.with(|home| home.index.get())
 }
 
-/// The number of tasks that the turn may still poll. In the child of a task that forked, it is
-/// zero.
+/// Returns the number of tasks that the turn may still poll. In the child of a task that forked, it
+/// is zero.
 #[inline(always)]
 pub(super) fn polls_left() -> u32 {
     HOME.with(|home| home.polls_left.get())

@@ -1,5 +1,5 @@
-//! The list of a shard's live tasks. The shard's end waits for them, a reactor that gives up on the
-//! shard uses the list to wake the tasks' waiters, and a report of tasks begins with it.
+//! The list of a shard's live tasks. The shard's end waits for these tasks. A reactor that gives up
+//! on the shard uses the list to wake the tasks' waiters. A report of tasks begins with the list.
 
 use std::fmt;
 use std::sync::Arc;
@@ -27,8 +27,8 @@ pub(crate) struct LiveTasks {
 struct List {
     /// True once the shard accepts no more tasks.
     closed: bool,
-    /// True if a change of the list takes more than the list itself: it is closed, tasks have
-    /// records, or there are hooks.
+    /// True if a change of the list needs extra steps: it is closed, tasks have records, or there
+    /// are hooks.
     is_special: bool,
     /// The number of tasks added so far.
     adopted: u64,
@@ -76,7 +76,7 @@ impl LiveTasks {
 
     #[cold]
     fn adopt_slow(&self, task: TaskRef<ShardRef>) -> Result<(), TaskRef<ShardRef>> {
-        // A report needs no more than a description, which needs no reference.
+        // The span and the hook need only a description of the task, and no reference to it.
         let meta = task.meta();
         let now = self.tracked_by.as_ref().map(Clock::nanos);
         // A subscriber is foreign code, so the span is made before the lock.

@@ -7,9 +7,9 @@
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-/// The minimum of the limit to which the estimate may rise in one turn; otherwise it at most
-/// doubles. It rises only if two turns in a row were slower. So slow handlers show after a few
-/// turns, and one turn that the OS interrupted changes nothing.
+/// The estimate at most doubles in one turn, but it may always rise to this value. It rises only if
+/// two turns in a row were slower. So slow handlers show after a few turns, and one turn that the
+/// OS interrupted changes nothing.
 const RISE_FLOOR: u64 = nanos(Duration::from_micros(20));
 
 /// The divisor of a decrease, so that one cheap turn among slow ones changes little.

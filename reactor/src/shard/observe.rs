@@ -101,7 +101,7 @@ impl Shard {
                 .wait_time
                 .record(now.saturating_sub(observer.step.get()));
         }
-        // Tasks that were stolen or served before the sleep.
+        // This covers the tasks that were stolen or served before the sleep.
         observer.mark_queued(&self.shared, observer.step.get());
     }
 
@@ -142,8 +142,8 @@ impl Shard {
 }
 
 impl Here<'_> {
-    /// Polls the turn's tasks, inside the hook that is around them if there is one, and observes
-    /// each poll if anything is to be observed.
+    /// Polls the turn's tasks, inside the poll hook if there is one. Observes each poll if there is
+    /// an observer.
     #[inline(never)]
     pub(super) fn run_tasks_slow(&self) {
         let observer = self.shard.observer.as_ref();
@@ -178,7 +178,7 @@ impl Here<'_> {
         let began = observer.mark.get();
         let recorders = self.shared.recorders.as_deref();
         if let Some(recorders) = recorders {
-            // The tasks that the last step queued, if it queued any.
+            // This covers the tasks that the last step queued, if it queued any.
             observer.arrivals.mark(queued, observer.step.get());
             if let Some(woken) = observer.arrivals.of_next(polled) {
                 recorders.wake_to_poll.record(began.saturating_sub(woken));

@@ -30,7 +30,7 @@ impl<T> AbortOnDropHandle<T> {
         Self(Some(handle))
     }
 
-    /// Returns the handle. The task goes on when that is dropped.
+    /// Returns the handle. The task continues when that handle is dropped.
     pub fn detach(mut self) -> JoinHandle<T> {
         self.0.take().expect(TAKEN_BY_DETACH)
     }

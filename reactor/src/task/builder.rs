@@ -7,7 +7,7 @@ use crate::handle::{Handle, local_shard, start};
 use crate::shard::{ShardId, ShardRef};
 use crate::task::{JoinHandle, SpawnSite, Spawned, spawn_here, spawn_made, spawn_send};
 
-/// Spawns a task with a name, which [`Handle::tasks`] shows.
+/// A builder that spawns a task with a name, which [`Handle::tasks`] shows.
 ///
 /// # Examples
 ///

@@ -54,8 +54,8 @@ struct Ended(Mutex<State>);
 
 #[derive(Default)]
 struct State {
-    /// Indices of new members and of members that were woken. An index may be stale or stand twice,
-    /// which costs a poll.
+    /// Indices of new members and of members that were woken. An index may be stale or in the queue
+    /// twice, which costs a poll.
     queue: VecDeque<usize>,
     waiting: Option<Waker>,
 }
@@ -183,8 +183,8 @@ impl<T> JoinSet<T> {
         poll_fn(|cx| self.poll_join_next(cx)).await
     }
 
-    /// Like [`join_next`](Self::join_next), and also returns the id of the task. An error has it
-    /// too.
+    /// Like [`join_next`](Self::join_next), and also returns the id of the task. An error has the
+    /// id too.
     ///
     /// # Errors
     ///
@@ -227,8 +227,8 @@ impl<T> JoinSet<T> {
     ///
     /// # Wakeups
     ///
-    /// When pending, the task of `cx` is woken once a task of the set ends. The newest waker
-    /// replaces the previous one.
+    /// If the result is `Pending`, the task of `cx` is woken once a task of the set ends. The
+    /// newest waker replaces the previous one.
     pub fn poll_join_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, JoinError>>> {
         self.poll_join_next_with_id(cx)
             .map(|joined| joined.map(without_id))
@@ -302,8 +302,8 @@ impl<T: Send + 'static> JoinSet<T> {
         self.insert(handle.spawn(task))
     }
 
-    /// Runs a closure that may block on the current reactor and adds it. See
-    /// [`spawn_blocking`](crate::spawn_blocking).
+    /// Runs a closure that may block, on a blocking thread of the current reactor, and adds its
+    /// job. See [`spawn_blocking`](crate::spawn_blocking).
     ///
     /// # Panics
     ///
@@ -316,7 +316,8 @@ impl<T: Send + 'static> JoinSet<T> {
         self.insert(Handle::current().spawn_blocking(f))
     }
 
-    /// Runs a closure that may block on a reactor and adds it. See [`Handle::spawn_blocking`].
+    /// Runs a closure that may block, on a blocking thread of a reactor, and adds its job. See
+    /// [`Handle::spawn_blocking`].
     ///
     /// # Panics
     ///

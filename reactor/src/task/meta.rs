@@ -41,9 +41,9 @@ pub(super) fn as_task<R>(task: TaskId, drop: impl FnOnce() -> R) -> R {
     drop()
 }
 
-/// Identifies a task, or a blocking job, among all of the process. Ids are not reused. They grow on
-/// each thread that spawns, but not in the order of spawns on several threads. As tokio's
-/// `task::Id`.
+/// An identifier of a task, or of a blocking job, that is unique in the process. Ids are not
+/// reused. They grow on each thread that spawns, but not in the order of spawns on several threads.
+/// As tokio's `task::Id`.
 ///
 /// # Examples
 ///

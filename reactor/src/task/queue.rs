@@ -57,7 +57,7 @@ impl<S: Schedule> LocalQueue<S> {
         (self.pushed.get(), self.taken.get())
     }
 
-    /// The number of tasks in the queue.
+    /// Returns the number of tasks in the queue.
     #[inline]
     pub(crate) fn len(&self) -> u64 {
         self.pushed.get() - self.taken.get()
