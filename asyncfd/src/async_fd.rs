@@ -102,7 +102,7 @@ impl<T: AsRawFd> AsyncFd<T> {
     ///
     /// # Panics
     ///
-    /// When there is no current reactor; the message says how to get one.
+    /// Panics when there is no current reactor; the message says how to get one.
     #[track_caller]
     pub fn from_fd(inner: T) -> Result<Self, AsyncFdRegisterError<T>>
     where
@@ -119,7 +119,7 @@ impl<T: AsRawFd> AsyncFd<T> {
     ///
     /// # Panics
     ///
-    /// When there is no current reactor.
+    /// Panics when there is no current reactor.
     #[track_caller]
     pub fn from_fd_with_interest(
         inner: T,
@@ -145,7 +145,7 @@ impl<T: AsRawFd> AsyncFd<T> {
     ///
     /// # Panics
     ///
-    /// When there is no current reactor.
+    /// Panics when there is no current reactor.
     #[track_caller]
     pub fn new(inner: T) -> io::Result<Self> {
         Ok(Self::try_with_interest(inner, READ_WRITE)?)
@@ -159,7 +159,7 @@ impl<T: AsRawFd> AsyncFd<T> {
     ///
     /// # Panics
     ///
-    /// When there is no current reactor.
+    /// Panics when there is no current reactor.
     #[track_caller]
     pub fn with_interest(inner: T, interest: Interest) -> io::Result<Self> {
         Ok(Self::try_with_interest(inner, interest)?)
@@ -173,7 +173,7 @@ impl<T: AsRawFd> AsyncFd<T> {
     ///
     /// # Panics
     ///
-    /// When there is no current reactor.
+    /// Panics when there is no current reactor.
     #[track_caller]
     pub fn try_new(inner: T) -> Result<Self, AsyncFdRegisterError<T>> {
         Self::try_with_interest(inner, READ_WRITE)
@@ -188,7 +188,7 @@ impl<T: AsRawFd> AsyncFd<T> {
     ///
     /// # Panics
     ///
-    /// When there is no current reactor.
+    /// Panics when there is no current reactor.
     #[track_caller]
     pub fn try_with_interest(
         inner: T,
@@ -221,7 +221,7 @@ impl<T: AsRawFd> AsyncFd<T> {
     ///
     /// # Panics
     ///
-    /// When there is no current reactor.
+    /// Panics when there is no current reactor.
     #[track_caller]
     pub unsafe fn register(inner: T) -> Result<Self, AsyncFdRegisterError<T>> {
         Self::try_with_interest(inner, READ_WRITE)
@@ -239,7 +239,7 @@ impl<T: AsRawFd> AsyncFd<T> {
     ///
     /// # Panics
     ///
-    /// When there is no current reactor.
+    /// Panics when there is no current reactor.
     #[track_caller]
     pub unsafe fn register_with_interest(
         inner: T,

@@ -1,7 +1,7 @@
 //! Copying and reading lines, for the streams of [`net`](crate::net), without another library's
 //! traits.
 //!
-//! Reading and writing themselves are methods of the streams. What is here has the names and
+//! Reading and writing themselves are methods of the streams. The items here have the names and
 //! signatures of `tokio::io`. Programs that need more of tokio's or of futures' combinators use
 //! them through the features of [`compat`](crate::compat).
 

@@ -3,7 +3,7 @@
 //!
 //! A blocking descriptor registers like any other, and the first operation that blocks then stops a
 //! whole shard. The constructors of `async_fd.rs` call this check. It never fails, never panics,
-//! and is empty in release builds. Tested in `tests/nonblocking.rs`.
+//! and is empty in release builds. Tests are in `tests/nonblocking.rs`.
 
 #![forbid(unsafe_code)]
 

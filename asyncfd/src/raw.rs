@@ -1,7 +1,7 @@
 //! The parts of `net` that need unsafe code, which `net` itself forbids: sockets from bare
 //! descriptor numbers, and the credentials of a peer.
 //!
-//! Tested in `tests/net/cases`.
+//! Tests are in `tests/net/cases`.
 
 #![expect(
     unsafe_code,

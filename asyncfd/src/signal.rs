@@ -18,8 +18,8 @@ use crate::net::UnixStream;
 /// Catches SIGINT and SIGTERM for the life of the process, and returns a future that completes with
 /// the first of them.
 ///
-/// Once one has come, the next one ends the process at once, with the exit code that shells expect
-/// (128 plus its number), for a user who does not want to wait for a drain.
+/// After the first signal, the next one ends the process at once, with the exit code that shells
+/// expect (128 plus its number), for a user who does not want to wait for a drain.
 ///
 /// # Errors
 ///
@@ -27,7 +27,7 @@ use crate::net::UnixStream;
 ///
 /// # Cancel safety
 ///
-/// A signal that came is lost for the graceful end if the future is dropped.
+/// If the future is dropped, a signal that has arrived is lost for the graceful end.
 ///
 /// # Examples
 ///
@@ -64,7 +64,7 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Catches signals from now on. Several of one kind between two waits are one.
+    /// Catches signals from now on. Several signals of one kind between two waits count as one.
     ///
     /// # Errors
     ///
@@ -76,7 +76,7 @@ impl Signals {
         let mut caught = Vec::new();
         for &signal in signals {
             let came = Arc::new(AtomicBool::new(false));
-            // The flag first: who reads the byte finds it set.
+            // The flag is registered first, so a reader of the byte finds it set.
             flag::register(signal, Arc::clone(&came))?;
             low_level::pipe::register(signal, waker.try_clone()?)?;
             caught.push((signal, came));
@@ -93,7 +93,7 @@ impl Signals {
     ///
     /// # Cancel safety
     ///
-    /// A signal that comes while nobody waits is kept.
+    /// A signal that arrives while no task waits is kept.
     pub async fn recv(&self) -> io::Result<i32> {
         loop {
             for (signal, came) in &self.caught {

@@ -112,7 +112,7 @@ where
 {
     #[track_caller]
     fn execute(&self, future: F) {
-        // Dropping the handle lets the task run on.
+        // The task continues without its handle.
         drop(reactor::spawn_local(future));
     }
 }
@@ -141,7 +141,7 @@ where
 {
     #[track_caller]
     fn execute(&self, future: F) {
-        // Dropping the handle lets the task run on.
+        // The task continues without its handle.
         drop(Handle::current().spawn(future));
     }
 }

@@ -128,5 +128,5 @@ seals!(
     pipe::Sender,
 );
 
-/// The most bytes that a copy, or a reader of lines, holds.
+/// The maximum number of bytes that a copy, or a reader of lines, holds.
 pub(super) const BUFFER_BYTES: usize = 8 * 1024;

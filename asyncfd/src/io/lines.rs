@@ -93,7 +93,7 @@ impl<R: ReadBytes> BufReader<R> {
     /// # Errors
     ///
     /// The errors of reading, and [`InvalidData`](io::ErrorKind::InvalidData) if the line is not
-    /// valid UTF-8. `text` is then as it was.
+    /// valid UTF-8. `text` is unchanged in that case.
     ///
     /// # Cancel safety
     ///

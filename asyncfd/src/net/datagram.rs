@@ -18,7 +18,7 @@ macro_rules! datagram_io {
             ///
             /// # Panics
             ///
-            /// When there is no current reactor.
+            /// Panics when there is no current reactor.
             #[track_caller]
             pub fn from_std(socket: $std) -> io::Result<Self> {
                 socket.set_nonblocking(true)?;

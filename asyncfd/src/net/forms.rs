@@ -42,8 +42,8 @@ macro_rules! three_forms {
             ///
             /// # Wakeups
             ///
-            /// When pending, the task of `cx` is woken once this is ready for it. One task at a
-            /// time in each direction: the newest waker replaces the one before.
+            /// If the result is `Pending`, the task of `cx` is woken once this is ready for it. One
+            /// task at a time in each direction: the newest waker replaces the one before.
             #[inline]
             pub fn $poll_name(
                 &self,

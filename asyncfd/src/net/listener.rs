@@ -16,7 +16,7 @@ macro_rules! listener_io {
             ///
             /// # Panics
             ///
-            /// When there is no current reactor.
+            /// Panics when there is no current reactor.
             #[track_caller]
             pub fn from_std(listener: $std) -> io::Result<Self> {
                 listener.set_nonblocking(true)?;
@@ -44,7 +44,7 @@ macro_rules! listener_io {
             ///
             /// # Panics
             ///
-            /// When there is no current reactor.
+            /// Panics when there is no current reactor.
             ///
             /// # Cancel safety
             ///
@@ -62,12 +62,12 @@ macro_rules! listener_io {
             ///
             /// # Panics
             ///
-            /// When there is no current reactor.
+            /// Panics when there is no current reactor.
             ///
             /// # Wakeups
             ///
-            /// When pending, the task of `cx` is woken once a connection arrives. One task at a
-            /// time: the newest waker replaces the one before.
+            /// If the result is `Pending`, the task of `cx` is woken once a connection arrives. One
+            /// task at a time: the newest waker replaces the one before.
             pub fn poll_accept(
                 &self,
                 cx: &mut Context<'_>,
@@ -114,8 +114,8 @@ macro_rules! listener_io {
 
         /// A stream of a listener's connections, which never ends; returned by `incoming`.
         ///
-        /// An error of accept(2) is an item, and the stream goes on after it. While descriptors are
-        /// short, every next item is the same error, at once: back off.
+        /// An error of accept(2) is an item, and the stream continues after it. While descriptors
+        /// are short, each next item is the same error, without a wait. Back off between items.
         ///
         /// # Panics
         ///

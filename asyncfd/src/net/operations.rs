@@ -3,8 +3,8 @@
 //!
 //! [`Receive`] and [`Transmit`] and their vectored forms transfer bytes of a stream, and a short
 //! transfer may prove that the stream is drained. Everything else (datagrams, `peek`, `accept`) is
-//! a closure for [`Input`] or [`Output`], where only EAGAIN is proof. Tested in `tests/draining.rs`
-//! and `tests/net`.
+//! a closure for [`Input`] or [`Output`], where only EAGAIN is proof. Tests are in
+//! `tests/draining.rs` and `tests/net`.
 
 #![forbid(unsafe_code)]
 

@@ -25,11 +25,11 @@ mod tests;
 /// - an address and a port, such as `(Ipv4Addr::LOCALHOST, 80)`
 /// - text: `"127.0.0.1:80"`, `"[::1]:80"`, `"localhost:80"`, or a host and a port, such as
 ///   `("localhost", 80)`
-/// - a slice of [`SocketAddr`], of which the first that works is taken
+/// - a slice of [`SocketAddr`], whose addresses are tried in order
 /// - a reference to one of these
 ///
 /// A name is looked up on a blocking thread of the current reactor, and its addresses are tried in
-/// turn. A written-out address needs no lookup.
+/// order. A written-out address needs no lookup.
 ///
 /// The trait cannot be implemented elsewhere. Same as tokio's.
 pub trait ToSocketAddrs: Given {}
@@ -140,7 +140,7 @@ impl Given for (String, u16) {
 ///
 /// # Panics
 ///
-/// When there is no current reactor and `host` is a name.
+/// Panics when there is no current reactor and `host` is a name.
 ///
 /// # Cancel safety
 ///

@@ -1,9 +1,9 @@
 //! The common part of all types of `net`, over the `AsyncFd` inside: waits, the caller's own
 //! operations, conversions and traits.
 //!
-//! Macros instead of a generic type, so that each type shows plain methods in its documentation. A
-//! type that uses one has a field `fd: AsyncFd<_>`. They know nothing about reading and writing:
-//! `stream.rs` and `datagram.rs` do.
+//! These are macros and not a generic type, so that each type shows plain methods in its
+//! documentation. A type that uses one has a field `fd: AsyncFd<_>`. They know nothing about
+//! reading and writing: `stream.rs` and `datagram.rs` do.
 
 #![forbid(unsafe_code)]
 
@@ -35,8 +35,8 @@ macro_rules! waits_for {
             ///
             /// # Wakeups
             ///
-            /// When pending, the task of `cx` is woken once this is readable. One task at a time:
-            /// the newest waker replaces the one before.
+            /// If the result is `Pending`, the task of `cx` is woken once this is readable. One
+            /// task at a time: the newest waker replaces the one before.
             pub fn $poll_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
                 self.fd
                     .registration()
@@ -71,8 +71,8 @@ macro_rules! waits_for {
             ///
             /// # Wakeups
             ///
-            /// When pending, the task of `cx` is woken once this is writable. One task at a time:
-            /// the newest waker replaces the one before.
+            /// If the result is `Pending`, the task of `cx` is woken once this is writable. One
+            /// task at a time: the newest waker replaces the one before.
             pub fn $poll_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
                 self.fd
                     .registration()
@@ -121,7 +121,7 @@ macro_rules! own_operations {
             }
 
             /// Like [`try_io`](Self::try_io), but waits and tries again until the operation does
-            /// something other than block.
+            /// not block.
             ///
             /// # Errors
             ///
@@ -152,7 +152,7 @@ macro_rules! descriptor_traits {
                 self.fd.shard()
             }
 
-            /// Returns the [`AsyncFd`] inside, for guards and for what is not offered here.
+            /// Returns the [`AsyncFd`] inside, for guards and for operations without a method here.
             ///
             /// Both share the readiness.
             pub fn as_async_fd(&self) -> &AsyncFd<$inner> {

@@ -230,7 +230,7 @@ macro_rules! stream_io {
             ///
             /// # Panics
             ///
-            /// When there is no current reactor.
+            /// Panics when there is no current reactor.
             #[track_caller]
             pub fn from_std(stream: $std) -> io::Result<Self> {
                 stream.set_nonblocking(true)?;
@@ -249,7 +249,7 @@ macro_rules! stream_io {
             ///
             /// # Panics
             ///
-            /// When there is no current reactor.
+            /// Panics when there is no current reactor.
             #[track_caller]
             pub fn from_accepted(stream: $std) -> io::Result<Self> {
                 Self::attach(stream, ready_at_birth())

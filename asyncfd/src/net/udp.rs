@@ -67,7 +67,7 @@ impl UdpSocket {
     ///
     /// # Panics
     ///
-    /// When there is no current reactor.
+    /// Panics when there is no current reactor.
     ///
     /// # Cancel safety
     ///

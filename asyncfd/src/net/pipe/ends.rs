@@ -28,7 +28,7 @@ use crate::net::sys;
 ///
 /// # Panics
 ///
-/// When there is no current reactor.
+/// Panics when there is no current reactor.
 ///
 /// # Examples
 ///
@@ -94,7 +94,7 @@ macro_rules! end_of_pipe {
             ///
             /// # Panics
             ///
-            /// When there is no current reactor.
+            /// Panics when there is no current reactor.
             #[track_caller]
             pub fn from_file(file: File) -> io::Result<Self> {
                 Self::from_owned_fd(file.into())
@@ -108,7 +108,7 @@ macro_rules! end_of_pipe {
             ///
             /// # Panics
             ///
-            /// When there is no current reactor.
+            /// Panics when there is no current reactor.
             #[track_caller]
             pub fn from_owned_fd(fd: OwnedFd) -> io::Result<Self> {
                 check(&fd, $mode)?;
@@ -125,7 +125,7 @@ macro_rules! end_of_pipe {
             ///
             /// # Panics
             ///
-            /// When there is no current reactor.
+            /// Panics when there is no current reactor.
             #[track_caller]
             pub fn from_file_unchecked(file: File) -> io::Result<Self> {
                 Self::from_owned_fd_unchecked(file.into())
@@ -139,7 +139,7 @@ macro_rules! end_of_pipe {
             ///
             /// # Panics
             ///
-            /// When there is no current reactor.
+            /// Panics when there is no current reactor.
             #[track_caller]
             pub fn from_owned_fd_unchecked(fd: OwnedFd) -> io::Result<Self> {
                 Self::attach(fd, Ready::EMPTY)

@@ -75,7 +75,7 @@ impl OpenOptions {
     ///
     /// # Panics
     ///
-    /// When there is no current reactor.
+    /// Panics when there is no current reactor.
     #[track_caller]
     pub fn open_receiver(&self, path: impl AsRef<Path>) -> io::Result<Receiver> {
         let fd = self.open(path, OFlags::RDONLY)?;
@@ -95,7 +95,7 @@ impl OpenOptions {
     ///
     /// # Panics
     ///
-    /// When there is no current reactor.
+    /// Panics when there is no current reactor.
     #[track_caller]
     pub fn open_sender(&self, path: impl AsRef<Path>) -> io::Result<Sender> {
         let fd = self.open(path, OFlags::WRONLY)?;

@@ -60,7 +60,7 @@ impl TcpListener {
     ///
     /// # Panics
     ///
-    /// When there is no current reactor.
+    /// Panics when there is no current reactor.
     ///
     /// # Cancel safety
     ///
@@ -86,7 +86,7 @@ impl TcpSocket {
     ///
     /// # Panics
     ///
-    /// When there is no current reactor.
+    /// Panics when there is no current reactor.
     #[track_caller]
     pub fn listen(self, backlog: u32) -> io::Result<TcpListener> {
         self.socket

@@ -46,7 +46,7 @@ impl TcpStream {
     ///
     /// # Panics
     ///
-    /// When there is no current reactor.
+    /// Panics when there is no current reactor.
     ///
     /// # Cancel safety
     ///
@@ -105,7 +105,7 @@ impl TcpSocket {
     ///
     /// # Panics
     ///
-    /// When there is no current reactor.
+    /// Panics when there is no current reactor.
     ///
     /// # Cancel safety
     ///

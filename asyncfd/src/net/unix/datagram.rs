@@ -69,7 +69,7 @@ impl UnixDatagram {
     ///
     /// # Panics
     ///
-    /// When there is no current reactor.
+    /// Panics when there is no current reactor.
     #[track_caller]
     pub fn bind(path: impl AsRef<Path>) -> io::Result<Self> {
         Self::created(std::os::unix::net::UnixDatagram::bind(path)?)
@@ -83,7 +83,7 @@ impl UnixDatagram {
     ///
     /// # Panics
     ///
-    /// When there is no current reactor.
+    /// Panics when there is no current reactor.
     #[track_caller]
     pub fn unbound() -> io::Result<Self> {
         Self::created(std::os::unix::net::UnixDatagram::unbound()?)
@@ -97,7 +97,7 @@ impl UnixDatagram {
     ///
     /// # Panics
     ///
-    /// When there is no current reactor.
+    /// Panics when there is no current reactor.
     #[track_caller]
     pub fn pair() -> io::Result<(Self, Self)> {
         let (a, b) = std::os::unix::net::UnixDatagram::pair()?;
@@ -187,7 +187,7 @@ impl UnixSocket {
     ///
     /// # Panics
     ///
-    /// When there is no current reactor.
+    /// Panics when there is no current reactor.
     #[track_caller]
     pub fn datagram(self) -> io::Result<UnixDatagram> {
         self.check("datagram", Type::DGRAM)?;

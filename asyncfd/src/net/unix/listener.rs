@@ -41,7 +41,7 @@ impl UnixListener {
     ///
     /// # Panics
     ///
-    /// When there is no current reactor.
+    /// Panics when there is no current reactor.
     #[track_caller]
     pub fn bind(path: impl AsRef<Path>) -> io::Result<Self> {
         Self::bind_to(&SockAddr::unix(path)?)
@@ -56,7 +56,7 @@ impl UnixListener {
     ///
     /// # Panics
     ///
-    /// When there is no current reactor.
+    /// Panics when there is no current reactor.
     #[track_caller]
     pub fn bind_addr(address: &SocketAddr) -> io::Result<Self> {
         Self::bind_to(&sys::unix_address(address)?)
@@ -82,7 +82,7 @@ impl UnixSocket {
     ///
     /// # Panics
     ///
-    /// When there is no current reactor.
+    /// Panics when there is no current reactor.
     #[track_caller]
     pub fn listen(self, backlog: u32) -> io::Result<UnixListener> {
         self.check("listen", Type::STREAM)?;

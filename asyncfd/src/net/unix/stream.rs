@@ -45,7 +45,7 @@ impl UnixStream {
     ///
     /// # Panics
     ///
-    /// When there is no current reactor.
+    /// Panics when there is no current reactor.
     ///
     /// # Cancel safety
     ///
@@ -64,7 +64,7 @@ impl UnixStream {
     ///
     /// # Panics
     ///
-    /// When there is no current reactor.
+    /// Panics when there is no current reactor.
     ///
     /// # Cancel safety
     ///
@@ -82,7 +82,7 @@ impl UnixStream {
     ///
     /// # Panics
     ///
-    /// When there is no current reactor.
+    /// Panics when there is no current reactor.
     #[track_caller]
     pub fn pair() -> io::Result<(Self, Self)> {
         let (a, b) = std::os::unix::net::UnixStream::pair()?;
@@ -116,7 +116,7 @@ impl UnixSocket {
     ///
     /// # Panics
     ///
-    /// When there is no current reactor.
+    /// Panics when there is no current reactor.
     ///
     /// # Cancel safety
     ///
