@@ -13,12 +13,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use libtest_mimic::{Arguments, Failed, Trial};
+use libtest_mimic::Arguments;
 use rustix::process::Signal;
 use socket2::{Domain, Socket, Type};
-use tempfile::TempDir;
 
 use crate::process::{self, Running, eventually, need};
+use crate::server::Server;
+use crate::trial;
 
 /// The longest that one answer may take.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -55,9 +56,9 @@ pub(crate) fn run(build: bool, arguments: &Arguments) -> Result<ExitCode> {
     ];
     let trials = examples.into_iter().map(|(name, body)| {
         let programs = programs.clone();
-        Trial::test(name, move || {
-            let folder = tempfile::tempdir()?;
-            body(&Case { programs, folder }).map_err(|error| Failed::from(format!("{error:#}")))
+        trial::new(name, move |folder| {
+            let folder = folder.to_owned();
+            body(&Case { programs, folder })
         })
     });
     Ok(libtest_mimic::run(arguments, trials.collect()).exit_code())
@@ -69,27 +70,18 @@ type Body = fn(&Case) -> Result<()>;
 #[derive(Debug)]
 struct Case {
     programs: PathBuf,
-    folder: TempDir,
-}
-
-/// A running example.
-#[derive(Debug)]
-struct Server {
-    program: Running,
-    address: String,
+    folder: PathBuf,
 }
 
 impl Case {
     fn file(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.folder.join(name)
     }
 
     /// Starts an example and waits until it listens.
     fn start(&self, example: &str, arguments: &[&str]) -> Result<Server> {
         let mut command = Command::new(self.programs.join(example));
-        let mut program = Running::start(example, self.folder.path(), command.args(arguments))?;
-        let address = program.says("listening on ")?;
-        Ok(Server { program, address })
+        Server::start(example, &self.folder, command.args(arguments))
     }
 
     /// Runs nc, which sends `input`, closes its side, and prints the answer.
@@ -105,27 +97,14 @@ impl Case {
     }
 }
 
-impl Server {
-    fn port(&self) -> &str {
-        self.address.rsplit(':').next().unwrap_or_default()
-    }
+fn connect(server: &Server) -> Result<TcpStream> {
+    let stream = TcpStream::connect(server.address())?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    Ok(stream)
+}
 
-    fn connect(&self) -> Result<TcpStream> {
-        let stream = TcpStream::connect(&self.address)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        Ok(stream)
-    }
-
-    fn stop(mut self, which: Signal) -> Result<()> {
-        self.program.signal(which)?;
-        let status = self.program.wait(END)?;
-        ensure!(
-            status.success(),
-            "it ended with {status}: {}",
-            self.program.err()
-        );
-        Ok(())
-    }
+fn stop(server: Server, which: Signal) -> Result<()> {
+    server.stop(which, END)
 }
 
 fn same(found: &str, expected: &str) -> Result<()> {
@@ -144,18 +123,11 @@ fn chat(case: &Case) -> Result<()> {
     let server = case.start("chat", &["127.0.0.1:0"])?;
     // A member by nc: it sends what arrives at its input.
     let member = |name: &str| -> Result<_> {
-        let (out, err) = (case.file(name), case.file(&format!("{name}.err")));
         let mut nc = Command::new("nc");
-        nc.args(["-v", "-N", "127.0.0.1", server.port()])
-            .stdin(Stdio::piped());
-        nc.stdout(fs::File::create(&out)?)
-            .stderr(fs::File::create(&err)?);
-        let mut nc = Child(nc.spawn()?);
-        eventually("a member connects", || {
-            Ok(fs::read_to_string(&err)?.contains("succeeded"))
-        })?;
-        let input = nc.0.stdin.take().context("a pipe")?;
-        Ok((nc, input, out))
+        nc.args(["-v", "-N", "127.0.0.1", server.port()]);
+        let (nc, input) = Running::start_with_input(name, &case.folder, &mut nc)?;
+        eventually("a member connects", || Ok(nc.err().contains("succeeded")))?;
+        Ok((nc, input, case.file(&format!("{name}.out"))))
     };
     let hears = |file: &Path, line: &str| {
         eventually(line, || {
@@ -173,7 +145,7 @@ fn chat(case: &Case) -> Result<()> {
     hears(&heard_by_bob, "1: hi bob")?;
     drop(to_bob);
     hears(&heard_by_ann, "* 2 left")?;
-    server.stop(Signal::TERM)?;
+    stop(server, Signal::TERM)?;
     let heard = fs::read_to_string(&heard_by_ann)?;
     same(&heard, "* 2 came\n2: hello\n2: again\n* 2 left\n")?;
     // None of it is his own.
@@ -181,9 +153,9 @@ fn chat(case: &Case) -> Result<()> {
 
     let server = case.start("chat", &["127.0.0.1:0"])?;
     let deaf = small_receiver(&server)?;
-    let mut listener = BufReader::new(server.connect()?);
+    let mut listener = BufReader::new(connect(&server)?);
     // The third comes last, so both others have joined once the listener hears of it.
-    let mut speaker = server.connect()?;
+    let mut speaker = connect(&server)?;
     same(&line(&mut listener)?, "* 3 came\n")?;
     let said = "x".repeat(999);
     // A member who does not read has to leave, and takes nobody along.
@@ -201,25 +173,14 @@ fn chat(case: &Case) -> Result<()> {
         }
     }
     (&deaf).read_to_end(&mut Vec::new())?;
-    server.stop(Signal::TERM)
-}
-
-/// A child that does not outlive its case.
-#[derive(Debug)]
-struct Child(std::process::Child);
-
-impl Drop for Child {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+    stop(server, Signal::TERM)
 }
 
 /// Connects a client with a small receive buffer.
 fn small_receiver(server: &Server) -> Result<TcpStream> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
     socket.set_recv_buffer_size(4096)?;
-    let address: SocketAddr = server.address.parse()?;
+    let address: SocketAddr = server.address().parse()?;
     socket.connect(&address.into())?;
     socket.set_read_timeout(Some(PATIENCE))?;
     Ok(socket.into())
@@ -241,11 +202,11 @@ fn proxy(case: &Case) -> Result<()> {
         "127.0.0.1",
         "--directory",
     ]);
-    let mut web = Running::start("web", case.folder.path(), web.arg(&pages))?;
+    let mut web = Running::start("web", &case.folder, web.arg(&pages))?;
     let said = web.says("Serving HTTP on 127.0.0.1 port ")?;
     let port = said.split_whitespace().next().context("a port")?;
     let server = case.start("proxy", &["127.0.0.1:0", &format!("localhost:{port}")])?;
-    let url = format!("http://{}/large", server.address);
+    let url = format!("http://{}/large", server.address());
     let curl = || {
         let mut curl = Command::new("curl");
         curl.args(["--no-progress-meter", "--fail", "--max-time", "20"]);
@@ -272,7 +233,7 @@ fn proxy(case: &Case) -> Result<()> {
         !matches!(code, None | Some(0 | 28)),
         "curl ended with {code:?} and no upstream"
     );
-    server.stop(Signal::INT)?;
+    stop(server, Signal::INT)?;
 
     // The end of a stream is passed on by itself: this upstream answers only after it.
     let upstream = TcpListener::bind("127.0.0.1:0")?;
@@ -287,12 +248,12 @@ fn proxy(case: &Case) -> Result<()> {
     let server = case.start("proxy", &["127.0.0.1:0", &address])?;
     same(&case.nc(&["127.0.0.1", server.port()], "olleh")?, "hello")?;
     reversed.join().ok().context("the upstream panicked")??;
-    server.stop(Signal::TERM)
+    stop(server, Signal::TERM)
 }
 
 fn udp_echo(case: &Case) -> Result<()> {
     let server = case.start("udp_echo", &["127.0.0.1:0"])?;
-    let address: SocketAddr = server.address.parse()?;
+    let address: SocketAddr = server.address().parse()?;
     let clients: Vec<_> = (0..3)
         .map(|_| UdpSocket::bind("127.0.0.1:0"))
         .collect::<Result<_, _>>()?;
@@ -315,7 +276,7 @@ fn udp_echo(case: &Case) -> Result<()> {
             }
         }
     }
-    server.stop(Signal::TERM)
+    stop(server, Signal::TERM)
 }
 
 fn unix_service(case: &Case) -> Result<()> {
@@ -359,7 +320,7 @@ fn unix_service(case: &Case) -> Result<()> {
     );
     let server = case.start("unix_service", &[path_text])?;
     same(&nc("ping\n")?, "pong\n")?;
-    server.stop(Signal::INT)?;
+    stop(server, Signal::INT)?;
     ensure!(!path.exists(), "the socket is still there");
     Ok(())
 }
@@ -367,7 +328,7 @@ fn unix_service(case: &Case) -> Result<()> {
 fn timeouts(case: &Case) -> Result<()> {
     let server = case.start("timeouts", &["127.0.0.1:0", "1500"])?;
     let begun = Instant::now();
-    let mut idle = server.connect()?;
+    let mut idle = connect(&server)?;
     idle.write_all(b"hello\n")?;
     let mut answer = String::new();
     idle.read_to_string(&mut answer)?;
@@ -377,7 +338,7 @@ fn timeouts(case: &Case) -> Result<()> {
     );
     same(&answer, "hello\ntimeout\n")?;
     // A client that keeps sending is served for longer than the timeout.
-    let mut busy = BufReader::new(server.connect()?);
+    let mut busy = BufReader::new(connect(&server)?);
     for number in 1..=8 {
         let sent = format!("{number}\n");
         busy.get_mut().write_all(sent.as_bytes())?;
@@ -386,12 +347,12 @@ fn timeouts(case: &Case) -> Result<()> {
     }
     busy.get_ref().shutdown(Shutdown::Write)?;
     same(&line(&mut busy)?, "")?;
-    server.stop(Signal::TERM)
+    stop(server, Signal::TERM)
 }
 
 fn counters(case: &Case) -> Result<()> {
     let server = case.start("counters", &["127.0.0.1:0"])?;
-    let clients: Vec<_> = (0..30).map(|_| server.connect()).collect::<Result<_>>()?;
+    let clients: Vec<_> = (0..30).map(|_| connect(&server)).collect::<Result<_>>()?;
     for mut client in &clients {
         client.write_all(b"incr\nincr\nincr\nincr\nincr\n")?;
         client.shutdown(Shutdown::Write)?;
@@ -402,15 +363,15 @@ fn counters(case: &Case) -> Result<()> {
     }
     let total = case.nc(&["127.0.0.1", server.port()], "total\n")?;
     same(&total, "150\n")?;
-    server.stop(Signal::INT)
+    stop(server, Signal::INT)
 }
 
 fn rebalance(case: &Case) -> Result<()> {
-    let server = case.start("rebalance", &["127.0.0.1:0", "3"])?;
-    let clients: Vec<_> = (0..60).map(|_| server.connect()).collect::<Result<_>>()?;
+    let mut server = case.start("rebalance", &["127.0.0.1:0", "3"])?;
+    let clients: Vec<_> = (0..60).map(|_| connect(&server)).collect::<Result<_>>()?;
     let mut random = fastrand::Rng::with_seed(1);
     let begun = Instant::now();
-    while !server.program.out().contains("[20, 20, 20]\n") {
+    while !server.program().out().contains("[20, 20, 20]\n") {
         ensure!(begun.elapsed() < PATIENCE, "the shards are still uneven");
         // Two messages at once, so that one may arrive while its connection moves.
         let mut message = || {
@@ -434,5 +395,5 @@ fn rebalance(case: &Case) -> Result<()> {
             );
         }
     }
-    server.stop(Signal::TERM)
+    stop(server, Signal::TERM)
 }

@@ -12,22 +12,22 @@ mod server;
 mod startup;
 
 use std::net::TcpStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use anyhow::{Result, ensure};
-use libtest_mimic::{Arguments, Completion, Failed, Trial};
-use tempfile::TempDir;
+use libtest_mimic::{Arguments, Completion, Trial};
 
 use crate::demo::{self, Programs, Server};
 use crate::process::Ended;
 use crate::strace::{self, Strace};
+use crate::trial;
 
 /// A running case: the programs under test, and a folder for its files.
 #[derive(Debug)]
 struct Case {
     programs: Programs,
-    folder: TempDir,
+    folder: PathBuf,
 }
 
 /// The way a server accepts connections and does I/O.
@@ -39,7 +39,7 @@ struct Mode {
 
 impl Case {
     fn folder(&self) -> &Path {
-        self.folder.path()
+        &self.folder
     }
 
     /// Starts a server with arguments in the form of a shell.
@@ -109,30 +109,11 @@ pub(crate) fn run(build: bool, mut arguments: Arguments) -> Result<ExitCode> {
 fn trials(programs: &Programs) -> Vec<Trial> {
     let trials = cases::all().into_iter().map(|(name, body)| {
         let programs = programs.clone();
-        Trial::ignorable_test(name, move || run_case(programs, &*body))
+        trial::if_possible(name, move |folder| {
+            let folder = folder.to_owned();
+            let impossible = body(&Case { programs, folder })?;
+            Ok(impossible.map_or(Completion::Completed, Completion::ignored_with))
+        })
     });
     trials.collect()
-}
-
-/// Runs a case; a failure shows the output of its programs.
-fn run_case(programs: Programs, body: &cases::Body) -> Result<Completion, Failed> {
-    let folder = tempfile::tempdir()?;
-    let case = Case { programs, folder };
-    match body(&case) {
-        Ok(None) => Ok(Completion::Completed),
-        Ok(Some(reason)) => Ok(Completion::ignored_with(reason)),
-        Err(error) => {
-            let mut text = format!("{error:#}\n");
-            for entry in std::fs::read_dir(case.folder())?.flatten() {
-                let content = std::fs::read(entry.path()).unwrap_or_default();
-                let content = String::from_utf8_lossy(&content);
-                let lines: Vec<_> = content.lines().collect();
-                for line in &lines[lines.len().saturating_sub(20)..] {
-                    let line: String = line.chars().take(200).collect();
-                    text += &format!("  {}: {line}\n", entry.file_name().to_string_lossy());
-                }
-            }
-            Err(text.into())
-        }
-    }
 }

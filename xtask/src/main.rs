@@ -8,6 +8,7 @@
 mod bench;
 mod budgets;
 mod callgrind;
+mod cleanup;
 mod contenders;
 mod cpus;
 mod demo;
@@ -20,11 +21,16 @@ mod instr_gate;
 mod network;
 mod peers;
 mod process;
+mod protocols;
+mod python;
 mod repeat;
+mod report;
+mod server;
 mod smoke;
 mod soak;
 mod strace;
 mod timers;
+mod trial;
 mod wakes;
 
 use std::process::ExitCode;
@@ -48,6 +54,9 @@ enum Task {
     Faults(Cases),
     /// Runs the examples with nc, curl and a web server of Python
     Examples(Cases),
+    /// Runs loadgen against independent servers: nginx, Python's http.server and websockets, and
+    /// redis-server
+    Protocols(protocols::Protocols),
     /// Runs a short verified load against a separate server-demo, on every I/O surface under every
     /// accept policy
     Smoke(smoke::Smoke),
@@ -124,6 +133,7 @@ impl Task {
             Self::Examples(cases) => return examples::run(!cases.no_build, &cases.arguments()),
             Self::Bench(bench) => bench.run(&std::env::args().skip(2).collect::<Vec<_>>())?,
             Self::Peers(peers) => peers.run()?,
+            Self::Protocols(protocols) => return protocols.run(),
             Self::Budgets(budgets) => return budgets.run(),
             Self::Instr(instr) => instr.run()?,
             Self::InstrGate(gate) => gate.run()?,

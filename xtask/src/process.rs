@@ -2,16 +2,19 @@
 //! the command.
 
 use std::fs::{self, File};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+
+use crate::cleanup;
 
 /// The longest that a program may take to start, to answer or to end.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -23,7 +26,7 @@ fn running(change: impl FnOnce(&mut Vec<u32>)) {
     change(&mut RUNNING.lock().unwrap_or_else(PoisonError::into_inner));
 }
 
-/// Ends the programs that were started, and then this process, at SIGINT and SIGTERM.
+/// Ends the programs that were started, cleans up, and ends this process, at SIGINT and SIGTERM.
 ///
 /// # Errors
 /// The signals cannot be caught.
@@ -33,19 +36,20 @@ pub(crate) fn end_all_at_signals() -> Result<()> {
         if let Some(signal) = signals.forever().next() {
             running(|all| {
                 for &id in all.iter() {
-                    kill_with_child(id);
+                    kill_group(id);
                 }
             });
+            cleanup::run_all();
             std::process::exit(128 + signal);
         }
     });
     Ok(())
 }
 
-/// Kills a process and the one that it traces: killing only strace would detach the other.
-fn kill_with_child(id: u32) {
-    for id in [traced(id), id] {
-        let _ = signal(id, Signal::KILL);
+/// Kills a program and its children: killing only strace would detach the traced one.
+fn kill_group(id: u32) {
+    if let Ok(group) = pid(id) {
+        let _ = kill_process_group(group, Signal::KILL);
     }
 }
 
@@ -65,8 +69,12 @@ fn traced(id: u32) -> u32 {
 /// # Errors
 /// The process has ended.
 pub(crate) fn signal(id: u32, signal: Signal) -> Result<()> {
+    kill_process(pid(id)?, signal).with_context(|| format!("process {id}"))
+}
+
+fn pid(id: u32) -> Result<Pid> {
     let pid = i32::try_from(id).ok().and_then(Pid::from_raw);
-    kill_process(pid.context("no process id")?, signal).with_context(|| format!("process {id}"))
+    pid.context("no process id")
 }
 
 /// A program that runs in the background. Dropping it kills the program.
@@ -84,14 +92,33 @@ impl Running {
     /// # Errors
     /// The program cannot be started.
     pub(crate) fn start(name: &str, folder: &Path, command: &mut Command) -> Result<Self> {
+        Self::spawn(name, folder, command.stdin(Stdio::null()))
+    }
+
+    /// The same, with a pipe to its standard input.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub(crate) fn start_with_input(
+        name: &str,
+        folder: &Path,
+        command: &mut Command,
+    ) -> Result<(Self, ChildStdin)> {
+        let mut running = Self::spawn(name, folder, command.stdin(Stdio::piped()))?;
+        let input = running.child.stdin.take().context("a pipe")?;
+        Ok((running, input))
+    }
+
+    fn spawn(name: &str, folder: &Path, command: &mut Command) -> Result<Self> {
         let (out, err) = (
             folder.join(format!("{name}.out")),
             folder.join(format!("{name}.err")),
         );
         command.stdout(File::create(&out)?);
         command.stderr(File::create(&err)?);
+        // A group of its own, so that its children can be ended with it.
         let child = command
-            .stdin(Stdio::null())
+            .process_group(0)
             .spawn()
             .with_context(|| format!("cannot start {name}: {command:?}"))?;
         running(|all| all.push(child.id()));
@@ -136,10 +163,19 @@ impl Running {
     /// # Errors
     /// As [`says`](Self::says).
     pub(crate) fn says_within(&mut self, start: &str, limit: Duration) -> Result<String> {
+        self.says_in(Self::out, start, limit)
+    }
+
+    fn says_in(
+        &mut self,
+        output: fn(&Self) -> String,
+        start: &str,
+        limit: Duration,
+    ) -> Result<String> {
         let deadline = Instant::now() + limit;
         loop {
             // A line without its end may be a part of one.
-            let out = self.out();
+            let out = output(self);
             let mut whole = out
                 .split_inclusive('\n')
                 .filter_map(|line| line.strip_suffix('\n'));
@@ -217,7 +253,7 @@ impl Drop for Running {
     fn drop(&mut self) {
         let id = self.child.id();
         if !matches!(self.child.try_wait(), Ok(Some(_))) {
-            kill_with_child(id);
+            kill_group(id);
             let _ = self.child.wait();
         }
         running(|all| all.retain(|&other| other != id));
@@ -255,7 +291,8 @@ pub(crate) fn run(
     let status = running.wait(limit)?;
     let (out, err) = (running.out(), running.err());
     if !status.code().is_some_and(|code| codes.contains(&code)) {
-        bail!("{command:?} ended with {status} and not with {codes:?}: {out}{err}");
+        let shown: String = out.chars().take(500).collect();
+        bail!("{command:?} ended with {status} and not with {codes:?}: {shown}{err}");
     }
     Ok(Ended { out, err })
 }
@@ -317,12 +354,21 @@ pub(crate) fn target_folder() -> PathBuf {
 /// # Errors
 /// It is not; the text names Debian's package.
 pub(crate) fn need(program: &str, package: &str) -> Result<()> {
-    let found = std::env::var_os("PATH").is_some_and(|path| {
-        std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
-    });
     ensure!(
-        found,
+        is_installed(program),
         "{program} is needed: install the package '{package}'"
     );
     Ok(())
+}
+
+/// Returns true if the PATH has this program.
+pub(crate) fn is_installed(program: &str) -> bool {
+    std::env::var_os("PATH").is_some_and(|path| {
+        std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+    })
+}
+
+/// Returns the path of a file in the sources of this package.
+pub(crate) fn source(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(file)
 }
