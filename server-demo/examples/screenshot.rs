@@ -1,7 +1,7 @@
 //! Runs a program in a terminal and writes its screen as an SVG picture.
 //!
 //! `screenshot OUT LINES COLUMNS TIME PROGRAM [ARGUMENT...]` gives the program this time, in
-//! seconds. `scripts/observe.sh --picture` makes the picture of `server-demo top` with it.
+//! seconds. `cargo xtask observe --picture` makes the picture of `server-demo top` with it.
 
 #![forbid(unsafe_code)]
 

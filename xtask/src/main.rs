@@ -9,6 +9,7 @@ mod bench;
 mod budgets;
 mod callgrind;
 mod cleanup;
+mod cluster;
 mod contenders;
 mod cpus;
 mod demo;
@@ -19,10 +20,13 @@ mod imbalance;
 mod instr;
 mod instr_gate;
 mod network;
+mod observe;
+mod page;
 mod peers;
 mod process;
 mod protocols;
 mod python;
+mod readers;
 mod repeat;
 mod report;
 mod server;
@@ -57,6 +61,15 @@ enum Task {
     /// Runs loadgen against independent servers: nginx, Python's http.server and websockets, and
     /// redis-server
     Protocols(protocols::Protocols),
+    /// Has loadgen's files read by programs of others, and compares (needs java and python3)
+    Readers(readers::Readers),
+    /// Opens loadgen's pages in a browser (needs chromium)
+    Pages(page::Pages),
+    /// Divides one load by Slurm and GNU parallel (needs root, slurm-wlm and parallel)
+    Cluster(Cases),
+    /// Has the endpoint of --observe read by Prometheus (needs prometheus, which PROMETHEUS and
+    /// PROMTOOL may name, and curl)
+    Observe(observe::Observe),
     /// Runs a short verified load against a separate server-demo, on every I/O surface under every
     /// accept policy
     Smoke(smoke::Smoke),
@@ -134,6 +147,10 @@ impl Task {
             Self::Bench(bench) => bench.run(&std::env::args().skip(2).collect::<Vec<_>>())?,
             Self::Peers(peers) => peers.run()?,
             Self::Protocols(protocols) => return protocols.run(),
+            Self::Readers(readers) => return readers.run(),
+            Self::Pages(pages) => return pages.run(),
+            Self::Cluster(cases) => return cluster::run(!cases.no_build, cases.arguments()),
+            Self::Observe(observe) => return observe.run(),
             Self::Budgets(budgets) => return budgets.run(),
             Self::Instr(instr) => instr.run()?,
             Self::InstrGate(gate) => gate.run()?,

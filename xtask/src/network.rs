@@ -197,7 +197,10 @@ impl Network {
 }
 
 /// Runs a command line, which must succeed.
-fn tool(line: &str) -> Result<()> {
+///
+/// # Errors
+/// It does not.
+pub(crate) fn tool(line: &str) -> Result<()> {
     let mut words = line.split_whitespace();
     let program = words.next().context("a program")?;
     let output = Command::new(program).args(words).output()?;

@@ -166,6 +166,14 @@ impl Running {
         self.says_in(Self::out, start, limit)
     }
 
+    /// Waits for such a line on standard error.
+    ///
+    /// # Errors
+    /// As [`says`](Self::says).
+    pub(crate) fn reports(&mut self, start: &str) -> Result<String> {
+        self.says_in(Self::err, start, PATIENCE)
+    }
+
     fn says_in(
         &mut self,
         output: fn(&Self) -> String,
@@ -195,6 +203,14 @@ impl Running {
             );
             thread::sleep(Duration::from_millis(10));
         }
+    }
+
+    /// Asks the program itself to end, and not the one that it runs.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub(crate) fn terminate(&self) -> Result<()> {
+        signal(self.child.id(), Signal::TERM)
     }
 
     /// Sends a signal to the program.
@@ -301,8 +317,20 @@ pub(crate) fn run(
 ///
 /// # Errors
 /// It does not become true, or it fails.
-pub(crate) fn eventually(hope: &str, mut check: impl FnMut() -> Result<bool>) -> Result<()> {
-    let deadline = Instant::now() + Duration::from_secs(20);
+pub(crate) fn eventually(hope: &str, check: impl FnMut() -> Result<bool>) -> Result<()> {
+    within(Duration::from_secs(20), hope, check)
+}
+
+/// The same, for at most `limit`.
+///
+/// # Errors
+/// As [`eventually`].
+pub(crate) fn within(
+    limit: Duration,
+    hope: &str,
+    mut check: impl FnMut() -> Result<bool>,
+) -> Result<()> {
+    let deadline = Instant::now() + limit;
     while !check()? {
         ensure!(Instant::now() < deadline, "waited in vain: {hope}");
         thread::sleep(Duration::from_millis(20));

@@ -1,11 +1,18 @@
 //! A report of loadgen, as far as the commands check it.
 
+use std::fs;
+use std::path::Path;
+
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
 /// A count of a report.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Count {
+    /// Connections that were wanted.
+    Requested,
+    /// Connections that got a verified answer.
+    Served,
     /// Connections in all, with those that replaced others.
     Established,
     /// Connections that loadgen closed as they had carried their requests.
@@ -21,6 +28,8 @@ pub(crate) enum Count {
 impl Count {
     fn pointer(self) -> &'static str {
         match self {
+            Self::Requested => "/connections/requested",
+            Self::Served => "/connections/served",
             Self::Established => "/connections/established",
             Self::Retired => "/connections/retired",
             Self::ClosedByServer => "/connections/closed_by_server",
@@ -40,6 +49,13 @@ impl Report {
     pub(crate) fn parse(text: &str) -> Result<Self> {
         let value = serde_json::from_str(text).with_context(|| format!("no report: '{text}'"))?;
         Ok(Self(value))
+    }
+
+    /// # Errors
+    /// The file cannot be read, or is no JSON.
+    pub(crate) fn read(file: &Path) -> Result<Self> {
+        let text = fs::read_to_string(file);
+        Self::parse(&text.with_context(|| file.display().to_string())?)
     }
 
     /// # Errors
@@ -88,6 +104,7 @@ mod tests {
         report.at_least(Count::Answered, 7).unwrap();
         assert!(report.is(Count::Answered, 8).is_err());
         assert!(report.at_least(Count::Answered, 8).is_err());
+        assert!(report.is(Count::Served, 0).is_err());
         assert_eq!(report.errors().unwrap(), ["http-4xx"]);
     }
 }

@@ -5,7 +5,7 @@
 //! rising rate. Their parts are public, for other programs with reports to show:
 //! [`Page`], [`Table`], [`ratios`], [`percentiles`]. Plots are SVG written here, rather than by a
 //! plotting library, because those fix their colours while these follow the reader's scheme. Tests:
-//! `html/tests.rs`; `scripts/page.sh` opens pages in a browser.
+//! `html/tests.rs`; `cargo xtask pages` opens them in a browser.
 
 mod axis;
 mod chart;

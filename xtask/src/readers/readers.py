@@ -1,4 +1,4 @@
-"""What readers that others wrote make of loadgen's .hlog and .hgrm, against its JSON. Called by readers.sh.
+"""What readers that others wrote make of loadgen's .hlog and .hgrm, against its JSON. Called by `cargo xtask readers`.
 
   readers.py hgrm FILE                         the rows hdr-plot reads, as JSON (in hdr-plot's environment)
   readers.py check JSON HLOG ROWS JAVA         all three against the JSON (in hdrhistogram's environment)
