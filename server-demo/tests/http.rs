@@ -1,5 +1,5 @@
 //! The `http` service: its pages over HTTP/1, sizes, the JSON echo, errors, timeouts, and a drain
-//! that answers the request under way. `scripts/interop.sh` has independent clients, HTTP/2 and
+//! that answers the request under way. `cargo xtask interop` has independent clients, HTTP/2 and
 //! TLS.
 
 mod common;

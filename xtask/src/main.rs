@@ -19,6 +19,7 @@ mod faults;
 mod imbalance;
 mod instr;
 mod instr_gate;
+mod interop;
 mod network;
 mod observe;
 mod page;
@@ -61,6 +62,9 @@ enum Task {
     /// Runs loadgen against independent servers: nginx, Python's http.server and websockets, and
     /// redis-server
     Protocols(protocols::Protocols),
+    /// Tests other libraries on this project's streams, and serves curl, h2load and others with
+    /// hyper, axum and rustls on the reactor (needs redis-server and postgresql too)
+    Interop(Cases),
     /// Has loadgen's files read by programs of others, and compares (needs java and python3)
     Readers(readers::Readers),
     /// Opens loadgen's pages in a browser (needs chromium)
@@ -147,6 +151,7 @@ impl Task {
             Self::Bench(bench) => bench.run(&std::env::args().skip(2).collect::<Vec<_>>())?,
             Self::Peers(peers) => peers.run()?,
             Self::Protocols(protocols) => return protocols.run(),
+            Self::Interop(cases) => return interop::run(!cases.no_build, &cases.arguments()),
             Self::Readers(readers) => return readers.run(),
             Self::Pages(pages) => return pages.run(),
             Self::Cluster(cases) => return cluster::run(!cases.no_build, cases.arguments()),
