@@ -136,8 +136,8 @@ pub struct BlockingMetrics {
     pub panics: u64,
 }
 
-/// One shard's counters. `registrations`, `tasks` and `timers` are current values; the rest count
-/// since the start.
+/// One shard's counters. `registrations`, `tasks`, `ready_tasks` and `timers` are current values;
+/// the rest count since the start.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct ShardMetrics {
@@ -206,7 +206,8 @@ pub struct ShardMetrics {
     pub tasks_given: u64,
     /// Searches of the siblings that found no work.
     pub failed_searches: u64,
-    /// Times that this shard dispatched the events of a sibling that was stuck in a poll.
+    /// Times that this shard dispatched the events of a sibling that made no progress: the sibling
+    /// was in a long poll, waited for a CPU, or slept.
     pub turns_served: u64,
     /// Registrations that moved to this shard's epoll.
     pub registrations_moved_in: u64,
@@ -217,7 +218,7 @@ pub struct ShardMetrics {
     pub poll_time: Option<Histogram>,
     /// The times from the wake of a task to its poll.
     pub wake_to_poll: Option<Histogram>,
-    /// The times that the shard spent in `epoll_wait`, also without sleeping.
+    /// The times that the shard spent in `epoll_wait`, with or without a sleep.
     pub wait_time: Option<Histogram>,
     /// The numbers of events that calls to `epoll_wait` returned.
     pub batch_events: Option<Histogram>,
