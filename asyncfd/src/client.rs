@@ -1,7 +1,7 @@
 //! An HTTP client without tokio's runtime: a connector for hyper-util's pooled client.
 //!
-//! [`HttpConnector`] opens a [`TcpStream`] on the shard that asks. hyper-util's client keeps a pool
-//! of connections, with an executor and timers of this crate. tonic's channel takes the same
+//! [`HttpConnector`] opens a [`TcpStream`] on the shard that calls it. hyper-util's client keeps a
+//! pool of connections, with an executor and timers of this crate. tonic's channel takes the same
 //! connector (`Endpoint::connect_with_connector`), but needs the tokio bridge for its own tasks.
 //!
 //! ```
@@ -50,7 +50,7 @@ impl Connection for UnixStream {
 
 /// A connector for `http` URIs: a tower service that opens a [`TcpStream`].
 ///
-/// It looks the host's name up off the shard, and tries its addresses in turn.
+/// It looks the host's name up off the shard, and tries its addresses in order.
 #[derive(Clone, Debug)]
 pub struct HttpConnector {
     nodelay: bool,
@@ -72,8 +72,8 @@ impl HttpConnector {
         self.nodelay = nodelay;
     }
 
-    /// Sets the time that a connection may take, with the lookup of the name. Default: that of the
-    /// system.
+    /// Sets the time that a connection may take, with the lookup of the name. Default: the system's
+    /// own limit.
     pub fn set_connect_timeout(&mut self, time: Option<Duration>) {
         self.connect_timeout = time;
     }

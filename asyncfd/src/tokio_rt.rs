@@ -127,7 +127,7 @@ pub fn start_with(builder: Builder, runtime: &mut tokio::runtime::Builder) -> io
         .on_thread_start(move || {
             // A mask that the system refuses is the one that the thread has.
             let _ = reactor::unpin_current();
-            // Until the thread ends, whose list of reactors goes with it.
+            // The reactor stays current until the thread ends, and its list of reactors with it.
             if let Some(handle) = &*lock(&to_enter) {
                 std::mem::forget(handle.enter());
             }
@@ -221,7 +221,8 @@ impl Drop for Bridge {
     }
 }
 
-/// Locks it, also after a thread has panicked with it: it holds one value, which is whole.
+/// Locks a mutex, even after a panic under the lock: it holds a single value, which is always
+/// valid.
 fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
     of.lock().unwrap_or_else(PoisonError::into_inner)
 }

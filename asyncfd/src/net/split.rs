@@ -192,7 +192,7 @@ macro_rules! split_halves {
         impl Drop for OwnedWriteHalf {
             fn drop(&mut self) {
                 if self.shutdown_on_drop {
-                    // An error means that the peer is gone, and nobody can handle it here.
+                    // An error means that the peer is gone. No code here can handle it.
                     let _ = self.stream.shutdown_std(Shutdown::Write);
                 }
             }

@@ -20,7 +20,8 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 /// The backlog of a listener: Linux's SOMAXCONN, which the system lowers to `net.core.somaxconn`.
 pub(crate) const BACKLOG: i32 = 4096;
 
-/// The most slices that one vectored call takes: UIO_MAXIOV on Linux, IOV_MAX elsewhere.
+/// The maximum number of slices that one vectored call takes: UIO_MAXIOV on Linux, IOV_MAX
+/// elsewhere.
 const SLICES_MAX: usize = 1024;
 
 #[cfg(not(target_vendor = "apple"))]
@@ -73,12 +74,12 @@ pub(crate) fn is_shut_for_reading(fd: impl AsFd) -> bool {
     }
 }
 
-/// The address beside a message that nobody sent.
+/// Returns an address without a name, for a message without a sender.
 pub(crate) fn no_unix_address() -> io::Result<UnixAddr> {
     UnixAddr::from_pathname("")
 }
 
-/// The error of a receive that has to return an address, on a socket that was shut down for
+/// Returns the error of a receive that has to return an address, on a socket that was shut down for
 /// reading.
 pub(crate) fn shut_for_reading() -> io::Error {
     io::Error::new(
@@ -114,7 +115,7 @@ pub(crate) fn write_vectored(fd: impl AsFd, slices: &[IoSlice<'_>]) -> io::Resul
     Ok(rustix::io::writev(fd, &slices[..given])?)
 }
 
-/// The most bytes that are copied together to send them in one piece.
+/// The maximum number of bytes that are copied together, to send them in one piece.
 const JOINED_MAX: usize = 512;
 
 /// Calls sendmsg(2), because writev(2) has no flags and may raise SIGPIPE.
@@ -199,7 +200,7 @@ pub(crate) fn unix_address(address: &UnixAddr) -> io::Result<SockAddr> {
     SockAddr::unix(address.as_pathname().unwrap_or_else(|| Path::new("")))
 }
 
-/// The result of a shutdown(2). The peer may have gone away first, which is no error.
+/// Returns the result of a shutdown(2). It is no error if the peer has gone first.
 pub(crate) fn unless_gone(result: io::Result<()>) -> io::Result<()> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
@@ -213,7 +214,7 @@ pub(crate) fn start_connect(socket: &Socket, address: &SockAddr) -> io::Result<b
     match socket.connect(address) {
         Ok(()) => Ok(true),
         Err(error) => match rustix::io::Errno::from_io_error(&error) {
-            // After EINTR the connection goes on by itself, and another connect(2) would only
+            // After EINTR the connection continues by itself, and another connect(2) would only
             // return EALREADY.
             Some(rustix::io::Errno::INPROGRESS | rustix::io::Errno::INTR) => Ok(false),
             _ => Err(error),

@@ -2,8 +2,8 @@
 //!
 //! hyper has such a limit, too. It makes a timer for each request, and looks at the socket once
 //! more after each answer. Here one timer serves all requests of a connection, and a request only
-//! moves its deadline. [`Requests`] tells if a request is under way: the service counts it in, and
-//! the end of the answer's body counts it out. Tests: `tests/serve_http.rs` of this crate.
+//! moves its deadline. [`Requests`] shows if a request is under way: the service counts its start,
+//! and the drop of the answer's body counts its end. Tests: `tests/serve_http.rs` of this crate.
 
 use std::future::Future;
 use std::io;
