@@ -4,6 +4,7 @@
 //! `measure` alone. Tests: `report/tests.rs`.
 
 mod build;
+pub mod clocks;
 pub mod comparison;
 pub mod csv;
 mod data;

@@ -21,6 +21,7 @@ pub(crate) mod endpoint;
 mod event;
 pub mod exchange;
 mod exposition;
+pub(crate) mod folder_clock;
 pub mod hot;
 #[cfg(feature = "http2")]
 pub(crate) mod http2;

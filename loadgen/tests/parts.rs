@@ -54,6 +54,13 @@ fn parts_make_one_load_and_a_missing_one_is_named() {
     );
     // The first request of each connection is not measured.
     assert_eq!(requests.load(SeqCst), 610);
+    let mut clocks = report.clocks;
+    clocks.sort_by(|one, other| one.part.cmp(&other.part));
+    let parts: Vec<_> = clocks.iter().map(|clock| clock.part.as_str()).collect();
+    assert_eq!(parts, ["1/3", "2/3", "3/3"]);
+    for clock in &clocks {
+        assert!(clock.offset_ms.abs() <= clock.bound_ms, "{clock:?}");
+    }
     let rate = report.settings.rate.expect("an open loop");
     assert_eq!(rate.to_string(), "300");
     // A busy machine may be late by a moment; the parts begin together all the same.
@@ -67,6 +74,7 @@ fn parts_make_one_load_and_a_missing_one_is_named() {
     run(&format!("merge {}", folder.path().display())).expect_code(1);
     let text = run(&format!("merge {}", folder.path().display())).stdout;
     assert!(text.starts_with("FAIL: parts are missing: 2/3\n"), "{text}");
+    assert!(text.contains("  Clocks: one machine"), "{text}");
 }
 
 #[test]

@@ -13,7 +13,8 @@ use common::{echo_all, run, serve};
 use serde_json::{Map, Value, json};
 
 /// The sources that define a report.
-const SOURCES: [&str; 5] = [
+const SOURCES: [&str; 6] = [
+    "src/report/clocks.rs",
     "src/report/data.rs",
     "src/report/settings.rs",
     "src/report/series.rs",
@@ -249,13 +250,17 @@ fn real_reports_follow_the_schema() {
     let schema: Value = serde_json::from_str(&text).expect("JSON");
     let echo = serve(|_, mut stream| echo_all(&mut stream));
     let http = common::serve_http("503 Busy");
+    let folder = tempfile::tempdir().expect("a folder");
     let mut reports = 0;
     for args in [
         format!("{echo} -c 2 -n 20 --bad-clients half-close:34%"),
         format!(
             "{echo} -c 4 -R 100 -d 300ms --warmup 0 --slo p99<1s,connect.max<9s --size 64:9,1k:1"
         ),
-        format!("{echo} -c 4 --stages 300ms:100 --part 1/2"),
+        format!(
+            "{echo} -c 4 --stages 300ms:100 --part 1/2 -o {}",
+            folder.path().display()
+        ),
         format!("http://{http}/ -c 2 -n 10"),
         "127.0.0.1:1 -c 2 -n 10 --timeout 200ms".to_owned(),
         "-c 2 -n 10".to_owned(),

@@ -3,7 +3,7 @@
 //! clap has read each flag by itself. Here they are checked against each other, and defaults are
 //! filled in. The result holds only values that work. Tests: `cli/args/tests.rs`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use reactor::Pinning;
 use server_demo::IoSurface;
@@ -102,6 +102,12 @@ impl RunArgs {
             _ => path.clone(),
         };
         self.outputs.iter().map(file).collect()
+    }
+
+    /// Returns the part and the folder into which it writes its report, if there are such.
+    pub(crate) fn part_folder(&self) -> Option<(Part, &Path)> {
+        let folder = self.outputs.iter().find(|path| path.is_dir())?;
+        Some((self.part?, folder))
     }
 
     fn setup(&self) -> Result<Setup, String> {

@@ -4,6 +4,7 @@ use crate::cli::args::RunArgs;
 use crate::console;
 use crate::exit_error::ExitError;
 use crate::report::output::{Files, Kind, Output};
+use crate::run::folder_clock;
 use crate::run::session::Session;
 use crate::tools::sweep;
 
@@ -17,12 +18,22 @@ pub(crate) fn run(args: &RunArgs, command: Vec<String>) -> Result<u8, ExitError>
     let mut session = Session::begin(job.setup, command)?;
     let files = Files::create(&args.outputs())?;
     let printed = args.format.into();
+    let clock = args
+        .part_folder()
+        .map(|(part, folder)| folder_clock::compare(folder, part));
     if let Some(steps) = &job.sweep {
         let sweep = sweep::run(&job.load, steps, session)?;
         let how = (sweep.exit_code, &sweep.messages[..]);
         return Ok(finish(how, &sweep, printed, files));
     }
     let mut report = session.measure(&job.load)?.report;
+    match clock {
+        Some(Ok(clock)) => report.clocks.push(clock),
+        Some(Err(error)) => report.outcome.warnings.push(format!(
+            "the clock could not be compared with that of the shared folder: {error}"
+        )),
+        None => {}
+    }
     if let Some(wrong) = session.end() {
         report.outcome.fail(wrong);
     }

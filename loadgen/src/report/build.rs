@@ -33,6 +33,7 @@ impl Report {
             requests: sum.requests,
             latency: sum.latency,
             series: sum.series,
+            clocks: sum.clocks,
             generator: sum.generator.derived(completed, connected),
             server: sum
                 .server

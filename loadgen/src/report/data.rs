@@ -12,6 +12,7 @@ use crate::measure::clock::Nanos;
 use crate::measure::failure::{ErrorKind, Errors};
 use crate::measure::histogram::Recorder;
 
+use super::clocks::PartClock;
 use super::series::TimeSeries;
 use super::settings::{Machine, Settings, Target};
 use super::threshold;
@@ -60,6 +61,10 @@ pub struct Report {
     pub latency: Latency,
     /// Rate and latency over time.
     pub series: TimeSeries,
+    /// The clock of the part, compared with that of the shared folder's server; those of all parts,
+    /// for a sum. Empty without `--part` and a folder.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub clocks: Vec<PartClock>,
     /// Resource usage of this program.
     pub generator: Generator,
     /// Resource usage of the server, where it is known.

@@ -15,6 +15,9 @@ use crate::measure::histogram::Recorder;
 /// 2^53: all counts, sizes and times are below it, and JSON numbers are exact up to it.
 const FIGURE_MAX: f64 = 9_007_199_254_740_992.0;
 
+/// The one field that may be negative: the offset of a clock.
+const SIGNED: &str = "offset_ms";
+
 /// Reads all reports of a file, in order.
 ///
 /// # Errors
@@ -63,25 +66,30 @@ fn report_of(value: Value, at: usize) -> Result<Report, String> {
         }
     }
     let damaged = |problem: String| format!("report {number}: {problem}");
-    figures(&value).map_err(damaged)?;
+    figures(&value, false).map_err(damaged)?;
     let report = serde_json::from_value(value).map_err(|error| damaged(error.to_string()))?;
     histograms(&report).map_err(damaged)?;
     Ok(report)
 }
 
-/// Looks at every number. None in a report is negative.
+/// Looks at every number. None in a report is negative, except for [`SIGNED`].
 ///
 /// # Errors
 /// One is no figure of a run; a sentence names it.
-fn figures(value: &Value) -> Result<(), String> {
+fn figures(value: &Value, signed: bool) -> Result<(), String> {
     match value {
-        Value::Number(number) => match number.as_f64() {
-            Some(figure) if (0.0..FIGURE_MAX).contains(&figure) => Ok(()),
-            _ => Err(format!("{number} is no figure of a run")),
-        },
-        Value::Array(values) => values.iter().try_for_each(figures),
+        Value::Number(number) => {
+            let figure = number
+                .as_f64()
+                .map(|figure| if signed { figure.abs() } else { figure });
+            match figure {
+                Some(figure) if (0.0..FIGURE_MAX).contains(&figure) => Ok(()),
+                _ => Err(format!("{number} is no figure of a run")),
+            }
+        }
+        Value::Array(values) => values.iter().try_for_each(|value| figures(value, false)),
         Value::Object(fields) => fields.iter().try_for_each(|(name, value)| {
-            figures(value).map_err(|problem| format!("{name}: {problem}"))
+            figures(value, name == SIGNED).map_err(|problem| format!("{name}: {problem}"))
         }),
         Value::Null | Value::Bool(_) | Value::String(_) => Ok(()),
     }

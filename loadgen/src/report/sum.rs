@@ -10,6 +10,7 @@ use std::ops::Add;
 
 use serde::{Deserialize, Serialize};
 
+use super::clocks::PartClock;
 use super::data::{
     BadClients, Connections, Distribution, ErrorCount, Generator, Latency, Report, Requests, Server,
 };
@@ -29,6 +30,7 @@ pub(crate) struct Sum {
     pub(crate) requests: Requests,
     pub(crate) latency: Latency,
     pub(crate) series: TimeSeries,
+    pub(crate) clocks: Vec<PartClock>,
     pub(crate) generator: Generator,
     pub(crate) server: Option<Server>,
     pub(crate) bad_clients: Vec<BadClients>,
@@ -51,6 +53,7 @@ impl From<&Report> for Sum {
             requests: report.requests,
             latency: report.latency,
             series: report.series,
+            clocks: report.clocks,
             generator: report.generator,
             server: report.server,
             bad_clients: report.bad_clients,
@@ -81,6 +84,7 @@ impl Sum {
         self.connections.merge(&other.connections)?;
         self.requests.merge(&other.requests);
         self.latency.merge(&other.latency)?;
+        self.clocks.extend_from_slice(&other.clocks);
         self.generator.merge(&other.generator);
         match (&mut self.server, &other.server) {
             (Some(server), Some(other)) => server.merge(other),

@@ -117,6 +117,7 @@ pub(crate) fn sample(requests_per_s: f64, latency_us: u64) -> Report {
         errors_outside: Vec::new(),
         statuses: std::collections::BTreeMap::new(),
         status_codes: std::collections::BTreeMap::new(),
+        clocks: Vec::new(),
         slo: Vec::new(),
     }
 }

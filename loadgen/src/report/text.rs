@@ -5,9 +5,11 @@ use std::fmt::Write as _;
 
 use super::data::{ErrorCount, Report, Status, Verdict};
 use crate::measure::units::{bytes, count, duration, duration_f64, metric, plural};
+use clocks::clocks;
 use latency::{bars, others, percentiles, rows};
 use line::{as_f64, line, percent};
 
+mod clocks;
 mod latency;
 mod line;
 
@@ -32,6 +34,7 @@ pub fn render(report: &Report) -> String {
     connections(report, &mut out);
     bad_clients(report, &mut out);
     server(report, &mut out);
+    clocks(&report.clocks, &mut out);
     generator(report, &mut out);
     totals(report, &mut out);
     out

@@ -134,6 +134,7 @@ fn sum(
             first_byte: counters.first_byte.as_ref().map(Distribution::from),
         },
         series: TimeSeries::of(&observations.series, elapsed),
+        clocks: Vec::new(),
         generator: generator(&observations.generator, total),
         server: context
             .server_pid

@@ -15,12 +15,16 @@ use clap::Args;
 
 use crate::console;
 use crate::exit_error::ExitError;
+use crate::measure::units::duration_f64;
+use crate::report::clocks::Spread;
 use crate::report::output::{Files, Format, Kind, Output};
 use crate::report::slo::Slo;
 use crate::report::sum::Sum;
 use crate::report::{About, Outcome, Report, Status, read};
 use crate::run::part::Part;
 
+/// Clocks may differ by this share of the measured time. More of it is not common to all parts.
+const APART_MAX: f64 = 0.01;
 /// Measured parts that have less than this share of the whole in common make its rates doubtful.
 const IN_COMMON: f64 = 0.9;
 
@@ -294,6 +298,17 @@ fn outcome(parts: &[(String, Report)], sum: &Sum) -> Outcome {
         outcome.warnings.push(format!(
             "the runs have {common:.2} s of {:.2} s in common: the rates are those of the whole time",
             sum.elapsed_s
+        ));
+    }
+    if let Some(Spread::Apart { least_ms, most_ms }) = Spread::of(&sum.clocks)
+        && most_ms > APART_MAX * sum.elapsed_s * 1e3
+    {
+        outcome.warnings.push(format!(
+            "the clocks of the parts are {} to {} apart, and 1% of the measured time is {}: the parts may not \
+             have started at one moment",
+            duration_f64(least_ms * 1e6),
+            duration_f64(most_ms * 1e6),
+            duration_f64(APART_MAX * sum.elapsed_s * 1e9)
         ));
     }
     let pids = || {

@@ -3,6 +3,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::measure::clock::Nanos;
 use crate::measure::histogram::Recorder;
+use crate::report::clocks::PartClock;
 use crate::report::gate::gate;
 use crate::report::rate::Rate;
 use crate::report::tests::sample;
@@ -489,4 +490,78 @@ fn an_interrupted_part_makes_an_interrupted_sum_whatever_the_others() {
             (Status::Interrupted, 130)
         );
     }
+}
+
+/// A part on this host, whose clock differs from the folder's by `offset_ms`, give or take 4 ms.
+fn on_host(host: &str, offset_ms: f64, stamped_by_server: bool) -> Report {
+    let mut report = part(0, 1_000);
+    report.clocks.push(PartClock {
+        part: "1/2".to_owned(),
+        host: host.to_owned(),
+        file_system: Some("nfs4".to_owned()),
+        stamped_by_server,
+        offset_ms,
+        bound_ms: 4.0,
+    });
+    report
+}
+
+#[test]
+fn clocks_that_differ_are_reported() {
+    // The measured time is 4 s, so 40 ms are allowed.
+    for (parts, line, warning) in [
+        (
+            vec![on_host("a", 10.0, true), on_host("b", -10.0, true)],
+            "12.00ms to 28.00ms apart",
+            None,
+        ),
+        (
+            vec![on_host("a", 25.0, true), on_host("b", -10.0, true)],
+            "27.00ms to 43.00ms apart",
+            Some(
+                "the clocks of the parts are 27.00ms to 43.00ms apart, and 1% of the measured time is 40.00ms",
+            ),
+        ),
+        (
+            vec![
+                on_host("a", -3.0, true),
+                on_host("b", -510.5, true),
+                on_host("c", 0.0, true),
+            ],
+            "502.50ms to 518.50ms apart",
+            Some("502.50ms to 518.50ms apart"),
+        ),
+        (
+            vec![on_host("a", 0.0, true), on_host("b", 1.0, true)],
+            "0ns to 9.00ms apart",
+            None,
+        ),
+        (
+            vec![on_host("a", 0.0, false), on_host("b", 0.0, true)],
+            "not compared",
+            None,
+        ),
+        (
+            vec![on_host("a", 0.0, false), on_host("a", 0.0, false)],
+            "one machine",
+            None,
+        ),
+    ] {
+        let count = parts.len();
+        let sum = merged(parts);
+        assert_eq!(sum.clocks.len(), count);
+        let warnings = &sum.outcome.warnings;
+        match warning {
+            Some(words) => assert!(warnings[0].contains(words), "{warnings:?}"),
+            None => assert!(warnings.is_empty(), "{warnings:?}"),
+        }
+        let text = crate::report::text::render(&sum);
+        assert!(text.contains(&format!("  Clocks: {line}")), "{text}");
+    }
+    let text = crate::report::text::render(&merged(vec![on_host("a", -2.5, true)]));
+    assert!(
+        text.contains("1/2 on a: -2.50ms, give or take 4.00ms"),
+        "{text}"
+    );
+    assert!(!crate::report::text::render(&merged(vec![part(0, 1)])).contains("Clocks"));
 }
