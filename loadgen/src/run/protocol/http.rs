@@ -2,8 +2,12 @@
 //! again.
 //!
 //! Heads are read by `httparse`; bodies are skipped by length, by chunks, or until the end of the
-//! stream (RFC 9112, section 6.3). A response that arrives whole is never copied; only a head that
-//! comes in pieces is kept until it is complete. Tests: `http/tests.rs`.
+//! stream (RFC 9112, section 6.3). Servers repeat their heads, so each thread keeps the last one: a
+//! response that begins with the same bytes is not parsed again. A head that comes in pieces is
+//! kept until it is complete. Tests: `http/tests.rs`.
+
+use std::cell::RefCell;
+use std::mem::MaybeUninit;
 
 use super::{Taken, Verdict, is_good};
 
@@ -51,6 +55,7 @@ enum Chunk {
 }
 
 /// The contents of a response's head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Head {
     len: usize,
     status: u16,
@@ -58,6 +63,7 @@ struct Head {
     body: Body,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Body {
     Length(u64),
     Chunked,
@@ -119,7 +125,7 @@ impl Http {
     fn take_head(&mut self, bytes: &[u8]) -> Result<Taken, &'static str> {
         let before = self.head.len();
         let parsed = if before == 0 {
-            parse_head(bytes)?
+            LAST_HEAD.with_borrow_mut(|last| last.parse(bytes))?
         } else {
             self.head.extend_from_slice(bytes);
             parse_head(&self.head)?
@@ -168,12 +174,39 @@ impl Http {
     }
 }
 
+/// The head that was parsed last, with its bytes.
+#[derive(Debug, Default)]
+struct LastHead {
+    bytes: Vec<u8>,
+    head: Option<Head>,
+}
+
+thread_local! {
+    static LAST_HEAD: RefCell<LastHead> = RefCell::default();
+}
+
+impl LastHead {
+    /// Reads a head; `None` where it is not complete. A complete head ends with an empty line, so
+    /// bytes that begin with all of it have the same head, whatever follows.
+    #[inline]
+    fn parse(&mut self, bytes: &[u8]) -> Result<Option<Head>, &'static str> {
+        if self.head.is_none() || !bytes.starts_with(&self.bytes) {
+            self.head = parse_head(bytes)?;
+            self.bytes.clear();
+            if let Some(head) = &self.head {
+                self.bytes.extend_from_slice(&bytes[..head.len]);
+            }
+        }
+        Ok(self.head)
+    }
+}
+
 /// Reads a head; `None` where it is not complete.
 fn parse_head(bytes: &[u8]) -> Result<Option<Head>, &'static str> {
-    let mut fields = [httparse::EMPTY_HEADER; FIELDS_USUAL];
+    let mut fields = [const { MaybeUninit::uninit() }; FIELDS_USUAL];
     match parse_fields(bytes, &mut fields) {
         Err(httparse::Error::TooManyHeaders) => {
-            let mut fields = vec![httparse::EMPTY_HEADER; FIELDS_MAX];
+            let mut fields = vec![MaybeUninit::uninit(); FIELDS_MAX];
             parse_fields(bytes, &mut fields)
         }
         parsed => parsed,
@@ -182,16 +215,17 @@ fn parse_head(bytes: &[u8]) -> Result<Option<Head>, &'static str> {
     .transpose()
 }
 
-/// Reads a head with at most `N` fields.
+/// Reads a head that has at most as many fields as there are places.
 fn parse_fields<'a>(
     bytes: &'a [u8],
-    fields: &mut [httparse::Header<'a>],
+    fields: &mut [MaybeUninit<httparse::Header<'a>>],
 ) -> Result<Option<Result<Head, &'static str>>, httparse::Error> {
-    let mut response = httparse::Response::new(fields);
+    let mut response = httparse::Response::new(&mut []);
     let mut config = httparse::ParserConfig::default();
     // A field may go on in a line that begins with a space (RFC 9112, section 5.2).
     config.allow_obsolete_multiline_headers_in_responses(true);
-    Ok(match config.parse_response(&mut response, bytes)? {
+    let parsed = config.parse_response_with_uninit_headers(&mut response, bytes, fields)?;
+    Ok(match parsed {
         httparse::Status::Complete(len) => Some(head_of(&response, len)),
         httparse::Status::Partial => None,
     })

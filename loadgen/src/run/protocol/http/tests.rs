@@ -152,3 +152,29 @@ fn valid_heads_of_every_shape_are_read() {
     let many = format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: 2\r\n\r\nok");
     assert_eq!(answers(many.as_bytes(), 997), Ok((vec![GOOD], many.len())));
 }
+
+#[test]
+fn a_head_that_differs_from_the_last_one_is_parsed() {
+    let heads = [
+        "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nConnection: close\r\n\r\n",
+        "HTTP/1.1 503 No\r\nContent-Length: 1\r\n\r\n",
+        "HTTP/1.1 200 OK\r\n\r\n",
+        "HTTP/1.1 200 OK\nContent-Length: 1\n\n",
+        "HTTP/1.1 2000 OK\r\n\r\n",
+    ];
+    for first in heads {
+        for second in heads {
+            let mut last = LastHead::default();
+            for text in [first, second] {
+                let whole = format!("{text}body");
+                for length in (0..=whole.len()).rev() {
+                    let bytes = &whole.as_bytes()[..length];
+                    assert_eq!(last.parse(bytes), parse_head(bytes), "{first:?} {bytes:?}");
+                }
+                assert_eq!(last.parse(whole.as_bytes()), parse_head(whole.as_bytes()));
+            }
+        }
+    }
+}
