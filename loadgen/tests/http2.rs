@@ -22,6 +22,12 @@ struct Record {
     connections: AtomicU64,
     requests: AtomicU64,
     resets: AtomicU64,
+    /// Streams that the server refused before it looked at them.
+    refused: AtomicU64,
+    /// Connections that had more than one request.
+    sending: AtomicU64,
+    /// Pings that were answered.
+    pongs: AtomicU64,
     /// Streams that are open on one connection at most.
     most_open: AtomicU64,
     bodies: Mutex<Vec<Vec<u8>>>,
@@ -29,7 +35,11 @@ struct Record {
     heads: Mutex<HashSet<String>>,
 }
 
-/// Starts a server that says after this many requests of a connection that it goes away.
+/// Streams that a connection of [`server`] may have.
+const STREAMS_MAX: u32 = 20;
+
+/// Starts a server that says after this many requests of a connection that it goes away. It sends
+/// each connection one ping, after its first request.
 fn server(goes_after: u64) -> (SocketAddr, Arc<Record>) {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("bound");
@@ -65,26 +75,43 @@ async fn serve(
     goes_after: u64,
     record: Arc<Record>,
 ) -> Result<(), h2::Error> {
-    let mut connection = h2::server::handshake(stream).await?;
+    let mut builder = h2::server::Builder::new();
+    builder.max_concurrent_streams(STREAMS_MAX);
+    let mut connection = builder.handshake(stream).await?;
+    let mut pings = connection.ping_pong();
     let open = Arc::<AtomicU64>::default();
     let mut requests = 0;
     while let Some(next) = connection.accept().await {
         let (request, respond) = next?;
         requests += 1;
+        record.sending.fetch_add(u64::from(requests == 2), SeqCst);
         record.requests.fetch_add(1, SeqCst);
         let now = open.fetch_add(1, SeqCst) + 1;
         record.most_open.fetch_max(now, SeqCst);
-        let (record, open) = (Arc::clone(&record), Arc::clone(&open));
+        let (seen, open) = (Arc::clone(&record), Arc::clone(&open));
         tokio::spawn(async move {
-            let _ = answer(request, respond, &record).await;
+            let _ = answer(request, respond, &seen).await;
             open.fetch_sub(1, SeqCst);
         });
+        if let Some(mut pings) = pings.take() {
+            let record = Arc::clone(&record);
+            tokio::spawn(async move {
+                // By then nothing is in flight on a connection that is idle.
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                if pings.ping(h2::Ping::opaque()).await.is_ok() {
+                    record.pongs.fetch_add(1, SeqCst);
+                }
+            });
+        }
         if requests == goes_after {
             connection.graceful_shutdown();
         }
     }
     Ok(())
 }
+
+/// The delay of a slow answer, and of a body that comes later than its head.
+const SLOW: Duration = Duration::from_millis(300);
 
 async fn answer(
     request: Request<h2::RecvStream>,
@@ -116,6 +143,15 @@ async fn answer(
             respond.send_reset(Reason::INTERNAL_ERROR);
             return Ok(());
         }
+        "/refused" if record.refused.load(SeqCst) < 7 => {
+            record.refused.fetch_add(1, SeqCst);
+            respond.send_reset(Reason::REFUSED_STREAM);
+            return Ok(());
+        }
+        "/slow" => {
+            tokio::time::sleep(SLOW).await;
+            503
+        }
         "/busy" => 503,
         _ => 200,
     };
@@ -124,7 +160,14 @@ async fn answer(
         .body(())
         .expect("a response");
     let mut stream = respond.send_response(response, false)?;
-    let size = if uri.path() == "/large" { 300_000 } else { 10 };
+    let size = match uri.path() {
+        "/large" => 300_000,
+        "/huge" => 9_000_000,
+        _ => 10,
+    };
+    if uri.path() == "/body-later" {
+        tokio::time::sleep(SLOW).await;
+    }
     stream.send_data(Bytes::from(vec![b'x'; size]), true)
 }
 
@@ -176,6 +219,13 @@ fn large_responses_pass_the_flow_control() {
     // More than the windows of the connection and of its streams together.
     assert!(report.requests.bytes_read > 400 * 300_000 - 20 * 300_000);
     assert_eq!(record.requests.load(SeqCst), 401);
+    // More than the window of one stream.
+    let report = run(&format!(
+        "http://{server}/huge -c 1 -n 2 --http2 --format json"
+    ))
+    .expect_code(0)
+    .report();
+    assert_eq!(report.requests.answered, 2);
 }
 
 #[test]
@@ -210,6 +260,80 @@ fn one_stream_that_is_reset_fails_alone() {
     assert_eq!(count("stream-reset"), resets);
     assert_eq!(report.connections.broken, 0);
     assert_eq!(record.connections.load(SeqCst), 2);
+}
+
+#[test]
+fn a_slow_stream_holds_back_no_other_and_keeps_its_own_time() {
+    let (server, _record) = server(u64::MAX);
+    let args = "-c 1 -P 10 -n 200 --http2 --path 19*/ --path 1*/slow --format json";
+    let report = run(&format!("http://{server} {args}"))
+        .expect_code(1)
+        .report();
+    let (good, slow) = (&report.latency.raw, &report.latency.failures);
+    assert_eq!(good.count + slow.count, 200);
+    assert!(slow.count > 0);
+    let slow_ns = u64::try_from(SLOW.as_nanos()).expect("it fits");
+    assert!(slow.min_ns >= slow_ns, "{slow:?}");
+    assert!(good.p50_ns < slow_ns, "{good:?}");
+}
+
+#[test]
+fn the_first_byte_is_that_of_the_head() {
+    let (server, _record) = server(u64::MAX);
+    let args = "-c 1 -P 5 -n 10 --http2 --format json";
+    let report = run(&format!("http://{server}/body-later {args}"))
+        .expect_code(0)
+        .report();
+    let slow_ns = u64::try_from(SLOW.as_nanos()).expect("it fits");
+    let (whole, first) = (&report.latency.raw, report.latency.first_byte);
+    assert!(whole.min_ns >= slow_ns, "{whole:?}");
+    let first = first.expect("HTTP has one");
+    assert!(first.min_ns < slow_ns, "{first:?}");
+}
+
+#[test]
+fn a_refused_stream_is_sent_again() {
+    let (server, record) = server(u64::MAX);
+    let args = "-c 1 -P 4 -n 40 --http2 --format json";
+    let report = run(&format!("http://{server}/refused {args}"))
+        .expect_code(0)
+        .report();
+    assert_eq!((report.requests.answered, report.errors.len()), (40, 0));
+    assert_eq!(record.refused.load(SeqCst), 7);
+    assert_eq!(record.requests.load(SeqCst), 41 + 7);
+}
+
+#[test]
+fn requests_wait_while_the_server_allows_no_further_stream() {
+    let (server, record) = server(u64::MAX);
+    let args = "-c 1 -P 50 -n 300 --http2 --format json";
+    let report = run(&format!("http://{server}/ {args}"))
+        .expect_code(0)
+        .report();
+    assert_eq!((report.requests.answered, report.errors.len()), (300, 0));
+    assert_eq!(record.most_open.load(SeqCst), u64::from(STREAMS_MAX));
+}
+
+#[test]
+fn an_idle_connection_answers_pings() {
+    let (server, record) = server(u64::MAX);
+    let args = "-c 3 --active 1 -R 20 -d 1s --warmup 0 --http2";
+    run(&format!("http://{server}/ {args}")).expect_code(0);
+    assert_eq!(record.pongs.load(SeqCst), 3);
+    assert_eq!(record.sending.load(SeqCst), 1);
+}
+
+#[test]
+fn fields_of_a_single_connection_are_left_out() {
+    let (server, record) = server(u64::MAX);
+    let fields = "-H Connection:keep-alive -H Keep-Alive:timeout=5 -H Upgrade:h2c";
+    let report = run(&format!(
+        "http://{server}/ -c 1 -n 5 --http2 {fields} --format json"
+    ))
+    .expect_code(0)
+    .report();
+    assert_eq!((report.requests.answered, report.errors.len()), (5, 0));
+    assert_eq!(record.requests.load(SeqCst), 6);
 }
 
 #[test]

@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 
 use common::{run, serve};
 use tungstenite::handshake::server::{Request, Response};
+use tungstenite::protocol::frame::Frame;
+use tungstenite::protocol::frame::coding::{Data, OpCode};
 use tungstenite::{Message, WebSocket};
 
 /// Serves each connection as told; counts messages.
@@ -121,6 +123,108 @@ fn a_server_that_closes_is_connected_to_again() {
         (42..=42 + closed).contains(&messages),
         "{messages}, closed {closed} times"
     );
+}
+
+#[test]
+fn a_message_of_another_length_is_caught() {
+    let (server, _) = server(|socket, message| {
+        let bytes = message.into_data();
+        socket.send(Message::Binary(bytes.slice(..bytes.len() - 1)))
+    });
+    run(&format!(
+        "ws://{server}/echo -c 1 -n 5 --no-reconnect {FIELD}"
+    ))
+    .expect_code(1)
+    .expect_message("a message of 63 bytes instead of 64");
+}
+
+#[test]
+fn a_message_in_fragments_is_one_answer() {
+    let (server, messages) = server(|socket, message| {
+        let bytes = message.into_data();
+        let third = bytes.len() / 3;
+        for (piece, kind, last) in [
+            (bytes.slice(..third), Data::Binary, false),
+            (bytes.slice(third..2 * third), Data::Continue, false),
+            (bytes.slice(2 * third..), Data::Continue, true),
+        ] {
+            // A control frame may come between the fragments.
+            socket.write(Message::Ping(vec![7].into()))?;
+            let frame = Frame::message(piece, OpCode::Data(kind), last);
+            socket.write(Message::Frame(frame))?;
+        }
+        socket.flush()
+    });
+    let report = run(&format!(
+        "ws://{server}/echo -c 2 -P 3 -n 60 {FIELD} --format json"
+    ))
+    .expect_code(0)
+    .report();
+    assert_eq!((report.requests.answered, report.errors.len()), (60, 0));
+    assert_eq!(messages.load(SeqCst), 62);
+}
+
+/// Treats each message as told, until the connection ends. Counts the pongs, and the closes that
+/// were answered.
+fn serve_control_frames(
+    treat: impl Fn(&mut WebSocket<TcpStream>, Message) -> tungstenite::Result<()>
+    + Send
+    + Sync
+    + 'static,
+) -> (SocketAddr, Arc<AtomicU64>, Arc<AtomicU64>) {
+    let (pongs, closes) = (Arc::<AtomicU64>::default(), Arc::<AtomicU64>::default());
+    let counts = (Arc::clone(&pongs), Arc::clone(&closes));
+    let address = serve(move |_, stream| {
+        let Ok(mut socket) = tungstenite::accept(stream) else {
+            return Ok(());
+        };
+        loop {
+            match socket.read() {
+                Ok(Message::Pong(bytes)) if bytes == [1, 2, 3][..] => {
+                    counts.0.fetch_add(1, SeqCst);
+                }
+                // A message that crosses the server's close gets no answer.
+                Ok(message) if message.is_binary() => drop(treat(&mut socket, message)),
+                Ok(_) => {}
+                Err(tungstenite::Error::ConnectionClosed) => {
+                    counts.1.fetch_add(1, SeqCst);
+                    return Ok(());
+                }
+                Err(_) => return Ok(()),
+            }
+        }
+    });
+    (address, pongs, closes)
+}
+
+#[test]
+fn pings_are_answered_on_idle_connections_too() {
+    let (server, pongs, _) = serve_control_frames(|socket, message| {
+        socket.send(message)?;
+        socket.send(Message::Ping(vec![1, 2, 3].into()))
+    });
+    let load = "-c 3 --active 1 -R 1 -d 1s --warmup 0";
+    run(&format!("ws://{server}/echo {load}")).expect_code(0);
+    // One for the first message of each connection, and perhaps one for that of the load.
+    common::wait_until("the pongs have come", || pongs.load(SeqCst) >= 3);
+    assert!(pongs.load(SeqCst) <= 4);
+}
+
+#[test]
+fn a_close_is_answered_on_every_surface() {
+    for surface in ["helpers", "guards", "poll"] {
+        let (server, _, closes) = serve_control_frames(|socket, message| {
+            socket.send(message)?;
+            socket.close(None)
+        });
+        let args = format!("-c 1 -n 5 --io {surface} --format json");
+        let report = run(&format!("ws://{server}/echo {args}"))
+            .expect_code(0)
+            .report();
+        assert_eq!((report.requests.answered, report.errors.len()), (5, 0));
+        // The last connection may end with the run.
+        common::wait_until("the closes are answered", || closes.load(SeqCst) >= 5);
+    }
 }
 
 #[test]

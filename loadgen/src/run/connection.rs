@@ -133,6 +133,7 @@ impl<D: Dialogue> Conversation<D> {
                     }
                     self.receive(bytes, now)?;
                     if self.dialogue.is_over() {
+                        self.take_leave(&transport).await;
                         return Ok(End::Left);
                     }
                 }
@@ -287,6 +288,22 @@ impl<D: Dialogue> Conversation<D> {
             let detail = format!("{wrong}; the bytes: {}", self.show_refuted(bytes));
             Failure::new(ErrorKind::WrongAnswer, detail)
         })
+    }
+
+    /// Writes the last bytes of the protocol, such as the answer to a close, if the socket takes
+    /// them now.
+    async fn take_leave<T: Transport>(&self, transport: &T) {
+        if !D::SAYS_GOODBYE || !self.dialogue.has_output() {
+            return;
+        }
+        let fill = |buffer: &mut [u8]| self.dialogue.fill(buffer);
+        let mut write = pin!(transport.write(&self.shard.outgoing, fill));
+        poll_fn(|cx| {
+            // The peer may be gone. The connection ends in any case.
+            let _ = write.as_mut().poll(cx);
+            Poll::Ready(())
+        })
+        .await;
     }
 
     /// Returns true if the bytes just read end an idle connection.

@@ -17,6 +17,9 @@ pub(crate) trait Dialogue: fmt::Debug + Sized + 'static {
     /// True if the time to the first byte of an answer is recorded.
     const TIMES_FIRST_BYTE: bool;
 
+    /// True if the last bytes of the protocol are written when a conversation is over.
+    const SAYS_GOODBYE: bool = false;
+
     /// True if requests may be planned while earlier bytes wait to be written. Bytes of the
     /// protocol itself would otherwise hold back requests that nothing else brings up again.
     const PLANS_ANY_TIME: bool;
@@ -45,10 +48,14 @@ pub(crate) trait Dialogue: fmt::Debug + Sized + 'static {
 
     /// Returns true if bytes that came while nothing was in flight say that the peer closes the
     /// connection.
-    fn is_farewell(&self, bytes: &[u8]) -> bool;
+    fn is_farewell(&self, _bytes: &[u8]) -> bool {
+        false
+    }
 
     /// Returns true if an answer has begun and is not complete.
-    fn is_partial(&self) -> bool;
+    fn is_partial(&self) -> bool {
+        false
+    }
 
     /// Returns how many bytes at the end of those last received are from the wrong answer on.
     fn refuted(&self) -> usize;
@@ -79,5 +86,7 @@ pub(crate) trait Dialogue: fmt::Debug + Sized + 'static {
     ) -> Result<(), Box<Wrong>>;
 
     /// The peer sends no more: the request that this answers, if any.
-    fn end_of_stream(&mut self) -> Option<(Stamp, Verdict)>;
+    fn end_of_stream(&mut self) -> Option<(Stamp, Verdict)> {
+        None
+    }
 }

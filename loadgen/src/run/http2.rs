@@ -353,14 +353,6 @@ impl Dialogue for Streams {
         self.closing && self.responses.is_empty()
     }
 
-    fn is_farewell(&self, _bytes: &[u8]) -> bool {
-        false
-    }
-
-    fn is_partial(&self) -> bool {
-        false
-    }
-
     fn refuted(&self) -> usize {
         self.received
     }
@@ -403,9 +395,5 @@ impl Dialogue for Streams {
                 why: format!("HTTP/2: {fault}").into(),
             })),
         }
-    }
-
-    fn end_of_stream(&mut self) -> Option<(Stamp, Verdict)> {
-        None
     }
 }

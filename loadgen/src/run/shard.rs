@@ -241,9 +241,13 @@ impl Shard {
         dialogue: &mut D,
         now: Nanos,
     ) {
+        // An idle connection is woken too, by a ping of the server or after it was made again.
+        if !slot.active {
+            return;
+        }
         match self.plan.pace {
             Pace::Closed { pipeline } => {
-                if !slot.active || now < slot.think_until.get() {
+                if now < slot.think_until.get() {
                     return;
                 }
                 for _ in dialogue.in_flight()..pipeline.min(dialogue.in_flight() + self.batch) {

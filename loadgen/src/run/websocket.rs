@@ -157,7 +157,7 @@ impl WebSocketEcho {
         Ok(stamp)
     }
 
-    /// Reads the messages that are there.
+    /// Reads the messages that are there. Reading also writes the answers to pings and to a close.
     fn read(&mut self, mut answered: impl FnMut(Stamp, Verdict, Nanos)) -> Result<(), Box<Wrong>> {
         loop {
             let State::Open(socket) = &mut self.state else {
@@ -173,13 +173,8 @@ impl WebSocketEcho {
                     answered(stamp, Verdict::GOOD, 0);
                 }
                 Ok(Message::Close(_)) => self.over = true,
-                // The answer to a ping waits to be sent.
                 Ok(_) => {}
                 Err(tungstenite::Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => {
-                    return Ok(());
-                }
-                Err(tungstenite::Error::ConnectionClosed | tungstenite::Error::AlreadyClosed) => {
-                    self.over = true;
                     return Ok(());
                 }
                 Err(error) => return Err(self.malformed(error)),
@@ -191,6 +186,7 @@ impl WebSocketEcho {
 impl Dialogue for WebSocketEcho {
     const PEER_MAY_CLOSE: bool = true;
     const TIMES_FIRST_BYTE: bool = false;
+    const SAYS_GOODBYE: bool = true;
     const PLANS_ANY_TIME: bool = true;
 
     fn begin(protocol: &ProtocolSpec, seed: u64, connection: u64, pipeline: usize) -> Self {
@@ -246,14 +242,6 @@ impl Dialogue for WebSocketEcho {
         self.over
     }
 
-    fn is_farewell(&self, _bytes: &[u8]) -> bool {
-        false
-    }
-
-    fn is_partial(&self) -> bool {
-        false
-    }
-
     fn refuted(&self) -> usize {
         self.received
     }
@@ -290,15 +278,6 @@ impl Dialogue for WebSocketEcho {
             self.open()?;
             self.send();
         }
-        self.read(answered)?;
-        if let State::Open(socket) = &mut self.state {
-            // The answers to pings, and to a close. A pipe takes everything.
-            let _ = socket.flush();
-        }
-        Ok(())
-    }
-
-    fn end_of_stream(&mut self) -> Option<(Stamp, Verdict)> {
-        None
+        self.read(answered)
     }
 }
