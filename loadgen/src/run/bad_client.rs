@@ -21,6 +21,7 @@ use crate::measure::clock::Stamp;
 use crate::measure::failure::{ErrorKind, Failure};
 use crate::run::bad_kind::{BadCounts, BadKind};
 use crate::run::connection_slot::{ConnectionSlot, Directive};
+use crate::run::dialogue::Dialogue as _;
 use crate::run::exchange::Exchange;
 use crate::run::protocol::Protocol;
 use crate::run::shard::Shard;
@@ -201,7 +202,8 @@ impl<P: Protocol> Visit<P> {
             let read = self.shard.incoming.lend(|buffer| {
                 let room = buffer.len().min(left);
                 let read = unless_blocked(socket.read(&mut buffer[..room]))?;
-                let right = exchange.received(&buffer[..read.unwrap_or(0)], |_, _| answers += 1);
+                let right =
+                    exchange.received(&buffer[..read.unwrap_or(0)], 0, |_, _, _| answers += 1);
                 Ok::<_, io::Error>((read, right))
             });
             let (read, right) = read?;

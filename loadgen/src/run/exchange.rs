@@ -2,9 +2,7 @@
 //! come back, and the requests that are due.
 //!
 //! Requests go out back to back and are answered in their order. The [`Protocol`] makes their
-//! bytes. The connection's task calls [`plan`](Exchange::plan) for each request to send, then
-//! [`fill`](Exchange::fill) and [`wrote`](Exchange::wrote) around each write and
-//! [`received`](Exchange::received) after each read. Does no I/O and reads no clock. Tests:
+//! bytes. [`Dialogue`] says when each function is called. Does no I/O and reads no clock. Tests:
 //! `exchange/tests.rs`.
 
 use std::collections::VecDeque;
@@ -87,109 +85,10 @@ impl<P: Protocol> Exchange<P> {
         }
     }
 
-    /// Adds a request to send.
-    #[inline]
-    pub fn plan(&mut self, stamp: Stamp) {
-        self.planned += 1;
-        self.in_flight.push_back(stamp);
-    }
-
-    /// Requests planned so far.
-    #[must_use]
-    #[inline]
-    pub fn planned(&self) -> u64 {
-        self.planned
-    }
-
     /// Requests that were sent completely.
     #[must_use]
     pub fn sent(&self) -> u64 {
         self.outgoing.request
-    }
-
-    /// Returns true if planned bytes wait to be written.
-    #[must_use]
-    #[inline]
-    pub fn has_output(&self) -> bool {
-        self.outgoing.request < self.planned
-    }
-
-    /// Requests planned and not answered.
-    #[must_use]
-    #[inline]
-    pub fn in_flight(&self) -> usize {
-        self.in_flight.len()
-    }
-
-    /// Requests answered so far.
-    #[must_use]
-    pub fn answered(&self) -> u64 {
-        self.answered
-    }
-
-    /// Returns true if an answer said that it was the last one.
-    #[must_use]
-    #[inline]
-    pub fn is_over(&self) -> bool {
-        P::PEER_MAY_CLOSE && self.over
-    }
-
-    /// Returns true if bytes that came while nothing was in flight say that the peer closes the
-    /// connection.
-    #[must_use]
-    pub fn is_farewell(&self, bytes: &[u8]) -> bool {
-        self.in_flight.is_empty() && self.protocol.is_farewell(bytes)
-    }
-
-    /// Returns true if an answer has begun and is not complete.
-    #[must_use]
-    #[inline]
-    pub fn is_partial(&self) -> bool {
-        self.partial
-    }
-
-    /// Returns how many bytes at the end of those last received are from the wrong answer on.
-    #[must_use]
-    pub fn refuted(&self) -> usize {
-        self.refuted
-    }
-
-    /// Returns the stamp of the oldest request without an answer.
-    #[must_use]
-    pub fn oldest_in_flight(&self) -> Option<Stamp> {
-        self.in_flight.front().copied()
-    }
-
-    /// Takes the stamps of all requests that were never answered, the oldest first.
-    pub fn take_in_flight(&mut self) -> impl Iterator<Item = Stamp> {
-        self.in_flight.drain(..)
-    }
-
-    /// Writes the next bytes to send into `out`, as many as fit, and returns how many. Calling it
-    /// again gives the same bytes until [`wrote`](Self::wrote) moves on.
-    // Otherwise the compiler makes it a call, which costs tens of instructions per request.
-    #[inline(always)]
-    pub fn fill(&self, out: &mut [u8]) -> usize {
-        let mut position = self.outgoing;
-        let mut filled = 0;
-        while position.request < self.planned && filled < out.len() {
-            let left = self.protocol.size(position.request) - position.at;
-            let take = left.min(out.len() - filled);
-            let intended = if P::WRITES_INTENDED {
-                self.intended(position.request)
-            } else {
-                0
-            };
-            self.protocol.fill(
-                position.request,
-                intended,
-                position.at,
-                &mut out[filled..filled + take],
-            );
-            filled += take;
-            position.advance(take, &self.protocol);
-        }
-        filled
     }
 
     /// Returns the intended time of a request that was planned and not answered.
@@ -197,55 +96,6 @@ impl<P: Protocol> Exchange<P> {
         let at = usize::try_from(request - self.answered).ok();
         let stamp = at.and_then(|at| self.in_flight.get(at));
         stamp.map_or(0, |stamp| stamp.intended)
-    }
-
-    /// Notes that `bytes` of the bytes from [`fill`](Self::fill) were sent.
-    #[inline(always)]
-    pub fn wrote(&mut self, bytes: usize) {
-        self.outgoing.advance(bytes, &self.protocol);
-        debug_assert!(self.outgoing.request <= self.planned);
-    }
-
-    /// Checks bytes that came in and calls `answered` for each request they complete, in order.
-    ///
-    /// # Errors
-    /// The first fault in them. Answers before it were counted. The exchange cannot go on.
-    #[inline]
-    pub fn received(
-        &mut self,
-        mut bytes: &[u8],
-        mut answered: impl FnMut(Stamp, Verdict),
-    ) -> Result<(), Box<Wrong>> {
-        while !bytes.is_empty() {
-            let sent = if self.answered < self.outgoing.request {
-                Sent::Whole
-            } else {
-                Sent::Part(self.outgoing.at)
-            };
-            if self.is_over() {
-                self.refuted = bytes.len();
-                return Err(Wrong::unasked(bytes));
-            }
-            let taken = match self.protocol.take(self.answered, sent, bytes) {
-                Ok(taken) => taken,
-                Err(wrong) => {
-                    self.refuted = bytes.len();
-                    return Err(wrong);
-                }
-            };
-            self.partial = taken.answer.is_none();
-            if let Some(verdict) = taken.answer {
-                answered(self.complete(verdict), verdict);
-            }
-            bytes = &bytes[taken.bytes..];
-        }
-        Ok(())
-    }
-
-    /// Handles the end of the peer's stream. Returns the request that it answers, if any.
-    pub fn end_of_stream(&mut self) -> Option<(Stamp, Verdict)> {
-        let verdict = self.protocol.end_of_stream()?;
-        Some((self.complete(verdict), verdict))
     }
 
     #[inline]
@@ -269,76 +119,122 @@ impl<P: Protocol> Dialogue for Exchange<P> {
 
     #[inline]
     fn plan(&mut self, stamp: Stamp) {
-        self.plan(stamp);
+        self.planned += 1;
+        self.in_flight.push_back(stamp);
     }
 
     #[inline]
     fn planned(&self) -> u64 {
-        self.planned()
+        self.planned
     }
 
     #[inline]
     fn has_output(&self) -> bool {
-        self.has_output()
+        self.outgoing.request < self.planned
     }
 
     #[inline]
     fn in_flight(&self) -> usize {
-        self.in_flight()
+        self.in_flight.len()
     }
 
     fn answered(&self) -> u64 {
-        self.answered()
+        self.answered
     }
 
     #[inline]
     fn is_over(&self) -> bool {
-        self.is_over()
+        P::PEER_MAY_CLOSE && self.over
     }
 
     fn is_farewell(&self, bytes: &[u8]) -> bool {
-        self.is_farewell(bytes)
+        self.in_flight.is_empty() && self.protocol.is_farewell(bytes)
     }
 
     #[inline]
     fn is_partial(&self) -> bool {
-        self.is_partial()
+        self.partial
     }
 
     fn refuted(&self) -> usize {
-        self.refuted()
+        self.refuted
     }
 
     fn oldest_in_flight(&self) -> Option<Stamp> {
-        self.oldest_in_flight()
+        self.in_flight.front().copied()
     }
 
     fn take_in_flight(&mut self) -> impl Iterator<Item = Stamp> {
-        self.take_in_flight()
+        self.in_flight.drain(..)
     }
 
+    // Otherwise the compiler makes it a call, which costs tens of instructions per request.
     #[inline(always)]
     fn fill(&self, out: &mut [u8]) -> usize {
-        self.fill(out)
+        let mut position = self.outgoing;
+        let mut filled = 0;
+        while position.request < self.planned && filled < out.len() {
+            let left = self.protocol.size(position.request) - position.at;
+            let take = left.min(out.len() - filled);
+            let intended = if P::WRITES_INTENDED {
+                self.intended(position.request)
+            } else {
+                0
+            };
+            self.protocol.fill(
+                position.request,
+                intended,
+                position.at,
+                &mut out[filled..filled + take],
+            );
+            filled += take;
+            position.advance(take, &self.protocol);
+        }
+        filled
     }
 
     #[inline(always)]
     fn wrote(&mut self, bytes: usize) {
-        self.wrote(bytes);
+        self.outgoing.advance(bytes, &self.protocol);
+        debug_assert!(self.outgoing.request <= self.planned);
     }
 
     #[inline(always)]
     fn received(
         &mut self,
-        bytes: &[u8],
+        mut bytes: &[u8],
         _now: Nanos,
         mut answered: impl FnMut(Stamp, Verdict, Nanos),
     ) -> Result<(), Box<Wrong>> {
-        self.received(bytes, |stamp, verdict| answered(stamp, verdict, 0))
+        while !bytes.is_empty() {
+            let sent = if self.answered < self.outgoing.request {
+                Sent::Whole
+            } else {
+                Sent::Part(self.outgoing.at)
+            };
+            if self.is_over() {
+                self.refuted = bytes.len();
+                return Err(Wrong::unasked(bytes));
+            }
+            let taken = match self.protocol.take(self.answered, sent, bytes) {
+                Ok(taken) => taken,
+                Err(wrong) => {
+                    self.refuted = bytes.len();
+                    return Err(wrong);
+                }
+            };
+            self.partial = taken.answer.is_none();
+            if let Some(verdict) = taken.answer {
+                answered(self.complete(verdict), verdict, 0);
+            }
+            bytes = &bytes[taken.bytes..];
+        }
+        Ok(())
     }
 
     fn end_of_stream(&mut self) -> Option<(Stamp, Verdict)> {
-        self.end_of_stream()
+        let verdict = self.protocol.end_of_stream()?;
+        Some((self.complete(verdict), verdict))
     }
 }
 

@@ -13,6 +13,7 @@ use crate::measure::clock::Clock;
 use crate::measure::histogram::Recorder;
 use crate::report::settings::Arrivals;
 use crate::run::connection_slot::ConnectionSlot;
+use crate::run::dialogue::Dialogue as _;
 use crate::run::exchange::Exchange;
 use crate::run::payload::Payload;
 use crate::run::plan::tests::plan as test_plan;
@@ -85,7 +86,7 @@ impl World {
         while self.answers.front().is_some_and(|(due, _)| *due <= at) {
             let (_, bytes) = self.answers.pop_front().expect("looked at");
             let (shard, counters) = (&self.shard, &mut *self.shard.counters.borrow_mut());
-            let read = self.exchange.received(&bytes, |stamp, _| {
+            let read = self.exchange.received(&bytes, 0, |stamp, _, _| {
                 shard.in_flight.set(shard.in_flight.get() - 1);
                 let outstanding = self.slot.outstanding.get();
                 self.slot.outstanding.set(outstanding.saturating_sub(1));

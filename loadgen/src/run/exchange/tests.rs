@@ -36,7 +36,7 @@ fn sent(size: usize, requests: u64) -> (Exchange<Echo>, Vec<u8>) {
 fn answers(exchange: &mut Exchange<Echo>, bytes: &[u8]) -> Result<Vec<Stamp>, Wrong> {
     let mut stamps = Vec::new();
     exchange
-        .received(bytes, |stamp, _| stamps.push(stamp))
+        .received(bytes, 0, |stamp, _, _| stamps.push(stamp))
         .map(|()| stamps)
         .map_err(|wrong| *wrong)
 }
@@ -195,7 +195,7 @@ fn requests_of_mixed_sizes_are_echoed_in_any_pieces() {
             exchange.wrote(filled);
             sent += filled;
             exchange
-                .received(&out[..filled], |_, _| answered += 1)
+                .received(&out[..filled], 0, |_, _, _| answered += 1)
                 .expect("an honest echo");
         }
         assert_eq!((sent, answered, exchange.in_flight()), (total, 50, 0));
