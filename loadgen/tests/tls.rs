@@ -25,9 +25,17 @@ struct Server {
     asked: Arc<Mutex<Vec<Asked>>>,
 }
 
+/// The words of a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Speaks {
+    Http,
+    Echo,
+    #[cfg(feature = "websocket")]
+    WebSocketEcho,
+}
+
 impl Server {
-    /// Answers like HTTP, or echoes.
-    fn start(http: bool) -> Self {
+    fn start(speaks: Speaks) -> Self {
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a name");
         let folder = tempfile::tempdir().expect("a folder");
         let der = made.cert.der().to_vec();
@@ -46,6 +54,18 @@ impl Server {
         let address = serve(move |_, stream| {
             let session = ServerConnection::new(Arc::clone(&config)).expect("a configuration");
             let mut stream = StreamOwned::new(session, stream);
+            #[cfg(feature = "websocket")]
+            if speaks == Speaks::WebSocketEcho {
+                let Ok(mut socket) = tungstenite::accept(&mut stream) else {
+                    return Ok(());
+                };
+                while let Ok(message) = socket.read() {
+                    if message.is_binary() && socket.send(message).is_err() {
+                        break;
+                    }
+                }
+                return Ok(());
+            }
             let mut buffer = vec![0; 65_536];
             let mut first = true;
             loop {
@@ -57,7 +77,7 @@ impl Server {
                 }
                 match read {
                     0 => return Ok(()),
-                    _ if http => {
+                    _ if speaks == Speaks::Http => {
                         stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")?;
                         stream.write_all(&vec![b'x'; 100_000])?;
                     }
@@ -86,7 +106,7 @@ fn pem(der: &[u8]) -> String {
 
 #[test]
 fn https_is_verified_and_offers_its_name_and_protocol() {
-    let server = Server::start(true);
+    let server = Server::start(Speaks::Http);
     let url = format!("https://localhost:{}/", server.address.port());
     let args = format!(
         "{url} -4 -c 3 -n 60 --cacert {} --format json",
@@ -107,8 +127,8 @@ fn https_is_verified_and_offers_its_name_and_protocol() {
 
 #[test]
 fn a_certificate_of_a_stranger_is_refused_unless_anything_goes() {
-    let server = Server::start(true);
-    let other = Server::start(true);
+    let server = Server::start(Speaks::Http);
+    let other = Server::start(Speaks::Http);
     let url = format!("https://localhost:{}/ -4 -c 1 -n 5", server.address.port());
     let ca = other.ca();
     let run_with = |flags: &str| run(&format!("{url} {flags}"));
@@ -126,7 +146,7 @@ fn a_certificate_of_a_stranger_is_refused_unless_anything_goes() {
 
 #[test]
 fn raw_bytes_are_encrypted_and_verified_in_the_open_loop_too() {
-    let server = Server::start(false);
+    let server = Server::start(Speaks::Echo);
     let args = "-c 4 -R 400 -d 1s --warmup 0 --tls --insecure --size 64:9,100k:1 --format json";
     let report = run(&format!("{} {args}", server.address))
         .expect_code(0)
@@ -140,4 +160,27 @@ fn raw_bytes_are_encrypted_and_verified_in_the_open_loop_too() {
         asked.iter().all(|one| *one == (None, None)),
         "no name, no protocol: {asked:?}"
     );
+}
+
+#[cfg(feature = "websocket")]
+#[test]
+fn the_command_of_the_guide_loads_a_websocket_over_tls() {
+    let guide = concat!(env!("CARGO_MANIFEST_DIR"), "/GUIDE.md");
+    let guide = fs::read_to_string(guide).expect("the guide");
+    let command = "$ loadgen wss://localhost:8443";
+    let args = guide.lines().find_map(|line| line.strip_prefix(command));
+    let args = args.expect("the guide has the command");
+    let server = Server::start(Speaks::WebSocketEcho);
+    let args = args.replace("ca.pem", &server.ca().display().to_string());
+    let url = format!("wss://localhost:{}", server.address.port());
+    let report = run(&format!("{url}{args} -4 --format json"))
+        .expect_code(0)
+        .report();
+    assert_eq!((report.requests.answered, report.errors.len()), (1_000, 0));
+    assert_eq!(report.settings.protocol, "websocket");
+    assert!(report.settings.tls && report.settings.verify);
+    // Without the certificate's issuer there is no connection.
+    run(&format!("{url}/echo -4 -c 1 -n 1 --no-reconnect"))
+        .expect_code(1)
+        .expect_message("invalid peer certificate");
 }
