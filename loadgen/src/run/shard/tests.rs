@@ -1,5 +1,4 @@
 use super::*;
-use crate::run::dialogue::Dialogue as _;
 use crate::run::exchange::Exchange;
 use crate::run::payload::Payload;
 use crate::run::plan::tests::plan as test_plan;
