@@ -26,7 +26,7 @@ fn bad_arguments_exit_2_and_name_the_remedy() {
         (["--pin", "somewhere"], "is not a CPU number"),
         (
             ["--accept", "sticky"],
-            "none of reuseport, hash, round-robin, least-loaded, hybrid",
+            "not one of reuseport, hash, round-robin, least-loaded, hybrid",
         ),
         (["--io", "ring"], "[possible values: helpers, guards, poll]"),
         (["--max-connections", "0"], "limit of 0 connections"),
