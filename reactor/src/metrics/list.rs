@@ -327,7 +327,7 @@ const SHARD: &[Row<ShardMetrics>] = &[
     ),
     counter(
         "reactor_turns_served_total",
-        "Times that this shard dispatched the events of a stuck sibling.",
+        "Times that this shard dispatched the events of a sibling that is stuck, sleeps or waits for a CPU.",
         |shard| integer(shard.turns_served),
     ),
     counter(
