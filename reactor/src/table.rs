@@ -176,7 +176,6 @@ impl SlotTable {
             index => {
                 let slot = self.slot_at(index);
                 free.chain.head = slot.next.load(Ordering::Relaxed);
-                free.chain.len -= 1;
                 (index, slot)
             }
         };
@@ -265,7 +264,6 @@ impl SlotTable {
                 slot.next.store(free.chain.head, Ordering::Relaxed);
             }
             free.chain.head = released.head;
-            free.chain.len += released.len;
         }
     }
 
