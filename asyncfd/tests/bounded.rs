@@ -69,6 +69,24 @@ fn a_receive_of_a_udp_socket_shut_down_for_reading_ends() {
     });
 }
 
+#[test]
+fn a_queued_error_comes_before_the_end_of_a_udp_socket_shut_down_for_reading() {
+    run(|| async {
+        let peer = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        socket.connect(peer.local_addr().unwrap()).await.unwrap();
+        rustix::net::shutdown(&socket, rustix::net::Shutdown::Read).unwrap();
+        let mut buffer = [0; 8];
+        assert_eq!(socket.recv(&mut buffer).await.unwrap(), 0);
+        // The system queues the error that nobody is there.
+        drop(peer);
+        socket.send(b"x").await.unwrap();
+        let error = socket.recv(&mut buffer).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+        assert_eq!(socket.recv(&mut buffer).await.unwrap(), 0);
+    });
+}
+
 /// Turns of the only shard while its tasks go on for a while.
 async fn turns_of_a_while() -> u64 {
     let turns = || Handle::current().metrics().total(|shard| shard.turns);

@@ -23,6 +23,7 @@ fn the_output_is_the_tasks() {
     let reactor = reactor(1);
     let mut handle = AbortOnDropHandle::new(reactor.spawn(async { 5 }));
     assert_eq!(reactor.block_on(&mut handle).unwrap(), 5);
+    assert!(handle.is_finished());
     let handle = AbortOnDropHandle::new(reactor.spawn(pending::<()>()));
     handle.abort();
     assert!(reactor.block_on(handle).unwrap_err().is_cancelled());

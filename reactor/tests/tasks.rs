@@ -3,6 +3,7 @@
 mod support;
 
 use std::cell::Cell;
+use std::collections::HashSet;
 use std::future::{pending, poll_fn};
 use std::panic::panic_any;
 use std::rc::Rc;
@@ -389,4 +390,27 @@ fn a_task_of_sleeps_that_are_over_lets_others_run() {
     reactor.block_on(reactor.handle().spawn(async {})).unwrap();
     stop.store(true, Ordering::Relaxed);
     reactor.block_on(hog).unwrap();
+}
+
+#[test]
+fn ids_rise_on_each_thread_and_differ_on_all() {
+    const IDS: usize = 2_000;
+    let reactor = reactor(1);
+    let ids = || -> Vec<u64> {
+        let spawned = (0..IDS).map(|_| reactor.spawn(async {}).id().as_u64());
+        spawned.collect()
+    };
+    let each: Vec<_> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(ids)).collect();
+        let ended = threads.into_iter().map(|thread| thread.join().unwrap());
+        ended.collect()
+    });
+    for ids in &each {
+        assert!(ids.is_sorted_by(|one, next| one < next));
+        // A thread takes them in blocks.
+        let steps = ids.windows(2).filter(|pair| pair[0] + 1 == pair[1]);
+        assert!(steps.count() > IDS * 9 / 10);
+    }
+    let all: HashSet<_> = each.iter().flatten().collect();
+    assert_eq!(all.len(), 4 * IDS);
 }

@@ -2,10 +2,11 @@
 
 use std::future::poll_fn;
 use std::io::{self, IoSliceMut};
-use std::net::Shutdown;
+use std::net::{Ipv6Addr, Shutdown};
 use std::pin::pin;
+use std::time::Duration;
 
-use asyncfd::net::{TcpListener, TcpStream};
+use asyncfd::net::{TcpListener, TcpSocket, TcpStream, UdpSocket};
 
 use crate::common::run;
 use crate::common::support::Probe;
@@ -105,5 +106,28 @@ fn a_stream_can_be_peeked_at_without_waiting() {
         let mut buffers = [IoSliceMut::new(&mut buffer)];
         let read = poll_fn(|cx| server.poll_read_vectored(cx, &mut buffers));
         assert_eq!(read.await.unwrap(), 3);
+    });
+}
+
+#[test]
+fn a_socket_passes_on_its_error_and_its_options() {
+    run(|| async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        drop(listener);
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_zero_linger().unwrap();
+        let linger = rustix::net::sockopt::socket_linger(&socket).unwrap();
+        assert_eq!(linger, Some(Duration::ZERO));
+        assert!(socket.take_error().unwrap().is_none());
+        // Nobody listens there any more.
+        rustix::net::connect(&socket, &address).unwrap_err();
+        let error = socket.take_error().unwrap().expect("an error");
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+
+        let udp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let no_group = Ipv6Addr::LOCALHOST;
+        assert!(udp.join_multicast_v6(&no_group, 0).is_err());
+        assert!(udp.leave_multicast_v6(&no_group, 0).is_err());
     });
 }

@@ -4,6 +4,10 @@
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::RawFd;
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::Duration;
 
 use proptest::prelude::*;
 use rustix::io::Errno;
@@ -294,5 +298,60 @@ fn neighbours_have_locks_of_their_own() {
             owners.owner_of(fd),
             Some(token(fd.unsigned_abs()).id().bits())
         );
+    }
+}
+
+#[test]
+fn a_move_leaves_its_entry_and_a_mark_at_the_birthplace_only() {
+    let (birth, other) = (owners(), owners());
+    for one in [&birth, &other] {
+        one.ctl.lock().open.insert(5, 1);
+    }
+    let read = Interest::READABLE;
+    birth.add(5, token(1), read).unwrap();
+    birth.ctl.lock().failure = Some(Errno::NOENT);
+    let failed = birth.move_to(&other, true, 5, token(1), read, || panic!("it stays"));
+    assert!(failed.is_err() && birth.owner_of(5) == Some(token(1).id().bits()));
+
+    birth
+        .move_to(&other, true, 5, token(1), read, || ())
+        .unwrap();
+    assert!(birth.ctl.lock().entries.is_empty());
+    let marked = birth.add(5, token(2), read).unwrap();
+    assert!(matches!(marked, Added::Marked(id) if id == token(1).id()));
+
+    other
+        .move_to(&birth, false, 5, token(1), read, || ())
+        .unwrap();
+    assert!(other.ctl.lock().entries.is_empty());
+    let added = other.add(5, token(2), read).unwrap();
+    assert!(matches!(added, Added::Done));
+}
+
+#[test]
+fn moves_in_both_directions_never_wait_for_each_other() {
+    let both = Arc::new([owners(), owners()]);
+    let (ends, ended) = channel();
+    // Both numbers are in the first stripe.
+    for (fd, file, start) in [(0, 1, 0), (RawFd::try_from(STRIPES).unwrap(), 2, 1)] {
+        for one in both.iter() {
+            one.ctl.lock().open.insert(fd, file);
+        }
+        both[start]
+            .add(fd, token(file), Interest::READABLE)
+            .unwrap();
+        let (both, ends) = (Arc::clone(&both), ends.clone());
+        thread::spawn(move || {
+            for turn in start..start + 20_000 {
+                let (from, to) = (&both[turn % 2], &both[(turn + 1) % 2]);
+                from.move_to(to, false, fd, token(file), Interest::READABLE, || ())
+                    .unwrap();
+            }
+            ends.send(()).unwrap();
+        });
+    }
+    for _ in 0..2 {
+        let end = ended.recv_timeout(Duration::from_secs(60));
+        end.expect("the moves of a thread end");
     }
 }

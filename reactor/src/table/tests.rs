@@ -189,3 +189,11 @@ fn shutdown_closes_every_slot_and_refuses_more() {
         &table.allocate(0, Ready::EMPTY).unwrap_err()
     ));
 }
+
+#[test]
+fn a_table_has_room_for_more_than_a_few_pages() {
+    let table = SlotTable::new(0);
+    let tokens = (0..4 * PAGE_SLOTS).map(|_| table.allocate(7, Ready::EMPTY).unwrap());
+    let slots: HashSet<_> = tokens.map(|token| token.id().slot()).collect();
+    assert_eq!(slots.len(), 4 * PAGE_SLOTS);
+}

@@ -4,7 +4,7 @@
 use std::sync::mpsc::channel;
 
 use super::join::TaskOrJob;
-use crate::{JoinHandle, Pinning, Reactor};
+use crate::{JoinHandle, Pinning, Reactor, TaskId};
 
 /// Forks, and drops the handle in the child. Returns it to the parent. A drop that hangs is ended
 /// by a signal.
@@ -29,6 +29,13 @@ fn drop_in_a_child<T>(handle: JoinHandle<T>) -> JoinHandle<T> {
         "status {status}"
     );
     handle
+}
+
+#[test]
+fn an_id_of_48_bits_is_the_same_from_its_parts() {
+    let id = TaskId::from_parts(0x1234, 0x5678_9abc);
+    assert_eq!(id.as_u64(), 0x1234_5678_9abc);
+    assert_eq!(id.to_parts(), (0x1234, 0x5678_9abc));
 }
 
 #[test]

@@ -161,6 +161,7 @@ fn a_buffered_reader_reads_up_to_any_byte() {
         let mut bytes = Vec::new();
         assert_eq!(reader.read_until(b'=', &mut bytes).await.unwrap(), 4);
         assert_eq!(reader.read_until(b';', &mut bytes).await.unwrap(), 6);
+        assert_eq!(reader.buffer(), b"li");
         assert_eq!(bytes, b"key=value;");
         let mut text = String::from("> ");
         assert_eq!(reader.read_line(&mut text).await.unwrap(), 5);

@@ -365,3 +365,17 @@ fn a_cancelled_wait_is_no_longer_counted_wherever_it_waited() {
     assert!(list.is_empty());
     assert_eq!(list.more_until(), 0);
 }
+
+#[test]
+fn a_notified_wait_is_no_longer_counted_wherever_it_waited() {
+    let (mut list, places) = (WaiterList::new(), Places::new());
+    for _ in 0..5 {
+        list.insert(Ready::READABLE, Waker::noop().clone(), &places);
+    }
+    let first = list.take_first(Ready::READABLE, &places);
+    let (mut from, until) = (0, list.more_until());
+    let further = list.take_more(Ready::READABLE, &mut from, until);
+    assert_eq!(first.iter().chain(&further).flatten().count(), 5);
+    assert!(list.is_empty());
+    assert_eq!(list.more_until(), 0);
+}

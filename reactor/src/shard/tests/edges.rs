@@ -9,7 +9,7 @@ use super::{SETTINGS, end, on_a_shard, turn};
 use crate::shard::{Shard, ShardRef, current};
 use crate::spawn_local;
 use crate::sync::{AtomicUsize, Ordering};
-use crate::task::{SpawnSite, spawn_send};
+use crate::task::{LocalQueue, SpawnSite, spawn_send};
 use crate::time::sleep_until;
 
 struct OnWake<F>(F);
@@ -98,6 +98,21 @@ fn push_mobile(shard: &Shard) {
     );
     drop(crate::JoinHandle::<()>::new(spawned.join));
     shard.push_local(spawned.first_run.unwrap());
+}
+
+#[test]
+fn a_theft_takes_no_more_than_it_may() {
+    on_a_shard(|shard, _| {
+        (0..5).for_each(|_| push_mobile(shard));
+        let queue = &shard.shared.queue;
+        let mut taken = Vec::new();
+        queue.with(|queue| queue.take_mobile(2, |task| taken.push(task)));
+        assert_eq!((taken.len(), queue.with(LocalQueue::len)), (2, 3));
+        taken.into_iter().for_each(|task| shard.push_local(task));
+        while !shard.here().is_idle() {
+            shard.here().run_tasks();
+        }
+    });
 }
 
 #[test]

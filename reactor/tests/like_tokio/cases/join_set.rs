@@ -1,5 +1,6 @@
 //! `JoinSet`.
 
+use std::cell::{Cell, RefCell};
 use std::future::{pending, poll_fn};
 use std::sync::mpsc::channel;
 use std::task::{Context, Poll, Waker};
@@ -27,6 +28,20 @@ fn outputs_come_as_tasks_end() {
         assert_eq!(set.join_next().await.unwrap().unwrap(), "blocking");
         assert!(set.join_next().await.is_none() && set.try_join_next().is_none());
     });
+}
+
+#[test]
+fn a_task_that_has_ended_is_joined_without_a_wait() {
+    let runtime = runtime();
+    let mut set = JoinSet::new();
+    runtime.block_on(async { set.spawn(async { 5 }) });
+    let set = RefCell::new(set);
+    let joined = Cell::new(None);
+    eventually("the end of the task", || {
+        joined.set(set.borrow_mut().try_join_next().map(Result::unwrap));
+        joined.get() == Some(5)
+    });
+    assert!(set.borrow().is_empty());
 }
 
 #[test]
