@@ -129,6 +129,7 @@ mod error;
 mod guard;
 pub mod guide;
 pub mod io;
+mod lock;
 pub mod net;
 mod nonblocking;
 #[cfg(feature = "observe")]

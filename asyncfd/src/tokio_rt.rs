@@ -75,11 +75,13 @@ use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::ops::Deref;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use reactor::{Builder, Reactor, ShutdownError, ShutdownReport};
+
+use crate::lock::lock;
 use tokio::runtime::{Handle, Runtime};
 use tokio::task::coop::poll_proceed;
 
@@ -219,12 +221,6 @@ impl Drop for Bridge {
         let handle = lock(&self.entered).take();
         drop(handle);
     }
-}
-
-/// Locks a mutex, even after a panic under the lock: it holds a single value, which is always
-/// valid.
-fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
-    of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl fmt::Debug for Bridge {

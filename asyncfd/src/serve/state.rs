@@ -5,7 +5,7 @@
 //! sets each part's phase, then wakes the tasks that the part lists.
 
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst, fence};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,7 @@ use slab::Slab;
 
 use super::stats::{Counters, Ended, Stats};
 use super::timeouts::Timeouts;
+use crate::lock::lock;
 
 /// The phases of a server, in this order.
 pub(super) const SERVES: u8 = 0;
@@ -51,11 +52,6 @@ pub(super) struct Part {
     /// The tasks to wake when the phase changes. A task keeps one waker here for its life, so
     /// waiting neither inserts nor removes anything.
     listed: Mutex<Slab<Waker>>,
-}
-
-/// Locks a mutex, even after a panic under the lock: each of these locks guards single calls.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Shared {
