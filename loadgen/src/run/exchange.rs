@@ -2,7 +2,7 @@
 //! come back, and the requests that are due.
 //!
 //! Requests go out back to back and are answered in their order. The [`Protocol`] makes their
-//! bytes. [`Dialogue`] says when each function is called. Does no I/O and reads no clock. Tests:
+//! bytes. `dialogue.rs` says when each function is called. Does no I/O and reads no clock. Tests:
 //! `exchange/tests.rs`.
 
 use std::collections::VecDeque;
