@@ -47,15 +47,21 @@ fn a_receive_of_a_unix_socket_shut_down_for_reading_ends() {
     });
 }
 
+/// Returns a peer, and a socket that is connected to it and was shut down for reading.
+async fn shut_for_reading() -> (UdpSocket, UdpSocket) {
+    let peer = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    socket.connect(peer.local_addr().unwrap()).await.unwrap();
+    rustix::net::shutdown(&socket, rustix::net::Shutdown::Read).unwrap();
+    assert_eq!(socket.recv(&mut [0; 8]).await.unwrap(), 0);
+    (peer, socket)
+}
+
 #[test]
 fn a_receive_of_a_udp_socket_shut_down_for_reading_ends() {
     run(|| async {
-        let peer = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        socket.connect(peer.local_addr().unwrap()).await.unwrap();
-        rustix::net::shutdown(&socket, rustix::net::Shutdown::Read).unwrap();
+        let (_peer, socket) = shut_for_reading().await;
         let mut buffer = [0; 8];
-        assert_eq!(socket.recv(&mut buffer).await.unwrap(), 0);
         assert_eq!(socket.peek(&mut buffer).await.unwrap(), 0);
         // There is no address to return.
         let kind = |result: io::Result<_>| result.map(|(_, _)| ()).map_err(|error| error.kind());
@@ -72,12 +78,8 @@ fn a_receive_of_a_udp_socket_shut_down_for_reading_ends() {
 #[test]
 fn a_queued_error_comes_before_the_end_of_a_udp_socket_shut_down_for_reading() {
     run(|| async {
-        let peer = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        socket.connect(peer.local_addr().unwrap()).await.unwrap();
-        rustix::net::shutdown(&socket, rustix::net::Shutdown::Read).unwrap();
+        let (peer, socket) = shut_for_reading().await;
         let mut buffer = [0; 8];
-        assert_eq!(socket.recv(&mut buffer).await.unwrap(), 0);
         // The system queues the error that nobody is there.
         drop(peer);
         socket.send(b"x").await.unwrap();
