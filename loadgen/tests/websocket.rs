@@ -117,10 +117,11 @@ fn a_server_that_closes_is_connected_to_again() {
     assert_eq!((report.requests.answered, report.errors.len()), (40, 0));
     let closed = report.connections.closed_by_server;
     assert!(closed >= 19);
-    // A request that crosses the server's close goes unanswered, and is sent again.
+    // A request that crosses the server's close goes unanswered, and is sent again. That is rare:
+    // a generator that sent an answered request again after each close would be found.
     let messages = messages.load(SeqCst);
     assert!(
-        (42..=42 + closed).contains(&messages),
+        (42..=42 + closed / 2).contains(&messages),
         "{messages}, closed {closed} times"
     );
 }
