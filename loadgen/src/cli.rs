@@ -17,8 +17,8 @@ mod load;
 pub mod request_values;
 pub(crate) mod target;
 
-/// Runs the program. clap ends the process on arguments it cannot read, with code 2, and after
-/// `--help`.
+/// Runs the program. clap ends the process after `--help`, and with code 2 if it cannot read the
+/// arguments.
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = match config::parse() {

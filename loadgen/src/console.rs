@@ -1,11 +1,12 @@
-//! The program's two streams: the report on standard output, everything else on standard error.
+//! The program's two output streams: the report on standard output, all else on standard error.
 
 use std::fmt;
 use std::io::{self, Write};
 
 use crate::report::output::{Files, Kind, Output};
 
-/// Prints on standard output. A reader that has seen enough, as in `loadgen | head`, is no failure.
+/// Prints on standard output. If the reader closes the pipe early, as in `loadgen | head`, that is
+/// no failure.
 ///
 /// # Errors
 /// Writing failed.
@@ -17,15 +18,15 @@ pub(crate) fn print(text: &[u8]) -> io::Result<()> {
     }
 }
 
-/// Says something on standard error. Where nobody hears it the run goes on: its result is not
-/// there.
+/// Prints a message on standard error. If that fails, the run goes on, because its result is
+/// printed elsewhere.
 pub(crate) fn remark(what: fmt::Arguments<'_>) {
-    // One write, so that lines of two processes do not mix.
+    // One write, so that the lines of two processes do not mix.
     let _ = io::stderr().write_all(format!("{what}\n").as_bytes());
 }
 
-/// Writes the files of a result and prints it, each also where the other fails. Returns how the
-/// files and how the print went.
+/// Writes the files of a result and prints it. If one of the two fails, the other is still done.
+/// Returns the result of each.
 pub(crate) fn deliver(
     result: &impl Output,
     printed: Kind,

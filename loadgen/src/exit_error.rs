@@ -1,9 +1,9 @@
 //! An error that ends the program: a message and an exit code.
 
-/// Why no run took place: what to say, and the exit code.
+/// The reason why no run took place, with the exit code.
 #[derive(Debug)]
 pub struct ExitError {
-    /// A sentence.
+    /// The message.
     pub message: String,
     /// 1 for the machine or the target, 2 for the arguments.
     pub exit_code: u8,

@@ -10,8 +10,8 @@ use crate::report::{self, Report, html, json};
 use crate::tools::compare::{self, Contender};
 use crate::tools::merge;
 
-/// `--config FILE` with this text, beside a command line that says nothing: flags, and what they
-/// mean together.
+/// Reads this text as a `--config` file, with an empty command line, and checks the resulting
+/// flags.
 pub fn config(text: &str) {
     thread_local! {
         static COMMAND: (Command, ArgMatches) = {
@@ -28,12 +28,13 @@ pub fn config(text: &str) {
     }
 }
 
-/// A target of the command line.
+/// Reads a target of the command line.
 pub fn target(text: &str) {
     let _ = target::read(text);
 }
 
-/// Reports of other processes: rendered, compared and merged; and the sum can be read as they were.
+/// Reads reports of other processes, renders, compares and merges them, and checks that their sum
+/// can be read like them.
 pub fn reports(text: &str) {
     let Ok(rounds) = report::read::parse(text) else {
         return;
@@ -57,7 +58,7 @@ pub fn reports(text: &str) {
     let parts: Vec<_> = rounds.iter().map(named).collect();
     if let Ok(sum) = merge::merge(&parts, Vec::new()) {
         render(&sum);
-        // Its figures may be too large for a report, where those of its parts nearly were.
+        // The sum of very large figures may be too large for a report.
         match report::read::parse(&String::from_utf8_lossy(&json::line(&sum))) {
             Ok(_) => {}
             Err(problem) => assert!(problem.contains("is no figure"), "{problem}: {sum:?}"),

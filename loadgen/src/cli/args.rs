@@ -1,8 +1,8 @@
 //! The command line: every flag with its unit and default, and the checks that need no run.
 //!
-//! clap ends the process with code 2 on what it cannot read; `job.rs` finds the rest (flags that
-//! contradict each other) and is reported the same way. Limits of the machine, such as descriptors,
-//! are checked when the run begins. Tests: `args/tests.rs`.
+//! clap ends the process with code 2 if it cannot read a flag. `job.rs` finds flags that contradict
+//! each other, and its errors are reported the same way. Limits of the machine, such as
+//! descriptors, are checked when the run begins. Tests: `args/tests.rs`.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -35,24 +35,25 @@ use values::{
 
 mod values;
 
-/// Measured time where neither `-d` nor `-n` is given.
+/// The measured time without `-d` and `-n`.
 pub const DURATION_DEFAULT: Duration = Duration::from_secs(10);
 /// The discarded start of a run with a duration.
 pub const WARMUP_DEFAULT: Duration = Duration::from_secs(1);
-/// Bytes of an echo request where `--size` is absent.
+/// The bytes of an echo request without `--size`.
 pub const SIZE_DEFAULT: usize = 64;
 
 /// A load generator for TCP services with very many connections.
 ///
-/// It connects, sends requests whose bytes are unique, expects them echoed, verifies every byte,
-/// and reports throughput, latency, and what the load cost the server and itself. It also speaks
-/// HTTP/1.1, and any exchange of known bytes. Without TARGET it starts an echo server of its own in
-/// a child process.
+/// It opens connections and sends requests with unique bytes. The server echoes them, and loadgen
+/// verifies every byte. It reports throughput, latency, and the CPU time and memory of the server
+/// and of itself. It also speaks HTTP/1.1, and sends fixed bytes that have a fixed answer. Without
+/// TARGET, it starts its own echo server in a child process.
 ///
-/// Durations take ns, us, ms, s, m, h, also in parts such as 1m30s (a bare number is seconds);
-/// counts take k and m; sizes take k = 1024. Exit codes: 0 fine, 1 the run failed, 2 bad arguments,
-/// 3 a threshold was missed, 130, 143 or 129 ended by Ctrl-C, SIGTERM or SIGHUP, with a partial
-/// report; a second Ctrl-C ends at once, without one.
+/// Durations have the units ns, us, ms, s, m and h, and may have parts, such as 1m30s. A bare
+/// number is seconds. Counts may end in k or m (thousand, million), sizes in k (1024). Exit codes:
+/// 0 success, 1 the run failed, 2 bad arguments, 3 a threshold was missed, 130, 143 or 129 ended
+/// early by Ctrl-C, SIGTERM or SIGHUP, with a partial report. A second Ctrl-C ends the program at
+/// once, without a report.
 #[derive(Parser, Debug)]
 #[command(
     name = "loadgen",
@@ -80,7 +81,7 @@ pub enum Command {
     Compare(CompareArgs),
     /// Print completions for a shell, or with `man` the manual page
     Completions {
-        /// For what
+        /// The shell, or man
         #[arg(value_enum)]
         what: CompletionsFor,
     },
@@ -123,25 +124,27 @@ pub struct RunArgs {
     #[arg(short = 'n', long, value_name = "COUNT", value_parser = positive_count)]
     pub requests: Option<u64>,
 
-    /// Open loop: requests per second in total, such as 20k or 0.5, sent whether or not answers
-    /// come; without it, closed loop
+    /// Open loop: requests per second in total, such as 20k or 0.5. loadgen sends them on schedule
+    /// and does not wait for answers. Without an open loop (-R, --stages or --sweep), each
+    /// connection waits for an answer before it sends again
     #[arg(short = 'R', long, value_name = "PER-SECOND", value_parser = str::parse::<Rate>, group = "open")]
     pub rate: Option<Rate>,
 
-    /// Open loop whose rate changes: in each stage TIME:RATE it moves evenly from the rate before
-    /// (zero at first) to RATE. A stage of no time, 0s:RATE, is a jump. For example
-    /// 10s:100,30s:5k,10s:0 [default: none]
+    /// Open loop with a changing rate, such as 10s:100,30s:5k,10s:0. During each stage TIME:RATE,
+    /// the rate changes linearly from the previous rate (at first 0) to RATE. The stage 0s:RATE
+    /// changes it at once [default: none]
     #[arg(long, value_name = "TIME:RATE,...", value_parser = str::parse::<Stages>, group = "open", conflicts_with_all = ["duration", "requests"])]
     pub stages: Option<Stages>,
 
-    /// Closed loop: time that a connection waits after each answer before it sends again
+    /// Closed loop: a connection waits for this long after each answer before it sends again
     /// [default: none]
     #[arg(long, value_name = "TIME", value_parser = positive_duration, conflicts_with = "open")]
     pub think_time: Option<Duration>,
 
-    /// Open loop at one rate after another, FROM..TO:STEP or FROM..TO*FACTOR (10k..200k:10k,
-    /// 1k..100k*2), until --slo is missed twice (without it: achieved>=99%); names the knee. Each
-    /// step takes -d [default: 3s] after --warmup [default: 500ms]
+    /// Run an open loop at rising rates, FROM..TO:STEP or FROM..TO*FACTOR (10k..200k:10k,
+    /// 1k..100k*2), until a rate misses --slo twice, and print the knee: the last rate that met it.
+    /// Without --slo, the threshold is achieved>=99%. Each step takes -d [default: 3s] after
+    /// --warmup [default: 500ms]
     #[arg(long, value_name = "RATES", value_parser = str::parse::<Steps>, group = "open", conflicts_with = "requests")]
     pub sweep: Option<Steps>,
 
@@ -149,44 +152,44 @@ pub struct RunArgs {
     #[arg(long, value_enum, default_value = "fixed", requires = "open")]
     pub arrivals: Arrivals,
 
-    /// Open loop: a share of the connections that gets a share of the requests, such as 25%:90%.
-    /// The first share is one over a whole number k: every k-th connection is hot, so the hot ones
-    /// sit on one shard of a server with k, k/2, ... shards that spreads connections in turn. Needs
-    /// -t 1 [default: none]
+    /// Open loop: send LOAD of the requests on SHARE of the connections, such as 25%:90%. SHARE is
+    /// 1/k for a whole number k, and every k-th connection is hot. If a server with k shards
+    /// spreads connections in turn, all hot ones are on one shard. Needs -t 1 [default: none]
     #[arg(long, value_name = "SHARE:LOAD", value_parser = str::parse::<Hot>, requires = "open")]
     pub hot: Option<Hot>,
 
-    /// Time after which the hot connections hand over to the next ones [default: never]
+    /// Time after which the next connections become the hot ones [default: never]
     #[arg(long, value_name = "TIME", value_parser = positive_duration, requires = "hot")]
     pub hot_shift: Option<Duration>,
 
-    /// Requests in flight per connection; in an open loop the most of them [default: 1; in an open
-    /// loop of echo, raw or WebSocket no limit, of HTTP/2 100 streams]
+    /// Requests in flight per connection; in an open loop, their maximum [default: 1; in an open
+    /// loop: no limit for echo, raw and WebSocket, 100 streams for HTTP/2]
     #[arg(short = 'P', long, value_name = "COUNT", value_parser = pipeline)]
     pub pipeline: Option<u32>,
 
-    /// Payload of an echo request or of a message, in bytes: one size, or sizes with weights, such
-    /// as 64:90,16k:10 [default: 64]
+    /// Bytes of an echo request or a WebSocket message: one size, or sizes with weights, such as
+    /// 64:90,16k:10 [default: 64]
     #[arg(long, value_name = "BYTES")]
     pub size: Option<Sizes>,
 
-    /// Echo: each request asks the server to spend this much CPU time before it answers, as
-    /// `server-demo work` does (loadgen/docs/work.md) [default: none]
+    /// Echo: ask the server to spend this much CPU time on each request before it answers;
+    /// `server-demo work` does so (see loadgen/docs/work.md) [default: none]
     #[arg(long, value_name = "TIME", value_parser = work)]
     pub work: Option<Duration>,
 
-    /// Protocol [default: echo; http where TARGET is http://, websocket where it is ws://, raw with
+    /// Protocol [default: echo; http if TARGET is http://, websocket if it is ws://, raw with
     /// --send]
     #[arg(long, value_enum)]
     pub protocol: Option<ProtocolName>,
 
-    /// HTTP/2 instead of HTTP/1.1: agreed by ALPN with TLS, else spoken from the beginning (prior
-    /// knowledge). -P is the most streams of a connection; needs a build with --features http2
+    /// Use HTTP/2 instead of HTTP/1.1. With TLS, ALPN negotiates it; without TLS, loadgen begins
+    /// with HTTP/2 at once (prior knowledge). -P limits the streams of a connection. Needs a build
+    /// with --features http2
     #[arg(long)]
     pub http2: bool,
 
-    /// HTTP: path of the requests [default: the path of TARGET, or /]; repeatable, each with a
-    /// weight if given as 9*/path
+    /// HTTP: path of the requests; repeatable, with a weight as in 9*/path [default: the path of
+    /// TARGET, or /]
     #[arg(long = "path", value_name = "PATH", value_parser = weighted_path)]
     pub paths: Vec<WeightedPath>,
 
@@ -194,26 +197,28 @@ pub struct RunArgs {
     #[arg(short = 'X', long, value_name = "METHOD", value_parser = method)]
     pub method: Option<String>,
 
-    /// HTTP and WebSocket: header field, such as 'Accept: text/html'; repeatable. It replaces the
-    /// field that loadgen sends by itself [default: none]
+    /// HTTP and WebSocket: header field, such as 'Accept: text/html'; repeatable. It replaces
+    /// loadgen's own field of that name [default: none]
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", value_parser = field)]
     pub headers: Vec<(String, String)>,
 
-    /// HTTP: body of each request. {counter} becomes a number that differs in all requests,
-    /// {random} 16 hexadecimal digits; the same in paths and header
-    /// fields [default: none]
+    /// HTTP: body of each request. {counter} becomes a number that is different in each request,
+    /// and {random} becomes 16 random hexadecimal digits. Paths and header fields may have them too
+    /// [default: none]
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     pub body: Option<String>,
 
-    /// HTTP: file with the body of each request, with the same fields [default: none]
+    /// HTTP: file with the body of each request; {counter} and {random} work as in --body [default:
+    /// none]
     #[arg(long, value_name = "FILE", conflicts_with = "body")]
     pub body_file: Option<PathBuf>,
 
-    /// HTTP: basic authentication; a % is followed by two hexadecimal digits [default: none]
+    /// HTTP: basic authentication; write special characters as in a URL: % and two hexadecimal
+    /// digits [default: none]
     #[arg(short = 'u', long, value_name = "USER:PASSWORD")]
     pub user: Option<String>,
 
-    /// Encrypt the connections by TLS, as https:// does; needs a build with --features tls
+    /// Encrypt the connections with TLS, as for https://; needs a build with --features tls
     #[arg(long)]
     pub tls: bool,
 
@@ -225,8 +230,7 @@ pub struct RunArgs {
     #[arg(long, conflicts_with = "cacert")]
     pub insecure: bool,
 
-    /// TLS: name that the server's certificate must have, which is sent too [default: that of
-    /// TARGET]
+    /// TLS: server name to send and to find in the certificate [default: the host of TARGET]
     #[arg(long, value_name = "NAME")]
     pub sni: Option<String>,
 
@@ -238,37 +242,39 @@ pub struct RunArgs {
     #[arg(long, value_name = "BYTES", value_parser = raw_bytes, requires = "send", allow_hyphen_values = true)]
     pub expect: Option<Arc<[u8]>>,
 
-    /// Connections that send; the others are served once and then stay idle [default: all]
+    /// Number of connections that send; the others are served once and then stay idle [default:
+    /// all]
     #[arg(long, value_name = "COUNT", value_parser = connections)]
     pub active: Option<u32>,
 
-    /// Connections opened per second in total, those that replace others included [default: as fast
-    /// as they are served]
+    /// Limit on connections opened per second in total, including replacements [default: as fast as
+    /// the server accepts them]
     #[arg(long, value_name = "PER-SECOND", value_parser = positive_count)]
     pub connect_rate: Option<u64>,
 
-    /// Requests after which a connection is closed, from this end, and another takes its place
-    /// [default: no limit]
+    /// Close each connection after this many requests, and open another in its place [default: no
+    /// limit]
     #[arg(long, value_name = "COUNT", value_parser = positive_count)]
     pub requests_per_conn: Option<u64>,
 
-    /// Time after which a connection is closed, from this end, and another takes its place; the
-    /// first ones go spread over this time [default: the whole run]
+    /// Close each connection after this time, and open another in its place; the first connections
+    /// end one by one during this time [default: the whole run]
     #[arg(long, value_name = "TIME", value_parser = positive_duration)]
     pub lifetime: Option<Duration>,
 
-    /// Part of the connections that misbehave, as KIND:SHARE with a share such as 5% or 0.05;
+    /// Share of the connections that misbehave, as KIND:SHARE, such as reset:5% or reset:0.05;
     /// repeatable, or a list with commas. Kinds: slow-read and slow-write (a byte every 10ms),
-    /// never-read, half-close, reset. What comes of them is reported apart [default: none]
+    /// never-read, half-close, reset. The report has their results apart from the load [default:
+    /// none]
     #[arg(long, value_name = "KIND:SHARE", value_delimiter = ',')]
     pub bad_clients: Vec<BadShare>,
 
-    /// Time in which a connection must be made, and after which a server that owes an answer counts
-    /// as silent; ten times as long without a whole answer is too long also where bytes keep coming
+    /// Longest time to connect, and longest silence of a server that owes an answer. Ten times as
+    /// long without a complete answer is a failure even if bytes keep coming
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = positive_duration)]
     pub timeout: Duration,
 
-    /// Go on without connections that fail; by default they are made again after a backoff
+    /// Do not reopen connections that fail; by default, loadgen reopens them after a backoff
     #[arg(long)]
     pub no_reconnect: bool,
 
@@ -276,23 +282,21 @@ pub struct RunArgs {
     #[arg(long, conflicts_with = "no_reconnect")]
     pub fail_fast: bool,
 
-    /// Start of the run whose results are thrown away [default: 1s with a duration, 0s with -n]
+    /// Time at the start of the load that is not measured [default: 1s with a duration, 0s with -n]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub warmup: Option<Duration>,
 
-    /// Length of an interval of the time series; doubled as often as it takes to have at most 512
-    /// of them
+    /// Length of an interval of the time series; it doubles until at most 512 intervals are left
     #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = interval)]
     pub interval: Duration,
 
-    /// Addresses to connect from, in order: the next one when no port of the one before is free
-    /// [default: the system's choice; when its ports are used up, further ones of 127.0.0.0/8 for a
-    /// target there]
+    /// Addresses to connect from. The next one is used when no port of the previous one is free
+    /// [default: the system's choice; for a target in 127.0.0.0/8, further addresses of that
+    /// network when the ports are used up]
     #[arg(long = "source", value_name = "ADDRESSES", value_delimiter = ',')]
     pub sources: Vec<IpAddr>,
 
-    /// Process whose CPU time and memory are reported as the server's [default: the embedded
-    /// server]
+    /// Server process, whose CPU time and memory the report shows [default: the embedded server]
     #[arg(long, value_name = "PID", value_parser = clap::value_parser!(i32).range(1..))]
     pub server_pid: Option<i32>,
 
@@ -300,8 +304,8 @@ pub struct RunArgs {
     #[arg(long, value_enum, default_value = "helpers")]
     pub io: IoSurface,
 
-    /// Echo, raw and WebSocket: compare every byte of every answer with what it should be
-    /// [default: on]
+    /// Echo, raw and WebSocket: compare every byte of every answer with the expected one [default:
+    /// on]
     #[arg(long, value_enum, value_name = "on|off", num_args = 0..=1, default_missing_value = "on")]
     pub verify: Option<Switch>,
 
@@ -309,9 +313,9 @@ pub struct RunArgs {
     #[arg(long, value_name = "CPUS", default_value = "none", value_parser = pin)]
     pub pin: Pinning,
 
-    /// Thresholds, such as p99.9<5ms,errors=0; a missed one ends the run with exit code 3. Metrics:
-    /// pN, mean, max (latency; after raw. connect. or lag. of that), rate, achieved (percent of the
-    /// schedule), errors, unanswered; operators: < <= > >= =
+    /// Thresholds, such as p99.9<5ms,errors=0; if the run misses one, the exit code is 3. Metrics:
+    /// pN, mean, max (latency; with the prefix raw., connect. or lag., that duration instead),
+    /// rate, achieved (percent of the schedule), errors, unanswered. Operators: < <= > >= =
     #[arg(long, value_name = "THRESHOLDS", value_parser = str::parse::<Slo>)]
     pub slo: Option<Slo>,
 
@@ -325,28 +329,30 @@ pub struct RunArgs {
     #[arg(short = 'o', long = "output", value_name = "FILE")]
     pub outputs: Vec<PathBuf>,
 
-    /// TOML file with any of these flags as keys (connections = 9000, slo = "p99<5ms", target =
-    /// "HOST:PORT"); what is on the command line wins
+    /// TOML file with these flags as keys (connections = 9000, slo = "p99<5ms", target =
+    /// "HOST:PORT"); the command line takes precedence
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
-    /// Run one part of a load on several processes: 2/8 is the second of eight, which opens its
-    /// share of the connections and sends its share of the requests; auto takes rank and size from
-    /// Slurm, Open MPI or PMI, auto/8 the index of a Kubernetes Job [default: 1/1]
+    /// Run one part of a load that several processes share. 2/8 is the second of eight parts: it
+    /// opens an eighth of the connections and sends an eighth of the requests. auto takes the
+    /// number of the part and the number of parts from Slurm, Open MPI or PMI; auto/8 takes the
+    /// index of a Kubernetes Job [default: 1/1]
     #[arg(long, value_name = "K/N", value_parser = str::parse::<Part>, conflicts_with_all = ["sweep", "hot"])]
     pub part: Option<Part>,
 
-    /// Moment at which requests begin, after the connections are open: seconds since 1970, such as
+    /// Time at which requests begin, after the connections are open, in seconds since 1970, such as
     /// $(date -d +20sec +%s) [default: when all connections are served]
     #[arg(long, value_name = "TIME", value_parser = unix_time, conflicts_with = "sweep")]
     pub start_at: Option<Duration>,
 
-    /// Serve the figures of the run at this address for Prometheus, at /metrics [default: none]
+    /// Serve the current figures of the run to Prometheus at this address, as /metrics [default:
+    /// none]
     #[arg(long, value_name = "HOST:PORT")]
     pub metrics: Option<SocketAddr>,
 
-    /// Also write the histograms of the intervals to FILE while the run goes on, as HdrHistogram
-    /// log; a run that is killed leaves those it measured [default: none]
+    /// Also write the histogram of each interval to FILE during the run, as an HdrHistogram log; if
+    /// the run is killed, the complete intervals are in the file [default: none]
     #[arg(long, value_name = "FILE.hlog", conflicts_with = "sweep")]
     pub log: Option<PathBuf>,
 
@@ -358,22 +364,22 @@ pub struct RunArgs {
 /// A flag that is on or off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Switch {
-    /// Do it.
+    /// The feature is on.
     On,
-    /// Leave it.
+    /// The feature is off.
     Off,
 }
 
 /// A protocol by its name on the command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ProtocolName {
-    /// Bytes that are unique, which the server sends back
+    /// Unique bytes, which the server sends back
     Echo,
     /// HTTP/1.1, on connections that stay open
     Http,
     /// The bytes of --send, answered by those of --expect
     Raw,
-    /// Messages over WebSocket, which the server sends back
+    /// WebSocket messages, which the server sends back
     #[value(name = "websocket")]
     WebSocket,
 }

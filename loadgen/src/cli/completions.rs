@@ -23,8 +23,8 @@ pub fn render(what: CompletionsFor) -> Vec<u8> {
     out
 }
 
-/// The command line without what is not for people: generators know hidden flags, not hidden
-/// subcommands.
+/// Returns the command line without hidden subcommands. The generators omit hidden flags, but not
+/// hidden subcommands.
 fn visible() -> Command {
     let all = Cli::command();
     let shown: Vec<_> = all
@@ -32,7 +32,7 @@ fn visible() -> Command {
         .filter(|one| !one.is_hide_set())
         .cloned()
         .collect();
-    // Subcommands cannot be taken away, so the program is put together again without them.
+    // clap cannot remove a subcommand, so this builds the command again without the hidden ones.
     let empty = Command::new("loadgen")
         .version(env!("CARGO_PKG_VERSION"))
         .about(all.get_about().cloned().unwrap_or_default())
@@ -43,7 +43,7 @@ fn visible() -> Command {
     empty.subcommands(shown)
 }
 
-/// One page for the program and its subcommands.
+/// Returns one manual page for the program and its subcommands.
 fn man() -> Vec<u8> {
     let write = || -> std::io::Result<Vec<u8>> {
         let mut command = visible();
@@ -67,7 +67,7 @@ fn man() -> Vec<u8> {
             roff.to_writer(&mut out)?;
             let mut options = Vec::new();
             Man::new(subcommand.clone()).render_options_section(&mut options)?;
-            // Within a subcommand's section its options need no heading.
+            // The options in a subcommand's section need no heading.
             let options = String::from_utf8_lossy(&options);
             out.extend(options.replacen(".SH OPTIONS\n", "", 1).bytes());
         }
@@ -86,7 +86,7 @@ mod tests {
     fn everything_a_person_can_type_is_in_all_of_them() {
         for what in CompletionsFor::value_variants() {
             let text = String::from_utf8(render(*what)).expect("text");
-            // A manual page writes a hyphen that is not to be broken as `\-`.
+            // In a manual page, `\-` is a hyphen at which no line is broken.
             let text = text.replace('\\', "");
             for word in [
                 "connect-rate",

@@ -18,13 +18,13 @@ use toml::de::{DeTable, DeValue};
 use crate::cli::args::Cli;
 use crate::exit_error::ExitError;
 
-/// Below this likeness a name is no suggestion; clap's own measure for flags.
+/// The least similarity of a suggested name, by the measure that clap uses for flags.
 const ALIKE: f64 = 0.7;
 
-/// The arguments of this process, with those of its config file.
+/// Returns the arguments of this process, with those of its config file.
 ///
-/// Ends the process with code 2 on a command line that cannot be read, and after `--help`, as clap
-/// does.
+/// Ends the process as clap does: after `--help`, and with code 2 if the command line cannot be
+/// read.
 ///
 /// # Errors
 /// The file cannot be read, is not TOML, or names something that is not a flag.
@@ -42,7 +42,8 @@ pub(crate) fn parse() -> Result<Cli, ExitError> {
     let mut all = typed.clone();
     all.splice(1..1, flags.into_iter().map(OsString::from));
     Cli::try_parse_from(all).map_err(|error| {
-        // The command line alone is wrong, or asks for help: clap prints that and ends the process.
+        // The command line itself is wrong, or asks for help. clap prints the message and ends the
+        // process.
         if let Err(typed) = Cli::try_parse_from(&typed) {
             typed.exit();
         }
@@ -52,24 +53,27 @@ pub(crate) fn parse() -> Result<Cli, ExitError> {
     })
 }
 
-/// The command line with its groups made; until then it does not know what excludes what.
+/// Returns the command with its groups built. Before that, clap does not know which flags exclude
+/// each other.
 pub(crate) fn definition() -> Command {
     let mut command = Cli::command();
     command.build();
     command
 }
 
-/// The config file that the command line names, and what else it says, complete or not.
+/// Returns the config file that the command line names, and the other arguments, even if they are
+/// incomplete.
 fn config_of(command: &Command, typed: &[OsString]) -> Option<(PathBuf, ArgMatches)> {
-    // A flag may lack what the file provides. Help is not ignored: it comes before everything.
+    // The file may provide a flag that another flag requires. A request for help is not ignored: it
+    // comes first.
     let lenient = command.clone().ignore_errors(true);
     let matches = lenient.try_get_matches_from(typed).ok()?;
     let file = matches.get_one::<PathBuf>("config")?.clone();
     Some((file, matches))
 }
 
-/// The file's text as flags, without those that give way to the command line. Problems begin with
-/// the number of their line.
+/// Returns the file's text as flags, without those that the command line overrides. An error begins
+/// with its line number.
 pub(crate) fn flags(
     command: &Command,
     typed: &ArgMatches,
@@ -107,12 +111,12 @@ fn line_of(text: &str, at: usize) -> usize {
     1 + text.bytes().take(at).filter(|byte| *byte == b'\n').count()
 }
 
-/// The key of an argument: its long flag, or the name of its place.
+/// Returns the key of an argument: its long flag, or the name of the positional argument.
 fn key(arg: &Arg) -> &str {
     arg.get_long().unwrap_or_else(|| arg.get_id().as_str())
 }
 
-/// The arguments that a file may set.
+/// Returns the arguments that a file may set.
 fn settable(command: &Command) -> impl Iterator<Item = &Arg> {
     let ours = |arg: &&Arg| !["config", "help", "version"].contains(&arg.get_id().as_str());
     command.get_arguments().filter(ours)
@@ -135,7 +139,7 @@ fn unknown(command: &Command, name: &str) -> String {
     }
 }
 
-/// Returns true if the command line has this argument, or one that cannot be together with it.
+/// Returns true if the command line has this argument, or one that excludes it.
 fn gives_way(command: &Command, typed: &ArgMatches, arg: &Arg) -> bool {
     let conflicts = |a: &Arg, b: &Arg| {
         let named = command.get_arg_conflicts_with(a);
@@ -152,8 +156,8 @@ fn gives_way(command: &Command, typed: &ArgMatches, arg: &Arg) -> bool {
         .any(|one| one.get_id() == arg.get_id() || conflicts(one, arg) || conflicts(arg, one))
 }
 
-/// Returns the values to type after the flag, one for each time the flag is repeated; `None`
-/// where nothing would.
+/// Returns the values to type after the flag, one for each time the flag is repeated, or `None` if
+/// the value has no such text.
 fn values(arg: &Arg, value: &DeValue<'_>) -> Result<Vec<Option<String>>, String> {
     let takes_values = arg.get_action().takes_values();
     let text = match value {

@@ -16,7 +16,7 @@ use crate::run::template::Template;
 /// Builds the requests of a run over HTTP.
 ///
 /// # Errors
-/// The body cannot be read, or a field says another length than it has; a sentence names the flag.
+/// The body cannot be read, or a header field sets its length. The text names the flag.
 pub(super) fn spec(args: &RunArgs, named: Option<&Named<'_>>) -> Result<ProtocolSpec, String> {
     let method = args.method.as_deref();
     let body = match (&args.body, &args.body_file) {
@@ -94,7 +94,7 @@ pub(super) fn spec(args: &RunArgs, named: Option<&Named<'_>>) -> Result<Protocol
 /// Builds the messages of a run over WebSocket.
 ///
 /// # Errors
-/// The target or a field is none; a sentence says which.
+/// The target or a field is not valid. The text says which.
 pub(super) fn websocket(
     args: &RunArgs,
     named: Option<&Named<'_>>,

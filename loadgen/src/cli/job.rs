@@ -29,24 +29,24 @@ use crate::run::template::Template;
 use crate::run::tls_options::TlsOptions;
 use crate::tools::sweep::{self, Steps};
 
-/// The most streams of a connection of HTTP/2 in an open loop: the least that a server should allow
-/// (RFC 9113, section 6.5.2).
+/// The maximum number of HTTP/2 streams per connection in an open loop: the least that a server
+/// should allow (RFC 9113, section 6.5.2).
 const HTTP2_STREAMS: usize = 100;
 
 /// A run, or a sweep of runs.
 #[derive(Debug)]
 pub(crate) struct Job {
     pub(crate) setup: Setup,
-    /// The load; its rate is that of the first step in a sweep.
+    /// The load. In a sweep, it has the rate of the first step.
     pub(crate) load: Load,
     pub(crate) sweep: Option<Steps>,
 }
 
 impl RunArgs {
-    /// The run that these flags describe.
+    /// Returns the run that these flags describe.
     ///
     /// # Errors
-    /// Flags contradict each other; a sentence names them.
+    /// Flags contradict each other. The text names them.
     pub(crate) fn job(&self) -> Result<Job, String> {
         let setup = self.setup()?;
         let load = self.load(&setup.protocol);
@@ -104,7 +104,8 @@ impl RunArgs {
         self.outputs.iter().map(file).collect()
     }
 
-    /// Returns the part and the folder into which it writes its report, if there are such.
+    /// Returns the part and the folder for its report, or `None` if the run is no part or names no
+    /// folder.
     pub(crate) fn part_folder(&self) -> Option<(Part, &Path)> {
         let folder = self.outputs.iter().find(|path| path.is_dir())?;
         Some((self.part?, folder))
@@ -154,7 +155,8 @@ impl RunArgs {
         })
     }
 
-    /// Returns the TLS of the connections, where the target or a flag asks for it.
+    /// Returns the TLS options of the connections, or `None` if neither the target nor a flag asks
+    /// for TLS.
     fn tls_options(
         &self,
         named: Option<&Named<'_>>,
@@ -224,7 +226,7 @@ impl RunArgs {
                     arrivals: self.arrivals,
                     in_flight_max: match self.pipeline {
                         Some(pipeline) => pipeline as usize,
-                        // Servers answer pipelined HTTP one after the other, if at all.
+                        // Servers answer pipelined HTTP requests one after the other, if at all.
                         None if protocol.name() == "http" => 1,
                         None if protocol.name() == "http2" => HTTP2_STREAMS,
                         None => usize::MAX,
@@ -247,7 +249,8 @@ impl RunArgs {
         }
     }
 
-    /// The words for the server: those of `--protocol`, or those that the target or `--send` imply.
+    /// Returns the protocol: the one of `--protocol`, or the one that the target or `--send`
+    /// implies.
     fn protocol_spec(&self, named: Option<&Named<'_>>) -> Result<ProtocolSpec, String> {
         let path = named.and_then(|named| named.path);
         let protocol = match self.protocol {

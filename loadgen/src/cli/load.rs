@@ -14,7 +14,7 @@ use crate::tools::sweep;
 /// The run could not begin.
 pub(crate) fn run(args: &RunArgs, command: Vec<String>) -> Result<u8, ExitError> {
     let job = args.job().map_err(ExitError::arguments)?;
-    // The session takes signals: from here on none of them leaves an unfinished file.
+    // The session handles signals. From here on, no signal leaves an unfinished file behind.
     let mut session = Session::begin(job.setup, command)?;
     let files = Files::create(&args.outputs())?;
     let printed = args.format.into();
@@ -41,7 +41,7 @@ pub(crate) fn run(args: &RunArgs, command: Vec<String>) -> Result<u8, ExitError>
     Ok(finish(how, &report, printed, files))
 }
 
-/// Says what went wrong, writes the files and prints. Returns the exit code.
+/// Prints errors, writes the files, and prints the report. Returns the exit code.
 fn finish(
     (mut exit_code, messages): (u8, &[String]),
     result: &impl Output,

@@ -1,8 +1,8 @@
-//! The parts of an HTTP request as flags name them: paths with weights, methods, header fields.
+//! Parses the parts of an HTTP request that flags have: paths with weights, methods, header fields.
 //!
-//! Read by clap, one value at a time. Tests: at the end of this file.
+//! clap calls it with one value at a time. Tests: at the end of this file.
 
-/// A path and the number of its requests beside those of the others.
+/// A path with its weight: its number of requests relative to the other paths.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WeightedPath {
     /// The weight.
@@ -11,7 +11,7 @@ pub struct WeightedPath {
     pub(crate) path: String,
 }
 
-/// Weights above this are a mistake.
+/// The largest weight. A larger one is refused as a mistake.
 const WEIGHT_MAX: u64 = 1_000_000;
 
 /// Reads `/path` or `9*/path`.
@@ -33,7 +33,7 @@ pub(crate) fn weighted_path(text: &str) -> Result<WeightedPath, String> {
     })
 }
 
-/// Reads a method: a word of capitals, as registered methods are, or of other letters.
+/// Reads a method: a word of letters. Registered methods are in capitals.
 pub(crate) fn method(text: &str) -> Result<String, String> {
     if !text.is_empty()
         && text
@@ -57,7 +57,7 @@ pub(crate) fn field(text: &str) -> Result<(String, String), String> {
     Ok((name.to_owned(), value.trim().to_owned()))
 }
 
-/// A path as it stands in a request.
+/// Checks a path for use in a request.
 pub(crate) fn http_path(text: &str) -> Result<String, String> {
     let may_stand = |byte: u8| byte.is_ascii_graphic() && byte != b'#';
     if text.starts_with('/') && text.bytes().all(may_stand) {

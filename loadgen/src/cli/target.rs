@@ -10,12 +10,12 @@ use base64::engine::general_purpose::STANDARD;
 use crate::cli::request_values::http_path;
 use crate::run::endpoint::Endpoint;
 
-/// The port of `http://` where none is named.
+/// The default port of `http://`.
 const HTTP_PORT: u16 = 80;
-/// The port of `https://` where none is named.
+/// The default port of `https://`.
 const HTTPS_PORT: u16 = 443;
 
-/// The longest path that the system's address of a Unix socket holds, without the zero at its end.
+/// The longest path that a Unix socket address of the system holds, without the final zero byte.
 const UNIX_PATH_MAX: usize = 107;
 
 /// The beginning of a URL.
@@ -48,7 +48,7 @@ const SCHEMES: [Scheme; 4] = [
     },
 ];
 
-/// A target as it was read.
+/// A parsed target.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Named<'a> {
     pub(crate) endpoint: Endpoint,
@@ -64,7 +64,8 @@ pub(crate) struct Named<'a> {
     pub(crate) authorization: Option<String>,
 }
 
-/// Returns the rest of a target that begins with this scheme, in capitals or not.
+/// Returns the rest of a target after this scheme, in upper or lower case; `None` if it has another
+/// scheme.
 fn after_scheme<'a>(target: &'a str, scheme: &str) -> Option<&'a str> {
     let (head, rest) = target.split_at_checked(scheme.len())?;
     head.eq_ignore_ascii_case(scheme).then_some(rest)

@@ -1,8 +1,8 @@
 //! The run's clock: nanoseconds since the run began, in one `u64`.
 //!
 //! Every stamp of a run (intended, sent, answered) comes from one [`Clock`], so stamps of different
-//! threads can be compared. It is read once per send and once per receive and never in between.
-//! Tests: at the end of this file.
+//! threads can be compared. A send reads it once, and a receive reads it once. Tests: at the end of
+//! this file.
 
 use std::time::{Duration, Instant};
 
@@ -11,49 +11,49 @@ use rustix::time::{ClockId, clock_gettime};
 /// Nanoseconds on the run's clock.
 pub type Nanos = u64;
 
-/// When a request was meant to go out, and when it did.
+/// The intended and the actual send time of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stamp {
-    /// The schedule's time; in a closed loop the same as `sent`.
+    /// The scheduled time. In a closed loop it is the same as `sent`.
     pub intended: Nanos,
-    /// The time just before its first byte was handed to the system.
+    /// The time just before the system got its first byte.
     pub sent: Nanos,
 }
 
-/// A monotonic clock that starts at 1 when it is created; 0 is left to mean "never".
+/// A monotonic clock that starts at 1 when it is created, so that 0 can mean "never".
 #[derive(Debug, Clone, Copy)]
 pub struct Clock {
-    /// The moment before the first, for those who want an [`Instant`].
+    /// The zero of this clock as an [`Instant`].
     base: Instant,
-    /// The same moment as the system counts it.
+    /// The zero of this clock in the system's time.
     base_ns: Nanos,
 }
 
 impl Clock {
-    /// A clock that begins now.
+    /// Starts a clock now.
     #[must_use]
     pub fn start() -> Self {
         let (base, base_ns) = pair(|| (Instant::now(), monotonic(), Instant::now()));
         Self { base, base_ns }
     }
 
-    /// Nanoseconds since the clock began, plus one.
+    /// Returns the nanoseconds since the clock began, plus one.
     #[must_use]
     #[inline]
     pub fn now(&self) -> Nanos {
         monotonic().saturating_sub(self.base_ns) + 1
     }
 
-    /// The instant that stands for `at`.
+    /// Returns the instant of `at`.
     #[must_use]
     pub fn instant(&self, at: Nanos) -> Instant {
         self.base + Duration::from_nanos(at.saturating_sub(1))
     }
 }
 
-/// One moment on both clocks, from `read`, which reads the second one between two readings of the
-/// first. Of many readings the one counts that took the least time: a thread that has to wait for a
-/// CPU in between would set the two apart for the whole run.
+/// Returns one moment on both clocks. `read` reads the second clock between two readings of the
+/// first. The result is the fastest of many tries: if the thread waits for a CPU between the
+/// readings, they belong to different moments, which would be wrong for the whole run.
 fn pair(mut read: impl FnMut() -> (Instant, Nanos, Instant)) -> (Instant, Nanos) {
     const READINGS: usize = 32;
     let readings = (0..READINGS).map(|_| read());
@@ -62,22 +62,22 @@ fn pair(mut read: impl FnMut() -> (Instant, Nanos, Instant)) -> (Instant, Nanos)
     (before, at)
 }
 
-/// The system's monotonic clock. By way of [`Instant`] and [`Duration`] it is three times as many
-/// instructions, and every answer reads it.
+/// Reads the system's monotonic clock. [`Instant`] and [`Duration`] would take three times as many
+/// instructions, and every answer reads the clock.
 #[inline]
 fn monotonic() -> Nanos {
     let at = clock_gettime(ClockId::Monotonic);
     at.tv_sec.cast_unsigned() * 1_000_000_000 + at.tv_nsec.cast_unsigned()
 }
 
-/// A duration in nanoseconds; what does not fit (584 years) is cut to the largest value.
+/// Returns a duration in nanoseconds, or the largest value if it does not fit (584 years).
 #[must_use]
 #[inline]
 pub fn nanos(duration: Duration) -> Nanos {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Converts seconds of a report to nanoseconds; zero if the number is not a time.
+/// Converts seconds of a report to nanoseconds. A number that is not a time gives zero.
 #[must_use]
 #[expect(
     clippy::cast_possible_truncation,
@@ -88,7 +88,7 @@ pub fn nanos_f64(seconds: f64) -> Nanos {
     (seconds * 1e9).round() as Nanos
 }
 
-/// Nanoseconds as seconds, for reports.
+/// Converts nanoseconds to seconds, for reports.
 #[must_use]
 #[expect(
     clippy::cast_precision_loss,
@@ -124,7 +124,7 @@ mod tests {
         let mut time = 0;
         let (at, on_second) = pair(|| {
             let before = time;
-            // All readings but one are interrupted, before the second clock is read.
+            // All readings except one are interrupted before the second clock is read.
             let second = before + if before == 20_000 { 10 } else { 900 };
             time += 1_000;
             let instant = |at| start + Duration::from_nanos(at);

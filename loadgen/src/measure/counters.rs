@@ -1,8 +1,9 @@
-//! The counters and histograms of one thread, in plain fields; merged when the run is over.
+//! The counters and histograms of one thread, in plain fields. They are merged at the end of the
+//! run.
 //!
-//! A request is measured when its intended time lies in the window, however late its answer, so a
+//! A request is measured if its intended time is in the window, even if its answer comes late. So a
 //! stall at the end of a run stays in the tail. Throughput counts the answers that arrive within
-//! the window instead. Called on every answer. Tests: `counters/tests.rs`.
+//! the window instead. Every answer calls it. Tests: `counters/tests.rs`.
 
 use std::collections::BTreeMap;
 
@@ -10,23 +11,23 @@ use crate::measure::clock::{Nanos, Stamp};
 use crate::measure::histogram::Recorder;
 use crate::measure::slices::Slicer;
 
-/// The measured part of a run: from the first to before the second.
+/// The measured part of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Window {
-    /// The first moment in it.
+    /// The first time in it.
     pub(crate) from: Nanos,
-    /// The first moment after it.
+    /// The first time after it.
     pub(crate) until: Nanos,
 }
 
 impl Window {
-    /// No moment is in it.
+    /// Makes an empty window.
     pub(crate) const NEVER: Self = Self {
         from: Nanos::MAX,
         until: Nanos::MAX,
     };
 
-    /// Returns true if a moment lies in it.
+    /// Returns true if it contains this time.
     #[must_use]
     #[inline]
     pub(crate) fn contains(self, at: Nanos) -> bool {
@@ -37,9 +38,9 @@ impl Window {
 /// The reason why a request will not be answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lost {
-    /// Its connection failed, or the run gave up waiting. It counts in the tail.
+    /// Its connection failed, or the run stopped waiting. It counts in the tail.
     Unanswered,
-    /// It was due and never sent, for want of a connection. It counts in the tail.
+    /// It was due, but no connection was free to send it. It counts in the tail.
     Unsent,
     /// A signal ended the run. It has no latency.
     Interrupted,
@@ -50,56 +51,57 @@ pub(crate) enum Lost {
 pub(crate) struct Counters {
     /// The measured part.
     pub(crate) window: Window,
-    /// True if a number of requests was asked for: then each measured answer completes, whatever
-    /// the time.
+    /// True if the run has a number of requests. Each measured answer then counts as completed at
+    /// any time.
     by_request: bool,
-    /// From the actual send.
+    /// Latency from the actual send.
     pub(crate) raw: Recorder,
-    /// From the intended send; open loop only.
+    /// Latency from the intended send; open loop only.
     pub(crate) corrected: Option<Recorder>,
-    /// From the intended to the actual send, where the socket was not to blame; open loop only.
+    /// The lag of the generator: the time from the intended to the actual send, if the socket did
+    /// not cause it; open loop only.
     pub(crate) lag: Option<Recorder>,
-    /// Answers by which the server refused a request, from the intended send where there is one.
-    /// They are in none of the others: a server that refuses at once does not look fast.
+    /// Latency of answers by which the server refused a request, from the intended send if there is
+    /// one. No other histogram has them, so a server that refuses at once does not look fast.
     pub(crate) failures: Recorder,
-    /// From the actual send to the first byte of the answer, where the protocol times it.
+    /// The time from the actual send to the first byte of the answer, if the protocol records it.
     pub(crate) first_byte: Option<Recorder>,
-    /// Times to connect, with the handshake of TLS.
+    /// Times to connect, including the TLS handshake.
     pub(crate) connect: Recorder,
-    /// Times that handshakes of TLS took, where there are some.
+    /// Times of TLS handshakes.
     pub(crate) handshake: Option<Recorder>,
-    /// Requests the schedule put into the window.
+    /// Requests that the schedule put into the window.
     pub(crate) scheduled: u64,
     /// Requests of the window that were answered.
     pub(crate) answered: u64,
-    /// Requests of the window that were not, though they were sent.
+    /// Requests of the window that were sent and not answered.
     pub(crate) unanswered: u64,
-    /// Requests of the window that were never sent, for want of a connection.
+    /// Requests of the window that were never sent, because no connection was free.
     pub(crate) unsent: u64,
     /// Requests of the window in flight when a signal came.
     pub(crate) interrupted: u64,
     /// Answers that throughput counts.
     pub(crate) completed: u64,
-    /// Answers within the window to requests from before it.
+    /// Answers within the window to requests that were due before it.
     pub(crate) carried_in: u64,
     /// Answers to requests of the window that came after its end.
     pub(crate) late: u64,
     /// Answers of the window by which the server refused a request, by status.
     pub(crate) statuses: BTreeMap<u16, u64>,
-    /// Answers of the window by status, those that refused nothing included.
+    /// All answers of the window, by status.
     pub(crate) status_codes: BTreeMap<u16, u64>,
-    /// Bytes of answers that came in within the window.
+    /// Bytes of answers that arrived within the window.
     pub(crate) bytes_read: u64,
     /// Answers of the whole run.
     pub(crate) answers: u64,
-    /// When the last measured answer came.
+    /// The time of the last measured answer.
     pub(crate) last_answer: Nanos,
-    /// The headline's latencies again, interval by interval; collected while the run goes on.
+    /// The headline latencies by interval, which are collected during the run.
     pub(crate) slices: Slicer,
 }
 
 impl Counters {
-    /// An empty one.
+    /// Makes empty counters.
     #[must_use]
     pub(crate) fn new(open: bool, by_request: bool) -> Self {
         Self {
@@ -129,7 +131,7 @@ impl Counters {
         }
     }
 
-    /// Counts bytes that came in.
+    /// Counts received bytes.
     #[inline]
     pub(crate) fn read(&mut self, bytes: usize, now: Nanos) {
         if self.window.contains(now) {
@@ -137,7 +139,7 @@ impl Counters {
         }
     }
 
-    /// Counts a whole, right answer; `refused` says that the server did not do what was asked.
+    /// Counts a complete and right answer. `refused` is true if the server refused the request.
     #[inline(always)]
     pub(crate) fn answer(&mut self, stamp: Stamp, now: Nanos, refused: bool) {
         self.slices.advance(now);
@@ -167,8 +169,8 @@ impl Counters {
 
     /// Counts a request that will not be answered.
     ///
-    /// In an open loop it has waited until the end of the window at least, so that a server that
-    /// fails at once does not look fast.
+    /// In an open loop its latency lasts at least until the end of the window, so that a server
+    /// that fails at once does not look fast.
     pub(crate) fn lose(&mut self, stamp: Stamp, now: Nanos, lost: Lost) {
         if !self.window.contains(stamp.intended) {
             return;
@@ -184,7 +186,7 @@ impl Counters {
         };
         let mut waited = end.saturating_sub(stamp.intended);
         if lost == Lost::Unsent {
-            // The run's end decides, and not the moment at which the run notices it.
+            // The run's end counts, and not the later time at which the run notices it.
             if self.window.until != Nanos::MAX {
                 waited = self.window.until.saturating_sub(stamp.intended);
             }
@@ -203,7 +205,7 @@ impl Counters {
         self.slices.record(headline);
     }
 
-    /// Records the lag of the generator with a request that it was free to send.
+    /// Records the lag of the generator for a request that it was free to send.
     #[inline]
     pub(crate) fn lag(&mut self, stamp: Stamp) {
         if let Some(lag) = &mut self.lag
@@ -251,7 +253,7 @@ impl Counters {
             .record(first_byte.saturating_sub(stamp.sent));
     }
 
-    /// Adds another thread's, but for its slices, which are put together in `series.rs`.
+    /// Adds the counters of another thread, without its slices: `series.rs` joins these.
     pub(crate) fn merge(&mut self, other: &Self) {
         let add = |mine: &mut Option<Recorder>, theirs: &Option<Recorder>| {
             if let (Some(mine), Some(theirs)) = (mine, theirs) {

@@ -1,21 +1,21 @@
-//! CPU time of the calling thread, from the scheduler's statistics.
+//! The CPU time of the calling thread, from the scheduler's statistics.
 //!
-//! The thread's CPU clock is not used: the safe function for it looks for the vDSO, which valgrind
-//! hides, and crashes there.
+//! It does not use the thread's CPU clock. The safe function for that clock searches the vDSO,
+//! which valgrind hides, and crashes under valgrind.
 
 use crate::measure::clock::Nanos;
 
-/// CPU time a thread has used so far; zero where the system does not say.
+/// The CPU time of a thread so far; zero if the system does not report it.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct ThreadCpu {
-    /// Time on a CPU, as of the last clock tick.
+    /// The time on a CPU, up to the last clock tick.
     pub(crate) ran: Nanos,
-    /// Time in which it was ready to run and had none.
+    /// The time that it was ready to run and waited for a CPU.
     pub(crate) waited: Nanos,
 }
 
 impl ThreadCpu {
-    /// The calling thread's.
+    /// Reads the CPU time of the calling thread.
     pub(crate) fn now() -> Self {
         std::fs::read_to_string("/proc/thread-self/schedstat")
             .ok()

@@ -1,8 +1,8 @@
 //! Failures of connections and requests: their kinds, counts and messages.
 //!
 //! A [`Failure`] ends one connection, or is an answer by which a server refuses one request.
-//! [`Errors`] counts failures by kind and keeps the first of each as an example; it is plain data
-//! of one thread, merged at the end. Nothing here prints. Tests: `failure/tests.rs`.
+//! [`Errors`] counts failures by kind and keeps the first of each kind as an example. It is plain
+//! data of one thread, merged at the end. Nothing here prints. Tests: `failure/tests.rs`.
 
 use std::fmt;
 use std::io;
@@ -27,15 +27,15 @@ pub enum ErrorKind {
     Closed,
     /// The peer sent nothing for the time-out while an answer was due.
     Silent,
-    /// An answer had other bytes than the request, or came unasked.
+    /// An answer had wrong bytes, or came without a request.
     WrongAnswer,
     /// The server redirected the request.
     Redirected,
-    /// The server blamed the request.
+    /// The server answered with a client error (4xx).
     BadRequest,
-    /// The server failed.
+    /// The server answered with a server error (5xx).
     ServerError,
-    /// The server gave up one request of a connection that goes on.
+    /// The server gave up one request, and the connection goes on.
     StreamReset,
     /// Any other error of a system call.
     Io,
@@ -63,7 +63,7 @@ impl ErrorKind {
         Self::Internal,
     ];
 
-    /// The word for it in JSON.
+    /// Returns its name in JSON.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -107,7 +107,7 @@ impl ErrorKind {
         }
     }
 
-    /// Returns advice to the user; `None` where only the particulars tell.
+    /// Returns advice to the user, or `None` if only the details help.
     #[must_use]
     pub fn advice(self) -> Option<&'static str> {
         match self {
@@ -135,7 +135,7 @@ impl ErrorKind {
         }
     }
 
-    /// Returns true if it is one request that failed, on a connection that goes on.
+    /// Returns true if one request failed and its connection goes on.
     #[must_use]
     pub fn is_of_request(self) -> bool {
         matches!(
@@ -144,7 +144,7 @@ impl ErrorKind {
         )
     }
 
-    /// The kind of an HTTP status outside 2xx.
+    /// Returns the kind of an HTTP status outside 2xx.
     #[must_use]
     pub fn of_status(status: u16) -> Self {
         match status {
@@ -155,7 +155,7 @@ impl ErrorKind {
         }
     }
 
-    /// The kind of an error of a system call.
+    /// Returns the kind of an error of a system call.
     #[must_use]
     pub fn of(error: &io::Error) -> Self {
         // EMFILE and ENFILE have no stable `io::ErrorKind`.
@@ -163,7 +163,7 @@ impl ErrorKind {
             return Self::Descriptors;
         }
         match error.kind() {
-            // The second is of a Unix socket that nobody has made.
+            // `NotFound` is the error for a Unix socket that does not exist.
             io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => Self::Refused,
             io::ErrorKind::HostUnreachable
             | io::ErrorKind::NetworkUnreachable
@@ -191,17 +191,17 @@ impl fmt::Display for ErrorKind {
     }
 }
 
-/// Why one connection ended before its time.
+/// The reason why a connection failed or a request was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     /// The kind.
     pub kind: ErrorKind,
-    /// Particulars, as a clause.
+    /// The details, as a clause.
     pub detail: String,
 }
 
 impl Failure {
-    /// A failure with its particulars.
+    /// Makes a failure with its details.
     #[must_use]
     pub fn new(kind: ErrorKind, detail: impl Into<String>) -> Self {
         Self {
@@ -245,7 +245,7 @@ impl Errors {
         }
     }
 
-    /// Adds another thread's.
+    /// Adds the failures of another thread.
     pub fn merge(&mut self, other: &Self) {
         for (mine, theirs) in self.kinds.iter_mut().zip(&other.kinds) {
             mine.0 += theirs.0;
@@ -255,20 +255,20 @@ impl Errors {
         }
     }
 
-    /// Connections that failed.
+    /// Returns the number of failed connections.
     #[must_use]
     pub fn connections(&self) -> u64 {
         let failed = self.iter().filter(|(kind, ..)| !kind.is_of_request());
         failed.map(|(_, count, _)| count).sum()
     }
 
-    /// Failures of all kinds.
+    /// Returns the number of failures of all kinds.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.kinds.iter().map(|(count, _)| count).sum()
     }
 
-    /// The kinds that occurred: kind, how often, the first example.
+    /// Returns the kinds that occurred: kind, number, first example.
     pub fn iter(&self) -> impl Iterator<Item = (ErrorKind, u64, &str)> {
         ErrorKind::ALL
             .into_iter()

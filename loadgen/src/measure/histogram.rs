@@ -1,9 +1,9 @@
 //! Latencies: recorded per thread in nanoseconds, merged once at the end.
 //!
-//! A [`Recorder`] is an HDR histogram from 1 ns to one hour with three digits; its size is fixed,
-//! so memory does not grow with requests. Values beyond an hour count as an hour. It holds only
-//! the counts, at the same indices as every HDR histogram: recording finds an index and adds one.
-//! Sums, extremes and quantiles are computed on request, by the `hdrhistogram` crate. Tests:
+//! A [`Recorder`] is an HDR histogram from 1 ns to one hour with three digits. Its size is fixed,
+//! so memory does not grow with requests. Longer durations count as an hour. It holds only the
+//! counts, at the same indices as every HDR histogram: recording finds an index and adds one. The
+//! `hdrhistogram` crate computes sums, extremes and quantiles on request. Tests:
 //! `histogram/tests.rs`.
 
 use base64::Engine as _;
@@ -13,15 +13,15 @@ use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer}
 
 use crate::measure::clock::Nanos;
 
-/// The smallest and the largest latency that it distinguishes, and its digits.
+/// The smallest and the largest latency that it can hold, and its number of digits.
 const LOWEST_NS: u64 = 1;
 const HIGHEST_NS: u64 = 3_600_000_000_000;
 const DIGITS: u8 = 3;
-/// The distinct steps within each power of two: twice the number that three digits need, rounded
-/// to a power of two.
+/// The number of steps within each power of two: twice the number for three digits, rounded to a
+/// power of two.
 pub(crate) const SUB_BUCKETS: u64 = 2_048;
 const HALF: u64 = SUB_BUCKETS / 2;
-/// Places for counts.
+/// The number of counts.
 const PLACES: usize = place(HIGHEST_NS) + 1;
 
 /// A histogram of durations in nanoseconds.
@@ -30,8 +30,8 @@ pub struct Recorder {
     counts: Box<[u64]>,
 }
 
-/// Where the count of a duration is: those below [`SUB_BUCKETS`] have a place each, and each power
-/// of two from there on has [`HALF`] of them.
+/// Returns the index of a duration's count. Each duration below [`SUB_BUCKETS`] has its own count,
+/// and each power of two above has [`HALF`] counts.
 #[inline]
 #[expect(
     clippy::cast_possible_truncation,
@@ -42,7 +42,7 @@ const fn place(ns: Nanos) -> usize {
     (grain as u64 * HALF + (ns >> grain)) as usize
 }
 
-/// The first duration of a place, and the last.
+/// Returns the first and the last duration of a count.
 fn bounds(place: usize) -> (Nanos, Nanos) {
     let place = place as u64;
     let grain = (place / HALF).saturating_sub(1);
@@ -57,7 +57,7 @@ impl Default for Recorder {
 }
 
 impl Recorder {
-    /// An empty one; 264 KiB.
+    /// Makes an empty histogram, which takes 264 KiB.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -65,27 +65,27 @@ impl Recorder {
         }
     }
 
-    /// Adds one duration. Never allocates.
+    /// Adds one duration. It never allocates.
     #[inline]
     pub fn record(&mut self, ns: Nanos) {
         self.counts[place(ns.clamp(LOWEST_NS, HIGHEST_NS))] += 1;
     }
 
-    /// Adds everything another one holds.
+    /// Adds all counts of another histogram.
     pub fn merge(&mut self, other: &Self) {
         for (mine, theirs) in self.counts.iter_mut().zip(&other.counts) {
             *mine = mine.saturating_add(*theirs);
         }
     }
 
-    /// Durations recorded.
+    /// Returns the number of recorded durations.
     #[must_use]
     pub fn count(&self) -> u64 {
         let sum = |sum: u64, &count: &u64| sum.saturating_add(count);
         self.counts.iter().fold(0, sum)
     }
 
-    /// The duration below which this share of them lies; zero when there are none.
+    /// Returns the duration that this share of them does not exceed; zero if there are none.
     #[must_use]
     #[expect(
         clippy::cast_precision_loss,
@@ -105,14 +105,14 @@ impl Recorder {
             .map_or(0, |(place, _)| bounds(place).1)
     }
 
-    /// The largest duration.
+    /// Returns the largest duration.
     #[must_use]
     pub fn max(&self) -> Nanos {
         let last = self.counts.iter().rposition(|&count| count > 0);
         last.map_or(0, |place| bounds(place).1)
     }
 
-    /// The smallest duration; zero when there are none.
+    /// Returns the smallest duration; zero if there are none.
     #[must_use]
     pub fn min(&self) -> Nanos {
         self.recorded()
@@ -120,26 +120,26 @@ impl Recorder {
             .map_or(0, |(place, _)| bounds(place).0)
     }
 
-    /// The average in nanoseconds.
+    /// Returns the average in nanoseconds.
     #[must_use]
     pub fn mean(&self) -> f64 {
         self.histogram().mean()
     }
 
-    /// The standard deviation in nanoseconds.
+    /// Returns the standard deviation in nanoseconds.
     #[must_use]
     pub fn stdev(&self) -> f64 {
         self.histogram().stdev()
     }
 
-    /// The number of powers of two that it distinguishes.
+    /// Returns the number of powers of two that it distinguishes.
     #[must_use]
     pub(crate) fn buckets(&self) -> u8 {
         self.histogram().buckets()
     }
 
-    /// Rising quantiles that end at 1, with `per_half` of them for each halving of the distance to
-    /// 1. Each comes with its duration and the number of durations up to it.
+    /// Returns rising quantiles that end at 1. There are `per_half` of them for each halving of the
+    /// distance to the end. Each has its duration and the number of durations up to it.
     pub(crate) fn quantile_steps(&self, per_half: u32) -> Vec<(Nanos, f64, u64)> {
         let mut count = 0;
         self.histogram()
@@ -151,20 +151,20 @@ impl Recorder {
             .collect()
     }
 
-    /// The durations recorded, to the histogram's resolution and in rising order, each with how
-    /// often it occurred.
+    /// Returns the recorded durations in rising order, to the histogram's resolution, each with its
+    /// count.
     pub fn iter(&self) -> impl Iterator<Item = (Nanos, u64)> {
         self.recorded()
             .map(|(place, count)| (bounds(place).1, count))
     }
 
-    /// The indices with a count above zero, in rising order.
+    /// Returns the indices with a count above zero, in rising order.
     fn recorded(&self) -> impl Iterator<Item = (usize, u64)> {
         let all = self.counts.iter().copied().enumerate();
         all.filter(|&(_, count)| count > 0)
     }
 
-    /// The same histogram as a type of the `hdrhistogram` crate.
+    /// Returns the same histogram as a type of the `hdrhistogram` crate.
     fn histogram(&self) -> Histogram<u64> {
         let mut histogram = Histogram::new_with_bounds(LOWEST_NS, HIGHEST_NS, DIGITS)
             .expect("the constants are valid bounds");
@@ -174,8 +174,8 @@ impl Recorder {
         histogram
     }
 
-    /// The histogram in the compressed V2 encoding of the HDR family, which is the one its other
-    /// members read.
+    /// Encodes the histogram in HdrHistogram's compressed V2 format, which its versions in other
+    /// languages read.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
@@ -185,10 +185,10 @@ impl Recorder {
         bytes
     }
 
-    /// Reads what [`to_bytes`](Self::to_bytes) wrote, or the plain V2 encoding.
+    /// Decodes the format of [`to_bytes`](Self::to_bytes), or the uncompressed V2 format.
     ///
     /// # Errors
-    /// Not a V2 histogram; a sentence says why.
+    /// The bytes are no V2 histogram. The text gives the reason.
     pub fn from_bytes(mut bytes: &[u8]) -> Result<Self, String> {
         let read: Histogram<u64> = Deserializer::new()
             .deserialize(&mut bytes)
@@ -202,13 +202,13 @@ impl Recorder {
         Ok(recorder)
     }
 
-    /// [`to_bytes`](Self::to_bytes) in base64, for other tools to merge and plot.
+    /// Encodes [`to_bytes`](Self::to_bytes) in base64, for other tools to merge and plot.
     #[must_use]
     pub fn to_base64(&self) -> String {
         STANDARD.encode(self.to_bytes())
     }
 
-    /// Reads what [`to_base64`](Self::to_base64) wrote.
+    /// Decodes the format of [`to_base64`](Self::to_base64).
     ///
     /// # Errors
     /// The text is not base64; otherwise as for [`from_bytes`](Self::from_bytes).

@@ -1,22 +1,23 @@
-//! The time series of a run: the slices of all threads, put together interval by interval.
+//! The time series of a run: joins the slices of all threads, interval by interval.
 //!
-//! The main thread fills it during the run (`coordinator.rs`), and so does `merge`; it is read at
-//! the end. Its memory is bounded: beyond [`POINTS_MAX`] intervals, neighbours are joined and the
-//! length doubles, and only the last few histograms are unpacked. Tests: at the end of this file.
+//! The main thread fills it during the run (`coordinator.rs`), and `merge` does too. The report
+//! reads it at the end. Its memory is bounded: above [`POINTS_MAX`] intervals, pairs of neighbours
+//! are joined and the length doubles. Only the last few histograms are unpacked. Tests: at the end
+//! of this file.
 
 use crate::measure::clock::Nanos;
 use crate::measure::histogram::Recorder;
 use crate::measure::slices::Slice;
 
-/// The length of an interval, unless asked for another or the run is long.
+/// The default length of an interval. In a long run it doubles.
 pub(crate) const INTERVAL_DEFAULT: Nanos = 100_000_000;
-/// More intervals than this are too many to read or to draw.
+/// The maximum number of intervals. More are too many to read or draw.
 const POINTS_MAX: usize = 512;
-/// Threads hand over an interval within a few ticks of their supervisors, so this many intervals
-/// stay unpacked.
+/// The number of intervals that stay unpacked. Threads hand over an interval within a few ticks of
+/// their supervisors.
 const UNPACKED: usize = 2;
 
-/// The intervals seen so far.
+/// The intervals so far.
 #[derive(Debug)]
 pub(crate) struct Series {
     /// Length of a slice.
@@ -48,7 +49,7 @@ impl Point {
     }
 }
 
-/// A histogram. It is unpacked while more values may come.
+/// A histogram, which is unpacked while more values may come.
 #[derive(Debug, Default)]
 enum Held {
     #[default]
@@ -97,7 +98,7 @@ fn unpack(bytes: &[u8]) -> Recorder {
 }
 
 impl Series {
-    /// An empty one, of slices of this length.
+    /// Makes an empty series with slices of this length.
     pub(crate) fn new(base: Nanos) -> Self {
         Self {
             base: base.max(1),
@@ -106,12 +107,12 @@ impl Series {
         }
     }
 
-    /// The slice that holds this moment.
+    /// Returns the slice that contains this time.
     pub(crate) fn index_at(&self, since_begin: Nanos) -> u64 {
         since_begin / self.base
     }
 
-    /// Adds what a thread saw.
+    /// Adds a slice of a thread.
     pub(crate) fn add(&mut self, slice: Slice) {
         while slice.index / self.factor >= POINTS_MAX as u64 {
             self.coarsen();
@@ -134,7 +135,7 @@ impl Series {
         }
     }
 
-    /// Joins neighbours.
+    /// Joins pairs of neighbours.
     fn coarsen(&mut self) {
         let mut fine = std::mem::take(&mut self.points).into_iter();
         while let Some(mut first) = fine.next() {
@@ -157,7 +158,7 @@ impl Series {
         self.base * self.factor
     }
 
-    /// The intervals in order, without gaps.
+    /// Returns the intervals in order, without gaps.
     pub(crate) fn points(&self) -> &[Point] {
         &self.points
     }

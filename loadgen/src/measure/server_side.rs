@@ -1,8 +1,8 @@
-//! Resource usage of a process: CPU time and memory, read from the system while it runs.
+//! The resource usage of a process: CPU time and memory, which the system reports while it runs.
 //!
-//! Used for the server (embedded, or `--server-pid`) and for the generator itself. Reads only; the
-//! process is not disturbed and may end at any time, which is an error that says so. Tests:
-//! `server_side/tests.rs`.
+//! It serves the server (embedded, or `--server-pid`) and the generator itself. It only reads, so
+//! it does not disturb the process. The process may end at any time; readings then return an error.
+//! Tests: `server_side/tests.rs`.
 
 use std::io;
 
@@ -21,26 +21,27 @@ use other as sys;
 pub use reading::CpuReading;
 use reading::ThreadReading;
 
-/// A process that is looked at.
+/// An observed process.
 #[derive(Debug)]
 pub struct Probe {
     pid: i32,
     process: sys::Process,
 }
 
-/// CPU time used between two readings.
+/// The CPU time between two readings.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct CpuUsed {
     /// In user space.
     pub user: Nanos,
     /// In the kernel.
     pub system: Nanos,
-    /// Time its threads were ready to run and had no CPU; zero where the system does not say.
+    /// The time that its threads were ready to run and waited for a CPU; zero if the system does
+    /// not report it.
     pub waited: Nanos,
 }
 
 impl Probe {
-    /// Looks at process `pid`.
+    /// Observes process `pid`.
     ///
     /// # Errors
     /// There is no such process, or it may not be inspected.
@@ -51,21 +52,21 @@ impl Probe {
         })
     }
 
-    /// Looks at this process.
+    /// Observes this process.
     ///
     /// # Errors
-    /// The system does not tell.
+    /// The system does not report it.
     pub fn this_process() -> io::Result<Self> {
         Self::new(i32::try_from(std::process::id()).map_err(io::Error::other)?)
     }
 
-    /// The process looked at.
+    /// Returns the process id.
     #[must_use]
     pub fn pid(&self) -> i32 {
         self.pid
     }
 
-    /// The CPU time used so far.
+    /// Returns the CPU time used so far.
     ///
     /// # Errors
     /// The process is gone.
@@ -73,7 +74,7 @@ impl Probe {
         self.process.cpu()
     }
 
-    /// Bytes of memory that are resident now, exactly where the system can tell.
+    /// Returns the bytes of memory that are resident now, exactly if the system supports that.
     ///
     /// # Errors
     /// The process is gone.
@@ -83,8 +84,8 @@ impl Probe {
 }
 
 impl CpuReading {
-    /// Returns the CPU time since an earlier reading. Where the threads stayed the same the total
-    /// is the scheduler's, in nanoseconds, and the clock ticks only say how it splits.
+    /// Returns the CPU time since an earlier reading. If the threads stayed the same, the total is
+    /// the scheduler's, in nanoseconds, and the clock ticks only determine its parts.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> CpuUsed {
         let user = self.user.saturating_sub(earlier.user);
@@ -119,14 +120,14 @@ impl CpuReading {
     }
 }
 
-/// `total * part / whole` without overflow.
+/// Returns `total * part / whole` without overflow.
 fn share(total: Nanos, part: Nanos, whole: Nanos) -> Nanos {
     let share = u128::from(total) * u128::from(part) / u128::from(whole);
     Nanos::try_from(share).expect("a part is not larger than its whole")
 }
 
 impl CpuUsed {
-    /// User and kernel together.
+    /// Returns the sum of user and kernel time.
     #[must_use]
     pub fn total(&self) -> Nanos {
         self.user + self.system

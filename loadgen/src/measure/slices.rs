@@ -1,9 +1,9 @@
-//! One thread's part of the time series: its counts per interval, in plain fields.
+//! A thread's part of the time series: its counts per interval, in plain fields.
 //!
 //! A value belongs to the interval in which its answer came. So the intervals add up to the
-//! thread's histogram, and a stall shows at its end. `counters.rs` records, the supervisor collects
-//! complete intervals, `series.rs` joins the threads. It holds the open interval, and those that
-//! were not collected yet. Tests: at the end of this file.
+//! thread's histogram, and a stall shows in the interval in which it ends. `counters.rs` records,
+//! the supervisor collects complete intervals, and `series.rs` joins the threads. It holds the open
+//! interval and those that were not collected yet. Tests: at the end of this file.
 
 use std::mem;
 
@@ -13,11 +13,11 @@ use crate::measure::histogram::Recorder;
 /// The record of one thread in one interval.
 #[derive(Debug)]
 pub(crate) struct Slice {
-    /// Number of the interval, from the beginning of the measured part.
+    /// The number of the interval, from the beginning of the measured part.
     pub(crate) index: u64,
-    /// Latencies as the headline counts them.
+    /// The headline latencies.
     pub(crate) latency: Recorder,
-    /// Answers that throughput counts.
+    /// The answers that throughput counts.
     pub(crate) completed: u64,
     /// Connections that failed.
     pub(crate) errors: u64,
@@ -41,23 +41,23 @@ impl Slice {
     }
 }
 
-/// Cuts what a thread records into slices.
+/// Divides a thread's values into slices.
 #[derive(Debug)]
 pub(crate) struct Slicer {
     from: Nanos,
     length: Nanos,
-    /// Where the open slice ends; `Nanos::MAX` until the run begins.
+    /// The end of the open slice; `Nanos::MAX` until the run begins.
     until: Nanos,
     open: Slice,
     complete: Vec<Slice>,
-    /// Failures counted so far.
+    /// The number of failures so far.
     errors: u64,
-    /// Connections that are open.
+    /// The number of open connections.
     live: u32,
 }
 
 impl Slicer {
-    /// Everything goes into one slice until [`begin`](Self::begin).
+    /// Makes slices. All values go into one slice until [`begin`](Self::begin).
     pub(crate) fn new() -> Self {
         Self {
             from: 0,
@@ -70,14 +70,14 @@ impl Slicer {
         }
     }
 
-    /// Intervals of this length begin here.
+    /// Begins intervals of this length now.
     pub(crate) fn begin(&mut self, from: Nanos, length: Nanos) {
         self.from = from;
         self.length = length.max(1);
         self.until = from.saturating_add(self.length);
     }
 
-    /// Goes on to the interval that holds this moment.
+    /// Advances to the interval that contains this time.
     #[inline]
     pub(crate) fn advance(&mut self, now: Nanos) {
         if now >= self.until {
@@ -111,8 +111,8 @@ impl Slicer {
         self.open.completed += answers;
     }
 
-    /// Adds the failures since the last call, of which there are `total` by now. Those from before
-    /// the run are in no slice.
+    /// Adds the failures since the last call; `total` is their number so far. Failures before the
+    /// run are in no slice.
     pub(crate) fn failed(&mut self, total: u64, now: Nanos) {
         let more = total - mem::replace(&mut self.errors, total);
         if now >= self.from && self.until != Nanos::MAX {
@@ -126,13 +126,13 @@ impl Slicer {
         self.live = live;
     }
 
-    /// Hands over what is complete by now.
+    /// Returns the slices that are complete.
     pub(crate) fn take_complete(&mut self, now: Nanos) -> Vec<Slice> {
         self.advance(now);
         mem::take(&mut self.complete)
     }
 
-    /// Hands over the rest.
+    /// Returns the remaining slices.
     pub(crate) fn take_all(&mut self) -> Vec<Slice> {
         let mut all = mem::take(&mut self.complete);
         self.open.live = self.live;

@@ -2,14 +2,15 @@
 //! interval.
 //!
 //! Two contenders run in turns (A B A B …), so round `k` of both met the same disturbances. The
-//! logarithms of their ratios are used, which treat "twice" and "half" alike. The estimate is the
-//! pseudomedian (Hodges and Lehmann) with the interval of Wilcoxon's signed ranks, which is exact
-//! for any symmetric noise. On a shared machine a single round is sometimes off by a factor of two.
-//! That ruins the interval of a mean, and hardly moves this one. Ranks cannot give 95% with fewer
-//! than six rounds; Student's t is used there, because resampling is too narrow with few rounds.
-//! Pure arithmetic. Tests: `stats/tests.rs`.
+//! logarithms of their ratios are used, so that "twice" and "half" have the same weight. The
+//! estimate is the pseudomedian (Hodges and Lehmann) with the interval of Wilcoxon's signed ranks,
+//! which is exact for any symmetric noise. On a shared machine a single round is sometimes off by a
+//! factor of two. This makes the interval of a mean useless, but hardly changes this one. With
+//! fewer than six rounds, ranks cannot give 95%. Student's t is used then, because the intervals of
+//! resampling are too narrow with few rounds. Pure arithmetic. Tests: `stats/tests.rs`.
 
-/// The middle value; the mean of the two middle ones for an even count; `None` without values.
+/// Returns the median: the middle value, or the mean of the two middle values; `None` without
+/// values.
 ///
 /// # Panics
 /// A value is not a number.
@@ -25,10 +26,10 @@ pub fn median(values: &[f64]) -> Option<f64> {
     }
 }
 
-/// A ratio and the range it lies in with 95% confidence.
+/// A ratio with its 95% confidence interval.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Interval {
-    /// The pseudomedian of the rounds' ratios; with fewer than six rounds their geometric mean.
+    /// The pseudomedian of the rounds' ratios, or with fewer than six rounds their geometric mean.
     pub ratio: f64,
     /// The lower end.
     pub low: f64,
@@ -37,15 +38,15 @@ pub struct Interval {
 }
 
 impl Interval {
-    /// Returns true if one, 'no difference', is among the values it allows.
+    /// Returns true if the interval contains one, which means no difference.
     #[must_use]
     pub fn contains_one(&self) -> bool {
         self.low <= 1.0 && 1.0 <= self.high
     }
 }
 
-/// The ratio `b / a` over paired rounds; `None` with fewer than two pairs, unequal counts, or a
-/// value that is not positive.
+/// Returns the ratio `b / a` over paired rounds; `None` if there are fewer than two pairs, the
+/// counts are not equal, or a value is not positive.
 #[must_use]
 pub fn paired_ratio(a: &[f64], b: &[f64]) -> Option<Interval> {
     let usable = |values: &[f64]| values.iter().all(|value| value.is_finite() && *value > 0.0);
@@ -65,11 +66,11 @@ pub fn paired_ratio(a: &[f64], b: &[f64]) -> Option<Interval> {
     })
 }
 
-/// The fewest values for an interval of signed ranks. With fewer, even the widest interval, from
-/// the smallest to the largest value, is below 95%: 2/2^5 > 5%.
+/// The minimum number of values for an interval of signed ranks. With fewer, even the widest
+/// interval, from the smallest to the largest value, is below 95%: 2/2^5 > 5%.
 const SIGNED_RANKS_MIN: usize = 6;
 
-/// The mean, and the ends of Student's interval around it.
+/// Returns the mean, and the ends of Student's interval around it.
 #[expect(clippy::cast_precision_loss, reason = "rounds are few")]
 fn students(values: &[f64]) -> [f64; 3] {
     let n = values.len() as f64;
@@ -83,9 +84,9 @@ fn students(values: &[f64]) -> [f64; 3] {
     [mean, mean - half, mean + half]
 }
 
-/// The median of the means of all pairs of values (a value also pairs with itself), and the ends of
-/// the 95% interval of the centre. The 2.5% quantile of the signed-rank statistic is the number of
-/// means that are cut off at each end.
+/// Returns the median of the means of all pairs of values (each value also pairs with itself), and
+/// the ends of the 95% interval of the centre. The interval drops `k` means at each end, where `k`
+/// is the 2.5% quantile of the signed-rank statistic.
 fn signed_ranks(values: &[f64]) -> [f64; 3] {
     let mut means: Vec<f64> = (0..values.len())
         .flat_map(|i| (i..values.len()).map(move |j| (i, j)))
@@ -97,11 +98,10 @@ fn signed_ranks(values: &[f64]) -> [f64; 3] {
     [middle, means[cut - 1], means[means.len() - cut]]
 }
 
-/// The 2.5% quantile of the signed-rank statistic of `n` values: the smallest sum that the ranks of
-/// the positive values do not exceed with a probability of 2.5% or more.
+/// Returns the 2.5% quantile of the signed-rank statistic of `n` values: the smallest sum that the
+/// ranks of the positive values do not exceed with a probability of 2.5% or more.
 fn signed_rank_quantile_025(n: usize) -> usize {
-    // For each sum, the number of the 2^n choices of ranks from 1 to n that have it: each rank is
-    // in or out.
+    // For each sum, the number of subsets of the ranks 1 to n that have it, of 2^n subsets.
     let mut ways = vec![0.0_f64; n * (n + 1) / 2 + 1];
     ways[0] = 1.0;
     for rank in 1..=n {
@@ -118,10 +118,10 @@ fn signed_rank_quantile_025(n: usize) -> usize {
     reached.expect("all of them are enough")
 }
 
-/// The value that Student's t with this many degrees of freedom exceeds in 2.5% of cases.
+/// Returns the value that Student's t with this many degrees of freedom exceeds in 2.5% of cases.
 fn t_quantile_975(freedom: usize) -> f64 {
-    // Any statistics book's table of the two-sided 95% column; beyond it the expansion in 1/freedom
-    // is exact to four digits.
+    // The two-sided 95% column of the usual table. Above it, the expansion in 1/freedom is exact to
+    // four digits.
     const TABLE: [f64; 30] = [
         12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622, 2.2281, 2.2010,
         2.1788, 2.1604, 2.1448, 2.1314, 2.1199, 2.1098, 2.1009, 2.0930, 2.0860, 2.0796, 2.0739,
@@ -134,7 +134,8 @@ fn t_quantile_975(freedom: usize) -> f64 {
     }
 }
 
-/// The first terms of the Cornish-Fisher expansion around the normal distribution's quantile.
+/// Returns the first terms of the Cornish-Fisher expansion around the quantile of the normal
+/// distribution.
 #[expect(clippy::cast_precision_loss, reason = "rounds are few")]
 fn expansion(freedom: usize) -> f64 {
     const Z: f64 = 1.959_963_985;
@@ -144,7 +145,7 @@ fn expansion(freedom: usize) -> f64 {
     Z + first / n + second / (n * n)
 }
 
-/// Mean, deviation and largest of a series of rates, kept without the series.
+/// The mean, standard deviation and maximum of a series of rates, which is not stored.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Running {
     count: u64,
@@ -154,7 +155,7 @@ pub struct Running {
 }
 
 impl Running {
-    /// Adds a value (Welford's method: no large sums are subtracted).
+    /// Adds a value by Welford's method, which subtracts no large sums.
     #[expect(clippy::cast_precision_loss, reason = "one value per interval")]
     pub fn add(&mut self, value: f64) {
         self.count += 1;
@@ -170,13 +171,13 @@ impl Running {
         self.count
     }
 
-    /// Their mean; zero without values.
+    /// Returns the mean; zero without values.
     #[must_use]
     pub fn mean(&self) -> f64 {
         self.mean
     }
 
-    /// Their standard deviation; zero with fewer than two.
+    /// Returns the standard deviation; zero with fewer than two values.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "one value per interval")]
     pub fn stdev(&self) -> f64 {
@@ -187,7 +188,7 @@ impl Running {
         }
     }
 
-    /// The largest; zero without values.
+    /// Returns the largest value; zero without values.
     #[must_use]
     pub fn max(&self) -> f64 {
         self.max

@@ -1,15 +1,15 @@
-//! Figures as people read them, in wrk's manner: `12.34ms`, `348.21k`, `21.25MB`.
+//! Figures for people, in the format of wrk: `12.34ms`, `348.21k`, `21.25MB`.
 
 use crate::measure::clock::Nanos;
 
-/// A duration with two decimals in the largest unit that leaves at least one.
+/// Writes a duration with two decimals, in the largest unit in which it is at least one.
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "five digits are shown")]
 pub fn duration(ns: Nanos) -> String {
     duration_f64(ns as f64)
 }
 
-/// The same from a mean or a deviation.
+/// Writes a mean or a deviation in the same form.
 #[must_use]
 pub fn duration_f64(ns: f64) -> String {
     match ns {
@@ -21,7 +21,7 @@ pub fn duration_f64(ns: f64) -> String {
     }
 }
 
-/// A duration for the tick of an axis, with no more digits than it has.
+/// Writes a duration for the tick of an axis, with no more digits than necessary.
 #[must_use]
 pub fn short_duration(ns: f64) -> String {
     let (unit, worth) = match ns {
@@ -33,7 +33,7 @@ pub fn short_duration(ns: f64) -> String {
     format!("{}{unit}", short(ns / worth))
 }
 
-/// A rate or a count for the tick of an axis.
+/// Writes a rate or a count for the tick of an axis.
 #[must_use]
 pub fn short_metric(value: f64) -> String {
     match value {
@@ -43,12 +43,12 @@ pub fn short_metric(value: f64) -> String {
     }
 }
 
-/// At most three decimals, and none that say nothing.
+/// Writes a number with at most three decimals, without zeros at the end.
 fn short(value: f64) -> String {
     format!("{}", (value * 1e3).round() / 1e3)
 }
 
-/// A moment of the universal calendar, from milliseconds since 1970.
+/// Writes a date and time in UTC, from milliseconds since 1970.
 #[must_use]
 pub fn utc(unix_ms: u64) -> String {
     let (days, second) = (unix_ms / 86_400_000, unix_ms / 1_000 % 86_400);
@@ -81,7 +81,7 @@ pub fn utc(unix_ms: u64) -> String {
     )
 }
 
-/// A rate or a count, in thousands or millions where large.
+/// Writes a rate or a count, in thousands or millions if it is large.
 #[must_use]
 pub fn metric(value: f64) -> String {
     match value {
@@ -91,7 +91,7 @@ pub fn metric(value: f64) -> String {
     }
 }
 
-/// Bytes in powers of 1,024.
+/// Writes a number of bytes in powers of 1,024.
 #[must_use]
 pub fn bytes(value: f64) -> String {
     const UNITS: [(&str, f64); 4] = [
@@ -111,7 +111,7 @@ pub fn bytes(value: f64) -> String {
     }
 }
 
-/// A count with its thousands apart.
+/// Writes a count with separators between thousands.
 #[must_use]
 pub fn count(value: u64) -> String {
     let digits = value.to_string();
@@ -125,7 +125,7 @@ pub fn count(value: u64) -> String {
     out
 }
 
-/// A count and its noun, in the plural where due.
+/// Writes a count and its noun, in the plural if necessary.
 #[must_use]
 pub fn plural(value: u64, noun: &str) -> String {
     let s = if value == 1 { "" } else { "s" };

@@ -1,11 +1,11 @@
 //! Back-off: the time a connection slot waits before it is connected again.
 //!
-//! A connection that failed, or that the server ended without an answer, would otherwise be
-//! replaced as fast as two sockets can be made. Each such end in a row doubles the wait, up to
-//! [`REST_MAX`], and chance spreads the slots over half of it, so that connections lost together do
-//! not come back together. A connection that ended well after an answer is replaced at once. Called
-//! when a connection's task settles; the pacer (`ramp.rs`) opens the next connection. Tests: at the
-//! end of this file, `tests/protocols.rs` and `tests/outage.rs`.
+//! Without it, a connection that fails, or that the server ends without an answer, would be
+//! replaced as fast as sockets can be made. Each such end in a row doubles the wait, up to
+//! [`REST_MAX`]. A random part of up to half of the wait spreads the slots, so that connections
+//! lost together do not come back together. A connection that ended well after an answer is
+//! replaced at once. A connection's task calls this at its end; the pacer (`ramp.rs`) opens the
+//! next connection. Tests: at the end of this file, `tests/protocols.rs` and `tests/outage.rs`.
 
 use std::pin::pin;
 use std::rc::Rc;
@@ -34,14 +34,14 @@ pub(crate) fn replace(shard: &Rc<Shard>, slot: &Rc<ConnectionSlot>, answers: u64
     }
     let before = slot.consecutive_failures.get();
     slot.consecutive_failures.set(before.saturating_add(1));
-    // The number differs between all connections of the run.
+    // Each connection of the run has another number.
     let random = mix(shard.plan.seed ^ slot.number());
     let rest = Duration::from_nanos(rest(before, random));
     slot.connecting.set(true);
     let (shard, slot) = (Rc::clone(shard), Rc::clone(slot));
     drop(reactor::spawn_local(async move {
         let mut rest = pin!(sleep(rest));
-        // The run may end first.
+        // The run may end during the wait.
         while slot.directive() == Directive::Continue
             && slot.event.unless_notified(rest.as_mut()).await.is_none()
         {}
@@ -49,7 +49,7 @@ pub(crate) fn replace(shard: &Rc<Shard>, slot: &Rc<ConnectionSlot>, answers: u64
     }));
 }
 
-/// Returns the wait after a failure that `before` others preceded in a row.
+/// Returns the wait after a failure that follows `before` other failures in a row.
 fn rest(before: u32, random: u64) -> Nanos {
     let whole = REST_MIN.saturating_mul(1 << before.min(32)).min(REST_MAX);
     whole / 2 + random % (whole / 2 + 1)

@@ -1,11 +1,11 @@
-//! Clients that misbehave on purpose, beside the load. Their effect on a server must not reach the
-//! other clients.
+//! Clients that misbehave on purpose, beside the load. They test that a server protects its other
+//! clients from them.
 //!
-//! Each has a slot of its own from the beginning of the run, which the pacer fills like every
-//! other. It makes one step every `STEP`, even if the socket is not ready, so it needs no events
-//! and holds a bare socket. Its requests are in no histogram and no counter of the load;
-//! `BadCounts` has their results. A server may cut such a client off, which is not an error. An
-//! answer with wrong bytes is one. Tests: at the end of this file, and `tests/bad_clients.rs`.
+//! Each client has its own slot from the beginning of the run, and the pacer fills it like every
+//! other slot. It makes one step every `STEP`, even if the socket is not ready, so it needs no
+//! events and holds a bare socket. Its requests are in no histogram and no counter of the load;
+//! `BadCounts` has their results. A server may cut such a client off: this is no error. An answer
+//! with wrong bytes is an error. Tests: at the end of this file, and `tests/bad_clients.rs`.
 
 use std::future::Future;
 use std::io::{self, Read, Write};
@@ -29,13 +29,13 @@ use crate::run::transport::connect_socket;
 
 /// The time between two steps.
 const STEP: Duration = Duration::from_millis(10);
-/// Requests a slow reader has in flight.
+/// The number of requests that a slow reader has in flight.
 const SLOW_READ_IN_FLIGHT: usize = 64;
 /// The receive buffer of clients that do not read. It is small, so that the server soon cannot
 /// write.
 const RECEIVE_BUFFER: usize = 4_096;
 
-/// The task of one connection of a bad client. Another follows until the run is over.
+/// Runs one connection of a bad client. The slot then gets another one, until the run is over.
 pub(crate) async fn run<P: Protocol>(shard: Rc<Shard>, slot: Rc<ConnectionSlot>, kind: BadKind) {
     let protocol = P::new(&shard.plan.protocol, shard.plan.seed, slot.number());
     let mut visit = Visit {
@@ -48,13 +48,13 @@ pub(crate) async fn run<P: Protocol>(shard: Rc<Shard>, slot: Rc<ConnectionSlot>,
     visit.make().await;
 }
 
-/// One connection of a bad client. Its end is accounted for when it is dropped.
+/// One connection of a bad client. Its drop counts its end.
 struct Visit<P: Protocol> {
     shard: Rc<Shard>,
     slot: Rc<ConnectionSlot>,
     kind: BadKind,
     exchange: Exchange<P>,
-    /// True if it still counts among those that are being opened.
+    /// True while it counts as being opened.
     opening: bool,
 }
 
@@ -62,9 +62,9 @@ struct Visit<P: Protocol> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
     Stay,
-    /// It completed its behaviour.
+    /// The client completed its behaviour.
     Done,
-    /// The server ended it.
+    /// The server ended the connection.
     Cut,
 }
 
@@ -77,7 +77,7 @@ impl<P: Protocol> Visit<P> {
         self.shard.opened();
         let Ok(socket) = connected else {
             self.count(|counts| counts.refused += 1);
-            // Not again at once.
+            // The next attempt waits.
             self.unless_over(sleep(STEP)).await;
             return;
         };
@@ -102,7 +102,7 @@ impl<P: Protocol> Visit<P> {
         }
     }
 
-    /// Waits for a future; `None` when the run is over before.
+    /// Waits for a future; returns `None` if the run ends first.
     async fn unless_over<F: Future>(&self, future: F) -> Option<F::Output> {
         let mut future = pin!(future);
         while self.slot.directive() == Directive::Continue {
@@ -160,7 +160,7 @@ impl<P: Protocol> Visit<P> {
                 self.write(socket, usize::MAX)?;
                 Ok(Step::Stay)
             }
-            // The answer is on its way, or has come and was not read.
+            // The answer is on its way, or is here unread.
             BadKind::Reset => {
                 socket.set_linger(Some(Duration::ZERO))?;
                 Ok(Step::Done)
@@ -169,12 +169,12 @@ impl<P: Protocol> Visit<P> {
     }
 
     fn plan(&mut self) {
-        // Nobody looks at when it was.
+        // Nothing reads this time.
         let (intended, sent) = (0, 0);
         self.exchange.plan(Stamp { intended, sent });
     }
 
-    /// Writes planned requests: as much as the system takes, and at most `most` bytes.
+    /// Writes planned requests: as many bytes as the system takes, and at most `most`.
     fn write(&mut self, mut socket: &Socket, most: usize) -> io::Result<()> {
         let mut left = most;
         while left > 0 && self.exchange.has_output() {
@@ -240,7 +240,7 @@ impl<P: Protocol> Drop for Visit<P> {
     }
 }
 
-/// The result of a call on a non-blocking socket; `None` where it would have blocked.
+/// Returns the result of a call on a non-blocking socket, or `None` if the call would have blocked.
 fn unless_blocked(result: io::Result<usize>) -> io::Result<Option<usize>> {
     match result {
         Ok(bytes) => Ok(Some(bytes)),

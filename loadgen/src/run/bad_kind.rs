@@ -1,12 +1,12 @@
-//! The ways to misbehave on purpose, their shares of the connections, and counts of what came of
-//! them. Tests: at the end of this file.
+//! The kinds of bad clients, their shares of the connections, and their counters. Tests: at the end
+//! of this file.
 
 use std::fmt;
 use std::str::FromStr;
 
 use clap::ValueEnum;
 
-/// A way to misbehave.
+/// A kind of bad client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum BadKind {
     /// Sends requests and reads one byte of the answers at a time
@@ -30,7 +30,7 @@ impl BadKind {
         Self::Reset,
     ];
 
-    /// Its word on the command line.
+    /// Returns its name on the command line.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -43,22 +43,22 @@ impl BadKind {
     }
 }
 
-/// A way to misbehave, and what part of the connections does.
+/// A kind of bad client, with its share of the connections.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BadShare {
     kind: BadKind,
-    /// More than zero, less than one.
+    /// The share: more than zero and less than one.
     share: f64,
 }
 
 impl BadShare {
-    /// The way.
+    /// The kind.
     #[must_use]
     pub fn kind(self) -> BadKind {
         self.kind
     }
 
-    /// Returns this share of a number of connections, one at least.
+    /// Returns this share of a number of connections, at least one.
     #[must_use]
     #[expect(
         clippy::cast_possible_truncation,
@@ -70,7 +70,7 @@ impl BadShare {
     }
 }
 
-/// `KIND:SHARE`, the share as `5%` or `0.05`.
+/// Reads `KIND:SHARE`, with a share such as `5%` or `0.05`.
 impl FromStr for BadShare {
     type Err = String;
 
@@ -99,15 +99,15 @@ impl FromStr for BadShare {
 /// Counts of the clients of one kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct BadCounts {
-    /// Connections they made.
+    /// Connections that they opened.
     pub(crate) connections: u64,
-    /// Connections that could not be made.
+    /// Connections that could not be opened.
     pub(crate) refused: u64,
-    /// Requests that went out whole.
+    /// Requests that were sent completely.
     pub(crate) requests: u64,
-    /// Answers that came whole.
+    /// Answers that were received completely.
     pub(crate) answers: u64,
-    /// Connections that the server ended before they were done.
+    /// Connections that the server ended before the client was done.
     pub(crate) cut: u64,
 }
 

@@ -1,14 +1,14 @@
 //! Chooses the connection that sends each request of an open loop.
 //!
-//! A free connection comes first, the one that has been free longest. Where none is free, a request
-//! is pipelined on a connection that has room, if the run allows it. Otherwise it waits in the
-//! backlog until a connection is free again. So a request is never lost because no connection is
-//! free: it is late, and its latency counts from the intended time.
+//! It prefers the connection that has been free longest. If none is free, and the run allows it,
+//! the request is pipelined on a connection that has room. Otherwise it waits in the backlog until
+//! a connection is free again. So no request is lost for lack of a free connection: it is late, and
+//! its latency counts from the intended time.
 //!
 //! With a hot set (`hot.rs`) a random draw first decides if a request is hot. Independent draws
-//! keep Poisson arrivals Poisson on both sets. Reads no clock. The dispatcher hands requests in;
-//! connections take from the backlog and report that they are free. Tests: at the end of this file
-//! and `tests/outage.rs`.
+//! keep Poisson arrivals Poisson on both sets. The balancer reads no clock. The dispatcher hands it
+//! requests; connections take requests from the backlog, and report when they are free. Tests: at
+//! the end of this file and `tests/outage.rs`.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -18,24 +18,26 @@ use crate::run::connection_slot::ConnectionSlot;
 use crate::run::plan::{Pace, Plan};
 use crate::run::random::{Random, mix};
 
-/// The most connections that are checked for room before a request goes to the backlog.
+/// The maximum number of connections that are checked for room before a request goes to the
+/// backlog.
 const LOOKS_MAX: usize = 64;
-/// Makes the draws differ from the arrival times, which derive from the same seed.
+/// A constant that makes the draws independent of the arrival times, which use the same seed.
 const DRAWS: u64 = 0x484f_5453;
 
 /// The connections of one shard that send, and the requests that wait for them.
 #[derive(Debug, Default)]
 pub(crate) struct Balancer {
-    /// Connections by number modulo the stride of the hot set; one class without a hot set.
+    /// The connections, grouped by their number modulo the stride of the hot set. Without a hot
+    /// set, there is one class.
     classes: Vec<Class>,
     hot: Option<HotSet>,
-    /// The most requests that a connection has outstanding.
+    /// The maximum number of requests in flight on a connection.
     in_flight_max: usize,
     /// Requests that found no free connection.
     found_none_free: u64,
 }
 
-/// Connections that take each other's requests.
+/// The connections of one class. They share their backlog.
 #[derive(Debug, Default)]
 struct Class {
     slots: Vec<Rc<ConnectionSlot>>,
@@ -43,7 +45,7 @@ struct Class {
     turn: usize,
     /// Slots in the order in which they became free. A slot may have been lost since.
     free: VecDeque<Rc<ConnectionSlot>>,
-    /// The intended times of the requests that wait, the oldest first.
+    /// The intended times of the waiting requests, oldest first.
     backlog: VecDeque<Nanos>,
 }
 
@@ -77,8 +79,8 @@ impl HotSet {
 }
 
 impl Balancer {
-    /// Takes the connections that send, in the order of their numbers. Requests begin at `start`.
-    /// In a closed loop the result has no connections, and nothing is handed to it.
+    /// Makes a balancer of the connections that send, in the order of their numbers. Requests begin
+    /// at `start`. In a closed loop it has no connections and gets no requests.
     pub(crate) fn new(
         slots: impl Iterator<Item = Rc<ConnectionSlot>>,
         plan: &Plan,
@@ -117,7 +119,7 @@ impl Balancer {
             None => 0,
             Some(hot) => hot.class(intended, classes),
         };
-        // A class whose connections have all ended leaves its requests to the next one.
+        // If all connections of a class have ended, the next class gets its requests.
         let class = (0..classes)
             .map(|further| (drawn + further) % classes)
             .find(|&class| self.classes[class].is_alive())
@@ -127,7 +129,7 @@ impl Balancer {
             return slot.assign(intended);
         }
         self.found_none_free += 1;
-        // The oldest request goes first, so that none overtakes those that wait already.
+        // The oldest request goes first, so that no request overtakes one that waits.
         class.backlog.push_back(intended);
         if let Some(slot) = class.with_room(self.in_flight_max)
             && let Some(oldest) = class.backlog.pop_front()
@@ -146,8 +148,8 @@ impl Balancer {
         }
     }
 
-    /// Returns how many requests of the backlog a connection should take now: its fair share,
-    /// within the room that it has.
+    /// Returns the number of requests that a connection should take from the backlog now: its fair
+    /// share, but no more than it has room for.
     pub(crate) fn share(&self, slot: &ConnectionSlot) -> usize {
         let Some(class) = self.classes.get(slot.class.get()) else {
             return 0;
@@ -185,7 +187,7 @@ impl Balancer {
         }
     }
 
-    /// Empties the backlog: the run is over, and nobody will send these.
+    /// Empties the backlog at the end of the run. These requests are never sent.
     pub(crate) fn take_backlog(&mut self) -> Vec<Nanos> {
         let classes = self.classes.iter_mut();
         classes.flat_map(|class| class.backlog.drain(..)).collect()
@@ -198,7 +200,8 @@ impl Balancer {
 }
 
 impl Class {
-    /// Returns true if a connection is left; those that have ended leave the class when none is.
+    /// Returns true if a connection is left. If none is, removes those that have ended from the
+    /// class.
     fn is_alive(&mut self) -> bool {
         self.slots.iter().any(|slot| !slot.ended.get()) || {
             self.slots.clear();
@@ -216,7 +219,7 @@ impl Class {
         None
     }
 
-    /// Returns a connection that may be given another request, in turn.
+    /// Returns the next connection in turn that has room for a request.
     fn with_room(&mut self, in_flight_max: usize) -> Option<Rc<ConnectionSlot>> {
         if in_flight_max <= 1 {
             return None;
@@ -262,7 +265,7 @@ mod tests {
         (slots, balancer)
     }
 
-    /// Takes all requests that a connection was given; the connection is free then.
+    /// Takes all requests that a connection was given. Afterwards the connection is free.
     fn answer(balancer: &mut Balancer, slot: &Rc<ConnectionSlot>) -> Vec<Nanos> {
         let taken: Vec<_> = std::iter::from_fn(|| slot.take_assigned()).collect();
         slot.outstanding.set(0);
@@ -270,8 +273,7 @@ mod tests {
         taken
     }
 
-    /// Counts the requests of each connection among many that are intended at one moment, each
-    /// answered at once.
+    /// Counts the requests that each connection gets, if each one is answered at once.
     fn requests(slots: &[Rc<ConnectionSlot>], balancer: &mut Balancer, at: Nanos) -> Vec<usize> {
         let mut requests = vec![0; slots.len()];
         for _ in 0..32_000 {

@@ -1,9 +1,9 @@
 //! Ends connections whose lifetime is over; the pacer (`ramp.rs`) opens the next ones.
 //!
-//! All lifetimes are equal, so the oldest connections end first: this takes one queue and one task
-//! per shard, and nothing per request. Requests in flight are answered first. The connections of
-//! the ramp were all made within a moment. They end one after the other over the first lifetime, so
-//! that the load is even from the beginning. Tests: `tests/churn.rs`.
+//! All lifetimes are equal, so the oldest connections end first. One queue and one task per shard
+//! are enough, and a request costs nothing. Requests in flight are answered first. The connections
+//! of the ramp were all opened at nearly the same time. They end one by one during the first
+//! lifetime, so that the load is even from the beginning. Tests: `tests/churn.rs`.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::measure::clock::Nanos;
 use crate::run::lives::Life;
 use crate::run::shard::Shard;
 
-/// Ends connections when their lifetime is over, until no request begins any more.
+/// Ends connections when their lifetime is over, until no more requests begin.
 pub(crate) async fn end_lifetimes(shard: Rc<Shard>, lifetime: Nanos) {
     loop {
         let now = shard.clock.now();
@@ -23,7 +23,7 @@ pub(crate) async fn end_lifetimes(shard: Rc<Shard>, lifetime: Nanos) {
         }
         let next = shard.lives.borrow().front().map(|life| life.until);
         match next {
-            // Connections from now on have this lifetime.
+            // Connections opened from now on have this lifetime.
             None => sleep(Duration::from_nanos(lifetime)).await,
             Some(until) if until > now => sleep_until(shard.clock.instant(until)).await,
             Some(_) => {

@@ -2,12 +2,12 @@
 //! share of requests, or with a failure.
 //!
 //! A connection is a task, generic over the I/O surface and the protocol. The first connection of a
-//! slot sends one request at once, whose answer shows that the server has accepted it, and then
-//! waits for the run to begin. Later connections send at once. The path of a request allocates
-//! nothing and reads the clock once per wake. In a closed loop the time at which an answer is read
-//! is also the time at which the next request is sent. While the socket is full, the connection
-//! also reads, so two ends that both wait to write cannot block each other. Tests: every
-//! integration test.
+//! slot sends one request at once. The answer shows that the server has accepted the connection,
+//! which then waits for the run to begin. Later connections send at once. The path of a request
+//! allocates nothing and reads the clock once per wake. In a closed loop the time at which an
+//! answer is read is also the time at which the next request is sent. While the socket is full, the
+//! connection also reads. Otherwise two ends that both wait to write would block each other. Tests:
+//! every integration test.
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
@@ -31,14 +31,15 @@ use crate::run::scratch::Scratch;
 use crate::run::shard::{Shard, plan};
 use crate::run::transport::Transport;
 
-/// Sources that one connection tries when a port is missing.
+/// The number of source addresses that a connection tries if no port is free.
 const ATTEMPTS: u32 = 16;
-/// Bytes of a wrong answer that a message shows.
+/// The number of bytes of a wrong answer that a message shows.
 const SHOWN_MAX: usize = 48;
-/// The time until a Unix socket whose queue is full is tried again. The system has no event for it.
+/// The time before another try to connect to a Unix socket whose queue is full. The system has no
+/// event for this.
 const FULL_QUEUE_PAUSE: Duration = Duration::from_millis(1);
 
-/// The task of a connection. Reports through the shard.
+/// Runs a connection, as a task. It reports through the shard.
 pub(crate) async fn run<T: Transport, D: Dialogue>(shard: Rc<Shard>, slot: Rc<ConnectionSlot>) {
     let pipeline = match shard.plan.pace {
         Pace::Closed { pipeline } if slot.active => pipeline,
@@ -60,29 +61,31 @@ pub(crate) async fn run<T: Transport, D: Dialogue>(shard: Rc<Shard>, slot: Rc<Co
     conversation.settle(result);
 }
 
-/// The state that has to be accounted for when a connection ends, for any reason.
+/// The state of a connection that its end has to account for.
 struct Conversation<D: Dialogue> {
     shard: Rc<Shard>,
     slot: Rc<ConnectionSlot>,
     dialogue: D,
-    /// True if it still counts among those that are being opened.
+    /// True while it counts as being opened.
     opening: bool,
     /// True if the first request of the slot is under way.
     probing: bool,
-    /// The time at which the first byte of the incomplete answer came; zero without one.
+    /// The time at which the first byte of the incomplete answer came; zero if no answer is
+    /// incomplete.
     first_byte: Nanos,
     connected: bool,
     settled: bool,
 }
 
-/// The end of a connection that does not fail.
+/// The end of a connection without a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
     /// The run ended.
     Over,
-    /// It carried all of its requests, or its lifetime is over. Another connection replaces it.
+    /// The connection carried all of its requests, or its lifetime is over. Another one replaces
+    /// it.
     Retired,
-    /// The server closed it and owed nothing. Another connection replaces it.
+    /// The server closed the connection and owed nothing. Another one replaces it.
     Left,
 }
 
@@ -109,7 +112,7 @@ impl<D: Dialogue> Conversation<D> {
                 Directive::GiveUp | Directive::Abort => return Ok(End::Over),
             }
             let woken = if self.dialogue.has_output() {
-                // A socket that takes what it is given is the rule: try before waiting.
+                // A socket usually takes all bytes, so try before waiting.
                 match transport.try_write(&shard.outgoing, |buffer| self.dialogue.fill(buffer)) {
                     Some(wrote) => wrote.map(Woken::Wrote),
                     None => write_or_read(&transport, &shard, &slot, &self.dialogue).await,
@@ -165,7 +168,7 @@ impl<D: Dialogue> Conversation<D> {
             shard.plan_again(slot, &mut self.dialogue);
             shard.plan_requests(slot, &mut self.dialogue, now);
         } else {
-            // Until it is answered, the connection may only wait in the server's queue.
+            // Until the answer comes, the connection may still be in the server's accept queue.
             self.probing = true;
             shard.in_flight.set(shard.in_flight.get() + 1);
             let stamp = Stamp {
@@ -176,7 +179,7 @@ impl<D: Dialogue> Conversation<D> {
         }
     }
 
-    /// Connects; `None` when the run is over before.
+    /// Connects; returns `None` if the run ends first.
     async fn connect<T: Transport>(&mut self) -> Result<Option<T>, Failure> {
         let (shard, slot) = (Rc::clone(&self.shard), Rc::clone(&self.slot));
         let began = shard.clock.now();
@@ -194,7 +197,7 @@ impl<D: Dialogue> Conversation<D> {
                     shard.connected(&slot, began, transport.handshake());
                     return Ok(Some(transport));
                 }
-                // The ports of one source can run out while others have thousands.
+                // One source address may have no free port while others have thousands.
                 Err(error)
                     if ErrorKind::of(&error) == ErrorKind::Ports
                         && attempt + 1 < ATTEMPTS
@@ -213,7 +216,7 @@ impl<D: Dialogue> Conversation<D> {
         }
     }
 
-    /// Waits for a part of connecting; `None` when the run is over before.
+    /// Waits for a step of connecting; returns `None` if the run ends first.
     async fn unless_directed<F: Future>(
         &self,
         mut future: Pin<&mut F>,
@@ -236,12 +239,12 @@ impl<D: Dialogue> Conversation<D> {
         }
     }
 
-    /// Takes the bytes that were just read into the shard's buffer.
+    /// Handles the bytes that were just read into the shard's buffer.
     #[inline(always)]
     fn receive(&mut self, bytes: usize, now: Nanos) -> Result<(), Failure> {
         let (shard, slot) = (&*self.shard, &*self.slot);
         let mut answers = 0;
-        // It stays empty, and allocates nothing, while the server does what it is asked.
+        // While no request is refused, it stays empty and allocates nothing.
         let mut refused = Vec::new();
         let mut first_byte = match self.first_byte {
             0 => now,
@@ -291,7 +294,7 @@ impl<D: Dialogue> Conversation<D> {
     }
 
     /// Writes the last bytes of the protocol, such as the answer to a close, if the socket takes
-    /// them now.
+    /// them without a wait.
     async fn take_leave<T: Transport>(&self, transport: &T) {
         if !D::SAYS_GOODBYE || !self.dialogue.has_output() {
             return;
@@ -299,7 +302,7 @@ impl<D: Dialogue> Conversation<D> {
         let fill = |buffer: &mut [u8]| self.dialogue.fill(buffer);
         let mut write = pin!(transport.write(&self.shard.outgoing, fill));
         poll_fn(|cx| {
-            // The peer may be gone. The connection ends in any case.
+            // The peer may be gone. The connection ends either way.
             let _ = write.as_mut().poll(cx);
             Poll::Ready(())
         })
@@ -315,7 +318,7 @@ impl<D: Dialogue> Conversation<D> {
                 .lend(|buffer| self.dialogue.is_farewell(&buffer[..bytes]))
     }
 
-    /// Returns the beginning of a wrong answer of `bytes` bytes, as readable text.
+    /// Returns the beginning of a wrong answer as readable text. The answer has `bytes` bytes.
     #[cold]
     fn show_refuted(&self, bytes: usize) -> String {
         let from = bytes - self.dialogue.refuted().min(bytes);
@@ -331,7 +334,7 @@ impl<D: Dialogue> Conversation<D> {
         })
     }
 
-    /// Notes that this many requests were answered.
+    /// Records that this many requests were answered.
     #[inline]
     fn answered(&mut self, answers: u64, now: Nanos) {
         let (shard, slot) = (&*self.shard, &*self.slot);
@@ -356,8 +359,8 @@ impl<D: Dialogue> Conversation<D> {
         });
     }
 
-    /// Handles the end of the server's stream. It is no failure if it completes an answer, or if no
-    /// answer was due.
+    /// Handles the end of the server's stream. This is no failure if the end completes an answer,
+    /// or if no answer was due.
     fn end_of_stream(&mut self) -> Result<End, Failure> {
         if let Some((stamp, verdict)) = self.dialogue.end_of_stream() {
             let now = self.shard.clock.now();
@@ -406,7 +409,7 @@ impl<D: Dialogue> Conversation<D> {
 
     fn broken(&self, error: &io::Error) -> Failure {
         let kind = match ErrorKind::of(error) {
-            // The system's own patience ended before ours.
+            // The system's timeout was shorter than ours.
             ErrorKind::ConnectTimeout => ErrorKind::Silent,
             kind => kind,
         };
@@ -439,15 +442,15 @@ impl<D: Dialogue> Conversation<D> {
             }
             Ok(End::Left) => {
                 shard.left.set(shard.left.get() + 1);
-                // Requests that the server left unanswered are sent again on the next connection.
+                // The next connection sends the unanswered requests again.
                 shard.take_back(slot, self.dialogue.take_in_flight());
                 backoff::replace(shard, slot, answers, false);
             }
         }
     }
 
-    /// Accounts for a failure. Requests in flight are lost; the slot is connected again, unless the
-    /// run does without.
+    /// Accounts for a failure. Requests in flight are lost. The slot is connected again, unless the
+    /// run does not reconnect.
     fn fail(&mut self, failure: &Failure, answers: u64) {
         let (shard, slot) = (&self.shard, &self.slot);
         let oldest = self.dialogue.oldest_in_flight();

@@ -1,9 +1,8 @@
-//! A connection slot: one of the places that a run keeps filled with connections.
+//! A connection slot: a run keeps each of its slots filled with a connection.
 //!
-//! A task owns the socket and the exchange of the connection in the slot. The balancer
-//! hands the slot requests and the supervisor gives it directives, in plain cells of one thread.
-//! The slot stays when its connection ends and another one fills it. Tests: at the end of this
-//! file.
+//! A task owns the socket and the exchange of the connection in the slot. The balancer hands the
+//! slot requests, and the supervisor gives it directives, in plain cells of one thread. When a
+//! connection ends, the slot stays and gets another one. Tests: at the end of this file.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -13,8 +12,8 @@ use crate::measure::clock::Stamp;
 use crate::run::bad_kind::BadKind;
 use crate::run::event::Event;
 
-/// The most time-outs between two whole answers while bytes keep coming. Without this bound, a
-/// server that sends an answer byte by byte would hold up the run forever.
+/// The maximum number of timeouts between two complete answers while bytes keep coming. Without
+/// this limit, a server that sends an answer byte by byte would hold up the run forever.
 const WHOLE_MAX: u64 = 10;
 
 /// An instruction to a connection.
@@ -22,56 +21,57 @@ const WHOLE_MAX: u64 = 10;
 pub(crate) enum Directive {
     /// Go on.
     Continue,
-    /// Fail: the server has owed something for too long.
+    /// Fail: the server has owed an answer for too long.
     TimedOut,
-    /// End; requests in flight stay unanswered.
+    /// End. Requests in flight count as unanswered.
     GiveUp,
-    /// End; requests in flight do not count.
+    /// End. Requests in flight do not count.
     Abort,
 }
 
 /// A connection slot, as its shard sees it.
 #[derive(Debug)]
 pub(crate) struct ConnectionSlot {
-    /// The number of the connection that fills it; connections are numbered as they are opened.
+    /// The number of its connection. Connections are numbered in the order in which they are
+    /// opened.
     number: Cell<u64>,
-    /// True if it sends after its first request.
+    /// True if it sends more than its first request.
     pub(crate) active: bool,
-    /// The way in which it misbehaves, if it is a bad client.
+    /// The kind of bad client, if it is one.
     pub(crate) bad: Option<BadKind>,
     pub(crate) event: Event,
     directive: Cell<Directive>,
-    /// The most requests that this connection carries.
+    /// The maximum number of requests on this connection.
     limit: Cell<u64>,
-    /// Intended times of requests that were assigned and not taken yet.
+    /// The intended times of assigned requests that it has not taken yet.
     assigned: RefCell<VecDeque<Nanos>>,
-    /// Open loop: requests assigned to this connection and not answered.
+    /// Open loop: the number of assigned requests without an answer.
     pub(crate) outstanding: Cell<usize>,
-    /// Open loop: the balancer's class.
+    /// Open loop: its class in the balancer.
     pub(crate) class: Cell<usize>,
     /// True if the balancer's list of free connections has it.
     pub(crate) listed_free: Cell<bool>,
-    /// The time since which the server has owed something and sent nothing; zero while it owes
+    /// The time since which the server has owed an answer and sent nothing; zero while it owes
     /// nothing.
     pub(crate) owed_since: Cell<Nanos>,
-    /// The time since which the server has owed something and completed no answer. It has no
-    /// meaning while the server owes nothing.
+    /// The time since which the server has owed an answer and completed none. It has no meaning
+    /// while the server owes nothing.
     pub(crate) unanswered_since: Cell<Nanos>,
-    /// The time until which it waits before it sends again; zero without a think time.
+    /// The end of its think time; zero without a think time.
     pub(crate) think_until: Cell<Nanos>,
-    /// The time at which this connection was made.
+    /// The time at which this connection was established.
     pub(crate) connected_at: Cell<Nanos>,
-    /// True if a connection was ever made.
+    /// True if a connection was ever established.
     pub(crate) joined: Cell<bool>,
     /// True if the first answer came.
     pub(crate) served: Cell<bool>,
     /// True if the ramp waits for its first answer.
     pub(crate) awaited: Cell<bool>,
-    /// True if its last connection failed, and no other was made since.
+    /// True if its last connection failed, and no other was established since.
     pub(crate) lost: Cell<bool>,
-    /// Connections in a row that were of no use: they failed, or ended without an answer.
+    /// The number of connections in a row that failed or ended without an answer.
     pub(crate) consecutive_failures: Cell<u32>,
-    /// True if no connection is open: one is being made, or waits to be made.
+    /// True if no connection is open: one is being opened, or waits to be opened.
     pub(crate) connecting: Cell<bool>,
     /// True if it is empty and will not be filled again.
     pub(crate) ended: Cell<bool>,
@@ -113,25 +113,25 @@ impl ConnectionSlot {
         }
     }
 
-    /// Starts a connection: its number, and the most requests that it carries.
+    /// Starts a connection with this number and this maximum number of requests.
     pub(crate) fn occupy(&self, number: u64, limit: u64) {
         self.number.set(number);
         self.limit.set(limit);
     }
 
-    /// The number of the connection.
+    /// Returns the number of the connection.
     #[inline]
     pub(crate) fn number(&self) -> u64 {
         self.number.get()
     }
 
-    /// Requests that the connection may still carry after `planned` ones.
+    /// Returns the number of requests that the connection may still carry after `planned` ones.
     #[inline]
     pub(crate) fn room(&self, planned: u64) -> u64 {
         self.limit.get().saturating_sub(planned)
     }
 
-    /// Returns true if the connection carries no request beyond the `planned` ones.
+    /// Returns true if the connection may carry no more than the `planned` requests.
     #[inline]
     pub(crate) fn is_spent(&self, planned: u64) -> bool {
         planned >= self.limit.get()
@@ -143,7 +143,7 @@ impl ConnectionSlot {
         self.event.notify();
     }
 
-    /// Notes that the server owes something from now on.
+    /// Records that the server owes an answer from now on.
     #[inline]
     pub(crate) fn owes(&self, since: Nanos) {
         self.owed_since.set(since);
@@ -171,7 +171,7 @@ impl ConnectionSlot {
         }
     }
 
-    /// Gives a directive. The first one stands.
+    /// Gives a directive. A later one does not replace it.
     pub(crate) fn give(&self, directive: Directive) {
         if self.directive.get() == Directive::Continue {
             self.directive.set(directive);
@@ -191,7 +191,7 @@ impl ConnectionSlot {
         self.outstanding.get() == 0 && self.is_open()
     }
 
-    /// Hands it a request to send.
+    /// Assigns a request to it.
     #[inline]
     pub(crate) fn assign(&self, intended: Nanos) {
         self.outstanding.set(self.outstanding.get() + 1);
@@ -205,8 +205,8 @@ impl ConnectionSlot {
         self.assigned.borrow_mut().pop_front()
     }
 
-    /// Takes back requests of a connection that ended, for the next one. They come before those
-    /// assigned since.
+    /// Takes back the requests of a connection that ended, for the next one. They go before those
+    /// that were assigned since.
     pub(crate) fn hand_back(&self, unanswered: impl Iterator<Item = Stamp>) {
         let mut assigned = self.assigned.borrow_mut();
         let since = assigned.len();

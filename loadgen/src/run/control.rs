@@ -1,8 +1,8 @@
-//! Communication between the main thread and the shards: commands one way, events and snapshots the
-//! other.
+//! Communication between the main thread and the shards: commands to the shards, events and
+//! snapshots from them.
 //!
-//! All of it is cold: a shard looks at the command, and publishes its snapshot, once per tick of
-//! its supervisor; nothing here is touched on the way of a request.
+//! All of it is cold. Once per tick of its supervisor, a shard reads the command and publishes its
+//! snapshot. No request runs this code.
 
 use parking_lot::Mutex;
 
@@ -19,11 +19,11 @@ use crate::run::plan::Timeline;
 pub(crate) enum Command {
     /// Open the connections and have each served once.
     Ramp,
-    /// Send.
+    /// Send requests.
     Go(Timeline),
-    /// Stop at once; what is in flight does not count.
+    /// Stop at once. Requests in flight do not count.
     Abort,
-    /// Everything is over: close the connections.
+    /// Close the connections: the run is over.
     Close,
 }
 
@@ -37,13 +37,13 @@ pub(crate) enum ShardEvent {
     },
     /// Intervals of the time series that are complete.
     Slices(Vec<Slice>),
-    /// Nothing is in flight any more, and nothing will be.
+    /// No request is in flight, and no other one follows.
     Quiet,
-    /// The answer to [`Command::Close`]: what the shard measured.
+    /// The answer to [`Command::Close`]: the shard's result.
     Result(Box<ShardResult>),
-    /// Its supervisor panicked: it will not say anything else.
+    /// Its supervisor panicked. No other event follows from this shard.
     Lost,
-    /// A connection failed, and failures are to end the run.
+    /// A connection failed, and the run ends at a failure (`--fail-fast`).
     FailedFast,
     /// This process got a signal.
     Signal(i32),
@@ -53,13 +53,13 @@ pub(crate) enum ShardEvent {
 #[derive(Debug)]
 pub(crate) struct ShardResult {
     pub(crate) counters: Counters,
-    /// Failures of the measured part.
+    /// Failures in the measured part.
     pub(crate) errors: Errors,
     /// Failures before and after it.
     pub(crate) errors_outside: Errors,
-    /// Connection counts; the plan and the coordinator know the others.
+    /// Connection counts. The plan and the coordinator have the other counts.
     pub(crate) connections: Connections,
-    /// Source addresses used.
+    /// The number of source addresses used.
     pub(crate) sources: u32,
     /// Requests of an open loop that found no free connection.
     pub(crate) found_none_free: u64,
@@ -69,7 +69,7 @@ pub(crate) struct ShardResult {
     pub(crate) bad: BadClientCounters,
     /// Share of the measured time that the thread was on a CPU.
     pub(crate) busy: f64,
-    /// Share of the measured time that it was ready to run and had none.
+    /// Share of the measured time that it was ready to run and waited for a CPU.
     pub(crate) waited: f64,
 }
 
@@ -90,7 +90,7 @@ impl ShardResult {
         }
     }
 
-    /// Adds the result of another shard. Of shares and sources it keeps the largest.
+    /// Adds the result of another shard. For shares and sources, it keeps the larger number.
     pub(crate) fn merge(&mut self, other: &Self) {
         self.counters.merge(&other.counters);
         self.errors.merge(&other.errors);
@@ -100,7 +100,7 @@ impl ShardResult {
             .expect("counts without histograms");
         self.sources = self.sources.max(other.sources);
         self.found_none_free += other.found_none_free;
-        // The end of the schedule is the earliest one; zero is none.
+        // The schedule ends with the earliest of these times; zero means no such time.
         self.schedule_end = match (self.schedule_end, other.schedule_end) {
             (0, end) | (end, 0) => end,
             (one, other) => one.min(other),

@@ -1,4 +1,4 @@
-//! The main thread of a run. It starts the shards, leads them through ramp, load and end, and
+//! The main thread of a run. It starts the shards, takes them through ramp, load and end, and
 //! samples the resource usage of the processes. It handles no request.
 
 use std::sync::Arc;
@@ -18,17 +18,17 @@ use crate::run::plan::{Amount, Plan, Timeline};
 use crate::run::progress::{Extent, Progress};
 use crate::run::supervisor::supervise;
 
-/// The time from the command to begin to the first request: more than a supervisor's tick.
+/// The time between the start command and the first request: more than a supervisor's tick.
 const LEAD: Duration = Duration::from_millis(25);
 /// The time between two samples of the shards' counters.
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(200);
-/// The longest time for shards to stop; a shard that takes longer is stuck.
+/// The longest time for shards to stop. A shard that takes longer counts as stuck.
 const STOP_MAX: Duration = Duration::from_secs(10);
 
 /// The main thread's record of a run.
 #[derive(Debug, Default)]
 pub(crate) struct Observations {
-    /// The results of the shards. A shard that is lost is missing.
+    /// The results of the shards, without lost shards.
     pub(crate) results: Vec<ShardResult>,
     /// Shards whose supervisor panicked or is stuck.
     pub(crate) lost: u32,
@@ -36,9 +36,9 @@ pub(crate) struct Observations {
     pub(crate) signal: Option<i32>,
     /// The most connections that were open at one time.
     pub(crate) peak_live: u32,
-    /// From the first connect until all were served.
+    /// The time from the first connect until all connections were served.
     pub(crate) ramp: Nanos,
-    /// The run's timeline, had it begun.
+    /// The run's timeline, if it began.
     pub(crate) timeline: Option<Timeline>,
     /// The time at which the shards got the command to stop early.
     pub(crate) aborted_at: Option<Nanos>,
@@ -46,7 +46,7 @@ pub(crate) struct Observations {
     pub(crate) quiet_at: Option<Nanos>,
     /// True if a failure ended the run (`--fail-fast`).
     pub(crate) failed_fast: bool,
-    /// The time from `--start-at` to the first request, if that was missed.
+    /// The delay of the first request after `--start-at`, if the run missed that time.
     pub(crate) began_late: Nanos,
     /// The error that stopped the log of intervals.
     pub(crate) log_error: Option<String>,
@@ -66,7 +66,7 @@ pub(crate) struct ResourceUsage {
     pub(crate) cpu: Option<CpuUsed>,
     /// Resident memory before the first connection.
     pub(crate) resident_before: u64,
-    /// With all connections served once.
+    /// Resident memory with all connections served once.
     pub(crate) resident_connected: u64,
     /// The largest value observed.
     pub(crate) resident_peak: u64,
@@ -104,7 +104,7 @@ impl ResourceUsage {
     }
 }
 
-/// Runs a plan to its end, regular or not.
+/// Runs a plan to its end, whether it succeeds, fails or is interrupted.
 pub(crate) fn coordinate(
     plan: &Arc<Plan>,
     clock: Clock,
@@ -137,7 +137,7 @@ pub(crate) fn coordinate(
             Arc::clone(&coordinator.control),
             sender.clone(),
         );
-        // Its end is an event; the handle has nothing to add.
+        // An event reports its end, so the handle is not needed.
         drop(reactor.handle().spawn_on(shard, move || {
             supervise(index, plan, clock, control, sender)
         }));
@@ -203,7 +203,7 @@ impl Coordinator<'_> {
         self.sample_live();
     }
 
-    /// From the first request of the run to the last answer.
+    /// Runs the load, from the first request to the last answer.
     fn load(&mut self) {
         self.for_each_probe(|usage, probe| usage.resident_connected = usage.memory(probe));
         let now = self.clock.now();
@@ -241,8 +241,7 @@ impl Coordinator<'_> {
                 ended = true;
                 self.for_each_probe(ResourceUsage::cpu_ends);
             }
-            // Wake for whichever comes first: an event, the next sample, the next moment to look at
-            // CPU time.
+            // Wait for the first of three: an event, the next sample, the next reading of CPU time.
             let moment = if began { until } else { from };
             let wait = nanos(SAMPLE_INTERVAL).min(if ended {
                 Nanos::MAX
@@ -251,7 +250,7 @@ impl Coordinator<'_> {
             });
             self.next_event(Duration::from_nanos(wait));
             self.sample(timeline);
-            // Shards stop waiting for servers by themselves. A shard that does not is stuck.
+            // Shards stop waiting for servers on their own. A shard that does not is stuck.
             let patience = self.plan.timeout.saturating_mul(2);
             let last = until
                 .saturating_add(patience)
@@ -285,7 +284,7 @@ impl Coordinator<'_> {
         }
     }
 
-    /// Stops all shards and waits until they have.
+    /// Stops all shards and waits until they have stopped.
     fn abort(&mut self) {
         let now = self.clock.now();
         self.observations.aborted_at = Some(now);
@@ -297,7 +296,7 @@ impl Coordinator<'_> {
         }
     }
 
-    /// Collects the results and has the connections closed.
+    /// Collects the results and tells the shards to close their connections.
     fn close(&mut self) {
         if let Some(probe) = &self.probes.generator {
             self.observations.generator.memory(probe);
@@ -337,7 +336,7 @@ impl Coordinator<'_> {
             }
             Ok(ShardEvent::Result(result)) => self.observations.results.push(*result),
             Err(RecvTimeoutError::Timeout) => {}
-            // The session holds a sender as long as we run.
+            // The session holds a sender during the whole run.
             Err(RecvTimeoutError::Disconnected) => self.observations.lost = self.plan.threads,
         }
     }

@@ -2,8 +2,8 @@
 //!
 //! The reactor's timers have a grain of one millisecond, which is too coarse for a schedule. The
 //! dispatcher spins shortly before a send, and yields between two checks so that answers are read
-//! meanwhile. A schedule continues while no connection is open: its requests are due anyway. Tests:
-//! `dispatch/tests.rs`, which run the whole measuring core on a clock of their own.
+//! meanwhile. The schedule goes on while no connection is open: its requests are still due. Tests:
+//! `dispatch/tests.rs`. They run the whole measuring core on a simulated clock.
 
 use std::time::Duration;
 
@@ -15,11 +15,11 @@ use crate::run::plan::{Pace, Timeline};
 use crate::run::schedule::Schedule;
 use crate::run::shard::Shard;
 
-/// The most by which a sleep ends late: the resolution of a timer, and the wake-up.
+/// The longest delay of the end of a sleep: the resolution of a timer, plus the wake-up.
 const SLEEP_SLACK: Nanos = 2_000_000;
 /// The longest sleep, so that the end of a run is noticed.
 const SLEEP_MAX: Nanos = 50_000_000;
-/// Requests handed out before other tasks of the shard get their turn.
+/// The number of requests handed out before other tasks of the shard run.
 const BURST_MAX: u32 = 128;
 
 /// Runs the shard's share of the schedule, if there is one.
@@ -38,13 +38,13 @@ pub(crate) async fn dispatch(shard: &Shard, timeline: Timeline) {
     shard.dispatched.set(true);
 }
 
-/// The shard's share of the schedule. Reads no clock.
+/// The shard's share of the schedule. It reads no clock.
 struct Dispatcher {
     schedule: Schedule,
 }
 
 impl Dispatcher {
-    /// Returns `None` where there is no schedule, or no part of it for this shard.
+    /// Returns `None` if there is no schedule, or no part of it for this shard.
     fn new(shard: &Shard, timeline: Timeline) -> Option<Self> {
         let plan = &shard.plan;
         let (Pace::Open { rate, arrivals, .. }, Some(share)) =
@@ -62,8 +62,8 @@ impl Dispatcher {
         })
     }
 
-    /// Hands out the requests due by now, and returns the time of the next one; `None` after the
-    /// last.
+    /// Hands out the requests that are due, and returns the time of the next one, or `None` after
+    /// the last.
     fn hand_out(&mut self, shard: &Shard, now: Nanos) -> Option<Nanos> {
         for _ in 0..BURST_MAX {
             let intended = self.schedule.peek();

@@ -1,9 +1,10 @@
 //! The embedded echo server: a child process of this same program, so that its descriptors, CPU
 //! time and memory are its own.
 //!
-//! The child serves on the loopback interface until its standard input closes, which also happens
-//! when the parent dies, in whatever way. It is in a process group of its own: Ctrl-C in a terminal
-//! reaches the parent, which still needs it for the partial report. Tests: `tests/embedded.rs`.
+//! The child serves on the loopback interface until its standard input closes. This also happens
+//! when the parent dies for any reason. The child has its own process group, so Ctrl-C in a
+//! terminal reaches only the parent, which still needs the child for the partial report. Tests:
+//! `tests/embedded.rs`.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -23,24 +24,24 @@ pub struct EmbeddedArgs {
     #[arg(long)]
     pub shards: usize,
 
-    /// Surface the server is written with
+    /// I/O surface of the server
     #[arg(long, value_enum)]
     pub io: IoSurface,
 }
 
-/// The hidden subcommand that is the server.
+/// The hidden subcommand that runs the server.
 pub const SUBCOMMAND: &str = "embedded-server";
 
 /// The text that the child prints before its address, as `server-demo` does.
 const LISTENING: &str = "listening on ";
-/// The longest time until it listens, and until it ends.
+/// The longest time for the child to start listening, and to end.
 const START_MAX: Duration = Duration::from_secs(20);
 const END_MAX: Duration = Duration::from_secs(20);
-/// The longest time for open connections to end when standard input has closed.
+/// The longest time for open connections to end after standard input has closed.
 const DRAIN: Duration = Duration::from_secs(5);
 
-/// Shards of an embedded server on this machine: one per CPU, and two at the least, so that it is a
-/// sharded server.
+/// Returns the number of shards of an embedded server on this machine: one per CPU, and at least
+/// two, so that the server is sharded.
 #[must_use]
 pub fn shards() -> usize {
     thread::available_parallelism()
@@ -48,7 +49,7 @@ pub fn shards() -> usize {
         .max(2)
 }
 
-/// The body of the child: serves until standard input closes.
+/// Runs the child: serves until standard input closes.
 ///
 /// # Errors
 /// The server could not start.
@@ -67,8 +68,8 @@ pub fn serve(args: &EmbeddedArgs) -> io::Result<()> {
     out.flush()?;
     // The thread reads nothing and waits for the end of the stream.
     io::copy(&mut io::stdin().lock(), &mut io::sink())?;
-    // The run is over. A thread that a busy machine keeps from ending in time takes nothing from
-    // what was measured, and a server that hung before its end has failed the run already.
+    // The run is over. On a busy machine a thread may end too late, which does not change the
+    // results. A server that hung before has already failed the run.
     if let Some(stuck) = server.shutdown(DRAIN).stuck {
         crate::console::remark(format_args!("loadgen: embedded server: {stuck}"));
     }
@@ -86,7 +87,7 @@ impl Embedded {
     /// Starts the child and waits until it listens.
     ///
     /// # Errors
-    /// It could not be started, ended, or did not say in time where it listens. Nothing is left
+    /// The child could not be started, ended, or did not print its address in time. Nothing is left
     /// behind.
     pub fn start(shards: usize, io: IoSurface) -> io::Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
@@ -102,7 +103,7 @@ impl Embedded {
         match address(stdout) {
             Ok(address) => Ok(Self { child, address }),
             Err(error) => {
-                // It is of no use; an error here would only hide the first one.
+                // The child is useless. An error here would only hide the first one.
                 let _ = child.kill();
                 let _ = child.wait();
                 Err(error)
@@ -110,13 +111,13 @@ impl Embedded {
         }
     }
 
-    /// Where it listens.
+    /// Returns its address.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Its process.
+    /// Returns its process id.
     #[must_use]
     pub fn pid(&self) -> i32 {
         i32::try_from(self.child.id()).expect("process ids fit")
@@ -127,10 +128,10 @@ impl Embedded {
         self.child.try_wait().ok().flatten()
     }
 
-    /// Lets it end, and makes it end if it does not.
+    /// Lets the child end, and kills it if it does not.
     ///
     /// # Errors
-    /// It ended with an error, or had to be killed.
+    /// The child ended with an error, or had to be killed.
     pub fn stop(mut self) -> io::Result<()> {
         drop(self.child.stdin.take());
         let deadline = Instant::now() + END_MAX;
@@ -162,7 +163,7 @@ impl Drop for Embedded {
     }
 }
 
-/// Reads where the child listens; a thread reads, because a pipe has no time-out.
+/// Reads the child's address. A thread reads it, because a pipe has no timeout.
 fn address(stdout: ChildStdout) -> io::Result<SocketAddr> {
     let (sender, receiver) = mpsc::channel();
     thread::Builder::new()

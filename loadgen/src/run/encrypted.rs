@@ -1,7 +1,7 @@
 //! A connection with TLS.
 //!
-//! The session of rustls is a state machine without I/O; this file moves its records through the
-//! socket, with the surface `helpers`. Waiting holds no buffer beside the session's own. Connecting
+//! The session of rustls is a state machine without I/O. This file moves its records through the
+//! socket, with the surface `helpers`. A wait holds only the session's own buffers. Connecting
 //! includes the handshake. Tests: `tests/tls.rs`.
 
 use std::cell::RefCell;
@@ -18,16 +18,16 @@ use crate::run::plan::Plan;
 use crate::run::scratch::Scratch;
 use crate::run::transport::{Stream, Transport};
 
-/// A connection whose bytes are encrypted.
+/// An encrypted connection.
 #[derive(Debug)]
 pub(crate) struct Encrypted<S> {
     stream: S,
     session: RefCell<ClientConnection>,
-    /// The time that the handshake took.
+    /// The duration of the handshake.
     handshake: Duration,
 }
 
-/// A socket as the session wants it.
+/// The socket in the form that the session needs.
 struct Io<'a, S>(&'a S);
 
 impl<S: Stream> Read for Io<'_, S> {
@@ -47,7 +47,7 @@ impl<S: Stream> Write for Io<'_, S> {
 }
 
 impl<S: Stream> Encrypted<S> {
-    /// Sends the records that wait.
+    /// Sends the waiting records.
     fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut session = self.session.borrow_mut();
         while session.wants_write() {
@@ -63,7 +63,7 @@ impl<S: Stream> Encrypted<S> {
         Poll::Ready(Ok(()))
     }
 
-    /// Reads records; zero bytes are the end of the stream.
+    /// Reads records. Zero bytes mean the end of the stream.
     fn poll_records(&self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let mut session = self.session.borrow_mut();
         loop {
@@ -104,7 +104,7 @@ impl<S: Stream> Encrypted<S> {
             let plain = scratch.lend(|buffer| self.session.borrow_mut().reader().read(buffer));
             match plain {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                // The server ended the connection without saying so, as many do.
+                // The server ended the connection without a TLS close, as many servers do.
                 Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
                     return Poll::Ready(Ok(0));
                 }
@@ -123,7 +123,7 @@ impl<S: Stream> Encrypted<S> {
         scratch: &Scratch,
         fill: &impl Fn(&mut [u8]) -> usize,
     ) -> Poll<io::Result<usize>> {
-        // Waiting records go first, so that the session holds one buffer of records at most.
+        // Waiting records go first, so that the session holds at most one buffer of records.
         ready!(self.poll_flush(cx))?;
         let wrote = scratch.lend(|buffer| {
             let filled = fill(buffer);
@@ -150,7 +150,7 @@ impl<S: Stream> Transport for Encrypted<S> {
         let connected = Instant::now();
         poll_fn(|cx| encrypted.poll_handshake(cx)).await?;
         encrypted.handshake = connected.elapsed();
-        // A server that knows nothing of ALPN goes on with whatever it speaks.
+        // A server without ALPN goes on with its only protocol.
         let http2 = tls.config.alpn_protocols.iter().any(|name| name == b"h2");
         if http2 && encrypted.session.borrow().alpn_protocol() != Some(b"h2") {
             return Err(io::Error::other("the server does not offer HTTP/2 (ALPN)"));

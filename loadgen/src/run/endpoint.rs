@@ -1,4 +1,4 @@
-//! The server of a run as it was named, and the address that the run uses.
+//! The server of a run: the name that the user gave, and the address that the run uses.
 //!
 //! A name may have several addresses. They are tried in order, and the run uses the first at which
 //! a server accepts a connection. Tests: at the end of this file and `tests/command_line.rs`.
@@ -10,10 +10,10 @@ use std::time::Duration;
 use crate::exit_error::ExitError;
 use crate::run::sources::Address;
 
-/// A server by name.
+/// The name of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Endpoint {
-    /// A host, in brackets where it is an IPv6 address, and a port.
+    /// A host and a port. An IPv6 address is in brackets.
     Tcp { host: String, port: u16 },
     /// A Unix socket.
     Unix(PathBuf),
@@ -27,8 +27,8 @@ pub(crate) enum Family {
 }
 
 impl Endpoint {
-    /// Looks the host up; returns its addresses, of one family if that is given, in the system's
-    /// order.
+    /// Looks the host up. Returns its addresses in the system's order, of only one family if that
+    /// is given.
     ///
     /// # Errors
     /// The name has no address, or none of this family.
@@ -73,7 +73,7 @@ impl Endpoint {
 }
 
 /// Returns the first of several addresses that accepts a connection, with a note on those that do
-/// not. A single address is not tried: the run finds out by itself.
+/// not. It does not try a single address: the run itself does that.
 pub(crate) fn first_that_accepts(
     addresses: Vec<Address>,
     timeout: Duration,

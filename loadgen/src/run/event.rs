@@ -1,4 +1,4 @@
-//! A wake-up call within one shard: a flag and a waker in plain cells, for one waiting task.
+//! A notification within one shard: a flag and a waker in plain cells, for one waiting task.
 //!
 //! Tests: at the end of this file.
 
@@ -10,13 +10,13 @@ use std::task::{Poll, Waker};
 /// A notification for one task.
 #[derive(Debug, Default)]
 pub(crate) struct Event {
-    /// Stays set until a wait ends with it, so that a notification while the task runs is kept.
+    /// Set until it ends a wait. So a notification is kept while the task runs.
     notified: Cell<bool>,
     waker: RefCell<Option<Waker>>,
 }
 
 impl Event {
-    /// Ends the wait, now or the next one. Once is enough until then.
+    /// Ends the current wait, or the next one. Further calls before that have no effect.
     #[inline]
     pub(crate) fn notify(&self) {
         if !self.notified.replace(true) {
@@ -40,7 +40,7 @@ impl Event {
             if let Poll::Ready(output) = future.as_mut().poll(cx) {
                 return Poll::Ready(Some(output));
             }
-            // Polling cannot have notified this task: the notifier is another task of this thread.
+            // The poll cannot have notified this task: only another task of this thread does.
             let mut kept = self.waker.borrow_mut();
             let same = kept.as_ref().is_some_and(|kept| kept.will_wake(cx.waker()));
             let replaced = if same {

@@ -1,9 +1,9 @@
-//! The exchange of one connection, without its socket: the bytes to send next, the bytes that must
-//! come back, and the requests that are due.
+//! The exchange of one connection, without its socket: the bytes to send next, the expected bytes,
+//! and the requests in flight.
 //!
-//! Requests go out back to back and are answered in their order. The [`Protocol`] makes their
-//! bytes. `dialogue.rs` says when each function is called. Does no I/O and reads no clock. Tests:
-//! `exchange/tests.rs`.
+//! Requests are sent back to back and answered in order. The [`Protocol`] makes their bytes.
+//! `dialogue.rs` describes when each function is called. This file does no I/O and reads no clock.
+//! Tests: `exchange/tests.rs`.
 
 use std::collections::VecDeque;
 
@@ -23,7 +23,7 @@ impl Position {
     fn advance(&mut self, bytes: usize, protocol: &impl Protocol) {
         let size = protocol.size(self.request);
         let total = self.at + bytes;
-        // The usual transfer ends with the request it began in.
+        // A transfer usually ends in the request in which it began.
         if total < size {
             self.at = total;
         } else {
@@ -52,25 +52,26 @@ impl Position {
 #[derive(Debug)]
 pub struct Exchange<P> {
     protocol: P,
-    /// Requests planned so far; the number of the next.
+    /// The number of requests planned so far, which is the number of the next one.
     planned: u64,
     /// The next byte to send.
     outgoing: Position,
-    /// Requests answered so far; the number of the one whose answer is next.
+    /// The number of requests answered so far, which is the number of the oldest one without an
+    /// answer.
     answered: u64,
-    /// True if the last answer has come.
+    /// True after the last answer.
     over: bool,
     /// True if an answer has begun and is not complete.
     partial: bool,
-    /// The number of received bytes from the start of the wrong answer on.
+    /// The number of received bytes, counted from the start of the wrong answer.
     refuted: usize,
-    /// Requests planned and not answered, the oldest first.
+    /// The planned requests without an answer, oldest first.
     in_flight: VecDeque<Stamp>,
 }
 
 impl<P: Protocol> Exchange<P> {
-    /// Makes an exchange without a request. `pipeline` requests are expected to be in flight at
-    /// once; more may be.
+    /// Makes an exchange without a request. It has room for `pipeline` requests in flight, and
+    /// grows for more.
     #[must_use]
     pub fn new(protocol: P, pipeline: usize) -> Self {
         Self {
@@ -85,13 +86,13 @@ impl<P: Protocol> Exchange<P> {
         }
     }
 
-    /// Requests that were sent completely.
+    /// Returns the number of requests that were sent completely.
     #[must_use]
     pub fn sent(&self) -> u64 {
         self.outgoing.request
     }
 
-    /// Returns the intended time of a request that was planned and not answered.
+    /// Returns the intended time of a planned request without an answer.
     fn intended(&self, request: u64) -> Nanos {
         let at = usize::try_from(request - self.answered).ok();
         let stamp = at.and_then(|at| self.in_flight.get(at));
@@ -168,7 +169,7 @@ impl<P: Protocol> Dialogue for Exchange<P> {
         self.in_flight.drain(..)
     }
 
-    // Otherwise the compiler makes it a call, which costs tens of instructions per request.
+    // Otherwise the compiler makes a call of it, which costs tens of instructions per request.
     #[inline(always)]
     fn fill(&self, out: &mut [u8]) -> usize {
         let mut position = self.outgoing;

@@ -1,7 +1,7 @@
 //! `--metrics`: the figures of a run in Prometheus' text format, while the run goes on.
 //!
-//! A thread of its own answers GET /metrics with the last sample of the main thread, which renews
-//! it a few times a second. No shard knows of it. Tests: `tests/live.rs`.
+//! A separate thread answers GET /metrics with the last sample of the main thread, which takes a
+//! new one a few times a second. The shards are not involved. Tests: `tests/live.rs`.
 
 use std::fmt::Write as _;
 use std::io::{self, Read, Write};
@@ -17,9 +17,9 @@ use crate::run::control::Live;
 
 /// The longest time for a scraper to send its request, and to take the answer.
 const SCRAPE_MAX: Duration = Duration::from_secs(2);
-/// Bytes of a request that are read.
+/// The maximum number of bytes read from a request.
 const REQUEST_MAX: usize = 8 * 1_024;
-/// The quantiles of latency.
+/// The quantiles of latency that it shows.
 const QUANTILES: [(&str, f64); 4] = [("0.5", 0.5), ("0.9", 0.9), ("0.99", 0.99), ("0.999", 0.999)];
 
 /// The last sample of a run.
@@ -31,17 +31,17 @@ struct Sample {
     latencies: Recorder,
 }
 
-/// An endpoint for Prometheus; it lives as long as the process.
+/// An endpoint for Prometheus. It lives as long as the process.
 #[derive(Debug, Clone)]
 pub(crate) struct Exposition {
     sample: Arc<Mutex<Sample>>,
 }
 
 impl Exposition {
-    /// Listens at this address.
+    /// Starts an endpoint at this address.
     ///
     /// # Errors
-    /// The address is taken, or there is no thread.
+    /// The address is taken, or no thread can be started.
     pub(crate) fn start(address: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind(address)?;
         let sample: Arc<Mutex<Sample>> = Arc::default();

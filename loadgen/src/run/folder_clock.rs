@@ -1,13 +1,12 @@
-//! Compares the wall clock of this machine with the clock of the server of a folder.
+//! Compares the wall clock of this machine with that of the file server that holds a folder.
 //!
 //! The parts of a load start at one wall-clock moment, so their clocks have to agree. All of them
-//! write into one folder. A part makes an empty folder in it, asks for the time stamp "now" several
-//! times, and reads its own clock before and after each request. Over NFS and 9P the server
-//! fills in that stamp, so the offsets of all machines refer to one clock. On any other file system
-//! the machine itself fills it in: then the offset is that of the machine to itself, near zero, and
-//! says nothing about other machines. A folder is stamped rather than a file, because an NFS client
-//! that holds a file for writing may stamp it by itself. Tests: at the end of this file and
-//! `tests/parts.rs`.
+//! write into one folder. A part makes an empty folder in it, sets its time to "now" several times,
+//! and reads its own clock before and after each call. Over NFS and 9P the server fills in that
+//! time, so the offsets of all machines refer to one clock. On any other file system the machine
+//! itself fills it in. The offset is then near zero and says nothing about other machines. The time
+//! is set on a folder and not on a file, because an NFS client that holds a file for writing may
+//! set its time by itself. Tests: at the end of this file and `tests/parts.rs`.
 
 use std::fs;
 use std::io;
@@ -20,18 +19,21 @@ use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW, utimensat};
 use crate::report::clocks::PartClock;
 use crate::run::part::Part;
 
-/// Stamps that are asked for. The smallest interval that all of them allow counts.
+/// The number of time stamps. The result is the smallest interval that all of them allow.
 const READINGS: u32 = 16;
-/// The pause between two stamps: the readings spread over the longest tick.
+/// The pause between two stamps, so that the readings spread over the longest tick.
 const PAUSE: Duration = Duration::from_micros(700);
-/// The longest tick of a kernel's clock for files (100 per second). A stamp is as old at most.
+/// The longest tick of a kernel's clock for files (100 per second), and so the maximum age of a
+/// stamp.
 const TICK_NS: i64 = 10_000_000;
-/// The greatest age of a stamp on a file system that keeps whole seconds. FAT keeps even ones only.
+/// The maximum age of a stamp on a file system that stores whole seconds. FAT stores only even
+/// seconds.
 const COARSE_NS: i64 = 2_000_000_000;
-/// File systems whose server fills in the time "now". SMB and most of FUSE take that of the client.
+/// The file systems whose server fills in the time "now". SMB and most FUSE file systems take the
+/// client's time.
 const STAMPED_BY_SERVER: [&str; 4] = ["nfs", "nfs4", "9p", "virtiofs"];
 
-/// One stamp, in nanoseconds since 1970: the own clock before and after, and the stamp between.
+/// One stamp, with the own clock before and after it, in nanoseconds since 1970.
 #[derive(Debug, Clone, Copy)]
 struct Reading {
     before: i64,
@@ -90,11 +92,12 @@ fn unix_ns(time: SystemTime) -> i64 {
     i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
 }
 
-/// Returns the offset of the own clock and its largest error, in milliseconds.
+/// Returns the offset of the own clock and its maximum error, in milliseconds.
 ///
 /// The server read its clock between `before` and `after`, and the stamp is at most one tick older
-/// than its clock was then. So each reading allows an interval of offsets, and the truth is in all
-/// of them. Where they have nothing in common, a clock was set meanwhile: then all of them count.
+/// than its clock was then. So each reading allows an interval of offsets, and the true offset is
+/// in all of them. If they have no offset in common, a clock was set in between, and the result
+/// covers all of them.
 #[expect(clippy::cast_precision_loss, reason = "shown with few digits")]
 fn offset(readings: &[Reading]) -> (f64, f64) {
     let whole_seconds = readings.iter().all(|one| one.stamp % 1_000_000_000 == 0);
@@ -110,7 +113,7 @@ fn offset(readings: &[Reading]) -> (f64, f64) {
     (ms(low + (high - low) / 2), ms(high - low) / 2.0)
 }
 
-/// The name of the file system that holds a folder.
+/// Returns the name of the file system that holds a folder.
 #[cfg(target_os = "linux")]
 fn file_system(folder: &Path) -> Option<String> {
     let folder = folder.canonicalize().ok()?;
@@ -119,7 +122,7 @@ fn file_system(folder: &Path) -> Option<String> {
         .0
         .into_iter()
         .filter(|mount| folder.starts_with(&mount.mount_point));
-    // The last one of several in one place hides the others.
+    // Of several file systems mounted at one place, the last one hides the others.
     let mount = holding.max_by_key(|mount| mount.mount_point.components().count())?;
     Some(mount.fs_type)
 }
@@ -133,7 +136,7 @@ fn file_system(_folder: &Path) -> Option<String> {
 mod tests {
     use super::*;
 
-    /// The readings of a clock that is `ahead` of a server whose stamps have this grain.
+    /// Returns the readings of a clock that is `ahead` of the server, if stamps have this grain.
     fn readings(ahead: i64, grain: i64) -> Vec<Reading> {
         (0..16)
             .map(|at| {

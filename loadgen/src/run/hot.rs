@@ -1,15 +1,15 @@
 //! Uneven load: a part of the connections, the hot set, gets most of the requests (`--hot`).
 //!
 //! The hot set is strided: with a stride of `k`, connection `i` is hot when `i % k` equals the
-//! phase. A server that spreads connections over its shards in turn therefore serves the whole hot
-//! set on one shard whenever `k` is a multiple of the number of shards. `--hot-shift` adds one to
-//! the phase, which moves the hot set to the next shard. `balancer.rs` applies it. Tests: at the
-//! end of this file, `balancer.rs` and `tests/hot.rs`.
+//! phase. So if a server spreads connections over its shards in turn, and `k` is a multiple of the
+//! number of shards, one shard serves the whole hot set. `--hot-shift` adds one to the phase, which
+//! moves the hot set to the next shard. `balancer.rs` applies it. Tests: at the end of this file,
+//! `balancer.rs` and `tests/hot.rs`.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// The largest relative error of a share that is rounded to one over a whole number.
+/// The maximum relative error when a share is rounded to one over a whole number.
 const STRIDE_TOLERANCE: f64 = 0.02;
 
 /// The hot share of the connections, and the share of the requests that they get.
@@ -17,7 +17,7 @@ const STRIDE_TOLERANCE: f64 = 0.02;
 pub struct Hot {
     stride: u32,
     load: f64,
-    /// The value as it was typed.
+    /// The text that the user typed.
     text: String,
 }
 
@@ -67,7 +67,7 @@ impl FromStr for Hot {
     }
 }
 
-/// Formats the value as it was typed.
+/// Writes the text that the user typed.
 impl fmt::Display for Hot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)

@@ -1,9 +1,9 @@
 //! HTTP/2: the streams of one connection, each with one request and its response.
 //!
 //! `h2` has frames, header compression and flow control. It works on a [`Pipe`] instead of a
-//! socket, and is polled after each event of the connection, so its wakers only say that another
-//! round has something to do. Requests wait here for as long as the server allows no further
-//! stream. With the feature `http2` only. Tests: `tests/http2.rs`.
+//! socket. It is polled after each event of the connection, so its wakers only record that another
+//! poll is needed. Requests wait here while the server allows no further stream. With the feature
+//! `http2` only. Tests: `tests/http2.rs`.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
@@ -29,11 +29,11 @@ use crate::run::pipe::Pipe;
 use crate::run::protocol::{Answers, ProtocolSpec, STREAM_RESET, Verdict, Wrong, is_good};
 use crate::run::template::Requests;
 
-/// Bytes that a server may send on one stream, and on all of a connection, before it is told that
-/// they were read.
+/// The flow-control window: the bytes that a server may send on one stream, and on the whole
+/// connection, before it learns that they were read.
 const STREAM_WINDOW: u32 = 4 << 20;
 const CONNECTION_WINDOW: u32 = 64 << 20;
-/// Header fields of a request at most.
+/// The maximum number of header fields of a request.
 const FIELDS_MAX: usize = 128;
 
 /// A [`Pipe`] that `h2` reads and writes.
@@ -74,7 +74,7 @@ impl AsyncWrite for Io {
     }
 }
 
-/// Notes that something is to be polled again.
+/// Records that something has to be polled again.
 #[derive(Debug, Default)]
 struct Woken(AtomicBool);
 
@@ -84,7 +84,7 @@ impl Wake for Woken {
     }
 }
 
-/// The end of one stream: its number, and the status and the time of the first byte.
+/// The end of one stream: its number, the status, and the time of the first byte.
 type Outcome = (u64, Result<(u16, Nanos), h2::Error>);
 
 /// The streams of one connection.
@@ -96,23 +96,23 @@ pub(crate) struct Streams {
     /// True if the connection is encrypted.
     secure: bool,
     responses: FuturesUnordered<Pin<Box<dyn Future<Output = Outcome>>>>,
-    /// Requests that have no stream yet.
+    /// Requests without a stream.
     waiting: VecDeque<Stamp>,
-    /// Requests that have one, by their numbers.
+    /// Requests with a stream, by their numbers.
     open: BTreeMap<u64, Stamp>,
-    /// Streams that ended, and were not told yet.
+    /// Streams that ended and were not reported yet.
     ended: Vec<Outcome>,
     planned: u64,
-    /// Streams begun so far.
+    /// The number of streams begun so far.
     begun: u64,
     answered: u64,
     /// True if the server takes no further stream.
     closing: bool,
-    /// True if the connection has nothing more to do.
+    /// True if the connection has ended.
     finished: bool,
     /// The failure of the connection as a whole.
     fault: Option<String>,
-    /// The time at which bytes came last, for the responses.
+    /// The time at which the last bytes arrived, for the responses.
     now: Rc<Cell<Nanos>>,
     received: usize,
     woken: Arc<Woken>,
@@ -130,7 +130,7 @@ impl fmt::Debug for Streams {
     }
 }
 
-/// Waits for the whole of one response.
+/// Waits for one complete response.
 async fn response(number: u64, head: ResponseFuture, now: Rc<Cell<Nanos>>) -> Outcome {
     let whole = async {
         let (head, mut body) = head.await?.into_parts();
@@ -145,10 +145,10 @@ async fn response(number: u64, head: ResponseFuture, now: Rc<Cell<Nanos>>) -> Ou
     (number, whole.await)
 }
 
-/// Reads a request of HTTP/1.1, as the template writes it, as one of HTTP/2, with its body.
+/// Converts a request of HTTP/1.1, which the template writes, to one of HTTP/2, with its body.
 ///
 /// # Errors
-/// Its path or a field is none; a sentence says which.
+/// Its path or a field is not valid. The text says which.
 pub(crate) fn request(text: &[u8], secure: bool) -> Result<(Request<()>, Bytes), String> {
     let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
     let mut head = httparse::Request::new(&mut fields);
@@ -165,7 +165,7 @@ pub(crate) fn request(text: &[u8], secure: bool) -> Result<(Request<()>, Bytes),
         .version(Version::HTTP_2)
         .method(head.method.unwrap_or("GET"))
         .uri(format!("{scheme}://{host}{path}"));
-    // The host is in the address. Fields of a single connection have no place in HTTP/2.
+    // The host is in the address. HTTP/2 forbids fields about a single connection.
     let dropped = [
         "host",
         "connection",
@@ -187,7 +187,7 @@ fn is(field: &httparse::Header<'_>, name: &str) -> bool {
 }
 
 impl Streams {
-    /// Begins streams and lets `h2` work until there is nothing left to do.
+    /// Begins streams and polls `h2` until nothing is left to do.
     fn drive(&mut self) {
         let waker = self.waker.clone();
         let cx = &mut Context::from_waker(&waker);
@@ -210,13 +210,14 @@ impl Streams {
         }
     }
 
-    /// Gives waiting requests a stream, as many as the server allows.
+    /// Begins streams for waiting requests, as many as the server allows.
     fn begin_streams(&mut self, cx: &mut Context<'_>) {
         while !self.closing {
             match self.sender.poll_ready(cx) {
                 Poll::Pending => return,
                 Poll::Ready(Ok(())) => {}
-                // The server said that it goes; a real failure shows in the connection.
+                // The server announced the end of the connection. A real failure shows in the
+                // connection.
                 Poll::Ready(Err(_)) => {
                     self.closing = true;
                     return;
@@ -247,20 +248,21 @@ impl Streams {
         Ok(())
     }
 
-    /// Tells of the streams that ended. Returns true if some of their requests wait again.
+    /// Reports the streams that ended. Returns true if some of their requests wait again.
     fn tell(&mut self, mut answered: impl FnMut(Stamp, Verdict, Nanos)) -> bool {
         let mut again = false;
         for (number, outcome) in std::mem::take(&mut self.ended) {
             let (status, first_byte) = match outcome {
                 Ok(ended) => ended,
-                // The server did not look at it: it is sent again, here or elsewhere.
+                // The server did not process it, so it is sent again, here or on another
+                // connection.
                 Err(error) if error.reason() == Some(Reason::REFUSED_STREAM) => {
                     let stamp = self.open.remove(&number).expect("told once");
                     self.waiting.push_back(stamp);
                     again = true;
                     continue;
                 }
-                // It ends with the connection.
+                // The request ends with the connection.
                 Err(error) if error.is_go_away() || error.is_io() => continue,
                 Err(_) => (STREAM_RESET, self.now.get()),
             };

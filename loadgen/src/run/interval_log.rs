@@ -1,9 +1,9 @@
 //! `--log`: the histograms of the intervals, written to a file as the run goes on.
 //!
-//! The file is an `.hlog` like that of `-o`, and complete after each interval, so a process that is
-//! killed leaves what it measured. An interval is written when all threads have handed it over;
-//! what comes later, such as late answers, becomes another line of the same interval, which readers
-//! add. The main thread calls it. Tests: `tests/live.rs`.
+//! The file is an `.hlog` like that of `-o`. It is complete after each interval, so a killed
+//! process leaves its results so far. An interval is written when all threads have handed it over.
+//! Later values, such as late answers, become another line of the same interval, and readers add
+//! the lines. The main thread calls it. Tests: `tests/live.rs`.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -14,11 +14,11 @@ use crate::measure::clock::{Nanos, seconds};
 use crate::measure::histogram::Recorder;
 use crate::report::hlog;
 
-/// Threads hand an interval over within a few of their supervisors' ticks. Intervals this far
-/// behind the newest are written.
+/// Threads hand an interval over within a few ticks of their supervisors. An interval is written
+/// when it is this many intervals behind the newest one.
 const BEHIND: u64 = 2;
 
-/// A log that is being written.
+/// An open log.
 #[derive(Debug)]
 pub(crate) struct IntervalLog {
     path: PathBuf,
@@ -36,7 +36,7 @@ impl IntervalLog {
     /// Creates the file.
     ///
     /// # Errors
-    /// It cannot be created; the sentence names it.
+    /// The file cannot be created. The text names it.
     pub(crate) fn create(path: &Path, interval: Nanos, command: &[String]) -> Result<Self, String> {
         let file =
             File::create(path).map_err(|error| format!("--log {}: {error}", path.display()))?;
@@ -50,7 +50,7 @@ impl IntervalLog {
         })
     }
 
-    /// Writes the head: the measured part begins at this time since 1970.
+    /// Writes the head, with the start of the measured part since 1970.
     pub(crate) fn begin(&mut self, from_unix_ms: u64) {
         let head = hlog::head(env!("CARGO_PKG_VERSION"), &self.command, from_unix_ms);
         self.write(&head);
@@ -98,7 +98,7 @@ impl IntervalLog {
     }
 
     fn write_all(&mut self, text: &str) -> io::Result<()> {
-        // One write for each interval: a process that is killed leaves whole lines.
+        // One write per interval, so that a killed process leaves whole lines.
         self.file.write_all(text.as_bytes())
     }
 }

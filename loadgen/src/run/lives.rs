@@ -1,4 +1,4 @@
-//! The times at which the connections of a shard are to be replaced.
+//! The times at which the connections of a shard are replaced.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -6,15 +6,15 @@ use std::rc::Rc;
 use crate::measure::clock::Nanos;
 use crate::run::connection_slot::ConnectionSlot;
 
-/// Connections in the order in which they are to go.
+/// The connections in the order of their ends.
 pub(crate) type Lives = VecDeque<Life>;
 
-/// When a connection is to go.
+/// The end of a connection's life.
 #[derive(Debug)]
 pub(crate) struct Life {
     pub(crate) until: Nanos,
     pub(crate) slot: Rc<ConnectionSlot>,
-    /// Which of the slot's connections it is.
+    /// The number of the connection in its slot.
     pub(crate) number: u64,
 }
 
@@ -28,7 +28,7 @@ impl Life {
     }
 }
 
-/// Lives for the connections of the ramp, spread evenly over the first lifetime.
+/// Makes lives for the connections of the ramp, whose ends spread evenly over the first lifetime.
 pub(crate) fn spread(slots: &[Rc<ConnectionSlot>], from: Nanos, lifetime: Nanos) -> Lives {
     let of = slots.len().max(1) as u128;
     let share = |nth: usize| {

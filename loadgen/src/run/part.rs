@@ -1,9 +1,9 @@
 //! `--part`: one load on several processes or machines, each of which runs a part of it.
 //!
 //! A part opens its share of the connections and sends its share of the schedule. With fixed
-//! arrivals the parts interleave exactly, if they start at one moment (`--start-at`). `--part auto`
-//! takes rank and size from the variables of Slurm, Open MPI, PMI or a Kubernetes Indexed Job.
-//! Pure. Tests: at the end of this file and `tests/parts.rs`.
+//! arrivals the parts interleave exactly if they start at the same time (`--start-at`). `--part
+//! auto` takes rank and size from the variables of Slurm, Open MPI, PMI or a Kubernetes Indexed
+//! Job. Pure. Tests: at the end of this file and `tests/parts.rs`.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,43 +1,46 @@
-//! The payload of requests: bytes that are a pure function of connection, request number and
+//! The payload of requests: each byte is a pure function of connection, request number and
 //! position.
 //!
-//! Nothing is stored: a sender writes from any position, a verifier checks from any position, and a
-//! partial transfer costs no buffer. Every byte of a reply is compared, so a corrupted byte is
-//! always caught; replies that were swapped, and streams that lost or gained bytes, are caught
-//! because a word that belongs elsewhere differs. Word `i` of request `s` is `key + s * PER_REQUEST
-//! + i * PER_WORD` modulo 2^64 with odd multipliers: one addition per eight bytes, and neighbours
-//! in either direction differ in their lowest byte already, so requests of a single byte are
-//! covered too. The key is the mixed connection number. With mixed sizes, the length of a request
-//! is drawn from key and number in the same way. Tests: `payload/tests.rs`.
+//! Nothing is stored. A sender writes from any position, a verifier checks from any position, and a
+//! partial transfer needs no buffer. Every byte of a reply is compared, so a corrupted byte is
+//! always found. Swapped replies, and streams that lost or gained bytes, are found because a word
+//! at another place differs.
+//!
+//! Word `i` of request `s` is `key + s * PER_REQUEST + i * PER_WORD` modulo 2^64, with odd
+//! multipliers. This costs one addition per eight bytes. Neighbouring words, and equal words of
+//! neighbouring requests, differ in their lowest byte, so this also works for requests of a single
+//! byte. The key is the mixed connection number. With mixed sizes, the length of a request is drawn
+//! from key and number in the same way. Tests: `payload/tests.rs`.
 
 use crate::run::random::mix;
 use crate::run::sizes::Sizes;
 
-/// Odd, so that request numbers closer than 2^64 give different words (the golden ratio's
-/// fraction).
+/// The step between requests. It is odd, so that different request numbers give different words
+/// (the golden ratio's fraction).
 const PER_REQUEST: u64 = 0x9e37_79b9_7f4a_7c15;
-/// Odd, and unrelated to the other, so that a shift along the stream is no shift along the
-/// requests.
+/// The step between words. It is odd, and unrelated to the other step, so that a shift along the
+/// stream is not the same as a shift along the requests.
 const PER_WORD: u64 = 0xd1b5_4a32_d192_ed03;
-/// Words taken in one go: a loop of known length is no loop to the compiler, which costs a request
-/// of 64 bytes half as much.
+/// The number of words per step. The compiler unrolls a loop of known length, which halves the cost
+/// of a request of 64 bytes.
 const BLOCK_WORDS: usize = 8;
-/// Bytes at the beginning of a request that say how much CPU time it asks for.
+/// The number of bytes at the start of a request that hold its CPU time.
 pub const WORK_HEADER: usize = 4;
 
 /// The payloads of one connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Payload {
     key: u64,
-    /// Bytes of every request; zero where sizes are mixed.
+    /// The size of every request; zero if sizes are mixed.
     size: usize,
     mixed: Option<Sizes>,
-    /// The bytes that every request begins with instead, where requests ask for CPU time.
+    /// The bytes with which every request begins instead, if requests ask for CPU time.
     header: Option<[u8; WORK_HEADER]>,
 }
 
 impl Payload {
-    /// Payloads of these sizes for connection number `connection` of the run with this `seed`.
+    /// Makes payloads of these sizes for connection number `connection` of the run with this
+    /// `seed`.
     #[must_use]
     pub fn new(seed: u64, connection: u64, sizes: &Sizes) -> Self {
         let only = sizes.only();
@@ -49,15 +52,14 @@ impl Payload {
         }
     }
 
-    /// The same payloads, each beginning with the CPU time in microseconds that it asks for
-    /// (`loadgen/docs/work.md`).
+    /// Makes each payload begin with its CPU time in microseconds (`loadgen/docs/work.md`).
     #[must_use]
     pub fn asking_for(mut self, work_us: u32) -> Self {
         self.header = Some(work_us.to_le_bytes());
         self
     }
 
-    /// Bytes of `request`.
+    /// Returns the size of `request`.
     #[must_use]
     #[inline]
     pub fn size(&self, request: u64) -> usize {
@@ -73,7 +75,7 @@ impl Payload {
             .wrapping_add(index.wrapping_mul(PER_WORD))
     }
 
-    /// The byte at position `at` of `request`.
+    /// Returns the byte at position `at` of `request`.
     #[must_use]
     pub fn byte(&self, request: u64, at: usize) -> u8 {
         if let Some(header) = &self.header
@@ -84,8 +86,8 @@ impl Payload {
         self.word(request, at as u64 / 8).to_le_bytes()[at % 8]
     }
 
-    /// Writes the bytes of `request` from position `at` into all of `out`, which may end before the
-    /// request does.
+    /// Fills `out` with the bytes of `request` from position `at`. `out` may be shorter than the
+    /// rest of the request.
     #[inline]
     pub fn fill(&self, request: u64, at: usize, out: &mut [u8]) {
         debug_assert!(at + out.len() <= self.size(request));
@@ -111,11 +113,10 @@ impl Payload {
         tail.copy_from_slice(&word.to_le_bytes()[..left]);
     }
 
-    /// Compares `bytes` with `request` from position `at` on; returns the position in `bytes` of
-    /// the first that differs.
+    /// Compares `bytes` with those of `request` from position `at`.
     ///
     /// # Errors
-    /// That position.
+    /// Returns the position in `bytes` of the first wrong byte.
     #[inline(always)]
     pub fn verify(&self, request: u64, at: usize, bytes: &[u8]) -> Result<(), usize> {
         debug_assert!(at + bytes.len() <= self.size(request));
@@ -148,8 +149,8 @@ impl Payload {
         }
     }
 
-    /// Bytes that are taken one by one, at most `len`: those until the next word begins, and the
-    /// whole first word where it holds a header.
+    /// Returns the number of bytes to handle one by one, at most `len`: the bytes before the next
+    /// word, or the whole first word if it holds a header.
     #[inline]
     fn head_len(&self, at: usize, len: usize) -> usize {
         let head = if at == 0 && self.header.is_some() {

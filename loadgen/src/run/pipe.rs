@@ -1,11 +1,11 @@
-//! The two directions of a connection in memory, for protocol code of others that wants a stream.
+//! The two directions of a connection in memory, for protocol libraries that need a stream.
 //!
-//! That code reads what the socket gave, and writes what the socket will take; nothing ever waits.
-//! Used by `http2.rs` and `websocket.rs`. Tests: at the end of this file.
+//! The library reads bytes that the socket received, and writes bytes for the socket to send. No
+//! call waits. Used by `http2.rs` and `websocket.rs`. Tests: at the end of this file.
 
 use std::io::{self, ErrorKind, Read, Write};
 
-/// Bytes that wait, and how many of them are used up.
+/// Waiting bytes, and the number of those that were used.
 #[derive(Debug, Default)]
 struct Queue {
     bytes: Vec<u8>,
@@ -40,7 +40,7 @@ pub(crate) struct Pipe {
 }
 
 impl Pipe {
-    /// Adds bytes that came from the peer.
+    /// Adds bytes from the peer.
     pub(crate) fn push(&mut self, bytes: &[u8]) {
         self.incoming.bytes.extend_from_slice(bytes);
     }
@@ -50,12 +50,12 @@ impl Pipe {
         !self.outgoing.waiting().is_empty()
     }
 
-    /// Copies the next bytes for the peer, as many as fit, and returns how many.
+    /// Copies the next bytes for the peer, as many as fit, and returns their number.
     pub(crate) fn fill(&self, out: &mut [u8]) -> usize {
         self.outgoing.copy_to(out)
     }
 
-    /// Notes that `bytes` of those for the peer went out.
+    /// Records that `bytes` of those for the peer were sent.
     pub(crate) fn wrote(&mut self, bytes: usize) {
         self.outgoing.use_up(bytes);
     }

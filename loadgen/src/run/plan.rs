@@ -1,8 +1,8 @@
-//! A run as every thread sees it: checked, with defaults filled in, and divided.
+//! The plan of a run, which all threads read: it is checked, and has defaults filled in.
 //!
-//! It is made from the command line and the limits of the machine, and all shards read it. The
-//! first connections are numbered from zero; number `i` belongs to shard `i` modulo the number of
-//! shards, and the first `active` of them send. Tests: at the end of this file.
+//! It is made from the command line and the limits of the machine. The first connections are
+//! numbered from zero. Number `i` belongs to shard `i` modulo the number of shards, and the first
+//! `active` of them send. Tests: at the end of this file.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -24,18 +24,18 @@ use crate::run::tls::Tls;
 /// The rule that decides when a request is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pace {
-    /// The answers: each connection keeps this many requests in flight.
+    /// Closed loop: each connection keeps this many requests in flight.
     Closed {
         /// Requests in flight.
         pipeline: usize,
     },
-    /// A schedule.
+    /// Open loop: a schedule.
     Open {
         /// Requests per second in total.
         rate: Rate,
         /// Their spacing.
         arrivals: Arrivals,
-        /// The most requests that a connection has in flight.
+        /// The maximum number of requests in flight on a connection.
         in_flight_max: usize,
     },
 }
@@ -54,46 +54,46 @@ pub(crate) enum OnFailure {
 /// The amount of load that is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Amount {
-    /// All requests of this time.
+    /// All requests during this time.
     Time(Nanos),
     /// This many requests.
     Requests(u64),
 }
 
-/// When a run's parts begin and end.
+/// The times at which the parts of a run begin and end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Timeline {
     /// Requests begin.
     pub(crate) start: Nanos,
     /// The measured part begins.
     pub(crate) from: Nanos,
-    /// It ends; `Nanos::MAX` where a number of requests decides.
+    /// The measured part ends; `Nanos::MAX` if a number of requests decides.
     pub(crate) until: Nanos,
 }
 
-/// A run.
+/// The plan of a run.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
-    /// Where to connect.
+    /// The address to connect to.
     pub(crate) target: Address,
-    /// Connections in total, but for the bad clients.
+    /// Connections in total, without the bad clients.
     pub(crate) connections: u32,
-    /// Clients that misbehave, by their ways.
+    /// The kinds of bad clients, with their numbers.
     pub(crate) bad: Vec<(BadKind, u32)>,
-    /// This process's part of the load. Connections are those of the part, requests and rates
-    /// those of the whole.
+    /// This process's part of the load. This plan has the connections of the part, but the requests
+    /// and rates of the whole load.
     pub(crate) part: Part,
-    /// The time since 1970 at which requests begin; as soon as they can if absent.
+    /// The time since 1970 at which requests begin; if absent, they begin as soon as possible.
     pub(crate) start_at: Option<Duration>,
     /// Connections that send.
     pub(crate) active: u32,
     /// Threads, each a shard.
     pub(crate) threads: u32,
-    /// When requests are sent.
+    /// The rule that decides when a request is sent.
     pub(crate) pace: Pace,
     /// The changing rate of an open loop.
     pub(crate) stages: Option<Stages>,
-    /// The wait after each answer of a closed loop; zero without one.
+    /// The think time of a closed loop: the wait after each answer; zero without one.
     pub(crate) think_time: Nanos,
     /// The connections that get most of the requests of an open loop.
     pub(crate) hot: Option<Hot>,
@@ -107,11 +107,11 @@ pub(crate) struct Plan {
     pub(crate) interval: Nanos,
     /// The protocol.
     pub(crate) protocol: ProtocolSpec,
-    /// The TLS of the connections, if they have it.
+    /// The TLS options of the connections, if they use TLS.
     pub(crate) tls: Option<Tls>,
     /// The I/O surface of the connections.
     pub(crate) io: IoSurface,
-    /// The longest time that the server may owe something.
+    /// The longest time that the server may owe an answer.
     pub(crate) timeout: Nanos,
     /// The reaction to a connection that fails.
     pub(crate) on_failure: OnFailure,
@@ -121,19 +121,19 @@ pub(crate) struct Plan {
     pub(crate) requests_per_conn: Option<u64>,
     /// Time after which a connection is replaced.
     pub(crate) lifetime: Option<Nanos>,
-    /// The source addresses that were asked for; empty where the system chooses.
+    /// The requested source addresses; empty if the system chooses.
     pub(crate) sources: Vec<IpAddr>,
     /// The seed of payloads, arrivals and sources.
     pub(crate) seed: u64,
 }
 
 impl Plan {
-    /// The numbers of the connections of one shard, in order.
+    /// Returns the numbers of a shard's connections, in order.
     pub(crate) fn connections_of(&self, shard: u32) -> impl Iterator<Item = u32> + use<> {
         (shard..self.connections).step_by(self.threads as usize)
     }
 
-    /// The bad clients of one shard.
+    /// Returns the bad clients of a shard.
     pub(crate) fn bad_of(&self, shard: u32) -> impl Iterator<Item = BadKind> {
         let all = self.bad.iter();
         all.flat_map(|&(kind, clients)| (0..clients).map(move |_| kind))
@@ -147,7 +147,7 @@ impl Plan {
         connection < self.active
     }
 
-    /// The shard's share of the sending; `None` where none of its connections is active.
+    /// Returns the shard's share of the requests, or `None` if none of its connections is active.
     #[must_use]
     pub(crate) fn sending_share(&self, shard: u32) -> Option<Share> {
         let of = self.threads.min(self.active);
@@ -157,7 +157,7 @@ impl Plan {
         })
     }
 
-    /// Returns the number of requests that the shard measures; `u64::MAX` where time decides.
+    /// Returns the number of requests that the shard measures, or `u64::MAX` if time decides.
     #[must_use]
     pub(crate) fn requests_of(&self, shard: u32) -> u64 {
         match (self.amount, self.sending_share(shard)) {
@@ -170,7 +170,7 @@ impl Plan {
         }
     }
 
-    /// Returns true if a schedule decides.
+    /// Returns true if the run is an open loop.
     #[must_use]
     pub(crate) fn is_open(&self) -> bool {
         matches!(self.pace, Pace::Open { .. })

@@ -1,9 +1,9 @@
-//! Progress of a run: a live panel on a terminal, a plain line per second
-//! elsewhere. On standard error, so that standard output holds the report alone.
+//! The progress of a run: a live panel on a terminal, otherwise a plain line per second. It goes to
+//! standard error, so that standard output holds only the report.
 //!
-//! Rate and latency are those since the last look, so that a change shows at once; the report has
-//! the whole. Colour is for the bar alone, and not with `NO_COLOR`. Driven by `coordinator.rs`.
-//! Tests: `tests/progress.rs`.
+//! Rate and latency are those since the last update, so that a change shows at once. The report has
+//! those of the whole run. Only the bar has a colour, and none with `NO_COLOR`. `coordinator.rs`
+//! calls it. Tests: `tests/progress.rs`.
 
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -15,20 +15,20 @@ use crate::measure::histogram::Recorder;
 use crate::measure::units::{count, duration, metric};
 use crate::run::control::Live;
 
-/// Time between two plain lines, and between two looks of the panel.
+/// The time between two plain lines, and between two updates of the panel.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(1);
 const PANEL_INTERVAL: Duration = Duration::from_millis(200);
-/// Each look sets four things of the panel, and each of them draws: with fewer allowed, the last
-/// would be left out.
+/// The maximum number of redraws per second. Each update sets four parts of the panel, and each of
+/// them redraws it. With a lower limit, the last part would not be shown.
 const DRAWS_PER_S: u8 = 60;
 
-/// Shows how a run goes.
+/// The progress display of a run.
 #[derive(Debug)]
 pub(crate) struct Progress {
     sink: Sink,
-    /// When something is shown again.
+    /// The time of the next update.
     next: Nanos,
-    /// When rate and latency were last shown, and how many answers there were.
+    /// The time of the last update, and the number of answers at that time.
     last: Option<(Nanos, u64)>,
     /// Latencies since then.
     recent: Recorder,
@@ -45,13 +45,13 @@ enum Sink {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Extent {
     pub(crate) warming: bool,
-    /// In nanoseconds, or in requests.
+    /// The length of the run, in nanoseconds or in requests.
     pub(crate) done: u64,
     pub(crate) total: u64,
 }
 
 impl Progress {
-    /// For this process's standard error; `quiet` shows nothing.
+    /// Makes the display for this process's standard error. With `quiet` it shows nothing.
     pub(crate) fn new(quiet: bool) -> Self {
         let sink = if quiet {
             Sink::Nothing
@@ -68,16 +68,16 @@ impl Progress {
         }
     }
 
-    /// Takes latencies to show.
+    /// Adds latencies to the next update.
     pub(crate) fn latencies(&mut self, more: &Recorder) {
         if !matches!(self.sink, Sink::Nothing) {
             self.recent.merge(more);
         }
     }
 
-    /// Shows how many connections are open.
+    /// Shows the number of open connections.
     pub(crate) fn ramp(&mut self, now: Nanos, shards: &[Live], requested: u32) {
-        // The first rate of the load is that since the end of the ramp.
+        // The first rate of the load counts from the end of the ramp.
         let answers = shards.iter().map(|shard| shard.answers).sum();
         self.last = Some((now, answers));
         if now < self.next {
@@ -92,7 +92,7 @@ impl Progress {
         self.show(now, "connecting", (connected, requested.into()), &[text]);
     }
 
-    /// Shows how the load goes.
+    /// Shows the progress of the load.
     pub(crate) fn run(&mut self, now: Nanos, shards: &[Live], extent: Extent) {
         let answers: u64 = shards.iter().map(|shard| shard.answers).sum();
         if matches!(self.sink, Sink::Nothing) || now < self.next {
@@ -132,7 +132,7 @@ impl Progress {
         self.sink = Sink::Nothing;
     }
 
-    /// The rate since it was last shown.
+    /// Returns the rate since the last update.
     #[expect(clippy::cast_precision_loss, reason = "five digits are shown")]
     fn rate(&mut self, now: Nanos, answers: u64) -> f64 {
         match self.last.replace((now, answers)) {

@@ -1,10 +1,10 @@
 //! Protocols: the bytes of each request, and the recognition of its answer.
 //!
-//! Each protocol whose answers come in order is a pure state machine of one connection in a file of
-//! its own: [`echo`], and the [`fixed`] request that is repeated, answered by known bytes or in
-//! [`http`]. `http2.rs` and `websocket.rs` have the others.
-//! [`Exchange`](crate::run::exchange::Exchange) drives them; none does I/O, reads a clock or keeps
-//! a stamp. [`ProtocolSpec`] is what the command line chose.
+//! Each protocol whose answers come in order has a file with a pure state machine for one
+//! connection: [`echo`], and [`fixed`], which repeats a request that is answered by known bytes or
+//! by [`http`]. `http2.rs` and `websocket.rs` have the others.
+//! [`Exchange`](crate::run::exchange::Exchange) drives them. None does I/O, reads a clock or keeps
+//! a stamp. [`ProtocolSpec`] is the choice of the command line.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -22,9 +22,9 @@ pub mod http;
 /// The protocol of a run with its parameters.
 #[derive(Debug, Clone)]
 pub enum ProtocolSpec {
-    /// Bytes that are unique, echoed.
+    /// Unique bytes, which the server echoes.
     Echo {
-        /// Their number.
+        /// The sizes of requests.
         sizes: Sizes,
         /// True if the echo is compared.
         verify: bool,
@@ -38,9 +38,9 @@ pub enum ProtocolSpec {
         /// The answer.
         answer: Answers,
     },
-    /// Messages that are unique, echoed over a WebSocket.
+    /// Unique messages, which the server echoes over a WebSocket.
     WebSocket {
-        /// Their bytes.
+        /// The sizes of messages.
         sizes: Sizes,
         /// True if the echo is compared.
         verify: bool,
@@ -54,7 +54,7 @@ pub enum ProtocolSpec {
 pub struct Upgrade {
     /// Its address.
     pub url: String,
-    /// Header fields beside the usual ones.
+    /// Header fields in addition to the usual ones.
     pub fields: Vec<(String, String)>,
 }
 
@@ -63,7 +63,7 @@ pub struct Upgrade {
 pub enum Answers {
     /// A response of HTTP/1.1.
     Http {
-        /// True if responses have no body, as those to HEAD.
+        /// True if responses have no body, as after HEAD.
         bodiless: bool,
     },
     /// A response of HTTP/2, on a stream of its own.
@@ -71,17 +71,17 @@ pub enum Answers {
         /// True if the connection is encrypted.
         secure: bool,
     },
-    /// These bytes.
+    /// Known bytes.
     Bytes {
-        /// All of them.
+        /// The expected bytes.
         expected: Arc<[u8]>,
-        /// True if they are compared, or only counted.
+        /// True if answers are compared with them; otherwise only their length counts.
         verify: bool,
     },
 }
 
 impl ProtocolSpec {
-    /// Bytes of a request on average.
+    /// Returns the average size of a request in bytes.
     #[must_use]
     pub fn mean_size(&self) -> usize {
         match self {
@@ -90,7 +90,7 @@ impl ProtocolSpec {
         }
     }
 
-    /// Returns true if answers are compared with what should come.
+    /// Returns true if answers are compared with the expected bytes.
     #[must_use]
     pub fn verifies(&self) -> bool {
         match self {
@@ -102,7 +102,7 @@ impl ProtocolSpec {
         }
     }
 
-    /// Its word on the command line.
+    /// Returns its name on the command line.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
@@ -119,72 +119,73 @@ impl ProtocolSpec {
 
 /// The state of one connection's side of a protocol.
 pub trait Protocol: fmt::Debug + Sized + 'static {
-    /// True if a peer may end a connection that owes nothing, or by an answer that says so.
+    /// True if a peer may end a connection while it owes nothing, or with an answer that announces
+    /// the end.
     const PEER_MAY_CLOSE: bool;
 
     /// True if the time to the first byte of an answer is recorded.
     const TIMES_FIRST_BYTE: bool;
 
-    /// The state at the beginning of connection number `connection` of the run with this `seed`.
+    /// Makes the initial state of connection number `connection` of the run with this `seed`.
     ///
     /// # Panics
-    /// The specification is that of another protocol.
+    /// The specification is for another protocol.
     fn new(protocol: &ProtocolSpec, seed: u64, connection: u64) -> Self;
 
-    /// Bytes of request number `request`; more than zero.
+    /// Returns the size of request number `request`, which is above zero.
     fn size(&self, request: u64) -> usize;
 
     /// True if requests contain their intended time.
     const WRITES_INTENDED: bool = false;
 
-    /// Writes the bytes of `request` from position `at` into all of `out`, which may end before the
-    /// request does. `intended` is its intended time, or zero if [`Self::WRITES_INTENDED`] is
-    /// false.
+    /// Fills `out` with the bytes of `request` from position `at`. `out` may be shorter than the
+    /// rest of the request. `intended` is the intended time, or zero if [`Self::WRITES_INTENDED`]
+    /// is false.
     fn fill(&self, request: u64, intended: Nanos, at: usize, out: &mut [u8]);
 
-    /// Takes bytes that came in while `request` was the oldest without an answer. Uses one at
-    /// least, and none beyond the end of its answer.
+    /// Handles received bytes while `request` is the oldest one without an answer. Uses at least
+    /// one byte, and none beyond the end of the answer.
     ///
     /// # Errors
-    /// The bytes are wrong. The error is boxed, so that a good result fits a register. The
-    /// conversation cannot go on.
+    /// The bytes are wrong, and the conversation cannot go on. The error is boxed, so that a good
+    /// result fits into a register.
     fn take(&mut self, request: u64, sent: Sent, bytes: &[u8]) -> Result<Taken, Box<Wrong>>;
 
-    /// Returns true if these bytes, which came while nothing was in flight, say that the peer
+    /// Returns true if these bytes, which came while nothing was in flight, announce that the peer
     /// closes the connection.
     fn is_farewell(&self, _bytes: &[u8]) -> bool {
         false
     }
 
-    /// The peer sends no more: whether that completes an answer.
+    /// Handles the end of the peer's stream. Returns true if it completes an answer.
     fn end_of_stream(&mut self) -> Option<Verdict>;
 }
 
-/// The status in place of one where the server gave up a single request without a response.
+/// The status of a request that the server gave up without a response.
 pub const STREAM_RESET: u16 = 0;
 
-/// Returns true if a status says that the server did what it was asked. 304 answers a conditional
-/// request, and redirects nobody.
+/// Returns true if the status means success. 304 does: it answers a conditional request and is no
+/// redirect.
 #[must_use]
 pub fn is_good(status: u16) -> bool {
     (200..300).contains(&status) || status == 304
 }
 
-/// The part of a request that went out.
+/// The part of a request that was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sent {
     /// All of it.
     Whole,
-    /// This many bytes, fewer than all; perhaps none.
+    /// This many bytes, fewer than all, and perhaps none.
     Part(usize),
 }
 
-/// The use made of bytes that came in.
+/// The result of handling received bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Taken {
     /// The number of bytes used.
     pub bytes: usize,
-    /// The answer they complete.
+    /// The answer that they complete.
     pub answer: Option<Verdict>,
 }
 
@@ -193,14 +194,14 @@ pub struct Taken {
 pub struct Verdict {
     /// The status of the response; zero in a protocol without one.
     pub status: u16,
-    /// The status of a server that did not do what was asked.
+    /// The status of a refusal.
     pub refused: Option<u16>,
     /// True if no further answer comes on this connection.
     pub last: bool,
 }
 
 impl Verdict {
-    /// A good answer, with more to come.
+    /// A good answer, after which the connection goes on.
     pub const GOOD: Self = Self {
         status: 0,
         refused: None,
@@ -208,7 +209,7 @@ impl Verdict {
     };
 }
 
-/// An answer that is not what was asked for.
+/// A wrong answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wrong {
     /// A byte differs.
@@ -217,14 +218,14 @@ pub enum Wrong {
         request: u64,
         /// The position in its answer.
         at: usize,
-        /// The byte that should have come.
+        /// The expected byte.
         expected: u8,
-        /// The byte that came.
+        /// The received byte.
         got: u8,
-        /// The content of the reply, where it is recognised.
+        /// The origin of the reply, if it is recognised.
         looks_like: Option<LooksLike>,
     },
-    /// More bytes came than were asked for.
+    /// More bytes came than expected.
     Unasked {
         /// The number of them.
         bytes: usize,
@@ -238,17 +239,17 @@ pub enum Wrong {
     },
 }
 
-/// The content of a wrong reply.
+/// The origin of a wrong reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LooksLike {
     /// The reply to another request of this connection.
     ReplyTo(u64),
-    /// The right reply, with this many bytes missing before it.
+    /// The right reply, but this many bytes before it are missing.
     Shifted(usize),
 }
 
 impl Wrong {
-    /// These bytes came unasked.
+    /// Unexpected bytes.
     #[cold]
     pub(crate) fn unasked(bytes: &[u8]) -> Box<Self> {
         Box::new(Self::Unasked { bytes: bytes.len() })

@@ -1,10 +1,10 @@
 //! Opens and replaces the connections of a shard at the configured rate.
 //!
-//! The pacer lets no more connections be opened at once than a listener's backlog takes. A first
-//! connection counts as being opened until its first request is answered, so the pacer also waits
-//! for a server that accepts slowly; one that replaces another counts until it is connected. The
-//! ramp is over when every slot was served, or failed so often that waiting for it makes no sense.
-//! Tests: `tests/outage.rs` and `tests/churn.rs`.
+//! The pacer never opens more connections at once than a listener's backlog takes. The first
+//! connection of a slot counts as being opened until its first request is answered, so the pacer
+//! also waits for a server that accepts slowly. A replacement counts until it is connected. The
+//! ramp is over when every slot was served, or has failed too often to wait for it. Tests:
+//! `tests/outage.rs` and `tests/churn.rs`.
 
 use std::rc::Rc;
 
@@ -17,11 +17,11 @@ use crate::run::connection_slot::ConnectionSlot;
 use crate::run::schedule::{Schedule, Share};
 use crate::run::shard::Shard;
 
-/// Connections of all threads that are being opened at once. Below 128, the smallest backlog in
-/// common use.
+/// The maximum number of connections that all threads open at once. It is below 128, the smallest
+/// backlog in common use.
 const OPENING_MAX: u32 = 100;
-/// The lag behind its rate that the pacer makes up for. It skips what is older, rather than open
-/// connections in a burst.
+/// The maximum lag that the pacer makes up for. It skips older connections, rather than open them
+/// in a burst.
 const CATCH_UP: Nanos = 20_000_000;
 
 /// Opens every connection of the shard, then replaces those that end, until the run is over.
@@ -85,7 +85,7 @@ impl<'a> Pacer<'a> {
         Schedule::new(Arrivals::Fixed, rate, share, now, plan.seed)
     }
 
-    /// Waits until another connection may be opened; false when none is to be opened any more.
+    /// Waits until another connection may be opened. Returns false if no more are opened.
     async fn passes(&mut self) -> bool {
         let shard = self.shard;
         if let Some(Pace { rate, schedule }) = &self.pace

@@ -1,10 +1,10 @@
-//! When each request of an open loop should be sent.
+//! The intended send times of an open loop.
 //!
-//! A schedule is made before the first answer comes and never depends on answers. This makes the
-//! loop open. Each thread has its own share of one common rate. Fixed arrivals interleave
-//! exactly (thread `k` of `t` takes every `t`-th slot) and do not drift, since the remainder of
-//! each division is carried; Poisson arrivals are independent processes, whose sum is again
-//! Poisson. Called by the dispatcher of each thread. Tests: `schedule/tests.rs`.
+//! A schedule never depends on answers: this makes the loop open. Each thread has a share of one
+//! common rate. Fixed arrivals interleave exactly (thread `k` of `t` takes every `t`-th time). They
+//! do not drift, because the remainder of each division is carried over. Poisson arrivals are
+//! independent processes, whose sum is again Poisson. The dispatcher of each thread calls it.
+//! Tests: `schedule/tests.rs`.
 
 use crate::measure::clock::Nanos;
 use crate::report::rate::Rate;
@@ -12,7 +12,7 @@ use crate::report::settings::Arrivals;
 use crate::run::random::{Random, mix};
 use crate::run::stages::Stages;
 
-/// A thousand seconds in nanoseconds: rates are in thousandths of a request per second.
+/// A thousand seconds in nanoseconds, because rates are in thousandths of a request per second.
 const PARTS_OF_SECOND: u64 = 1_000_000_000_000;
 
 /// The endless, non-decreasing sequence of intended send times of one thread.
@@ -24,25 +24,25 @@ pub struct Schedule {
 
 #[derive(Debug, Clone)]
 enum Gaps {
-    /// The gap is `step + rem/rate` nanoseconds; `owed` (below `rate`) is the part of a nanosecond
-    /// not given yet.
+    /// The gap is `step + rem/rate` nanoseconds. `owed` (below `rate`) is the fraction of a
+    /// nanosecond that is carried over.
     Fixed {
         step: u64,
         rem: u64,
         rate: u64,
         owed: u64,
     },
-    /// Times are kept as a fraction: a double holds nanoseconds exactly for 104 days.
+    /// The time has a fraction. A double holds nanoseconds exactly for 104 days.
     Poisson { at: f64, mean: f64, random: Random },
-    /// Arrivals at a changing rate: the `due`-th request of the run comes when the stages have
-    /// made that many due.
+    /// Arrivals at a changing rate: request number `due` comes when the area under the stages
+    /// reaches that number.
     Staged {
         stages: Stages,
         start: Nanos,
         due: f64,
-        /// Threads in all.
+        /// The number of threads.
         of: f64,
-        /// Present for Poisson arrivals.
+        /// The generator of Poisson arrivals.
         random: Option<Random>,
     },
 }
@@ -52,12 +52,13 @@ enum Gaps {
 pub struct Share {
     /// This thread, counted from zero.
     pub index: u32,
-    /// Threads in all.
+    /// The number of threads.
     pub of: u32,
 }
 
 impl Schedule {
-    /// The share of a schedule of `rate` requests per second in total that begins at `start`.
+    /// Makes a share of a schedule with `rate` requests per second in total, which begins at
+    /// `start`.
     ///
     /// # Panics
     /// The rate is zero, or the share is outside its whole.
@@ -93,7 +94,7 @@ impl Schedule {
         }
     }
 
-    /// The share of a schedule whose rate changes in stages. It ends with the last one.
+    /// Makes a share of a schedule whose rate changes in stages. It ends with the last stage.
     #[must_use]
     pub fn staged(
         arrivals: Arrivals,
@@ -122,7 +123,7 @@ impl Schedule {
         }
     }
 
-    /// The time that is next, without taking it.
+    /// Returns the next time without taking it.
     #[must_use]
     #[inline]
     pub fn peek(&self) -> Nanos {

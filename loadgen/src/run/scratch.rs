@@ -5,7 +5,7 @@
 
 use std::cell::RefCell;
 
-/// Bytes moved by one system call at most.
+/// The maximum number of bytes that one system call moves.
 pub(crate) const SCRATCH_BYTES: usize = 64 * 1024;
 
 /// A buffer of one shard.
@@ -17,7 +17,7 @@ impl Scratch {
         Self(RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice()))
     }
 
-    /// Lends the buffer for one call; what it leaves in there stays until the next one.
+    /// Lends the buffer for one call. Its content stays until the next call.
     #[inline(always)]
     pub(crate) fn lend<R>(&self, call: impl FnOnce(&mut [u8]) -> R) -> R {
         call(&mut self.0.borrow_mut())

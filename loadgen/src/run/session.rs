@@ -1,8 +1,8 @@
-//! The state that the runs of one process share (the target, the embedded server, signals), and one
-//! run from its plan to its report.
+//! A session: the state that the runs of one process share (the target, the embedded server,
+//! signals). It takes each run from its plan to its report.
 //!
-//! The command line makes one [`Session`] and measures once, or once per step of a sweep. Tests:
-//! every integration test.
+//! The command line makes one [`Session`]. It then runs one load, or one per step of a sweep.
+//! Tests: every integration test.
 
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -30,11 +30,11 @@ use crate::run::summary::{Context, summarize};
 use crate::run::tls::Tls;
 use crate::run::tls_options::TlsOptions;
 
-/// Descriptors a process of ours needs besides its connections: standard streams, pipes, and per
-/// thread an epoll, an eventfd and a listener, with room to spare.
+/// The descriptors that a process needs besides its connections: standard streams, pipes, and for
+/// each thread an epoll, an eventfd and a listener, with some to spare.
 const DESCRIPTORS_BESIDE: u64 = 64;
 const DESCRIPTORS_PER_THREAD: u64 = 8;
-/// The longest time for shards to end after the report is made.
+/// The longest time for shards to end after the report is complete.
 const SHUTDOWN_MAX: Duration = Duration::from_secs(1);
 
 /// The state that the runs of one process share.
@@ -42,7 +42,7 @@ const SHUTDOWN_MAX: Duration = Duration::from_secs(1);
 pub(crate) struct Session {
     command: Vec<String>,
     setup: Setup,
-    /// All connections.
+    /// The number of all connections.
     connections: u32,
     /// Remarks from before the runs.
     notes: Vec<String>,
@@ -51,7 +51,7 @@ pub(crate) struct Session {
     server_pid: Option<i32>,
     exposition: Option<Exposition>,
     tls: Option<Tls>,
-    /// Signals, and what the shards of the run in hand say.
+    /// Signals, and the events of the current run's shards.
     sender: mpsc::Sender<ShardEvent>,
     events: mpsc::Receiver<ShardEvent>,
 }
@@ -60,12 +60,13 @@ pub(crate) struct Session {
 #[derive(Debug)]
 pub(crate) struct Measured {
     pub(crate) report: Report,
-    /// The first intended time of an open loop, on the run's clock and as an instant.
+    /// The first intended time of an open loop, by the run's clock and as an [`Instant`].
     pub(crate) began: Option<(Nanos, Instant)>,
 }
 
 impl Session {
-    /// Looks at what the machine allows, takes signals, and finds or starts the server.
+    /// Reads the limits of the machine, installs the signal handlers, and finds or starts the
+    /// server.
     ///
     /// # Errors
     /// No run can begin.
@@ -81,8 +82,8 @@ impl Session {
             }
             None => None,
         };
-        // Signals are taken from before the child starts, so that it never outlives an interrupted
-        // parent.
+        // The signal handlers are installed before the child starts, so that it never outlives an
+        // interrupted parent.
         let (sender, events) = mpsc::channel();
         signals::forward(sender.clone())
             .map_err(|error| ExitError::run(format!("signals: {error}")))?;
@@ -124,7 +125,7 @@ impl Session {
         })
     }
 
-    /// Runs the load once. The embedded server serves on afterwards.
+    /// Runs the load once. The embedded server keeps running.
     ///
     /// # Errors
     /// The run could not begin.
@@ -187,7 +188,7 @@ impl Session {
         Ok(Measured { report, began })
     }
 
-    /// The run that begins now.
+    /// Returns the plan of a run that begins now.
     fn plan(&self, load: &Load, started: u64) -> Result<Plan, ExitError> {
         let setup = &self.setup;
         let division = setup
@@ -227,7 +228,7 @@ impl Session {
         self.setup.quiet
     }
 
-    /// The command line.
+    /// Returns the command line.
     pub(crate) fn command(&self) -> &[String] {
         &self.command
     }
@@ -242,13 +243,13 @@ impl Session {
         }
     }
 
-    /// Ends the embedded server; says what was wrong with its end.
+    /// Ends the embedded server. Returns a message if it did not end well.
     pub(crate) fn end(mut self) -> Option<String> {
         let server = self.embedded.take()?;
         server.stop().err().map(|error| error.to_string())
     }
 
-    /// Returns the end of the embedded server in words, if it ended.
+    /// Returns a message about the end of the embedded server, if it ended.
     fn server_ended(&mut self) -> Option<String> {
         let status = self.embedded.as_mut()?.ended()?;
         self.embedded = None;
@@ -256,20 +257,20 @@ impl Session {
     }
 }
 
-/// A name for the run that began at this moment, for `merge` to know it by: of this process, and of
-/// the time, which no two machines read alike to the nanosecond.
+/// Returns a unique name for the run that began at this moment, so that `merge` can identify it. It
+/// has the process id and the time in nanoseconds, which is not the same on two machines.
 fn run_name(started: u64) -> String {
     format!("{:016x}", mix(started ^ mix(u64::from(std::process::id()))))
 }
 
-/// Time since 1970.
+/// Returns the time since 1970.
 fn unix_now() -> Duration {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default()
 }
 
-/// The threads of a run.
+/// Builds the threads of a run.
 fn reactor(setup: &Setup) -> Result<Reactor, ExitError> {
     let reactor = Reactor::builder()
         .shards(setup.threads as usize)
@@ -285,7 +286,7 @@ fn reactor(setup: &Setup) -> Result<Reactor, ExitError> {
     }
 }
 
-/// Returns the number of connections, with a note where the descriptor limit decided.
+/// Returns the number of connections, with a note if the descriptor limit decided it.
 fn connections(setup: &Setup) -> Result<(u32, Option<String>), ExitError> {
     let limit =
         raise_nofile().map_err(|error| ExitError::run(format!("descriptor limit: {error}")))?;

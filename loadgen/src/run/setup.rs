@@ -1,4 +1,4 @@
-//! A run as it was asked for: every value checked, nothing looked up yet.
+//! The requested run: every value is checked, and no name is looked up yet.
 //!
 //! The command line makes a [`Setup`] and a [`Load`]; the session adds what the machine allows.
 //! Both are plain data. Tests: `cli/args/tests.rs` and every integration test.
@@ -21,23 +21,23 @@ use crate::run::protocol::ProtocolSpec;
 use crate::run::stages::Stages;
 use crate::run::tls_options::TlsOptions;
 
-/// Connections where `-c` is absent.
+/// The number of connections without `-c`.
 pub(crate) const CONNECTIONS_DEFAULT: u32 = 4_000;
 
 /// The parts that all runs of a session share.
 #[derive(Debug, Clone)]
 pub(crate) struct Setup {
-    /// The server; the embedded one if absent.
+    /// The server. If absent, the embedded server.
     pub(crate) target: Option<Endpoint>,
     /// The only family of addresses to use.
     pub(crate) family: Option<Family>,
     pub(crate) protocol: ProtocolSpec,
-    /// TLS, where it was asked for.
+    /// The TLS options, if TLS was requested.
     pub(crate) tls: Option<TlsOptions>,
-    /// Connections in total; as many as the descriptor limit allows up to the default if absent.
+    /// Connections in total. If absent, the default, or fewer if the descriptor limit requires it.
     pub(crate) connections: Option<u32>,
     pub(crate) bad: Vec<BadShare>,
-    /// Connections that send; all if absent.
+    /// Connections that send. If absent, all.
     pub(crate) active: Option<u32>,
     pub(crate) threads: u32,
     pub(crate) io: IoSurface,
@@ -48,18 +48,18 @@ pub(crate) struct Setup {
     pub(crate) connect_rate: Option<u64>,
     pub(crate) requests_per_conn: Option<u64>,
     pub(crate) lifetime: Option<Duration>,
-    /// Source addresses; the system chooses if empty.
+    /// Source addresses. If empty, the system chooses.
     pub(crate) sources: Vec<IpAddr>,
     pub(crate) server_pid: Option<i32>,
     /// This process's part of the load. Connections are those of the part.
     pub(crate) part: Part,
-    /// The time since 1970 at which requests begin; as soon as they can if absent.
+    /// The time since 1970 at which requests begin. If absent, they begin as soon as possible.
     pub(crate) start_at: Option<Duration>,
     /// The address of the endpoint for Prometheus.
     pub(crate) metrics: Option<SocketAddr>,
     /// The log of intervals that is written during the run.
     pub(crate) log: Option<PathBuf>,
-    /// Shows no progress.
+    /// True if no progress is shown.
     pub(crate) quiet: bool,
 }
 
@@ -74,7 +74,7 @@ pub(crate) struct Load {
     pub(crate) hot: Option<Hot>,
     pub(crate) hot_shift: Option<Nanos>,
     pub(crate) amount: Amount,
-    /// The discarded start.
+    /// The discarded time before the measured part.
     pub(crate) warmup: Duration,
     pub(crate) slo: Option<Slo>,
 }
@@ -82,11 +82,11 @@ pub(crate) struct Load {
 /// The connections of a run, divided.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Division {
-    /// Connections that are measured.
+    /// Connections of the load.
     pub(crate) good: u32,
     /// Those of them that send.
     pub(crate) active: u32,
-    /// Clients that misbehave.
+    /// Bad clients.
     pub(crate) bad: Vec<(BadKind, u32)>,
 }
 
@@ -94,8 +94,8 @@ impl Setup {
     /// Divides this many connections.
     ///
     /// # Errors
-    /// They do not suffice for the bad clients, the threads, the active ones or the hot set, or a
-    /// kind of bad client is named twice; a sentence names the flags.
+    /// They are too few for the bad clients, the threads, the active connections or the hot set, or
+    /// a kind of bad client is named twice. The text names the flags.
     pub(crate) fn divide(&self, connections: u32, hot: Option<&Hot>) -> Result<Division, String> {
         let mut good = connections;
         let mut bad: Vec<(BadKind, u32)> = Vec::new();
@@ -139,12 +139,12 @@ impl Setup {
         Ok(Division { good, active, bad })
     }
 
-    /// The fewest connections that the threads and the active ones need.
+    /// Returns the minimum number of connections for the threads and the active ones.
     pub(crate) fn least(&self) -> u32 {
         self.active.unwrap_or(1).max(self.threads)
     }
 
-    /// The connections where `-c` is absent and the descriptor limit allows them.
+    /// Returns the number of connections without `-c`, within the descriptor limit.
     pub(crate) fn connections_default(&self) -> u32 {
         CONNECTIONS_DEFAULT.max(self.least())
     }

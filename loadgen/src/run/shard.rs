@@ -29,7 +29,7 @@ use crate::run::sources::Sources;
 
 mod slots;
 
-/// The consecutive failures after which the ramp stops waiting for a connection: 150 ms of
+/// The number of consecutive failures after which the ramp no longer waits for a slot: 150 ms of
 /// back-off.
 const RAMP_ATTEMPTS: u32 = 5;
 
@@ -43,7 +43,7 @@ pub(crate) struct Shard {
     pub(crate) incoming: Scratch,
     pub(crate) outgoing: Scratch,
     pub(crate) counters: RefCell<Counters>,
-    /// Failures of the measured part.
+    /// Failures in the measured part.
     pub(crate) errors: RefCell<Errors>,
     /// Failures before and after it.
     pub(crate) errors_outside: RefCell<Errors>,
@@ -52,44 +52,45 @@ pub(crate) struct Shard {
     pub(crate) balancer: RefCell<Balancer>,
     /// Slots that wait for the pacer to open their next connection.
     to_replace: RefCell<VecDeque<Rc<ConnectionSlot>>>,
-    /// The times at which connections are to be replaced; empty without a lifetime.
+    /// The times at which connections are replaced; empty without a lifetime.
     pub(crate) lives: RefCell<Lives>,
-    /// Wakes the pacer: a connection was opened, failed or is to be replaced, or the run is over.
+    /// Wakes the pacer: a connection was opened, has failed or has to be replaced, or the run is
+    /// over.
     pub(crate) ramp_event: Event,
-    /// Connections that are being opened.
+    /// The number of connections that are being opened.
     pub(crate) opening: Cell<u32>,
-    /// Connections begun so far.
+    /// The number of connections begun so far.
     begun_connections: Cell<u64>,
-    /// Slots whose first answer the ramp waits for.
+    /// The number of slots whose first answer the ramp waits for.
     pub(crate) awaited: Cell<u32>,
-    /// Slots for which a connection was made.
+    /// The number of slots that ever had an established connection.
     pub(crate) connected: Cell<u32>,
-    /// Slots that were served.
+    /// The number of slots that were served.
     pub(crate) served: Cell<u32>,
-    /// Connections that are open.
+    /// The number of open connections.
     pub(crate) live: Cell<u32>,
-    /// Slots that send and have not ended.
+    /// The number of slots that send and have not ended.
     pub(crate) active_slots: Cell<u32>,
-    /// Connections made.
+    /// The number of connections established.
     pub(crate) established: Cell<u64>,
-    /// Connections that ended by their plan.
+    /// The number of connections that ended as planned.
     pub(crate) retired: Cell<u64>,
-    /// Connections that the server ended while it owed nothing.
+    /// The number of connections that the server ended while it owed nothing.
     pub(crate) left: Cell<u64>,
-    /// Connections that failed after they were made.
+    /// The number of connections that failed after they were established.
     pub(crate) broken: Cell<u64>,
-    /// Connections made for a slot whose last one had failed.
+    /// The number of connections established in a slot whose previous one had failed.
     pub(crate) reconnected: Cell<u64>,
     pub(crate) bad: RefCell<BadClientCounters>,
     /// True if the ramp is over.
     pub(crate) ramped: Cell<bool>,
-    /// True if no further connection is to be opened.
+    /// True if no further connection is opened.
     pub(crate) ramp_stopped: Cell<bool>,
-    /// True if a failure is to end the run (`--fail-fast`).
+    /// True if a failure ends the run (`--fail-fast`).
     pub(crate) failed_fast: Cell<bool>,
-    /// Requests handed out and not answered.
+    /// The number of requests handed out and not answered.
     pub(crate) in_flight: Cell<u64>,
-    /// True if the run was ended before its time.
+    /// True if the run was cut short.
     was_cut: Cell<bool>,
     /// True if requests may have begun.
     pub(crate) begun: Cell<bool>,

@@ -1,5 +1,5 @@
-//! Ctrl-C, SIGTERM and SIGHUP: the first ends the run with its partial report; another Ctrl-C or
-//! SIGTERM ends the process.
+//! Ctrl-C, SIGTERM and SIGHUP: the first one ends the run with its partial report. Another Ctrl-C
+//! or SIGTERM ends the process.
 //!
 //! Tests: `tests/signals.rs`.
 
@@ -15,8 +15,7 @@ use signal_hook::iterator::Signals;
 use crate::report::output;
 use crate::run::control::ShardEvent;
 
-/// Sends the first signal to the main thread, from a thread of its own that lives as long as the
-/// process.
+/// Sends the first signal to the main thread. A thread does so, which lives as long as the process.
 pub(crate) fn forward(events: Sender<ShardEvent>) -> io::Result<()> {
     let mut taken = vec![SIGINT, SIGTERM];
     // A run under nohup goes on when its terminal is closed.
@@ -29,8 +28,8 @@ pub(crate) fn forward(events: Sender<ShardEvent>) -> io::Result<()> {
         .spawn(move || {
             let mut ending = false;
             for signal in signals.forever() {
-                // A terminal that is closed sends its signal more than once, by way of the shell
-                // too: that is nobody's impatience.
+                // A closing terminal sends SIGHUP more than once, also through the shell. So a
+                // second SIGHUP is not a request to end at once.
                 let again = ending && signal != SIGHUP;
                 if again || (!ending && events.send(ShardEvent::Signal(signal)).is_err()) {
                     let _none_is_made_now = output::abandon();
@@ -42,7 +41,7 @@ pub(crate) fn forward(events: Sender<ShardEvent>) -> io::Result<()> {
     Ok(())
 }
 
-/// Returns true if this process was started with the signal ignored; false where the system does
+/// Returns true if this process was started with the signal ignored, and false if the system does
 /// not tell.
 fn is_ignored(signal: i32) -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -53,7 +52,7 @@ fn is_ignored(signal: i32) -> bool {
     ignored.is_some_and(|mask| mask & (1 << (signal - 1)) != 0)
 }
 
-/// 128 and the signal, as shells have it.
+/// Returns the exit code for a signal: 128 plus its number, as in shells.
 pub(crate) fn exit_code(signal: i32) -> u8 {
     u8::try_from(128 + signal).unwrap_or(1)
 }

@@ -1,6 +1,6 @@
 //! The sizes of requests: one size, or several with weights.
 //!
-//! Read from the command line, drawn from by [`Payload`](crate::run::payload::Payload). Tests:
+//! The command line makes it, and [`Payload`](crate::run::payload::Payload) draws from it. Tests:
 //! `sizes/tests.rs`.
 
 use std::fmt;
@@ -10,39 +10,39 @@ use server_demo::units::{parse_count, parse_size};
 
 use crate::run::weighted::Weighted;
 
-/// Requests above this size are a mistake.
+/// The maximum size. A larger one is refused as a mistake.
 pub const SIZE_MAX: usize = 64 << 20;
-/// Weights above this are a mistake.
+/// The maximum weight. A larger one is refused as a mistake.
 const WEIGHT_MAX: u64 = 1_000_000_000;
 
-/// A size, or several with the weights in which they are mixed.
+/// One size, or several sizes with weights.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sizes(Weighted<usize>);
 
 impl Sizes {
-    /// The one size there is, unless there are several.
+    /// Returns the size if there is only one.
     #[must_use]
     pub fn only(&self) -> Option<usize> {
         self.0.only().copied()
     }
 
-    /// The size that belongs to `random`, a number of 64 random bits.
+    /// Returns the size that belongs to `random`, a number of 64 random bits.
     #[must_use]
     pub fn draw(&self, random: u64) -> usize {
         *self.0.draw(random)
     }
 
-    /// The average size.
+    /// Returns the average size.
     #[must_use]
     pub fn mean(&self) -> usize {
         self.0.mean(|&size| size)
     }
 }
 
-/// One size.
+/// Makes a single size.
 ///
 /// # Panics
-/// It is zero.
+/// The size is zero.
 impl From<usize> for Sizes {
     fn from(size: usize) -> Self {
         assert!(size > 0, "a request has at least one byte");
@@ -50,7 +50,8 @@ impl From<usize> for Sizes {
     }
 }
 
-/// `64`, `1k`, or `64:90,16k:10`: sizes with weights, of which only the proportions matter.
+/// Reads `64`, `1k`, or sizes with weights such as `64:90,16k:10`. Only the proportions of weights
+/// matter.
 impl FromStr for Sizes {
     type Err = String;
 
@@ -84,7 +85,7 @@ fn parse_weight(text: &str) -> Result<u64, String> {
     }
 }
 
-/// As the command line takes it.
+/// Writes the form that the command line takes.
 impl fmt::Display for Sizes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(only) = self.only() {

@@ -1,10 +1,10 @@
 //! Sockets to connect with, and the addresses they connect from.
 //!
 //! The system chooses the source address until a connection finds no free port. One pair of
-//! addresses has some 28,000 ports for connections to one server port, less those that churn keeps
-//! in TIME_WAIT. Then the next source takes over, for this and all later connections: for a
-//! loopback target the addresses of 127.0.0.0/8, from a start that differs per run; for other
-//! targets there is none. `--source` names the addresses instead. Tests: `sources/tests.rs` and
+//! addresses has about 28,000 ports for connections to one server port, minus those that churn
+//! keeps in TIME_WAIT. Then this and all later connections use the next source. A loopback target
+//! has the addresses of 127.0.0.0/8 as further sources, beginning at a random one in each run.
+//! Other targets have none. `--source` names the addresses instead. Tests: `sources/tests.rs` and
 //! `tests/embedded.rs`.
 
 use std::cell::Cell;
@@ -15,20 +15,20 @@ use std::path::PathBuf;
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
-/// Addresses in 127.0.0.0/8 without the network's and the broadcast address.
+/// The number of addresses in 127.0.0.0/8, without the network's and the broadcast address.
 const LOOPBACK_SOURCES: u64 = (1 << 24) - 2;
 
-/// Where a server listens.
+/// The address of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Address {
-    /// At an address and port.
+    /// An IP address and port.
     Tcp(SocketAddr),
-    /// At a path.
+    /// The path of a Unix socket.
     Unix(PathBuf),
 }
 
 impl Address {
-    /// For the system.
+    /// Converts to the system's form.
     ///
     /// # Errors
     /// The path is too long for a socket.
@@ -50,22 +50,22 @@ impl fmt::Display for Address {
     }
 }
 
-/// Makes the sockets of a shard.
+/// The maker of a shard's sockets.
 #[derive(Debug, Clone)]
 pub struct Sources {
     /// `None` for a Unix socket.
     target: Option<SocketAddr>,
-    /// The addresses that were asked for; empty where the system chooses.
+    /// The requested addresses; empty if the system chooses.
     named: Vec<IpAddr>,
-    /// Where in 127.0.0.0/8 further sources begin; `None` where there are none.
+    /// The first further source in 127.0.0.0/8; `None` if there are none.
     first: Option<u64>,
-    /// The source in use: the ports of those before it were used up.
+    /// The current source. The ports of those before it are used up.
     current: Cell<u32>,
 }
 
 impl Sources {
-    /// Sources for connections to `target`. `named` are the addresses to use, and `seed` says where
-    /// in 127.0.0.0/8 further ones begin.
+    /// Makes sources for connections to `target`. `named` are the addresses to use. `seed`
+    /// determines the first further one in 127.0.0.0/8.
     #[must_use]
     pub fn new(target: &Address, named: &[IpAddr], seed: u64) -> Self {
         let target = match target {
@@ -83,7 +83,7 @@ impl Sources {
         }
     }
 
-    /// Returns source number `nth`; `None` where the system chooses.
+    /// Returns source number `nth`, or `None` if the system chooses.
     fn source(&self, nth: u32) -> Option<IpAddr> {
         if let Some(named) = self.named.get(nth as usize) {
             return Some(*named);
@@ -96,7 +96,7 @@ impl Sources {
             ))
         };
         let source = nth(further);
-        // A socket that connects from its target's address and port meets itself.
+        // A socket that connects from its target's address and port connects to itself.
         if self.target.is_some_and(|target| target.ip() == source) {
             Some(nth(further + 104_729))
         } else {
@@ -104,8 +104,8 @@ impl Sources {
         }
     }
 
-    /// Goes on to the next source where no port of the one in use is left; false where there is
-    /// none.
+    /// Changes to the next source, because the current one has no port left. Returns false if there
+    /// is none.
     pub(crate) fn next(&self, used_up: u32) -> bool {
         if self.current.get() > used_up {
             return true;
@@ -118,13 +118,13 @@ impl Sources {
         is_there
     }
 
-    /// Sources used so far.
+    /// Returns the number of sources used so far.
     pub(crate) fn used(&self) -> u32 {
         self.current.get() + 1
     }
 
-    /// Returns a non-blocking socket, ready for `connect`, and the number of its source. The port
-    /// is chosen by `connect`.
+    /// Returns a non-blocking socket, ready for `connect`, and the number of its source. `connect`
+    /// chooses the port.
     ///
     /// # Errors
     /// No descriptor is left, or the system refused the address.
@@ -143,7 +143,7 @@ impl Sources {
     }
 }
 
-/// Returns a socket for a stream that does not block, closed on exec.
+/// Returns a non-blocking stream socket that is closed on exec.
 fn nonblocking(domain: Domain, protocol: Option<Protocol>) -> io::Result<Socket> {
     #[cfg(not(target_vendor = "apple"))]
     return Socket::new(domain, Type::STREAM.nonblocking().cloexec(), protocol);

@@ -1,9 +1,9 @@
 //! `--stages`: a rate that changes over time, in straight lines.
 //!
-//! A stage `TIME:RATE` moves from the rate before it to its own, so `10s:100,30s:100,10s:0` rises,
-//! holds and falls. The number of requests due by a moment is the area under the lines;
-//! [`Stages::time_of`] is the inverse, which is all that a schedule needs. Pure. Tests: at the end
-//! of this file, `schedule/tests.rs` and `tests/stages.rs`.
+//! During a stage `TIME:RATE` the rate changes linearly from the previous rate to this one, so
+//! `10s:100,30s:100,10s:0` rises, holds and falls. The number of requests due by a time is the area
+//! under the lines. [`Stages::time_of`] is the inverse function, and all that a schedule needs.
+//! Pure. Tests: at the end of this file, `schedule/tests.rs` and `tests/stages.rs`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -31,7 +31,7 @@ struct Stage {
     /// Requests per second at the beginning and at the end.
     from: f64,
     to: f64,
-    /// Requests that are due before this stage.
+    /// The number of requests that are due before this stage.
     before: f64,
 }
 
@@ -59,8 +59,8 @@ impl Stages {
             .map_err(|_| "the stages have no rate".to_owned())
     }
 
-    /// Returns the time from the beginning at which request number `due` is to be sent, counted
-    /// from zero; `None` after the last request.
+    /// Returns the intended time of request number `due`, counted from zero, since the beginning;
+    /// `None` after the last request.
     #[must_use]
     pub fn time_of(&self, due: f64) -> Option<Nanos> {
         let within = |stage: &&Stage| due < stage.before + stage.requests();
@@ -117,7 +117,7 @@ impl FromStr for Stages {
     }
 }
 
-/// As on the command line; a jump shows as a stage of no time.
+/// Writes the form of the command line. A jump is a stage with no time.
 impl fmt::Display for Stages {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rate = |rate: f64| match Rate::try_from(rate) {
@@ -164,7 +164,7 @@ mod tests {
         let steady = times("0s:10,1s:10");
         assert_eq!(steady.len(), 10);
         assert!((steady[7] - 0.7).abs() < 1e-6, "{steady:?}");
-        // Up and down again, as many requests on either side.
+        // Up and down again, with the same number of requests on both sides.
         let both = times("2s:10,2s:0");
         assert_eq!(both.len(), 20);
         assert!(both.is_sorted() && both[19] < 4.0);

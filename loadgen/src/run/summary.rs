@@ -25,13 +25,14 @@ use crate::run::plan::{Amount, Pace, Plan};
 use crate::run::protocol::ProtocolSpec;
 use crate::run::signals::exit_code;
 
-/// A thread that is runnable for this share of the time limits the result.
+/// If a thread is on a CPU or waits for one for this share of the time, it limits the result.
 const BUSY: f64 = 0.95;
-/// A wait for a CPU of this share of the time shows in the latencies.
+/// If a thread waits for a CPU for this share of the time, the wait shows in the latencies.
 const CROWDED: f64 = 0.10;
-/// A generator later than this with one request in a hundred does not keep its schedule.
+/// If the generator is later than this with one request in a hundred, it does not keep its
+/// schedule.
 const LAG_MAX: Nanos = 1_000_000;
-/// A server that answers less than this share of the schedule does not keep up.
+/// If a server answers less than this share of the schedule, it does not keep up.
 const KEPT_UP: f64 = 0.99;
 
 /// The parts of a report that were not measured.
@@ -41,7 +42,7 @@ pub(crate) struct Context {
     /// The name of the run.
     pub(crate) run: String,
     pub(crate) started_unix_ms: u64,
-    /// When the run's clock was at zero.
+    /// The time of the zero of the run's clock.
     pub(crate) clock_unix_ms: u64,
     pub(crate) target: Target,
     pub(crate) pin: Pinning,
@@ -64,7 +65,7 @@ pub(crate) fn summarize(plan: &Plan, context: Context, observations: &Observatio
     for result in &observations.results {
         total.merge(result);
     }
-    // Where failures ended the run, those outside the measured part may be the reason.
+    // If failures ended the run, the reason may be those outside the measured part.
     let failed = observations.timeline.is_none() || observations.failed_fast;
     if failed {
         total.errors.merge(&mem::take(&mut total.errors_outside));
@@ -174,12 +175,12 @@ fn elapsed(plan: &Plan, observations: &Observations, total: &ShardResult) -> Nan
     let Some(timeline) = observations.timeline else {
         return 0;
     };
-    // A closed loop is quiet early where no connection is left; a schedule goes on all the same.
+    // A closed loop may end early because no connection is left. A schedule goes on regardless.
     let quiet_at = observations.quiet_at.filter(|_| !plan.is_open());
     let cut = observations.aborted_at.or(quiet_at);
     let until = match plan.amount {
         Amount::Time(_) => timeline.until.min(cut.unwrap_or(Nanos::MAX)),
-        // The schedule of n requests takes n intervals, the last one included.
+        // A schedule of n requests takes n intervals, including the last one.
         Amount::Requests(_) if total.schedule_end > 0 => {
             total.counters.last_answer.max(total.schedule_end)
         }
@@ -231,7 +232,7 @@ fn bad_clients(plan: &Plan, total: &ShardResult) -> Vec<BadClients> {
     kinds.collect()
 }
 
-/// The sizes of requests, where there are several.
+/// Returns the sizes of requests, if there are several.
 fn size_mix(plan: &Plan) -> Option<String> {
     match &plan.protocol {
         ProtocolSpec::Echo { sizes, .. } | ProtocolSpec::WebSocket { sizes, .. }

@@ -1,5 +1,5 @@
-//! One task per shard that keeps time: it obeys the main thread's commands, finds connections that
-//! wait for a silent server, ends the run on time, and reports.
+//! The supervisor: one task per shard that keeps time. It follows the main thread's commands, finds
+//! connections that wait for a silent server, ends the run on time, and reports.
 //!
 //! It checks everything once per tick, so no request needs a timer of its own. Tests: every
 //! integration test.
@@ -26,13 +26,13 @@ use crate::run::shard::Shard;
 
 /// The supervisor's interval.
 const TICK: Duration = Duration::from_millis(10);
-/// Bounds of the time between two searches for silent connections.
+/// The limits of the time between two searches for silent connections.
 const SEARCH_MIN: Duration = Duration::from_millis(10);
 const SEARCH_MAX: Duration = Duration::from_millis(250);
-/// Ticks in which closing connections may end by themselves.
+/// The number of ticks in which closing connections may end by themselves.
 const CLOSE_TICKS: u32 = 100;
 
-/// The body of a shard: everything from the first connection to the last.
+/// Runs a shard, from its first connection to its last.
 pub(crate) async fn supervise(
     index: u32,
     plan: Arc<Plan>,
@@ -55,7 +55,7 @@ struct Reporter {
 }
 
 impl Reporter {
-    /// The main thread may have ended. Then nobody needs the report.
+    /// If the main thread has ended, the report is not needed.
     fn say(&self, event: ShardEvent) {
         let _ = self.events.send(event);
     }
@@ -83,11 +83,11 @@ struct Supervisor {
     report: Reporter,
     phase: Phase,
     next_search: Nanos,
-    /// The time at which no request was left to begin.
+    /// The time from which no more requests begin.
     all_begun_at: Option<Nanos>,
-    /// The time since which every connection that sends has been lost.
+    /// The time since which all sending connections have been lost.
     cut_off_since: Option<Nanos>,
-    /// True if the main thread knows that a failure is to end the run.
+    /// True if the main thread knows that a failure ends the run.
     failed_fast: bool,
     timeline: Option<Timeline>,
     /// The task that starts the load and dispatches requests.
@@ -140,8 +140,8 @@ impl Supervisor {
         self.close().await;
     }
 
-    /// Returns true if the pacer or the dispatcher panicked. The run would go on without them, with
-    /// figures that look right.
+    /// Returns true if the pacer or the dispatcher panicked. Without this check, the run would go
+    /// on, and its figures would look right.
     fn has_lost_a_task(&self, pacer: &JoinHandle<()>) -> bool {
         let load = self.load.as_ref();
         let dispatcher = load.is_some_and(JoinHandle::is_finished) && !self.shard.dispatched.get();
@@ -167,13 +167,13 @@ impl Supervisor {
         }
         self.shard.cut(now);
         self.shard.direct_all(Directive::Abort);
-        // Tasks that are only just starting see the order at the next tick.
+        // Tasks that have just started see the directive at the next tick.
         if self.shard.live.get() == 0 && self.shard.opening.get() == 0 {
             self.finish(now);
         }
     }
 
-    /// Fails connections whose server has owed something for too long.
+    /// Fails connections whose server has owed an answer for too long.
     fn search_silent(&mut self, now: Nanos) {
         if now < self.next_search {
             return;
@@ -187,8 +187,8 @@ impl Supervisor {
         }
     }
 
-    /// Reads the thread's CPU time at the first tick of the measured part and at the first one
-    /// after.
+    /// Reads the thread's CPU time at the first tick of the measured part, and at the first tick
+    /// after it.
     fn measure_cpu(&mut self, now: Nanos) {
         let Some(timeline) = self.timeline else {
             return;
@@ -212,7 +212,7 @@ impl Supervisor {
         let shard = &self.shard;
         let sends = shard.plan.sending_share(shard.index).is_some();
         if !shard.plan.is_open() && shard.active_slots.get() == 0 && sends {
-            // No connection is left that could send. A schedule goes on all the same.
+            // No connection is left that could send. A schedule goes on regardless.
             return self.finish(now);
         }
         let cut_off = sends && shard.is_cut_off();
@@ -223,8 +223,8 @@ impl Supervisor {
         if shard.in_flight.get() == 0 {
             return self.finish(now);
         }
-        // A connection that is silent fails by itself first. This ends one whose answers come, but
-        // too slowly, and a wait for connections that are lost.
+        // A silent connection fails by itself before this. This ends connections whose answers come
+        // too slowly, and the wait for lost connections.
         let beside = 2 * search_interval(shard.plan.timeout) + nanos(TICK);
         let patience = shard.plan.timeout.saturating_add(beside);
         if cut_off || now.saturating_sub(begun_at) > patience {
@@ -232,8 +232,8 @@ impl Supervisor {
         }
     }
 
-    /// Ends a closed loop of a number of requests when all connections have been lost for the
-    /// time-out: its end would not come.
+    /// Ends a closed loop with a number of requests if all connections have been lost for the
+    /// timeout. It would never end otherwise.
     fn end_without_server(&mut self, now: Nanos, cut_off: bool) {
         let shard = &self.shard;
         if !cut_off || shard.plan.is_open() || !matches!(shard.plan.amount, Amount::Requests(_)) {
@@ -276,8 +276,7 @@ impl Supervisor {
         self.control.publish(shard.index, live);
     }
 
-    /// Hands over what was measured, then lets every connection end by itself, so that their
-    /// sockets close in order.
+    /// Sends the results, then lets every connection end by itself, so that sockets close in order.
     async fn close(mut self) {
         let shard = &self.shard;
         let slices = shard.counters.borrow_mut().slices.take_all();
@@ -318,7 +317,7 @@ impl Supervisor {
     }
 }
 
-/// Begins the run when its time has come: the same moment on all shards.
+/// Begins the run at its start time, which is the same on all shards.
 async fn start(shard: Rc<Shard>, timeline: Timeline) {
     sleep_until(shard.clock.instant(timeline.start)).await;
     shard.begin(timeline);
@@ -332,7 +331,7 @@ fn search_interval(timeout: Nanos) -> Nanos {
     (timeout / 10).clamp(nanos(SEARCH_MIN), nanos(SEARCH_MAX))
 }
 
-/// The share of the measured time that a thread was busy.
+/// The measurement of the time that a thread was busy.
 #[derive(Default)]
 struct CpuShare {
     before: Option<(Nanos, ThreadCpu)>,
@@ -340,7 +339,7 @@ struct CpuShare {
 }
 
 impl CpuShare {
-    /// Shares of time on a CPU and in wait for one.
+    /// Returns the shares of time on a CPU and in wait for one.
     #[expect(clippy::cast_precision_loss, reason = "a share of two digits")]
     fn share(&self) -> (f64, f64) {
         match (self.before, self.after) {

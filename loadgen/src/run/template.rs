@@ -1,16 +1,16 @@
-//! Requests as the user writes them: several with weights, and fields that differ in each request.
+//! Request templates: several requests with weights, and fields that are different in each request.
 //!
-//! `{counter}` becomes a number that no other request of the run has, `{random}` 16 hexadecimal
-//! digits. A field has one length, so a request has a length before it is written. The choice of a
-//! request and its fields are pure functions of connection and request number: nothing is stored,
-//! and a request can be written in pieces. Used by `protocol/fixed.rs`. Tests: at the end of this
-//! file and `tests/http_requests.rs`.
+//! `{counter}` becomes a number that no other request of the run has. `{random}` becomes 16
+//! hexadecimal digits. A field has a fixed length, so the length of a request is known before it is
+//! written. The choice of a request and its fields are pure functions of connection and request
+//! number. So nothing is stored, and a request can be written in pieces. `protocol/fixed.rs` uses
+//! it. Tests: at the end of this file and `tests/http_requests.rs`.
 
 use crate::measure::clock::Nanos;
 use crate::run::random::mix;
 use crate::run::weighted::Weighted;
 
-/// Digits of an intended time: all of 64 bits.
+/// The number of digits of an intended time: enough for 64 bits.
 pub(crate) const INTENDED_LEN: usize = 20;
 
 /// One request.
@@ -21,7 +21,7 @@ struct Part {
     fields: Vec<(usize, Field)>,
 }
 
-/// A part of a request that differs in each request.
+/// A part that is different in each request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Field {
     Counter,
@@ -34,7 +34,7 @@ impl Field {
     const ALL: [(&'static str, Self); 2] =
         [("{counter}", Self::Counter), ("{random}", Self::Random)];
 
-    /// Bytes of its value.
+    /// Returns the length of its value.
     const fn len(self) -> usize {
         match self {
             Self::Counter => 18,
@@ -46,8 +46,8 @@ impl Field {
     fn value(self, requests: &Requests, request: u64, intended: Nanos) -> String {
         let (key, connection) = (requests.key, requests.connection);
         match self {
-            // One digit, so that the number has no leading zero; 8 of the connection, 9 of the
-            // request.
+            // A first digit, so that the number has no leading zero; then 8 digits of the
+            // connection and 9 of the request.
             Self::Counter => format!(
                 "1{:08}{:09}",
                 connection % 100_000_000,
@@ -74,7 +74,7 @@ pub(crate) struct Requests {
 }
 
 impl Template {
-    /// Repeats these bytes as they are.
+    /// Makes a template of one request with these bytes.
     #[must_use]
     pub fn plain(bytes: &[u8]) -> Self {
         Self::one(Part {
@@ -83,7 +83,7 @@ impl Template {
         })
     }
 
-    /// Sends requests of `size` bytes that begin with their intended time.
+    /// Makes a template of requests of `size` bytes that begin with their intended time.
     ///
     /// # Panics
     /// The size is less than [`INTENDED_LEN`].
@@ -101,7 +101,8 @@ impl Template {
         }
     }
 
-    /// Reads requests with their weights, each more than zero, and replaces the fields in them.
+    /// Makes a template of requests with their weights, and replaces the fields in them. Each
+    /// weight is above zero.
     ///
     /// # Panics
     /// There is no request, or one is empty.
@@ -123,13 +124,13 @@ impl Template {
         read(text).0.len()
     }
 
-    /// Bytes of a request on average.
+    /// Returns the average size of a request in bytes.
     #[must_use]
     pub fn mean_size(&self) -> usize {
         self.parts.mean(|part| part.bytes.len())
     }
 
-    /// The requests of connection number `connection` of the run with this `seed`.
+    /// Returns the requests of connection number `connection` of the run with this `seed`.
     pub(crate) fn of(&self, seed: u64, connection: u64) -> Requests {
         Requests {
             template: self.clone(),
@@ -139,7 +140,7 @@ impl Template {
     }
 }
 
-/// Replaces the fields by zeros of their length, and returns their positions.
+/// Replaces the fields with zeros of the same length, and returns their positions.
 fn read(mut text: &[u8]) -> (Vec<u8>, Vec<(usize, Field)>) {
     let (mut bytes, mut fields) = (Vec::with_capacity(text.len()), Vec::new());
     while let Some((byte, rest)) = text.split_first() {
@@ -165,12 +166,12 @@ impl Requests {
         parts.only().unwrap_or_else(|| parts.draw(random()))
     }
 
-    /// Bytes of a request.
+    /// Returns the size of a request.
     pub(crate) fn size(&self, request: u64) -> usize {
         self.part(request).bytes.len()
     }
 
-    /// Writes the bytes of `request` from position `at` into all of `out`.
+    /// Fills `out` with the bytes of `request` from position `at`.
     pub(crate) fn fill(&self, request: u64, intended: Nanos, at: usize, out: &mut [u8]) {
         let part = self.part(request);
         let end = at + out.len();

@@ -1,6 +1,7 @@
-//! The TLS of a run, by rustls: trust, names and protocols. `encrypted.rs` has the connections.
+//! The TLS configuration of a run, for rustls: trust, names and protocols. `encrypted.rs` has the
+//! connections.
 //!
-//! With the feature `tls` only; `tls_absent.rs` stands in without it. Tests: `tests/tls.rs`.
+//! Only with the feature `tls`; `tls_absent.rs` takes its place otherwise. Tests: `tests/tls.rs`.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme
 
 use crate::run::tls_options::TlsOptions;
 
-/// The TLS of a run, ready for connections.
+/// The TLS configuration of a run.
 #[derive(Clone)]
 pub(crate) struct Tls {
     pub(crate) config: Arc<ClientConfig>,
@@ -32,7 +33,7 @@ impl TlsOptions {
     /// Reads the certificates.
     ///
     /// # Errors
-    /// There are no certificates, or the server's name is not valid. The text says which.
+    /// There are no certificates, or the server's name is not valid. The text names the fault.
     pub(crate) fn prepare(&self) -> Result<Tls, String> {
         let provider = Arc::new(ring::default_provider());
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
@@ -92,7 +93,7 @@ impl TlsOptions {
     }
 }
 
-/// Accepts any certificate; signatures are still verified.
+/// A verifier that accepts any certificate. It still verifies signatures.
 #[derive(Debug)]
 struct AnyCertificate(Arc<CryptoProvider>);
 

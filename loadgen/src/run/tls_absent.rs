@@ -1,13 +1,13 @@
-//! The place of `tls.rs` in a build without the feature `tls`: options that cannot be used.
+//! The replacement of `tls.rs` in a build without the feature `tls`. It refuses all options.
 
 use crate::run::tls_options::TlsOptions;
 
-/// The TLS of a run: there is none.
+/// The TLS configuration of a run, which cannot exist in this build.
 #[derive(Debug, Clone)]
 pub(crate) enum Tls {}
 
 impl TlsOptions {
-    /// Refuses.
+    /// Returns an error.
     ///
     /// # Errors
     /// Always.

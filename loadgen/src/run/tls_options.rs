@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-/// The TLS of a run as it was asked for.
+/// The requested TLS options of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TlsOptions {
-    /// The name that the server's certificate has to have, which is also sent (SNI).
+    /// The server's name. It is sent (SNI), and the certificate must have it.
     pub(crate) name: String,
-    /// The file of the only authorities to trust; those of the system if absent.
+    /// The file of the authorities to trust; if absent, those of the system.
     pub(crate) cacert: Option<PathBuf>,
     /// True if any certificate is accepted.
     pub(crate) insecure: bool,

@@ -1,8 +1,8 @@
 //! A connected socket, seen through one of the three surfaces of `asyncfd`.
 //!
-//! The same exchange runs over each, so all three are tested under heavy concurrency in the client
-//! too. A wait holds no buffer (see `scratch.rs`). Only the tasks of connections call it. It knows
-//! no payloads, timeouts or counters. The surfaces of server-demo are not shared: each has a whole
+//! The same exchange runs over each, so a load also tests all three as a client. A wait holds no
+//! buffer (see `scratch.rs`). Only the tasks of connections call it. It knows no payloads, timeouts
+//! or counters. It does not share code with the surfaces of server-demo: each of those has a whole
 //! echo loop in one future, because an idle connection costs the size of that future. Tests:
 //! `every_surface_and_loop_is_served` in `tests/embedded.rs` runs on each, `tests/protocols.rs`
 //! over Unix sockets too.
@@ -27,17 +27,17 @@ pub(crate) trait Transport: Sized + 'static {
     /// Connects, and registers on the current shard.
     fn connect(socket: Socket, plan: &Plan) -> impl Future<Output = io::Result<Self>>;
 
-    /// The time that the handshake of TLS took, where there was one.
+    /// Returns the duration of the TLS handshake, if there was one.
     fn handshake(&self) -> Option<Duration> {
         None
     }
 
-    /// Waits until bytes can be read and reads them to the front of `scratch`; 0 is the end of what
-    /// the peer sends.
+    /// Waits until bytes can be read, and reads them to the front of `scratch`. Returns 0 at the
+    /// end of the peer's stream.
     fn read(&self, scratch: &Scratch) -> impl Future<Output = io::Result<usize>>;
 
-    /// Writes without waiting, as [`write`](Self::write) does; nothing where the socket takes no
-    /// bytes now, or where the surface has no such call.
+    /// Writes like [`write`](Self::write), but without a wait. Returns `None` if the socket takes
+    /// no bytes now, or if the surface has no such call.
     #[inline]
     fn try_write(
         &self,
@@ -47,11 +47,11 @@ pub(crate) trait Transport: Sized + 'static {
         None
     }
 
-    /// Waits until bytes can be written, has them produced by `fill` at the front of `scratch`, and
-    /// writes some.
+    /// Waits until bytes can be written, lets `fill` produce them at the front of `scratch`, and
+    /// writes some of them.
     ///
-    /// `fill` may be called several times and gives the same bytes each time; it returns how many,
-    /// more than zero.
+    /// `fill` may be called several times, and gives the same bytes each time. It returns their
+    /// number, which is above zero.
     fn write(
         &self,
         scratch: &Scratch,
@@ -59,12 +59,13 @@ pub(crate) trait Transport: Sized + 'static {
     ) -> impl Future<Output = io::Result<usize>>;
 }
 
-/// Returns true if a call is to be made again without telling anyone.
+/// Returns true if the caller should try again: the call would have blocked, or a signal
+/// interrupted it.
 fn again(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
 }
 
-/// Runs `write` on the bytes that `fill` produces.
+/// Calls `write` with the bytes that `fill` produces.
 #[inline]
 fn produce<R>(
     scratch: &Scratch,
@@ -77,7 +78,7 @@ fn produce<R>(
     })
 }
 
-/// The sockets of `asyncfd::net`, which have these methods in common, and no trait for them.
+/// The common methods of the stream sockets of `asyncfd::net`.
 pub(crate) trait Stream: Sized + 'static {
     fn connect(socket: Socket, target: &Address) -> impl Future<Output = io::Result<Self>>;
     fn into_socket(self) -> io::Result<Socket>;
@@ -126,7 +127,8 @@ stream!(TcpStream, |socket, target| match target {
         let stream = TcpSocket::try_from(OwnedFd::from(socket))?
             .connect(*address)
             .await?;
-        // Where nothing listens at a port that `connect` may choose, a socket can meet itself.
+        // If nothing listens at the target, and `connect` chooses the same port, a socket connects
+        // to itself.
         if stream.local_addr()? == *address {
             return Err(ErrorKind::ConnectionRefused.into());
         }
@@ -135,12 +137,12 @@ stream!(TcpStream, |socket, target| match target {
     Address::Unix(_) => unreachable!("the caller chose the stream by its target"),
 });
 stream!(UnixStream, |socket, target| {
-    // It is connected at once, or not at all.
+    // A Unix socket connects at once, or not at all.
     socket.connect(&target.to_sock_addr()?)?;
     Self::from_std(socket.into())
 });
 
-/// A socket of `asyncfd::net`, which knows from a short transfer that it is drained.
+/// A socket of `asyncfd::net`, which detects from a short transfer that it is drained.
 #[derive(Debug)]
 pub(crate) struct Helpers<S>(S);
 
@@ -201,7 +203,7 @@ pub(crate) async fn connect_socket(socket: Socket, target: &Address) -> io::Resu
     }
 }
 
-/// Registers a connected socket bare, for the two surfaces that are `AsyncFd` itself.
+/// Registers a connected socket as a plain `AsyncFd`, for the other two surfaces.
 async fn connect_bare(socket: Socket, target: &Address) -> io::Result<AsyncFd<Socket>> {
     let socket = connect_socket(socket, target).await?;
     Ok(AsyncFd::new_on(
@@ -211,7 +213,8 @@ async fn connect_bare(socket: Socket, target: &Address) -> io::Result<AsyncFd<So
     )?)
 }
 
-/// The loop of `AsyncFd`'s documentation: await a guard, try, and let `WouldBlock` clear it.
+/// The loop of `AsyncFd`'s documentation: await a guard, try the operation, and let `WouldBlock`
+/// clear the readiness.
 #[derive(Debug)]
 pub(crate) struct Guards(AsyncFd<Socket>);
 
@@ -252,22 +255,22 @@ impl Transport for Guards {
     }
 }
 
-/// `AsyncFd` as a hand-written future uses it: `poll_*_ready`, and a guard cleared by the caller
-/// where a short transfer of a TCP socket shows that nothing is left.
+/// `AsyncFd` in a hand-written future: `poll_*_ready`, and a guard that the caller clears if a
+/// short transfer of a TCP socket shows that nothing is left.
 #[derive(Debug)]
 pub(crate) struct Polling {
     socket: AsyncFd<Socket>,
     short_drains: bool,
 }
 
-/// Bytes that a call moved, and those it could have.
+/// The number of bytes that a call moved, and the number that it could have moved.
 struct Transfer {
     moved: usize,
     offered: usize,
 }
 
 impl Polling {
-    /// One try under a guard; nothing where it is to be made again.
+    /// Tries an operation under a guard. Returns `None` if it has to be repeated.
     fn attempt(
         &self,
         mut guard: AsyncFdReadyGuard<'_, Socket>,

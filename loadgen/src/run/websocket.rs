@@ -1,8 +1,8 @@
-//! WebSocket: each request is one binary message of bytes of its own, and the server sends the same
-//! message back, in order.
+//! WebSocket: each request is one binary message with unique bytes, and the server sends the same
+//! messages back in order.
 //!
-//! `tungstenite` has the opening handshake, the frames and the answers to pings; here it works on a
-//! [`Pipe`] instead of a socket. With the feature `websocket` only. Tests: `tests/websocket.rs`.
+//! `tungstenite` does the opening handshake, the frames and the answers to pings. Here it works on
+//! a [`Pipe`] instead of a socket. Only with the feature `websocket`. Tests: `tests/websocket.rs`.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -27,20 +27,20 @@ pub(crate) struct WebSocketEcho {
     payload: Payload,
     verify: bool,
     planned: u64,
-    /// Requests given to the WebSocket.
+    /// The number of requests given to the WebSocket.
     sent: u64,
     answered: u64,
     in_flight: VecDeque<Stamp>,
-    /// True if the server said that it closes.
+    /// True if the server announced a close.
     over: bool,
-    /// Bytes received last.
+    /// The last received bytes.
     received: usize,
 }
 
 enum State {
     Opening(Box<MidHandshake<ClientHandshake<Pipe>>>),
     Open(Box<WebSocket<Pipe>>),
-    /// The handshake failed, and nothing more is said.
+    /// The handshake failed, and nothing else is sent.
     Failed,
 }
 
@@ -57,7 +57,7 @@ impl fmt::Debug for WebSocketEcho {
 /// Builds the request that opens a WebSocket.
 ///
 /// # Errors
-/// The address or a field is none; a sentence says which.
+/// The address or a field is not valid. The text says which.
 pub(crate) fn request(upgrade: &Upgrade) -> Result<Request, String> {
     let url = &upgrade.url;
     let mut request = url
@@ -97,7 +97,7 @@ impl WebSocketEcho {
         })
     }
 
-    /// Goes on with the handshake.
+    /// Continues the handshake.
     fn open(&mut self) -> Result<(), Box<Wrong>> {
         let State::Opening(handshake) = std::mem::replace(&mut self.state, State::Failed) else {
             unreachable!("the caller knows the state")
@@ -112,7 +112,7 @@ impl WebSocketEcho {
         Ok(())
     }
 
-    /// Gives the planned requests to the WebSocket, once it is open.
+    /// Gives the planned requests to the WebSocket after it has opened.
     fn send(&mut self) {
         let State::Open(socket) = &mut self.state else {
             return;
@@ -121,8 +121,8 @@ impl WebSocketEcho {
             let mut bytes = vec![0; self.payload.size(self.sent)];
             self.payload.fill(self.sent, 0, &mut bytes);
             self.sent += 1;
-            // A pipe takes everything. A WebSocket that was closed sends nothing more, and its
-            // requests are sent on the next one.
+            // A pipe takes all bytes. A closed WebSocket sends nothing, and the next connection
+            // sends its requests.
             if socket.send(Message::Binary(bytes.into())).is_err() {
                 return;
             }
@@ -157,7 +157,7 @@ impl WebSocketEcho {
         Ok(stamp)
     }
 
-    /// Reads the messages that are there. Reading also writes the answers to pings and to a close.
+    /// Reads the available messages. This also writes the answers to pings and to a close.
     fn read(&mut self, mut answered: impl FnMut(Stamp, Verdict, Nanos)) -> Result<(), Box<Wrong>> {
         loop {
             let State::Open(socket) = &mut self.state else {

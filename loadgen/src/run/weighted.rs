@@ -1,11 +1,11 @@
-//! A choice between values with weights, of which only the proportions matter.
+//! A choice between values with weights. Only the proportions of weights matter.
 //!
-//! A draw is a pure function of the number it is given, so both ends of a check agree on it and
-//! nothing is stored. Used by `sizes.rs` and `template.rs`, which have the tests.
+//! A draw is a pure function of the given number. So the sender and the verifier agree on it, and
+//! nothing is stored. `sizes.rs` and `template.rs` use it and have the tests.
 
 use std::sync::Arc;
 
-/// Values with their weights; there is at least one.
+/// One or more values with their weights.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Weighted<T> {
     parts: Arc<[Part<T>]>,
@@ -14,13 +14,13 @@ pub(crate) struct Weighted<T> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Part<T> {
     value: T,
-    /// The weights of this part and of those before it.
+    /// The sum of the weights up to this value.
     up_to: u64,
 }
 
 impl<T> Weighted<T> {
     /// # Panics
-    /// There is no value, or the weights are all zero.
+    /// There is no value, or all weights are zero.
     pub(crate) fn new(values: impl IntoIterator<Item = (T, u64)>) -> Self {
         let mut up_to = 0;
         let parts = values.into_iter().map(|(value, weight)| {
@@ -32,7 +32,7 @@ impl<T> Weighted<T> {
         Self { parts }
     }
 
-    /// The one value there is, unless there are several.
+    /// Returns the value if there is only one.
     pub(crate) fn only(&self) -> Option<&T> {
         match &self.parts[..] {
             [only] => Some(&only.value),
@@ -40,15 +40,15 @@ impl<T> Weighted<T> {
         }
     }
 
-    /// The value that belongs to `random`, a number of 64 random bits.
+    /// Returns the value that belongs to `random`, a number of 64 random bits.
     pub(crate) fn draw(&self, random: u64) -> &T {
-        // The high half of the product: as even as 64 bits can make it, and without a division.
+        // The high half of the product is as even as 64 bits allow, and needs no division.
         let at = (u128::from(random) * u128::from(self.weight())) >> 64;
         let part = self.parts.iter().find(|part| at < u128::from(part.up_to));
         &part.expect("the product is below the weight of all").value
     }
 
-    /// The values with their own weights.
+    /// Returns the values with their own weights.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&T, u64)> {
         let mut before = 0;
         self.parts.iter().map(move |part| {
@@ -58,7 +58,7 @@ impl<T> Weighted<T> {
         })
     }
 
-    /// The average of a size of the values.
+    /// Returns the weighted average of a size of the values.
     pub(crate) fn mean(&self, size: impl Fn(&T) -> usize) -> usize {
         let sizes = self
             .iter()

@@ -54,7 +54,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let mut sum = Duration::ZERO;
     let mut rest = text.trim();
     loop {
-        // A part ends where a digit follows its unit.
+        // A part ends at a digit that follows its unit.
         let unit = rest.find(char::is_alphabetic).unwrap_or(rest.len());
         let next = rest[unit..].find(|one: char| one.is_ascii_digit());
         let (part, after) = rest.split_at(next.map_or(rest.len(), |next| unit + next));
@@ -91,7 +91,8 @@ pub(super) fn interval(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// Reads CPU time that a server is to spend; whole microseconds of 32 bits go into a request.
+/// Reads the CPU time that a server should spend. A request holds it as a 32-bit number of
+/// microseconds.
 pub(super) fn work(text: &str) -> Result<Duration, String> {
     let time = positive_duration(text)?;
     if !time.subsec_nanos().is_multiple_of(1_000) {

@@ -1,4 +1,4 @@
-//! Linux: `/proc/PID/stat`, `/proc/PID/task/*/schedstat` and `/proc/PID/smaps_rollup`.
+//! Linux: reads `/proc/PID/stat`, `/proc/PID/task/*/schedstat` and `/proc/PID/smaps_rollup`.
 
 use std::io;
 
@@ -22,7 +22,8 @@ impl Process {
         let stat = self.process.stat().map_err(into_io)?;
         let tick = 1_000_000_000 / procfs::ticks_per_second();
         let mut threads = Vec::new();
-        // A kernel without scheduler statistics, or a thread that ends meanwhile: the ticks remain.
+        // The kernel has no scheduler statistics, or a thread has ended meanwhile. The clock ticks
+        // remain.
         for task in self.process.tasks().map_err(into_io)?.flatten() {
             if let Ok(sched) = task.schedstat() {
                 let (ran, waited): (Nanos, Nanos) = (sched.sum_exec_runtime, sched.run_delay);
@@ -42,8 +43,8 @@ impl Process {
     }
 
     pub(super) fn resident(&self) -> io::Result<u64> {
-        // The counters in `status` lag by up to 64 pages per thread; the roll-up walks the page
-        // tables.
+        // The counters in `status` lag by up to 64 pages per thread. The roll-up is exact, because
+        // it walks the page tables.
         if let Ok(rollup) = self.process.smaps_rollup() {
             let bytes = rollup
                 .memory_map_rollup

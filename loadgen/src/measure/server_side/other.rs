@@ -1,4 +1,4 @@
-//! Systems without `/proc`: nothing is known about processes.
+//! Systems without `/proc`: no resource usage is known.
 
 use std::io;
 

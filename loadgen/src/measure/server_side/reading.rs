@@ -1,15 +1,15 @@
-//! The CPU time of a process at one moment, as a platform reads it.
+//! The CPU time of a process at one moment, as the platform files read it.
 
 use crate::measure::clock::Nanos;
 
-/// The CPU time a process had used when it was looked at.
+/// The CPU time that a process had used at the time of the reading.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CpuReading {
-    /// In user space, to the grain of the system's clock tick.
+    /// In user space, with the resolution of the system's clock tick.
     pub(super) user: Nanos,
-    /// In the kernel, to the same grain.
+    /// In the kernel, with the same resolution.
     pub(super) system: Nanos,
-    /// The scheduler's counts per thread: thread, time on a CPU, time it waited for one.
+    /// The scheduler's times per thread: thread, time on a CPU, time in wait for one.
     pub(super) threads: Vec<ThreadReading>,
 }
 

@@ -1,4 +1,4 @@
-//! Echo: every request is bytes of its own, and the same bytes come back in the same order.
+//! Echo: every request has unique bytes, and the same bytes come back in the same order.
 //!
 //! No buffer is kept, since [`Payload`] can produce and check any position. Tests:
 //! `exchange/tests.rs`.
@@ -7,9 +7,9 @@ use super::{LooksLike, Protocol, ProtocolSpec, Sent, Taken, Verdict, Wrong};
 use crate::measure::clock::Nanos;
 use crate::run::payload::Payload;
 
-/// Fewer equal bytes than this in a row recognise nothing.
+/// The minimum number of equal bytes in a row by which a reply is recognised.
 const RECOGNISE_MIN: usize = 8;
-/// The number of requests, before and after one, whose replies are recognised.
+/// The number of requests before and after the expected one whose replies are recognised.
 const RECOGNISE_REQUESTS: u64 = 1_024;
 
 /// One connection of the echo protocol.
@@ -17,12 +17,12 @@ const RECOGNISE_REQUESTS: u64 = 1_024;
 pub struct Echo {
     payload: Payload,
     verify: bool,
-    /// Position in the oldest answer that is not complete.
+    /// The position in the oldest incomplete answer.
     at: usize,
 }
 
 impl Echo {
-    /// Speaks these payloads, and compares the echo if `verify` says so.
+    /// Makes a connection with these payloads. With `verify`, it compares the echo.
     #[must_use]
     pub fn of(payload: Payload, verify: bool) -> Self {
         Self {
@@ -32,8 +32,8 @@ impl Echo {
         }
     }
 
-    /// Describes a difference at `wrong` in `reply`, bytes of the answer to `request` from where it
-    /// stands.
+    /// Describes the difference at position `wrong` of `reply`, which continues the answer to
+    /// `request`.
     #[cold]
     fn explain_slow(&self, request: u64, reply: &[u8], wrong: usize) -> Box<Wrong> {
         let at = self.at + wrong;
@@ -65,7 +65,7 @@ impl Echo {
 }
 
 impl Protocol for Echo {
-    /// Nobody else knows when an echo is over.
+    /// Only this side knows when an echo connection is over.
     const PEER_MAY_CLOSE: bool = false;
     const TIMES_FIRST_BYTE: bool = false;
 
@@ -95,7 +95,7 @@ impl Protocol for Echo {
         self.payload.fill(request, at, out);
     }
 
-    // Left to itself the compiler makes it a call, and this is the way of every answer.
+    // Otherwise the compiler makes a call of it, and every answer runs this code.
     #[inline(always)]
     fn take(&mut self, request: u64, sent: Sent, bytes: &[u8]) -> Result<Taken, Box<Wrong>> {
         let size = self.payload.size(request);

@@ -1,9 +1,10 @@
-//! Bytes as people type them: `\r \n \t \0 \\ \xHH`, and everything else as it is.
+//! Bytes in typed text: the escapes `\r \n \t \0 \\ \xHH`; all other characters stand for
+//! themselves.
 
-/// Reads the escapes.
+/// Converts text with escapes to bytes.
 ///
 /// # Errors
-/// A sentence that names the escape.
+/// An escape is not valid. The text names it.
 pub fn unescape(text: &str) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.chars();

@@ -9,7 +9,7 @@ use super::{Answers, Protocol, ProtocolSpec, Sent, Taken, Verdict, Wrong};
 use crate::measure::clock::Nanos;
 use crate::run::template::Requests;
 
-/// One connection on which a request is repeated.
+/// One connection that repeats a request.
 #[derive(Debug)]
 pub struct Fixed {
     requests: Requests,
@@ -28,8 +28,8 @@ enum Answer {
 }
 
 impl Protocol for Fixed {
-    /// HTTP says when a connection is over. What answers with known bytes has no word for it; but a
-    /// server that closes after each exchange, as many do, owes nothing then.
+    /// HTTP announces the end of a connection. Known bytes cannot announce it, but a server that
+    /// closes after each exchange, as many do, owes nothing at that time.
     const PEER_MAY_CLOSE: bool = true;
     const TIMES_FIRST_BYTE: bool = true;
     const WRITES_INTENDED: bool = true;
@@ -100,7 +100,7 @@ impl Protocol for Fixed {
         }
     }
 
-    /// A proxy that gives up an idle connection sends 408 first, or another response.
+    /// A proxy that closes an idle connection sends 408 or another response first.
     fn is_farewell(&self, bytes: &[u8]) -> bool {
         matches!(self.answer, Answer::Http(_)) && bytes.starts_with(b"HTTP/1.")
     }

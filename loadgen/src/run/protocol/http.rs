@@ -1,9 +1,9 @@
-//! HTTP/1.1 for a client: the end of each response, its status, and if the connection can be used
-//! again.
+//! HTTP/1.1 for a client: finds the end of each response, its status, and the reuse of the
+//! connection.
 //!
-//! Heads are read by `httparse`; bodies are skipped by length, by chunks, or until the end of the
-//! stream (RFC 9112, section 6.3). Servers repeat their heads, so each thread keeps the last one: a
-//! response that begins with the same bytes is not parsed again. A head that comes in pieces is
+//! `httparse` reads heads. Bodies are skipped by length, by chunks, or until the end of the stream
+//! (RFC 9112, section 6.3). Servers repeat their heads, so each thread keeps the last one. A
+//! response that begins with the same bytes is not parsed again. A head that arrives in pieces is
 //! kept until it is complete. Tests: `http/tests.rs`.
 
 use std::cell::RefCell;
@@ -11,11 +11,12 @@ use std::mem::MaybeUninit;
 
 use super::{Taken, Verdict, is_good};
 
-/// A head longer than this is an attack, or no HTTP.
+/// The maximum length of a head. A longer one is an attack or no HTTP.
 const HEAD_MAX: usize = 64 * 1024;
-/// Header fields of a usual response, which have their place on the stack.
+/// The number of header fields for which there is room on the stack. A usual response has fewer.
 const FIELDS_USUAL: usize = 128;
-/// The most fields that fit a head: a name of one byte, a colon and a line end each.
+/// The maximum number of fields in a head: each has at least a name of one byte, a colon and a line
+/// end.
 const FIELDS_MAX: usize = HEAD_MAX / 4;
 
 /// Reads the responses of one connection.
@@ -24,7 +25,7 @@ pub struct Http {
     state: State,
     /// True if responses have no body, as those to HEAD.
     bodiless: bool,
-    /// The part of a head that has come, where it did not come whole.
+    /// The first part of an incomplete head.
     head: Vec<u8>,
 }
 
@@ -32,25 +33,25 @@ pub struct Http {
 enum State {
     #[default]
     Head,
-    /// A body of which this many bytes are missing, more than zero.
+    /// A body with this many bytes left, more than zero.
     Length(u64, Verdict),
     Chunked(Chunk, Verdict),
-    /// A body that ends with the stream.
+    /// A body that ends at the end of the stream.
     Stream(Verdict),
 }
 
-/// Where in a chunked body the next byte is.
+/// The position of the next byte in a chunked body.
 #[derive(Debug, Clone, Copy)]
 enum Chunk {
-    /// In the hexadecimal size, of which this much and this many digits have come.
+    /// In the hexadecimal size: its value and its number of digits so far.
     Size(u64, u32),
-    /// After it, in what may follow on its line.
+    /// After the size, in the rest of its line.
     Extension(u64),
-    /// In the data, of which this many bytes are missing.
+    /// In the data, with this many bytes left.
     Data(u64),
     /// In the line end after the data.
     DataEnd,
-    /// In a line after the last chunk; whether it is empty so far.
+    /// In a line after the last chunk; true if the line is empty so far.
     Trailer(bool),
 }
 
@@ -71,7 +72,7 @@ enum Body {
 }
 
 impl Http {
-    /// Reads responses; `bodiless` ones end with their head, as those to HEAD.
+    /// Makes a reader. If `bodiless`, responses end with their head, as after HEAD.
     #[must_use]
     pub fn new(bodiless: bool) -> Self {
         Self {
@@ -80,10 +81,10 @@ impl Http {
         }
     }
 
-    /// Takes the next bytes; see [`Protocol::take`](super::Protocol::take).
+    /// Handles the next bytes; see [`Protocol::take`](super::Protocol::take).
     ///
     /// # Errors
-    /// The bytes are no response; the error names the fault.
+    /// The bytes are no response. The error names the fault.
     pub fn take(&mut self, bytes: &[u8]) -> Result<Taken, &'static str> {
         match self.state {
             State::Head => self.take_head(bytes),
@@ -104,7 +105,7 @@ impl Http {
         }
     }
 
-    /// The stream has ended: completes the response whose body ends that way.
+    /// Handles the end of the stream, which completes a response whose body ends that way.
     pub fn end_of_stream(&mut self) -> Option<Verdict> {
         match self.state {
             State::Stream(verdict) => {
@@ -139,7 +140,7 @@ impl Http {
             }
             return Ok(self.taken(bytes.len(), None));
         };
-        // Heads in pieces are rare: the memory goes back.
+        // Heads in pieces are rare, so the memory is freed.
         self.head = Vec::new();
         let used = head.len - before;
         match head.status {
@@ -186,8 +187,8 @@ thread_local! {
 }
 
 impl LastHead {
-    /// Reads a head; `None` where it is not complete. A complete head ends with an empty line, so
-    /// bytes that begin with all of it have the same head, whatever follows.
+    /// Reads a head; returns `None` if it is not complete. A complete head ends with an empty line,
+    /// so bytes that begin with all of it have the same head.
     #[inline]
     fn parse(&mut self, bytes: &[u8]) -> Result<Option<Head>, &'static str> {
         if self.head.is_none() || !bytes.starts_with(&self.bytes) {
@@ -201,7 +202,7 @@ impl LastHead {
     }
 }
 
-/// Reads a head; `None` where it is not complete.
+/// Reads a head; returns `None` if it is not complete.
 fn parse_head(bytes: &[u8]) -> Result<Option<Head>, &'static str> {
     let mut fields = [const { MaybeUninit::uninit() }; FIELDS_USUAL];
     match parse_fields(bytes, &mut fields) {
@@ -215,14 +216,14 @@ fn parse_head(bytes: &[u8]) -> Result<Option<Head>, &'static str> {
     .transpose()
 }
 
-/// Reads a head that has at most as many fields as there are places.
+/// Reads a head that has no more fields than `fields` has room for.
 fn parse_fields<'a>(
     bytes: &'a [u8],
     fields: &mut [MaybeUninit<httparse::Header<'a>>],
 ) -> Result<Option<Result<Head, &'static str>>, httparse::Error> {
     let mut response = httparse::Response::new(&mut []);
     let mut config = httparse::ParserConfig::default();
-    // A field may go on in a line that begins with a space (RFC 9112, section 5.2).
+    // A field may continue in a line that begins with a space (RFC 9112, section 5.2).
     config.allow_obsolete_multiline_headers_in_responses(true);
     let parsed = config.parse_response_with_uninit_headers(&mut response, bytes, fields)?;
     Ok(match parsed {
@@ -231,9 +232,9 @@ fn parse_fields<'a>(
     })
 }
 
-/// Reads the fields that say where the response ends.
+/// Reads the fields that determine the end of the response.
 fn head_of(response: &httparse::Response<'_, '_>, len: usize) -> Result<Head, &'static str> {
-    // Since 1.1 a connection stays open unless somebody says otherwise; before, the reverse.
+    // In HTTP/1.1 a connection stays open by default; in HTTP/1.0 it closes by default.
     let mut keeps_open = response.version == Some(1);
     let mut length = None;
     let mut coding: Option<&[u8]> = None;
@@ -271,14 +272,14 @@ fn head_of(response: &httparse::Response<'_, '_>, len: usize) -> Result<Head, &'
 
 fn parse_length(value: &[u8]) -> Option<u64> {
     let text = std::str::from_utf8(value.trim_ascii()).ok()?;
-    // `parse` alone would take a sign.
+    // `parse` alone would accept a sign.
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     digits.then(|| text.parse().ok()).flatten()
 }
 
 impl Chunk {
-    /// Goes through `bytes`: how many were used, and where the next one is; `None` at the end of
-    /// the body.
+    /// Skips `bytes` of the body. Returns the number of bytes used and the position of the next
+    /// one, or `None` at the end of the body.
     fn take(mut self, bytes: &[u8]) -> Result<(usize, Option<Self>), &'static str> {
         let mut at = 0;
         while at < bytes.len() {

@@ -1,7 +1,7 @@
-//! Fills and empties the connection slots of a shard, and accounts for requests that will not be
+//! Fills and empties the connection slots of a shard, and counts requests that will not be
 //! answered.
 //!
-//! Called by the pacer (`ramp.rs`), by the tasks of connections, and by the supervisor. Tests:
+//! The pacer (`ramp.rs`), the tasks of connections and the supervisor call it. Tests:
 //! `tests/churn.rs` and `tests/outage.rs`.
 
 use std::rc::Rc;
@@ -93,7 +93,7 @@ impl Shard {
                 ))),
             };
         }
-        // The task reports through the shard, also when it panics: nobody waits for it.
+        // The task reports through the shard, even if it panics, so no other task awaits it.
         match (self.plan.io, &self.plan.target) {
             (IoSurface::Helpers, Address::Tcp(_)) => drop(spawn_local(connection::run::<
                 Helpers<TcpStream>,
@@ -108,8 +108,8 @@ impl Shard {
         }
     }
 
-    /// Counts a connection that was just made, after connecting since `began`; the handshake of TLS
-    /// took this part of it.
+    /// Counts a connection that was just established, after connecting since `began`. The handshake
+    /// of TLS took this part of that time.
     pub(crate) fn connected(
         &self,
         slot: &Rc<ConnectionSlot>,
@@ -133,7 +133,8 @@ impl Shard {
         if !slot.joined.replace(true) {
             self.connected.set(self.connected.get() + 1);
         }
-        // Before the run begins nobody's life is counted: those of the ramp are spread then.
+        // Lifetimes do not count before the run begins. At that time, those of the ramp's
+        // connections are spread.
         if let Some(lifetime) = self.plan.lifetime
             && self.begun.get()
         {
@@ -142,7 +143,7 @@ impl Shard {
         }
     }
 
-    /// Lets the next connection into the pacer.
+    /// Frees a place in the pacer for the next connection.
     pub(crate) fn opened(&self) {
         self.opening.set(self.opening.get() - 1);
         self.ramp_event.notify();
@@ -196,8 +197,8 @@ impl Shard {
         }
     }
 
-    /// Takes back the requests that a connection did not send, for others; in a closed loop they
-    /// stay with their slot.
+    /// Takes back the requests that a connection did not send, for other connections. In a closed
+    /// loop they stay with their slot.
     pub(crate) fn take_back(&self, slot: &ConnectionSlot, sent: impl Iterator<Item = Stamp>) {
         slot.hand_back(sent);
         if self.plan.is_open() {
@@ -231,7 +232,8 @@ impl Shard {
         }
     }
 
-    /// Gives every connection a directive, ends the slots that have none, and gives up the backlog.
+    /// Gives every connection a directive, ends the slots without a connection, and gives up the
+    /// backlog.
     pub(crate) fn direct_all(&self, directive: Directive) {
         for slot in self.slots.borrow().iter() {
             slot.give(directive);
@@ -242,7 +244,7 @@ impl Shard {
         self.give_up_backlog();
     }
 
-    /// Gives up the requests that wait for a connection.
+    /// Counts the requests that wait for a connection as never sent.
     pub(crate) fn give_up_backlog(&self) {
         let backlog = self.balancer.borrow_mut().take_backlog();
         self.lose_unsent(backlog);
