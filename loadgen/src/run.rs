@@ -1,7 +1,7 @@
 //! A run: its plan and session, the main thread, and everything that runs on a shard.
 //!
-//! `setup` says what was asked for; `session` finds the server and makes a `plan`; `coordinator`
-//! leads the shards through it; `summary` makes the report.
+//! `setup` holds the requested run. `session` finds the server and makes a `plan`. `coordinator`
+//! takes the shards through the plan. `summary` makes the report.
 
 mod backoff;
 mod bad_client;

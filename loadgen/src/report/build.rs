@@ -1,7 +1,8 @@
-//! Builds reports, of a run and of a sum of runs.
+//! Builds the report of a run or of a sum of runs.
 //!
-//! [`Report::new`] is the one place that fills a report: it adds the derived figures to what was
-//! measured, and judges the thresholds. Tests: `run/summary/tests.rs` and `tools/merge/tests.rs`.
+//! [`Report::new`] is the only place that fills a report. It adds the derived figures to the
+//! measured ones, and judges the thresholds. Tests: `run/summary/tests.rs` and
+//! `tools/merge/tests.rs`.
 
 use super::data::{FORMAT, Generator, Outcome, Report, Requests, Server, Throughput, VERSION};
 use super::gate::gate;
@@ -11,8 +12,7 @@ use super::sum::Sum;
 use crate::measure::stats::Running;
 
 impl Report {
-    /// Builds the report of a run or of a sum of runs: adds the derived figures to what was
-    /// measured, and judges the thresholds.
+    /// Builds the report of a run or of a sum of runs.
     pub(crate) fn new(about: About, sum: Sum, outcome: Outcome, slo: Option<&Slo>) -> Self {
         let (completed, connected) = (sum.requests.completed, sum.connections.connected);
         let mut report = Self {
@@ -52,7 +52,7 @@ impl Report {
     }
 }
 
-/// The context of a report: facts that were not measured.
+/// The context of a report: the facts that are not measured.
 #[derive(Debug, Clone)]
 pub(crate) struct About {
     pub(crate) command: Vec<String>,
@@ -102,19 +102,19 @@ fn as_f64(count: u64) -> f64 {
     count as f64
 }
 
-/// Fewer connections than this show no memory of their own: one page is 4 KiB, and buffers that a
-/// process allocates once weigh more than a few connections.
+/// The minimum number of connections for a figure of memory per connection. A page is 4 KiB, and
+/// buffers that a process allocates once take more than a few connections.
 const CONNECTIONS_MIN: u32 = 64;
 
-/// Returns the growth of resident memory per connection. A reading of zero failed, or never took
-/// place; memory that shrank, and few connections, show nothing.
+/// Returns the growth of resident memory per connection. Returns `None` if a reading is zero (it
+/// failed or never took place), if the memory shrank, or if there are few connections.
 fn bytes_per_connection(before: u64, connected: u64, connections: u32) -> Option<f64> {
     let grown = connected.checked_sub(before)?;
     (before > 0 && connections >= CONNECTIONS_MIN).then(|| as_f64(grown) / f64::from(connections))
 }
 
 impl Throughput {
-    /// Computes the rates over `elapsed_s`, with those of the intervals.
+    /// Computes the rates over `elapsed_s`, and those of the intervals.
     fn new(requests: &Requests, elapsed_s: f64, intervals: &Running) -> Self {
         let per_second = |count: u64| {
             if elapsed_s > 0.0 {

@@ -23,19 +23,19 @@ pub struct PartClock {
     pub bound_ms: f64,
 }
 
-/// The difference between the clocks of the parts.
+/// The result of the comparison of the parts' clocks.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Spread {
-    /// All parts ran on one machine, by its host name.
+    /// All parts ran on one machine, as the host names show.
     OneMachine,
-    /// The clocks are at least and at most this many milliseconds apart.
+    /// The minimum and the maximum difference of the clocks, in milliseconds.
     Apart { least_ms: f64, most_ms: f64 },
-    /// The file system of some parts does not compare clocks.
+    /// Some parts have a file system that does not compare clocks.
     Unknown,
 }
 
 impl Spread {
-    /// Returns the spread of some clocks; nothing where there are fewer than two.
+    /// Returns the spread of clocks, or `None` if there are fewer than two.
     pub(crate) fn of(clocks: &[PartClock]) -> Option<Self> {
         let (first, others) = clocks.split_first()?;
         if others.is_empty() {

@@ -11,13 +11,13 @@ use super::width::columns;
 /// The value of the `format` field of a comparison.
 pub const COMPARE_FORMAT: &str = "loadgen-compare";
 
-/// Columns of a row; on a narrower terminal, each metric has a list instead.
+/// The width of a row. On a narrower terminal, each metric has a list instead.
 const WIDTH: usize = 118;
 
 /// All rounds of one contender.
 #[derive(Debug)]
 pub struct Contender {
-    /// Where they were read from.
+    /// The file that they come from.
     pub file: String,
     /// In order.
     pub rounds: Vec<Report>,
@@ -30,15 +30,15 @@ pub struct Comparison {
     pub format: &'static str,
     /// The version of the schema.
     pub version: u32,
-    /// The base.
+    /// The base of the comparison.
     pub a: Side,
-    /// The contender that is compared with the base.
+    /// The contender compared with the base.
     pub b: Side,
     /// Pairs of rounds.
     pub rounds: usize,
-    /// Reasons to doubt the comparison.
+    /// Warnings about the comparison.
     pub warnings: Vec<String>,
-    /// One entry per metric that both sides have in every round.
+    /// The metrics that both sides have in every round.
     pub metrics: Vec<Metric>,
 }
 
@@ -55,14 +55,14 @@ pub struct Side {
     pub rounds_generator_bound: usize,
 }
 
-/// One metric of both.
+/// One metric of both contenders.
 #[derive(Debug, Serialize)]
 pub struct Metric {
     /// Name as in the reports.
     pub name: &'static str,
     /// Unit of the medians.
     pub unit: &'static str,
-    /// Which direction is better: `higher` or `lower`.
+    /// The better direction: `higher` or `lower`.
     pub better: &'static str,
     /// Median of A's rounds.
     pub a_median: f64,
@@ -88,12 +88,12 @@ pub enum Verdict {
     BWorse,
     /// The interval contains 1: no difference shown.
     NoDifferenceShown,
-    /// Too few rounds for an interval, or a zero among them, which has no ratio.
+    /// The rounds are too few for an interval, or one of them is zero and has no ratio.
     NoInterval,
 }
 
 impl Verdict {
-    /// In words.
+    /// Returns the verdict in words.
     #[must_use]
     pub fn describe(self) -> &'static str {
         match self {
@@ -131,7 +131,7 @@ impl Comparison {
         )
     }
 
-    /// The comparison for people, with a line end after each line.
+    /// Writes the comparison for people, with a line end after each line.
     #[must_use]
     pub fn render(&self) -> String {
         let mut out = String::new();

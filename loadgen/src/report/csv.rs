@@ -1,9 +1,9 @@
-//! The figures as a table for spreadsheets: a row for the whole run, one for its raw latencies
-//! where a schedule makes them differ, and one for each interval.
+//! The figures as a table for spreadsheets: a row for the whole run, a row for the raw latencies of
+//! an open loop, and a row for each interval.
 //!
 //! `scope` is `run` or `interval`; `latency` names the latencies of the row: `raw` (from the actual
 //! send) or `corrected` (from the intended one). Times are seconds from the beginning of the
-//! measured part, latencies microseconds. `requests` counts answers as throughput does; a field
+//! measured part. Latencies are microseconds. `requests` counts answers as throughput does. A field
 //! that does not apply is empty.
 
 use super::data::{Distribution, Report};
@@ -70,12 +70,12 @@ fn row(first: [String; 7], latency: &Distribution) -> Vec<String> {
     first.into_iter().chain(count).chain(statistics).collect()
 }
 
-/// Formats a figure with this many decimals; nothing where there is none.
+/// Writes a figure with this many decimals, or nothing if there is none.
 pub(crate) fn optional(value: Option<f64>, decimals: usize) -> String {
     value.map_or_else(String::new, |value| format!("{value:.decimals$}"))
 }
 
-/// Writes a header and rows that have a field for each of its columns.
+/// Writes a header, and rows with a field for each column.
 pub(crate) fn table(header: Vec<String>, rows: Vec<Vec<String>>) -> String {
     let mut table = csv::Writer::from_writer(Vec::new());
     for row in [header].into_iter().chain(rows) {

@@ -1,13 +1,12 @@
 //! Judges a report by its thresholds.
 //!
-//! Called when a run or a sum of runs is reported. Tests: `gate/tests.rs`.
+//! The report of a run or of a sum of runs calls it. Tests: `gate/tests.rs`.
 
 use super::data::{Report, Status};
 use super::slo::{Limited, Series, Slo};
 use super::threshold::Verdict;
 
-/// Judges the report by its thresholds. A run that failed or was interrupted keeps that exit
-/// code.
+/// Judges the report by its thresholds. A run that failed or was interrupted keeps its exit code.
 pub(crate) fn gate(slo: &Slo, report: &mut Report) {
     report.slo = judge(slo, report);
     let missed = report.slo.iter().filter(|verdict| !verdict.met);
@@ -18,7 +17,7 @@ pub(crate) fn gate(slo: &Slo, report: &mut Report) {
     report.outcome.messages.extend(missed);
 }
 
-/// The verdict on each threshold.
+/// Returns the verdict on each threshold.
 pub(crate) fn judge(slo: &Slo, report: &Report) -> Vec<Verdict> {
     slo.judge(|limited| value(limited, report))
 }

@@ -1,15 +1,15 @@
-//! `.hgrm`: the percentiles of the headline's latencies in milliseconds, in the text form that
-//! HdrHistogram's plotters read.
+//! The format `.hgrm`: the percentiles of the headline latency in milliseconds, in the text form
+//! that HdrHistogram's plotters read.
 
 use std::fmt::Write as _;
 
 use super::data::Report;
 use crate::measure::histogram::{Recorder, SUB_BUCKETS};
 
-/// Rows for each halving of the distance to 100%.
+/// The number of rows for each halving of the distance to 100%.
 const TICKS_PER_HALF: u32 = 5;
 
-/// The table, with a line end after each line.
+/// Writes the table, with a line end after each line.
 #[must_use]
 pub fn render(report: &Report) -> String {
     let recorder = report.latency.headline().recorder();
@@ -25,7 +25,7 @@ fn table(recorder: &Recorder) -> String {
         |text: String| writeln!(out, "{text}").expect("writing to a string does not fail");
     for (ns, quantile, count) in recorder.quantile_steps(TICKS_PER_HALF) {
         let first = format!("{:12.3} {quantile:2.12} {count:10}", as_ms(ns));
-        // At 100% the last column would be infinite, which readers of the format do not take.
+        // At 100% the last column would be infinite, which readers of the format refuse.
         if quantile < 1.0 {
             line(format!("{first} {:14.2}", 1.0 / (1.0 - quantile)));
         } else {

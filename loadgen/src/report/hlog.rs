@@ -1,10 +1,10 @@
-//! `.hlog`: the interval log of HdrHistogram, version 1.3: the latencies of every interval, for
-//! other tools to merge and plot.
+//! The format `.hlog`, version 1.3 of HdrHistogram's interval log: the latencies of every interval,
+//! for other tools to merge and plot.
 //!
-//! Stamps are relative to the beginning of the measured part; the maximum is in milliseconds, the
-//! histograms hold nanoseconds. The library has a writer of its own, which has no place for the
-//! legend and would encode again the histograms that a report holds encoded. `run/interval_log.rs`
-//! writes the same lines during a run.
+//! Stamps are relative to the beginning of the measured part. The maximum is in milliseconds, and
+//! the histograms are in nanoseconds. The library's own writer is not used: it cannot write the
+//! legend, and it would encode the histograms again, which are already encoded in a report.
+//! `run/interval_log.rs` writes the same lines during a run.
 
 use super::data::Report;
 use crate::measure::histogram::Recorder;
@@ -29,7 +29,7 @@ pub fn render(report: &Report) -> String {
     out
 }
 
-/// Returns the lines before the first interval; the measured part begins at this time since 1970.
+/// Returns the lines before the first interval, with the start of the measured part since 1970.
 pub(crate) fn head(version: &str, command: &[String], from_unix_ms: u64) -> String {
     let epoch = format!("{}.{:03}", from_unix_ms / 1_000, from_unix_ms % 1_000);
     format!(
@@ -50,7 +50,7 @@ pub(crate) fn line(start_s: f64, length_s: f64, max_ns: u64, histogram: &str) ->
     format!("{start_s:.3},{length_s:.3},{max_ms:.3},{histogram}\n")
 }
 
-/// Returns the command on one line, whatever is in it.
+/// Returns the command on one line, even if it contains line ends.
 fn plain(command: &[String]) -> String {
     let words = command.join(" ");
     words.replace(char::is_control, " ")

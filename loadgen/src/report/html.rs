@@ -1,11 +1,11 @@
-//! Reports as pages: one file each, that opens without a network, in light and in dark, on a phone
-//! and on paper.
+//! Reports as HTML pages. Each is a single file that works without a network, with light and dark
+//! colours, on a phone and on paper.
 //!
-//! [`run`] shows a run, [`comparison`] two contenders and [`sweep`] how a server bends under a
-//! rising rate. Their parts are public, for other programs with reports to show:
-//! [`Page`], [`Table`], [`ratios`], [`percentiles`]. Plots are SVG written here, rather than by a
-//! plotting library, because those fix their colours while these follow the reader's scheme. Tests:
-//! `html/tests.rs`; `cargo xtask pages` opens them in a browser.
+//! [`run`] shows a run, [`comparison`] two contenders, and [`sweep`] a server under a rising rate.
+//! Their parts are public, for the reports of other programs: [`Page`], [`Table`], [`ratios`],
+//! [`percentiles`]. This module writes its own SVG plots, because plotting libraries fix the
+//! colours, and these plots follow the reader's colour scheme. Tests: `html/tests.rs`; `cargo xtask
+//! pages` opens them in a browser.
 
 mod axis;
 mod chart;

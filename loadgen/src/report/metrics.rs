@@ -1,9 +1,9 @@
-//! The metrics of a run: name, unit, better direction, and where the report has them.
+//! The metrics of a run: name, unit, better direction, and the function that reads them from a
+//! report.
 //!
 //! One table serves `compare`, `--slo`, the CSV files and the bench report, so that a metric has
-//! one name and one meaning everywhere. Latency has statistics instead of names: [`STATISTICS`]
-//! are those that tables show, and thresholds may ask for any percentile. Tests: at the end of this
-//! file and `gate/tests.rs`.
+//! one name and one meaning everywhere. Latencies have statistics. [`STATISTICS`] lists those in
+//! tables; thresholds may use any percentile. Tests: at the end of this file and `gate/tests.rs`.
 
 use super::data::{Distribution, Report};
 use super::threshold::Unit;
@@ -18,7 +18,7 @@ pub enum Better {
 }
 
 impl Better {
-    /// The word in a comparison.
+    /// Returns its name in a comparison.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -28,7 +28,7 @@ impl Better {
     }
 }
 
-/// A figure of a report.
+/// One metric of a report.
 #[derive(Debug)]
 pub struct Metric {
     /// The name in comparisons and tables.
@@ -37,22 +37,22 @@ pub struct Metric {
     pub unit: Unit,
     /// The better direction.
     pub better: Better,
-    /// Its names in `--slo`; empty where it has none.
+    /// Its names in `--slo`; empty if it has none.
     pub threshold: &'static [&'static str],
     /// True if `compare` shows it.
     pub compared: bool,
-    /// Reads it from a report; `None` where it was not measured.
+    /// Reads it from a report; returns `None` if it was not measured.
     pub value: fn(&Report) -> Option<f64>,
 }
 
-/// A property of a distribution of durations.
+/// A statistic of a distribution of durations.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Statistic {
     /// The smallest duration.
     Min,
     /// The average.
     Mean,
-    /// The duration below which this share lies, from 0 to 1.
+    /// A quantile: the duration that this share, from 0 to 1, does not exceed.
     Quantile(f64),
     /// The largest duration.
     Max,
@@ -72,7 +72,7 @@ pub const STATISTICS: [(&str, Statistic); 9] = [
 ];
 
 impl Statistic {
-    /// Returns the statistic in nanoseconds; `None` where nothing was recorded.
+    /// Returns the statistic in nanoseconds, or `None` if nothing was recorded.
     #[must_use]
     pub fn of(self, distribution: &Distribution) -> Option<f64> {
         if distribution.count == 0 {
@@ -89,7 +89,7 @@ impl Statistic {
         })
     }
 
-    /// Returns the statistic in microseconds, as tables show latencies.
+    /// Returns the statistic in microseconds, the unit of latencies in tables.
     #[must_use]
     pub fn us(self, distribution: &Distribution) -> Option<f64> {
         self.of(distribution).map(|ns| ns / 1e3)
@@ -110,7 +110,7 @@ macro_rules! server {
     };
 }
 
-/// Defines a metric of the headline's latency.
+/// Defines a metric of the headline latency.
 macro_rules! latency {
     ($name:literal, $share:literal) => {
         Metric {
@@ -173,7 +173,7 @@ pub const METRICS: [Metric; 15] = [
         name: "error_share",
         unit: Unit::Percent,
         better: Better::Lower,
-        // The name with a percent sign after its value.
+        // This name is for a value with a percent sign.
         threshold: &["errors%"],
         compared: false,
         value: |report| {
@@ -209,14 +209,14 @@ pub fn errors(report: &Report) -> u64 {
     report.errors.iter().map(|error| error.count).sum()
 }
 
-/// Returns the metric that `--slo` calls by this name.
+/// Returns the metric with this name in `--slo`.
 #[must_use]
 pub fn by_threshold(name: &str) -> Option<&'static Metric> {
     static TABLE: [Metric; METRICS.len()] = METRICS;
     TABLE.iter().find(|metric| metric.threshold.contains(&name))
 }
 
-/// Returns the value of a metric, by its name in the table.
+/// Returns the value of the metric with this name in the table.
 ///
 /// # Panics
 /// The table has no such name.

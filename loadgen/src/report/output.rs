@@ -1,11 +1,12 @@
-//! The files of `-o`. The extension chooses the format, and a file is written whole or not at all.
+//! The files of `-o`. The extension determines the format. A file is written completely or not at
+//! all.
 //!
-//! A file is created before the run, in the folder of its final path and under a temporary name, so
-//! a mistyped path fails before the run. At the end it is filled and renamed. Until then, and after
-//! any failure, an older file stays as it was. A symbolic link is followed. A device or a FIFO
-//! cannot be replaced by a whole file, and is refused. Called by `run`, `compare` and `merge`;
-//! `signals.rs` ends a process that has unfinished files. Tests: at the end of this file,
-//! `tests/output.rs` and `tests/signals.rs`.
+//! A temporary file is created before the run, in the folder of the final path, so a mistyped path
+//! fails before the run. At the end the file is filled and renamed. Until then, and after any
+//! failure, an older file keeps its content. A symbolic link is followed. A device or a FIFO cannot
+//! be replaced, and is refused. `run`, `compare` and `merge` call it; `signals.rs` ends a process
+//! that has unfinished files. Tests: at the end of this file, `tests/output.rs` and
+//! `tests/signals.rs`.
 
 use std::fs::{self, Permissions};
 use std::io::{self, Write};
@@ -21,13 +22,13 @@ use crate::report::data::Report;
 use crate::report::sweep::Sweep;
 use crate::report::{csv, hgrm, hlog, html, json, sweep_table, text};
 
-/// The most symbolic links in a row that are followed, the same as the system's.
+/// The maximum number of symbolic links in a row, the same as the system's.
 const LINKS_MAX: u32 = 40;
 
-/// The temporary files that were not renamed yet, for a process that ends without dropping them.
+/// The temporary files that are not renamed yet. A process that ends at once has to remove them.
 static UNFINISHED: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
-/// A format of results.
+/// A format of a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Text for people; on standard output only.
@@ -45,7 +46,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// All of them, with their extensions.
+    /// All file formats, with their extensions.
     const ALL: [(&'static str, Self); 5] = [
         ("json", Self::Json),
         ("csv", Self::Csv),
@@ -57,7 +58,7 @@ impl Kind {
     /// Returns the format that the extension of a path names, if it is among `allowed`.
     ///
     /// # Errors
-    /// It is not. The text names the allowed extensions.
+    /// The extension names no allowed format. The text lists the allowed extensions.
     pub fn of(path: &Path, allowed: &[Self]) -> Result<Self, String> {
         let extension = path.extension().unwrap_or_default();
         let known = Self::ALL.iter().filter(|(_, kind)| allowed.contains(kind));
@@ -141,7 +142,7 @@ pub enum TextOrJson {
     Json,
 }
 
-/// Files that are about to be written. Dropping them leaves everything as it was.
+/// Unfinished files. Their drop leaves older files as they are.
 #[derive(Debug)]
 pub struct Files {
     files: Vec<Unfinished>,
@@ -149,7 +150,7 @@ pub struct Files {
 
 #[derive(Debug)]
 struct Unfinished {
-    /// As it was asked for.
+    /// The requested path.
     path: PathBuf,
     kind: Kind,
     /// The file that it replaces.
@@ -158,10 +159,10 @@ struct Unfinished {
 }
 
 impl Files {
-    /// Makes sure that each of these can be written.
+    /// Creates the temporary file of each of these paths, which shows that it can be written.
     ///
     /// # Errors
-    /// One cannot, or two are the same file (exit code 2); the sentence names them.
+    /// A file cannot be written, or two paths are the same file (exit code 2). The text names them.
     pub fn create(paths: &[PathBuf]) -> Result<Self, ExitError> {
         let mut files: Vec<Unfinished> = Vec::with_capacity(paths.len());
         for path in paths {
@@ -185,10 +186,10 @@ impl Files {
         Ok(Self { files })
     }
 
-    /// Writes all of them, also where one fails.
+    /// Writes all of them, even if one fails.
     ///
     /// # Errors
-    /// Some failed; a line for each.
+    /// Some could not be written. The text has a line for each.
     pub fn write(self, content: impl Fn(Kind) -> Vec<u8>) -> Result<(), String> {
         let write = |mut one: Unfinished| {
             let written = one
@@ -208,23 +209,24 @@ impl Files {
     }
 }
 
-/// Removes what is unfinished. None is made, and those that are being written take their places
-/// whole or not at all, while the caller, who is about to end the process, keeps what this returns.
+/// Removes the temporary files. The caller holds the returned lock while it ends the process: no
+/// new temporary file is created, and a file that is being written is renamed completely or not at
+/// all.
 pub(crate) fn abandon() -> impl Sized {
     let unfinished = unfinished();
     for path in unfinished.iter() {
-        // One that has taken its place is not there any more.
+        // A file that was already renamed no longer has this name.
         let _ = fs::remove_file(path);
     }
     unfinished
 }
 
-/// A list is never half-written, so a panic elsewhere takes nothing away from it.
+/// The list is never half-written, so it is valid even after a panic elsewhere.
 fn unfinished() -> MutexGuard<'static, Vec<PathBuf>> {
     UNFINISHED.lock()
 }
 
-/// The one name of the file that is written for `path`: in its folder, at the end of its links.
+/// Returns the file to write for `path`: the canonical path at the end of its symbolic links.
 fn place(path: &Path) -> io::Result<PathBuf> {
     match fs::metadata(path) {
         Ok(there) if there.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
@@ -251,11 +253,12 @@ fn place(path: &Path) -> io::Result<PathBuf> {
     Err(io::Error::other("too many symbolic links in a row"))
 }
 
-/// A new file in the folder of this one.
+/// Creates a temporary file in the folder of this one.
 fn beside(place: &Path) -> io::Result<NamedTempFile> {
     let folder = place.parent().unwrap_or_else(|| Path::new("/"));
     let mut unfinished = unfinished();
-    // The permissions of any new file, less the umask; by itself the library makes files private.
+    // A new file has the usual permissions, minus the umask. The library's default is a private
+    // file.
     let file = tempfile::Builder::new()
         .prefix(".loadgen-")
         .permissions(Permissions::from_mode(0o666))

@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::measure::units::count;
 
-/// Rates above this are a mistake.
+/// The maximum rate. A higher one is refused as a mistake.
 pub const RATE_MAX: u64 = 1_000_000_000;
-/// Parts of a request per second.
+/// The number of parts in a request per second.
 const PARTS: u64 = 1_000;
 
 /// Requests per second.
@@ -23,7 +23,7 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// Takes a whole number of requests per second.
+    /// Makes a rate of a whole number of requests per second.
     #[must_use]
     pub const fn whole(per_second: u64) -> Self {
         Self {
@@ -31,7 +31,7 @@ impl Rate {
         }
     }
 
-    /// Takes thousandths of a request per second.
+    /// Makes a rate in thousandths of a request per second.
     #[must_use]
     pub(crate) fn of_thousandths(thousandths: u64) -> Self {
         Self { thousandths }
@@ -82,7 +82,7 @@ impl TryFrom<f64> for Rate {
     }
 }
 
-/// Whole rates stay whole in JSON.
+/// In JSON, whole rates are whole numbers.
 impl From<Rate> for serde_json::Number {
     fn from(rate: Rate) -> Self {
         if rate.thousandths.is_multiple_of(PARTS) {
@@ -93,7 +93,7 @@ impl From<Rate> for serde_json::Number {
     }
 }
 
-/// `20k`, `1.5k` or `0.2`.
+/// Reads a rate such as `20k`, `1.5k` or `0.2`.
 impl FromStr for Rate {
     type Err = String;
 

@@ -1,8 +1,8 @@
 //! Reads reports from files: JSON objects one after another, arrays of them, or both.
 //!
-//! A file may come from elsewhere, and may be cut off or damaged. A report that this module returns
-//! has readable histograms and figures that can be added, so `compare` and `merge` check nothing
-//! again. Tests: `read/tests.rs`.
+//! A file may come from another program, and may be cut off or damaged. In a report that this
+//! module returns, histograms can be read and figures can be added, so `compare` and `merge` need
+//! no checks. Tests: `read/tests.rs`.
 
 use std::fs;
 use std::path::Path;
@@ -12,17 +12,17 @@ use serde_json::Value;
 use super::data::{Distribution, FORMAT, Report, VERSION};
 use crate::measure::histogram::Recorder;
 
-/// 2^53: all counts, sizes and times are below it, and JSON numbers are exact up to it.
+/// The largest number, 2^53. All counts, sizes and times are below it, and JSON numbers are exact
+/// up to it.
 const FIGURE_MAX: f64 = 9_007_199_254_740_992.0;
 
-/// The one field that may be negative: the offset of a clock.
+/// The only field that may be negative: the offset of a clock.
 const SIGNED: &str = "offset_ms";
 
 /// Reads all reports of a file, in order.
 ///
 /// # Errors
-/// The file cannot be read, holds no report, or holds something else. The text begins with its
-/// name.
+/// The file cannot be read, has no report, or has something else. The text begins with its name.
 pub fn read(path: &Path) -> Result<Vec<Report>, String> {
     let text = fs::read_to_string(path);
     let reports = text.map_err(|error| error.to_string());
@@ -72,10 +72,10 @@ fn report_of(value: Value, at: usize) -> Result<Report, String> {
     Ok(report)
 }
 
-/// Looks at every number. None in a report is negative, except for [`SIGNED`].
+/// Checks every number. Only [`SIGNED`] may be negative.
 ///
 /// # Errors
-/// One is no figure of a run; a sentence names it.
+/// A number cannot be a figure of a run. The text names it.
 fn figures(value: &Value, signed: bool) -> Result<(), String> {
     match value {
         Value::Number(number) => {
@@ -95,10 +95,10 @@ fn figures(value: &Value, signed: bool) -> Result<(), String> {
     }
 }
 
-/// Looks into every histogram.
+/// Checks every histogram.
 ///
 /// # Errors
-/// One cannot be read, or holds another number of latencies than it should; a sentence names it.
+/// A histogram cannot be read, or has a wrong number of latencies. The text names it.
 fn histograms(report: &Report) -> Result<(), String> {
     let holds = |what: &str, count: u64, read: Result<Recorder, String>| match read {
         Err(problem) => Err(format!("{what}: {problem}")),

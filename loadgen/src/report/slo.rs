@@ -1,20 +1,20 @@
-//! `--slo`: thresholds for a run, and by how much it missed them.
+//! `--slo`: thresholds for a run, and the verdicts on them.
 //!
-//! A list of thresholds such as `p99.9<5ms,errors=0`, each a metric, an operator and a value:
+//! The flag takes a list such as `p99.9<5ms,errors=0`. Each threshold is a metric, an operator and
+//! a value:
 //!
 //! | metric | what is compared | value |
 //! |---|---|---|
 //! | `p50`, `p99`, `p99.9`, any `pN` up to `p100`; `mean`, `max` | latency, from the intended send in an open loop | a duration |
-//! | `raw.`, `connect.` or `lag.` before one of those | latency from the actual send; time to connect; how late the generator sent | a duration |
+//! | one of those with the prefix `raw.`, `connect.` or `lag.` | latency from the actual send; time to connect; lag of the generator behind its schedule | a duration |
 //! | `rate` | answers per second | a count |
-//! | `achieved` (also `kept`) | answers within the measured time, of those that the schedule put into it | percent |
+//! | `achieved` (also `kept`) | answers within the measured time, as a share of the requests that the schedule put into it | percent |
 //! | `errors`, `unanswered` | failed connections and refused requests; requests without an answer | a count |
-//! | `errors` | requests without a good answer, of all requests of the measured part | percent, with a `%` |
+//! | `errors` | requests without a good answer, as a share of all requests of the measured part | percent, with a `%` |
 //!
 //! `lag.` needs an open loop, and is refused without one. Operators are `<`, `<=`, `>`, `>=` and
-//! `=`. A metric without data misses its threshold, so a gate never passes without data. Pure;
-//! `summary.rs` judges with it and the report holds the [`Verdict`]s. Tests:
-//! `report/gate/tests.rs`.
+//! `=`. A metric without data misses its threshold, so a gate never passes without data. Pure.
+//! `gate.rs` judges with it, and the report has the [`Verdict`]s. Tests: `report/gate/tests.rs`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -35,9 +35,9 @@ pub struct Slo {
 struct Threshold {
     limited: Limited,
     operator: Operator,
-    /// In the metric's unit.
+    /// The limit, in the metric's unit.
     limit: f64,
-    /// As it was written.
+    /// The text that the user typed.
     text: String,
 }
 
@@ -48,7 +48,7 @@ pub(crate) enum Limited {
     Metric(&'static Metric),
 }
 
-/// Metrics are entries of one table.
+/// Metrics are entries of one table, so their names are enough.
 impl PartialEq for Limited {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
@@ -80,7 +80,7 @@ enum Operator {
 
 const METRICS: &str = "pN (such as p99.9), mean, max, each alone or after raw. connect. or lag.; rate, achieved, errors, unanswered";
 
-/// Longest first, so that `<=` is not read as `<`.
+/// The longest operator comes first, so that `<=` is not read as `<`.
 const OPERATORS: [(&str, Operator); 5] = [
     ("<=", Operator::AtMost),
     (">=", Operator::AtLeast),
@@ -115,7 +115,7 @@ impl FromStr for Threshold {
                 "`{text}` has no operator; write for example `p99<5ms` (operators: < <= > >= =)"
             ));
         };
-        // The percentage of errors and their number are two metrics.
+        // The share of errors and their number are two metrics.
         let named = match name {
             "errors" if value.ends_with('%') => "errors%",
             name => name,
@@ -160,7 +160,7 @@ impl FromStr for Limited {
     }
 }
 
-/// `99.9` as 0.999, without the error of dividing a number that is not exact.
+/// Reads `99.9` as 0.999, without the rounding error of a division.
 pub(crate) fn quantile(percent: &str) -> Option<f64> {
     const SCALE: f64 = 1e6;
     let plain = percent
@@ -205,7 +205,7 @@ impl Operator {
             Self::AtMost => measured <= limit,
             Self::Above => measured > limit,
             Self::AtLeast => measured >= limit,
-            // Both are whole numbers wherever an equation makes sense.
+            // Both are whole numbers if an equation makes sense.
             Self::Equal => (measured - limit).abs() < 0.5,
         }
     }
@@ -229,8 +229,8 @@ impl Slo {
         self.thresholds.iter().map(judge).collect()
     }
 
-    /// The first threshold on how late the generator sent, as it was written: a closed loop has no
-    /// schedule to be late for.
+    /// Returns the text of the first threshold on the generator's lag. A closed loop has no
+    /// schedule, and so no lag.
     #[must_use]
     pub fn needs_schedule(&self) -> Option<&str> {
         let late =
@@ -239,8 +239,7 @@ impl Slo {
         Some(&found.text)
     }
 
-    /// Returns true if failed connections are judged by a threshold: then they are no failure of
-    /// the run by themselves.
+    /// Returns true if a threshold judges failed connections. Then they alone do not fail the run.
     #[must_use]
     pub fn names_errors(&self) -> bool {
         let names = |threshold: &Threshold| match threshold.limited {

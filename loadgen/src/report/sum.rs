@@ -1,9 +1,8 @@
-//! Everything that a run measured, in a form that can be added up.
+//! All measurements of a run, in a form that can be added.
 //!
-//! A run makes one [`Sum`] of its threads, and `merge` adds the sums of several processes.
-//! [`Report::new`] turns either into a report; nothing else does. Figures that are computed from
-//! others, such as rates and CPU time per request, are not part of a sum. Tests:
-//! `tools/merge/tests.rs` and `run/summary/tests.rs`.
+//! A run makes one [`Sum`] of its threads, and `merge` adds the sums of several processes. Only
+//! [`Report::new`] turns a sum into a report. A sum has no derived figures, such as rates and CPU
+//! time per request. Tests: `tools/merge/tests.rs` and `run/summary/tests.rs`.
 
 use std::collections::BTreeMap;
 use std::ops::Add;
@@ -66,10 +65,10 @@ impl From<&Report> for Sum {
 }
 
 impl Sum {
-    /// Adds another run. The measured part reaches from the first beginning to the last end.
+    /// Adds another run. The measured part lasts from the first beginning to the last end.
     ///
     /// # Errors
-    /// A histogram cannot be read; a sentence says why. The sum is of no use then.
+    /// A histogram cannot be read. The text gives the reason, and the sum is invalid.
     pub(crate) fn merge(&mut self, other: &Self) -> Result<(), String> {
         let begin_ms = self.measured_unix_ms.min(other.measured_unix_ms);
         let (own_offset_s, offset_s) = (self.offset_s(begin_ms), other.offset_s(begin_ms));
@@ -115,14 +114,14 @@ impl Sum {
         Ok(())
     }
 
-    /// Returns the seconds from a moment to the beginning of the measured part.
+    /// Returns the seconds from a time to the beginning of the measured part.
     #[expect(clippy::cast_precision_loss, reason = "milliseconds of a run")]
     pub(crate) fn offset_s(&self, begin_ms: u64) -> f64 {
         (self.measured_unix_ms - begin_ms) as f64 / 1e3
     }
 }
 
-/// Adds entries to those of the same kind; new kinds go to the end.
+/// Adds entries to those of the same kind, and appends new kinds.
 fn merge_by<T: Clone>(
     all: &mut Vec<T>,
     more: &[T],
@@ -146,7 +145,7 @@ macro_rules! merge_fields {
 }
 
 impl Settings {
-    /// Adds the load of another run. Where one has no limit, neither has the sum.
+    /// Adds the load of another run. If one has no limit, the sum has none.
     fn merge(&mut self, other: &Self) {
         fn both<T: Add<Output = T>>(one: Option<T>, other: Option<T>) -> Option<T> {
             Some(one? + other?)
@@ -205,7 +204,7 @@ impl Latency {
     }
 }
 
-/// Adds a distribution that only some kinds of runs have.
+/// Adds a distribution that not all runs have.
 fn merge_optional(
     mine: &mut Option<Distribution>,
     theirs: &Option<Distribution>,
@@ -244,7 +243,8 @@ impl Generator {
 }
 
 impl Server {
-    /// Takes the larger figures: all runs looked at one server, which did the work for all of them.
+    /// Takes the larger figures, because all runs observed the same server, which worked for all of
+    /// them.
     fn merge(&mut self, other: &Self) {
         self.resident_before_bytes = self.resident_before_bytes.min(other.resident_before_bytes);
         merge_fields!(self, other,

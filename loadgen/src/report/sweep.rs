@@ -28,13 +28,14 @@ pub struct Sweep {
     pub slo: String,
     /// The runs in order; a rate that missed occurs twice.
     pub steps: Vec<Step>,
-    /// The last rate that held; absent where none did.
+    /// The last rate that met the thresholds; absent if none did.
     pub knee: Option<u64>,
-    /// The rate that broke; absent where none did.
+    /// The first rate that missed a threshold; absent if none did.
     pub broke: Option<u64>,
-    /// 0; 3 where not even the first rate held; 1 or above 128 as for a run.
+    /// The exit code: 0, or 3 if even the first rate missed a threshold; 1 or above 128 as for a
+    /// run.
     pub exit_code: u8,
-    /// The reason for its end, if that is not the knee.
+    /// The reason for the end of the sweep, if it is not the knee.
     pub messages: Vec<String>,
 }
 
@@ -45,7 +46,7 @@ pub struct Step {
     pub rate: u64,
     /// True if the thresholds were met.
     pub held: bool,
-    /// All of it.
+    /// The whole report.
     pub report: Report,
 }
 
@@ -55,7 +56,7 @@ impl Step {
         Self { rate, held, report }
     }
 
-    /// Returns the reason why it missed.
+    /// Returns the reason why the run missed.
     #[must_use]
     pub fn why(&self) -> String {
         self.report.outcome.messages.join("; ")

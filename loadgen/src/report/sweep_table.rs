@@ -8,7 +8,7 @@ use super::sweep::{Step, Sweep};
 use super::width::columns;
 use crate::measure::units::{count, duration, metric};
 
-/// The table and the knee, with a line end after each line.
+/// Writes the table and the knee, with a line end after each line.
 #[must_use]
 pub(crate) fn text(sweep: &Sweep) -> String {
     let mut out = String::new();
@@ -49,7 +49,7 @@ fn write(sweep: &Sweep, out: &mut String) -> std::fmt::Result {
     Ok(())
 }
 
-/// Columns of a row; on a narrower terminal, each step has a list instead.
+/// The width of a row. On a narrower terminal, each step has a list instead.
 const WIDTH: usize = 98;
 
 /// The titles of the columns.
@@ -64,7 +64,7 @@ pub(crate) const COLUMNS: [&str; 8] = [
     "CPU/req",
 ];
 
-/// A step's columns.
+/// Returns the columns of a step.
 pub(crate) fn cells(step: &Step) -> [String; 8] {
     let (latency, server) = (step.report.latency.headline(), &step.report.server);
     let cpu = server.as_ref().and_then(|server| server.cpu_us_per_request);
@@ -89,7 +89,7 @@ fn line(cells: &[impl AsRef<str>; 8], out: &mut String) -> std::fmt::Result {
     Ok(())
 }
 
-/// Where the knee is, and what broke beyond it.
+/// Writes the knee, and the threshold that the next rate missed.
 pub(crate) fn knee(sweep: &Sweep) -> String {
     match (sweep.knee, broken(sweep)) {
         (Some(knee), Some(step)) => format!(
@@ -125,7 +125,7 @@ fn broken(sweep: &Sweep) -> Option<&Step> {
     sweep.steps.last().filter(|step| !step.held)
 }
 
-/// The statistics of latency that a row of the table has.
+/// The latency statistics in a row of the table.
 const STATISTICS: [&str; 4] = ["p50", "p99", "p99_9", "max"];
 
 /// Writes a row per step; latencies in microseconds.

@@ -1,5 +1,5 @@
-//! The report as text: the verdict first, then errors and thresholds, then rows like wrk's, and the
-//! two rates last. Tests: `report/tests.rs`.
+//! The report as text: first the verdict, then errors and thresholds, then rows like those of wrk,
+//! and last the two rates. Tests: `report/tests.rs`.
 
 use std::fmt::Write as _;
 
@@ -15,7 +15,7 @@ mod line;
 
 pub use latency::summary;
 
-/// The report as text, with a line end after each line.
+/// Writes the report as text, with a line end after each line.
 #[must_use]
 pub fn render(report: &Report) -> String {
     let mut out = String::new();
@@ -40,7 +40,7 @@ pub fn render(report: &Report) -> String {
     out
 }
 
-/// The verdict with its reason, on one line.
+/// Writes the verdict with its reason, on one line.
 fn verdict(report: &Report, out: &mut String) {
     let outcome = &report.outcome;
     let early = outcome.ended_early.as_ref();

@@ -27,7 +27,7 @@ pub enum Unit {
 }
 
 impl Unit {
-    /// The symbol that tables show.
+    /// Returns the symbol that tables show.
     #[must_use]
     pub fn symbol(self) -> &'static str {
         match self {
@@ -40,14 +40,14 @@ impl Unit {
         }
     }
 
-    /// Shows a value in this unit.
+    /// Writes a value in this unit.
     fn show(self, value: f64) -> String {
         match self {
             Self::Ns => duration_f64(value),
             Self::Us => duration_f64(value * 1e3),
             Self::PerSecond => format!("{}/s", metric(value)),
             Self::Percent => format!("{value:.2}%"),
-            // A count of things: whole, and never negative.
+            // A count is whole and never negative.
             Self::Count | Self::Bytes => count(format!("{value:.0}").parse().unwrap_or(u64::MAX)),
         }
     }

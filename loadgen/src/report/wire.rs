@@ -1,10 +1,10 @@
-//! The form in which distributions and intervals are written: figures are `null` where nothing was
-//! recorded, so that a reader cannot take a missing latency for a latency of zero.
+//! The JSON form of distributions and intervals. Figures are `null` if nothing was recorded, so
+//! that a reader cannot take a missing latency for zero.
 //!
-//! Used by `data.rs` and `series.rs`. Tests: `report/tests.rs`.
+//! `data.rs` and `series.rs` use it. Tests: `report/tests.rs`.
 
-/// Defines the written form of a struct: `plain` fields as they are, `figures` as `null` where the
-/// field `count` is zero.
+/// Defines the JSON form of a struct: `plain` fields as they are, `figures` as `null` if the field
+/// `count` is zero.
 macro_rules! wire {
     (
         $name:ident, $of:ident,

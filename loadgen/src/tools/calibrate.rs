@@ -1,11 +1,11 @@
-//! `loadgen calibrate`: does the generator measure what a server does?
+//! `loadgen calibrate`: checks the generator's latencies against a server's own record.
 //!
-//! A built-in server (`server.rs`) answers after known delays and stamps every arrival and every
-//! reply with its own clock, which is the system's monotonic one, as the generator's is. For the
-//! same requests the two records must agree: latency from the send with the time the server held
-//! each request; latency from the intended time, in the open loop, with the replies against the
-//! computed schedule. The generator's figures also contain the way through the system, which is the
-//! only allowed difference. Each case is run several times, because other work on the machine
+//! A built-in server (`server.rs`) answers after known delays. It stamps every arrival and every
+//! reply with the system's monotonic clock, which the generator uses too. For the same requests the
+//! two records must agree. The latency from the send must be the time that the server held each
+//! request. In the open loop, the latency from the intended time must be the time from the computed
+//! schedule to the reply. The only allowed difference is the way through the system, which the
+//! generator's figures contain. Each case runs several times, because other work on the machine
 //! disturbs single rounds. `table.rs` renders. Tests: `calibrate/tests.rs` and
 //! `tests/calibrate.rs`.
 
@@ -39,15 +39,15 @@ mod table;
 
 pub use data::*;
 
-/// Connections of each round. With seven, p50 and p90 fall within the requests of one connection
-/// and not between two.
+/// The number of connections in each round. With seven, p50 and p90 are within the requests of one
+/// connection, and not between two.
 const CONNECTIONS: u32 = 7;
 /// The time after which a server counts as silent.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// Bytes of a request.
+/// The size of a request.
 const SIZE: usize = 64;
-/// Requests per second of the open loop: at these delays about seven are in flight, as in the
-/// closed one.
+/// The rate of the open loop. At these delays, about seven requests are in flight, as in the closed
+/// loop.
 const RATE: u64 = 350;
 /// The constant delay of the first connection. 1% of it is longer than waking a thread takes.
 const DELAY: Duration = Duration::from_millis(20);
@@ -94,7 +94,7 @@ struct Extent {
 }
 
 impl Extent {
-    /// Eleven cases of five rounds of 1.3 s, or of three rounds of 0.6 s.
+    /// Returns five rounds of 1.3 s for each of the eleven cases, or three rounds of 0.6 s.
     const fn new(quick: bool) -> Self {
         match quick {
             false => Self {
@@ -171,7 +171,7 @@ fn setups(round: Duration) -> Vec<Scenario> {
         let requests = if open {
             RATE * nanos(round) / 1_000_000_000
         } else {
-            // A connection sends as often as answers come; nothing is sent during a stall.
+            // A connection sends again only after an answer, so it sends nothing during a stall.
             u64::from(CONNECTIONS) * (nanos(round - *idle) / nanos(*mean))
         };
         Scenario {
@@ -201,7 +201,7 @@ fn setups(round: Duration) -> Vec<Scenario> {
     steady.chain(interruptions.map(interrupted)).collect()
 }
 
-/// Runs all cases and prints the table. Returns the exit code: 0 where every case agreed, else 1.
+/// Runs all cases and prints the table. Returns the exit code: 0 if every case agreed, otherwise 1.
 ///
 /// # Errors
 /// A round could not be run.
@@ -259,7 +259,7 @@ fn run_setup(server: &DelayServer, quiet: bool) -> Setup {
             port: address.port(),
         }),
         family: None,
-        // The server knows each request by its intended time, whatever the connection and the
+        // The server identifies each request by its intended time, independent of connection and
         // order.
         protocol: ProtocolSpec::Fixed {
             request: Template::stamped(server.size()),
@@ -312,17 +312,17 @@ fn load(setup: &Scenario) -> Load {
             None => Amount::Requests(setup.requests),
         },
         warmup: Duration::ZERO,
-        // Connections that an interruption breaks are no failure of the round.
+        // Connections that an interruption breaks do not fail the round.
         slo: setup
             .interruption
             .map(|_| "errors<=100%".parse().expect("a threshold")),
     }
 }
 
-/// The quantiles of both sides for each series, in the order of [`QUANTILES`].
+/// Each series with the quantiles of both sides, in the order of [`QUANTILES`].
 type Round = Vec<(&'static str, Vec<Pair>)>;
 
-/// One round; the inner error is the exit code of a signal.
+/// Runs one round. The inner error is the exit code of a signal.
 fn measure(
     session: &mut Session,
     server: &DelayServer,
@@ -340,7 +340,7 @@ fn measure(
         .map_err(|error| ExitError::run(error.to_string()))?
         .concat();
     let (served, answered) = (replies.len() as u64, report.requests.answered);
-    // An answer that is on its way when its connection breaks may not be read.
+    // An answer that is on its way when its connection breaks may be lost.
     let lost_max = match setup.interruption {
         Some(_) => u64::from(CONNECTIONS) * LOST_MAX,
         None => 0,
@@ -355,13 +355,13 @@ fn measure(
         .map_err(ExitError::run)
 }
 
-/// Answers per connection that an interruption may lose on their way.
+/// The number of answers per connection that an interruption may lose.
 const LOST_MAX: u64 = 4;
 
-/// Both sides of each series; `began` is when the schedule of an open loop did.
+/// Returns both sides of each series. `began` is the start of an open loop's schedule.
 ///
 /// # Errors
-/// A request was not sent for a time of the schedule; a sentence says which.
+/// A request does not belong to a time of the schedule. The text names the time.
 fn compare(
     report: &Report,
     replies: &[Reply],
@@ -369,7 +369,7 @@ fn compare(
     setup: &Scenario,
 ) -> Result<Round, String> {
     let mut round = Vec::new();
-    // With an interruption the unanswered requests have a latency that the server cannot know.
+    // After an interruption, the server does not know the latency of unanswered requests.
     if setup.interruption.is_none() {
         let held = replies.iter().map(|reply| reply.replied - reply.arrived);
         round.push(("raw", pairs(held.collect(), &report.latency.raw)));
@@ -381,16 +381,16 @@ fn compare(
     Ok(round)
 }
 
-/// The intended time of request number `at`, from the beginning of the schedule.
+/// Returns the intended time of request number `at`, from the beginning of the schedule.
 fn intended(at: u64) -> Duration {
     Duration::from_nanos(at * 1_000_000_000 / RATE)
 }
 
-/// The time from the intended send of each request of the schedule to its reply; to the end of the
-/// measured part for those without a reply.
+/// Returns the time from the intended send of each scheduled request to its reply, or to the end of
+/// the measured part if it has no reply.
 ///
 /// # Errors
-/// A request names a time that is not in the schedule, or one that another one has.
+/// A request has a time that is not in the schedule, or the time of another request.
 fn since_intended(
     replies: &[Reply],
     (start, began): (Nanos, Instant),
@@ -400,7 +400,7 @@ fn since_intended(
     let mut latencies: Vec<Option<Duration>> = vec![None; requests];
     for reply in replies {
         let since = reply.intended.saturating_sub(start);
-        // The number whose time this is, give or take the part of a nanosecond that it loses.
+        // The number of the request with this time, which was rounded to nanoseconds.
         let at = (since + 1) * RATE / 1_000_000_000;
         let place = usize::try_from(at)
             .ok()
@@ -425,7 +425,7 @@ fn since_intended(
     Ok((0..).zip(latencies).map(waited).collect())
 }
 
-/// The quantiles of the server's record beside those of the generator's histogram.
+/// Pairs the quantiles of the server's record with those of the generator's histogram.
 fn pairs(mut server: Vec<Duration>, measured: &crate::report::Distribution) -> Vec<Pair> {
     server.sort_unstable();
     let recorder = measured
@@ -438,7 +438,8 @@ fn pairs(mut server: Vec<Duration>, measured: &crate::report::Distribution) -> V
     QUANTILES.map(pair).to_vec()
 }
 
-/// The smallest value that this share of all does not exceed, as histograms define it.
+/// Returns the smallest value that this share of all values does not exceed, as histograms define
+/// it.
 #[expect(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
@@ -450,7 +451,7 @@ fn rank(sorted: &[Duration], quantile: f64) -> Option<Duration> {
     sorted.get(rank.max(1) - 1).copied()
 }
 
-/// Turns rounds with quantiles into quantiles with rounds.
+/// Transposes rounds with quantiles into quantiles with rounds.
 fn case(setup: Scenario, rounds: &[Round], needed: usize) -> Case {
     let gated = |pairs: &[Pair]| {
         let gated = pairs

@@ -1,10 +1,10 @@
 //! `loadgen compare`: two contenders, many rounds, one ratio per metric with its 95% confidence
 //! interval.
 //!
-//! Each file holds all rounds of one contender, as JSON reports one after another or as one array;
-//! round `k` of both files ran side by side, so they are compared in pairs (see
-//! [`stats`](crate::measure::stats)). The ratio is B/A. Reads files and renders; the command line
-//! calls [`run`]. Tests: `compare/tests.rs`.
+//! Each file has all rounds of one contender, as JSON reports one after another or as one array.
+//! Round `k` of both files ran next to each other, so rounds are compared in pairs (see
+//! [`stats`](crate::measure::stats)). The ratio is B/A. The command line calls [`run`]. Tests:
+//! `compare/tests.rs`.
 
 use std::path::{Path, PathBuf};
 
@@ -26,7 +26,7 @@ pub struct CompareArgs {
     #[arg(value_name = "A.json")]
     pub a: PathBuf,
 
-    /// All rounds of the other contender, in the same order: round k of both ran side by side
+    /// All rounds of the other contender, in the same order: round k of both ran next to each other
     #[arg(value_name = "B.json")]
     pub b: PathBuf,
 
@@ -40,12 +40,12 @@ pub struct CompareArgs {
     pub outputs: Vec<PathBuf>,
 }
 
-/// Compares two files: prints the comparison and writes the files asked for.
+/// Compares two files, prints the comparison and writes the requested files.
 ///
 /// # Errors
-/// An output has an extension that is not for comparisons (exit code 2) or cannot be written, a
-/// file cannot be read or holds something else than reports, or the two cannot be paired; the
-/// message names the file.
+/// An output has an extension that is not for comparisons (exit code 2), or cannot be written. A
+/// file cannot be read, or has something other than reports. The two files cannot be paired. The
+/// text names the file.
 pub fn run(args: &CompareArgs) -> Result<(), ExitError> {
     for output in &args.outputs {
         Kind::of(output, Compared::FILES).map_err(ExitError::arguments)?;
@@ -64,7 +64,7 @@ pub fn run(args: &CompareArgs) -> Result<(), ExitError> {
     written.and(printed).map_err(ExitError::run)
 }
 
-/// A comparison with the reports that it was made of, for the plots.
+/// A comparison with its reports, for the plots.
 struct Compared<'a> {
     comparison: &'a Comparison,
     contenders: [&'a Contender; 2],
@@ -87,7 +87,7 @@ impl Output for Compared<'_> {
 /// Reads all rounds of one contender.
 ///
 /// # Errors
-/// The file cannot be read or holds something else than reports; a sentence names it.
+/// The file cannot be read, or has something other than reports. The text names it.
 pub fn read(path: &Path) -> Result<Contender, String> {
     Ok(Contender {
         file: path.display().to_string(),
@@ -135,7 +135,7 @@ fn side(contender: &Contender) -> Side {
             .map(|round| round.target.address.clone())
             .unwrap_or_default(),
         rounds_not_ok: count(|round| {
-            // A missed threshold is a result like any other.
+            // A run that missed a threshold still counts.
             !matches!(round.outcome.status, Status::Ok | Status::Missed)
         }),
         rounds_generator_bound: count(|round| round.outcome.generator_was_bottleneck),

@@ -1,10 +1,9 @@
-//! `loadgen merge`: the reports of several processes that loaded one server at the same time, as
-//! one report.
+//! `loadgen merge`: adds the reports of several processes that loaded one server at the same time.
 //!
-//! Histograms and counts are added, the time series are laid over each other by the clock, and the
-//! measured part reaches from the first beginning to the last end. Runs with other requests or
-//! another pace are refused, because their sum would describe no load. Thresholds are
-//! judged again on the sum. The command line calls [`run`]. Tests: `merge/tests.rs`.
+//! It adds histograms and counts, and aligns the time series by the clock. The measured part lasts
+//! from the first beginning to the last end. It refuses runs with different requests or a different
+//! pace, because their sum would describe no load. It judges the thresholds again on the sum. The
+//! command line calls [`run`]. Tests: `merge/tests.rs`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -23,9 +22,11 @@ use crate::report::sum::Sum;
 use crate::report::{About, Outcome, Report, Status, read};
 use crate::run::part::Part;
 
-/// Clocks may differ by this share of the measured time. More of it is not common to all parts.
+/// The difference of clocks, as a share of the measured time, above which `merge` warns: this part
+/// of the time is not common to all parts.
 const APART_MAX: f64 = 0.01;
-/// Measured parts that have less than this share of the whole in common make its rates doubtful.
+/// The minimum share of the whole that the measured parts must have in common. Below it, the rates
+/// are doubtful.
 const IN_COMMON: f64 = 0.9;
 
 /// The arguments of `merge`.
@@ -45,12 +46,12 @@ pub struct MergeArgs {
     pub outputs: Vec<PathBuf>,
 }
 
-/// Merges the reports of some files: prints the sum and writes the files asked for. Returns the
-/// exit code of the sum, as if it had been one run.
+/// Merges the reports of some files, prints the sum and writes the requested files. Returns the
+/// exit code of the sum, as for a single run.
 ///
 /// # Errors
-/// An output has an unknown extension (exit code 2) or cannot be written, a file cannot be read or
-/// holds something else than reports, or two of them cannot be added; the message names the file.
+/// An output has an unknown extension (exit code 2), or cannot be written. A file cannot be read,
+/// or has something other than reports. Two reports cannot be added. The text names the file.
 pub fn run(args: &MergeArgs, command: Vec<String>) -> Result<u8, ExitError> {
     for output in &args.outputs {
         Kind::of(output, Report::FILES).map_err(ExitError::arguments)?;
@@ -68,7 +69,7 @@ pub fn run(args: &MergeArgs, command: Vec<String>) -> Result<u8, ExitError> {
     Ok(report.outcome.exit_code)
 }
 
-/// Replaces folders by the JSON files in them, in the order of their names.
+/// Replaces each folder by its JSON files, in the order of their names.
 fn files_of(paths: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
     let mut files = Vec::new();
     for path in paths {
@@ -96,10 +97,10 @@ fn files_of(paths: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
     Ok(files)
 }
 
-/// Finds the parts of a load that are missing, as `--part` numbers them.
+/// Finds the missing parts of a load, by the numbers of `--part`.
 ///
 /// # Errors
-/// A part is there twice, or the parts are of different loads; a sentence names the files.
+/// A part occurs twice, or the parts belong to different loads. The text names the files.
 fn missing_parts(parts: &[(String, Report)]) -> Result<Vec<String>, String> {
     let mut found: BTreeMap<Part, &str> = BTreeMap::new();
     for (file, report) in parts {
@@ -122,11 +123,11 @@ fn missing_parts(parts: &[(String, Report)]) -> Result<Vec<String>, String> {
     Ok(missing.map(|index| format!("{}/{of}", index + 1)).collect())
 }
 
-/// The sum of some reports, each with the name of its file.
+/// Adds reports, each with the name of its file.
 ///
 /// # Errors
-/// There is none, two of them cannot be added, or one holds a histogram that cannot be read; a
-/// sentence says which and why.
+/// There is no report, two of them cannot be added, or a histogram cannot be read. The text names
+/// the file and the reason.
 pub fn merge(parts: &[(String, Report)], command: Vec<String>) -> Result<Report, String> {
     let Some(((first_name, first), others)) = parts.split_first() else {
         return Err("there is nothing to merge".to_owned());
@@ -170,16 +171,16 @@ pub fn merge(parts: &[(String, Report)], command: Vec<String>) -> Result<Report,
     Ok(Report::new(about, sum, outcome, slo.as_ref()))
 }
 
-/// Checks that no run is there twice, by its name.
+/// Checks that no run occurs twice, by its name.
 ///
 /// # Errors
-/// One is; a sentence names both files.
+/// A run occurs twice. The text names both files.
 fn check_names(parts: &[(String, Report)]) -> Result<(), String> {
     let mut seen: BTreeMap<String, &str> = BTreeMap::new();
     for (file, part) in parts {
         let mut names = part.runs.clone();
         if names.is_empty() {
-            // Written before runs had names: there is no other run with just these figures.
+            // An old report, without a name. No other run has exactly these figures.
             names.push(serde_json::to_string(part).expect("plain data becomes JSON"));
         }
         for name in names {
@@ -194,7 +195,7 @@ fn check_names(parts: &[(String, Report)]) -> Result<(), String> {
     Ok(())
 }
 
-/// Returns the settings that have to be the same in all parts, in words.
+/// Returns the settings that have to be the same in all parts, with their names.
 fn load(report: &Report) -> Vec<(&'static str, String)> {
     let settings = &report.settings;
     let optional =
@@ -248,7 +249,7 @@ fn load(report: &Report) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// Returns the outcome of the sum: the worst of its parts. Thresholds missed by a part alone say
+/// Returns the outcome of the sum: the worst of its parts. A threshold that only a part missed says
 /// nothing about the sum.
 fn outcome(parts: &[(String, Report)], sum: &Sum) -> Outcome {
     let mut outcome = Outcome {

@@ -1,12 +1,11 @@
-//! `--sweep`: the rate rises step by step until a threshold breaks, and the last rate that held is
-//! the knee.
+//! `--sweep`: raises the rate step by step until it misses a threshold. The last rate that met all
+//! thresholds is the knee.
 //!
-//! Steps are `FROM..TO:STEP` (a rate and what is added to it) or `FROM..TO*FACTOR` (a rate and what
-//! it is multiplied by); `TO` is the last rate unless a step jumps over it. Each is a run of its
-//! own in the open loop: short, with fresh connections, against the same server. Without `--slo` a
-//! rate holds while 99% of the scheduled requests are answered in time. A step that misses is run
-//! once more, since one hiccup of the machine is not a knee. Called by `run.rs`; `text`, [`csv`]
-//! and `report/html/sweep.rs` show. Tests: `sweep/tests.rs` and `tests/sweep.rs`.
+//! Steps are `FROM..TO:STEP` (each step adds `STEP`) or `FROM..TO*FACTOR` (each step multiplies by
+//! `FACTOR`). `TO` is the last rate, unless a step jumps over it. Each step is a short open-loop
+//! run with new connections against the same server. Without `--slo`, a rate passes if 99% of the
+//! scheduled requests are answered in time. A step that misses runs once more, because one pause of
+//! the machine is not a knee. Tests: `sweep/tests.rs` and `tests/sweep.rs`.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -22,16 +21,16 @@ use crate::run::plan::Pace;
 use crate::run::session::Session;
 use crate::run::setup::Load;
 
-/// Measured time of a step where `-d` is absent.
+/// The measured time of a step without `-d`.
 pub const STEP_DURATION: Duration = Duration::from_secs(3);
-/// The discarded start of a step where `--warmup` is absent.
+/// The discarded start of a step without `--warmup`.
 pub const STEP_WARMUP: Duration = Duration::from_millis(500);
 /// The threshold without `--slo`.
 const SLO_DEFAULT: &str = "achieved>=99%";
-/// More steps than this are a mistake.
+/// The maximum number of steps. More are refused as a mistake.
 const STEPS_MAX: usize = 200;
 
-/// The rates of a sweep, as asked for.
+/// The requested rates of a sweep.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Steps(Vec<u64>);
 
@@ -75,14 +74,14 @@ impl FromStr for Steps {
 }
 
 impl Steps {
-    /// The lowest rate.
+    /// Returns the lowest rate.
     #[must_use]
     pub fn first(&self) -> u64 {
         self.0[0]
     }
 }
 
-/// The next whole rate, always a higher one.
+/// Returns the next whole rate, which is always higher.
 #[expect(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
@@ -93,7 +92,7 @@ fn times(rate: u64, factor: f64) -> u64 {
     ((rate as f64 * factor).round() as u64).max(rate + 1)
 }
 
-/// Runs the steps until one breaks.
+/// Runs the steps until one misses a threshold.
 ///
 /// # Errors
 /// No step could be run.
@@ -135,7 +134,7 @@ pub(crate) fn run(load: &Load, steps: &Steps, mut session: Session) -> Result<Sw
     Ok(sweep)
 }
 
-/// Runs one step; says whether to go on to the next rate.
+/// Runs one step. Returns true if the rate met the thresholds.
 fn hold(
     sweep: &mut Sweep,
     load: &Load,
@@ -163,7 +162,7 @@ fn fail(sweep: &mut Sweep, exit_code: u8, messages: Vec<String>) {
     sweep.messages.extend(messages);
 }
 
-/// Names the knee.
+/// Determines the knee.
 fn name_knee(sweep: &mut Sweep) {
     let held = sweep.steps.iter().rev().find(|step| step.held);
     sweep.knee = held.map(|step| step.rate);
@@ -177,7 +176,7 @@ fn name_knee(sweep: &mut Sweep) {
     }
 }
 
-/// The threshold of a sweep without `--slo`.
+/// Returns the threshold of a sweep without `--slo`.
 pub(crate) fn slo_default() -> Slo {
     SLO_DEFAULT.parse().expect("the default is right")
 }

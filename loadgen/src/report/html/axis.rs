@@ -1,17 +1,17 @@
-//! The positions and labels of values on an axis. Pure. Tests: at the end of this file.
+//! Axes: the positions and labels of values. Pure. Tests: at the end of this file.
 
 /// The scale of an axis.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Scale {
-    /// Evenly.
+    /// A linear scale.
     Linear,
-    /// By their magnitude.
+    /// A logarithmic scale.
     Log,
-    /// Shares of a whole, by how little is missing: 90%, 99% and 99.9% are equally far apart.
+    /// A scale for percentiles: 90%, 99% and 99.9% have equal distances.
     Tail,
 }
 
-/// One axis: its range, what it is called, and what its ticks say.
+/// One axis: its range, name and tick labels.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Axis {
     pub(super) name: &'static str,
@@ -22,7 +22,7 @@ pub(super) struct Axis {
 }
 
 impl Axis {
-    /// From zero to a round value above `largest`.
+    /// Makes a linear axis from zero to a round value above `largest`.
     pub(super) fn linear(name: &'static str, largest: f64, label: fn(f64) -> String) -> Self {
         let largest = if largest > 0.0 { largest } else { 1.0 };
         let step = round_step(largest / 4.0);
@@ -35,7 +35,7 @@ impl Axis {
         }
     }
 
-    /// From zero to exactly `end`, as for time.
+    /// Makes a linear axis from zero to exactly `end`, for example for time.
     pub(super) fn until(name: &'static str, end: f64, label: fn(f64) -> String) -> Self {
         Self {
             name,
@@ -46,7 +46,8 @@ impl Axis {
         }
     }
 
-    /// Around these positive values, from one of 1, 2 and 5 times a power of ten to another.
+    /// Makes a logarithmic axis around these positive values. Both ends are 1, 2 or 5 times a power
+    /// of ten.
     pub(super) fn log(
         name: &'static str,
         values: impl Iterator<Item = f64>,
@@ -72,7 +73,7 @@ impl Axis {
         }
     }
 
-    /// From one positive value to another, by magnitude.
+    /// Makes a logarithmic axis from one positive value to another.
     pub(super) fn between(
         name: &'static str,
         low: f64,
@@ -88,7 +89,7 @@ impl Axis {
         }
     }
 
-    /// Shares from none to all but one of `count`.
+    /// Makes an axis of percentiles, from none to all but one of `count` values.
     #[expect(clippy::cast_precision_loss, reason = "a position on a plot")]
     pub(super) fn tail(name: &'static str, count: u64) -> Self {
         let decades = (count.max(100) as f64).log10();
@@ -101,7 +102,8 @@ impl Axis {
         }
     }
 
-    /// Where a value lies: 0 is the beginning of the axis, 1 its end. Values beyond lie on the end.
+    /// Returns the position of a value, from 0 at the beginning of the axis to 1 at its end. A
+    /// value outside is placed at the nearer end.
     pub(super) fn position(&self, value: f64) -> f64 {
         let at = |value: f64| match self.scale {
             Scale::Linear => value,
@@ -112,7 +114,7 @@ impl Axis {
         ((at(value) - low) / (high - low)).clamp(0.0, 1.0)
     }
 
-    /// Values worth a line, with their labels.
+    /// Returns the ticks: values with their labels.
     pub(super) fn ticks(&self) -> Vec<(f64, String)> {
         let values: Vec<f64> = match self.scale {
             Scale::Linear => {
@@ -139,20 +141,21 @@ impl Axis {
     }
 }
 
-/// `99.9%`, with as many digits as it takes.
+/// Writes a percentile such as `99.9%`, with as many digits as necessary.
 fn share(share: f64) -> String {
     let text = format!("{:.10}", share * 100.0);
     format!("{}%", text.trim_end_matches('0').trim_end_matches('.'))
 }
 
-/// The smallest number of the form 1, 2 or 5 times a power of ten that is not below `value`.
+/// Returns the smallest number of the form 1, 2 or 5 times a power of ten that is not below
+/// `value`.
 fn round_step(at_least: f64) -> f64 {
     steps_125(at_least, at_least * 10.0)
         .next()
         .unwrap_or(at_least)
 }
 
-/// The values from `first` up to `high`, by `step`.
+/// Returns the values from `first` up to `high`, in steps of `step`.
 fn multiples(first: f64, step: f64, high: f64) -> Vec<f64> {
     let steps = (0..64).map(|steps| first + f64::from(steps) * step);
     steps
@@ -160,7 +163,8 @@ fn multiples(first: f64, step: f64, high: f64) -> Vec<f64> {
         .collect()
 }
 
-/// 1, 2 and 5 times the powers of ten within these bounds, rising.
+/// Returns the numbers of the form 1, 2 or 5 times a power of ten within these bounds, in rising
+/// order.
 fn steps_125(low: f64, high: f64) -> impl Iterator<Item = f64> {
     #[expect(
         clippy::cast_possible_truncation,

@@ -1,8 +1,8 @@
-//! Plots as SVG that takes its colours from the page, drawn once for wide and once for narrow
-//! screens, where text would otherwise shrink with the picture.
+//! Plots as SVG, with the colours of the page. Each plot is drawn twice, for wide and for narrow
+//! screens, because the text of a single drawing would shrink on a narrow screen.
 //!
-//! A figure has a title and a description for those who cannot see it, and a legend outside the
-//! picture. Lines differ by their dashes as well as by their colours.
+//! A figure has a title and a description for readers who cannot see it, and a legend outside the
+//! picture. Lines have different dashes as well as different colours.
 
 use std::fmt::Write as _;
 
@@ -11,21 +11,21 @@ use super::page::escape;
 
 /// The two drawings of a figure: class, width, height.
 const SIZES: [(&str, f64, f64); 2] = [("wide", 880.0, 330.0), ("narrow", 380.0, 300.0)];
-/// Room around the plot for labels.
+/// The margins of the plot, for labels.
 const LEFT: f64 = 62.0;
 const RIGHT: f64 = 18.0;
 const TOP: f64 = 30.0;
 const BOTTOM: f64 = 44.0;
-/// Width of a character of a label, roughly; and the least space between two labels.
+/// The approximate width of a character of a label, and the minimum space between two labels.
 const CHARACTER: f64 = 7.0;
 const APART: f64 = 8.0;
 
-/// Points, from left to right; where one is missing the line is broken.
+/// The points, from left to right. The line is broken at a missing point.
 #[derive(Debug, Clone)]
 pub(super) struct Line {
     pub(super) name: String,
     pub(super) points: Vec<(f64, Option<f64>)>,
-    /// True if it is a reference and not data.
+    /// True if the line is a reference and not data.
     pub(super) reference: bool,
 }
 
@@ -40,7 +40,7 @@ pub struct Ratio {
     pub tone: Tone,
 }
 
-/// The verdict of a ratio, for its colour.
+/// The verdict on a ratio, which determines its colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tone {
     /// B is better.
@@ -64,7 +64,7 @@ impl Tone {
 /// A figure.
 #[derive(Debug)]
 pub(super) struct Chart {
-    /// Unique in the page.
+    /// The id, which is unique in the page.
     pub(super) id: &'static str,
     pub(super) title: String,
     /// The description, in a sentence or two.
@@ -72,12 +72,12 @@ pub(super) struct Chart {
     pub(super) x: Axis,
     pub(super) y: Axis,
     pub(super) lines: Vec<Line>,
-    /// Bars from zero instead of lines.
+    /// True for bars from zero instead of lines.
     pub(super) bars: bool,
 }
 
 impl Chart {
-    /// The figure with its legend.
+    /// Draws the figure with its legend.
     pub(super) fn render(&self) -> String {
         let drawings = SIZES.map(|size| self.draw(size)).concat();
         figure(&self.title, &drawings, &self.legend())
@@ -131,7 +131,7 @@ impl Chart {
     }
 }
 
-/// A figure of ratios with their intervals around a line at one. `id` is unique in the page.
+/// Draws ratios with their intervals around a line at one. `id` is unique in the page.
 #[must_use]
 pub fn ratios(id: &str, title: &str, description: &str, rows: &[Ratio]) -> String {
     const ROW: f64 = 26.0;
@@ -140,7 +140,7 @@ pub fn ratios(id: &str, title: &str, description: &str, rows: &[Ratio]) -> Strin
     for end in ends {
         (low, high) = (low.min(end), high.max(end));
     }
-    // As far on one side as on the other where that is not far, so that the eye finds the middle.
+    // If both sides are short, they have the same length, so that the eye finds the middle.
     let reach = high.max(1.0 / low);
     if reach < 4.0 {
         (low, high) = (1.0 / reach, reach);
@@ -155,7 +155,7 @@ pub fn ratios(id: &str, title: &str, description: &str, rows: &[Ratio]) -> Strin
     let mut drawings = String::new();
     for (size, width, _) in SIZES {
         let left = if size == "wide" { names } else { 14.0 };
-        // On a narrow screen a row's name stands above it.
+        // On a narrow screen, the name of a row is above it.
         let row_height = if size == "wide" { ROW } else { 1.7 * ROW };
         #[expect(clippy::cast_precision_loss, reason = "few rows")]
         let height = TOP + rows.len() as f64 * row_height + BOTTOM;
@@ -320,7 +320,7 @@ impl Plane {
                 &mut path,
                 format_args!("{step}{:.1} {:.1}", self.x(x, at), self.y(y, value)),
             );
-            // A point alone, with a gap on both sides, is a dot.
+            // A single point with a gap on both sides is a dot.
             if !pen_down {
                 path.push_str("h.1");
             }
@@ -344,7 +344,7 @@ impl Plane {
     }
 }
 
-/// Returns true if a centred label has room to the right of the last one; it takes that room.
+/// Returns true if a centred label has room to the right of the last one, and reserves that room.
 fn text_fits(label: &str, middle: f64, free_from: &mut f64, end: f64) -> bool {
     #[expect(clippy::cast_precision_loss, reason = "a short text")]
     let half = label.chars().count() as f64 * CHARACTER / 2.0;

@@ -8,7 +8,7 @@ use crate::measure::histogram::Recorder;
 use crate::measure::units::short_metric;
 use crate::report::comparison::{Comparison, Contender, Metric, Verdict};
 
-/// The page of a comparison of these two contenders.
+/// Writes the page of a comparison of two contenders.
 #[must_use]
 pub fn comparison(comparison: &Comparison, a: &Contender, b: &Contender) -> String {
     let subtitle = format!(
@@ -105,7 +105,7 @@ fn metrics(comparison: &Comparison) -> String {
     out + &table.render()
 }
 
-/// The latencies of all rounds together.
+/// Returns the latencies of all rounds together.
 fn all(contender: &Contender) -> Recorder {
     let mut all = Recorder::new();
     for round in &contender.rounds {
@@ -176,7 +176,7 @@ fn rounds(a: &Contender, b: &Contender) -> String {
     chart.render() + &table.render()
 }
 
-/// Rounds have whole numbers from one.
+/// Returns the label of a tick: the number of a round, from one, or nothing between rounds.
 fn whole(round: f64) -> String {
     if round >= 1.0 && round.fract() == 0.0 {
         format!("{round}")
@@ -185,7 +185,7 @@ fn whole(round: f64) -> String {
     }
 }
 
-/// The number of the round at this place.
+/// Returns the number of the round at this index.
 #[expect(clippy::cast_precision_loss, reason = "rounds are few")]
 fn number(at: usize) -> f64 {
     at as f64 + 1.0

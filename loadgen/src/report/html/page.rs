@@ -1,15 +1,15 @@
 //! A page that needs no script, no other file and no network. Sections, tables and figures are
-//! added from top to bottom.
+//! appended in order.
 
 use std::fmt::Write as _;
 
-/// The looks of every page, light and dark.
+/// The style sheet of every page, with light and dark colours.
 const STYLE: &str = include_str!("style.css");
 
-/// A cell with more characters than this is prose, which may be broken into lines.
+/// A cell with more characters than this counts as prose, and its lines may be broken.
 const SENTENCE: usize = 32;
 
-/// A page that is being written.
+/// An unfinished page.
 ///
 /// # Examples
 /// ```
@@ -28,7 +28,7 @@ pub struct Page {
 }
 
 impl Page {
-    /// A page with a heading and a line below it.
+    /// Begins a page with a heading and a line below it.
     #[must_use]
     pub fn new(title: &str, subtitle: &str) -> Self {
         let body = format!(
@@ -42,7 +42,7 @@ impl Page {
         }
     }
 
-    /// A section with its heading; `content` is HTML, such as tables and figures render to.
+    /// Adds a section with its heading. `content` is HTML, such as a rendered table or figure.
     pub fn section(&mut self, id: &str, heading: &str, content: &str) {
         write!(
             self.body,
@@ -52,12 +52,12 @@ impl Page {
         .expect("writing to a string does not fail");
     }
 
-    /// HTML without a heading.
+    /// Adds HTML without a heading.
     pub fn content(&mut self, content: &str) {
         self.body.push_str(content);
     }
 
-    /// The whole of it.
+    /// Returns the whole page.
     #[must_use]
     pub fn render(&self) -> String {
         format!(
@@ -72,14 +72,14 @@ impl Page {
     }
 }
 
-/// A table of text; the first column names the rows.
+/// A table of text. The first column has the names of the rows.
 #[derive(Debug)]
 pub struct Table {
     out: String,
 }
 
 impl Table {
-    /// A table with a caption and, unless `columns` is empty, a header.
+    /// Makes a table with a caption and, unless `columns` is empty, a header.
     #[must_use]
     pub fn new(caption: &str, columns: &[&str]) -> Self {
         let mut out = format!(
@@ -111,14 +111,14 @@ impl Table {
         self.out.push_str("</tr>\n");
     }
 
-    /// The table.
+    /// Returns the table as HTML.
     #[must_use]
     pub fn render(self) -> String {
         self.out + "</tbody></table></div>\n"
     }
 }
 
-/// A list of figures to see first: name, value, and a word on it.
+/// Returns the list of the main figures: name, value, and a short remark.
 #[must_use]
 pub fn cards(cards: &[(&str, String, String)]) -> String {
     let mut out = "<dl class=\"cards\">\n".to_owned();
@@ -133,7 +133,8 @@ pub fn cards(cards: &[(&str, String, String)]) -> String {
     out + "</dl>\n"
 }
 
-/// A list of sentences of one class: `error`, `warning` or `note`; nothing without sentences.
+/// Returns a list of sentences of one class: `error`, `warning` or `note`. Without sentences, it is
+/// empty.
 #[must_use]
 pub fn remarks(class: &str, word: &str, sentences: &[String]) -> String {
     let item = |sentence: &String| {
@@ -145,7 +146,7 @@ pub fn remarks(class: &str, word: &str, sentences: &[String]) -> String {
     sentences.iter().map(item).collect()
 }
 
-/// Content that is shown on demand.
+/// Returns content that is shown on demand.
 #[must_use]
 pub fn details(summary: &str, content: &str) -> String {
     format!(
@@ -154,7 +155,7 @@ pub fn details(summary: &str, content: &str) -> String {
     )
 }
 
-/// Text as HTML that shows exactly it.
+/// Escapes text for HTML.
 #[must_use]
 pub fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());

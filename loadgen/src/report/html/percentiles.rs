@@ -1,12 +1,12 @@
-//! The figure of latency by percentile.
+//! The plot of latency by percentile.
 
 use super::axis::Axis;
 use super::chart::{Chart, Line};
 use crate::measure::histogram::Recorder;
 use crate::measure::units::short_duration;
 
-/// A figure of latency by percentile, on logarithmic axes, of up to three distributions. `id` is
-/// unique in the page.
+/// Draws latency by percentile for up to three distributions, on logarithmic axes. `id` is unique
+/// in the page.
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "positions on a plot")]
 pub fn percentiles(

@@ -11,7 +11,7 @@ use crate::report::data::{Distribution, Report, Status};
 use crate::report::rate::Rate;
 use crate::report::series::Interval;
 
-/// The page.
+/// Writes the page of a run.
 #[must_use]
 pub fn run(report: &Report) -> String {
     let mut page = Page::new(&title(report), &subtitle(report));
@@ -101,7 +101,7 @@ fn figures(report: &Report) -> String {
     ])
 }
 
-/// The table of thresholds; empty without thresholds.
+/// Returns the table of thresholds; empty without thresholds.
 fn thresholds(report: &Report) -> String {
     if report.slo.is_empty() {
         return String::new();
@@ -332,7 +332,7 @@ fn interval_table(intervals: &[Interval]) -> String {
     table.render()
 }
 
-/// The table of status codes; a sentence where the protocol has none.
+/// Returns the table of status codes, or a sentence if the protocol has none.
 fn statuses(report: &Report) -> String {
     if report.status_codes.is_empty() {
         return "<p>The answers have no status.</p>\n".to_owned();

@@ -8,7 +8,7 @@ use crate::report::data::Distribution;
 use crate::report::sweep::{Step, Sweep};
 use crate::report::sweep_table::{COLUMNS, cells, doubt, knee};
 
-/// The page.
+/// Writes the page of a sweep.
 #[must_use]
 pub fn sweep(sweep: &Sweep) -> String {
     let title = format!("Sweep on {}", sweep.target.address);
@@ -51,7 +51,7 @@ fn figures(sweep: &Sweep) -> String {
     ])
 }
 
-/// The last run of each rate, which is the one that decided.
+/// Returns the last run of each rate, which decided.
 fn decisive(sweep: &Sweep) -> Vec<&Step> {
     let followed = |at: usize, step: &Step| {
         let next = sweep.steps.get(at + 1);
@@ -119,7 +119,7 @@ fn plots(sweep: &Sweep) -> String {
         short_duration,
     );
     if let Some(knee) = sweep.knee.map(number) {
-        // From the floor to the top: values beyond an axis lie on its end.
+        // From the bottom to the top: values outside an axis are placed at its end.
         lines.push(against(
             "the last rate that held",
             [(knee, 1.0), (knee, f64::MAX)],

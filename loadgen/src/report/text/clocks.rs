@@ -6,7 +6,7 @@ use super::line::line;
 use crate::measure::units::duration_f64;
 use crate::report::clocks::{PartClock, Spread};
 
-/// The difference between the clocks, and the clock of each part.
+/// Writes the difference between the clocks, and the clock of each part.
 pub(super) fn clocks(clocks: &[PartClock], out: &mut String) {
     let compared = clocks.iter().all(|clock| clock.stamped_by_server);
     let spread = match Spread::of(clocks) {

@@ -10,12 +10,12 @@ use crate::measure::units::{duration, duration_f64, metric, short_duration};
 use crate::report::data::{Distribution, Report};
 use crate::report::width::columns;
 
-/// Columns of the rows of averages.
+/// The width of the rows of averages.
 const STATS_WIDTH: usize = 56;
-/// The widest bar, and the columns of a row beside it.
+/// The width of the widest bar, and of the other columns of its row.
 const BAR_WIDTH: usize = 40;
 const BESIDE_BAR: usize = 30;
-/// Bounds of the bars' bins in nanoseconds: 1, 2, 5 in every decade.
+/// The bounds of the bars' bins in nanoseconds: 1, 2 and 5 in every decade.
 const STEPS: [u64; 3] = [1, 2, 5];
 
 /// The rows of averages.
@@ -64,7 +64,7 @@ pub(super) fn rows(report: &Report, out: &mut String) {
     }
 }
 
-/// The rows of averages where a line of them is too wide: a row for each figure.
+/// Writes the averages for a narrow terminal: a row for each figure.
 fn narrow_rows(latency: &[String; 4], rate: Option<&[String; 3]>, out: &mut String) {
     let title = if rate.is_some() { "Req/Sec" } else { "" };
     line!(out, "  {:<10} {:>11} {title:>11}", "Stats", "Latency");
@@ -76,7 +76,7 @@ fn narrow_rows(latency: &[String; 4], rate: Option<&[String; 3]>, out: &mut Stri
     }
 }
 
-/// The table of percentiles.
+/// Writes the table of percentiles.
 pub(super) fn percentiles(report: &Report, out: &mut String) {
     let latency = &report.latency;
     match &latency.corrected {
@@ -111,7 +111,7 @@ pub(super) fn percentiles(report: &Report, out: &mut String) {
     }
 }
 
-/// Latencies beside those of the distribution: first bytes, and failures.
+/// Writes the other latencies: first bytes and failures.
 pub(super) fn others(report: &Report, out: &mut String) {
     let latency = &report.latency;
     let failures = (latency.failures.count > 0).then_some(&latency.failures);
@@ -125,7 +125,7 @@ pub(super) fn others(report: &Report, out: &mut String) {
     }
 }
 
-/// Bars over bins that grow as 1, 2, 5: a histogram to look at.
+/// Draws a histogram as bars, with bins that grow as 1, 2, 5.
 pub(super) fn bars(recorder: &Recorder, out: &mut String) {
     let bins = bins(recorder);
     let Some(most) = bins.iter().map(|bin| bin.2).max() else {
@@ -150,7 +150,7 @@ pub(super) fn bars(recorder: &Recorder, out: &mut String) {
     }
 }
 
-/// `(from, to, entries)` of each bin from the first to the last that holds anything.
+/// Returns `(from, to, entries)` of each bin, from the first to the last that is not empty.
 fn bins(recorder: &Recorder) -> Vec<(u64, u64, u64)> {
     let mut bounds = (0..14).flat_map(|decade| STEPS.map(|step| step * 10_u64.pow(decade)));
     let mut from = 0;
@@ -173,7 +173,7 @@ fn bins(recorder: &Recorder) -> Vec<(u64, u64, u64)> {
     bins
 }
 
-/// One line on a distribution, for progress and tests.
+/// Writes a distribution on one line, for progress and tests.
 #[must_use]
 pub fn summary(distribution: &Distribution) -> String {
     format!(

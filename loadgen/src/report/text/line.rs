@@ -1,4 +1,4 @@
-//! Helpers of the text report: a line that is appended, and shares.
+//! Helpers of the text report: appending a line, and shares.
 
 /// Appends a line to a string.
 macro_rules! line {
@@ -9,7 +9,7 @@ macro_rules! line {
 
 pub(super) use line;
 
-/// Returns a part in percent of the whole; zero where there is none.
+/// Returns a part in percent of the whole; zero if the whole is zero.
 pub(super) fn percent(part: u64, whole: u64) -> f64 {
     if whole == 0 {
         0.0

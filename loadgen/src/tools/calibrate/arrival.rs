@@ -1,15 +1,15 @@
 //! The arrival times of the calibration's requests, as the system stamps them.
 //!
-//! A thread that reads may wake late, and two of them in the wrong order. The system's stamp is
-//! that of the moment at which the bytes were there, so arrivals sort in the order in which the
-//! requests were sent. Without stamps the moment of the read stands in. Called by `server.rs`.
-//! Tests: at the end of this file.
+//! A reading thread may wake late, and two threads may wake in the wrong order. The system stamps
+//! the bytes when they arrive, so a sort by arrival gives the order in which the requests were
+//! sent. Without stamps, the time of the read is used instead. `server.rs` calls it. Tests: at the
+//! end of this file.
 
 use std::io;
 use std::net::TcpStream;
 use std::time::Instant;
 
-/// Asks the system to stamp what arrives.
+/// Asks the system to stamp arriving bytes.
 #[cfg(target_os = "linux")]
 pub(super) fn stamp(stream: &TcpStream) -> io::Result<()> {
     use nix::sys::socket::{setsockopt, sockopt::ReceiveTimestampns};
@@ -21,7 +21,7 @@ pub(super) fn stamp(_stream: &TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-/// Reads a request of `size` bytes; returns it with the moment at which its last bytes arrived.
+/// Reads a request of `size` bytes. Returns it with the time at which its last bytes arrived.
 ///
 /// # Errors
 /// The stream ended or failed.
@@ -50,7 +50,7 @@ fn read_stamped(stream: &mut TcpStream, buffer: &mut [u8]) -> io::Result<(usize,
     use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
     use nix::sys::time::TimeSpec;
 
-    /// Reads of the two clocks that lie further apart were interrupted.
+    /// If reads of the two clocks are further apart than this, they were interrupted.
     const APART_MAX: Duration = Duration::from_micros(20);
     const TRIES: u32 = 100;
 
@@ -67,7 +67,7 @@ fn read_stamped(stream: &mut TcpStream, buffer: &mut [u8]) -> io::Result<(usize,
         ControlMessageOwned::ScmTimestampns(at) => Some(Duration::from(at)),
         _ => None,
     });
-    // The stamp is of the wall clock; the record uses the monotonic one.
+    // The stamp has the time of the wall clock, but the record needs that of the monotonic clock.
     let moment = stamp.and_then(|stamp| {
         for _ in 0..TRIES {
             let before = Instant::now();
@@ -102,7 +102,7 @@ mod tests {
         let mut client = TcpStream::connect(address).expect("a listener");
         let (mut server, _) = listener.accept().expect("a client");
         stamp(&server).expect("an option of sockets");
-        // The system begins to stamp a moment after it was asked to.
+        // The system begins to stamp a short time after the request to do so.
         let mut begun = !cfg!(target_os = "linux");
         for _ in 0..500 {
             client.write_all(b"warm").expect("connected");

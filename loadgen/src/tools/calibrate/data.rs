@@ -10,9 +10,9 @@ pub const CALIBRATION_FORMAT: &str = "loadgen-calibration";
 /// The version of its schema.
 pub const CALIBRATION_VERSION: u32 = 1;
 
-/// A measured value agrees when it is off by this share at most …
+/// A measured value agrees if its error is at most this share …
 pub(super) const SHARE_MAX: f64 = 0.01;
-/// … or by this much.
+/// … or at most this time.
 pub(super) const OFF_MAX: Nanos = 50_000;
 /// The result: what JSON holds.
 #[derive(Debug, Serialize, Deserialize)]
@@ -29,9 +29,9 @@ pub struct Calibration {
     pub connections: u32,
     /// Rounds of each case.
     pub rounds: usize,
-    /// Rounds that have to agree.
+    /// The number of rounds that have to agree.
     pub rounds_needed: usize,
-    /// Seconds of load in a round, about.
+    /// The approximate seconds of load in a round.
     pub round_s: f64,
     /// True if every case agreed often enough.
     pub passed: bool,
@@ -42,17 +42,17 @@ pub struct Calibration {
 /// One loop under one kind of delay.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Case {
-    /// In words.
+    /// The description.
     pub name: String,
     /// True if requests followed a schedule.
     pub open: bool,
     /// Requests in each round.
     pub requests: u64,
-    /// Rounds in which every quantile from p50 to p99 agreed, of every series.
+    /// The number of rounds in which every quantile from p50 to p99 of every series agreed.
     pub rounds_within: usize,
-    /// True if those are enough.
+    /// True if enough rounds agreed.
     pub passed: bool,
-    /// Latency from the send; in the open loop also from the intended time.
+    /// The latency from the send, and in the open loop also from the intended time.
     pub series: Vec<Series>,
 }
 
@@ -70,18 +70,18 @@ pub struct Series {
 pub struct Quantile {
     /// `p50` and so on.
     pub name: String,
-    /// True if it must agree, or is only reported.
+    /// True if it must agree; otherwise it is only reported.
     pub gated: bool,
-    /// A pair per round.
+    /// One pair per round.
     pub rounds: Vec<Pair>,
 }
 
 /// One quantile in one round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pair {
-    /// By the server's record.
+    /// The value of the server's record.
     pub server_ns: Nanos,
-    /// By the generator's histogram.
+    /// The value of the generator's histogram.
     pub measured_ns: Nanos,
 }
 
@@ -93,7 +93,7 @@ impl Pair {
         self.measured_ns as f64 - self.server_ns as f64
     }
 
-    /// The same as a share of the server's.
+    /// Returns the difference as a share of the server's value.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "latencies far below 2^53 ns")]
     pub fn difference(self) -> f64 {

@@ -1,11 +1,11 @@
 //! The server of a calibration: it answers after known delays and keeps a record of its own.
 //!
-//! It shares nothing with the generator that it checks: no reactor, no histogram, no clock. A
-//! connection has two blocking threads. One reads, also while the answers stall; the system stamps
-//! each request as it arrives (`arrival.rs`); the other waits until an answer is due, stamps it and
-//! sends it. The first request of a connection is answered at once and not recorded, since the
-//! generator does not measure it either. `calibrate.rs` starts a round and takes the record when
-//! its connections have closed. Tests: at the end of this file.
+//! It shares no code with the generator that it checks: no reactor, no histogram, no clock. A
+//! connection has two blocking threads. One reads, even while the answers stall, and the system
+//! stamps each request at its arrival (`arrival.rs`). The other waits until an answer is due,
+//! stamps it and sends it. The first request of a connection is answered at once and not recorded,
+//! because the generator does not measure it either. `calibrate.rs` starts a round, and takes the
+//! record when its connections have closed. Tests: at the end of this file.
 
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -21,31 +21,31 @@ use super::arrival;
 use crate::run::random::Random;
 use crate::run::template::INTENDED_LEN;
 
-/// The longest time for the connections of a round to close once the generator is done.
+/// The longest time for the connections of a round to close after the generator is done.
 const CLOSE_MAX: Duration = Duration::from_secs(10);
 
 /// The time at which answers are due.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Delays {
-    /// This long after each request.
+    /// A delay after each request.
     Constant(PerConnection),
-    /// The same, but an answer that falls due within a stall waits for its end.
+    /// The same with a stall: an answer that is due during the stall waits for its end.
     Stall {
         /// After each request.
         delay: PerConnection,
-        /// From the first request of the round to the stall.
+        /// The time from the first request of the round to the stall.
         after: Duration,
         /// The length of the stall.
         length: Duration,
     },
-    /// The same, but for connection zero, which is slower by this much.
+    /// The same, but connection zero is slower.
     Slow {
         /// After each request.
         delay: PerConnection,
         /// The additional delay of connection zero.
         by: Duration,
     },
-    /// A minimum plus an exponential delay, up to a maximum.
+    /// A minimum plus an exponential random delay, up to a maximum.
     Exponential {
         least: Duration,
         mean: Duration,
@@ -53,10 +53,10 @@ pub(super) enum Delays {
     },
 }
 
-/// A delay that is constant on each connection and not the same on any two.
+/// A constant delay for each connection. No two connections have the same.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct PerConnection {
-    /// That of connection zero.
+    /// The delay of connection zero.
     pub(super) first: Duration,
     /// The additional delay of each further connection.
     pub(super) apart: Duration,
@@ -69,8 +69,8 @@ impl PerConnection {
 }
 
 impl Delays {
-    /// When the answer to a request that arrived at `arrived` on this connection of the round is
-    /// due; the load began at `began`.
+    /// Returns the time at which the answer to a request is due. The request arrived at `arrived`
+    /// on this connection of the round, and the load began at `began`.
     fn due(
         self,
         connection: u32,
@@ -104,10 +104,10 @@ impl Delays {
     }
 }
 
-/// An interruption of service, once in a round.
+/// An interruption of the service, once in a round.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Interruption {
-    /// From the first request of the round to the interruption.
+    /// The time from the first request of the round to the interruption.
     pub(super) after: Duration,
     pub(super) kind: Kind,
 }
@@ -115,18 +115,18 @@ pub(super) struct Interruption {
 /// A kind of interruption.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Kind {
-    /// The server is gone for the rest of the round.
+    /// The server stops for the rest of the round.
     Outage,
-    /// The server is gone, and comes back after this time.
+    /// The server stops, and starts again after this time.
     Restart(Duration),
-    /// Every connection is closed when its requests are answered; new ones are accepted.
+    /// The server closes every connection after its requests are answered, and accepts new ones.
     Reload,
 }
 
-/// The server's record of one request that it answered.
+/// The server's record of one answered request.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Reply {
-    /// The intended time that the request names, on the generator's clock.
+    /// The intended time in the request, on the generator's clock.
     pub(super) intended: u64,
     /// The time at which the whole request had arrived.
     pub(super) arrived: Instant,
@@ -134,7 +134,7 @@ pub(super) struct Reply {
     pub(super) replied: Instant,
 }
 
-/// The server; it lives as long as the process.
+/// The server. It lives as long as the process.
 #[derive(Debug)]
 pub(super) struct DelayServer {
     address: SocketAddr,
@@ -170,9 +170,9 @@ impl Listening {
 #[derive(Debug)]
 struct Round {
     delays: Delays,
-    /// Connections of the ramp, whose first request is not recorded.
+    /// The number of connections of the ramp. Their first requests are not recorded.
     connections: u32,
-    /// Connections accepted so far.
+    /// The number of connections accepted so far.
     accepted: AtomicU32,
     began: OnceLock<Instant>,
     /// The open connections, for an interruption.
@@ -202,7 +202,7 @@ impl Round {
     }
 }
 
-/// The record of a round that is not over.
+/// A running round.
 #[derive(Debug)]
 pub(super) struct Record {
     round: Arc<Round>,
@@ -213,7 +213,7 @@ impl DelayServer {
     /// Serves requests of `size` bytes on a free port of the loopback interface.
     ///
     /// # Errors
-    /// There is no port or no thread.
+    /// No port is free, or no thread can be started.
     pub(super) fn start(size: usize) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let address = listener.local_addr()?;
@@ -230,15 +230,15 @@ impl DelayServer {
             .spawn(move || {
                 let mut listener = Some(listener);
                 loop {
-                    // A port that cannot be bound again shows in connections that are refused.
+                    // If the port cannot be bound again, the client sees refused connections.
                     let bound = listener.take().or_else(|| TcpListener::bind(address).ok());
                     for stream in bound.iter().flat_map(TcpListener::incoming) {
                         if !open.is_open() {
                             break;
                         }
                         let round = Arc::clone(&current.lock());
-                        // A connection that fails leaves its record out, and the round finds that
-                        // it is not whole.
+                        // A connection that fails has no record, so the round finds the record
+                        // incomplete.
                         let _ = stream.and_then(|stream| serve(stream, size, round));
                     }
                     drop(bound);
@@ -253,18 +253,18 @@ impl DelayServer {
         })
     }
 
-    /// Where it listens.
+    /// Returns its address.
     pub(super) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Bytes of a request.
+    /// Returns the size of a request.
     pub(super) fn size(&self) -> usize {
         self.size
     }
 
-    /// Begins a round: the next connections are answered after these delays, and perhaps
-    /// interrupted.
+    /// Begins a round: the server answers the next connections after these delays, and may
+    /// interrupt them.
     pub(super) fn begin(
         &self,
         delays: Delays,
@@ -284,7 +284,7 @@ impl DelayServer {
     }
 }
 
-/// Interrupts a round when its time has come, unless the round ends first.
+/// Interrupts a round at the right time, unless the round ends first.
 fn interrupt(
     Interruption { after, kind }: Interruption,
     round: &Weak<Round>,
@@ -304,7 +304,7 @@ fn interrupt(
         Kind::Reload => round.shut_down(Shutdown::Read),
         Kind::Outage | Kind::Restart(_) => {
             listening.set(false);
-            // It wakes the accept loop, which then drops its listener.
+            // This connection wakes the accept loop, which then drops its listener.
             drop(TcpStream::connect(address));
             round.shut_down(Shutdown::Both);
         }
@@ -316,10 +316,10 @@ fn interrupt(
 }
 
 impl Record {
-    /// Waits until all connections of the round have closed; returns the replies on each, in order.
+    /// Waits until all connections of the round have closed. Returns the replies on each, in order.
     ///
     /// # Errors
-    /// They did not all close in time, or one of them failed.
+    /// Some did not close in time, or one of them failed.
     pub(super) fn take(self) -> io::Result<Vec<Vec<Reply>>> {
         let deadline = Instant::now() + CLOSE_MAX;
         let mut all = Vec::new();
@@ -349,7 +349,7 @@ fn serve(stream: TcpStream, size: usize, round: Arc<Round>) -> io::Result<()> {
     name("in").spawn(move || read(reading, size, number, &begun, &sender))?;
     name("out").spawn(move || {
         let record = write(&stream, &due);
-        // The clone that an interruption would use keeps the connection open.
+        // The clone for an interruption would keep the connection open.
         let _ = stream.shutdown(Shutdown::Both);
         // The round may have been given up.
         let _ = round.done.send(record);
@@ -357,11 +357,12 @@ fn serve(stream: TcpStream, size: usize, round: Arc<Round>) -> io::Result<()> {
     Ok(())
 }
 
-/// An answer to come.
+/// A pending answer.
 struct Due {
     bytes: Vec<u8>,
     arrived: Instant,
-    /// When; `None` for the first of a connection, which is not recorded.
+    /// The arrival of the request; `None` for the first request of a connection, which is not
+    /// recorded.
     at: Option<Instant>,
 }
 
@@ -370,7 +371,7 @@ fn read(mut stream: TcpStream, size: usize, connection: u32, round: &Round, answ
     // The ramp sends one request on each of its connections.
     let mut first = connection < round.connections;
     loop {
-        // The end of the stream is the end of the round; anything else shows in what is missing.
+        // The end of the stream ends the round. Any other error shows as missing answers.
         let Ok((bytes, arrived)) = arrival::read(&mut stream, size) else {
             return;
         };
@@ -384,7 +385,7 @@ fn read(mut stream: TcpStream, size: usize, connection: u32, round: &Round, answ
     }
 }
 
-/// Answers until the requests end, or the connection is closed. Returns the record.
+/// Answers requests until they end or the connection is closed. Returns the record.
 fn write(mut stream: &TcpStream, answers: &Receiver<Due>) -> Vec<Reply> {
     let mut record = Vec::new();
     for Due { bytes, arrived, at } in answers {
@@ -408,7 +409,7 @@ fn write(mut stream: &TcpStream, answers: &Receiver<Due>) -> Vec<Reply> {
     record
 }
 
-/// Reads the intended time that a request begins with; zero where it has none.
+/// Reads the intended time at the beginning of a request; zero if it has none.
 fn intended(request: &[u8]) -> u64 {
     let digits = request.get(..INTENDED_LEN).unwrap_or_default();
     let text = std::str::from_utf8(digits).unwrap_or_default();
@@ -508,7 +509,7 @@ mod tests {
         assert_eq!(record.concat().len(), 2);
         for reply in record.concat() {
             let held = reply.replied - reply.arrived;
-            // The time that a client saw contains the time that the server held the request.
+            // The time that a client measures includes the time that the server held the request.
             assert!(
                 held >= 20 * MS && took.iter().any(|took| *took >= held),
                 "{held:?}"

@@ -1,15 +1,15 @@
-//! A calibration for people: what the server recorded, what the generator measured, and how often
-//! the two agreed.
+//! A calibration for people: the server's record, the generator's measurement, and the number of
+//! rounds in which they agreed.
 
 use std::fmt::Write as _;
 
 use super::data::{Calibration, Case, OFF_MAX, Pair, Quantile, SHARE_MAX};
 use crate::measure::units::{duration, duration_f64};
 
-/// Columns of the whole table.
+/// The width of the whole table.
 const TABLE_WIDTH: usize = 66;
 
-/// The table for lines of so many columns, with a line end after each line.
+/// Writes the table for lines of this width, with a line end after each line.
 pub(super) fn render(calibration: &Calibration, columns: usize) -> String {
     let mut out = String::new();
     write(calibration, columns, &mut out).expect("writing to a string does not fail");
@@ -58,7 +58,7 @@ fn rows(case: &Case, rounds: usize, narrow: bool, out: &mut String) -> std::fmt:
         case.name, case.requests, case.rounds_within
     )?;
     for series in &case.series {
-        // On a narrow terminal the difference tells what was measured.
+        // A narrow terminal shows the difference instead of the generator's value.
         if narrow {
             writeln!(
                 out,
@@ -106,7 +106,7 @@ fn rows(case: &Case, rounds: usize, narrow: bool, out: &mut String) -> std::fmt:
     Ok(())
 }
 
-/// The round whose difference is the middle one.
+/// Returns the round with the median difference.
 fn middle(rounds: &[Pair]) -> Option<Pair> {
     let mut sorted = rounds.to_vec();
     sorted.sort_by(|a, b| a.difference().total_cmp(&b.difference()));
