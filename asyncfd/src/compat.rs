@@ -6,7 +6,7 @@
 //! | `futures-io` | `futures_io::{AsyncRead, AsyncWrite}` for the streams |
 //! | `tokio-io` | `tokio::io::{AsyncRead, AsyncWrite}` for the streams; without tokio's runtime |
 //! | `hyper` | `hyper::rt::{Read, Write}` for the streams; `ShardTimer` and `ShardExecutor` |
-//! | `full` | all of these |
+//! | `full` | every feature of this crate |
 //!
 //! The streams are [`TcpStream`], [`UnixStream`], their halves, and the ends of a [`pipe`]. They
 //! implement the traits themselves, so a library takes them as they are. Any other descriptor gets

@@ -20,7 +20,7 @@ pub use lines::{BufReader, Lines};
 
 /// Copies from `reader` to `writer` until the reader's end, and returns the number of bytes.
 ///
-/// It does not shut the writer down. Same as tokio's function of the name.
+/// It does not shut the writer down. Same as tokio's function of this name.
 ///
 /// # Errors
 ///

@@ -327,8 +327,8 @@ impl Driver {
         let EpollRef { world, index } = &self.epoll;
         let mut state = world.lock();
         let me = thread::current().id();
-        // A sibling that serves the shard looks at the events. The shard itself does something else
-        // meanwhile.
+        // If a sibling serves the shard, it reads the events while the shard itself does something
+        // else.
         let is_shard = *state.epolls[*index].thread.get_or_insert(me) == me;
         if is_shard {
             enlist(world, *index);

@@ -8,7 +8,7 @@ use super::bytes::{BUFFER_BYTES, ReadBytes};
 
 /// A reader with a buffer, for text that is read by lines.
 ///
-/// Same as tokio's type of the name, with the methods that need a buffer.
+/// Same as tokio's type of this name, with the methods that need a buffer.
 ///
 /// # Examples
 ///

@@ -103,9 +103,10 @@ impl Builder {
     ///   do so (`SA_RESTART`); sleeps, `poll` and `epoll_wait` cannot, and the standard library
     ///   repeats its own.
     ///
-    /// A thread that blocks the signal, or that is in a system call which no signal interrupts, has
-    /// no backtrace, and the report comes up to 250 milliseconds later. Neither has a poll that
-    /// ended meanwhile. A stack that is deeper than the copy loses its oldest frames.
+    /// There is no backtrace if the thread blocks the signal, or is in a system call that no signal
+    /// interrupts. The report then comes up to 250 milliseconds later. There is none either if the
+    /// poll has ended meanwhile. If the stack is deeper than the copy, the oldest frames are
+    /// missing.
     ///
     /// # Errors
     ///

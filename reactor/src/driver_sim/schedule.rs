@@ -1,11 +1,11 @@
-//! The seeded schedule of a simulation: one thread runs at a time, and a seed chooses which.
+//! The seeded schedule of a simulation: one thread runs at a time, and a seed chooses the thread.
 //!
 //! The threads are the shards and those that a test adds with [`Clock::act`]. The thread that runs
 //! holds the baton. It passes the baton on when it waits, when it meets a lock that another thread
 //! holds, and at some of the points at which `crate::sync` takes a lock or passes a fence. All
-//! choices come from one generator, which only the holder of the baton draws from, so a seed plays
-//! the same schedule again. When no thread can go on, the time moves to the next deadline. When
-//! there is no deadline either, the play is at rest, and the test looks at the result.
+//! choices come from one generator, and only the holder of the baton draws from it, so a seed
+//! always gives the same schedule. When no thread can go on, the time moves to the next deadline.
+//! When there is no deadline either, the play is at rest, and the test looks at the result.
 
 use std::cell::{Cell, OnceCell};
 use std::sync::atomic::Ordering::Relaxed;
@@ -18,7 +18,7 @@ use super::{Clock, REST_WITHIN, State, World};
 /// The number of stops after which a play counts as endless.
 const STOPS_MAX: u64 = 50_000;
 
-/// At one stop of this many, a thread is held back, as by an operating system that runs others.
+/// A thread is held back at one of this many stops, as if the operating system ran other threads.
 const HOLD_ONE_IN: u64 = 40;
 
 /// The largest number of stops for which a thread is held back.
@@ -119,7 +119,7 @@ impl Random {
     }
 }
 
-/// Gives the calling thread its part, once.
+/// Binds the calling thread to its actor, once.
 pub(super) fn enlist(world: &Arc<World>, index: usize) {
     PART.with(|part| {
         part.get_or_init(|| Part {
@@ -294,9 +294,9 @@ impl State {
 
 /// The actor that goes on.
 enum Next {
-    /// The one that had the baton, or none.
+    /// The actor that had the baton, or none.
     Same,
-    /// Another one, which this tells.
+    /// Another actor, which is notified.
     Other(Arc<Condvar>),
 }
 

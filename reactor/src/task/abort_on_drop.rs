@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 
 use crate::task::{AbortHandle, JoinError, JoinHandle, TaskId};
 
-/// A [`JoinHandle`] that aborts its task when it is dropped. Same as the type of the name in
+/// A [`JoinHandle`] that aborts its task when it is dropped. Same as the type of this name in
 /// `tokio-util`.
 ///
 /// # Cancel safety

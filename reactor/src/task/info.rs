@@ -32,8 +32,8 @@ pub struct TaskInfo {
     /// The times of its polls, if [`Builder::task_tracking`](crate::Builder::task_tracking) was on
     /// when it was spawned.
     pub times: Option<TaskTimes>,
-    /// The descriptors and timers that wake it. A task that waits only for something else, such as
-    /// a channel, has none. So has a task that waits through a combinator with wakers of its own.
+    /// The descriptors and timers that wake it. The list is empty if the task waits only for
+    /// something else, such as a channel, or through a combinator with its own wakers.
     pub waits: Vec<TaskWait>,
 }
 

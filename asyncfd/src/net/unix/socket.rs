@@ -17,7 +17,7 @@ use crate::net::sys;
 /// [`AsFd`], for instance with socket2's `SockRef::from(&socket)`. A socket that was created
 /// elsewhere converts from [`OwnedFd`].
 ///
-/// Same as tokio's type of the name.
+/// Same as tokio's type of this name.
 ///
 /// # Examples
 ///

@@ -120,7 +120,7 @@ impl UnixSocket {
     ///
     /// # Cancel safety
     ///
-    /// It never waits on today's systems.
+    /// It never waits on current systems.
     pub async fn connect(self, path: impl AsRef<Path>) -> io::Result<UnixStream> {
         self.check("connect", Type::STREAM)?;
         UnixStream::connect_from(self.socket, &SockAddr::unix(path)?).await

@@ -27,7 +27,7 @@ pub type pid_t = i32;
 ///
 /// They are those of the time when the peer connected, listened or made the pair.
 ///
-/// Same as tokio's type of the name.
+/// Same as tokio's type of this name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct UCred {
     pid: Option<pid_t>,
