@@ -80,7 +80,7 @@ fn read(profile: &str) -> Costs {
     costs
 }
 
-/// A name is written in full once, as `(7) name`, and is `(7)` from then on.
+/// The names of a profile. It has each name in full once, as `(7) name`, and then only as `(7)`.
 #[derive(Default)]
 struct Names(HashMap<String, String>);
 

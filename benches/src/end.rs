@@ -17,7 +17,7 @@ impl End {
     ///
     /// # Errors
     ///
-    /// When the handlers cannot be installed.
+    /// The handlers cannot be installed.
     pub fn new() -> io::Result<Self> {
         Ok(Self {
             signals: Signals::new([SIGINT, SIGTERM])?,

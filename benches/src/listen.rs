@@ -14,7 +14,7 @@ pub const BACKLOG: i32 = 1024;
 
 /// Opens `count` non-blocking listeners on one address, which share it by `SO_REUSEPORT`.
 ///
-/// With port 0 the first one takes a free port and the others join it there.
+/// With port 0, the first one takes a free port, and the others use the same port.
 ///
 /// # Errors
 /// The errors of the socket calls; nothing stays open then.
@@ -39,7 +39,8 @@ fn listener(addr: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// Puts an accepted connection into the state all servers use: non-blocking, no Nagle delay.
+/// Sets the options that all servers use for an accepted connection: non-blocking, without Nagle's
+/// delay.
 ///
 /// # Errors
 /// The errors of the two socket calls.
@@ -55,7 +56,7 @@ pub fn raise_descriptor_limit() {
     }
 }
 
-/// Prints the one line that says where the server listens, at once even into a pipe.
+/// Prints the line with the server's address, and flushes it, even into a pipe.
 ///
 /// # Errors
 /// The errors of the address lookup and of standard output.

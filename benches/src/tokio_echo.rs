@@ -37,7 +37,8 @@ pub async fn accept(listener: TcpListener, io: Io) {
                 if stream.set_nodelay(true).is_err() {
                     continue; // Reset before it was served.
                 }
-                // They are spawned separately, so that no kind of task is as large as another.
+                // Each kind of connection has its own spawn, so that its task is not as large as
+                // the largest kind.
                 match io {
                     Io::Scratch => drop(tokio::spawn(scratch(stream))),
                     Io::Textbook => drop(tokio::spawn(textbook(stream))),
@@ -52,8 +53,8 @@ pub async fn accept(listener: TcpListener, io: Io) {
     }
 }
 
-/// An error ends the connection. A load generator that cuts its connections is normal for an echo
-/// server.
+/// Serves a connection, which ends at an error. A load generator that cuts its connections is
+/// normal for an echo server.
 async fn textbook(mut stream: TcpStream) -> io::Result<()> {
     let mut buffer = vec![0; READ_BUFFER];
     loop {

@@ -30,9 +30,9 @@ const PARTS: usize = 4;
 const CONNECTIONS: u64 = 2_000;
 const RATE: u64 = 2_000;
 const SECONDS: u64 = 2;
-/// A part opens 500 connections; no process may open all of them.
+/// The descriptor limit: enough for the 500 connections of a part, but too few for all of them.
 const DESCRIPTORS: u32 = 700;
-/// The longest that all parts together may take.
+/// The longest time for all parts together.
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// Runs the cases that the arguments of a test program choose.
@@ -40,7 +40,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// # Errors
 /// A program is missing, the user is not root, or the build fails.
 pub(crate) fn run(build: bool, mut arguments: Arguments) -> Result<ExitCode> {
-    // The parts begin at the same second, so nothing else shall take the CPU from them.
+    // The parts begin at the same second, so no other case may take CPU time from them.
     arguments.test_threads = arguments.test_threads.or(Some(1));
     if !arguments.list {
         ensure!(
@@ -92,7 +92,7 @@ fn the_manifest_is_a_job(folder: &Path) -> Result<()> {
     validate(folder, Path::new(MANIFEST), 0)
 }
 
-/// The schema does not take it.
+/// The schema rejects it.
 fn a_field_that_no_job_has(folder: &Path) -> Result<()> {
     let manifest = fs::read_to_string(MANIFEST)?;
     let wrong = manifest.replace("completionMode", "completionMood");
@@ -113,7 +113,7 @@ struct Site {
 
 impl Site {
     fn new(folder: &Path, programs: Programs) -> Result<Self> {
-        // Slurm's daemons give up their rights in part.
+        // Slurm's daemons drop some of their privileges.
         fs::set_permissions(folder, fs::Permissions::from_mode(0o755))?;
         let networks = Networks::new(PARTS)?;
         let mut command = networks.in_server();
@@ -221,13 +221,13 @@ impl Site {
     }
 }
 
-/// Returns the second of the clock that is so many seconds ahead.
+/// Returns the time that is this many seconds ahead, in seconds since 1970.
 fn second_after(seconds: u64) -> Result<String> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
     Ok((now + seconds).to_string())
 }
 
-/// It has too few descriptors for the whole load.
+/// A single process has too few descriptors for the whole load.
 fn one_process_alone(site: &Site) -> Result<()> {
     let line = format!(
         "ulimit -n {DESCRIPTORS}; exec ip netns exec {}-0 {} {SERVER} -c {CONNECTIONS} -n 1 -q",

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::cpus::under;
 use crate::process::{self, Ended, Running};
 
-/// Valgrind makes a start slow.
+/// The longest time for a start, which is slow under valgrind.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Every contender, in the order of a round: each kind of tokio server stands beside the server
@@ -36,7 +36,7 @@ pub(crate) const ALL: [&str; 13] = [
     "demo-work-no-stealing",
 ];
 
-/// Those with one thread that echoes.
+/// The contenders that echo with one thread.
 pub(crate) const BASE: &str =
     "bare-epoll,tokio-mt,tokio-ct,demo-helpers,demo-idle,demo-poll,tokio-asyncfd,demo-guards";
 
@@ -101,7 +101,7 @@ impl Bench {
         self.start_on(name, 1, &cpu.to_string(), wrapper)
     }
 
-    /// The same with several threads, which are pinned to a list of CPUs.
+    /// Starts a contender with several threads, which are pinned to a list of CPUs.
     ///
     /// # Errors
     /// It does not start.
@@ -116,7 +116,7 @@ impl Bench {
         let mut command = under(wrapper, self.program(program));
         command.args(arguments.split(' '));
         if name == "demo-observed" {
-            // All that an endpoint shows is measured: histograms, times of tasks, stalls.
+            // This contender measures all data of an endpoint: histograms, times of tasks, stalls.
             command
                 .arg("--observe")
                 .arg(self.scratch().join("observe.sock"));

@@ -13,7 +13,7 @@ use rustix::process::Signal;
 
 use crate::process::{self, Ended, PATIENCE, Running, eventually};
 
-/// The longest that one load may take.
+/// The longest time for one load.
 const LOAD_LIMIT: Duration = Duration::from_secs(60);
 
 /// The headings of the server's table, in order.
@@ -125,7 +125,7 @@ impl Counts {
 pub(crate) struct Server {
     program: Running,
     address: String,
-    /// The tables that were asked for.
+    /// The number of requested tables.
     tables: Cell<usize>,
 }
 
@@ -172,7 +172,7 @@ impl Server {
     /// Waits until the server's messages contain `text`.
     ///
     /// # Errors
-    /// They do not in time.
+    /// The messages do not contain it in time.
     pub(crate) fn reports(&self, text: &str) -> Result<()> {
         eventually(&format!("the server reports '{text}'"), || {
             Ok(self.program.err().contains(text))
@@ -198,7 +198,7 @@ impl Server {
     /// Waits until the counters have these values, and returns them.
     ///
     /// # Errors
-    /// They do not in time.
+    /// The counters do not get these values in time.
     pub(crate) fn expect_counts(&self, expected: &[(&str, u64)]) -> Result<Counts> {
         let mut last = None;
         eventually(&format!("the counters are {expected:?}"), || {

@@ -21,10 +21,10 @@ use crate::process::{self, Running, eventually, need};
 use crate::server::Server;
 use crate::trial;
 
-/// The longest that one answer may take.
+/// The longest time for one answer.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The longest that a server may take to end. It does not wait for idle clients.
+/// The longest time for a server to end. It does not wait for idle clients.
 const END: Duration = Duration::from_secs(4);
 
 /// Runs the examples that the arguments of a test program choose.
@@ -121,7 +121,7 @@ fn line(lines: &mut impl std::io::BufRead) -> Result<String> {
 
 fn chat(case: &Case) -> Result<()> {
     let server = case.start("chat", &["127.0.0.1:0"])?;
-    // A member by nc: it sends what arrives at its input.
+    // A member that uses nc, which sends the bytes of its standard input.
     let member = |name: &str| -> Result<_> {
         let mut nc = Command::new("nc");
         nc.args(["-v", "-N", "127.0.0.1", server.port()]);
@@ -148,17 +148,17 @@ fn chat(case: &Case) -> Result<()> {
     stop(server, Signal::TERM)?;
     let heard = fs::read_to_string(&heard_by_ann)?;
     same(&heard, "* 2 came\n2: hello\n2: again\n* 2 left\n")?;
-    // None of it is his own.
+    // A member does not receive its own lines.
     same(&fs::read_to_string(&heard_by_bob)?, "1: hi bob\n")?;
 
     let server = case.start("chat", &["127.0.0.1:0"])?;
     let deaf = small_receiver(&server)?;
     let mut listener = BufReader::new(connect(&server)?);
-    // The third comes last, so both others have joined once the listener hears of it.
+    // The third member joins last. If the others hear of it, they have joined too.
     let mut speaker = connect(&server)?;
     same(&line(&mut listener)?, "* 3 came\n")?;
     let said = "x".repeat(999);
-    // A member who does not read has to leave, and takes nobody along.
+    // A member that does not read is removed, and the others stay.
     for round in 0.. {
         ensure!(round < 20_000, "the deaf one is still there");
         speaker.write_all(format!("{said}\n").as_bytes())?;
@@ -225,7 +225,7 @@ fn proxy(case: &Case) -> Result<()> {
     for file in &files {
         ensure!(fs::read(file)? == large, "{} came changed", file.display());
     }
-    // A missing upstream only costs its own clients their connections.
+    // If an upstream is missing, only its own clients lose their connections.
     drop(web);
     let code = curl().arg(&url).stdout(Stdio::null()).status()?.code();
     // Code 28 is a timeout.
@@ -235,7 +235,7 @@ fn proxy(case: &Case) -> Result<()> {
     );
     stop(server, Signal::INT)?;
 
-    // The end of a stream is passed on by itself: this upstream answers only after it.
+    // The proxy passes on the end of one direction: this upstream answers only after that end.
     let upstream = TcpListener::bind("127.0.0.1:0")?;
     let address = upstream.local_addr()?.to_string();
     let reversed = thread::spawn(move || -> std::io::Result<()> {

@@ -1,6 +1,6 @@
-//! `cargo xtask faults`: one thing at a time breaks under a server-demo and a loadgen that carry
-//! real load. Each case checks the clients' results, the counters and descriptors afterwards, the
-//! end of the programs, and that its fault did occur.
+//! `cargo xtask faults`: causes one fault at a time in a server-demo and a loadgen under real load.
+//! Each case then checks the clients' results, the counters, the descriptors, the exit codes, and
+//! that its fault did occur.
 //!
 //! `cases.rs` has the list.
 
@@ -96,7 +96,7 @@ fn expect_answer(mut client: &TcpStream, expected: &str) -> Result<()> {
 /// # Errors
 /// strace is missing, or the build fails.
 pub(crate) fn run(build: bool, mut arguments: Arguments) -> Result<ExitCode> {
-    // More at once would take the CPU from each other, and some cases measure it.
+    // More cases at a time would compete for the CPU, and some cases measure CPU time.
     arguments.test_threads = arguments.test_threads.or(Some(2));
     if arguments.list {
         return Ok(libtest_mimic::run(&arguments, trials(&Programs::get(false)?)).exit_code());

@@ -21,7 +21,7 @@ use crate::server::Server;
 use crate::{demo, python, trial};
 use clients::{answers_whole, curl, h2load};
 
-/// The longest that a command of cargo may take. It builds many dependencies.
+/// The longest time for a command of cargo, which builds many dependencies.
 const CARGO_LIMIT: Duration = Duration::from_secs(1_200);
 
 const TESTS: &str = "test --package shard-asyncfd --package shard-reactor \
@@ -260,7 +260,7 @@ type WebClient = Box<dyn FnOnce(&Path, &mut Server, &[String; 2]) -> Result<()> 
 /// Options of h2load for each version of HTTP.
 const H2LOADS: [(&str, &[&str]); 2] = [("HTTP/2", &[]), ("HTTP/1", &["--h1"])];
 
-/// A request is under way when the signal comes, and is answered whole.
+/// A request in progress at the signal gets its whole answer.
 fn drains(folder: &Path, program: &Path) -> Result<()> {
     let mut server = start(folder, program, WEB)?;
     let mut command = clients::curl_command();

@@ -2,8 +2,8 @@
 //! half of the connections.
 //!
 //! Both programs run in a network namespace of their own, over its loopback device, so nothing else
-//! is affected. The fault begins in the middle of a load. Afterwards the server has nothing left,
-//! and serves as ever.
+//! is affected. The fault begins in the middle of a load. Afterwards the server has no connection
+//! left, and serves as before.
 
 use std::env;
 use std::process::Command;
@@ -41,7 +41,8 @@ struct Case {
     fault: fn(&str) -> Result<()>,
     /// Options of loadgen.
     load: &'static str,
-    /// The server's idle timeout. Lost packets are sent again after seconds, which is not idleness.
+    /// The server's idle timeout. It is longer than the seconds after which lost packets are sent
+    /// again.
     idle_timeout: &'static str,
     /// The exit codes of loadgen that pass.
     codes: &'static [i32],
@@ -199,7 +200,7 @@ impl Network {
 /// Runs a command line, which must succeed.
 ///
 /// # Errors
-/// It does not.
+/// It fails.
 pub(crate) fn tool(line: &str) -> Result<()> {
     let mut words = line.split_whitespace();
     let program = words.next().context("a program")?;
@@ -216,7 +217,7 @@ fn lose(share: &str) -> Result<()> {
     ))
 }
 
-/// Limits the rate, with a queue of so much time.
+/// Limits the rate, with a queue of this duration.
 fn limit(rate: &str, queue: &str) -> Result<()> {
     tool(&format!(
         "tc qdisc add dev lo root tbf rate {rate} burst 32k latency {queue}"
@@ -238,7 +239,7 @@ fn reset_half(port: &str) -> Result<()> {
 /// Ends all faults.
 fn mend() -> Result<()> {
     tool("iptables-legacy -F INPUT")?;
-    // It fails if there is no limit.
+    // The command fails if there is no limit to remove.
     let _ = tool("tc qdisc del dev lo root");
     Ok(())
 }

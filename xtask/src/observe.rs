@@ -19,7 +19,7 @@ use crate::process::{self, Running, target_folder};
 use crate::server::{Server, free_address};
 use crate::{Cases, trial};
 
-/// The longest that one program may take.
+/// The longest time for one program.
 const LIMIT: Duration = Duration::from_secs(120);
 
 #[derive(Debug, Args)]
@@ -114,7 +114,7 @@ impl Case {
         load.args(["--work", "50us", "--connections", "40", "--rate", "4000"]);
         load.args(["--warmup", "0s", "--duration", "60s"]);
         let load = Running::start("load", &self.folder, &mut load)?;
-        // The figures are to show the load.
+        // Wait until the figures show the load.
         thread::sleep(Duration::from_secs(2));
         Ok(Observed {
             endpoint,

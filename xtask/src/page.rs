@@ -1,8 +1,8 @@
 //! `cargo xtask pages`: loadgen's pages in headless Chromium.
 //!
 //! A page makes no network request, writes nothing on the console and has every section. It is
-//! light or dark as the reader prefers. On a wide and a narrow screen no label is over another or
-//! outside its plot, and nothing is wider than the screen.
+//! light or dark as the reader prefers. On a wide and on a narrow screen, no label overlaps another
+//! one or is outside its plot, and nothing is wider than the screen.
 
 mod browser;
 mod pages;
@@ -45,7 +45,8 @@ impl Pages {
     /// A program is missing, or the build fails.
     pub(crate) fn run(self) -> Result<ExitCode> {
         let mut arguments = self.cases.arguments();
-        // One server stops at a certain time, and Chromium takes all CPUs.
+        // The cases run one after the other: one server stops at a certain time, and Chromium takes
+        // all CPUs.
         arguments.test_threads = arguments.test_threads.or(Some(1));
         if !arguments.list {
             process::need("chromium", "chromium")?;
@@ -144,7 +145,7 @@ fn requests(log: &str) -> Vec<String> {
 
 /// Checks the findings of the probe, which are in the document.
 fn judge(document: &str, scheme: Scheme, plots: u64) -> Result<()> {
-    // The last one: the first is in the probe itself.
+    // The last occurrence has the findings. The first one is in the probe itself.
     let (_, found) = document
         .rsplit_once("<pre id=\"probe\">")
         .context("the probe did not run")?;

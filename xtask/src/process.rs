@@ -1,5 +1,5 @@
-//! Programs that a command starts: bounded in time, with their output in files, and none outlives
-//! the command.
+//! Programs that a command starts. Their time is bounded, their output is in files, and none
+//! outlives the command.
 
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt as _;
@@ -16,7 +16,7 @@ use signal_hook::iterator::Signals;
 
 use crate::cleanup;
 
-/// The longest that a program may take to start, to answer or to end.
+/// The longest time for a program to start, to answer or to end.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The running programs.
@@ -95,7 +95,7 @@ impl Running {
         Self::spawn(name, folder, command.stdin(Stdio::null()))
     }
 
-    /// The same, with a pipe to its standard input.
+    /// Starts a program like [`start`](Self::start), with a pipe to its standard input.
     ///
     /// # Errors
     /// As [`start`](Self::start).
@@ -153,7 +153,7 @@ impl Running {
     /// Waits for the first line of output that begins with `start`, and returns the rest of it.
     ///
     /// # Errors
-    /// The program ended before, or does not say it in time.
+    /// The program ended first, or does not print the line in time.
     pub(crate) fn says(&mut self, start: &str) -> Result<String> {
         self.says_within(start, PATIENCE)
     }

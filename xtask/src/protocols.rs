@@ -26,7 +26,7 @@ use crate::{Cases, demo, trial};
 
 #[derive(Debug, Args)]
 pub(crate) struct Protocols {
-    /// A server that is not installed is a failure
+    /// Fail if a server is not installed; otherwise skip its cases
     #[arg(long)]
     all: bool,
     #[command(flatten)]
@@ -49,7 +49,7 @@ struct Site {
     words: Vec<(&'static str, String)>,
     /// The file in which the server records each request as a line.
     record: Option<PathBuf>,
-    /// Happens to the server in the middle of the load.
+    /// An event at the server in the middle of the load.
     event: Option<fn(&Path) -> Result<()>>,
 }
 
@@ -60,7 +60,7 @@ struct Load {
     line: String,
     code: i32,
     checks: Vec<Check>,
-    /// A case passes if one of this number of attempts does.
+    /// The number of attempts. The case passes if one of them does.
     attempts: u32,
 }
 
@@ -248,7 +248,7 @@ fn expect_recorded(record: &Path, words: &str, expected: usize) -> Result<()> {
     }
 }
 
-/// Starts a server of this command, which is told its address.
+/// Starts a server with this command, which gets its address as an argument.
 fn start(name: &str, folder: &Path, address: &str, command: &mut Command) -> Result<Site> {
     Ok(Site::new(Server::start_on(address, name, folder, command)?))
 }

@@ -10,10 +10,10 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::process;
 
-/// The longest that a download may take.
+/// The longest time for a download.
 const LIMIT: Duration = Duration::from_secs(300);
 
-/// Cases that need the same environment wait for one another.
+/// A lock: cases that need the same environment wait for each other.
 static MAKING: Mutex<()> = Mutex::new(());
 
 /// Returns the programs of an environment with these packages, such as `websockets==17.4`.

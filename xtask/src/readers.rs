@@ -19,7 +19,7 @@ use crate::server::Server;
 use crate::{Cases, python, trial};
 
 const JAR: &str = "/usr/share/java/hdrhistogram.jar";
-/// The longest that one program may take.
+/// The longest time for one program.
 const LIMIT: Duration = Duration::from_secs(300);
 const COMPARES: &str = "readers/readers.py";
 

@@ -1,4 +1,4 @@
-//! A report of loadgen, as far as the commands check it.
+//! The part of a loadgen report that the commands check.
 
 use std::fs;
 use std::path::Path;
@@ -9,13 +9,13 @@ use serde_json::Value;
 /// A count of a report.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Count {
-    /// Connections that were wanted.
+    /// Requested connections.
     Requested,
     /// Connections that got a verified answer.
     Served,
-    /// Connections in all, with those that replaced others.
+    /// Connections in total, including replacements.
     Established,
-    /// Connections that loadgen closed as they had carried their requests.
+    /// Connections that loadgen closed after they had carried their requests.
     Retired,
     /// Connections that the server closed when it owed nothing.
     ClosedByServer,

@@ -20,8 +20,8 @@ use crate::smoke::{POLICIES, SURFACES};
 /// The growth that a server may have since its first cycles, in KiB: the allocator keeps a little
 /// of the freed memory.
 const GROWTH_MAX: u64 = 1024;
-/// The cycles in which a server allocates memory that it keeps: pages of its tables, threads'
-/// arenas.
+/// The number of first cycles in which a server allocates memory that it keeps: pages of its
+/// tables, and the threads' arenas.
 const CYCLES_WARM: u32 = 2;
 const SILENT: u64 = 20;
 /// The pause between two cycles on a busy machine.

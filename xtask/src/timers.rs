@@ -52,8 +52,8 @@ impl Timers {
     }
 }
 
-/// Returns the instructions of a turn and the bytes of a timer. The difference between two numbers
-/// of rounds is what the rounds took.
+/// Returns the instructions of a turn and the bytes of a timer. The difference between two runs is
+/// the cost of the additional rounds.
 fn per_turn(folder: &Path, program: &Path, timers: u32) -> Result<(f64, f64)> {
     let run = |rounds: &str| {
         count(

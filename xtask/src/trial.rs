@@ -1,5 +1,5 @@
-//! Cases that run whole programs: each has a folder of its own, and a failure shows the ends of the
-//! files that its programs wrote there.
+//! Cases that run whole programs. Each has its own folder, and a failure shows the ends of the
+//! files in it.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use libtest_mimic::{Completion, Trial};
 
 use crate::cleanup::Folder;
 
-/// The lines of a file, and the characters of a line, that a failure shows.
+/// The maximum number of lines of a file, and of characters in a line, that a failure shows.
 const LINES_MAX: usize = 20;
 const LINE_MAX: usize = 200;
 
@@ -23,7 +23,7 @@ pub(crate) fn new(
     })
 }
 
-/// Returns a case that may be impossible here.
+/// Returns a case that may not be able to run here.
 pub(crate) fn if_possible(
     name: impl Into<String>,
     body: impl FnOnce(&Path) -> Result<Completion> + Send + 'static,

@@ -1,4 +1,4 @@
-//! Network namespaces: one for the server, and one for each part, with a way to the server.
+//! Network namespaces: one for the server, and one for each part, connected to the server.
 
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use crate::cleanup::Cleanup;
 use crate::network::tool;
 
-/// The server's address, as the parts reach it.
+/// The server's address in the network of the parts.
 pub(super) const SERVER: &str = "10.87.255.1:7777";
 
 /// The namespaces, which are removed at the end.

@@ -10,9 +10,9 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::process::{Running, eventually, within};
 
-/// The longest that the nodes may take to start.
+/// The longest time for the nodes to start.
 const START: Duration = Duration::from_secs(30);
-/// The longest that a daemon may take to end.
+/// The longest time for a daemon to end.
 const END: Duration = Duration::from_secs(3);
 
 /// The running daemons.

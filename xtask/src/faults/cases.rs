@@ -12,7 +12,7 @@ use super::server::{
 use super::startup::{no_pin, no_stack, no_start};
 use super::{Case, Mode};
 
-/// A case: it succeeds, fails, or returns the reason why it cannot run here.
+/// A case. It succeeds, fails, or returns the reason why it cannot run here.
 pub(super) type Body = dyn Fn(&Case) -> Result<Option<&'static str>> + Send;
 
 #[derive(Default)]

@@ -7,14 +7,14 @@ use super::startup::expect_words;
 use crate::demo::{self, Server};
 use crate::process::Ended;
 
-/// The run succeeds as usual.
+/// Checks that a run under a fault succeeds as usual.
 pub(super) fn load_survives(case: &Case, fault: &str, io: &str) -> Result<()> {
     let arguments = format!("--io {io} --slo unanswered=0,errors=0");
     let (server, _) = struck_load(case, fault, 0, &arguments)?;
     server.stop_with(&[("accepted", 10), ("closed", 10), ("live", 0), ("failed", 0)])
 }
 
-/// A generator that shall not reconnect ends with exit code 1, and says these words.
+/// Checks that a generator with `--fail-fast` ends with exit code 1 and a message with these words.
 pub(super) fn load_fails(case: &Case, fault: &str, words: &str) -> Result<()> {
     let (server, load) = struck_load(case, fault, 1, "--timeout 2s --fail-fast")?;
     expect_words(&load.err, "loadgen: ", &[words])?;

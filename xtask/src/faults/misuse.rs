@@ -10,7 +10,7 @@ use rustix::process::Signal;
 use super::{Case, Mode, expect_answer};
 use crate::process::Running;
 
-/// A stop that clients and servers survive.
+/// The duration of a stop that clients and servers survive.
 const STOP: Duration = Duration::from_millis(300);
 
 fn steady_load(case: &Case, address: &str) -> Result<Running> {
@@ -22,7 +22,7 @@ fn steady_load(case: &Case, address: &str) -> Result<Running> {
     )
 }
 
-/// Clients notice a delay and nothing else.
+/// If the server is stopped for a while, clients see only a delay.
 pub(super) fn stopped_server(case: &Case, mode: Mode) -> Result<()> {
     let server = case.server(&mode.arguments())?;
     let mut load = steady_load(case, server.address())?;

@@ -15,8 +15,8 @@ use crate::process::Running;
 
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// The limit of a running server drops to the number it has open. Existing connections are served,
-/// nothing spins, and accepting resumes afterwards.
+/// The descriptor limit of a running server drops to its number of open descriptors. Existing
+/// connections are served, no thread spins, and accepting resumes afterwards.
 pub(super) fn no_descriptors(case: &Case, mode: Mode) -> Result<()> {
     let server = case.server(&mode.arguments())?;
     let open = server.descriptors()?;

@@ -11,17 +11,17 @@ use crate::strace::Strace;
 const FIVE_BAD: &str =
     "--bad-clients slow-read:10%,slow-write:10%,never-read:10%,half-close:10%,reset:10%";
 
-/// Clients are served as usual, and nothing is left behind.
+/// Checks that clients are served as usual under a fault, and that nothing is left behind.
 pub(super) fn unnoticed(case: &Case, fault: &str, mode: Mode) -> Result<()> {
     serves_as_usual(case, &case.strace(&[fault]), mode, &[])
 }
 
-/// The same, where only calls on descriptors of this path are struck.
+/// The same for faults that strike only calls on descriptors of this path.
 pub(super) fn unnoticed_on_path(case: &Case, fault: &str, mode: Mode, path: &str) -> Result<()> {
     serves_as_usual(case, &case.strace(&[fault]).on_path(path), mode, &[])
 }
 
-/// Accepting pauses and resumes by itself, the operator is told, and clients notice nothing.
+/// Accepting pauses and resumes by itself, the operator gets a message, and clients notice nothing.
 pub(super) fn pauses(case: &Case, fault: &str, mode: Mode) -> Result<()> {
     let reports = ["accepting pauses and will be tried again"];
     serves_as_usual(case, &case.strace(&[fault]), mode, &reports)
@@ -84,7 +84,7 @@ pub(super) fn refuses_connections(case: &Case, fault: &str, mode: Mode) -> Resul
     let faults = case.strace(&[fault]);
     let server = case.struck_server(&faults, &mode.arguments())?;
     let open = server.descriptors()?;
-    // The faults are counted in each shard. So many connections use them up in both.
+    // Each shard counts its own faults. This many connections use them up in both shards.
     case.load(&server, 1, "-c 60 -d 300ms --warmup 0 --no-reconnect")?;
     let failed = server.expect_counts(&[("live", 0)])?.get("failed");
     let refused = faults.struck_with("EPOLL_CTL_ADD")? as u64;
@@ -104,7 +104,7 @@ pub(super) fn refuses_connections(case: &Case, fault: &str, mode: Mode) -> Resul
 }
 
 /// No new event follows an injected EAGAIN. The client's next bytes bring one, and with it all owed
-/// answers. The first call gets no fault, since the main thread makes one when it is told to end.
+/// answers. The first call gets no fault, because the main thread makes one when it has to end.
 pub(super) fn forged_eagain(case: &Case, call: &str, io: &str) -> Result<()> {
     let faults = case.strace(&[&format!("{call}:error=EAGAIN:when=2")]);
     let server = case.struck_server(&faults, &format!("--shards 1 --io {io}"))?;
@@ -139,8 +139,7 @@ pub(super) fn forged_eagain_of_accept(case: &Case, accept: &str) -> Result<()> {
     Ok(())
 }
 
-/// The server is told that 10 bytes were sent, which were not: the rest follows, complete and in
-/// order.
+/// A call reports 10 sent bytes, but sent none. The server sends the rest, complete and in order.
 pub(super) fn short_write(case: &Case, io: &str) -> Result<()> {
     let faults = case.strace(&["sendto:retval=10:when=1"]);
     let server = case.struck_server(&faults, &format!("--shards 1 --io {io}"))?;
@@ -148,8 +147,8 @@ pub(super) fn short_write(case: &Case, io: &str) -> Result<()> {
     client.write_all(b"0123456789abcdefghijklmnopqrstuvwxyz")?;
     // The main thread's first call is struck too, long before.
     await_strike(&faults, "0123")?;
-    // A socket that took less than it was given is full, so the server waits for its next event:
-    // this causes one.
+    // After a short send, the server treats the socket as full and waits for its next event. This
+    // causes one.
     client.write_all(b"+")?;
     expect_answer(&client, "abcdefghijklmnopqrstuvwxyz+")?;
     server.stop()?;
@@ -191,8 +190,8 @@ pub(super) fn storm(case: &Case, mode: Mode) -> Result<()> {
     Ok(())
 }
 
-/// A shard can no longer wait for events: that is reported, its connections end, and the process
-/// ends when it is told to.
+/// A shard can no longer wait for events. The server reports it, the shard's connections end, and
+/// the process still ends on request.
 pub(super) fn lost_epoll(case: &Case) -> Result<()> {
     let faults = case.strace(&["epoll_wait:error=EBADF:when=20+1"]);
     let server = case.struck_server(&faults, "--shards 1 --accept hash")?;

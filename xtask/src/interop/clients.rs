@@ -9,7 +9,7 @@ use anyhow::{Result, ensure};
 
 use crate::process::{self, PATIENCE, Running};
 
-/// The longest that one client may take.
+/// The longest time for one client.
 const LIMIT: Duration = Duration::from_secs(60);
 
 pub(super) fn curl_command() -> Command {

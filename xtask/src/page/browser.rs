@@ -9,10 +9,10 @@ use anyhow::{Context as _, Result};
 
 use crate::process::{self, Ended};
 
-/// The longest that a page may take.
+/// The longest time for a page.
 const LIMIT: Duration = Duration::from_secs(90);
 
-/// The colors that a reader prefers.
+/// The colour scheme that a reader prefers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scheme {
     Dark,

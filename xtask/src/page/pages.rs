@@ -102,7 +102,7 @@ fn comparison(loadgen: &Path, folder: &Path, page: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Up to a rate that no machine sustains, and beyond it.
+/// Sweeps up to a rate that no machine sustains, and beyond it.
 fn sweep(loadgen: &Path, folder: &Path, page: &Path) -> Result<()> {
     let line = "-c 20 --sweep 2k..32m*20 -d 300ms --warmup 50ms";
     load(loadgen, folder, line, page)

@@ -88,23 +88,23 @@ fn http1() -> Vec<Load> {
     loads
 }
 
-/// nginx closes every connection when that is idle, and all of them come back. It may reset one
-/// whose request arrives just then. A loaded machine makes that more likely, so other attempts may
-/// follow.
+/// At a reload, nginx closes every idle connection, and loadgen opens all of them again. nginx may
+/// reset a connection whose request arrives at that moment. This is more likely on a loaded
+/// machine, so the case has several attempts.
 fn reloaded() -> Load {
     Load::new("reload", "http://{address}/ -c 20 -R 200 -d 3 --warmup 0")
         .attempts(3)
         .check(Check::Is(Count::Scheduled, 600))
         .answered(600)
         .check(Check::AtLeast(Count::Established, 40))
-        // The first request of each connection of the ramp is not measured, and recorded.
+        // The first request of each connection of the ramp is not measured, but nginx records it.
         .check(Check::Recorded("HTTP/1.1 200 - ", 620))
 }
 
 fn http2() -> Vec<Load> {
     let trusting = "-4 --cacert {certificate}";
     let mut loads = Vec::new();
-    // The first request of each connection is not measured, and recorded. nginx goes away from each
+    // The first request of each connection is not measured, but nginx records it. nginx closes each
     // connection after a hundred requests.
     for path in ["small", "large"] {
         let line = format!("http://{{address}}/{path} --http2 -c 4 -P 10 -n 2000");

@@ -219,7 +219,7 @@ impl Scenario {
     fn compare(&mut self, base: &Run, run: &Run) -> Result<(), String> {
         let comparison = compare::compare(&base.rounds, &run.rounds)?;
         for warning in comparison.warnings {
-            // It is reported once below, for all.
+            // The warning is reported once below, for all.
             if !warning.contains("bottleneck") && !self.warnings.contains(&warning) {
                 self.warnings.push(warning);
             }

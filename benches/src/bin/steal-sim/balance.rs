@@ -1,5 +1,5 @@
-//! The decisions of a policy: whom to wake, where to search, how much to take, when a registration
-//! moves.
+//! The decisions of a policy: the shard to wake, the place to search, the amount to take, and the
+//! time at which a registration moves.
 
 use crate::engine::{Engine, Step};
 use crate::policy::{Amount, Moves, Push, Search, Serve};
@@ -10,17 +10,17 @@ pub(crate) enum Found {
     Nothing,
     /// Ready tasks in a sibling's queue.
     Queue(usize),
-    /// Ready tasks or events at siblings that do not get to them.
+    /// Ready tasks or events of stuck siblings.
     Stuck,
 }
 
 impl Engine<'_> {
-    /// Wakes a sleeping sibling where a shard has more ready tasks than it reaches soon; returns
-    /// the cost.
+    /// Wakes a sleeping sibling if a shard has more ready tasks than it can run soon. Returns the
+    /// cost.
     pub(crate) fn push(&mut self, shard: usize) -> u64 {
         let this = &self.shards[shard];
         let ready = this.queue.len();
-        // Asked between two polls, so the first of them runs at once.
+        // This is called between two polls, so the first task runs at once.
         let behind = ready.saturating_sub(1);
         let loaded = match self.policy.push {
             Push::Never => false,
@@ -30,7 +30,7 @@ impl Engine<'_> {
         if loaded { self.wake_searcher() } else { 0 }
     }
 
-    /// Wakes one sleeping shard to search, if few enough search already; returns the cost.
+    /// Wakes one sleeping shard to search, if the number of searchers allows it. Returns the cost.
     fn wake_searcher(&mut self) -> u64 {
         if self.searching >= self.policy.searchers.bound(self.shards.len()) {
             return 0;
@@ -54,8 +54,7 @@ impl Engine<'_> {
             && self.searching < self.policy.searchers.bound(self.shards.len())
     }
 
-    /// Ends a search that found work. The next shard is woken where there is more; returns the
-    /// cost.
+    /// Ends a search that found work. Wakes the next shard if there is more. Returns the cost.
     pub(crate) fn stop_searching(&mut self, shard: usize) -> u64 {
         if !self.shards[shard].searching {
             return 0;
@@ -80,8 +79,8 @@ impl Engine<'_> {
         }
     }
 
-    /// The number of ready tasks that others may take. A shard between two polls runs its first one
-    /// at once.
+    /// Returns the number of ready tasks that others may take. A shard between two polls runs its
+    /// first one at once.
     fn stealable(&self, shard: usize) -> usize {
         let this = &self.shards[shard];
         this.queue
@@ -89,11 +88,11 @@ impl Engine<'_> {
             .saturating_sub(usize::from(this.poll_since.is_none()))
     }
 
-    /// Marks the siblings whose poll has lasted so long that others serve them; returns the cost of
-    /// looking at all of them.
+    /// Marks the siblings that others serve because their poll is too long. Returns the cost of
+    /// checking all of them.
     ///
-    /// With a mask, the shards do so in turn, once in a period. The period doubles while no poll is
-    /// old.
+    /// With a mask, one shard after the other does this, once per period. The period doubles while
+    /// no poll is old.
     pub(crate) fn mark_stuck(&mut self, shard: usize) -> u64 {
         let now = self.now;
         let Some(Serve {
@@ -123,7 +122,7 @@ impl Engine<'_> {
         self.costs.search * (self.shards.len() as u64 - 1)
     }
 
-    /// Looks for work at the siblings of a shard, and says what the search costs.
+    /// Searches the siblings of a shard for work. Returns the result and the cost of the search.
     pub(crate) fn find(&mut self, shard: usize) -> (Found, u64) {
         let siblings = self.shards.len() as u64 - 1;
         if let Some(victim) =
@@ -152,7 +151,7 @@ impl Engine<'_> {
         }
     }
 
-    /// Takes the work that a search found; returns the cost.
+    /// Takes the work that a search found. Returns the cost.
     pub(crate) fn take(&mut self, shard: usize, found: Found) -> u64 {
         match found {
             Found::Nothing => 0,
@@ -185,7 +184,7 @@ impl Engine<'_> {
         self.costs.steal + self.costs.stolen * amount as u64
     }
 
-    /// Takes all that waits at a stuck sibling.
+    /// Takes all waiting work of a stuck sibling.
     fn serve(&mut self, shard: usize, stuck: usize) -> u64 {
         let mut cost = 0;
         let ready = self.stealable(stuck);
@@ -200,7 +199,7 @@ impl Engine<'_> {
         cost
     }
 
-    /// Counts a run of a task, and moves its registration where the policy says so; returns the
+    /// Counts a run of a task, and moves its registration if the policy requires it. Returns the
     /// cost.
     pub(crate) fn note_run(&mut self, shard: usize, connection: usize) -> u64 {
         let connection = &mut self.connections[connection];
@@ -229,7 +228,7 @@ impl Engine<'_> {
         self.costs.moving
     }
 
-    /// A shard with a property, the first from a random one on.
+    /// Returns a shard with a property: the first one after a random start.
     fn any_shard(&mut self, has: impl Fn(&Self, usize) -> bool) -> Option<usize> {
         let count = self.shards.len();
         let start = self.rng.usize(..count);

@@ -5,9 +5,9 @@ use crate::workload::US;
 /// CPU time of the steps of a shard, and the delay of a wake.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Costs {
-    /// From an event or a notification to the first instruction of a sleeping shard. A round of two
-    /// wakes through an eventfd takes 11.2 us on the machine of BENCHMARKS.md, so one takes 5.6.
-    /// Idle states of the CPU and a hypervisor make it 20 to 50.
+    /// The time from an event or a notification to the first instruction of a sleeping shard. On
+    /// the machine of BENCHMARKS.md, a round of two wakes through an eventfd takes 11.2 us, so one
+    /// takes 5.6 us. With idle states of the CPU and a hypervisor it takes 20 to 50 us.
     pub(crate) wake: u64,
     /// The sender's part: one write to an eventfd whose reader sleeps.
     pub(crate) notify: u64,
@@ -17,7 +17,7 @@ pub(crate) struct Costs {
     pub(crate) event: u64,
     /// Taking a task from the queue and polling it, without its handler.
     pub(crate) poll: u64,
-    /// Looking at one sibling, or at the shared word: a cache miss.
+    /// Checking one sibling, or the shared word: a cache miss.
     pub(crate) search: u64,
     /// A steal, without its tasks.
     pub(crate) steal: u64,
@@ -25,7 +25,7 @@ pub(crate) struct Costs {
     pub(crate) stolen: u64,
     /// One task put into another shard's inbox.
     pub(crate) remote: u64,
-    /// A look at a sibling's epoll: its lock and one `epoll_wait`.
+    /// Checking a sibling's epoll: its lock and one `epoll_wait`.
     pub(crate) serve: u64,
     /// Moving a registration: `EPOLL_CTL_DEL`, `EPOLL_CTL_ADD`.
     pub(crate) moving: u64,
@@ -46,7 +46,7 @@ impl Costs {
         moving: 2 * US,
     };
 
-    /// Nothing costs anything: for tests against the ideal queue.
+    /// All costs are zero, for tests against the ideal queue.
     #[cfg(test)]
     pub(crate) const FREE: Self = Self {
         wake: 0,

@@ -1,9 +1,9 @@
 //! The discrete-event engine: the clock, the connections, and one turn loop per shard.
 //!
-//! A shard does one step at a time, and each step says how long it lasts and which step follows.
-//! The steps are those of the reactor's loop: look at the OS, run up to `EVENT_INTERVAL` polls,
-//! search the siblings, sleep. The decisions of the policy are in `balance.rs`. Every shard has a
-//! CPU of its own. Tests are in `tests.rs`.
+//! A shard does one step at a time. Each step determines its length and the next step. The steps
+//! are those of the reactor's loop: poll the OS, run up to `EVENT_INTERVAL` polls, search the
+//! siblings, sleep. The decisions of the policy are in `balance.rs`. Every shard has its own CPU.
+//! Tests are in `tests.rs`.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -15,11 +15,12 @@ use crate::costs::Costs;
 use crate::policy::{Policy, WakeTo};
 use crate::workload::{ClosedLoop, Request};
 
-/// Task polls of a turn, as `Builder::event_interval`.
+/// The number of task polls in a turn, as in `Builder::event_interval`.
 const EVENT_INTERVAL: u32 = 61;
-/// Events of a look, as `Builder::events_per_poll`.
+/// The number of events per `epoll_wait`, as in `Builder::events_per_poll`.
 const EVENTS_PER_LOOK: usize = 1024;
-/// Requests that a task serves in one poll: a budget of 128 pays one read and one write for each.
+/// The number of requests that a task serves in one poll: a budget of 128 pays for one read and one
+/// write each.
 const REQUESTS_PER_POLL: u32 = 64;
 
 /// Counted events of a run.
@@ -42,7 +43,7 @@ pub(crate) struct Counts {
 /// The result of a run.
 #[derive(Debug)]
 pub(crate) struct Outcome {
-    /// One for each measured request, in the order of their ends.
+    /// The latency of each measured request, in the order of their ends.
     pub(crate) latencies: Vec<u64>,
     /// All requests, measured or not.
     pub(crate) requests: u64,
@@ -55,11 +56,11 @@ pub(crate) struct Connection {
     /// The shard whose epoll has its registration.
     pub(crate) home: usize,
     pub(crate) last_runner: usize,
-    /// Runs away from home in a row, by the rule of the policy.
+    /// The number of consecutive runs away from home, by the rule of the policy.
     pub(crate) away: u32,
-    /// The shard of these runs, where the policy counts those of one shard only.
+    /// The shard of these runs, if the policy counts those of a single shard.
     pub(crate) away_shard: usize,
-    /// Requests that arrived, the one under way included.
+    /// The requests that have arrived, including the current one.
     pending: VecDeque<Request>,
     waiting: bool,
 }
@@ -80,7 +81,7 @@ pub(crate) enum Step {
 #[derive(Debug)]
 pub(crate) struct Shard {
     pub(crate) step: Step,
-    /// Counts sleeps, so that a timer knows which one it was set for.
+    /// The number of sleeps, which tells a timer whether its sleep is over.
     sleeps: u64,
     pub(crate) queue: VecDeque<usize>,
     inbox: VecDeque<usize>,
@@ -89,7 +90,8 @@ pub(crate) struct Shard {
     requests_left: u32,
     running: usize,
     pub(crate) poll_since: Option<u64>,
-    /// Set by the watcher, until the poll under way ends: others serve this shard.
+    /// True if others serve this shard: the watcher sets it, and the end of the current poll clears
+    /// it.
     pub(crate) stuck: bool,
     /// A moving average: each poll counts for an eighth.
     pub(crate) mean_poll: u64,
@@ -134,7 +136,7 @@ pub(crate) struct Engine<'a> {
     pub(crate) shards: Vec<Shard>,
     pub(crate) connections: Vec<Connection>,
     pub(crate) searching: usize,
-    /// The sleeping shard that looks for stuck siblings from time to time.
+    /// The sleeping shard that periodically checks for stuck siblings.
     pub(crate) watcher: Option<usize>,
     /// The time of the next check for stuck siblings.
     pub(crate) next_watch: u64,
@@ -203,7 +205,7 @@ impl<'a> Engine<'a> {
         engine.finish()
     }
 
-    /// Serves connections that send one request after the other.
+    /// Serves connections that always have one request in flight.
     pub(crate) fn closed(
         policy: Policy,
         costs: Costs,
@@ -214,7 +216,7 @@ impl<'a> Engine<'a> {
         let mut engine = Self::new(policy, costs, shards, load.connections, seed);
         engine.closed = Some(load);
         for connection in 0..load.connections {
-            // Clients do not start in step.
+            // Clients start at different times.
             let start = engine.rng.u64(..=load.pause + load.mean);
             engine.schedule(start, Event::Arrive(connection));
         }
@@ -238,13 +240,13 @@ impl<'a> Engine<'a> {
         self.events.push(Reverse(entry));
     }
 
-    /// Has a shard do `step` after `delay`.
+    /// Schedules a step of a shard after a delay.
     pub(crate) fn then(&mut self, shard: usize, delay: u64, step: Step) {
         self.shards[shard].step = step;
         self.schedule(delay, Event::Step(shard));
     }
 
-    /// Plays the next event and returns the number of requests it ended.
+    /// Handles the next event, and returns the number of requests that it ended.
     fn advance(&mut self) -> usize {
         let Reverse((at, _, event)) = self.events.pop().expect("a request is under way");
         self.now = at;
@@ -278,7 +280,7 @@ impl<'a> Engine<'a> {
         usize::try_from(self.requests - before).expect("a step ends one request at most")
     }
 
-    /// A request reaches the socket.
+    /// Handles a request that reaches its socket.
     fn arrive(&mut self, request: Request) {
         self.now = request.at;
         let connection = &mut self.connections[request.connection];
@@ -319,7 +321,7 @@ impl<'a> Engine<'a> {
         self.then(shard, cost, Step::Run);
     }
 
-    /// Queues the tasks of a batch of events; returns the cost.
+    /// Queues the tasks of a batch of events. Returns the cost.
     pub(crate) fn dispatch(&mut self, shard: usize, events: &[usize]) -> u64 {
         let mut cost = self.costs.event * events.len() as u64;
         for &connection in events {
@@ -389,7 +391,8 @@ impl<'a> Engine<'a> {
         self.then(shard, cost, Step::Run);
     }
 
-    /// Looks for work elsewhere, then sleeps. The wait returns at once where something has come.
+    /// Searches the siblings for work, then sleeps. The wait returns at once if an event has
+    /// arrived.
     fn before_sleep(&mut self, shard: usize) {
         if self.has_input(shard) {
             return self.look(shard);

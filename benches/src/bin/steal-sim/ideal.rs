@@ -1,12 +1,12 @@
-//! The ideal to compare with: one central queue, n servers, first come, first served, no cost for
-//! anything (M/G/n).
+//! The ideal for comparison: one central queue, n servers, first come, first served, without any
+//! costs (M/G/n).
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use crate::workload::Request;
 
-/// The latencies of the measured requests in an M/G/n queue, in no particular order.
+/// Returns the latencies of the measured requests in an M/G/n queue, in no particular order.
 pub(crate) fn latencies(requests: &[Request], servers: usize) -> Vec<u64> {
     let mut free_at: BinaryHeap<Reverse<u64>> = (0..servers).map(|_| Reverse(0)).collect();
     let mut latencies = Vec::with_capacity(requests.len());

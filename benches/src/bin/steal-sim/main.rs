@@ -1,12 +1,12 @@
 //! Simulates policies for sharing work between shards, and compares them with one ideal central
 //! queue.
 //!
-//! The tables behind `benches/docs/stealing-policy.md`. The model knows arrivals, service times,
-//! the costs of a wake, of a search and of a steal, and the turn of a shard. It knows no cache, no
-//! network and no other process: every shard has a CPU of its own. `workload.rs` draws the
-//! requests, `engine.rs` plays the shards, `balance.rs` and `policy.rs` hold the decisions,
-//! `costs.rs` the costs, `ideal.rs` the central queue, `tables.rs` the runs, `table.rs` prints
-//! them. The same seed gives the same table. Tests: `tests.rs`.
+//! The tables behind `benches/docs/stealing-policy.md`. The model has arrivals, service times, the
+//! costs of a wake, of a search and of a steal, and the turn of a shard. It has no caches, no
+//! network and no other process: every shard has its own CPU. `workload.rs` draws the requests,
+//! `engine.rs` simulates the shards, `balance.rs` and `policy.rs` have the decisions, `costs.rs`
+//! the costs, `ideal.rs` the central queue, `tables.rs` the runs, and `table.rs` prints them. The
+//! same seed gives the same table. Tests: `tests.rs`.
 #![forbid(unsafe_code)]
 
 use clap::{Parser, ValueEnum};

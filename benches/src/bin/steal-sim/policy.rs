@@ -1,4 +1,4 @@
-//! Policies: the decisions a work-conserving shard makes, as plain data.
+//! Policies: the decisions of a work-conserving shard, as plain data.
 
 use std::fmt;
 
@@ -9,28 +9,28 @@ use crate::workload::US;
 pub(crate) struct Policy {
     /// An idle shard searches its siblings before it sleeps.
     pub(crate) steal: bool,
-    /// When a shard with ready work wakes a sleeping sibling.
+    /// The condition on which a shard with ready work wakes a sleeping sibling.
     pub(crate) push: Push,
     /// The amount that one steal takes.
     pub(crate) amount: Amount,
-    /// Most shards that search at one time, woken ones included.
+    /// The maximum number of shards that search at the same time, including woken ones.
     pub(crate) searchers: Searchers,
-    /// Where a search looks.
+    /// The place that a search checks.
     pub(crate) search: Search,
-    /// Where a wake puts a task that last ran on another shard than the one that saw its event.
+    /// The queue of a woken task, if the shard that saw its event is not the one that last ran it.
     pub(crate) wake_to: WakeTo,
-    /// When a registration moves to the shard its task runs on.
+    /// The condition on which a registration moves to the shard of its task.
     pub(crate) moves: Moves,
-    /// When idle shards take all that waits at a sibling whose poll does not end.
+    /// The condition on which idle shards take all waiting work of a sibling in a long poll.
     pub(crate) serve: Option<Serve>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Push {
     Never,
-    /// With more ready tasks than this.
+    /// If it has more ready tasks than this.
     Count(usize),
-    /// When the last ready task would wait longer than this, by the shard's mean poll time.
+    /// If the last ready task would wait longer than this, by the shard's mean poll time.
     Time(u64),
 }
 
@@ -60,9 +60,9 @@ impl Searchers {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Search {
-    /// Every sibling's queue length, from a random one on: one cache miss each.
+    /// Every sibling's queue length, from a random sibling on: one cache miss each.
     Scan,
-    /// One shared word with a bit for each shard that has more than it reaches, then that shard.
+    /// One shared word with a bit for each overloaded shard, then that shard.
     Mask,
 }
 
@@ -77,20 +77,21 @@ pub(crate) enum WakeTo {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Moves {
     Never,
-    /// After this many runs in a row on one and the same other shard.
+    /// After this many consecutive runs on the same other shard.
     SameShard(u32),
-    /// After this many runs in a row away from the registration's shard, wherever they were.
+    /// After this many consecutive runs on any other shards.
     Away(u32),
 }
 
-/// The rule by which others serve a shard whose poll does not end.
+/// The rule by which others serve a shard in a long poll.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Serve {
     /// The minimum age of the poll.
     pub(crate) grace: u64,
-    /// One of the idle shards looks at the age of all polls: this often while it finds an old one,
+    /// The period in which one of the idle shards checks the age of all polls, while it finds an
+    /// old one,
     pub(crate) shortest: u64,
-    /// and in the end this often while it finds none.
+    /// and the longest such period while it finds none.
     pub(crate) longest: u64,
 }
 
@@ -122,7 +123,7 @@ impl Policy {
         ..Self::NONE
     };
 
-    /// The policy that ships. The reasons are in `benches/docs/stealing-policy.md`.
+    /// The policy that the simulation chose. The reasons are in `benches/docs/stealing-policy.md`.
     pub(crate) const CHOSEN: Self = Self {
         steal: true,
         push: Push::Time(50 * US),

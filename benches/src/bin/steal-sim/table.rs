@@ -60,7 +60,7 @@ impl Table {
     }
 }
 
-/// The value at a quantile of sorted latencies.
+/// Returns the value at a quantile of sorted latencies.
 pub(crate) fn quantile(sorted: &[u64], quantile: f64) -> u64 {
     #[expect(
         clippy::cast_possible_truncation,

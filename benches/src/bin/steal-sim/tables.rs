@@ -7,7 +7,7 @@ use crate::policy::{Amount, Moves, Policy, Push, Search, Searchers, Serve, WakeT
 use crate::table::{Table, quantile};
 use crate::workload::{ClosedLoop, MS, Request, Service, Shape, US, Workload};
 
-/// Connections whose registration is on one shard at first.
+/// The number of connections registered on each shard at first.
 const CONNECTIONS_PER_SHARD: usize = 256;
 /// The offered load of every open run.
 const LOAD: f64 = 0.7;
@@ -386,8 +386,8 @@ impl Runs {
         table
     }
 
-    /// A run of one second and the same run with a second more: the difference is the second
-    /// without the warm-up.
+    /// Runs one second, and the same run with a second more. The difference is the second without
+    /// the warm-up.
     fn two_seconds(
         &self,
         policy: Policy,
@@ -449,7 +449,7 @@ impl Runs {
     }
 }
 
-/// The latencies after the first tenth, which is the warm-up, sorted.
+/// Returns the latencies after the first tenth, which is the warm-up, sorted.
 fn settled(mut latencies: Vec<u64>) -> Vec<u64> {
     latencies.drain(..latencies.len() / 10);
     latencies.sort_unstable();

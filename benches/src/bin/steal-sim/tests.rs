@@ -1,5 +1,5 @@
-//! The engine against the ideal queue where both must agree, the effects that the policy rests on,
-//! and the table.
+//! Tests of the engine: it agrees with the ideal queue if costs are zero, and it shows the effects
+//! that the policy relies on. Also tests of the table.
 
 use crate::costs::Costs;
 use crate::engine::{Engine, Outcome};
@@ -78,7 +78,8 @@ fn arrivals_have_the_rate_and_the_skew_that_were_asked_for() {
 #[test]
 fn one_shard_without_costs_is_the_ideal_queue() {
     let mut requests = workload(Shape::Even, 1, 0.8).draw(5_000, 5);
-    // A connection for each request: the ideal queue knows no order within a connection.
+    // Each request has its own connection, because the ideal queue has no order within a
+    // connection.
     for (connection, request) in requests.iter_mut().enumerate() {
         request.connection = connection;
     }
@@ -86,7 +87,7 @@ fn one_shard_without_costs_is_the_ideal_queue() {
     assert_eq!(outcome.latencies, ideal::latencies(&requests, 1));
 }
 
-/// Without costs and without a grace, sixteen skewed shards do what the central queue does.
+/// Without costs and thresholds, sixteen skewed shards behave like the central queue.
 #[test]
 fn sharing_without_costs_comes_close_to_the_ideal_queue() {
     let requests = workload(Shape::Skew, 16, 0.7).draw(50_000, 5);
@@ -179,8 +180,7 @@ fn a_stuck_shard_is_served_by_a_sibling() {
     assert!(served < 1_700 * US, "{served}");
 }
 
-/// A sibling that is woken by events of its own before its timer ends must not put off the next
-/// look.
+/// If its own events wake a sibling before its timer ends, the next check must not be delayed.
 #[test]
 fn a_busy_watcher_still_finds_the_stuck_shards() {
     let requests = Workload {
@@ -192,7 +192,7 @@ fn a_busy_watcher_still_finds_the_stuck_shards() {
     assert!(latency < 2 * MS, "{latency}");
 }
 
-/// Thieves do not take from each other what they are about to run.
+/// A thief does not take a task that another thief is about to run.
 #[test]
 fn a_task_is_not_stolen_over_and_over() {
     let requests = workload(Shape::Skew, 64, 0.7).draw(20_000, 4);

@@ -1,7 +1,8 @@
-//! Workloads: which connection sends a request when, and how long its handler runs.
+//! Workloads: the connection, arrival time and service time of each request.
 //!
 //! An open workload is drawn once from a seed, so that every policy serves the same requests. Times
-//! are nanoseconds. Called by `main.rs`; never looks at a policy. Tests are in `tests.rs`.
+//! are nanoseconds. A workload does not depend on a policy. `main.rs` calls it. Tests are in
+//! `tests.rs`.
 
 use fastrand::Rng;
 
@@ -13,12 +14,12 @@ pub(crate) const MS: u64 = 1_000 * US;
 /// One request of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Request {
-    /// When it arrives at the socket.
+    /// The time at which it arrives at the socket.
     pub(crate) at: u64,
     pub(crate) connection: usize,
     /// The CPU time of its handler.
     pub(crate) service: u64,
-    /// Counts for the latencies of the table. The long handlers of `mix` do not.
+    /// True if the table includes its latency. Those of the long handlers of `mix` are left out.
     pub(crate) measured: bool,
 }
 
@@ -59,10 +60,10 @@ pub(crate) enum Shape {
     Even,
     /// The connections of shard 0 have 90% of the load.
     Skew,
-    /// As `Skew`, and every so long the next shard is the hot one.
+    /// As `Skew`, but the next shard becomes the hot one after each period.
     Shift { every: u64 },
-    /// Short handlers beside a few connections whose handlers run for 20 ms. Only the short ones
-    /// are measured.
+    /// Short handlers, and a few connections whose handlers run for 20 ms. Only the short ones are
+    /// measured.
     Mix,
 }
 
@@ -77,12 +78,12 @@ impl Shape {
     }
 }
 
-/// The share of the load that hot connections have, in percent.
+/// The share of the load on hot connections, in percent.
 const HOT_LOAD: u32 = 90;
 /// The handlers of the heavy connections of `mix`.
 const HEAVY: u64 = 20 * MS;
 
-/// Everything that defines an open workload.
+/// The definition of an open workload.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Workload {
     pub(crate) shape: Shape,
@@ -163,13 +164,13 @@ pub(crate) struct ClosedLoop {
     pub(crate) connections: usize,
     pub(crate) service: Service,
     pub(crate) mean: u64,
-    /// From an answer to the next request.
+    /// The time from an answer to the next request.
     pub(crate) pause: u64,
-    /// When the run ends.
+    /// The end of the run.
     pub(crate) until: u64,
 }
 
-/// An exponentially distributed time.
+/// Draws an exponentially distributed time.
 pub(crate) fn exponential(mean: f64, rng: &mut Rng) -> u64 {
     #[expect(
         clippy::cast_possible_truncation,
