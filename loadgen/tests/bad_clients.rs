@@ -1,5 +1,5 @@
-//! Clients that misbehave: they do what they are named for, the server survives, and the load does
-//! not notice.
+//! Bad clients: each kind behaves as its name says, the server survives, and the load is not
+//! affected.
 
 mod common;
 
@@ -56,7 +56,7 @@ fn each_does_what_it_is_named_for() {
     .expect_code(0)
     .report();
     let slow_read = of(&report, "slow-read");
-    // A byte every 10 ms: two clients read five answers at most in a second and a half.
+    // At a byte every 10 ms, two clients read at most five answers in a second and a half.
     assert!(slow_read.requests > slow_read.answers, "{slow_read:?}");
     assert!(slow_read.answers <= 6, "{slow_read:?}");
     let slow_write = of(&report, "slow-write");
@@ -94,7 +94,7 @@ fn each_does_what_it_is_named_for() {
     );
 }
 
-/// The ends of connections that a server saw.
+/// The ends of connections, as the server saw them.
 #[derive(Default)]
 struct Ends {
     resets: AtomicUsize,
@@ -116,7 +116,7 @@ impl Ends {
         ends.fetch_add(1, Relaxed);
     }
 
-    /// Waits for so many; the resets and the orderly ends.
+    /// Waits for this many resets and orderly ends.
     fn of(&self, connections: u64) -> (u64, u64) {
         let seen = |ends: &AtomicUsize| ends.load(Relaxed) as u64;
         wait_until("the end of all connections", || {
@@ -147,8 +147,8 @@ fn resets_are_resets() {
     let ends = Arc::new(Ends::default());
     let seen = Arc::clone(&ends);
     let server = serve(move |number, mut stream| {
-        // The load is there first. The others get no answer: one that is unread would make a reset
-        // of any close.
+        // The load connects first. The bad clients get no answers, because the close of a socket
+        // with unread bytes would be a reset.
         let result = if number < 8 {
             echo_all(&mut stream)
         } else {
@@ -163,7 +163,7 @@ fn resets_are_resets() {
     assert!(bad.connections > 2, "{bad:?}");
     let (resets, orderly) = ends.of(8 + bad.connections);
     assert_eq!(resets + orderly, 8 + bad.connections);
-    // The end of the run closes the last ones in order.
+    // The end of the run closes the last connections in order.
     assert!(
         resets >= bad.connections - 2 && orderly >= 8,
         "{resets} resets, {orderly} ends, {bad:?}"
@@ -172,7 +172,7 @@ fn resets_are_resets() {
 
 #[test]
 fn being_cut_off_is_counted_and_is_no_error() {
-    // The server closes connections that send a lone byte.
+    // The server closes connections that send a single byte.
     let server = serve(|_, mut stream| {
         let mut buffer = vec![0; 65_536];
         loop {

@@ -1,8 +1,8 @@
 //! `loadgen calibrate` through the real program.
 //!
-//! True if it passes depends on how busy the machine is. What holds on any machine: the generator
-//! sees each request at least as long as the server held it, the exit code is the verdict, and a
-//! stall shows in the open loop and hides in the closed one.
+//! The verdict depends on the load of the machine. These facts hold on any machine: the generator
+//! measures each request as at least as long as the server held it, the exit code is the verdict,
+//! and a stall shows in the open loop but not in the closed loop.
 
 mod common;
 
@@ -39,7 +39,7 @@ fn the_record_of_the_server_is_never_above_what_was_measured() {
                 for pair in &quantile.rounds {
                     let named = || format!("{}, {}: {quantile:?}", case.name, series.name);
                     assert!(pair.server_ns >= 10_000_000, "{}", named());
-                    // Less only by what the histogram and the reading of the clocks round.
+                    // The difference is only the rounding of the histogram and of the clocks.
                     assert!(pair.difference() > -0.002, "{}", named());
                 }
             }
@@ -49,8 +49,8 @@ fn the_record_of_the_server_is_never_above_what_was_measured() {
         let of = |case: &&Case| case.open == open && case.name.contains("stall");
         calibration.cases.iter().find(of).expect("a case")
     };
-    // The stall of 150 ms is a quarter of the round: in the open loop a tenth of all requests wait
-    // for 90 ms or more.
+    // The stall of 150 ms is a quarter of the round. So in the open loop, a tenth of all requests
+    // wait for 90 ms or more.
     for pair in &quantile(stalled(true), "corrected", "p90").rounds {
         assert!(pair.server_ns > 60_000_000, "{pair:?}");
     }

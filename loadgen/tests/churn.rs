@@ -1,4 +1,4 @@
-//! Connections that are replaced: after a number of requests, after a time, and at what rate.
+//! Replacement of connections: after a number of requests, after a time, and at a limited rate.
 
 mod common;
 
@@ -15,7 +15,7 @@ use common::{echo_all, run, serve, wait_until};
 struct Witness {
     came: AtomicUsize,
     ended: AtomicUsize,
-    /// Connections whose end was no orderly one.
+    /// Connections that did not end in order.
     broken: AtomicUsize,
 }
 
@@ -33,7 +33,7 @@ fn witnessed() -> (SocketAddr, Arc<Witness>) {
 }
 
 impl Witness {
-    /// Asserts that so many connections came since the last call, and went in order.
+    /// Asserts that this many connections came since the last call, and that all ended in order.
     fn expect(&self, established: u64, load: &str) {
         let came = || self.came.load(Relaxed);
         wait_until("all connections, and their end", || {
@@ -49,7 +49,7 @@ impl Witness {
 #[test]
 fn a_connection_carries_its_requests_and_no_more() {
     let (server, witness) = witnessed();
-    // One request before the run is on the first connection of each place.
+    // The first connection of each slot has one request before the run.
     for (load, connections) in [
         ("-c 1 -n 99 --requests-per-conn 10", 10),
         ("-c 1 -n 100 --requests-per-conn 10", 11),
@@ -68,7 +68,7 @@ fn a_connection_carries_its_requests_and_no_more() {
             (counted.requested, counted.connected, counted.served),
             (1, 1, 1)
         );
-        // The last one ends with the run, unless that was its last request too.
+        // The last connection ends with the run, unless that was its last request.
         assert!(
             counted.retired == connections || counted.retired == connections - 1,
             "{load}: {counted:?}"
@@ -95,7 +95,8 @@ fn counts_are_exact_over_threads_loops_and_surfaces() {
         let counted = &report.connections;
         witness.expect(counted.established, load);
         assert_eq!(counted.connect_latency.count, counted.established);
-        // 3,020 requests, seven on each connection but those that the end cut short.
+        // There are 3,020 requests, with seven on each connection, except those that the end of the
+        // run cut short.
         assert!(
             (432..=460).contains(&counted.established),
             "{load}: {counted:?}"
@@ -119,8 +120,9 @@ fn connections_live_as_long_as_asked() {
         let report = run(&args).expect_code(0).report();
         let counted = &report.connections;
         witness.expect(counted.established, load);
-        // Each place has five lives in the second, the first of them cut short by its share. A busy
-        // machine takes time to end one and to begin the next, and no life is shorter than asked.
+        // Each slot has five lives in the second, and the first of them is shorter. A busy machine
+        // needs time to end a connection and to begin the next one, and no life is shorter than
+        // requested.
         assert!(
             (40..=140).contains(&counted.established),
             "{load}: {counted:?}"
@@ -138,8 +140,9 @@ fn replacements_keep_to_the_connect_rate() {
     let report = run.report();
     let established = report.connections.established;
     witness.expect(established, &args);
-    // Each carried one request, and one came every 20 ms: without the limit it takes no time. A
-    // busy machine makes it longer, never shorter but for the little that the pacer catches up.
+    // Each connection carried one request, and one was opened every 20 ms. Without the limit, this
+    // would take almost no time. A busy machine makes it longer. It is never shorter, except for
+    // the small lag that the pacer makes up for.
     assert!((50..=55).contains(&established), "{established}");
     assert_eq!(report.requests.answered, 45);
     assert!(run.took >= Duration::from_millis(20 * 45), "{:?}", run.took);
@@ -154,7 +157,7 @@ fn a_server_that_is_gone_fails_the_connections_that_come_back() {
             let streams: Vec<_> = (0..3)
                 .map(|_| listener.accept().expect("a client").0)
                 .collect();
-            // Nobody is let in after these.
+            // The server accepts no connections after these.
             drop(listener);
             for mut stream in streams {
                 std::thread::spawn(move || echo_all(&mut stream));
@@ -174,11 +177,11 @@ fn a_server_that_is_gone_fails_the_connections_that_come_back() {
 #[test]
 fn a_place_that_the_server_drops_again_and_again_rests_in_between() {
     const PLACES: usize = 20;
-    // True when the one that sends has sent more than its first request: the others are idle then.
+    // True if the active connection has sent more than its first request. The others are idle then.
     let begun = AtomicBool::new(false);
     let server = serve(move |number, mut stream| {
-        // The first connection of each place is served, and dropped when it has nothing to say; the
-        // others are dropped at once.
+        // The server serves the first connection of each slot and closes it when it is idle. It
+        // closes the others at once.
         if number >= PLACES {
             return Ok(());
         }
@@ -206,7 +209,8 @@ fn a_place_that_the_server_drops_again_and_again_rests_in_between() {
     let report = run.report();
     assert!(report.requests.answered > 0 && report.errors.is_empty());
     let counted = &report.connections;
-    // Eight each, as the rests double; thousands without them, and fewer on a busy machine.
+    // About eight each, because the waits double. Without waits there would be thousands, and on a
+    // busy machine fewer.
     let again = counted.established - PLACES as u64;
     assert!((19..=12 * 19).contains(&again), "{counted:?}");
 }

@@ -23,7 +23,7 @@ const NO_TLS: &str = if cfg!(feature = "tls") {
 #[test]
 fn help_and_version_go_to_standard_output() {
     let help = run("-h").expect_code(0);
-    // Where its lines break is not the matter.
+    // The line breaks do not matter.
     let text = help.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
     for words in [
         "Usage: loadgen",
@@ -160,7 +160,7 @@ fn two_files_of_rounds_compare() {
     }
 }
 
-/// Runs a checker that this machine may not have.
+/// Runs a checker, if this machine has it.
 fn check(program: &str, args: &[&str]) -> Option<std::process::Output> {
     match std::process::Command::new(program).args(args).output() {
         Ok(output) => Some(output),
@@ -185,7 +185,7 @@ fn completions_and_manual_are_what_their_readers_take() {
             let said = String::from_utf8_lossy(&output.stderr).into_owned();
             assert!(output.status.success() && said.is_empty(), "{what}: {said}");
             let read = String::from_utf8_lossy(&output.stdout).into_owned();
-            // Bold is a letter struck twice.
+            // A bold letter is written twice, with a backspace in between.
             let plain: String = read
                 .split('\u{8}')
                 .map(|part| {
@@ -206,7 +206,7 @@ fn completions_and_manual_are_what_their_readers_take() {
         .expect_message("[possible values: bash");
 }
 
-/// Runs the program where these are the names of hosts; `None` where that is not allowed.
+/// Runs the program with these host names; returns `None` if this machine does not allow that.
 #[cfg(target_os = "linux")]
 fn with_hosts(hosts: &str, args: &str) -> Option<common::Run> {
     let folder = tempfile::tempdir().expect("a folder");

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use common::run;
 
-/// A config file that goes with the test.
+/// A config file that is removed after the test.
 struct File(PathBuf);
 
 impl File {

@@ -9,7 +9,7 @@ use common::{command, run, start, start_command, wait_until};
 use loadgen::measure::histogram::Recorder;
 use loadgen::report::{Report, Status};
 
-/// A name for a file of this test that no other process uses.
+/// Returns a file name for this test that no other process uses.
 fn scratch_file(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-{name}", std::process::id()))
 }
@@ -119,7 +119,7 @@ fn the_report_is_complete_and_consistent() {
     assert_eq!(histogram.count(), report.requests.answered);
     assert_eq!(histogram.quantile(0.99), report.latency.raw.p99_ns);
     let server = report.server.expect("the child is known");
-    // A machine short of memory takes pages back: more than before need not be resident.
+    // A machine with little memory takes pages back, so the resident memory need not grow.
     assert!(server.resident_connected_bytes > 0 && server.resident_before_bytes > 0);
     let (cost, rate) = (
         server.cpu_us_per_request.expect("CPU time"),
@@ -154,7 +154,7 @@ fn connections_open_no_faster_than_asked() {
         .expect_code(0)
         .report();
     assert_whole(&report, 20);
-    // Twenty slots of 20 ms, the first at once.
+    // Twenty requests, one every 20 ms, and the first at once.
     assert!(
         report.connections.ramp_s >= 0.38,
         "{}",
@@ -162,7 +162,8 @@ fn connections_open_no_faster_than_asked() {
     );
 }
 
-/// Runs the program in a network of its own with ten ports; `None` where that is not allowed.
+/// Runs the program in its own network namespace with ten ports; returns `None` if that is not
+/// allowed.
 #[cfg(target_os = "linux")]
 fn with_ten_ports(args: &str) -> Option<common::Run> {
     let isolated = |script: &str| {
@@ -192,7 +193,7 @@ fn further_sources_take_over_when_ports_are_used_up() {
     };
     let report = run.expect_code(0).report();
     assert_eq!(report.connections.served, 200);
-    // One port is the server's.
+    // The server has one port.
     let note = &report.outcome.notes[0];
     let sources = note.split_whitespace().rev().nth(1).expect("a number");
     let sources: u32 = sources.parse().expect("a number");
@@ -230,7 +231,7 @@ fn a_server_process_that_goes_away_meanwhile_is_a_warning() {
         "-c 5 -d 2 --warmup 0 --server-pid {} --format json",
         other.id()
     ));
-    // With its connections open, the program has looked at the process.
+    // When its connections are open, the program has observed the process.
     let descriptors = format!("/proc/{}/fd", running.pid());
     wait_until("the load", || {
         fs::read_dir(&descriptors).is_ok_and(|open| open.count() > 15)

@@ -1,6 +1,6 @@
-//! Servers that do wrong: each is caught with the right message and exit code 1, and never by a
-//! hang: a load of an hour (`-d 1h`) ends before the deadline of every test only because the
-//! generator gives up.
+//! Servers that misbehave: each leads to the right message and exit code 1, and none to a hang. The
+//! loads last an hour (`-d 1h`), so a run ends before its deadline only because the generator gives
+//! up.
 
 mod common;
 
@@ -16,7 +16,7 @@ use socket2::SockRef;
 
 const SIZE: usize = 64;
 
-/// The only error kind of a failed run, as in the JSON, with its count.
+/// Returns the only error kind of a failed run in the JSON, with its count.
 fn only_error(report: &Report) -> (&str, u64) {
     assert_eq!(report.outcome.status, Status::Failed);
     assert_eq!(report.outcome.exit_code, 1);
@@ -28,8 +28,8 @@ fn only_error(report: &Report) -> (&str, u64) {
 
 #[test]
 fn a_corrupted_byte_is_caught() {
-    // The first connection that comes so far: the requests go to whoever is free, so one may get
-    // nearly all.
+    // Only the first connection needs to get this far: requests go to free connections, so one
+    // connection may get nearly all of them.
     let corrupted = AtomicBool::new(false);
     let server = serve(move |_, mut stream| {
         echo(&mut stream, 10 * SIZE)?;
@@ -107,7 +107,7 @@ fn lost_bytes_are_caught_by_their_successors() {
     });
     run(&format!("{server} -c 1 -P 4 -n 100"))
         .expect_code(1)
-        // At byte 6, unless a byte happens to equal the one five further on.
+        // The difference is at byte 6, unless a byte happens to equal the one five bytes later.
         .expect_message("request 2: byte ")
         .expect_message("(5 bytes are missing)");
 }
@@ -142,7 +142,7 @@ fn bytes_that_nobody_asked_for_are_caught() {
         echo_all(&mut stream)
     });
     let run = run(&format!("{server} -c 1 -n 40")).expect_code(1);
-    // It arrives with the next answer, or alone.
+    // The extra byte arrives with the next answer, or alone.
     assert!(run.stderr.contains("wrong answer"), "{run:#?}");
 }
 
@@ -198,9 +198,10 @@ fn a_server_that_closes_at_once_fails_the_ramp() {
 fn a_silent_server_is_given_up() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let server = listener.local_addr().expect("bound");
-    // Connections are established by the system, and nobody accepts them.
+    // The system establishes the connections, but the server does not accept them.
     let run = run(&format!("{server} -c 3 --timeout 1 -d 1h --format json")).expect_code(1);
-    // The first that is found silent ends the ramp; the others are found with it, or asked no more.
+    // The first silent connection ends the ramp. The others are found at the same time, or not
+    // checked.
     assert_eq!(only_error(&run.report()).0, "silent");
     assert_eq!(run.report().connections.connected, 3);
     assert_eq!(run.report().connections.served, 0);
@@ -242,7 +243,7 @@ fn nothing_that_listens_is_refused() {
 
 #[test]
 fn a_target_out_of_reach_ends_in_time() {
-    // Reserved for documentation: there is no route, or nobody answers.
+    // An address that is reserved for documentation: there is no route, or no answer.
     let run = run("[2001:db8::1]:9 -c 2 -d 1h --timeout 500ms --format json").expect_code(1);
     let report = run.report();
     assert!(
@@ -261,7 +262,7 @@ fn one_bad_connection_leaves_the_others_running_and_fails_the_run() {
         }
         echo_all(&mut stream)
     });
-    // Enough requests for every connection to get to its third one.
+    // There are enough requests for every connection to reach its third one.
     let run = run(&format!("{server} -c 20 -n 4000 --format json")).expect_code(1);
     let report = run.report();
     assert_eq!(only_error(&report), ("reset", 1));
@@ -283,7 +284,7 @@ fn a_failure_between_ramp_and_run_is_told_apart() {
         }
         echo_all(&mut stream)
     });
-    // A busy machine may tell of the reset late, and still before the measured part.
+    // A busy machine may report the reset late, but still before the measured part.
     let args = "-c 2 --active 1 -d 300ms --warmup 2s --format json";
     let report = run(&format!("{server} {args}")).expect_code(0).report();
     assert_eq!(report.connections.reconnected, 1);
@@ -312,12 +313,12 @@ fn a_server_that_never_reads_is_given_up() {
     const LARGE: usize = 1 << 20;
     let server = serve(|_, mut stream| {
         echo(&mut stream, LARGE)?;
-        // Held open, and not read.
+        // The connection stays open, and the server does not read.
         thread::sleep(Duration::from_secs(60));
         drop(stream);
         Ok(())
     });
-    // The bytes that the system takes are sent, and more is waiting.
+    // The client has sent as many bytes as the system takes, and more are waiting.
     for load in ["-P 64 -d 1h", "-R 100 -d 3"] {
         let args = format!(
             "{server} -c 2 --size {LARGE} {load} --warmup 0 --timeout 1 --no-reconnect --format json"
@@ -346,8 +347,7 @@ fn http_that_ends_early_or_stalls_is_told_apart() {
         ))
         .expect_code(1)
         .expect_message("check that the server speaks this protocol (--protocol)");
-        // The one that failed first ends the ramp; the other fails as well, or is not asked any
-        // more.
+        // The first failed connection ends the ramp. The other one fails too, or is not checked.
         assert_eq!(only_error(&run.report()).0, kind);
     }
 }
@@ -371,7 +371,8 @@ fn a_unix_socket_whose_queue_stays_full_is_given_up() {
         let of = report.errors.iter().filter(|error| error.kind == kind);
         of.map(|error| error.count).sum()
     };
-    // A queue of one takes two; nobody accepts those, and the others find no room.
+    // A queue of length one takes two connections. They are not accepted, and the others find no
+    // room.
     assert!(count("connect-timeout") > 0, "{:?}", report.errors);
     assert_eq!(
         count("connect-timeout") + count("silent"),
@@ -381,7 +382,7 @@ fn a_unix_socket_whose_queue_stays_full_is_given_up() {
 
 const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\n";
 
-/// A byte of an answer now and then, much more often than the time-out.
+/// Sends a byte of an answer now and then, much more often than the timeout.
 fn drip(stream: &mut impl Write) -> std::io::Result<()> {
     loop {
         stream.write_all(b"X")?;
@@ -404,7 +405,7 @@ fn an_answer_that_never_ends_is_given_up_in_the_ramp() {
 
 #[test]
 fn an_answer_that_never_ends_is_given_up_in_the_run() {
-    // Requests are left to begin for as long as these are not answered.
+    // While these are not answered, more requests are left to begin.
     let server = serve(|_, mut stream| {
         let mut request = [0; 4_096];
         let _first = stream.read(&mut request)?;

@@ -1,4 +1,4 @@
-//! Uneven load and requests that ask for CPU time, checked by the server's own record.
+//! Uneven load, and requests that ask for CPU time, checked against the server's own record.
 
 mod common;
 
@@ -10,8 +10,8 @@ use std::time::Duration;
 use common::{run, serve};
 use server_demo::{AcceptPolicy, Config, Server};
 
-/// Runs against a server with two shards that spreads connections in turn; returns each shard's
-/// share of the echoed bytes.
+/// Runs a load against a server with two shards that spreads connections in turn. Returns each
+/// shard's share of the echoed bytes.
 fn shares(args: &str) -> Vec<f64> {
     let server = Server::start(Config {
         listen: "127.0.0.1:0".parse().expect("an address"),
@@ -35,7 +35,8 @@ fn shares(args: &str) -> Vec<f64> {
 fn the_hot_connections_sit_on_one_shard_of_a_server_that_spreads_in_turn() {
     let shares = shares("-R 4000 --hot 25%:90% -d 1 --warmup 0");
     let most = shares.iter().copied().fold(0.0, f64::max);
-    // 90% for the hot connections, and a third of the rest for the others on that shard.
+    // The shard gets 90% for the hot connections, and a third of the rest for its other
+    // connections.
     assert!((0.91..0.955).contains(&most), "{shares:?}");
 }
 
@@ -64,7 +65,7 @@ fn every_request_begins_with_the_time_it_asks_for() {
         .expect_code(0)
         .report();
     assert_eq!(report.settings.work_us, Some(250));
-    // The first request of each connection asks as well.
+    // The first request of each connection asks for CPU time too.
     assert_eq!(requests.load(Relaxed), report.requests.answered + 4);
 }
 

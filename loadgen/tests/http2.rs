@@ -1,4 +1,4 @@
-//! HTTP/2: streams, going away, resets and bodies, held against the server's own record.
+//! HTTP/2: streams, GOAWAY, resets and bodies, checked against the server's own record.
 #![cfg(feature = "http2")]
 
 mod common;
@@ -22,24 +22,24 @@ struct Record {
     connections: AtomicU64,
     requests: AtomicU64,
     resets: AtomicU64,
-    /// Streams that the server refused before it looked at them.
+    /// Streams that the server refused before it processed them.
     refused: AtomicU64,
     /// Connections that had more than one request.
     sending: AtomicU64,
     /// Pings that were answered.
     pongs: AtomicU64,
-    /// Streams that are open on one connection at most.
+    /// The maximum number of open streams on one connection.
     most_open: AtomicU64,
     bodies: Mutex<Vec<Vec<u8>>>,
-    /// Method, scheme and authority of the requests.
+    /// The method, scheme and authority of the requests.
     heads: Mutex<HashSet<String>>,
 }
 
-/// Streams that a connection of [`server`] may have.
+/// The number of streams that a connection of [`server`] may have.
 const STREAMS_MAX: u32 = 20;
 
-/// Starts a server that says after this many requests of a connection that it goes away. It sends
-/// each connection one ping, after its first request.
+/// Starts a server that sends GOAWAY after this many requests of a connection. It sends each
+/// connection one ping, after its first request.
 fn server(goes_after: u64) -> (SocketAddr, Arc<Record>) {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("bound");
@@ -96,7 +96,7 @@ async fn serve(
         if let Some(mut pings) = pings.take() {
             let record = Arc::clone(&record);
             tokio::spawn(async move {
-                // By then nothing is in flight on a connection that is idle.
+                // By this time, an idle connection has nothing in flight.
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 if pings.ping(h2::Ping::opaque()).await.is_ok() {
                     record.pongs.fetch_add(1, SeqCst);
@@ -110,7 +110,7 @@ async fn serve(
     Ok(())
 }
 
-/// The delay of a slow answer, and of a body that comes later than its head.
+/// The delay of a slow answer, and of a body after its head.
 const SLOW: Duration = Duration::from_millis(300);
 
 async fn answer(

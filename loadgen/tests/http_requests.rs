@@ -1,5 +1,5 @@
-//! HTTP requests as people send them: method, header fields, bodies with fields that differ, basic
-//! authentication, several paths with weights. A server keeps what it was sent.
+//! Options of HTTP requests: method, header fields, bodies with varying fields, basic
+//! authentication, several paths with weights. A server records the requests.
 
 mod common;
 
@@ -12,7 +12,7 @@ use std::{fs, thread};
 
 use common::{command, run, serve, start_command};
 
-/// A request as the server read it.
+/// A request that the server read.
 #[derive(Debug, Clone)]
 struct Request {
     line: String,
@@ -47,7 +47,8 @@ fn read(stream: &mut BufReader<TcpStream>) -> std::io::Result<Option<Request>> {
     }))
 }
 
-/// A server that keeps the requests; it answers with a head, and with the body after `pause`.
+/// Starts a server that records the requests. It answers with a head, and after `pause` with the
+/// body.
 fn recorder(status: &'static str, pause: Duration) -> (SocketAddr, Arc<Mutex<Vec<Request>>>) {
     let requests: Arc<Mutex<Vec<Request>>> = Arc::default();
     let kept = Arc::clone(&requests);
@@ -95,7 +96,7 @@ fn a_request_is_what_the_flags_say() {
         .iter()
         .filter(|one| one.line.contains("/a?"))
         .count();
-    // Three of four, within five deviations.
+    // Three of four requests, within five standard deviations.
     assert!((18..=41).contains(&of_a), "{of_a}");
 }
 

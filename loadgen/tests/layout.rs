@@ -1,17 +1,17 @@
-//! The sources import each other one way: no file imports, by way of others, itself.
+//! Checks the imports of the sources: no file imports itself, directly or through other files.
 //!
-//! Reads the `use` declarations and the paths of every source file of loadgen, server-demo and
-//! asyncfd. In loadgen the folders have an order as well. Unit tests may import anything. In the
-//! reactor, some pairs of files need each other; they are listed here.
+//! It reads the `use` declarations and the paths of every source file of loadgen, server-demo and
+//! asyncfd. In loadgen, the folders have an order too. Unit tests may import any file. In the
+//! reactor, some pairs of files need each other; this file lists them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-/// A module by its path from the crate, such as `["run", "plan"]`.
+/// A module, by its path in the crate, such as `["run", "plan"]`.
 type Module = Vec<String>;
 
-/// The source files of a crate, by module.
+/// Returns the source files of a crate, by module.
 fn sources(root: &Path) -> BTreeMap<Module, String> {
     let mut files = BTreeMap::new();
     let mut folders = vec![root.to_owned()];
@@ -55,7 +55,7 @@ fn without_tests_and_comments(text: &str) -> String {
     kept
 }
 
-/// The paths in the tree of a `use` declaration.
+/// Returns the paths in the tree of a `use` declaration.
 fn expand(prefix: &str, tree: &str, paths: &mut Vec<String>) {
     let tree = tree.trim();
     let Some(open) = tree.find('{') else {
@@ -82,7 +82,7 @@ fn expand(prefix: &str, tree: &str, paths: &mut Vec<String>) {
     }
 }
 
-/// Every path in `use` declarations, and every path elsewhere that begins with `crate::` or
+/// Returns every path in `use` declarations, and every other path that begins with `crate::` or
 /// `super::`.
 fn paths(text: &str) -> Vec<String> {
     let mut found = Vec::new();
@@ -108,7 +108,7 @@ fn paths(text: &str) -> Vec<String> {
     found
 }
 
-/// The files that each file imports from.
+/// Returns the files that each file imports from.
 fn imports(files: &BTreeMap<Module, String>) -> BTreeMap<&Module, BTreeSet<&Module>> {
     let file_of = |path: &[String]| {
         (0..=path.len())
@@ -150,7 +150,7 @@ fn imports(files: &BTreeMap<Module, String>) -> BTreeMap<&Module, BTreeSet<&Modu
     files.iter().map(|file| (file.0, of(file))).collect()
 }
 
-/// A circle of imports, if there is one: files that each import from the next, the last from the
+/// Returns an import cycle, if there is one: each file imports from the next, and the last from the
 /// first.
 fn circle<'a>(imports: &BTreeMap<&'a Module, BTreeSet<&'a Module>>) -> Option<Vec<&'a Module>> {
     fn visit<'a>(
@@ -211,8 +211,8 @@ fn no_files_of_server_demo_import_each_other_in_a_circle() {
     check("server-demo");
 }
 
-/// The files of the reactor that import each other. A pair leaves this list when its files no
-/// longer need each other; a new one needs a reason. Most are a type and one part of it.
+/// The pairs of reactor files that import each other. Remove a pair when its files no longer need
+/// each other. A new pair needs a reason. Most pairs are a type and one part of it.
 const PAIRS_OF_REACTOR: [(&str, &str); 38] = [
     ("blocking", "handle"),
     ("builder", "reactor"),
@@ -258,7 +258,7 @@ const PAIRS_OF_REACTOR: [(&str, &str); 38] = [
 fn only_listed_pairs_of_files_of_the_reactor_import_each_other() {
     let files = sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../reactor/src"));
     let imports = imports(&files);
-    // The root only exports names, and the other folders hold tests.
+    // The root only exports names, and the other folders have tests.
     let is_code = |file: &Module| {
         let folder = file.first().map_or("", String::as_str);
         !matches!(folder, "" | "sim" | "loom" | "fuzzing") && file[file.len() - 1] != "model"

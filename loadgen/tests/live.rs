@@ -1,4 +1,5 @@
-//! Figures while a run goes on: the endpoint for Prometheus, and the log that a kill leaves behind.
+//! Figures during a run: the endpoint for Prometheus, and the log that a killed process leaves
+//! behind.
 
 mod common;
 
@@ -18,7 +19,7 @@ fn get(address: SocketAddr, path: &str) -> std::io::Result<String> {
     Ok(text)
 }
 
-/// The value of a line of the exposition.
+/// Returns the value of a line of the exposition.
 fn value(text: &str, name: &str) -> Option<f64> {
     let line = text.lines().find(|line| line.starts_with(name))?;
     line.rsplit(' ').next()?.parse().ok()
@@ -62,7 +63,7 @@ fn prometheus_reads_the_figures_of_a_run() {
     running.finish().expect_code(130);
 }
 
-/// The histograms of a log, added.
+/// Returns the sum of the histograms of a log.
 fn logged(text: &str) -> Recorder {
     let mut all = Recorder::new();
     for line in text

@@ -1,4 +1,4 @@
-//! The open loop keeps its schedule whatever the server does, and says what that did to latency.
+//! The open loop keeps its schedule independent of the server, and its latencies include the delay.
 
 mod common;
 
@@ -21,7 +21,7 @@ fn the_rate_is_what_was_asked_for() {
         if arrivals == "fixed" {
             assert_eq!(due, 4_000);
         } else {
-            // Five deviations of a Poisson count.
+            // Five standard deviations of a Poisson count.
             assert!((3_684..=4_316).contains(&due), "{due}");
         }
         assert_eq!(
@@ -62,12 +62,12 @@ fn a_stall_shows_in_full_where_the_closed_loop_hides_it() {
     let closed = run(&format!("{server} -c 1 -d 2 --warmup 100ms --format json"))
         .expect_code(0)
         .report();
-    // A quarter of the open loop's requests were due during the stall and waited for its end, half
-    // of them for half of it.
+    // A quarter of the open loop's requests were due during the stall and waited for its end. Half
+    // of these waited for at least half of the stall.
     let corrected = open.latency.corrected.expect("open loop");
     assert!(corrected.p90_ns > 200_000_000, "{}", corrected.p90_ns);
     assert!(corrected.max_ns > 490_000_000, "{}", corrected.max_ns);
-    // The closed loop sent one request into it.
+    // The closed loop sent only one request during the stall.
     assert!(
         closed.latency.raw.p99_ns < 100_000_000,
         "{}",
@@ -82,7 +82,7 @@ fn a_stall_shows_in_full_where_the_closed_loop_hides_it() {
 
 #[test]
 fn a_rate_above_what_is_served_is_a_warning_and_latency_grows() {
-    // All connections together get 1,000 answers per second, after the first of each.
+    // All connections together get 1,000 answers per second, after the first answer of each.
     let turn = Mutex::new(());
     let server = serve(move |_, mut stream| {
         echo(&mut stream, SIZE)?;
@@ -115,14 +115,14 @@ fn a_rate_above_what_is_served_is_a_warning_and_latency_grows() {
         report.requests.completed
     );
     assert!(report.requests.unanswered > 0, "given up");
-    // A queue that grows for a second and is not empty three seconds later.
+    // The queue grows for a second, and is not empty three seconds later.
     assert!(report.latency.corrected.expect("open loop").p99_ns > 1_000_000_000);
 }
 
 #[test]
 fn a_server_that_reads_slowly_does_not_block_the_schedule() {
-    // Nothing is read for a second: sockets fill, requests wait in the generator, and all are
-    // answered in the end.
+    // The server does not read for a second. Sockets fill, requests wait in the generator, and all
+    // are answered in the end.
     let server = serve(|_, mut stream| {
         echo(&mut stream, 32 * 1024)?;
         thread::sleep(Duration::from_secs(1));

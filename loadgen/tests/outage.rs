@@ -1,5 +1,5 @@
-//! Servers that go away, come back, close early or are slow on one connection: the generator's
-//! counts are held against the server's own record.
+//! Servers that stop, start again, close early or are slow on one connection. The generator's
+//! counts are compared with the server's own record.
 
 mod common;
 
@@ -14,11 +14,11 @@ use common::{run, serve, start, wait_until};
 use loadgen::report::Status;
 
 const SIZE: usize = 64;
-/// Requests that an interruption may meet on their way: one per connection, and on a busy machine a
-/// few more.
+/// The number of requests that an interruption may catch in transit: one per connection, and on a
+/// busy machine a few more.
 const LOST_MAX: u64 = 80;
 
-/// An echo server that can be stopped, and started again on the same port. It counts requests.
+/// An echo server that can be stopped and started again on the same port. It counts requests.
 struct Server {
     address: SocketAddr,
     stopped: Arc<AtomicBool>,
@@ -29,7 +29,7 @@ struct Server {
 impl Server {
     fn start(address: &str, answered: Arc<AtomicU64>) -> Self {
         let mut listener = TcpListener::bind(address);
-        // A connection elsewhere may have the port for a moment.
+        // Another connection may have the port for a moment.
         wait_until("a free port", || {
             if listener.is_err() {
                 listener = TcpListener::bind(address);
@@ -77,8 +77,8 @@ impl Server {
         self.answered.load(SeqCst)
     }
 
-    /// Closes the listener, and then every connection: none comes back to a listener that is about
-    /// to go.
+    /// Closes the listener, and then every connection, so that none reconnects to a listener that
+    /// is about to close.
     fn stop(&self) {
         self.stopped.store(true, SeqCst);
         // The first connection wakes the accept loop, which then drops its listener.
@@ -116,8 +116,8 @@ fn an_outage_leaves_the_schedule_whole() {
     );
     let corrected = report.latency.corrected.expect("open loop");
     assert_eq!(corrected.count, 800);
-    // The requests that were due from the outage on waited until the end at least. One is due every
-    // 5 ms, so number 600 of the sorted latencies follows from how many were answered.
+    // The requests that were due after the start of the outage waited at least until the end. One
+    // is due every 5 ms, so number 600 of the sorted latencies follows from the number of answers.
     let least = 600_u64.saturating_sub(recorded) * 5_000_000;
     assert!(corrected.p75_ns >= least, "{} {least}", corrected.p75_ns);
     assert!(recorded < 500, "the outage came too late: {recorded}");
@@ -158,7 +158,7 @@ fn after_a_restart_every_connection_is_back_and_every_request_is_answered() {
     assert_eq!(report.connections.reconnected, 8);
     assert_eq!(report.connections.broken, 8);
     assert_eq!(again.streams.lock().expect("no panic").len(), 8);
-    // The outage is in the latency, however soon the answers came after it.
+    // The latency includes the outage, even if the answers came soon after it.
     let corrected = report.latency.corrected.expect("open loop");
     let longest = Duration::from_nanos(corrected.max_ns);
     assert!(
@@ -194,7 +194,7 @@ fn connections_that_the_server_closes_early_are_made_again() {
     assert_eq!(failures, report.connections.broken);
 }
 
-/// Serves all connections but the first ones, which it resets at once.
+/// Serves all connections except the first ones, which it resets at once.
 fn picky(bad: usize) -> SocketAddr {
     serve(move |number, mut stream| {
         if number < bad {
@@ -255,8 +255,8 @@ fn a_closed_loop_of_requests_ends_when_the_server_stays_away() {
     assert!(report.requests.answered < 10_000_000);
 }
 
-/// An HTTP server that answers with this status; the first connection is as slow as this.
-/// `requests` counts all of them, `on_slow` those of that connection.
+/// Starts an HTTP server that answers with this status, and is slow on the first connection.
+/// `requests` counts all requests, and `on_slow` those of the slow connection.
 fn http(
     status: &'static str,
     slow: Duration,
@@ -318,8 +318,8 @@ fn a_slow_connection_gets_no_more_requests_than_it_answers() {
     let report = run.report();
     assert_eq!(report.requests.answered, 2_000);
     assert_eq!(requests.load(SeqCst), 2_000 + 20);
-    // A twentieth of the requests would be a hundred. It takes one after the other, each of them
-    // late, and the first one of the connection is not slow.
+    // A twentieth of the requests would be a hundred. The slow connection takes one after the
+    // other, each of them late, except its first one.
     let given = on_slow.load(SeqCst) - 1;
     let most = run.took.as_millis() / slow.as_millis() + 1;
     assert!(given > 0 && u128::from(given) <= most, "{given} of {most}");

@@ -11,7 +11,7 @@ use common::{echo, run, serve};
 use loadgen::measure::histogram::Recorder;
 use loadgen::report::{Report, csv, hgrm, hlog, html};
 
-/// Asserts that the intervals hold exactly what the whole run holds.
+/// Asserts that the intervals add up exactly to the whole run.
 fn assert_series_adds_up(report: &Report) {
     let intervals = &report.series.intervals;
     let completed: u64 = intervals.iter().map(|interval| interval.completed).sum();
@@ -64,7 +64,7 @@ fn a_stall_shows_in_the_interval_in_which_it_ended() {
             .duration_since(UNIX_EPOCH)
             .expect("after 1970")
     };
-    // When the server went on.
+    // The time at which the server continued.
     let stalled = Arc::new(OnceLock::new());
     let record = Arc::clone(&stalled);
     let server = serve(move |_, mut stream| {
@@ -89,8 +89,8 @@ fn a_stall_shows_in_the_interval_in_which_it_ended() {
         usize::try_from((moment - measured).as_millis() / 100).expect("a short run")
     };
     let intervals = &report.series.intervals;
-    // Whatever else delays this process, no answer that came after the stall is in an interval
-    // before its end.
+    // Even if this process is delayed, no answer from after the stall is in an interval before the
+    // stall's end.
     let before: u64 = intervals
         .iter()
         .take(at(ended))

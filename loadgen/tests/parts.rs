@@ -63,7 +63,7 @@ fn parts_make_one_load_and_a_missing_one_is_named() {
     }
     let rate = report.settings.rate.expect("an open loop");
     assert_eq!(rate.to_string(), "300");
-    // A busy machine may be late by a moment; the parts begin together all the same.
+    // A busy machine may be slightly late, but the parts still begin together.
     assert!(
         (2.0..2.5).contains(&report.elapsed_s),
         "{}",

@@ -1,5 +1,5 @@
-//! Progress while a run goes on: a panel on a terminal, lines elsewhere. The terminal is the
-//! one that `script` makes.
+//! Progress during a run: a panel on a terminal, otherwise lines. The program `script` provides the
+//! terminal.
 #![cfg(target_os = "linux")]
 
 mod common;
@@ -23,8 +23,7 @@ impl InTerminal {
     fn start(args: &str, environment: &[(&str, &str)]) -> Self {
         let program = env!("CARGO_BIN_EXE_loadgen");
         let mut child = Command::new("script")
-            // Its exit code goes to the screen; what interrupts the program is not to end the
-            // shell.
+            // Its exit code goes to the screen. The interrupt must not end the shell.
             .args([
                 "-q",
                 "-c",
@@ -65,7 +64,7 @@ impl InTerminal {
             .clone()
     }
 
-    /// All that was shown, the exit code last.
+    /// Returns the whole output, with the exit code last.
     fn finish(mut self) -> String {
         wait_until("the end", || {
             self.child.try_wait().expect("our child").is_some()

@@ -1,4 +1,4 @@
-//! Protocols other than TCP echoes: HTTP, fixed exchanges, mixed sizes, Unix sockets; each in a
+//! Protocols other than TCP echo: HTTP, fixed exchanges, mixed sizes, Unix sockets. Each runs in a
 //! closed and in an open loop.
 
 mod common;
@@ -21,7 +21,7 @@ const LOOPS: [(&str, u64); 3] = [
     ("-c 4 -n 400 -R 4k", 400),
 ];
 
-/// Runs with arguments that hold what a shell would take apart.
+/// Runs the program with arguments that a shell would split.
 fn run_with(args: &str, more: &[&str]) -> Run {
     let mut command = command(args);
     command.args(more);
@@ -38,8 +38,8 @@ fn assert_whole(report: &Report, requests: u64) {
     assert!(report.errors.is_empty(), "{:?}", report.errors);
 }
 
-/// A server that reads one head after another and answers as `answer` says, which is told the
-/// numbers of the connection and of the request, and says whether the connection goes on.
+/// Starts a server that reads one head after another. `answer` gets the numbers of the connection
+/// and of the request, answers, and returns true if the connection goes on.
 fn http(
     answer: impl Fn((usize, usize), &str, &mut TcpStream) -> std::io::Result<bool>
     + Send
@@ -59,7 +59,7 @@ fn http(
                 }
             }
             if !answer((connection, number), &head, &mut stream)? {
-                // A close with bytes unread would be a reset, which can overtake the answer.
+                // A close with unread bytes would be a reset, which can overtake the answer.
                 stream.shutdown(Shutdown::Write)?;
                 return std::io::copy(&mut reader, &mut std::io::sink()).map(|_| ());
             }
@@ -119,7 +119,8 @@ fn http_answers_outside_2xx_are_errors_by_kind() {
         write!(stream, "HTTP/1.1 {status}\r\nContent-Length: 2\r\n\r\nhi")?;
         Ok(true)
     });
-    // One connection: its first request shows that it is served, the other 99 are measured.
+    // There is one connection. Its first request shows that it is served, and the other 99 are
+    // measured.
     let run = run(&format!("http://{server} -c 1 -n 99 --format json"))
         .expect_code(1)
         .expect_message(
@@ -137,7 +138,8 @@ fn http_answers_outside_2xx_are_errors_by_kind() {
 
 #[test]
 fn http_connections_that_the_server_closes_are_replaced_and_counted() {
-    // Every third answer is a connection's last, announced or by the old version.
+    // Every third answer is the last one of its connection: it announces the end, or has the old
+    // HTTP version.
     let (server, accepted) =
         http(
             |(connection, number), _, stream| match (number, connection % 2) {
@@ -173,7 +175,7 @@ fn http_connections_that_the_server_closes_are_replaced_and_counted() {
         wait_until("what was established", || came() >= established);
         assert_eq!(came(), established, "{load}");
         assert_eq!(connections.connect_latency.count, connections.established);
-        // Three requests each, with one more per place before the run.
+        // Three requests each, and one more per slot before the run.
         assert!(
             connections.closed_by_server >= requests / 3 - 3,
             "{connections:?}"
@@ -194,7 +196,7 @@ fn what_is_not_http_is_a_wrong_answer() {
         stream.write_all(b"SSH-2.0-OpenSSH_9.2\r\n")?;
         stream.read_to_end(&mut Vec::new()).map(|_| ())
     });
-    // Bytes that came before anything was asked, or as an answer.
+    // The bytes came before the first request, or as an answer.
     let run = run(&format!("http://{server} -c 2 -n 10")).expect_code(1);
     assert!(run.stderr.contains("wrong answer"), "{run:#?}");
 }
@@ -240,7 +242,7 @@ fn mixed_sizes_are_echoed_and_each_byte_compared() {
         assert_whole(&report, requests);
         let mix = (5 + 64 * 80 + 40 * 1_024 * 15) / 100;
         let mean = report.requests.bytes_read / requests;
-        // Five deviations: 40 KiB come with probability 0.15.
+        // Five standard deviations: 40 KiB come with probability 0.15.
         assert!(mean.abs_diff(mix) < 3_700, "{mean} for {mix}");
     }
     let server = serve(|_, mut stream| {
@@ -257,7 +259,7 @@ fn mixed_sizes_are_echoed_and_each_byte_compared() {
     .expect_message("wrong answer: 1 of 1 connections");
 }
 
-/// A path that no other test uses, and that is short enough for a socket.
+/// Returns a path that no other test uses, and that is short enough for a socket.
 fn socket_path(name: &str) -> PathBuf {
     std::env::temp_dir().join(format!("loadgen-{}-{name}.sock", std::process::id()))
 }
@@ -282,7 +284,7 @@ fn a_unix_socket_is_a_target_for_every_surface() {
     });
     for io in ["helpers", "guards", "poll"] {
         for (load, requests) in LOOPS {
-            // More connections than the queue of the listener holds.
+            // There are more connections than the queue of the listener holds.
             let load = load.replace("-c 4", "-c 200");
             for size in ["64", "100k"] {
                 let args = format!(
@@ -323,8 +325,8 @@ fn a_farewell_on_an_idle_connection_is_a_close() {
     let farewells = Arc::new(AtomicU64::new(0));
     let sent = Arc::clone(&farewells);
     let server = serve(move |number, mut stream| {
-        // As a proxy does with a client that is idle for longer than it allows. Only the first
-        // connections meet it, long before the next request: no request crosses a farewell.
+        // A proxy does this with a client that is idle for too long. Here it affects only the first
+        // connections, long before the next request, so no request is in transit at the close.
         if number < 3 {
             stream.set_read_timeout(Some(std::time::Duration::from_millis(100)))?;
         }

@@ -1,8 +1,8 @@
 //! `docs/report.schema.json` describes every field of a report, and real reports follow it.
 //!
-//! The schema is made from the sources: the structs of the report with their comments. With
-//! `UPDATE_SCHEMA=1` the test writes it anew; otherwise it compares. The reports of real runs are
-//! checked against the file, and may hold no field that it does not describe.
+//! The test makes the schema from the sources: the structs of the report with their comments. With
+//! `UPDATE_SCHEMA=1` it writes the file; otherwise it compares. It also checks the reports of real
+//! runs against the file. A report may have no field that the file does not describe.
 
 mod common;
 
@@ -12,7 +12,7 @@ use std::path::Path;
 use common::{echo_all, run, serve};
 use serde_json::{Map, Value, json};
 
-/// The sources that define a report.
+/// The source files that define a report.
 const SOURCES: [&str; 6] = [
     "src/report/clocks.rs",
     "src/report/data.rs",
@@ -90,7 +90,7 @@ fn variants<'a>(lines: impl Iterator<Item = &'a str>, description: &str, kebab: 
     json!({ "type": "string", "description": description, "enum": names.collect::<Vec<_>>() })
 }
 
-/// The schema of a Rust type.
+/// Returns the schema of a Rust type.
 fn schema_of(of: &str) -> Value {
     let inner = |outer: &str| of.strip_prefix(outer)?.strip_suffix('>');
     if let Some(of) = inner("Option<") {
@@ -113,7 +113,7 @@ fn schema_of(of: &str) -> Value {
     }
 }
 
-/// Lets the figures that a source names as `null` where nothing was recorded be that.
+/// Allows `null` for the figures that a source marks as `null` if nothing was recorded.
 fn allow_null(source: &str, definitions: &mut Map<String, Value>) {
     for written in source.split("wire!(").skip(1) {
         let name = written
@@ -153,8 +153,8 @@ fn schema() -> Value {
     report
 }
 
-/// Checks a value against the part of JSON Schema that the file uses, and more strictly: objects
-/// hold no fields that the schema does not describe.
+/// Checks a value against the part of JSON Schema that the file uses. It is stricter: an object may
+/// have no field that the schema does not describe.
 fn check(value: &Value, schema: &Value, root: &Value, place: &str) -> Result<(), String> {
     if let Some(reference) = schema.get("$ref").and_then(Value::as_str) {
         let of = root.pointer(&reference[1..]).ok_or("no such definition")?;
@@ -271,7 +271,7 @@ fn real_reports_follow_the_schema() {
         reports += 1;
     }
     assert_eq!(reports, 6);
-    // The check finds what is wrong.
+    // The check finds faults.
     let mut report: Value =
         serde_json::from_str(&run(&format!("{echo} -c 1 -n 1 --format json")).stdout)
             .expect("JSON");

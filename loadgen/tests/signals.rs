@@ -1,5 +1,5 @@
-//! Signals to a run with an embedded server: what the first one leaves, what another one ends at
-//! once, and whom a child outlives.
+//! Signals to a run with an embedded server: the first one leaves a partial report, the second one
+//! ends the run at once, and no child outlives its parent.
 #![cfg(target_os = "linux")]
 
 mod common;
@@ -19,7 +19,7 @@ fn child_of(pid: u32) -> Option<u32> {
 }
 
 fn is_alive(pid: u32) -> bool {
-    // A zombie is over, whoever has yet to collect it.
+    // A zombie has ended, even if its parent has not collected it.
     fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
 }
 
@@ -30,10 +30,9 @@ fn signal(pid: u32, name: &str) {
     assert!(status.expect("kill is there").success());
 }
 
-/// Waits until a program that just started has that many descriptors, and returns its embedded
-/// server.
+/// Waits until a newly started program has this many descriptors, and returns its embedded server.
 fn wait_for_load(pid: u32, more_than: usize) -> u32 {
-    // Before the child is there, the process may still be a copy of this one, with all our
+    // Before its child exists, the process may still be a copy of this one, with all our
     // descriptors.
     wait_until("the embedded server", || child_of(pid).is_some());
     wait_until("the load", || descriptors(pid) > more_than);
@@ -60,7 +59,7 @@ fn the_first_signal_gives_the_partial_report() {
 fn a_signal_during_the_ramp_ends_it() {
     let running = start("-c 1000 --connect-rate 50 -d 50");
     let pid = running.pid();
-    // Without connections there are about a dozen.
+    // Without connections, there are about a dozen.
     wait_for_load(pid, 25);
     signal(pid, "INT");
     let run = running.finish().expect_code(130);
@@ -91,13 +90,13 @@ fn a_server_that_dies_fails_the_run() {
     assert_eq!(run.report().outcome.status, Status::Failed);
 }
 
-/// Descriptors of a process.
+/// Returns the number of descriptors of a process.
 fn descriptors(pid: u32) -> usize {
     fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)
 }
 
-/// A server that is stopped, as a process that hangs. It is gone when the test is done with it,
-/// however that ends: it holds the other end of what the test reads.
+/// A stopped server, as an example of a process that hangs. Its drop kills it, because it holds the
+/// other end of a pipe that the test reads.
 struct Stopped(u32);
 
 impl Stopped {
@@ -114,7 +113,7 @@ impl Stopped {
 
 impl Drop for Stopped {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // The process may have ended by itself.
         let _ = Command::new("kill")
             .args(["-KILL", &self.0.to_string()])
             .stderr(Stdio::null())
@@ -122,8 +121,8 @@ impl Drop for Stopped {
     }
 }
 
-/// Starts a run that writes a file, and signals it twice while it waits for the end of its server,
-/// which is stopped.
+/// Starts a run that writes a file, and signals it twice while it waits for the end of its stopped
+/// server.
 fn signal_twice(path: &Path, name: &str) -> (Running, Stopped) {
     let path = path.display();
     let running = start(&format!("-c 100 -d 50 --warmup 0 --format json -o {path}"));
@@ -146,7 +145,7 @@ fn another_ctrl_c_ends_at_once_and_leaves_no_file() {
         drop(server);
         let run = running.finish().expect_code(code);
         assert_eq!(run.stdout, "", "there was no time for a report");
-        // A server that does not end is waited for 20 seconds.
+        // The run waits up to 20 seconds for a server that does not end.
         assert!(run.took < Duration::from_secs(15), "{:?}", run.took);
         assert_eq!(fs::read_to_string(&path).expect("ours"), "before");
         assert_eq!(fs::read_dir(folder.path()).expect("ours").count(), 1);

@@ -1,4 +1,4 @@
-//! Thresholds and what they do to the exit code.
+//! Thresholds, and their effect on the exit code.
 
 mod common;
 
@@ -17,7 +17,7 @@ fn met_thresholds_change_nothing() {
 
 #[test]
 fn a_missed_threshold_ends_with_three_and_says_by_how_much() {
-    // Every answer but the first takes 20 ms.
+    // Every answer except the first takes 20 ms.
     let server = serve(|_, mut stream| {
         echo(&mut stream, 64)?;
         loop {
@@ -61,7 +61,7 @@ fn a_threshold_on_errors_decides_whether_failed_connections_are_a_failure() {
         tolerant.stdout.contains("Errors: 4 connections failed"),
         "{tolerant:#?}"
     );
-    // A load that never began is a failure, whatever is tolerated.
+    // A load that never began is a failure, whatever the thresholds tolerate.
     run("127.0.0.1:1 -c 4 -n 100 --slo errors<=4").expect_code(1);
 }
 
@@ -71,7 +71,7 @@ fn an_interrupted_run_is_judged_and_keeps_its_exit_code() {
     let pid = running.pid();
     let open = || std::fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count);
     common::wait_until("the load", || open() > 30);
-    // True if the load has begun or not: a threshold that cannot be met is missed.
+    // No run can meet this threshold, so it is missed even if the load has not begun.
     let status = std::process::Command::new("kill")
         .args(["-INT", &pid.to_string()])
         .status();

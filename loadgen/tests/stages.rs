@@ -1,4 +1,4 @@
-//! Load that changes over time: stages, rates below one per second, and think time.
+//! Stages, rates below one per second, and think time.
 
 mod common;
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use common::{echo, run, serve};
 use loadgen::report::sweep::Sweep;
 
-/// All connections together get an answer every 2 ms at most, after the first of each.
+/// All connections together get at most one answer every 2 ms, after the first answer of each.
 fn server_of_500_per_second() -> SocketAddr {
     let turn = Mutex::new(());
     serve(move |_, mut stream| {

@@ -1,4 +1,4 @@
-//! TLS: certificates that are verified, refused or not looked at, and the names that are sent.
+//! TLS: certificates that are verified, refused or not checked, and the names that are sent.
 #![cfg(feature = "tls")]
 
 mod common;
@@ -25,7 +25,7 @@ struct Server {
     asked: Arc<Mutex<Vec<Asked>>>,
 }
 
-/// The words of a server.
+/// The protocol of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Speaks {
     Http,

@@ -1,4 +1,4 @@
-//! WebSocket echo, held against the server's own record.
+//! WebSocket echo, checked against the server's own record.
 #![cfg(feature = "websocket")]
 
 mod common;
@@ -13,7 +13,7 @@ use tungstenite::protocol::frame::Frame;
 use tungstenite::protocol::frame::coding::{Data, OpCode};
 use tungstenite::{Message, WebSocket};
 
-/// Serves each connection as told; counts messages.
+/// Starts a server that runs a function for each connection and counts messages.
 #[expect(
     clippy::result_large_err,
     reason = "the type of the check is the library's"
@@ -103,7 +103,7 @@ fn a_message_that_nobody_asked_for_is_caught() {
 fn a_server_that_closes_is_connected_to_again() {
     let (server, messages) = server(|socket, message| {
         socket.send(message)?;
-        // It says so before it closes.
+        // The server sends a close frame before it closes.
         if socket.get_config().read_buffer_size == 1 {
             return socket.close(None);
         }
@@ -117,8 +117,9 @@ fn a_server_that_closes_is_connected_to_again() {
     assert_eq!((report.requests.answered, report.errors.len()), (40, 0));
     let closed = report.connections.closed_by_server;
     assert!(closed >= 19);
-    // A request that crosses the server's close goes unanswered, and is sent again. That is rare:
-    // a generator that sent an answered request again after each close would be found.
+    // If a request and the server's close cross, the request gets no answer and is sent again. This
+    // is rare, so the test would find a generator that repeats an answered request after each
+    // close.
     let messages = messages.load(SeqCst);
     assert!(
         (42..=42 + closed / 2).contains(&messages),
@@ -165,8 +166,8 @@ fn a_message_in_fragments_is_one_answer() {
     assert_eq!(messages.load(SeqCst), 62);
 }
 
-/// Treats each message as told, until the connection ends. Counts the pongs, and the closes that
-/// were answered.
+/// Runs a function for each message until the connection ends. Counts the pongs, and the answered
+/// closes.
 fn serve_control_frames(
     treat: impl Fn(&mut WebSocket<TcpStream>, Message) -> tungstenite::Result<()>
     + Send
@@ -184,7 +185,7 @@ fn serve_control_frames(
                 Ok(Message::Pong(bytes)) if bytes == [1, 2, 3][..] => {
                     counts.0.fetch_add(1, SeqCst);
                 }
-                // A message that crosses the server's close gets no answer.
+                // A message that crosses with the server's close gets no answer.
                 Ok(message) if message.is_binary() => drop(treat(&mut socket, message)),
                 Ok(_) => {}
                 Err(tungstenite::Error::ConnectionClosed) => {
@@ -206,7 +207,8 @@ fn pings_are_answered_on_idle_connections_too() {
     });
     let load = "-c 3 --active 1 -R 1 -d 1s --warmup 0";
     run(&format!("ws://{server}/echo {load}")).expect_code(0);
-    // One for the first message of each connection, and perhaps one for that of the load.
+    // One for the first message of each connection, and perhaps one for the first message of the
+    // load.
     common::wait_until("the pongs have come", || pongs.load(SeqCst) >= 3);
     assert!(pongs.load(SeqCst) <= 4);
 }

@@ -1,4 +1,4 @@
-//! Runs the real program against servers made for the occasion, always with a deadline.
+//! Runs the real program against test servers, always with a deadline.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 
 use std::io::{Read, Write};
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use loadgen::report::Report;
 
-/// No run of these tests takes longer, unless it hangs.
+/// The time after which a run counts as hung.
 const DEADLINE: Duration = Duration::from_secs(120);
 
 /// The output and exit code of a run.
@@ -28,13 +28,13 @@ impl Run {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}\n{self:#?}"))
     }
 
-    /// Asserts the exit code, and shows everything when it is another one.
+    /// Asserts the exit code, and shows all output if it is another one.
     pub fn expect_code(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "{self:#?}");
         self
     }
 
-    /// Asserts that standard error says this.
+    /// Asserts that standard error contains this text.
     pub fn expect_message(self, words: &str) -> Self {
         assert!(
             self.stderr.contains(words),
@@ -45,7 +45,7 @@ impl Run {
     }
 }
 
-/// A program that is running.
+/// A running program.
 pub struct Running {
     child: Child,
     stdout: JoinHandle<String>,
@@ -58,7 +58,7 @@ impl Running {
         self.child.id()
     }
 
-    /// Waits for its end; past the deadline it is killed and the test fails.
+    /// Waits for its end. After the deadline, it is killed and the test fails.
     pub fn finish(mut self) -> Run {
         let (status, hung) = loop {
             if let Some(status) = self.child.try_wait().expect("our child") {
@@ -111,7 +111,7 @@ fn collect(mut stream: impl Read + Send + 'static) -> JoinHandle<String> {
     })
 }
 
-/// The program with these arguments, not started yet.
+/// Returns the command of the program with these arguments.
 pub fn command(args: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_loadgen"));
     command.args(args.split_whitespace());
@@ -128,8 +128,8 @@ pub fn run(args: &str) -> Run {
     start(args).finish()
 }
 
-/// A server on the loopback interface that treats each connection as told, in a thread of its own.
-/// It lives as long as the test's process.
+/// Starts a server on the loopback interface that runs a function for each connection, on its own
+/// thread. It lives as long as the test's process.
 pub fn serve(
     treat: impl Fn(usize, TcpStream) -> std::io::Result<()> + Send + Sync + 'static,
 ) -> SocketAddr {
@@ -140,14 +140,14 @@ pub fn serve(
         for (number, stream) in listener.incoming().enumerate() {
             let (treat, stream) = (Arc::clone(&treat), stream.expect("descriptors suffice"));
             stream.set_nodelay(true).expect("a socket");
-            // The peer may go at any time: how a connection ends is not the server's concern.
+            // The peer may go at any time, so the server ignores errors of a connection.
             thread::spawn(move || treat(number, stream));
         }
     });
     address
 }
 
-/// An HTTP server that answers each request without a body with this status.
+/// Starts an HTTP server that answers each request with this status and no body.
 pub fn serve_http(status: &'static str) -> SocketAddr {
     serve(move |_, mut stream| {
         let mut buffer = [0; 4_096];
@@ -158,7 +158,7 @@ pub fn serve_http(status: &'static str) -> SocketAddr {
     })
 }
 
-/// Echoes the next `bytes` bytes as they come, and reads none beyond.
+/// Echoes the next `bytes` bytes as they arrive, and reads no more.
 pub fn echo(stream: &mut TcpStream, mut bytes: usize) -> std::io::Result<()> {
     let mut buffer = vec![0; 65_536];
     while bytes > 0 {
@@ -184,7 +184,7 @@ pub fn echo_all(stream: &mut TcpStream) -> std::io::Result<()> {
     }
 }
 
-/// Waits until `done`, a condition that some other process brings about.
+/// Waits until `done`, a condition that depends on another process.
 pub fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
     let began = Instant::now();
     while !done() {
