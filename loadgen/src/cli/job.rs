@@ -21,9 +21,8 @@ use crate::report::sweep::Sweep;
 use crate::run::endpoint::{Endpoint, Family};
 use crate::run::part::Part;
 use crate::run::payload::WORK_HEADER;
-use crate::run::plan::{Amount, OnFailure, Pace};
 use crate::run::protocol::{Answers, ProtocolSpec};
-use crate::run::setup::{Load, Setup};
+use crate::run::setup::{Amount, Load, OnFailure, Pace, Setup};
 use crate::run::sizes::Sizes;
 use crate::run::template::Template;
 use crate::run::tls_options::TlsOptions;
@@ -139,8 +138,8 @@ impl RunArgs {
             threads: self.threads,
             io: self.io,
             pin: self.pin.clone(),
-            timeout: self.timeout,
-            interval: self.interval,
+            timeout: nanos(self.timeout),
+            interval: nanos(self.interval),
             on_failure: match (self.no_reconnect, self.fail_fast) {
                 (_, true) => OnFailure::Abort,
                 (true, false) => OnFailure::End,
@@ -148,7 +147,7 @@ impl RunArgs {
             },
             connect_rate: self.connect_rate,
             requests_per_conn: self.requests_per_conn,
-            lifetime: self.lifetime,
+            lifetime: self.lifetime.map(nanos),
             sources: self.sources.clone(),
             server_pid: self.server_pid,
             quiet: self.quiet,
@@ -241,7 +240,7 @@ impl RunArgs {
             hot: self.hot.clone(),
             hot_shift: self.hot_shift.map(nanos),
             amount,
-            warmup,
+            warmup: nanos(warmup),
             slo: match (&self.slo, &self.sweep) {
                 (None, Some(_)) => Some(sweep::slo_default()),
                 (slo, _) => slo.clone(),

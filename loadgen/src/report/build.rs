@@ -1,63 +1,34 @@
-//! Builds the report of a run or of a sum of runs.
+//! Concludes a report, of a run or of a sum of runs.
 //!
-//! [`Report::new`] is the only place that fills a report. It adds the derived figures to the
-//! measured ones, and judges the thresholds. Tests: `run/summary/tests.rs` and
-//! `tools/merge/tests.rs`.
+//! [`Report::conclude`] is the one place that derives figures from those that were measured, and
+//! judges the thresholds. Tests: `run/summary/tests.rs` and `tools/merge/tests.rs`.
 
-use super::data::{FORMAT, Generator, Outcome, Report, Requests, Server, Throughput, VERSION};
+use super::data::{FORMAT, Generator, Report, Requests, Server, Throughput, VERSION};
 use super::gate::gate;
-use super::settings::{Machine, Target};
 use super::slo::Slo;
-use super::sum::Sum;
 use crate::measure::stats::Running;
 
 impl Report {
-    /// Builds the report of a run or of a sum of runs.
-    pub(crate) fn new(about: About, sum: Sum, outcome: Outcome, slo: Option<&Slo>) -> Self {
-        let (completed, connected) = (sum.requests.completed, sum.connections.connected);
+    /// Computes the derived figures from those that were measured, and judges the thresholds.
+    pub(crate) fn conclude(self, slo: Option<&Slo>) -> Self {
+        let (completed, connected) = (self.requests.completed, self.connections.connected);
         let mut report = Self {
             format: FORMAT.to_owned(),
             version: VERSION,
             loadgen: env!("CARGO_PKG_VERSION").to_owned(),
-            command: about.command,
-            runs: sum.runs,
-            started_unix_ms: sum.started_unix_ms,
-            measured_unix_ms: sum.measured_unix_ms,
-            machine: about.machine,
-            target: about.target,
-            settings: sum.settings,
-            outcome,
-            elapsed_s: sum.elapsed_s,
-            throughput: Throughput::new(&sum.requests, sum.elapsed_s, &sum.series.rates()),
-            connections: sum.connections,
-            requests: sum.requests,
-            latency: sum.latency,
-            series: sum.series,
-            clocks: sum.clocks,
-            generator: sum.generator.derived(completed, connected),
-            server: sum
+            throughput: Throughput::new(&self.requests, self.elapsed_s, &self.series.rates()),
+            generator: self.generator.derived(completed, connected),
+            server: self
                 .server
                 .map(|server| server.derived(completed, connected)),
-            bad_clients: sum.bad_clients,
-            errors: sum.errors,
-            errors_outside: sum.errors_outside,
-            statuses: sum.statuses,
-            status_codes: sum.status_codes,
             slo: Vec::new(),
+            ..self
         };
         if let Some(slo) = slo {
             gate(slo, &mut report);
         }
         report
     }
-}
-
-/// The context of a report: the facts that are not measured.
-#[derive(Debug, Clone)]
-pub(crate) struct About {
-    pub(crate) command: Vec<String>,
-    pub(crate) machine: Machine,
-    pub(crate) target: Target,
 }
 
 impl Generator {

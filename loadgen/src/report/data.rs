@@ -24,7 +24,7 @@ pub const FORMAT: &str = "loadgen-run";
 pub const VERSION: u32 = 2;
 
 /// A run, whole or interrupted.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Report {
     /// [`FORMAT`].
     pub format: String,
@@ -90,10 +90,11 @@ pub struct Report {
 }
 
 /// The outcome of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     /// As asked.
+    #[default]
     Ok,
     /// With errors.
     Failed,
@@ -104,7 +105,7 @@ pub enum Status {
 }
 
 /// The outcome of a run with its reasons.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Outcome {
     /// In one word.
     pub status: Status,
@@ -211,7 +212,7 @@ pub struct Throughput {
 }
 
 /// Latencies of the measured part.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Latency {
     /// From the moment of sending.
     pub raw: Distribution,

@@ -29,7 +29,7 @@ pub struct Target {
 }
 
 /// The load asked for.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Settings {
     /// Connections; where they were not asked for, what the descriptor limit allows.
     pub connections: u32,

@@ -1,5 +1,3 @@
-use server_demo::IoSurface;
-
 use super::*;
 use crate::measure::failure::{ErrorKind, Errors, Failure};
 use crate::measure::histogram::Recorder;
@@ -16,10 +14,8 @@ pub(crate) fn sample(requests_per_s: f64, latency_us: u64) -> Report {
         version: VERSION,
         loadgen: "0.0.0".to_owned(),
         command: vec!["loadgen".to_owned()],
-        runs: Vec::new(),
         started_unix_ms: 1,
         measured_unix_ms: 1,
-        machine: Machine::default(),
         target: Target {
             address: "127.0.0.1:7".to_owned(),
             embedded: true,
@@ -30,38 +26,14 @@ pub(crate) fn sample(requests_per_s: f64, latency_us: u64) -> Report {
             active: 4_000,
             threads: 1,
             duration_s: Some(10.0),
-            requests: None,
-            rate: None,
-            stages: None,
-            part: None,
-            think_time_s: None,
-            arrivals: None,
-            hot: None,
-            hot_shift_s: None,
-            work_us: None,
-            in_flight_max: None,
             pipeline: 1,
             protocol: "echo".to_owned(),
             size: 64,
-            size_mix: None,
-            connect_rate: None,
-            requests_per_conn: None,
-            lifetime_s: None,
             timeout_s: 5.0,
             warmup_s: 1.0,
-            tls: false,
-            io: IoSurface::Helpers,
             verify: true,
             pin: "none".to_owned(),
-        },
-        outcome: Outcome {
-            status: Status::Ok,
-            exit_code: 0,
-            messages: Vec::new(),
-            warnings: Vec::new(),
-            ended_early: None,
-            notes: Vec::new(),
-            generator_was_bottleneck: false,
+            ..Settings::default()
         },
         elapsed_s: 10.0,
         connections: Connections {
@@ -71,13 +43,9 @@ pub(crate) fn sample(requests_per_s: f64, latency_us: u64) -> Report {
             served: 4_000,
             active: 4_000,
             established: 4_000,
-            retired: 0,
-            closed_by_server: 0,
-            broken: 0,
-            reconnected: 0,
             ramp_s: 0.1,
             connect_latency: Distribution::from(&raw),
-            handshake_latency: None,
+            ..Connections::default()
         },
         requests: Requests {
             scheduled: 100,
@@ -94,16 +62,12 @@ pub(crate) fn sample(requests_per_s: f64, latency_us: u64) -> Report {
         },
         latency: Latency {
             raw: Distribution::from(&raw),
-            corrected: None,
-            schedule_lag: None,
-            failures: Distribution::default(),
-            first_byte: None,
+            ..Latency::default()
         },
         series: TimeSeries {
             interval_s: 1.0,
             intervals: vec![Interval::new(0.0, 1.0, 100, 0, &raw)],
         },
-        generator: Generator::default(),
         server: Some(Server {
             pid: 1,
             cpu_us_per_request: Some(1e6 / requests_per_s),
@@ -112,13 +76,7 @@ pub(crate) fn sample(requests_per_s: f64, latency_us: u64) -> Report {
             requests_per_cpu_s: Some(requests_per_s),
             ..Server::default()
         }),
-        bad_clients: Vec::new(),
-        errors: Vec::new(),
-        errors_outside: Vec::new(),
-        statuses: std::collections::BTreeMap::new(),
-        status_codes: std::collections::BTreeMap::new(),
-        clocks: Vec::new(),
-        slo: Vec::new(),
+        ..Report::default()
     }
 }
 

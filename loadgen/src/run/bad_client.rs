@@ -37,7 +37,7 @@ const RECEIVE_BUFFER: usize = 4_096;
 
 /// Runs one connection of a bad client. The slot then gets another one, until the run is over.
 pub(crate) async fn run<P: Protocol>(shard: Rc<Shard>, slot: Rc<ConnectionSlot>, kind: BadKind) {
-    let protocol = P::new(&shard.plan.protocol, shard.plan.seed, slot.number());
+    let protocol = P::new(&shard.plan.setup.protocol, shard.plan.seed, slot.number());
     let mut visit = Visit {
         exchange: Exchange::new(protocol, 1),
         kind,

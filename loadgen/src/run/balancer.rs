@@ -15,8 +15,9 @@ use std::rc::Rc;
 
 use crate::measure::clock::Nanos;
 use crate::run::connection_slot::ConnectionSlot;
-use crate::run::plan::{Pace, Plan};
+use crate::run::plan::Plan;
 use crate::run::random::{Random, mix};
+use crate::run::setup::Pace;
 
 /// The maximum number of connections that are checked for room before a request goes to the
 /// backlog.
@@ -86,16 +87,20 @@ impl Balancer {
         plan: &Plan,
         start: Nanos,
     ) -> Self {
-        let Pace::Open { in_flight_max, .. } = plan.pace else {
+        let Pace::Open { in_flight_max, .. } = plan.load.pace else {
             return Self::default();
         };
-        let classes = plan.hot.as_ref().map_or(1, |hot| hot.stride() as usize);
+        let classes = plan
+            .load
+            .hot
+            .as_ref()
+            .map_or(1, |hot| hot.stride() as usize);
         let mut balancer = Self {
             classes: (0..classes).map(|_| Class::default()).collect(),
-            hot: plan.hot.as_ref().map(|hot| HotSet {
+            hot: plan.load.hot.as_ref().map(|hot| HotSet {
                 load: hot.load(),
                 start,
-                shift: plan.hot_shift,
+                shift: plan.load.hot_shift,
                 random: Random::new(mix(plan.seed ^ DRAWS)),
                 cold: 0,
             }),
@@ -254,13 +259,13 @@ mod tests {
             .collect();
         slots.iter().for_each(|slot| slot.connecting.set(false));
         let mut plan = plan(connections, connections, 1);
-        plan.pace = Pace::Open {
+        plan.load.pace = Pace::Open {
             rate: crate::report::rate::Rate::whole(1),
             arrivals: Arrivals::Fixed,
             in_flight_max,
         };
-        plan.hot = hot.map(|hot| hot.parse().expect(hot));
-        plan.hot_shift = shift;
+        plan.load.hot = hot.map(|hot| hot.parse().expect(hot));
+        plan.load.hot_shift = shift;
         let balancer = Balancer::new(slots.iter().map(Rc::clone), &plan, 1_000);
         (slots, balancer)
     }

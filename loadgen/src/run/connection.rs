@@ -26,8 +26,8 @@ use crate::measure::units::{duration, plural};
 use crate::run::backoff;
 use crate::run::connection_slot::{ConnectionSlot, Directive};
 use crate::run::dialogue::Dialogue;
-use crate::run::plan::{OnFailure, Pace};
 use crate::run::scratch::Scratch;
+use crate::run::setup::{OnFailure, Pace};
 use crate::run::shard::{Shard, plan};
 use crate::run::transport::Transport;
 
@@ -41,11 +41,11 @@ const FULL_QUEUE_PAUSE: Duration = Duration::from_millis(1);
 
 /// Runs a connection, as a task. It reports through the shard.
 pub(crate) async fn run<T: Transport, D: Dialogue>(shard: Rc<Shard>, slot: Rc<ConnectionSlot>) {
-    let pipeline = match shard.plan.pace {
+    let pipeline = match shard.plan.load.pace {
         Pace::Closed { pipeline } if slot.active => pipeline,
         _ => 1,
     };
-    let (protocol, seed) = (&shard.plan.protocol, shard.plan.seed);
+    let (protocol, seed) = (&shard.plan.setup.protocol, shard.plan.seed);
     let dialogue = D::begin(protocol, seed, slot.number(), pipeline);
     let mut conversation = Conversation {
         shard,
@@ -231,7 +231,7 @@ impl<D: Dialogue> Conversation<D> {
                 (None, Directive::Continue) => {}
                 (None, Directive::GiveUp | Directive::Abort) => return Ok(None),
                 (None, Directive::TimedOut) => {
-                    let waited = duration(self.shard.plan.timeout);
+                    let waited = duration(self.shard.plan.setup.timeout);
                     let detail = format!("not connected after {waited}");
                     return Err(Failure::new(ErrorKind::ConnectTimeout, detail));
                 }
@@ -284,7 +284,7 @@ impl<D: Dialogue> Conversation<D> {
             shard.refused(slot, status, intended);
         }
         self.answered(answers, now);
-        if answers > 0 && self.shard.plan.think_time > 0 {
+        if answers > 0 && self.shard.plan.load.think_time > 0 {
             self.shard.think(&self.slot, now);
         }
         right.map_err(|wrong| {
@@ -397,7 +397,7 @@ impl<D: Dialogue> Conversation<D> {
     fn silence(&self, now: Nanos) -> Failure {
         let since = |moment: &Cell<Nanos>| now.saturating_sub(moment.get());
         let silent = since(&self.slot.owed_since);
-        let what = if silent > self.shard.plan.timeout {
+        let what = if silent > self.shard.plan.setup.timeout {
             format!("nothing came for {}", duration(silent))
         } else {
             let unanswered = duration(since(&self.slot.unanswered_since));
@@ -463,7 +463,7 @@ impl<D: Dialogue> Conversation<D> {
         shard.lose(slot, self.dialogue.take_in_flight());
         shard.failed_in_ramp(slot, failure.kind);
         slot.forgive();
-        if shard.plan.on_failure == OnFailure::End {
+        if shard.plan.setup.on_failure == OnFailure::End {
             shard.end(slot);
         } else {
             shard.take_back(slot, std::iter::empty());

@@ -14,8 +14,9 @@ use crate::measure::slices::Slice;
 use crate::run::control::{Command, Control, Live, ShardEvent, ShardResult};
 use crate::run::exposition::Exposition;
 use crate::run::interval_log::IntervalLog;
-use crate::run::plan::{Amount, Plan, Timeline};
+use crate::run::plan::{Plan, Timeline};
 use crate::run::progress::{Extent, Progress};
+use crate::run::setup::Amount;
 use crate::run::supervisor::supervise;
 
 /// The time between the start command and the first request: more than a supervisor's tick.
@@ -113,7 +114,7 @@ pub(crate) fn coordinate(
     probes: Probes,
     watchers: Watchers,
 ) -> Observations {
-    let control = Arc::new(Control::new(plan.threads));
+    let control = Arc::new(Control::new(plan.setup.threads));
     let mut coordinator = Coordinator {
         plan,
         clock,
@@ -122,7 +123,7 @@ pub(crate) fn coordinate(
         probes,
         watchers,
         observations: Observations {
-            series: Series::new(plan.interval),
+            series: Series::new(plan.setup.interval),
             ..Observations::default()
         },
         ramped: 0,
@@ -131,7 +132,7 @@ pub(crate) fn coordinate(
     };
     coordinator.look_before();
     let began = clock.now();
-    for (index, shard) in (0..plan.threads).zip(reactor.handle().shards()) {
+    for (index, shard) in (0..plan.setup.threads).zip(reactor.handle().shards()) {
         let (plan, control, sender) = (
             Arc::clone(plan),
             Arc::clone(&coordinator.control),
@@ -187,7 +188,7 @@ impl Coordinator<'_> {
 
     /// Waits until every connection is open and served.
     fn ramp(&mut self, began: Nanos) {
-        while self.ramped + self.observations.lost < self.plan.threads {
+        while self.ramped + self.observations.lost < self.plan.setup.threads {
             self.next_event(SAMPLE_INTERVAL);
             let live = self.sample_live();
             self.watchers
@@ -210,7 +211,7 @@ impl Coordinator<'_> {
         let unix = SystemTime::now().duration_since(UNIX_EPOCH);
         let unix = unix.unwrap_or_default();
         let soonest = now + nanos(LEAD);
-        let start = match self.plan.start_at {
+        let start = match self.plan.setup.start_at {
             Some(at) => {
                 let start = now + nanos(at.saturating_sub(unix));
                 self.observations.began_late = nanos((unix + LEAD).saturating_sub(at));
@@ -218,8 +219,8 @@ impl Coordinator<'_> {
             }
             None => soonest,
         };
-        let from = start.saturating_add(self.plan.warmup);
-        let until = match self.plan.amount {
+        let from = start.saturating_add(self.plan.load.warmup);
+        let until = match self.plan.load.amount {
             Amount::Time(time) => from.saturating_add(time),
             Amount::Requests(_) => Nanos::MAX,
         };
@@ -231,7 +232,7 @@ impl Coordinator<'_> {
         }
         self.control.give(Command::Go(timeline));
         let (mut began, mut ended) = (false, false);
-        while self.quiet + self.observations.lost < self.plan.threads {
+        while self.quiet + self.observations.lost < self.plan.setup.threads {
             let now = self.clock.now();
             if !began && now >= from {
                 began = true;
@@ -251,7 +252,7 @@ impl Coordinator<'_> {
             self.next_event(Duration::from_nanos(wait));
             self.sample(timeline);
             // Shards stop waiting for servers on their own. A shard that does not is stuck.
-            let patience = self.plan.timeout.saturating_mul(2);
+            let patience = self.plan.setup.timeout.saturating_mul(2);
             let last = until
                 .saturating_add(patience)
                 .saturating_add(nanos(STOP_MAX));
@@ -290,7 +291,8 @@ impl Coordinator<'_> {
         self.observations.aborted_at = Some(now);
         self.control.give(Command::Abort);
         let deadline = now + nanos(STOP_MAX);
-        while self.quiet + self.observations.lost < self.plan.threads && self.clock.now() < deadline
+        while self.quiet + self.observations.lost < self.plan.setup.threads
+            && self.clock.now() < deadline
         {
             self.next_event(SAMPLE_INTERVAL);
         }
@@ -304,7 +306,8 @@ impl Coordinator<'_> {
         self.control.give(Command::Close);
         let deadline = self.clock.now() + nanos(STOP_MAX);
         let missing = |observations: &Observations| {
-            observations.results.len() + (observations.lost as usize) < self.plan.threads as usize
+            observations.results.len() + (observations.lost as usize)
+                < self.plan.setup.threads as usize
         };
         while missing(&self.observations) && self.clock.now() < deadline {
             match self.events.recv_timeout(SAMPLE_INTERVAL) {
@@ -316,8 +319,8 @@ impl Coordinator<'_> {
             }
         }
         if missing(&self.observations) {
-            self.observations.lost = self.plan.threads
-                - u32::try_from(self.observations.results.len()).unwrap_or(self.plan.threads);
+            self.observations.lost = self.plan.setup.threads
+                - u32::try_from(self.observations.results.len()).unwrap_or(self.plan.setup.threads);
         }
     }
 
@@ -337,7 +340,7 @@ impl Coordinator<'_> {
             Ok(ShardEvent::Result(result)) => self.observations.results.push(*result),
             Err(RecvTimeoutError::Timeout) => {}
             // The session holds a sender during the whole run.
-            Err(RecvTimeoutError::Disconnected) => self.observations.lost = self.plan.threads,
+            Err(RecvTimeoutError::Disconnected) => self.observations.lost = self.plan.setup.threads,
         }
     }
 
@@ -368,7 +371,7 @@ impl Coordinator<'_> {
     fn sample(&mut self, timeline: Timeline) {
         let live = self.sample_live();
         let now = self.clock.now();
-        let (done, total) = match self.plan.amount {
+        let (done, total) = match self.plan.load.amount {
             Amount::Time(_) => (
                 now.min(timeline.until).saturating_sub(timeline.start),
                 timeline.until - timeline.start,

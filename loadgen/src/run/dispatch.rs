@@ -11,8 +11,9 @@ use reactor::time::sleep;
 use reactor::yield_now;
 
 use crate::measure::clock::Nanos;
-use crate::run::plan::{Pace, Timeline};
+use crate::run::plan::Timeline;
 use crate::run::schedule::Schedule;
+use crate::run::setup::Pace;
 use crate::run::shard::Shard;
 
 /// The longest delay of the end of a sleep: the resolution of a timer, plus the wake-up.
@@ -48,12 +49,12 @@ impl Dispatcher {
     fn new(shard: &Shard, timeline: Timeline) -> Option<Self> {
         let plan = &shard.plan;
         let (Pace::Open { rate, arrivals, .. }, Some(share)) =
-            (plan.pace, plan.sending_share(shard.index))
+            (plan.load.pace, plan.sending_share(shard.index))
         else {
             return None;
         };
         Some(Self {
-            schedule: match &plan.stages {
+            schedule: match &plan.load.stages {
                 Some(stages) => {
                     Schedule::staged(arrivals, stages, share, timeline.start, plan.seed)
                 }

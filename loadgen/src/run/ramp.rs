@@ -65,9 +65,9 @@ impl<'a> Pacer<'a> {
         let mut pacer = Self {
             shard,
             pace: None,
-            limit: (OPENING_MAX / shard.plan.threads).max(1),
+            limit: (OPENING_MAX / shard.plan.setup.threads).max(1),
         };
-        pacer.pace = shard.plan.connect_rate.map(|rate| Pace {
+        pacer.pace = shard.plan.setup.connect_rate.map(|rate| Pace {
             rate: Rate::whole(rate),
             schedule: pacer.schedule(Rate::whole(rate)),
         });
@@ -78,8 +78,8 @@ impl<'a> Pacer<'a> {
     fn schedule(&self, rate: Rate) -> Schedule {
         let plan = &self.shard.plan;
         let share = Share {
-            index: plan.part.index() * plan.threads + self.shard.index,
-            of: plan.part.of() * plan.threads,
+            index: plan.setup.part.index() * plan.setup.threads + self.shard.index,
+            of: plan.setup.part.of() * plan.setup.threads,
         };
         let now = self.shard.clock.now();
         Schedule::new(Arrivals::Fixed, rate, share, now, plan.seed)

@@ -13,7 +13,7 @@ use server_demo::limits::raise_nofile;
 use crate::exit_error::ExitError;
 use crate::measure::clock::{Clock, Nanos, nanos};
 use crate::measure::server_side::Probe;
-use crate::report::{Report, Target};
+use crate::report::{Machine, Outcome, Report, Target};
 use crate::run::control::ShardEvent;
 use crate::run::coordinator::{Probes, Watchers, coordinate};
 use crate::run::embedded::{self, Embedded};
@@ -76,7 +76,8 @@ impl Session {
         let address = match &setup.target {
             Some(target) => {
                 let addresses = target.look_up(setup.family)?;
-                let (address, note) = first_that_accepts(addresses, setup.timeout);
+                let (address, note) =
+                    first_that_accepts(addresses, Duration::from_nanos(setup.timeout));
                 notes.extend(note);
                 Some(address)
             }
@@ -147,8 +148,7 @@ impl Session {
         };
         let log = self.setup.log.as_deref();
         let log = log.map(|path| {
-            IntervalLog::create(path, nanos(self.setup.interval), &self.command)
-                .map_err(ExitError::run)
+            IntervalLog::create(path, self.setup.interval, &self.command).map_err(ExitError::run)
         });
         let watchers = Watchers {
             progress: Progress::new(self.setup.quiet),
@@ -166,15 +166,19 @@ impl Session {
             watchers,
         );
         let context = Context {
-            command: self.command.clone(),
-            run: run_name(nanos(started)),
-            started_unix_ms: u64::try_from(started.as_millis()).unwrap_or(0),
-            clock_unix_ms: u64::try_from(clock_unix.as_millis()).unwrap_or(0),
-            target: self.target(),
-            pin: self.setup.pin.clone(),
-            slo: load.slo.clone(),
-            notes: self.notes.clone(),
-            warnings: Vec::new(),
+            begun: Report {
+                command: self.command.clone(),
+                runs: vec![run_name(nanos(started))],
+                started_unix_ms: unix_ms(started),
+                machine: Machine::this(),
+                target: self.target(),
+                outcome: Outcome {
+                    notes: self.notes.clone(),
+                    ..Outcome::default()
+                },
+                ..Report::default()
+            },
+            clock_unix_ms: unix_ms(clock_unix),
             server_pid: self.server_pid,
             server_ended: self.server_ended(),
         };
@@ -195,30 +199,13 @@ impl Session {
             .divide(self.connections, load.hot.as_ref())
             .map_err(ExitError::run)?;
         Ok(Plan {
+            setup: setup.clone(),
+            load: load.clone(),
             target: self.address.clone(),
-            part: setup.part,
-            start_at: setup.start_at,
             connections: division.good,
-            bad: division.bad,
             active: division.active,
-            threads: setup.threads,
-            pace: load.pace,
-            stages: load.stages.clone(),
-            think_time: load.think_time,
-            hot: load.hot.clone(),
-            hot_shift: load.hot_shift,
-            amount: load.amount,
-            warmup: nanos(load.warmup),
-            interval: nanos(setup.interval),
-            protocol: setup.protocol.clone(),
+            bad: division.bad,
             tls: self.tls.clone(),
-            io: setup.io,
-            timeout: nanos(setup.timeout),
-            on_failure: setup.on_failure,
-            connect_rate: setup.connect_rate,
-            requests_per_conn: setup.requests_per_conn,
-            lifetime: setup.lifetime.map(nanos),
-            sources: setup.sources.clone(),
             seed: mix(started ^ u64::from(std::process::id())),
         })
     }
@@ -268,6 +255,10 @@ fn unix_now() -> Duration {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default()
+}
+
+fn unix_ms(unix: Duration) -> u64 {
+    u64::try_from(unix.as_millis()).unwrap_or(0)
 }
 
 /// Builds the threads of a run.

@@ -22,9 +22,10 @@ use crate::run::connection_slot::ConnectionSlot;
 use crate::run::dialogue::Dialogue;
 use crate::run::event::Event;
 use crate::run::lives::{self, Lives};
-use crate::run::plan::{Amount, OnFailure, Pace, Plan, Timeline};
+use crate::run::plan::{Plan, Timeline};
 use crate::run::protocol::STREAM_RESET;
 use crate::run::scratch::{SCRATCH_BYTES, Scratch};
+use crate::run::setup::{Amount, OnFailure, Pace};
 use crate::run::sources::Sources;
 
 mod slots;
@@ -110,11 +111,11 @@ pub(crate) struct Shard {
 
 impl Shard {
     pub(crate) fn new(index: u32, plan: Arc<Plan>, clock: Clock) -> Self {
-        let by_request = matches!(plan.amount, Amount::Requests(_));
+        let by_request = matches!(plan.load.amount, Amount::Requests(_));
         Self {
             index,
             clock,
-            sources: Sources::new(&plan.target, &plan.sources, plan.seed),
+            sources: Sources::new(&plan.target, &plan.setup.sources, plan.seed),
             incoming: Scratch::new(),
             outgoing: Scratch::new(),
             counters: RefCell::new(Counters::new(plan.is_open(), by_request)),
@@ -149,7 +150,7 @@ impl Shard {
             remaining: Cell::new(plan.requests_of(index)),
             dispatched: Cell::new(false),
             schedule_end: Cell::new(0),
-            batch: (SCRATCH_BYTES / plan.protocol.mean_size()).max(1),
+            batch: (SCRATCH_BYTES / plan.setup.protocol.mean_size()).max(1),
             plan,
         }
     }
@@ -167,10 +168,10 @@ impl Shard {
         self.counters
             .borrow_mut()
             .slices
-            .begin(timeline.from, self.plan.interval);
+            .begin(timeline.from, self.plan.setup.interval);
         self.from.set(timeline.from);
         self.end.set(timeline.until);
-        if let Some(lifetime) = self.plan.lifetime {
+        if let Some(lifetime) = self.plan.setup.lifetime {
             *self.lives.borrow_mut() =
                 lives::spread(&self.slots.borrow(), timeline.start, lifetime);
         }
@@ -206,7 +207,7 @@ impl Shard {
 
     /// Returns true if all requests that were to begin have begun.
     pub(crate) fn all_begun(&self, now: Nanos) -> bool {
-        match self.plan.pace {
+        match self.plan.load.pace {
             Pace::Closed { .. } => self.none_begins_from(now),
             Pace::Open { .. } => self.dispatched.get(),
         }
@@ -246,7 +247,7 @@ impl Shard {
         if !slot.active {
             return;
         }
-        match self.plan.pace {
+        match self.plan.load.pace {
             Pace::Closed { pipeline } => {
                 if now < slot.think_until.get() {
                     return;
@@ -272,7 +273,7 @@ impl Shard {
 
     /// Makes a connection of a closed loop wait before it sends again.
     pub(crate) fn think(&self, slot: &Rc<ConnectionSlot>, now: Nanos) {
-        let until = now + self.plan.think_time;
+        let until = now + self.plan.load.think_time;
         slot.think_until.set(until);
         let (slot, until) = (Rc::clone(slot), self.clock.instant(until));
         drop(reactor::spawn_local(async move {
@@ -332,7 +333,7 @@ impl Shard {
     /// reads.
     #[inline]
     pub(crate) fn has_more<D: Dialogue>(&self, slot: &ConnectionSlot, dialogue: &D) -> bool {
-        match self.plan.pace {
+        match self.plan.load.pace {
             Pace::Closed { pipeline } => {
                 // A connection that thinks sends nothing before it is notified.
                 dialogue.in_flight() < pipeline
@@ -359,7 +360,7 @@ impl Shard {
             &self.errors_outside
         };
         errors.borrow_mut().record(slot.number(), failure);
-        if self.plan.on_failure == OnFailure::Abort {
+        if self.plan.setup.on_failure == OnFailure::Abort {
             self.failed_fast.set(true);
         }
     }
@@ -377,14 +378,14 @@ impl Shard {
                 | ErrorKind::Internal
         );
         let hopeless = deterministic || slot.consecutive_failures.get() + 1 >= RAMP_ATTEMPTS;
-        let stop = match self.plan.on_failure {
+        let stop = match self.plan.setup.on_failure {
             OnFailure::Abort => true,
             OnFailure::Reconnect => hopeless && self.served.get() == 0,
             OnFailure::End => false,
         };
         if stop {
             self.ramp_stopped.set(true);
-        } else if hopeless || self.plan.on_failure == OnFailure::End {
+        } else if hopeless || self.plan.setup.on_failure == OnFailure::End {
             self.await_no_more(slot);
             let all_failed = self.awaited.get() == 0 && self.served.get() == 0;
             if all_failed {

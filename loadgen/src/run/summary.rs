@@ -3,7 +3,6 @@
 
 use std::mem;
 
-use reactor::Pinning;
 use server_demo::pinning_text;
 
 use crate::measure::clock::{Nanos, seconds};
@@ -13,16 +12,16 @@ use crate::measure::units::{count, duration, metric, plural};
 use crate::report::rate::Rate;
 use crate::report::series::TimeSeries;
 use crate::report::slo::Slo;
-use crate::report::sum::Sum;
 use crate::report::{
-    About, BadClients, Connections, Distribution, ErrorCount, Generator, Latency, Machine, Outcome,
-    Report, Requests, Server, Settings, Status, Target,
+    BadClients, Connections, Distribution, ErrorCount, Generator, Latency, Outcome, Report,
+    Requests, Server, Settings, Status,
 };
 use crate::run::control::ShardResult;
 use crate::run::coordinator::{Observations, ResourceUsage};
 use crate::run::part::Part;
-use crate::run::plan::{Amount, Pace, Plan};
+use crate::run::plan::Plan;
 use crate::run::protocol::ProtocolSpec;
+use crate::run::setup::{Amount, Pace};
 use crate::run::signals::exit_code;
 
 /// If a thread is on a CPU or waits for one for this share of the time, it limits the result.
@@ -35,23 +34,13 @@ const LAG_MAX: Nanos = 1_000_000;
 /// If a server answers less than this share of the schedule, it does not keep up.
 const KEPT_UP: f64 = 0.99;
 
-/// The parts of a report that were not measured.
-#[derive(Debug, Clone)]
+/// Facts from outside the run that a report contains.
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Context {
-    pub(crate) command: Vec<String>,
-    /// The name of the run.
-    pub(crate) run: String,
-    pub(crate) started_unix_ms: u64,
+    /// The report as far as it is known before the run: command, name, server, notes.
+    pub(crate) begun: Report,
     /// The time of the zero of the run's clock.
     pub(crate) clock_unix_ms: u64,
-    pub(crate) target: Target,
-    pub(crate) pin: Pinning,
-    /// The thresholds.
-    pub(crate) slo: Option<Slo>,
-    /// Notes from before the run.
-    pub(crate) notes: Vec<String>,
-    /// Warnings from before the run.
-    pub(crate) warnings: Vec<String>,
     /// The process that is observed as the server.
     pub(crate) server_pid: Option<i32>,
     /// The message about the embedded server's early end.
@@ -59,8 +48,9 @@ pub(crate) struct Context {
 }
 
 /// The report of a run.
-pub(crate) fn summarize(plan: &Plan, context: Context, observations: &Observations) -> Report {
-    let by_request = matches!(plan.amount, Amount::Requests(_));
+pub(crate) fn summarize(plan: &Plan, mut context: Context, observations: &Observations) -> Report {
+    let server_ended = context.server_ended.take();
+    let by_request = matches!(plan.load.amount, Amount::Requests(_));
     let mut total = ShardResult::new(Counters::new(plan.is_open(), by_request));
     for result in &observations.results {
         total.merge(result);
@@ -71,52 +61,43 @@ pub(crate) fn summarize(plan: &Plan, context: Context, observations: &Observatio
         total.errors.merge(&mem::take(&mut total.errors_outside));
     }
     let elapsed = elapsed(plan, observations, &total);
-    let sum = sum(plan, &context, observations, &total, elapsed);
-    let mut outcome = Outcome {
-        status: Status::Ok,
-        exit_code: 0,
-        messages: Vec::new(),
-        warnings: context.warnings,
-        ended_early: ended_early(plan, observations, elapsed),
-        notes: context.notes,
-        generator_was_bottleneck: false,
-    };
-    warn(plan, observations, &total, sum.elapsed_s, &mut outcome);
+    let mut report = measured(plan, context, observations, &total, elapsed);
+    report.outcome.ended_early = ended_early(plan, observations, elapsed);
+    warn(
+        plan,
+        observations,
+        &total,
+        report.elapsed_s,
+        &mut report.outcome,
+    );
     // Once the load has begun, a threshold on failed connections decides if they fail the run.
-    let tolerated =
-        observations.timeline.is_some() && context.slo.as_ref().is_some_and(Slo::names_errors);
+    let slo = plan.load.slo.as_ref();
+    let tolerated = observations.timeline.is_some() && slo.is_some_and(Slo::names_errors);
     judge(
         plan,
         observations,
         (!tolerated).then_some(&total.errors),
-        context.server_ended,
-        &sum.connections,
-        &mut outcome,
+        server_ended,
+        &report.connections,
+        &mut report.outcome,
     );
-    let about = About {
-        command: context.command,
-        machine: Machine::this(),
-        target: context.target,
-    };
-    Report::new(about, sum, outcome, context.slo.as_ref())
+    report.conclude(slo)
 }
 
-/// Everything that the run measured.
-fn sum(
+/// Everything that the run measured, added to what was known before.
+fn measured(
     plan: &Plan,
-    context: &Context,
+    context: Context,
     observations: &Observations,
     total: &ShardResult,
     elapsed: Nanos,
-) -> Sum {
+) -> Report {
     let counters = &total.counters;
     let from = observations.timeline.map_or(0, |timeline| timeline.from);
-    Sum {
-        runs: vec![context.run.clone()],
-        started_unix_ms: context.started_unix_ms,
+    Report {
         measured_unix_ms: context.clock_unix_ms + from / 1_000_000,
         elapsed_s: seconds(elapsed),
-        settings: settings(plan, &context.pin),
+        settings: settings(plan),
         connections: Connections {
             requested: plan.connections,
             peak_live: observations.peak_live,
@@ -135,7 +116,6 @@ fn sum(
             first_byte: counters.first_byte.as_ref().map(Distribution::from),
         },
         series: TimeSeries::of(&observations.series, elapsed),
-        clocks: Vec::new(),
         generator: generator(&observations.generator, total),
         server: context
             .server_pid
@@ -145,6 +125,7 @@ fn sum(
         errors_outside: ErrorCount::list(&total.errors_outside),
         statuses: counters.statuses.clone(),
         status_codes: counters.status_codes.clone(),
+        ..context.begun
     }
 }
 
@@ -178,7 +159,7 @@ fn elapsed(plan: &Plan, observations: &Observations, total: &ShardResult) -> Nan
     // A closed loop may end early because no connection is left. A schedule goes on regardless.
     let quiet_at = observations.quiet_at.filter(|_| !plan.is_open());
     let cut = observations.aborted_at.or(quiet_at);
-    let until = match plan.amount {
+    let until = match plan.load.amount {
         Amount::Time(_) => timeline.until.min(cut.unwrap_or(Nanos::MAX)),
         // A schedule of n requests takes n intervals, including the last one.
         Amount::Requests(_) if total.schedule_end > 0 => {
@@ -191,11 +172,11 @@ fn elapsed(plan: &Plan, observations: &Observations, total: &ShardResult) -> Nan
 
 /// The reason why the run ended before its time, if it did.
 fn ended_early(plan: &Plan, observations: &Observations, elapsed: Nanos) -> Option<String> {
-    let of = match plan.amount {
+    let of = match plan.load.amount {
         Amount::Time(time) => format!(" of {}", duration(time)),
         Amount::Requests(_) => String::new(),
     };
-    let early = match plan.amount {
+    let early = match plan.load.amount {
         Amount::Time(time) => elapsed < time,
         Amount::Requests(_) => observations.aborted_at.is_some(),
     };
@@ -234,7 +215,7 @@ fn bad_clients(plan: &Plan, total: &ShardResult) -> Vec<BadClients> {
 
 /// Returns the sizes of requests, if there are several.
 fn size_mix(plan: &Plan) -> Option<String> {
-    match &plan.protocol {
+    match &plan.setup.protocol {
         ProtocolSpec::Echo { sizes, .. } | ProtocolSpec::WebSocket { sizes, .. }
             if sizes.only().is_none() =>
         {
@@ -244,53 +225,54 @@ fn size_mix(plan: &Plan) -> Option<String> {
     }
 }
 
-fn settings(plan: &Plan, pin: &Pinning) -> Settings {
-    let (rate, arrivals, pipeline) = match plan.pace {
+fn settings(plan: &Plan) -> Settings {
+    let (setup, load) = (&plan.setup, &plan.load);
+    let (rate, arrivals, pipeline) = match load.pace {
         Pace::Closed { pipeline } => (None, None, u32::try_from(pipeline).unwrap_or(u32::MAX)),
         Pace::Open { rate, arrivals, .. } => {
-            let share = plan.part.share(rate.thousandths());
+            let share = setup.part.share(rate.thousandths());
             (Some(Rate::of_thousandths(share)), Some(arrivals), 1)
         }
     };
-    let in_flight_max = match plan.pace {
+    let in_flight_max = match load.pace {
         Pace::Open { in_flight_max, .. } => u32::try_from(in_flight_max).ok(),
         Pace::Closed { .. } => None,
     };
-    let (duration_s, requests) = match plan.amount {
+    let (duration_s, requests) = match load.amount {
         Amount::Time(time) => (Some(seconds(time)), None),
-        Amount::Requests(requests) => (None, Some(plan.part.share(requests))),
+        Amount::Requests(requests) => (None, Some(setup.part.share(requests))),
     };
     Settings {
         connections: plan.connections,
         active: plan.active,
-        threads: plan.threads,
+        threads: setup.threads,
         duration_s,
         requests,
         rate,
-        stages: plan.stages.as_ref().map(ToString::to_string),
-        think_time_s: (plan.think_time > 0).then(|| seconds(plan.think_time)),
+        stages: load.stages.as_ref().map(ToString::to_string),
+        think_time_s: (load.think_time > 0).then(|| seconds(load.think_time)),
         arrivals,
-        hot: plan.hot.as_ref().map(ToString::to_string),
-        hot_shift_s: plan.hot_shift.map(seconds),
-        work_us: match plan.protocol {
+        hot: load.hot.as_ref().map(ToString::to_string),
+        hot_shift_s: load.hot_shift.map(seconds),
+        work_us: match setup.protocol {
             ProtocolSpec::Echo { work_us, .. } => work_us,
             ProtocolSpec::Fixed { .. } | ProtocolSpec::WebSocket { .. } => None,
         },
         in_flight_max,
         pipeline,
-        protocol: plan.protocol.name().to_owned(),
-        size: plan.protocol.mean_size(),
+        protocol: setup.protocol.name().to_owned(),
+        size: setup.protocol.mean_size(),
         size_mix: size_mix(plan),
-        connect_rate: plan.connect_rate.map(|rate| plan.part.share(rate)),
-        part: (plan.part != Part::WHOLE).then(|| plan.part.to_string()),
-        requests_per_conn: plan.requests_per_conn,
-        lifetime_s: plan.lifetime.map(seconds),
-        timeout_s: seconds(plan.timeout),
-        warmup_s: seconds(plan.warmup),
+        connect_rate: setup.connect_rate.map(|rate| setup.part.share(rate)),
+        part: (setup.part != Part::WHOLE).then(|| setup.part.to_string()),
+        requests_per_conn: setup.requests_per_conn,
+        lifetime_s: setup.lifetime.map(seconds),
+        timeout_s: seconds(setup.timeout),
+        warmup_s: seconds(load.warmup),
         tls: plan.tls.is_some(),
-        io: plan.io,
-        verify: plan.protocol.verifies(),
-        pin: pinning_text(pin),
+        io: setup.io,
+        verify: setup.protocol.verifies(),
+        pin: pinning_text(&setup.pin),
     }
 }
 

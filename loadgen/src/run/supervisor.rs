@@ -20,8 +20,9 @@ use crate::run::churn::end_lifetimes;
 use crate::run::connection_slot::Directive;
 use crate::run::control::{Command, Control, Live, ShardEvent, ShardResult};
 use crate::run::dispatch::dispatch;
-use crate::run::plan::{Amount, Plan, Timeline};
+use crate::run::plan::{Plan, Timeline};
 use crate::run::ramp::keep_open;
+use crate::run::setup::Amount;
 use crate::run::shard::Shard;
 
 /// The supervisor's interval.
@@ -178,7 +179,7 @@ impl Supervisor {
         if now < self.next_search {
             return;
         }
-        let timeout = self.shard.plan.timeout;
+        let timeout = self.shard.plan.setup.timeout;
         self.next_search = now + search_interval(timeout);
         for slot in self.shard.slots.borrow().iter() {
             if slot.is_late(now, timeout) {
@@ -225,8 +226,8 @@ impl Supervisor {
         }
         // A silent connection fails by itself before this. This ends connections whose answers come
         // too slowly, and the wait for lost connections.
-        let beside = 2 * search_interval(shard.plan.timeout) + nanos(TICK);
-        let patience = shard.plan.timeout.saturating_add(beside);
+        let beside = 2 * search_interval(shard.plan.setup.timeout) + nanos(TICK);
+        let patience = shard.plan.setup.timeout.saturating_add(beside);
         if cut_off || now.saturating_sub(begun_at) > patience {
             shard.direct_all(Directive::GiveUp);
         }
@@ -236,12 +237,15 @@ impl Supervisor {
     /// timeout. It would never end otherwise.
     fn end_without_server(&mut self, now: Nanos, cut_off: bool) {
         let shard = &self.shard;
-        if !cut_off || shard.plan.is_open() || !matches!(shard.plan.amount, Amount::Requests(_)) {
+        if !cut_off
+            || shard.plan.is_open()
+            || !matches!(shard.plan.load.amount, Amount::Requests(_))
+        {
             self.cut_off_since = None;
             return;
         }
         let since = *self.cut_off_since.get_or_insert(now);
-        if now.saturating_sub(since) > shard.plan.timeout {
+        if now.saturating_sub(since) > shard.plan.setup.timeout {
             shard.cut(now);
             shard.direct_all(Directive::GiveUp);
         }
@@ -321,7 +325,7 @@ impl Supervisor {
 async fn start(shard: Rc<Shard>, timeline: Timeline) {
     sleep_until(shard.clock.instant(timeline.start)).await;
     shard.begin(timeline);
-    if let Some(lifetime) = shard.plan.lifetime {
+    if let Some(lifetime) = shard.plan.setup.lifetime {
         drop(spawn_local(end_lifetimes(Rc::clone(&shard), lifetime)));
     }
     dispatch(&shard, timeline).await;
@@ -370,9 +374,9 @@ mod tests {
     use crate::report::rate::Rate;
     use crate::report::settings::Arrivals;
     use crate::run::coordinator::{Probes, Watchers, coordinate};
-    use crate::run::plan::Pace;
     use crate::run::plan::tests::plan;
     use crate::run::progress::Progress;
+    use crate::run::setup::Pace;
     use crate::run::sources::Address;
 
     #[test]
@@ -386,10 +390,10 @@ mod tests {
         });
         let mut plan = plan(1, 1, 1);
         plan.target = Address::Tcp(address);
-        plan.timeout = nanos(Duration::from_secs(5));
-        plan.amount = Amount::Time(nanos(Duration::from_secs(30)));
+        plan.setup.timeout = nanos(Duration::from_secs(5));
+        plan.load.amount = Amount::Time(nanos(Duration::from_secs(30)));
         // A schedule without a rate panics in the task that starts the load.
-        plan.pace = Pace::Open {
+        plan.load.pace = Pace::Open {
             rate: Rate::whole(0),
             arrivals: Arrivals::Fixed,
             in_flight_max: 1,

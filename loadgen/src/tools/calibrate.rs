@@ -12,8 +12,6 @@
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use reactor::Pinning;
-use server_demo::IoSurface;
 
 use crate::console;
 use crate::exit_error::ExitError;
@@ -24,11 +22,9 @@ use crate::report::settings::Arrivals;
 use crate::report::width::columns;
 use crate::report::{Machine, Report, Status};
 use crate::run::endpoint::Endpoint;
-use crate::run::part::Part;
-use crate::run::plan::{Amount, OnFailure, Pace};
 use crate::run::protocol::{Answers, ProtocolSpec};
 use crate::run::session::{Measured, Session};
-use crate::run::setup::{Load, Setup};
+use crate::run::setup::{Amount, Load, Pace, Setup};
 use crate::run::template::Template;
 use server::{DelayServer, Delays, Interruption, Kind, PerConnection, Reply};
 
@@ -42,8 +38,6 @@ pub use data::*;
 /// The number of connections in each round. With seven, p50 and p90 are within the requests of one
 /// connection, and not between two.
 const CONNECTIONS: u32 = 7;
-/// The time after which a server counts as silent.
-const TIMEOUT: Duration = Duration::from_secs(5);
 /// The size of a request.
 const SIZE: usize = 64;
 /// The rate of the open loop. At these delays, about seven requests are in flight, as in the closed
@@ -253,69 +247,46 @@ pub fn run(args: &CalibrateArgs, command: Vec<String>) -> Result<u8, ExitError> 
 /// The runs of a calibration.
 fn run_setup(server: &DelayServer, quiet: bool) -> Setup {
     let address = server.address();
+    // The server identifies each request by its intended time, independent of connection and order.
+    let protocol = ProtocolSpec::Fixed {
+        request: Template::stamped(server.size()),
+        answer: Answers::Bytes {
+            expected: vec![0; server.size()].into(),
+            verify: false,
+        },
+    };
     Setup {
         target: Some(Endpoint::Tcp {
             host: address.ip().to_string(),
             port: address.port(),
         }),
-        family: None,
-        // The server identifies each request by its intended time, independent of connection and
-        // order.
-        protocol: ProtocolSpec::Fixed {
-            request: Template::stamped(server.size()),
-            answer: Answers::Bytes {
-                expected: vec![0; server.size()].into(),
-                verify: false,
-            },
-        },
-        tls: None,
         connections: Some(CONNECTIONS),
-        bad: Vec::new(),
-        active: None,
-        threads: 1,
-        io: IoSurface::Helpers,
-        pin: Pinning::None,
-        timeout: TIMEOUT,
-        interval: Duration::from_millis(100),
-        on_failure: OnFailure::Reconnect,
-        connect_rate: None,
-        requests_per_conn: None,
-        lifetime: None,
-        sources: Vec::new(),
-        server_pid: None,
-        part: Part::WHOLE,
-        start_at: None,
-        metrics: None,
-        log: None,
+        interval: nanos(Duration::from_millis(100)),
         quiet,
+        ..Setup::new(protocol)
     }
 }
 
 /// The load of a round.
 fn load(setup: &Scenario) -> Load {
+    let pace = if setup.open {
+        Pace::Open {
+            rate: Rate::whole(RATE),
+            arrivals: Arrivals::Fixed,
+            in_flight_max: usize::MAX,
+        }
+    } else {
+        Pace::Closed { pipeline: 1 }
+    };
+    let amount = match setup.interruption {
+        Some(_) => Amount::Time(nanos(setup.length)),
+        None => Amount::Requests(setup.requests),
+    };
+    // Connections that an interruption breaks do not fail the round.
+    let slo = setup.interruption.map(|_| "errors<=100%");
     Load {
-        pace: if setup.open {
-            Pace::Open {
-                rate: Rate::whole(RATE),
-                arrivals: Arrivals::Fixed,
-                in_flight_max: usize::MAX,
-            }
-        } else {
-            Pace::Closed { pipeline: 1 }
-        },
-        stages: None,
-        think_time: 0,
-        hot: None,
-        hot_shift: None,
-        amount: match setup.interruption {
-            Some(_) => Amount::Time(nanos(setup.length)),
-            None => Amount::Requests(setup.requests),
-        },
-        warmup: Duration::ZERO,
-        // Connections that an interruption breaks do not fail the round.
-        slo: setup
-            .interruption
-            .map(|_| "errors<=100%".parse().expect("a threshold")),
+        slo: slo.map(|slo| slo.parse().expect("a threshold")),
+        ..Load::new(pace, amount)
     }
 }
 

@@ -18,8 +18,7 @@ use crate::measure::units::duration_f64;
 use crate::report::clocks::Spread;
 use crate::report::output::{Files, Format, Kind, Output};
 use crate::report::slo::Slo;
-use crate::report::sum::Sum;
-use crate::report::{About, Outcome, Report, Status, read};
+use crate::report::{Outcome, Report, Status, read};
 use crate::run::part::Part;
 
 /// The difference of clocks, as a share of the measured time, above which `merge` warns: this part
@@ -142,9 +141,9 @@ pub fn merge(parts: &[(String, Report)], command: Vec<String>) -> Result<Report,
         }
     }
     check_names(parts)?;
-    let mut sum = Sum::from(first);
+    let mut sum = first.clone();
     for (name, other) in others {
-        let merged = sum.merge(&Sum::from(other));
+        let merged = sum.merge(other);
         merged.map_err(|problem| format!("{name}: {problem}"))?;
     }
     let mut thresholds: Vec<&str> = parts
@@ -158,17 +157,14 @@ pub fn merge(parts: &[(String, Report)], command: Vec<String>) -> Result<Report,
         true => None,
         false => Some(thresholds.join(",").parse()?),
     };
-    let about = About {
-        command,
-        machine: first.machine.clone(),
-        target: first.target.clone(),
-    };
-    let mut outcome = outcome(parts, &sum);
+    sum.command = command;
+    sum.outcome = outcome(parts, &sum);
     let missing = missing_parts(parts)?;
     if !missing.is_empty() {
-        outcome.fail(format!("parts are missing: {}", missing.join(", ")));
+        let message = format!("parts are missing: {}", missing.join(", "));
+        sum.outcome.fail(message);
     }
-    Ok(Report::new(about, sum, outcome, slo.as_ref()))
+    Ok(sum.conclude(slo.as_ref()))
 }
 
 /// Checks that no run occurs twice, by its name.
@@ -251,19 +247,14 @@ fn load(report: &Report) -> Vec<(&'static str, String)> {
 
 /// Returns the outcome of the sum: the worst of its parts. A threshold that only a part missed says
 /// nothing about the sum.
-fn outcome(parts: &[(String, Report)], sum: &Sum) -> Outcome {
+fn outcome(parts: &[(String, Report)], sum: &Report) -> Outcome {
     let mut outcome = Outcome {
-        status: Status::Ok,
-        exit_code: 0,
-        messages: Vec::new(),
-        warnings: Vec::new(),
-        ended_early: None,
         notes: vec![format!("{} reports merged", parts.len())],
-        generator_was_bottleneck: false,
+        ..Outcome::default()
     };
     let mut whole = (0.0_f64, f64::INFINITY);
     for (name, part) in parts {
-        let from = Sum::from(part).offset_s(sum.measured_unix_ms);
+        let from = part.offset_s(sum.measured_unix_ms);
         whole = (whole.0.max(from), whole.1.min(from + part.elapsed_s));
         let theirs = &part.outcome;
         let worse = match (outcome.status, theirs.status) {

@@ -17,9 +17,8 @@ use crate::report::rate::{RATE_MAX, Rate};
 use crate::report::slo::Slo;
 use crate::report::sweep::{SWEEP_FORMAT, SWEEP_VERSION, Step, Sweep};
 use crate::report::{Machine, Status};
-use crate::run::plan::Pace;
 use crate::run::session::Session;
-use crate::run::setup::Load;
+use crate::run::setup::{Load, Pace};
 
 /// The measured time of a step without `-d`.
 pub const STEP_DURATION: Duration = Duration::from_secs(3);

@@ -4,6 +4,8 @@ use clap::error::ErrorKind;
 use super::*;
 use crate::run::setup::Load;
 
+const SECOND: crate::measure::clock::Nanos = 1_000_000_000;
+
 fn run(args: &str) -> RunArgs {
     let words = std::iter::once("loadgen").chain(args.split_whitespace());
     let cli = Cli::try_parse_from(words).unwrap_or_else(|error| panic!("{args}: {error}"));
@@ -43,7 +45,7 @@ fn without_arguments_the_defaults_hold() {
         (None, None, None)
     );
     assert_eq!(args.timeout, Duration::from_secs(5));
-    assert_eq!(load("").warmup, Duration::from_secs(1));
+    assert_eq!(load("").warmup, SECOND);
     assert_eq!(
         (args.io, args.verify, args.pin.clone()),
         (IoSurface::Helpers, None, Pinning::None)
@@ -77,8 +79,8 @@ fn units_are_understood() {
 
 #[test]
 fn a_number_of_requests_needs_no_warmup() {
-    assert_eq!(load("-n 10").warmup, Duration::ZERO);
-    assert_eq!(load("-n 10 --warmup 2").warmup, Duration::from_secs(2));
+    assert_eq!(load("-n 10").warmup, 0);
+    assert_eq!(load("-n 10 --warmup 2").warmup, 2 * SECOND);
 }
 
 #[test]

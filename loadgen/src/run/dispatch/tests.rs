@@ -16,9 +16,10 @@ use crate::run::connection_slot::ConnectionSlot;
 use crate::run::dialogue::Dialogue as _;
 use crate::run::exchange::Exchange;
 use crate::run::payload::Payload;
+use crate::run::plan::Plan;
 use crate::run::plan::tests::plan as test_plan;
-use crate::run::plan::{Amount, Plan};
 use crate::run::protocol::echo::Echo;
+use crate::run::setup::{Amount, Load};
 
 const MS: Nanos = 1_000_000;
 /// When requests begin, so that no stamp is small by accident.
@@ -41,8 +42,7 @@ struct World {
 impl World {
     fn new(pace: Pace) -> Self {
         let plan = Plan {
-            pace,
-            amount: Amount::Time(LENGTH * MS),
+            load: Load::new(pace, Amount::Time(LENGTH * MS)),
             ..test_plan(1, 1, 1)
         };
         let shard = Shard::new(0, Arc::new(plan), Clock::start());

@@ -45,10 +45,13 @@ impl Shard {
     fn connect(self: &Rc<Self>, slot: Rc<ConnectionSlot>) {
         let nth = self.begun_connections.get();
         self.begun_connections.set(nth + 1);
-        let number = u64::from(self.index) + nth * u64::from(self.plan.threads);
-        slot.occupy(number, self.plan.requests_per_conn.unwrap_or(u64::MAX));
+        let number = u64::from(self.index) + nth * u64::from(self.plan.setup.threads);
+        slot.occupy(
+            number,
+            self.plan.setup.requests_per_conn.unwrap_or(u64::MAX),
+        );
         self.opening.set(self.opening.get() + 1);
-        match &self.plan.protocol {
+        match &self.plan.setup.protocol {
             ProtocolSpec::Echo { .. } => self.spawn::<Echo>(slot),
             #[cfg(feature = "http2")]
             ProtocolSpec::Fixed {
@@ -94,7 +97,7 @@ impl Shard {
             };
         }
         // The task reports through the shard, even if it panics, so no other task awaits it.
-        match (self.plan.io, &self.plan.target) {
+        match (self.plan.setup.io, &self.plan.target) {
             (IoSurface::Helpers, Address::Tcp(_)) => drop(spawn_local(connection::run::<
                 Helpers<TcpStream>,
                 D,
@@ -135,7 +138,7 @@ impl Shard {
         }
         // Lifetimes do not count before the run begins. At that time, those of the ramp's
         // connections are spread.
-        if let Some(lifetime) = self.plan.lifetime
+        if let Some(lifetime) = self.plan.setup.lifetime
             && self.begun.get()
         {
             let life = Life::new(slot, now.saturating_add(lifetime));

@@ -3,11 +3,11 @@ use crate::run::exchange::Exchange;
 use crate::run::payload::Payload;
 use crate::run::plan::tests::plan as test_plan;
 use crate::run::protocol::echo::Echo;
+use crate::run::setup::Load;
 
 fn shard(amount: Amount, pace: Pace) -> Shard {
     let plan = Plan {
-        amount,
-        pace,
+        load: Load::new(pace, amount),
         ..test_plan(2, 2, 1)
     };
     Shard::new(0, Arc::new(plan), Clock::start())
@@ -94,8 +94,8 @@ fn an_open_loop_takes_all_that_was_assigned() {
 #[test]
 fn large_requests_are_planned_one_buffer_at_a_time() {
     let mut plan = test_plan(1, 1, 1);
-    plan.protocol = crate::run::plan::tests::echo(SCRATCH_BYTES / 2);
-    plan.pace = Pace::Closed { pipeline: 10 };
+    plan.setup.protocol = crate::run::plan::tests::echo(SCRATCH_BYTES / 2);
+    plan.load.pace = Pace::Closed { pipeline: 10 };
     let shard = Shard::new(0, Arc::new(plan), Clock::start());
     let (slot, mut exchange) = (
         Rc::new(ConnectionSlot::new(true)),

@@ -8,22 +8,6 @@ use crate::run::plan::tests::plan as test_plan;
 
 const SECOND: Nanos = 1_000_000_000;
 
-fn context() -> Context {
-    Context {
-        run: "0".to_owned(),
-        command: Vec::new(),
-        started_unix_ms: 0,
-        clock_unix_ms: 0,
-        target: Target::default(),
-        pin: Pinning::None,
-        slo: None,
-        notes: Vec::new(),
-        warnings: Vec::new(),
-        server_pid: None,
-        server_ended: None,
-    }
-}
-
 /// A shard that answered `answers` requests within the run's one measured second, each in a
 /// millisecond.
 fn result(open: bool, answers: u64) -> ShardResult {
@@ -68,28 +52,26 @@ fn observations(results: Vec<ShardResult>) -> Observations {
 }
 
 fn closed() -> Plan {
-    Plan {
-        amount: Amount::Time(SECOND),
-        ..test_plan(2, 2, 1)
-    }
+    let mut plan = test_plan(2, 2, 1);
+    plan.load.amount = Amount::Time(SECOND);
+    plan
 }
 
 fn open() -> Plan {
-    Plan {
-        pace: Pace::Open {
-            rate: Rate::whole(100),
-            arrivals: Arrivals::Fixed,
-            in_flight_max: usize::MAX,
-        },
-        ..closed()
-    }
+    let mut plan = closed();
+    plan.load.pace = Pace::Open {
+        rate: Rate::whole(100),
+        arrivals: Arrivals::Fixed,
+        in_flight_max: usize::MAX,
+    };
+    plan
 }
 
 #[test]
 fn a_run_that_went_well_has_nothing_to_say() {
     let report = summarize(
         &closed(),
-        context(),
+        Context::default(),
         &observations(vec![result(false, 100)]),
     );
     assert_eq!(report.outcome.status, Status::Ok);
@@ -104,15 +86,11 @@ fn a_run_that_went_well_has_nothing_to_say() {
 
 #[test]
 fn shards_are_added_up() {
-    let plan = Plan {
-        threads: 2,
-        connections: 4,
-        active: 4,
-        ..closed()
-    };
+    let mut plan = test_plan(4, 4, 2);
+    plan.load.amount = Amount::Time(SECOND);
     let report = summarize(
         &plan,
-        context(),
+        Context::default(),
         &observations(vec![result(false, 60), result(false, 40)]),
     );
     assert_eq!(
@@ -129,7 +107,7 @@ fn a_failed_connection_fails_the_run() {
     shard
         .errors
         .record(0, &Failure::new(ErrorKind::Reset, "gone"));
-    let report = summarize(&closed(), context(), &observations(vec![shard]));
+    let report = summarize(&closed(), Context::default(), &observations(vec![shard]));
     assert_eq!(
         (report.outcome.status, report.outcome.exit_code),
         (Status::Failed, 1)
@@ -145,7 +123,7 @@ fn a_failed_connection_fails_the_run() {
 fn a_run_smaller_than_asked_for_fails_even_without_an_error() {
     let mut shard = result(false, 1);
     shard.connections.served = 1;
-    let report = summarize(&closed(), context(), &observations(vec![shard]));
+    let report = summarize(&closed(), Context::default(), &observations(vec![shard]));
     assert_eq!(report.outcome.exit_code, 1);
 }
 
@@ -156,7 +134,7 @@ fn a_signal_gives_its_own_code() {
         aborted_at: Some(SECOND + SECOND / 2),
         ..observations(vec![result(false, 50)])
     };
-    let report = summarize(&closed(), context(), &observations);
+    let report = summarize(&closed(), Context::default(), &observations);
     assert_eq!(
         (report.outcome.status, report.outcome.exit_code),
         (Status::Interrupted, 143)
@@ -172,7 +150,7 @@ fn a_signal_gives_its_own_code() {
 fn a_lost_thread_is_a_bug_that_is_reported() {
     let report = summarize(
         &closed(),
-        context(),
+        Context::default(),
         &Observations {
             lost: 1,
             ..observations(vec![])
@@ -186,7 +164,7 @@ fn a_lost_thread_is_a_bug_that_is_reported() {
 fn a_busy_generator_is_named() {
     let mut shard = result(false, 1);
     (shard.busy, shard.waited) = (0.9, 0.06);
-    let report = summarize(&closed(), context(), &observations(vec![shard]));
+    let report = summarize(&closed(), Context::default(), &observations(vec![shard]));
     assert!(report.outcome.generator_was_bottleneck);
     assert!(
         report.outcome.warnings[0].contains("96%"),
@@ -196,7 +174,7 @@ fn a_busy_generator_is_named() {
     // Spinning for a schedule is not being busy.
     let mut shard = result(true, 1);
     shard.busy = 1.0;
-    let report = summarize(&open(), context(), &observations(vec![shard]));
+    let report = summarize(&open(), Context::default(), &observations(vec![shard]));
     assert!(!report.outcome.generator_was_bottleneck);
 }
 
@@ -209,7 +187,7 @@ fn a_late_generator_is_named() {
             sent: SECOND + 3_000_000,
         });
     }
-    let report = summarize(&open(), context(), &observations(vec![shard]));
+    let report = summarize(&open(), Context::default(), &observations(vec![shard]));
     assert!(report.outcome.generator_was_bottleneck);
     assert!(report.outcome.warnings[0].contains("did not keep its schedule"));
 }
@@ -229,7 +207,7 @@ fn a_rate_above_what_is_served_is_a_warning_and_no_failure() {
             crate::measure::counters::Lost::Unanswered,
         );
     }
-    let report = summarize(&open(), context(), &observations(vec![shard]));
+    let report = summarize(&open(), Context::default(), &observations(vec![shard]));
     assert_eq!(report.outcome.exit_code, 0);
     let warnings = report.outcome.warnings.join("\n");
     assert!(
@@ -259,7 +237,7 @@ fn the_servers_cost_is_per_request_and_per_connection() {
     ) = (10_000, 110_000);
     let of_process = || Context {
         server_pid: Some(7),
-        ..context()
+        ..Context::default()
     };
     let server = summarize(&closed(), of_process(), &observations)
         .server

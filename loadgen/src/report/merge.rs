@@ -1,71 +1,20 @@
-//! All measurements of a run, in a form that can be added.
+//! Adds reports up: of a run, and of others that loaded one server at the same time.
 //!
-//! A run makes one [`Sum`] of its threads, and `merge` adds the sums of several processes. Only
-//! [`Report::new`] turns a sum into a report. A sum has no derived figures, such as rates and CPU
-//! time per request. Tests: `tools/merge/tests.rs` and `run/summary/tests.rs`.
+//! Figures that are computed from others, such as rates and CPU time per request, are left alone:
+//! [`Report::conclude`] computes them anew. Tests: `tools/merge/tests.rs`.
 
 use std::collections::BTreeMap;
 use std::ops::Add;
 
-use serde::{Deserialize, Serialize};
-
-use super::clocks::PartClock;
 use super::data::{
     BadClients, Connections, Distribution, ErrorCount, Generator, Latency, Report, Requests, Server,
 };
-use super::series::TimeSeries;
 use super::settings::Settings;
 use crate::measure::histogram::Recorder;
 
-/// The measured part of a run, or of several that loaded one server at the same time.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Sum {
-    pub(crate) runs: Vec<String>,
-    pub(crate) started_unix_ms: u64,
-    pub(crate) measured_unix_ms: u64,
-    pub(crate) elapsed_s: f64,
-    pub(crate) settings: Settings,
-    pub(crate) connections: Connections,
-    pub(crate) requests: Requests,
-    pub(crate) latency: Latency,
-    pub(crate) series: TimeSeries,
-    pub(crate) clocks: Vec<PartClock>,
-    pub(crate) generator: Generator,
-    pub(crate) server: Option<Server>,
-    pub(crate) bad_clients: Vec<BadClients>,
-    pub(crate) errors: Vec<ErrorCount>,
-    pub(crate) errors_outside: Vec<ErrorCount>,
-    pub(crate) statuses: BTreeMap<u16, u64>,
-    pub(crate) status_codes: BTreeMap<u16, u64>,
-}
-
-impl From<&Report> for Sum {
-    fn from(report: &Report) -> Self {
-        let report = report.clone();
-        Self {
-            runs: report.runs,
-            started_unix_ms: report.started_unix_ms,
-            measured_unix_ms: report.measured_unix_ms,
-            elapsed_s: report.elapsed_s,
-            settings: report.settings,
-            connections: report.connections,
-            requests: report.requests,
-            latency: report.latency,
-            series: report.series,
-            clocks: report.clocks,
-            generator: report.generator,
-            server: report.server,
-            bad_clients: report.bad_clients,
-            errors: report.errors,
-            errors_outside: report.errors_outside,
-            statuses: report.statuses,
-            status_codes: report.status_codes,
-        }
-    }
-}
-
-impl Sum {
-    /// Adds another run. The measured part lasts from the first beginning to the last end.
+impl Report {
+    /// Adds the figures of another run. The measured part reaches from the first beginning to the
+    /// last end. The outcome and the derived figures stay as they are.
     ///
     /// # Errors
     /// A histogram cannot be read. The text gives the reason, and the sum is invalid.
