@@ -5,44 +5,24 @@
 
 #![forbid(unsafe_code)]
 
-mod bench;
-mod budgets;
-mod callgrind;
-mod cleanup;
-mod cluster;
-mod contenders;
-mod cpus;
-mod demo;
-mod examples;
-mod fairness;
-mod faults;
-mod imbalance;
-mod instr;
-mod instr_gate;
-mod interop;
-mod network;
-mod observe;
-mod page;
-mod peers;
-mod process;
-mod protocols;
-mod python;
-mod readers;
-mod repeat;
-mod report;
-mod server;
-mod smoke;
-mod soak;
-mod strace;
-mod timers;
-mod trial;
-mod wakes;
+mod checks;
+mod measure;
+mod programs;
 
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 use libtest_mimic::Arguments;
+
+use crate::checks::{
+    cluster, examples, faults, interop, network, observe, page, protocols, readers, repeat, smoke,
+    soak,
+};
+use crate::measure::{
+    bench, budgets, fairness, imbalance, instr, instr_gate, peers, timers, wakes,
+};
+use crate::programs::process;
 
 /// Commands of this project
 #[derive(Debug, Parser)]
