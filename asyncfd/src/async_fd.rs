@@ -115,7 +115,7 @@ impl<T: AsRawFd> AsyncFd<T> {
     ///
     /// # Errors
     ///
-    /// The same as for [`from_fd`](Self::from_fd).
+    /// Returns the same errors as [`from_fd`](Self::from_fd).
     ///
     /// # Panics
     ///
@@ -141,7 +141,7 @@ impl<T: AsRawFd> AsyncFd<T> {
     ///
     /// # Errors
     ///
-    /// Like [`from_fd`](Self::from_fd); the object is dropped.
+    /// Returns the same errors as [`from_fd`](Self::from_fd); the object is dropped.
     ///
     /// # Panics
     ///
@@ -155,7 +155,7 @@ impl<T: AsRawFd> AsyncFd<T> {
     ///
     /// # Errors
     ///
-    /// Like [`from_fd`](Self::from_fd); the object is dropped.
+    /// Returns the same errors as [`from_fd`](Self::from_fd); the object is dropped.
     ///
     /// # Panics
     ///
@@ -169,7 +169,7 @@ impl<T: AsRawFd> AsyncFd<T> {
     ///
     /// # Errors
     ///
-    /// The same as for [`from_fd`](Self::from_fd).
+    /// Returns the same errors as [`from_fd`](Self::from_fd).
     ///
     /// # Panics
     ///
@@ -184,7 +184,7 @@ impl<T: AsRawFd> AsyncFd<T> {
     ///
     /// # Errors
     ///
-    /// The same as for [`from_fd`](Self::from_fd).
+    /// Returns the same errors as [`from_fd`](Self::from_fd).
     ///
     /// # Panics
     ///
@@ -217,7 +217,7 @@ impl<T: AsRawFd> AsyncFd<T> {
     ///
     /// # Errors
     ///
-    /// The same as for [`from_fd`](Self::from_fd).
+    /// Returns the same errors as [`from_fd`](Self::from_fd).
     ///
     /// # Panics
     ///
@@ -235,7 +235,7 @@ impl<T: AsRawFd> AsyncFd<T> {
     ///
     /// # Errors
     ///
-    /// The same as for [`from_fd`](Self::from_fd).
+    /// Returns the same errors as [`from_fd`](Self::from_fd).
     ///
     /// # Panics
     ///
@@ -255,7 +255,7 @@ impl<T: AsRawFd> AsyncFd<T> {
     ///
     /// # Errors
     ///
-    /// The same as for [`from_fd`](Self::from_fd).
+    /// Returns the same errors as [`from_fd`](Self::from_fd).
     ///
     /// # Examples
     ///
@@ -356,7 +356,7 @@ impl<T: AsRawFd> AsyncFd<T> {
     ///
     /// # Errors
     ///
-    /// The errors of epoll_ctl(2), and an error if the descriptor was closed without this
+    /// Returns the errors of epoll_ctl(2), and an error if the descriptor was closed without this
     /// `AsyncFd`'s knowledge and its number now belongs to another registration. The interest is
     /// then unchanged.
     pub fn set_interest(&mut self, interest: Interest) -> io::Result<()> {

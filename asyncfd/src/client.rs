@@ -89,8 +89,8 @@ impl Default for HttpConnector {
 ///
 /// # Errors
 ///
-/// `InvalidInput` for a URI without a host, or with another scheme than `http`; `TimedOut`; the
-/// errors of [`TcpStream::connect`].
+/// Returns `InvalidInput` for a URI without a host, or with another scheme than `http`; `TimedOut`;
+/// the errors of [`TcpStream::connect`].
 pub type Connecting = Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>;
 
 impl Service<Uri> for HttpConnector {

@@ -199,8 +199,8 @@ impl<'a, T: AsRawFd> AsyncFdReadyGuard<'a, T> {
     ///
     /// # Errors
     ///
-    /// [`TryIoError`] when the closure returned `WouldBlock`: wait again. Every other error of the
-    /// closure is in the inner result.
+    /// Returns [`TryIoError`] when the closure returned `WouldBlock`: wait again. Every other error
+    /// of the closure is in the inner result.
     #[inline]
     pub fn try_io<R>(
         &mut self,
@@ -261,8 +261,8 @@ impl<'a, T: AsRawFd> AsyncFdReadyMutGuard<'a, T> {
     ///
     /// # Errors
     ///
-    /// [`TryIoError`] when the closure returned `WouldBlock`: wait again. Every other error of the
-    /// closure is in the inner result.
+    /// Returns [`TryIoError`] when the closure returned `WouldBlock`: wait again. Every other error
+    /// of the closure is in the inner result.
     #[inline]
     pub fn try_io<R>(
         &mut self,

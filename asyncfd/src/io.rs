@@ -24,7 +24,7 @@ pub use lines::{BufReader, Lines};
 ///
 /// # Errors
 ///
-/// The errors of reading and of writing.
+/// Returns the errors of reading and of writing.
 ///
 /// # Cancel safety
 ///

@@ -46,7 +46,7 @@ impl UnixStream {
     ///
     /// # Errors
     ///
-    /// The errors of getsockopt(2).
+    /// Returns the errors of getsockopt(2).
     ///
     /// # Platform notes
     ///

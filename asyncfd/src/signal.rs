@@ -23,7 +23,7 @@ use crate::net::UnixStream;
 ///
 /// # Errors
 ///
-/// The system refused the socket pair or a handler.
+/// Returns an error if the system refuses the socket pair or a handler.
 ///
 /// # Cancel safety
 ///
@@ -68,7 +68,7 @@ impl Signals {
     ///
     /// # Errors
     ///
-    /// The system refused the socket pair or a handler, as it does for SIGKILL.
+    /// Returns an error if the system refuses the socket pair or a handler, as it does for SIGKILL.
     pub fn catch(handle: &Handle, signals: &[i32]) -> io::Result<Self> {
         let (woken, waker) = StdUnixStream::pair()?;
         let _context = handle.enter();
@@ -89,7 +89,7 @@ impl Signals {
     ///
     /// # Errors
     ///
-    /// The reactor shut down.
+    /// Returns an error if the reactor has shut down.
     ///
     /// # Cancel safety
     ///

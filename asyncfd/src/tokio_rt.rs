@@ -102,7 +102,7 @@ pub struct Bridge {
 ///
 /// # Errors
 ///
-/// As [`start_with`].
+/// Returns the same errors as [`start_with`].
 pub fn start(builder: Builder) -> io::Result<Bridge> {
     start_with(
         builder,
@@ -119,7 +119,7 @@ pub fn start(builder: Builder) -> io::Result<Bridge> {
 ///
 /// # Errors
 ///
-/// Those of [`Builder::build`] and of starting the runtime.
+/// Returns the errors of [`Builder::build`] and of starting the runtime.
 pub fn start_with(builder: Builder, runtime: &mut tokio::runtime::Builder) -> io::Result<Bridge> {
     let context = Arc::new(OnceLock::new());
     let reactor = in_context(builder, Arc::clone(&context)).build()?;
@@ -153,7 +153,7 @@ pub fn start_with(builder: Builder, runtime: &mut tokio::runtime::Builder) -> io
 ///
 /// # Errors
 ///
-/// Those of [`Builder::build`].
+/// Returns the errors of [`Builder::build`].
 pub fn start_on(builder: Builder, runtime: &Handle) -> io::Result<Reactor> {
     in_context(builder, Arc::new(OnceLock::from(runtime.clone()))).build()
 }
@@ -194,7 +194,7 @@ impl Bridge {
     ///
     /// # Errors
     ///
-    /// As [`Reactor::shutdown`].
+    /// Returns the same errors as [`Reactor::shutdown`].
     pub fn shutdown(mut self, deadline: Duration) -> Result<ShutdownReport, ShutdownError> {
         let reactor = self.reactor.take().expect("taken here only");
         reactor.shutdown(deadline)

@@ -50,7 +50,7 @@ impl<T: AsRawFd> AsyncFd<T> {
     ///
     /// # Errors
     ///
-    /// The shutdown error.
+    /// Returns the shutdown error.
     ///
     /// # Wakeups
     ///
@@ -72,7 +72,7 @@ impl<T: AsRawFd> AsyncFd<T> {
     ///
     /// # Errors
     ///
-    /// The shutdown error.
+    /// Returns the shutdown error.
     #[inline]
     pub fn poll_read_ready_mut<'a>(
         &'a mut self,
@@ -86,7 +86,7 @@ impl<T: AsRawFd> AsyncFd<T> {
     ///
     /// # Errors
     ///
-    /// The shutdown error.
+    /// Returns the shutdown error.
     ///
     /// # Wakeups
     ///
@@ -108,7 +108,7 @@ impl<T: AsRawFd> AsyncFd<T> {
     ///
     /// # Errors
     ///
-    /// The shutdown error.
+    /// Returns the shutdown error.
     #[inline]
     pub fn poll_write_ready_mut<'a>(
         &'a mut self,
@@ -129,7 +129,7 @@ impl<T: AsRawFd> AsyncFd<T> {
     ///
     /// # Errors
     ///
-    /// The shutdown error once the reactor shuts down, even if the descriptor is ready.
+    /// Returns the shutdown error once the reactor shuts down, even if the descriptor is ready.
     ///
     /// # Cancel safety
     ///
@@ -160,7 +160,7 @@ impl<T: AsRawFd> AsyncFd<T> {
     ///
     /// # Errors
     ///
-    /// The shutdown error.
+    /// Returns the shutdown error.
     ///
     /// # Cancel safety
     ///
@@ -177,7 +177,7 @@ impl<T: AsRawFd> AsyncFd<T> {
     ///
     /// # Errors
     ///
-    /// The shutdown error.
+    /// Returns the shutdown error.
     ///
     /// # Cancel safety
     ///
@@ -191,7 +191,7 @@ impl<T: AsRawFd> AsyncFd<T> {
     ///
     /// # Errors
     ///
-    /// The shutdown error.
+    /// Returns the shutdown error.
     ///
     /// # Cancel safety
     ///
@@ -204,7 +204,7 @@ impl<T: AsRawFd> AsyncFd<T> {
     ///
     /// # Errors
     ///
-    /// The shutdown error.
+    /// Returns the shutdown error.
     ///
     /// # Cancel safety
     ///
@@ -218,7 +218,7 @@ impl<T: AsRawFd> AsyncFd<T> {
     ///
     /// # Errors
     ///
-    /// The shutdown error.
+    /// Returns the shutdown error.
     ///
     /// # Cancel safety
     ///
@@ -236,7 +236,7 @@ impl<T: AsRawFd> AsyncFd<T> {
     ///
     /// # Errors
     ///
-    /// The closure's errors other than `WouldBlock`; the shutdown error; and
+    /// Returns the closure's errors other than `WouldBlock`; the shutdown error; and
     /// [`InvalidInput`](io::ErrorKind::InvalidInput) for READABLE and WRITABLE together, where
     /// tokio may sleep for ever.
     ///
@@ -277,7 +277,7 @@ impl<T: AsRawFd> AsyncFd<T> {
     ///
     /// # Errors
     ///
-    /// The same as for [`async_io`](Self::async_io).
+    /// Returns the same errors as [`async_io`](Self::async_io).
     ///
     /// # Cancel safety
     ///
@@ -301,9 +301,9 @@ impl<T: AsRawFd> AsyncFd<T> {
     ///
     /// # Errors
     ///
-    /// [`WouldBlock`](io::ErrorKind::WouldBlock), without calling the closure, if nothing is
-    /// cached; the closure's errors, of which `WouldBlock` also clears the readiness; the shutdown
-    /// error.
+    /// Returns [`WouldBlock`](io::ErrorKind::WouldBlock), without calling the closure, if nothing
+    /// is cached; the closure's errors, of which `WouldBlock` also clears the readiness; the
+    /// shutdown error.
     #[inline]
     pub fn try_io<R>(
         &self,
@@ -317,7 +317,7 @@ impl<T: AsRawFd> AsyncFd<T> {
     ///
     /// # Errors
     ///
-    /// The same as for [`try_io`](Self::try_io).
+    /// Returns the same errors as [`try_io`](Self::try_io).
     #[inline]
     pub fn try_io_mut<R>(
         &mut self,
@@ -340,7 +340,7 @@ impl<T: AsRawFd> AsyncFd<T> {
     ///
     /// # Errors
     ///
-    /// The shutdown error, if the reactor shuts down first.
+    /// Returns the shutdown error, if the reactor shuts down first.
     ///
     /// # Cancel safety
     ///
@@ -357,7 +357,7 @@ impl<T: AsRawFd> AsyncFd<T> {
     ///
     /// # Errors
     ///
-    /// The same as for [`set_interest`](Self::set_interest).
+    /// Returns the same errors as [`set_interest`](Self::set_interest).
     pub fn clear_closed(&self) -> io::Result<()> {
         self.registration.clear_closed()
     }

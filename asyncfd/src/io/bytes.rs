@@ -23,7 +23,7 @@ pub trait ReadBytes: sealed::Sealed {
     ///
     /// # Errors
     ///
-    /// The errors of the type's `read`.
+    /// Returns the errors of the type's `read`.
     ///
     /// # Cancel safety
     ///
@@ -40,7 +40,7 @@ pub trait WriteBytes: sealed::Sealed {
     ///
     /// # Errors
     ///
-    /// The errors of the type's `write_all`.
+    /// Returns the errors of the type's `write_all`.
     ///
     /// # Cancel safety
     ///

@@ -67,7 +67,7 @@ impl<R: ReadBytes> BufReader<R> {
     ///
     /// # Errors
     ///
-    /// The errors of reading. The bytes that were read before the error are in `bytes`.
+    /// Returns the errors of reading. The bytes that were read before the error are in `bytes`.
     ///
     /// # Cancel safety
     ///
@@ -92,8 +92,8 @@ impl<R: ReadBytes> BufReader<R> {
     ///
     /// # Errors
     ///
-    /// The errors of reading, and [`InvalidData`](io::ErrorKind::InvalidData) if the line is not
-    /// valid UTF-8. `text` is unchanged in that case.
+    /// Returns the errors of reading, and [`InvalidData`](io::ErrorKind::InvalidData) if the line
+    /// is not valid UTF-8. `text` is unchanged in that case.
     ///
     /// # Cancel safety
     ///
@@ -161,8 +161,8 @@ impl<R: ReadBytes> Lines<R> {
     ///
     /// # Errors
     ///
-    /// The errors of reading, and [`InvalidData`](io::ErrorKind::InvalidData) if the line is not
-    /// valid UTF-8. The line is lost then, and the next call returns the next one.
+    /// Returns the errors of reading, and [`InvalidData`](io::ErrorKind::InvalidData) if the line
+    /// is not valid UTF-8. The line is lost then, and the next call returns the next one.
     ///
     /// # Cancel safety
     ///

@@ -13,7 +13,7 @@ macro_rules! try_read_buf {
             ///
             /// # Errors
             ///
-            /// The same as for [`try_read`](Self::try_read).
+            /// Returns the same errors as [`try_read`](Self::try_read).
             pub fn try_read_buf<B: bytes::BufMut>(&self, buffer: &mut B) -> io::Result<usize> {
                 crate::drain::attempt(crate::net::operations::Fill {
                     fd: &self.fd,
@@ -32,7 +32,7 @@ macro_rules! try_read_buf {
             ///
             /// # Errors
             ///
-            #[doc = concat!("The same as for [`", stringify!($type), "::try_read`].")]
+            #[doc = concat!("Returns the same errors as [`", stringify!($type), "::try_read`].")]
             pub fn try_read_buf<B: bytes::BufMut>(&self, buffer: &mut B) -> io::Result<usize> {
                 let $this = self;
                 $stream.try_read_buf(buffer)
@@ -55,7 +55,7 @@ macro_rules! recv_buf {
             ///
             /// # Errors
             ///
-            /// The same as for [`recv`](Self::recv).
+            /// Returns the same errors as [`recv`](Self::recv).
             ///
             /// # Cancel safety
             ///
@@ -78,7 +78,7 @@ macro_rules! recv_buf {
             ///
             /// # Errors
             ///
-            /// The same as for [`try_recv`](Self::try_recv).
+            /// Returns the same errors as [`try_recv`](Self::try_recv).
             pub fn try_recv_buf<B: bytes::BufMut>(&self, buffer: &mut B) -> io::Result<usize> {
                 crate::drain::attempt(MessageInput::new(
                     &self.fd,
@@ -96,7 +96,7 @@ macro_rules! recv_buf {
             ///
             /// # Errors
             ///
-            /// The same as for [`recv_from`](Self::recv_from).
+            /// Returns the same errors as [`recv_from`](Self::recv_from).
             ///
             /// # Cancel safety
             ///
@@ -117,7 +117,7 @@ macro_rules! recv_buf {
             ///
             /// # Errors
             ///
-            /// The same as for [`try_recv_from`](Self::try_recv_from).
+            /// Returns the same errors as [`try_recv_from`](Self::try_recv_from).
             pub fn try_recv_buf_from<B: bytes::BufMut>(
                 &self,
                 buffer: &mut B,

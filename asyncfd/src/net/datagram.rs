@@ -14,7 +14,7 @@ macro_rules! datagram_io {
             ///
             /// # Errors
             ///
-            /// The errors of registering.
+            /// Returns the errors of registering.
             ///
             /// # Panics
             ///
@@ -38,8 +38,8 @@ macro_rules! datagram_io {
             ///
             /// # Errors
             ///
-            /// The errors of send(2) other than EAGAIN, and the shutdown error. An error may belong
-            /// to an earlier message, such as ECONNREFUSED.
+            /// Returns the errors of send(2) other than EAGAIN, and the shutdown error. An error
+            /// may belong to an earlier message, such as ECONNREFUSED.
             ///
             /// # Cancel safety
             ///
@@ -53,8 +53,8 @@ macro_rules! datagram_io {
             ///
             /// # Errors
             ///
-            /// The errors of recv(2) other than EAGAIN, and the shutdown error. An error may belong
-            /// to an earlier message, such as ECONNREFUSED.
+            /// Returns the errors of recv(2) other than EAGAIN, and the shutdown error. An error
+            /// may belong to an earlier message, such as ECONNREFUSED.
             ///
             /// # Cancel safety
             ///
@@ -65,7 +65,7 @@ macro_rules! datagram_io {
             ///
             /// # Errors
             ///
-            /// The same as for [`recv`](Self::recv).
+            /// Returns the same errors as [`recv`](Self::recv).
             ///
             /// # Cancel safety
             ///
@@ -79,7 +79,7 @@ macro_rules! datagram_io {
             ///
             /// # Errors
             ///
-            /// The errors of getsockname(2).
+            /// Returns the errors of getsockname(2).
             pub fn local_addr(&self) -> io::Result<$address> {
                 self.fd.get_ref().local_addr()
             }
@@ -88,7 +88,7 @@ macro_rules! datagram_io {
             ///
             /// # Errors
             ///
-            /// The errors of getpeername(2), such as ENOTCONN.
+            /// Returns the errors of getpeername(2), such as ENOTCONN.
             pub fn peer_addr(&self) -> io::Result<$address> {
                 self.fd.get_ref().peer_addr()
             }

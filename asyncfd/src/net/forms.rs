@@ -26,8 +26,9 @@ macro_rules! three_forms {
             ///
             /// # Errors
             ///
-            /// [`WouldBlock`](io::ErrorKind::WouldBlock) when the waiting form would wait, and when
-            /// the system has not reported readiness yet; otherwise the errors of the waiting form.
+            /// Returns [`WouldBlock`](io::ErrorKind::WouldBlock) when the waiting form would wait,
+            /// and when the system has not reported readiness yet; otherwise the errors of the
+            /// waiting form.
             #[inline]
             pub fn $try_name(&self, $($argument: $of),*) -> io::Result<$output> {
                 let $this = self;
@@ -38,7 +39,7 @@ macro_rules! three_forms {
             ///
             /// # Errors
             ///
-            /// The same as for the waiting form.
+            /// Returns the same errors as the waiting form.
             ///
             /// # Wakeups
             ///

@@ -12,7 +12,7 @@ macro_rules! listener_io {
             ///
             /// # Errors
             ///
-            /// The errors of registering.
+            /// Returns the errors of registering.
             ///
             /// # Panics
             ///
@@ -37,7 +37,7 @@ macro_rules! listener_io {
             ///
             /// # Errors
             ///
-            /// The errors of accept(2) other than EAGAIN, EINTR and ECONNABORTED; those of
+            /// Returns the errors of accept(2) other than EAGAIN, EINTR and ECONNABORTED; those of
             /// registering; the shutdown error. After EMFILE or ENFILE the connection stays queued
             /// and the readiness stays cached, so the next call fails at once while descriptors are
             /// short. Back off between calls.
@@ -58,7 +58,7 @@ macro_rules! listener_io {
             ///
             /// # Errors
             ///
-            /// The same as for [`accept`](Self::accept).
+            /// Returns the same errors as [`accept`](Self::accept).
             ///
             /// # Panics
             ///
@@ -86,7 +86,7 @@ macro_rules! listener_io {
             ///
             /// # Errors
             ///
-            /// The errors of getsockname(2).
+            /// Returns the errors of getsockname(2).
             pub fn local_addr(&self) -> io::Result<$address> {
                 self.fd.get_ref().local_addr()
             }
@@ -101,7 +101,7 @@ macro_rules! listener_io {
             ///
             /// # Errors
             ///
-            /// The same as for [`accept`](Self::accept).
+            /// Returns the same errors as [`accept`](Self::accept).
             ///
             /// # Cancel safety
             ///

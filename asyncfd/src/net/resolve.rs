@@ -135,8 +135,8 @@ impl Given for (String, u16) {
 ///
 /// # Errors
 ///
-/// [`InvalidInput`](io::ErrorKind::InvalidInput) if the text is neither an address nor a name and a
-/// port; the resolver's error; the shutdown error.
+/// Returns [`InvalidInput`](io::ErrorKind::InvalidInput) if the text is neither an address nor a
+/// name and a port; the resolver's error; the shutdown error.
 ///
 /// # Panics
 ///
@@ -167,7 +167,7 @@ pub async fn lookup_host(host: impl ToSocketAddrs) -> io::Result<impl Iterator<I
 ///
 /// # Errors
 ///
-/// `InvalidInput` when there is no address at all.
+/// Returns `InvalidInput` when there is no address at all.
 pub(super) async fn each<R>(
     address: impl ToSocketAddrs,
     attempt: impl AsyncFn(SocketAddr) -> io::Result<R>,
@@ -186,7 +186,7 @@ pub(super) async fn each<R>(
 ///
 /// # Errors
 ///
-/// `InvalidInput` when there is none.
+/// Returns `InvalidInput` when there is none.
 pub(super) async fn first(address: impl ToSocketAddrs) -> io::Result<SocketAddr> {
     let mut addresses = resolve(address.target()?, ask_the_system).await?;
     addresses.next().ok_or_else(no_address)

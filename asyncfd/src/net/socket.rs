@@ -15,7 +15,7 @@ macro_rules! waits_for {
             ///
             /// # Errors
             ///
-            /// The shutdown error.
+            /// Returns the shutdown error.
             ///
             /// # Cancel safety
             ///
@@ -31,7 +31,7 @@ macro_rules! waits_for {
             ///
             /// # Errors
             ///
-            /// The shutdown error.
+            /// Returns the shutdown error.
             ///
             /// # Wakeups
             ///
@@ -51,7 +51,7 @@ macro_rules! waits_for {
             ///
             /// # Errors
             ///
-            /// The shutdown error.
+            /// Returns the shutdown error.
             ///
             /// # Cancel safety
             ///
@@ -67,7 +67,7 @@ macro_rules! waits_for {
             ///
             /// # Errors
             ///
-            /// The shutdown error.
+            /// Returns the shutdown error.
             ///
             /// # Wakeups
             ///
@@ -92,7 +92,7 @@ macro_rules! own_operations {
             ///
             /// # Errors
             ///
-            /// The shutdown error.
+            /// Returns the shutdown error.
             ///
             /// # Cancel safety
             ///
@@ -110,8 +110,8 @@ macro_rules! own_operations {
             ///
             /// # Errors
             ///
-            /// `WouldBlock`, without a call, when nothing is ready; the shutdown error; otherwise
-            /// the error of `operation`.
+            /// Returns `WouldBlock`, without a call, when nothing is ready; the shutdown error;
+            /// otherwise the error of `operation`.
             pub fn try_io<R>(
                 &self,
                 interest: Interest,
@@ -125,9 +125,9 @@ macro_rules! own_operations {
             ///
             /// # Errors
             ///
-            /// [`InvalidInput`](io::ErrorKind::InvalidInput) for an interest that is both readable
-            /// and writable; the shutdown error; otherwise the error of `operation`, except
-            /// `WouldBlock`.
+            /// Returns [`InvalidInput`](io::ErrorKind::InvalidInput) for an interest that is both
+            /// readable and writable; the shutdown error; otherwise the error of `operation`,
+            /// except `WouldBlock`.
             ///
             /// # Cancel safety
             ///
@@ -197,7 +197,7 @@ macro_rules! socket_traits {
             ///
             /// # Errors
             ///
-            /// None today.
+            /// Returns no error today.
             pub fn into_std(self) -> io::Result<$std> {
                 Ok(self.fd.into_inner())
             }
@@ -206,7 +206,7 @@ macro_rules! socket_traits {
             ///
             /// # Errors
             ///
-            /// The errors of getsockopt(2).
+            /// Returns the errors of getsockopt(2).
             pub fn take_error(&self) -> io::Result<Option<io::Error>> {
                 self.fd.get_ref().take_error()
             }
@@ -249,7 +249,7 @@ macro_rules! socket_options {
             ///
             /// # Errors
             ///
-            /// The errors of getsockopt(2).
+            /// Returns the errors of getsockopt(2).
             pub fn $get(&self) -> io::Result<$type> {
                 let $this = self;
                 $of.$inner_get()
@@ -259,7 +259,7 @@ macro_rules! socket_options {
             ///
             /// # Errors
             ///
-            /// The errors of setsockopt(2).
+            /// Returns the errors of setsockopt(2).
             pub fn $set(&self, value: $type) -> io::Result<()> {
                 let $this = self;
                 $of.$inner_set(value)

@@ -17,7 +17,7 @@ macro_rules! delegate {
             ///
             /// # Errors
             ///
-            #[doc = concat!("The same as for [`", stringify!($type), "::", stringify!($name), "`].")]
+            #[doc = concat!("Returns the same errors as [`", stringify!($type), "::", stringify!($name), "`].")]
             #[doc = delegate!(section $kind)]
             pub fn $name(&self, $($argument: $of),*) -> delegate!(output $kind $output) {
                 let $this = self;
@@ -167,7 +167,7 @@ macro_rules! split_halves {
             ///
             /// # Errors
             ///
-            /// When the halves are not of one stream; the error holds both.
+            /// Returns an error that holds both halves if they are not of one stream.
             pub fn reunite(self, write: OwnedWriteHalf) -> Result<$stream, ReuniteError> {
                 reunite(self, write)
             }
@@ -178,7 +178,7 @@ macro_rules! split_halves {
             ///
             /// # Errors
             ///
-            /// When the halves are not of one stream; the error holds both.
+            /// Returns an error that holds both halves if they are not of one stream.
             pub fn reunite(self, read: OwnedReadHalf) -> Result<$stream, ReuniteError> {
                 reunite(read, self)
             }

@@ -17,7 +17,7 @@ macro_rules! read_io {
             ///
             /// # Errors
             ///
-            /// The errors of recv(2) or read(2) other than EAGAIN, and the shutdown error.
+            /// Returns the errors of recv(2) or read(2) other than EAGAIN, and the shutdown error.
             ///
             /// # Cancel safety
             ///
@@ -32,7 +32,7 @@ macro_rules! read_io {
             ///
             /// # Errors
             ///
-            /// The same as for [`read`](Self::read).
+            /// Returns the same errors as [`read`](Self::read).
             ///
             /// # Cancel safety
             ///
@@ -50,9 +50,9 @@ macro_rules! read_io {
             ///
             /// # Errors
             ///
-            /// The same as for [`read`](Self::read), and
-            /// [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) if the stream ends before. The
-            /// error does not tell how many bytes were read.
+            /// Returns the same errors as [`read`](Self::read), and
+            /// [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) if the stream ends before. The error
+            /// does not tell how many bytes were read.
             ///
             /// # Cancel safety
             ///
@@ -73,8 +73,8 @@ macro_rules! read_io {
             ///
             /// # Errors
             ///
-            /// The same as for [`read`](Self::read). The bytes that were read before the error are
-            /// in `bytes`.
+            /// Returns the same errors as [`read`](Self::read). The bytes that were read before the
+            /// error are in `bytes`.
             ///
             /// # Cancel safety
             ///
@@ -129,7 +129,7 @@ macro_rules! write_io {
             ///
             /// # Errors
             ///
-            /// The errors of send(2) or write(2) other than EAGAIN, and the shutdown error.
+            /// Returns the errors of send(2) or write(2) other than EAGAIN, and the shutdown error.
             ///
             /// # Cancel safety
             ///
@@ -143,7 +143,7 @@ macro_rules! write_io {
             ///
             /// # Errors
             ///
-            /// The same as for [`write`](Self::write).
+            /// Returns the same errors as [`write`](Self::write).
             ///
             /// # Cancel safety
             ///
@@ -160,8 +160,9 @@ macro_rules! write_io {
             ///
             /// # Errors
             ///
-            /// Like [`write`](Self::write), and [`WriteZero`](io::ErrorKind::WriteZero) when the
-            /// system takes no bytes. The number of bytes written before the error is unknown.
+            /// Returns the same errors as [`write`](Self::write), and
+            /// [`WriteZero`](io::ErrorKind::WriteZero) when the system takes no bytes. The number
+            /// of bytes written before the error is unknown.
             ///
             /// # Cancel safety
             ///
@@ -195,7 +196,7 @@ macro_rules! peek_io {
             ///
             /// # Errors
             ///
-            /// The errors of recv(2) other than EAGAIN, and the shutdown error.
+            /// Returns the errors of recv(2) other than EAGAIN, and the shutdown error.
             ///
             /// # Cancel safety
             ///
@@ -226,7 +227,7 @@ macro_rules! stream_io {
             ///
             /// # Errors
             ///
-            /// The errors of registering.
+            /// Returns the errors of registering.
             ///
             /// # Panics
             ///
@@ -245,7 +246,7 @@ macro_rules! stream_io {
             ///
             /// # Errors
             ///
-            /// The errors of registering.
+            /// Returns the errors of registering.
             ///
             /// # Panics
             ///
@@ -305,7 +306,7 @@ macro_rules! stream_io {
             ///
             /// # Errors
             ///
-            /// The errors of getpeername(2).
+            /// Returns the errors of getpeername(2).
             pub fn peer_addr(&self) -> io::Result<$address> {
                 self.fd.get_ref().peer_addr()
             }
@@ -314,7 +315,7 @@ macro_rules! stream_io {
             ///
             /// # Errors
             ///
-            /// The errors of getsockname(2).
+            /// Returns the errors of getsockname(2).
             pub fn local_addr(&self) -> io::Result<$address> {
                 self.fd.get_ref().local_addr()
             }
@@ -324,7 +325,7 @@ macro_rules! stream_io {
             ///
             /// # Errors
             ///
-            /// The shutdown error.
+            /// Returns the shutdown error.
             ///
             /// # Cancel safety
             ///
@@ -340,7 +341,7 @@ macro_rules! stream_io {
             ///
             /// # Errors
             ///
-            /// The errors of shutdown(2), except ENOTCONN.
+            /// Returns the errors of shutdown(2), except ENOTCONN.
             ///
             /// # Cancel safety
             ///
@@ -355,7 +356,7 @@ macro_rules! stream_io {
             ///
             /// # Errors
             ///
-            /// The errors of shutdown(2).
+            /// Returns the errors of shutdown(2).
             pub fn shutdown_std(&self, how: Shutdown) -> io::Result<()> {
                 self.fd.get_ref().shutdown(how)
             }

@@ -63,7 +63,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// The errors of the name lookup, of socket(2), bind(2) and of registering.
+    /// Returns the errors of the name lookup, of socket(2), bind(2) and of registering.
     ///
     /// # Panics
     ///
@@ -87,7 +87,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// The errors of the name lookup, and of connect(2).
+    /// Returns the errors of the name lookup, and of connect(2).
     ///
     /// # Panics
     ///
@@ -105,7 +105,8 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// The errors of the name lookup, of sendto(2) other than EAGAIN, and the shutdown error.
+    /// Returns the errors of the name lookup, of sendto(2) other than EAGAIN, and the shutdown
+    /// error.
     ///
     /// # Panics
     ///
@@ -126,8 +127,8 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// [`WouldBlock`](io::ErrorKind::WouldBlock) when [`send_to`](Self::send_to) would wait;
-    /// otherwise its errors.
+    /// Returns [`WouldBlock`](io::ErrorKind::WouldBlock) when [`send_to`](Self::send_to) would
+    /// wait; otherwise its errors.
     pub fn try_send_to(&self, message: &[u8], target: SocketAddr) -> io::Result<usize> {
         crate::drain::attempt(Output::new(&self.fd, move |socket| {
             socket.send_to(message, target)
@@ -138,7 +139,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// The same as for [`send_to`](Self::send_to).
+    /// Returns the same errors as [`send_to`](Self::send_to).
     ///
     /// # Wakeups
     ///
@@ -158,7 +159,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// The errors of setsockopt(2).
+    /// Returns the errors of setsockopt(2).
     pub fn join_multicast_v4(&self, group: Ipv4Addr, interface: Ipv4Addr) -> io::Result<()> {
         self.fd.get_ref().join_multicast_v4(&group, &interface)
     }
@@ -167,7 +168,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// The errors of setsockopt(2).
+    /// Returns the errors of setsockopt(2).
     pub fn leave_multicast_v4(&self, group: Ipv4Addr, interface: Ipv4Addr) -> io::Result<()> {
         self.fd.get_ref().leave_multicast_v4(&group, &interface)
     }
@@ -177,7 +178,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// The errors of setsockopt(2).
+    /// Returns the errors of setsockopt(2).
     pub fn join_multicast_v6(&self, group: &Ipv6Addr, interface: u32) -> io::Result<()> {
         self.fd.get_ref().join_multicast_v6(group, interface)
     }
@@ -186,7 +187,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// The errors of setsockopt(2).
+    /// Returns the errors of setsockopt(2).
     pub fn leave_multicast_v6(&self, group: &Ipv6Addr, interface: u32) -> io::Result<()> {
         self.fd.get_ref().leave_multicast_v6(group, interface)
     }
@@ -210,7 +211,7 @@ three_forms!(UdpSocket, |this| {
     ///
     /// # Errors
     ///
-    /// The same as for [`recv_from`](Self::recv_from).
+    /// Returns the same errors as [`recv_from`](Self::recv_from).
     ///
     /// # Cancel safety
     ///
@@ -221,7 +222,7 @@ three_forms!(UdpSocket, |this| {
     ///
     /// # Errors
     ///
-    /// The same as for [`recv_from`](Self::recv_from).
+    /// Returns the same errors as [`recv_from`](Self::recv_from).
     ///
     /// # Cancel safety
     ///
@@ -243,7 +244,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// The errors of getsockopt(2).
+    /// Returns the errors of getsockopt(2).
     pub fn device(&self) -> io::Result<Option<Vec<u8>>> {
         SockRef::from(self).device()
     }
@@ -253,7 +254,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// The errors of setsockopt(2).
+    /// Returns the errors of setsockopt(2).
     pub fn bind_device(&self, interface: Option<&[u8]>) -> io::Result<()> {
         SockRef::from(self).bind_device(interface)
     }

@@ -23,7 +23,7 @@ static TAKEN: AtomicBool = AtomicBool::new(false);
 ///
 /// # Errors
 ///
-/// `InvalidData` if the variables hold no numbers.
+/// Returns `InvalidData` if the variables hold no numbers.
 pub(super) fn take() -> io::Result<Vec<OwnedFd>> {
     let variable = |name: &str| -> io::Result<Option<i32>> {
         let Some(value) = std::env::var_os(name) else {

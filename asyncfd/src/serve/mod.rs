@@ -130,7 +130,7 @@ impl Server<Tcp> {
     ///
     /// # Errors
     ///
-    /// The errors of the name lookup.
+    /// Returns the errors of the name lookup.
     pub fn bind(address: impl ToSocketAddrs) -> io::Result<Self> {
         let addresses = address.to_socket_addrs()?.collect();
         let place = Place::Tcp(addresses, |listener| listener);
@@ -141,7 +141,7 @@ impl Server<Tcp> {
     ///
     /// # Errors
     ///
-    /// The errors of setting it to non-blocking mode.
+    /// Returns the errors of setting it to non-blocking mode.
     pub fn from_listener(listener: std::net::TcpListener) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         Ok(Self::new(Place::Given(listener), AcceptPolicy::Exclusive))
@@ -167,7 +167,7 @@ impl Server<Unix> {
     ///
     /// # Errors
     ///
-    /// The errors of setting it to non-blocking mode.
+    /// Returns the errors of setting it to non-blocking mode.
     pub fn from_unix_listener(listener: UnixListener) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         Ok(Self::new(Place::Given(listener), AcceptPolicy::Exclusive))
@@ -183,8 +183,8 @@ impl Server<Unix> {
 ///
 /// # Errors
 ///
-/// [`InvalidData`](io::ErrorKind::InvalidData) if `LISTEN_PID` or `LISTEN_FDS` is not a number; the
-/// errors of setting `FD_CLOEXEC`.
+/// Returns [`InvalidData`](io::ErrorKind::InvalidData) if `LISTEN_PID` or `LISTEN_FDS` is not a
+/// number; the errors of setting `FD_CLOEXEC`.
 pub fn inherited_sockets() -> io::Result<Vec<std::os::fd::OwnedFd>> {
     inherited::take()
 }
@@ -308,8 +308,8 @@ impl<T: Transport> Server<T> {
     ///
     /// # Errors
     ///
-    /// The errors of binding, listening and registering; `InvalidInput` for a policy that binds
-    /// several sockets where there is one. Nothing is left listening then.
+    /// Returns the errors of binding, listening and registering; `InvalidInput` for a policy that
+    /// binds several sockets where there is one. Nothing is left listening then.
     pub fn start<H, F>(self, handle: &Handle, handler: H) -> io::Result<Running<T>>
     where
         H: Fn(T::Stream, Connection<T>) -> F + Send + Sync + 'static,
@@ -325,7 +325,7 @@ impl<T: Transport> Server<T> {
     ///
     /// # Errors
     ///
-    /// The same as for [`start`](Self::start).
+    /// Returns the same errors as [`start`](Self::start).
     ///
     /// # Examples
     ///

@@ -130,7 +130,8 @@ macro_rules! methods {
             ///
             /// # Errors
             ///
-            /// The errors of the stream's `read`, and [`TimedOut`](io::ErrorKind::TimedOut).
+            /// Returns the errors of the stream's `read`, and
+            /// [`TimedOut`](io::ErrorKind::TimedOut).
             ///
             /// # Cancel safety
             ///
@@ -147,7 +148,7 @@ macro_rules! methods {
             ///
             /// # Errors
             ///
-            /// Those of [`read`](Self::read), and
+            /// Returns the errors of [`read`](Self::read), and
             /// [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) if the stream ends before.
             ///
             /// # Cancel safety
@@ -169,7 +170,8 @@ macro_rules! methods {
             ///
             /// # Errors
             ///
-            /// The errors of the stream's `write`, and [`TimedOut`](io::ErrorKind::TimedOut).
+            /// Returns the errors of the stream's `write`, and
+            /// [`TimedOut`](io::ErrorKind::TimedOut).
             ///
             /// # Cancel safety
             ///
@@ -186,8 +188,8 @@ macro_rules! methods {
             ///
             /// # Errors
             ///
-            /// Those of [`write`](Self::write), and [`WriteZero`](io::ErrorKind::WriteZero) when
-            /// the system takes no bytes.
+            /// Returns the errors of [`write`](Self::write), and
+            /// [`WriteZero`](io::ErrorKind::WriteZero) when the system takes no bytes.
             ///
             /// # Cancel safety
             ///
@@ -207,7 +209,7 @@ macro_rules! methods {
             ///
             /// # Errors
             ///
-            /// The errors of the stream's `shutdown`.
+            /// Returns the errors of the stream's `shutdown`.
             pub async fn shutdown(&mut self) -> io::Result<()> {
                 self.stream.shutdown().await
             }

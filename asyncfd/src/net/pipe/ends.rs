@@ -24,7 +24,7 @@ use crate::net::sys;
 ///
 /// # Errors
 ///
-/// The errors of pipe2(2) and of registering.
+/// Returns the errors of pipe2(2) and of registering.
 ///
 /// # Panics
 ///
@@ -89,8 +89,8 @@ macro_rules! end_of_pipe {
             ///
             /// # Errors
             ///
-            /// [`InvalidInput`](io::ErrorKind::InvalidInput) if it is not a pipe, or not open for
-            #[doc = concat!($open, "; those of registering.")]
+            /// Returns [`InvalidInput`](io::ErrorKind::InvalidInput) if it is not a pipe, or not
+            #[doc = concat!("open for ", $open, "; the errors of registering.")]
             ///
             /// # Panics
             ///
@@ -104,7 +104,7 @@ macro_rules! end_of_pipe {
             ///
             /// # Errors
             ///
-            /// The same as for [`from_file`](Self::from_file).
+            /// Returns the same errors as [`from_file`](Self::from_file).
             ///
             /// # Panics
             ///
@@ -121,7 +121,7 @@ macro_rules! end_of_pipe {
             ///
             /// # Errors
             ///
-            /// The errors of registering.
+            /// Returns the errors of registering.
             ///
             /// # Panics
             ///
@@ -135,7 +135,7 @@ macro_rules! end_of_pipe {
             ///
             /// # Errors
             ///
-            /// The errors of registering.
+            /// Returns the errors of registering.
             ///
             /// # Panics
             ///
@@ -160,7 +160,7 @@ macro_rules! end_of_pipe {
             ///
             /// # Errors
             ///
-            /// The errors of setting the mode.
+            /// Returns the errors of setting the mode.
             pub fn into_blocking_fd(self) -> io::Result<OwnedFd> {
                 let fd = self.into_nonblocking_fd()?;
                 rustix::io::ioctl_fionbio(&fd, false)?;
@@ -171,7 +171,7 @@ macro_rules! end_of_pipe {
             ///
             /// # Errors
             ///
-            /// None today.
+            /// Returns no error today.
             pub fn into_nonblocking_fd(self) -> io::Result<OwnedFd> {
                 Ok(self.fd.into_inner())
             }

@@ -70,8 +70,8 @@ impl OpenOptions {
     ///
     /// # Errors
     ///
-    /// The errors of open(2), [`InvalidInput`](io::ErrorKind::InvalidInput) if it is not a FIFO,
-    /// and the errors of registering.
+    /// Returns the errors of open(2), [`InvalidInput`](io::ErrorKind::InvalidInput) if it is not a
+    /// FIFO, and the errors of registering.
     ///
     /// # Panics
     ///
@@ -90,8 +90,8 @@ impl OpenOptions {
     ///
     /// # Errors
     ///
-    /// Like [`open_receiver`](Self::open_receiver); open(2) also fails with ENXIO if there is no
-    /// reader.
+    /// Returns the same errors as [`open_receiver`](Self::open_receiver). open(2) also fails with
+    /// ENXIO if there is no reader.
     ///
     /// # Panics
     ///

@@ -56,7 +56,7 @@ impl TcpListener {
     ///
     /// # Errors
     ///
-    /// The errors of the name lookup, of socket(2), bind(2), listen(2) and of registering.
+    /// Returns the errors of the name lookup, of socket(2), bind(2), listen(2) and of registering.
     ///
     /// # Panics
     ///
@@ -82,7 +82,7 @@ impl TcpSocket {
     ///
     /// # Errors
     ///
-    /// The errors of listen(2) and of registering.
+    /// Returns the errors of listen(2) and of registering.
     ///
     /// # Panics
     ///

@@ -56,7 +56,7 @@ impl TcpSocket {
     ///
     /// # Errors
     ///
-    /// The errors of socket(2).
+    /// Returns the errors of socket(2).
     pub fn new_v4() -> io::Result<Self> {
         Self::new(Domain::IPV4)
     }
@@ -65,7 +65,7 @@ impl TcpSocket {
     ///
     /// # Errors
     ///
-    /// The errors of socket(2).
+    /// Returns the errors of socket(2).
     pub fn new_v6() -> io::Result<Self> {
         Self::new(Domain::IPV6)
     }
@@ -98,7 +98,7 @@ impl TcpSocket {
     ///
     /// # Errors
     ///
-    /// The errors of bind(2).
+    /// Returns the errors of bind(2).
     pub fn bind(&self, address: SocketAddr) -> io::Result<()> {
         self.socket.bind(&address.into())
     }
@@ -107,7 +107,7 @@ impl TcpSocket {
     ///
     /// # Errors
     ///
-    /// The errors of getsockname(2).
+    /// Returns the errors of getsockname(2).
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         let address = self.socket.local_addr()?;
         address
@@ -119,7 +119,7 @@ impl TcpSocket {
     ///
     /// # Errors
     ///
-    /// The errors of getsockopt(2).
+    /// Returns the errors of getsockopt(2).
     pub fn take_error(&self) -> io::Result<Option<io::Error>> {
         self.socket.take_error()
     }
@@ -128,7 +128,7 @@ impl TcpSocket {
     ///
     /// # Errors
     ///
-    /// The errors of setsockopt(2).
+    /// Returns the errors of setsockopt(2).
     pub fn set_zero_linger(&self) -> io::Result<()> {
         self.socket.set_linger(Some(Duration::ZERO))
     }
@@ -170,7 +170,7 @@ impl TcpSocket {
     ///
     /// # Errors
     ///
-    /// The errors of getsockopt(2).
+    /// Returns the errors of getsockopt(2).
     pub fn device(&self) -> io::Result<Option<Vec<u8>>> {
         SockRef::from(self).device()
     }
@@ -180,7 +180,7 @@ impl TcpSocket {
     ///
     /// # Errors
     ///
-    /// The errors of setsockopt(2).
+    /// Returns the errors of setsockopt(2).
     pub fn bind_device(&self, interface: Option<&[u8]>) -> io::Result<()> {
         SockRef::from(self).bind_device(interface)
     }

@@ -41,8 +41,8 @@ impl TcpStream {
     ///
     /// # Errors
     ///
-    /// The errors of the name lookup, of socket(2), of connecting (ECONNREFUSED, ETIMEDOUT) and of
-    /// registering; the shutdown error. If several addresses fail, the error of the last.
+    /// Returns the errors of the name lookup, of socket(2), of connecting (ECONNREFUSED, ETIMEDOUT)
+    /// and of registering; the shutdown error. If several addresses fail, the error of the last.
     ///
     /// # Panics
     ///
@@ -90,7 +90,7 @@ impl TcpStream {
     ///
     /// # Errors
     ///
-    /// The errors of setsockopt(2).
+    /// Returns the errors of setsockopt(2).
     pub fn set_zero_linger(&self) -> io::Result<()> {
         self.set_linger(Some(Duration::ZERO))
     }
@@ -101,7 +101,8 @@ impl TcpSocket {
     ///
     /// # Errors
     ///
-    /// The errors of connecting (ECONNREFUSED, ETIMEDOUT) and of registering; the shutdown error.
+    /// Returns the errors of connecting (ECONNREFUSED, ETIMEDOUT) and of registering; the shutdown
+    /// error.
     ///
     /// # Panics
     ///

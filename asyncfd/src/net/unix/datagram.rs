@@ -65,7 +65,8 @@ impl UnixDatagram {
     ///
     /// # Errors
     ///
-    /// The errors of socket(2), bind(2) (EADDRINUSE where `path` exists) and of registering.
+    /// Returns the errors of socket(2), bind(2) (EADDRINUSE where `path` exists) and of
+    /// registering.
     ///
     /// # Panics
     ///
@@ -79,7 +80,7 @@ impl UnixDatagram {
     ///
     /// # Errors
     ///
-    /// The errors of socket(2) and of registering.
+    /// Returns the errors of socket(2) and of registering.
     ///
     /// # Panics
     ///
@@ -93,7 +94,7 @@ impl UnixDatagram {
     ///
     /// # Errors
     ///
-    /// The errors of socketpair(2) and of registering.
+    /// Returns the errors of socketpair(2) and of registering.
     ///
     /// # Panics
     ///
@@ -115,7 +116,7 @@ impl UnixDatagram {
     ///
     /// # Errors
     ///
-    /// The errors of connect(2).
+    /// Returns the errors of connect(2).
     pub fn connect(&self, path: impl AsRef<Path>) -> io::Result<()> {
         self.fd.get_ref().connect(path)
     }
@@ -124,7 +125,7 @@ impl UnixDatagram {
     ///
     /// # Errors
     ///
-    /// The errors of sendto(2) other than EAGAIN, and the shutdown error.
+    /// Returns the errors of sendto(2) other than EAGAIN, and the shutdown error.
     ///
     /// # Cancel safety
     ///
@@ -138,8 +139,8 @@ impl UnixDatagram {
     ///
     /// # Errors
     ///
-    /// [`WouldBlock`](io::ErrorKind::WouldBlock) when [`send_to`](Self::send_to) would wait;
-    /// otherwise its errors.
+    /// Returns [`WouldBlock`](io::ErrorKind::WouldBlock) when [`send_to`](Self::send_to) would
+    /// wait; otherwise its errors.
     pub fn try_send_to(&self, message: &[u8], path: impl AsRef<Path>) -> io::Result<usize> {
         let send = Output::new(&self.fd, |socket| socket.send_to(message, &path));
         crate::drain::attempt(send)
@@ -149,7 +150,7 @@ impl UnixDatagram {
     ///
     /// # Errors
     ///
-    /// The same as for [`send_to`](Self::send_to).
+    /// Returns the same errors as [`send_to`](Self::send_to).
     ///
     /// # Wakeups
     ///
@@ -171,7 +172,7 @@ impl UnixDatagram {
     ///
     /// # Errors
     ///
-    /// The errors of shutdown(2).
+    /// Returns the errors of shutdown(2).
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         self.fd.get_ref().shutdown(how)
     }
@@ -182,8 +183,8 @@ impl UnixSocket {
     ///
     /// # Errors
     ///
-    /// An error of kind [`Other`](io::ErrorKind::Other) for a socket for a stream; the errors of
-    /// registering.
+    /// Returns an error of kind [`Other`](io::ErrorKind::Other) for a socket for a stream; the
+    /// errors of registering.
     ///
     /// # Panics
     ///

@@ -36,7 +36,7 @@ impl UnixListener {
     ///
     /// # Errors
     ///
-    /// The errors of socket(2), bind(2) (EADDRINUSE where `path` exists), listen(2) and of
+    /// Returns the errors of socket(2), bind(2) (EADDRINUSE where `path` exists), listen(2) and of
     /// registering.
     ///
     /// # Panics
@@ -52,7 +52,7 @@ impl UnixListener {
     ///
     /// # Errors
     ///
-    /// The same as for [`bind`](Self::bind).
+    /// Returns the same errors as [`bind`](Self::bind).
     ///
     /// # Panics
     ///
@@ -77,8 +77,8 @@ impl UnixSocket {
     ///
     /// # Errors
     ///
-    /// An error of kind [`Other`](io::ErrorKind::Other) for a socket for messages; the errors of
-    /// listen(2) and of registering.
+    /// Returns an error of kind [`Other`](io::ErrorKind::Other) for a socket for messages; the
+    /// errors of listen(2) and of registering.
     ///
     /// # Panics
     ///

@@ -52,7 +52,7 @@ impl UnixSocket {
     ///
     /// # Errors
     ///
-    /// The errors of socket(2).
+    /// Returns the errors of socket(2).
     pub fn new_datagram() -> io::Result<Self> {
         let socket = sys::socket(Domain::UNIX, Type::DGRAM, None)?;
         Ok(Self { socket })
@@ -62,7 +62,7 @@ impl UnixSocket {
     ///
     /// # Errors
     ///
-    /// The errors of socket(2).
+    /// Returns the errors of socket(2).
     pub fn new_stream() -> io::Result<Self> {
         let socket = sys::stream_socket(Domain::UNIX, None)?;
         Ok(Self { socket })
@@ -76,7 +76,7 @@ impl UnixSocket {
     ///
     /// # Errors
     ///
-    /// The errors of bind(2).
+    /// Returns the errors of bind(2).
     pub fn bind(&self, path: impl AsRef<Path>) -> io::Result<()> {
         self.socket.bind(&SockAddr::unix(path)?)
     }

@@ -39,7 +39,7 @@ impl UnixStream {
     ///
     /// # Errors
     ///
-    /// The errors of socket(2), connect(2) and of registering. Among them is
+    /// Returns the errors of socket(2), connect(2) and of registering. Among them is
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) when the listener's queue is full. The system has
     /// no event for that, so try again later.
     ///
@@ -60,7 +60,7 @@ impl UnixStream {
     ///
     /// # Errors
     ///
-    /// The same as for [`connect`](Self::connect).
+    /// Returns the same errors as [`connect`](Self::connect).
     ///
     /// # Panics
     ///
@@ -78,7 +78,7 @@ impl UnixStream {
     ///
     /// # Errors
     ///
-    /// The errors of socketpair(2) and of registering.
+    /// Returns the errors of socketpair(2) and of registering.
     ///
     /// # Panics
     ///
@@ -111,8 +111,8 @@ impl UnixSocket {
     ///
     /// # Errors
     ///
-    /// An error of kind [`Other`](io::ErrorKind::Other) for a socket for messages; the errors of
-    /// [`UnixStream::connect`].
+    /// Returns an error of kind [`Other`](io::ErrorKind::Other) for a socket for messages; the
+    /// errors of [`UnixStream::connect`].
     ///
     /// # Panics
     ///
