@@ -367,7 +367,7 @@ fn counters(case: &Case) -> Result<()> {
 }
 
 fn rebalance(case: &Case) -> Result<()> {
-    let mut server = case.start("rebalance", &["127.0.0.1:0", "3"])?;
+    let server = case.start("rebalance", &["127.0.0.1:0", "3"])?;
     let clients: Vec<_> = (0..60).map(|_| connect(&server)).collect::<Result<_>>()?;
     let mut random = fastrand::Rng::with_seed(1);
     let begun = Instant::now();

@@ -175,7 +175,7 @@ fn web(target: &Path) -> Vec<Trial> {
             WEB,
             move |folder, server| {
                 // The server says both addresses as URLs.
-                let secure = server.program().says("listening on https:")?;
+                let secure = server.program_mut().says("listening on https:")?;
                 let urls = [server.address().to_owned(), format!("https:{secure}")];
                 client(folder, server, &urls)
             },
@@ -270,7 +270,7 @@ fn drains(folder: &Path, program: &Path) -> Result<()> {
     command.args(["--upload-file", ".", &format!("{}/echo", server.address())]);
     let (mut client, body) = Running::start_with_input("curl", folder, &mut command)?;
     answers_whole(&mut client, body, || server.program().signal(Signal::TERM))?;
-    server.program().succeeds(PATIENCE)
+    server.program_mut().succeeds(PATIENCE)
 }
 
 /// The pages of the demo, plain and over TLS.

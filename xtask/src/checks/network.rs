@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 
+use crate::programs::cleanup::Folder;
 use crate::programs::demo::{self, Programs, Server};
 use crate::programs::process;
 
@@ -146,7 +147,7 @@ impl Network {
 
     fn run_case(&self, programs: &Programs, case: &Case) -> Result<()> {
         let begun = Instant::now();
-        let folder = tempfile::tempdir()?;
+        let folder = Folder::new()?;
         let command = Command::new(&programs.server);
         let flags = format!(
             "--shards 2 --idle-timeout {} --write-timeout 30s",

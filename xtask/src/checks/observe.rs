@@ -109,7 +109,7 @@ impl Case {
         command.args(["--pin", "none", "--observe", endpoint]);
         command.current_dir(&self.folder);
         let mut server = Server::start("server", &self.folder, &mut command)?;
-        let endpoint = server.program().reports("server-demo: observe on ")?;
+        let endpoint = server.program_mut().reports("server-demo: observe on ")?;
         let mut load = Command::new(self.programs.join("loadgen"));
         load.arg(server.address());
         load.args(["--work", "50us", "--connections", "40", "--rate", "4000"]);

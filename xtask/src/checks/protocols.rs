@@ -229,7 +229,10 @@ fn run(loadgen: &Path, folder: &Path, site: &mut Site, load: &Load) -> Result<()
             }
         }
     }
-    ensure!(!site.server.program().has_ended()?, "the server has ended");
+    ensure!(
+        !site.server.program_mut().has_ended()?,
+        "the server has ended"
+    );
     Ok(())
 }
 

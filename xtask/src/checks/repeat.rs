@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 
+use crate::programs::cleanup::Folder;
 use crate::programs::process;
 
 #[derive(Debug, Args)]
@@ -42,7 +43,7 @@ impl Repeat {
             .context("a package of this workspace")?
             .1;
         let home = home.split('#').next().unwrap_or(home);
-        let folder = tempfile::tempdir()?;
+        let folder = Folder::new()?;
         for round in 1..=self.rounds {
             for program in &programs {
                 let mut command = Command::new(program);

@@ -6,6 +6,7 @@ use std::process::Command;
 use anyhow::Result;
 use clap::Args;
 
+use crate::programs::cleanup::Folder;
 use crate::programs::demo::{self, Programs, Server};
 
 pub(crate) const POLICIES: [&str; 6] = [
@@ -39,7 +40,7 @@ impl Smoke {
     /// A run failed, or a program ended with another code than it should.
     pub(crate) fn run(self) -> Result<()> {
         let programs = Programs::get(!self.no_build)?;
-        let folder = tempfile::tempdir()?;
+        let folder = Folder::new()?;
         let folder = folder.path();
         let start =
             |arguments: &str| Server::start(folder, Command::new(&programs.server), arguments);

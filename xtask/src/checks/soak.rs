@@ -14,6 +14,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
 
 use crate::checks::smoke::{POLICIES, SURFACES};
+use crate::programs::cleanup::Folder;
 use crate::programs::demo::{self, Programs, Server};
 use crate::programs::process::{Running, eventually};
 
@@ -67,7 +68,7 @@ impl Soak {
         let (mut cycles, mut connections) = (0, 0);
         for (turn, policy) in (0..).zip(POLICIES) {
             let surface = SURFACES[turn as usize % SURFACES.len()];
-            let folder = tempfile::tempdir()?;
+            let folder = Folder::new()?;
             let arguments = format!(
                 "--shards 2 --accept {policy} --io {surface} --idle-timeout 1s --write-timeout 300ms"
             );

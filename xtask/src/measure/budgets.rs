@@ -86,7 +86,7 @@ impl Budgets {
         let mut churn = Vec::new();
         for _ in 0..2 {
             let mut load = Command::new(bench.program("loadgen"));
-            load.arg(&server.address)
+            load.arg(server.address())
                 .args(["-c", "200", "--requests-per-conn", "1"]);
             load.args(["-n", "20000", "--warmup", "0", "--quiet"]);
             ensure!(load.output()?.status.success(), "the churn failed");

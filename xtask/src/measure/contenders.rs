@@ -8,12 +8,13 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail, ensure};
-use rustix::process::Signal;
+use anyhow::{Result, bail, ensure};
 use serde_json::{Value, json};
 
 use crate::measure::cpus::under;
-use crate::programs::process::{self, Ended, Running};
+use crate::programs::cleanup::Folder;
+use crate::programs::process::{self, Ended};
+use crate::programs::server::Server;
 
 /// The longest time for a start, which is slow under valgrind.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -53,7 +54,7 @@ pub(crate) fn known(name: &str) -> Result<String, String> {
 #[derive(Debug)]
 pub(crate) struct Bench {
     programs: PathBuf,
-    scratch: tempfile::TempDir,
+    scratch: Folder,
 }
 
 impl Bench {
@@ -74,7 +75,7 @@ impl Bench {
         }
         Ok(Self {
             programs: std::path::absolute(process::target_folder().join("release"))?,
-            scratch: tempfile::tempdir()?,
+            scratch: Folder::new()?,
         })
     }
 
@@ -122,12 +123,9 @@ impl Bench {
                 .arg(self.scratch().join("observe.sock"));
         }
         command.args(["--listen", "127.0.0.1:0", "--pin", cpus]);
-        let mut server = Running::start("server", self.scratch(), &mut command)?;
-        let address = server.says_within("listening on ", PATIENCE)?;
         Ok(Contender {
             name: name.to_owned(),
-            server,
-            address,
+            server: Server::start_within(PATIENCE, "server", self.scratch(), &mut command)?,
         })
     }
 }
@@ -163,19 +161,22 @@ fn program_of(name: &str, threads: u32) -> Result<(&'static str, String)> {
 #[derive(Debug)]
 pub(crate) struct Contender {
     pub(crate) name: String,
-    server: Running,
-    pub(crate) address: String,
+    server: Server,
 }
 
 impl Contender {
     /// Returns the id of its process.
     pub(crate) fn id(&self) -> u32 {
-        self.server.id()
+        self.server.program().id()
+    }
+
+    pub(crate) fn address(&self) -> &str {
+        self.server.address()
     }
 
     /// Returns its standard error so far.
     pub(crate) fn err(&self) -> String {
-        self.server.err()
+        self.server.program().err()
     }
 
     /// Waits until the server has noticed the end of every connection and has closed it.
@@ -199,8 +200,7 @@ impl Contender {
 
     /// Returns the number of the server's sockets in the states ESTABLISHED and CLOSE_WAIT.
     fn connections(&self) -> Result<usize> {
-        let port = self.address.rsplit(':').next().context("a port")?;
-        let port = format!(":{:04X}", port.parse::<u16>()?);
+        let port = format!(":{:04X}", self.server.port().parse::<u16>()?);
         let sockets = fs::read_to_string("/proc/net/tcp")?;
         let open = sockets.lines().filter(|line| {
             let fields: Vec<_> = line.split_whitespace().take(4).collect();
@@ -214,12 +214,15 @@ impl Contender {
     ///
     /// # Errors
     /// It fails or does not end.
-    pub(crate) fn stop(mut self) -> Result<Ended> {
-        self.server.signal(Signal::TERM)?;
-        let status = self.server.wait(PATIENCE)?;
-        let (out, err) = (self.server.out(), self.server.err());
-        ensure!(status.success(), "{} ended with {status}: {err}", self.name);
-        Ok(Ended { out, err })
+    pub(crate) fn stop(self) -> Result<Ended> {
+        let (status, ended) = self.server.end(PATIENCE)?;
+        ensure!(
+            status.success(),
+            "{} ended with {status}: {}",
+            self.name,
+            ended.err
+        );
+        Ok(ended)
     }
 }
 

@@ -83,7 +83,7 @@ impl Fairness {
         let flood = flooded.then(|| {
             // It runs until it is stopped, which is always after the quiet connections end.
             let flood = "-c 1 -P 64 --size 16k -d 120s --warmup 100ms";
-            let flood = Self::load(bench, cpus.load, &server.address, flood);
+            let flood = Self::load(bench, cpus.load, server.address(), flood);
             let mut nice = Command::new("nice");
             nice.args(["-n", "10"])
                 .arg(flood.get_program())
@@ -98,7 +98,7 @@ impl Fairness {
             ..
         } = self;
         let quiet = format!("-c {connections} -R {rate} -d {duration} --arrivals poisson");
-        let mut quiet = Self::load(bench, cpus.load, &server.address, &quiet);
+        let mut quiet = Self::load(bench, cpus.load, server.address(), &quiet);
         let quiet = process::run(folder, Duration::from_secs(100), &[0], &mut quiet)?;
         let mut flood_rate = "-".to_owned();
         if let Some(mut flood) = flood {

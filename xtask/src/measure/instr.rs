@@ -177,7 +177,7 @@ impl Instr {
         let server = bench.start(name, CPU, &[&behind()[..], tool].concat())?;
         lockstep(
             bench,
-            &server.address,
+            server.address(),
             self.connections,
             requests,
             |client| {

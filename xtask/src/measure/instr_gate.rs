@@ -78,7 +78,7 @@ impl InstrGate {
             for echoes in ECHOES {
                 let profile = callgrind::options(&out.join(format!("{path}.{echoes}")));
                 let server = bench.start(server, 0, &[behind(), profile].concat())?;
-                lockstep(&bench, &server.address, connections, echoes, |_| {})?;
+                lockstep(&bench, server.address(), connections, echoes, |_| {})?;
                 server.await_quiet()?;
                 server.stop()?;
             }

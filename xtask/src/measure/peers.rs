@@ -28,6 +28,7 @@ use serde_json::Value;
 
 use crate::measure::contenders;
 use crate::measure::cpus::CpuOptions;
+use crate::programs::cleanup::Folder;
 use crate::programs::process::{build, need, target_folder};
 use generator::{Client, Generators};
 use ratio::{Ratio, median};
@@ -113,7 +114,7 @@ impl Peers {
             let features = ["--features", "http2"];
             build(&[&["--release", "--package", "loadgen"][..], &features].concat())?;
         }
-        let scratch = tempfile::tempdir()?;
+        let scratch = Folder::new()?;
         let server = nginx::start(scratch.path(), cpus.server, self.http2)?;
         let generators = Generators {
             url: format!("http://{}/", server.address),

@@ -7,6 +7,7 @@ use anyhow::{Result, ensure};
 use clap::Args;
 
 use crate::measure::callgrind::{count, number};
+use crate::programs::cleanup::Folder;
 use crate::programs::process;
 
 const BYTES_MAX: f64 = 100.0;
@@ -34,7 +35,7 @@ impl Timers {
         let [program] = &programs[..] else {
             anyhow::bail!("cargo built {programs:?}");
         };
-        let folder = tempfile::tempdir()?;
+        let folder = Folder::new()?;
         let (none, _) = per_turn(folder.path(), program, 0)?;
         println!("instructions_per_turn_no_timer {none:.1}");
         let (one, _) = per_turn(folder.path(), program, 1)?;

@@ -13,6 +13,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 
+use crate::programs::cleanup::Folder;
 use crate::programs::process;
 
 const FEW: u32 = 1_000;
@@ -65,7 +66,7 @@ impl Wakes {
 
 /// Returns the number of calls of write(2).
 fn writes(program: &Path, side: &str, scenario: &str, wakes: u32) -> Result<f64> {
-    let folder = tempfile::tempdir()?;
+    let folder = Folder::new()?;
     let table = folder.path().join("strace");
     let mut command = Command::new("strace");
     command

@@ -11,7 +11,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::Signal;
 
-use crate::programs::process::{self, Ended, PATIENCE, Running, eventually};
+use crate::programs::process::{self, Ended, PATIENCE, eventually};
+use crate::programs::server;
 
 /// The longest time for one load.
 const LOAD_LIMIT: Duration = Duration::from_secs(60);
@@ -123,9 +124,8 @@ impl Counts {
 /// A running server-demo.
 #[derive(Debug)]
 pub(crate) struct Server {
-    program: Running,
-    address: String,
-    /// The number of requested tables.
+    server: server::Server,
+    /// The tables that were asked for.
     tables: Cell<usize>,
 }
 
@@ -138,17 +138,14 @@ impl Server {
     pub(crate) fn start(folder: &Path, mut command: Command, arguments: &str) -> Result<Self> {
         command.args(["echo", "--listen", "127.0.0.1:0"]);
         command.args(arguments.split_whitespace());
-        let mut program = Running::start("server", folder, &mut command)?;
-        let address = program.says("listening on ")?;
         Ok(Self {
-            program,
-            address,
+            server: server::Server::start("server", folder, &mut command)?,
             tables: Cell::new(0),
         })
     }
 
     pub(crate) fn address(&self) -> &str {
-        &self.address
+        self.server.address()
     }
 
     /// Connects a client whose reads take ten seconds at most.
@@ -156,17 +153,17 @@ impl Server {
     /// # Errors
     /// The system's.
     pub(crate) fn connect(&self) -> Result<TcpStream> {
-        let stream = TcpStream::connect(&self.address)?;
+        let stream = TcpStream::connect(self.address())?;
         stream.set_read_timeout(Some(Duration::from_secs(10)))?;
         Ok(stream)
     }
 
     pub(crate) fn id(&self) -> u32 {
-        self.program.id()
+        self.server.program().id()
     }
 
     pub(crate) fn signal(&self, which: Signal) -> Result<()> {
-        self.program.signal(which)
+        self.server.program().signal(which)
     }
 
     /// Waits until the server's messages contain `text`.
@@ -175,7 +172,7 @@ impl Server {
     /// The messages do not contain it in time.
     pub(crate) fn reports(&self, text: &str) -> Result<()> {
         eventually(&format!("the server reports '{text}'"), || {
-            Ok(self.program.err().contains(text))
+            Ok(self.server.program().err().contains(text))
         })
     }
 
@@ -188,11 +185,11 @@ impl Server {
         self.tables.set(tables);
         self.signal(Signal::USR1)?;
         eventually("the server answers to SIGUSR1", || {
-            let out = self.program.out();
+            let out = self.server.program().out();
             let sums = out.lines().filter(|line| line.starts_with("  all"));
             Ok(sums.count() >= tables && out.ends_with('\n'))
         })?;
-        Counts::read(&self.program.out())
+        Counts::read(&self.server.program().out())
     }
 
     /// Waits until the counters have these values, and returns them.
@@ -254,11 +251,8 @@ impl Server {
     ///
     /// # Errors
     /// It does not end in time.
-    pub(crate) fn end(mut self) -> Result<(ExitStatus, Ended)> {
-        self.signal(Signal::TERM)?;
-        let status = self.program.wait(PATIENCE)?;
-        let (out, err) = (self.program.out(), self.program.err());
-        Ok((status, Ended { out, err }))
+    pub(crate) fn end(self) -> Result<(ExitStatus, Ended)> {
+        self.server.end(PATIENCE)
     }
 
     /// Ends the server, which drains with success and without a panic, and returns its last

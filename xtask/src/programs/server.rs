@@ -2,7 +2,7 @@
 
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::Signal;
 
-use crate::programs::process::{PATIENCE, Running};
+use crate::programs::process::{Ended, PATIENCE, Running};
 
 /// A running server.
 #[derive(Debug)]
@@ -25,8 +25,21 @@ impl Server {
     /// # Errors
     /// It does not start.
     pub(crate) fn start(name: &str, folder: &Path, command: &mut Command) -> Result<Self> {
+        Self::start_within(PATIENCE, name, folder, command)
+    }
+
+    /// The same, for a server that may take this long to start.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub(crate) fn start_within(
+        limit: Duration,
+        name: &str,
+        folder: &Path,
+        command: &mut Command,
+    ) -> Result<Self> {
         let mut program = Running::start(name, folder, command)?;
-        let address = program.says("listening on ")?;
+        let address = program.says_within("listening on ", limit)?;
         Ok(Self { program, address })
     }
 
@@ -66,8 +79,23 @@ impl Server {
         self.address.rsplit(':').next().unwrap_or_default()
     }
 
-    pub(crate) fn program(&mut self) -> &mut Running {
+    pub(crate) fn program(&self) -> &Running {
+        &self.program
+    }
+
+    pub(crate) fn program_mut(&mut self) -> &mut Running {
         &mut self.program
+    }
+
+    /// Ends the server as an operator does, and returns its status and what it printed.
+    ///
+    /// # Errors
+    /// It does not end within `limit`.
+    pub(crate) fn end(mut self, limit: Duration) -> Result<(ExitStatus, Ended)> {
+        self.program.signal(Signal::TERM)?;
+        let status = self.program.wait(limit)?;
+        let (out, err) = (self.program.out(), self.program.err());
+        Ok((status, Ended { out, err }))
     }
 
     /// Ends the server by a signal, after which it ends with success and within `limit`.

@@ -107,7 +107,7 @@ impl Turns<'_> {
             _ => &[],
         };
         let mut command = under(tool, self.bench.loadgen());
-        command.arg(&server.address);
+        command.arg(server.address());
         command.args(["--server-pid", &server.id().to_string(), "--quiet"]);
         command.args(["--format", "json"]);
         command.args(options).args(self.more);
@@ -129,7 +129,7 @@ impl Turns<'_> {
     /// Starts a second load, for longer than the measured one takes.
     fn start_beside(&self, server: &Contender, load: &str) -> Result<Running> {
         let mut command = Command::new(self.bench.loadgen());
-        command.arg(&server.address);
+        command.arg(server.address());
         command.args("--duration 60s --quiet --format json".split(' '));
         command.args(load.split(' '));
         let running = Running::start("beside", self.bench.scratch(), &mut command)?;
