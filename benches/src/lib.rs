@@ -22,7 +22,9 @@
 //!
 //! None of them serves with the project's own libraries. They share small tools with `server-demo`:
 //! the parser of `--pin`, the descriptor limit, the scratch buffer, the time that `work` spends.
-//! `wakes` runs both sides in one process. The programs' smoke test is `tests/baselines.rs`.
+//! `wakes` runs both sides in one process. [`summary`] and [`scenario`] are the content of
+//! `bench.json`, for the program that writes it and for the one that reads it. The programs' smoke
+//! test is `tests/baselines.rs`.
 #![forbid(unsafe_code)]
 
 pub mod args;
@@ -30,7 +32,9 @@ pub mod callgrind;
 pub mod end;
 pub mod listen;
 pub mod pin;
+pub mod scenario;
 pub mod sockets;
+pub mod summary;
 pub mod threads;
 pub mod tokio_echo;
 mod tokio_work;

@@ -4,26 +4,31 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use benches::scenario::{Medians, Ratio, Scenario, Verdict};
+use benches::summary::Summary;
 use serde_json::{Value, json};
 
 /// The content of the three files, and the other arguments.
 struct Inputs {
     instr: Value,
     instr_idle: Value,
-    bench: Value,
+    bench: Summary,
     arguments: Vec<String>,
 }
 
 /// Turns inputs that meet every budget into a case.
 type Change = fn(&mut Inputs);
 
-/// Returns the ratio of a contender to a base, where the metric is echoes per CPU second of the
-/// server.
-fn ratio(contender: &str, base: &str, [ratio, low, high]: [f64; 3]) -> Value {
-    json!({
-        "contender": contender, "base": base, "metric": "requests_per_server_cpu_s",
-        "ratio": ratio, "low": low, "high": high,
-    })
+fn ratio(metric: &str, contender: &str, base: &str, [ratio, low, high]: [f64; 3]) -> Ratio {
+    Ratio {
+        contender: contender.to_owned(),
+        base: base.to_owned(),
+        metric: metric.to_owned(),
+        ratio,
+        low,
+        high,
+        verdict: Verdict::Inconclusive,
+    }
 }
 
 /// Returns inputs that meet all budgets, each exactly at its limit or barely within.
@@ -35,21 +40,37 @@ fn met() -> Inputs {
         })
     };
     let ratios = |bare: f64| {
-        json!([
-            ratio("demo-helpers", "tokio-ct", [1.04, 1.01, 1.06]),
-            ratio("demo-helpers", "tokio-mt", [1.04, 1.01, 1.06]),
-            ratio("demo-helpers", "tokio-asyncfd", [1.20, 1.11, 1.30]),
-            ratio("demo-guards", "tokio-asyncfd", [1.20, 1.11, 1.30]),
-            ratio("tokio-ct", "bare-epoll", [bare, bare - 0.05, bare + 0.05]),
-            ratio("tokio-mt", "bare-epoll", [bare, bare - 0.05, bare + 0.05]),
-            ratio("tokio-asyncfd", "bare-epoll", [bare, bare - 0.05, bare + 0.05]),
-            {"contender": "demo-helpers", "base": "bare-epoll", "metric": "server_cpu_us_per_request",
-                "ratio": 1.0, "low": 0.9, "high": 1.05},
-            {"contender": "tokio-ct", "base": "bare-epoll", "metric": "server_cpu_us_per_request",
-                "ratio": 1.1, "low": 1.0, "high": 1.2},
-        ])
+        let (echoes, cpu) = ("requests_per_server_cpu_s", "server_cpu_us_per_request");
+        let bare = [bare, bare - 0.05, bare + 0.05];
+        vec![
+            ratio(echoes, "demo-helpers", "tokio-ct", [1.04, 1.01, 1.06]),
+            ratio(echoes, "demo-helpers", "tokio-mt", [1.04, 1.01, 1.06]),
+            ratio(echoes, "demo-helpers", "tokio-asyncfd", [1.20, 1.11, 1.30]),
+            ratio(echoes, "demo-guards", "tokio-asyncfd", [1.20, 1.11, 1.30]),
+            ratio(echoes, "tokio-ct", "bare-epoll", bare),
+            ratio(echoes, "tokio-mt", "bare-epoll", bare),
+            ratio(echoes, "tokio-asyncfd", "bare-epoll", bare),
+            ratio(cpu, "demo-helpers", "bare-epoll", [1.0, 0.9, 1.05]),
+            ratio(cpu, "tokio-ct", "bare-epoll", [1.1, 1.0, 1.2]),
+        ]
     };
-    let memory = |name: &str, bytes: f64| json!({"name": name, "bytes_per_connection": bytes});
+    let memory = |(name, bytes): (&str, f64)| Medians {
+        name: name.to_owned(),
+        bytes_per_connection: Some(bytes),
+        ..Medians::default()
+    };
+    let contenders = [
+        ("bare-epoll", 30.0),
+        ("tokio-ct", 990.0),
+        ("demo-helpers", 400.0),
+        ("demo-idle", 500.0),
+    ];
+    let scenario = |name: &str, bare: f64| Scenario {
+        name: name.to_owned(),
+        contenders: contenders.map(memory).into(),
+        ratios: ratios(bare),
+        ..Scenario::default()
+    };
     Inputs {
         instr: json!({"rows": [
             counted("bare-epoll", 80.0),
@@ -59,12 +80,10 @@ fn met() -> Inputs {
             counted("demo-guards", 520.0),
         ]}),
         instr_idle: json!({"rows": [counted("demo-helpers", 420.0)]}),
-        bench: json!({"scenarios": [
-            {"name": "base", "ratios": ratios(0.8), "contenders": [
-                memory("bare-epoll", 30.0), memory("tokio-ct", 990.0), memory("demo-helpers", 400.0), memory("demo-idle", 500.0),
-            ]},
-            {"name": "rate-80", "ratios": ratios(0.9)},
-        ]}),
+        bench: Summary {
+            scenarios: vec![scenario("base", 0.8), scenario("rate-80", 0.9)],
+            ..Summary::default()
+        },
         arguments: [
             "--register=400,1300,100",
             "--churn-kib=5000,6024",
@@ -84,9 +103,9 @@ fn budgets(inputs: &Inputs, content: impl Fn(&str, String) -> String) -> Output 
     fs::create_dir_all(&folder).expect("ours");
     let mut program = Command::new(env!("CARGO_BIN_EXE_budgets"));
     for (flag, value) in [
-        ("instr", &inputs.instr),
-        ("instr-idle", &inputs.instr_idle),
-        ("bench", &inputs.bench),
+        ("instr", inputs.instr.clone()),
+        ("instr-idle", inputs.instr_idle.clone()),
+        ("bench", json!(inputs.bench)),
     ] {
         let file = folder.join(format!("{flag}.json"));
         fs::write(&file, content(flag, value.to_string())).expect("ours");
@@ -131,17 +150,17 @@ fn each_budget_is_missed_by_what_is_beyond_it() {
             row(inputs, 4, "instructions_per_echo", json!(520.1))
         }),
         ("CPU time per echo against the bare loop", |inputs| {
-            inputs.bench["scenarios"][0]["ratios"][7]["high"] = json!(1.051)
+            inputs.bench.scenarios[0].ratios[7].high = 1.051
         }),
         (
             "system calls per echo beside epoll_wait, helpers",
             |inputs| row(inputs, 3, "syscalls", json!({"read": 1.0, "write": 1.01})),
         ),
         ("bytes per idle connection", |inputs| {
-            inputs.bench["scenarios"][0]["contenders"][2]["bytes_per_connection"] = json!(401.0)
+            inputs.bench.scenarios[0].contenders[2].bytes_per_connection = Some(401.0)
         }),
         ("bytes per idle connection with an idle timeout", |inputs| {
-            inputs.bench["scenarios"][0]["contenders"][3]["bytes_per_connection"] = json!(501.0)
+            inputs.bench.scenarios[0].contenders[3].bytes_per_connection = Some(501.0)
         }),
         (
             "instructions per echo, 64 active of 19,000 to 64 of 64",
@@ -183,8 +202,8 @@ fn an_interval_that_reaches_the_limit_shows_nothing_and_misses() {
         ] {
             let mut inputs = met();
             // The estimate is far ahead, and the interval is too wide to tell.
-            let of = &mut inputs.bench["scenarios"][scenario]["ratios"][at];
-            (of["ratio"], of["low"], of["high"]) = (json!(1.5), json!(limit), json!(3.0));
+            let of = &mut inputs.bench.scenarios[scenario].ratios[at];
+            (of.ratio, of.low, of.high) = (1.5, limit, 3.0);
             let missed = missed(&inputs);
             assert!(missed.len() == 1 && missed[0].ends_with(&row), "{missed:?}");
         }
@@ -195,25 +214,20 @@ fn an_interval_that_reaches_the_limit_shows_nothing_and_misses() {
 fn what_is_missing_is_named() {
     let cases: [(&str, Change); 6] = [
         ("no scenario 'rate-80'", |inputs| {
-            drop(
-                inputs.bench["scenarios"]
-                    .as_array_mut()
-                    .expect("a list")
-                    .pop(),
-            )
+            drop(inputs.bench.scenarios.pop())
         }),
         ("no scenario 'base'", |inputs| {
-            inputs.bench["scenarios"][0]["name"] = json!("other")
+            inputs.bench.scenarios[0].name = "other".to_owned()
         }),
         (
             "no requests_per_server_cpu_s of demo-guards to tokio-asyncfd in 'base'",
-            |inputs| inputs.bench["scenarios"][0]["ratios"][3] = json!({}),
+            |inputs| drop(inputs.bench.scenarios[0].ratios.remove(3)),
         ),
         ("no memory of demo-idle", |inputs| {
-            inputs.bench["scenarios"][0]["contenders"][3] = json!(null)
+            inputs.bench.scenarios[0].contenders[3].bytes_per_connection = None
         }),
         ("no instructions_per_echo of tokio-ct", |inputs| {
-            inputs.instr["rows"][1] = json!({})
+            inputs.instr["rows"][1]["instructions_per_echo"] = json!(null)
         }),
         ("--churn-kib takes two figures", |inputs| {
             inputs.arguments[1] = "--churn-kib=5000".to_owned()

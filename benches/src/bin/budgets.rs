@@ -6,12 +6,16 @@
 //! interval that is too wide misses it.
 #![forbid(unsafe_code)]
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use benches::scenario::Scenario;
+use benches::summary::Summary;
 use clap::Parser;
-use serde_json::Value;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 /// Prints the table of budgets; the exit code is 3 if one is missed.
 #[derive(Parser)]
@@ -53,9 +57,43 @@ struct Row {
 
 /// The content of the files.
 struct Measured {
-    instr: Value,
-    instr_idle: Value,
-    bench: Value,
+    instr: Instr,
+    instr_idle: Instr,
+    bench: Summary,
+}
+
+/// The parts of `instr.json` that the table needs. `cargo xtask instr` writes it.
+#[derive(Deserialize)]
+struct Instr {
+    rows: Vec<Counted>,
+}
+
+#[derive(Deserialize)]
+struct Counted {
+    contender: String,
+    instructions_per_echo: Option<f64>,
+    syscalls: BTreeMap<String, f64>,
+}
+
+impl Instr {
+    fn row(&self, contender: &str) -> Result<&Counted, String> {
+        let mut rows = self.rows.iter();
+        rows.find(|row| row.contender == contender)
+            .ok_or_else(|| format!("instr.json has no {contender}"))
+    }
+
+    fn instructions(&self, contender: &str) -> Result<f64, String> {
+        self.row(contender)?
+            .instructions_per_echo
+            .ok_or_else(|| format!("instr.json has no instructions_per_echo of {contender}"))
+    }
+
+    /// Returns the system calls per echo, without those that wait for events.
+    fn calls(&self, contender: &str) -> Result<f64, String> {
+        let kinds = self.row(contender)?.syscalls.iter();
+        let others = kinds.filter(|(kind, _)| !kind.starts_with("epoll_"));
+        Ok(others.map(|(_, calls)| calls).sum())
+    }
 }
 
 impl Measured {
@@ -67,34 +105,18 @@ impl Measured {
         })
     }
 
-    /// Returns a count per echo of a contender.
-    fn count(of: &Value, contender: &str, field: &str) -> Result<f64, String> {
-        find(&of["rows"], "contender", contender)
-            .and_then(|row| row[field].as_f64())
-            .ok_or_else(|| format!("instr.json has no {field} of {contender}"))
-    }
-
-    fn instructions(&self, contender: &str) -> Result<f64, String> {
-        Self::count(&self.instr, contender, "instructions_per_echo")
-    }
-
-    /// Returns the system calls per echo, without those that wait for events.
-    fn calls(&self, contender: &str) -> Result<f64, String> {
-        let kinds = find(&self.instr["rows"], "contender", contender)
-            .and_then(|row| row["syscalls"].as_object())
-            .ok_or_else(|| format!("instr.json has no system calls of {contender}"))?;
-        let others = kinds.iter().filter(|(kind, _)| !kind.starts_with("epoll_"));
-        Ok(others.filter_map(|(_, calls)| calls.as_f64()).sum())
-    }
-
-    fn base(&self) -> Result<&Value, String> {
-        find(&self.bench["scenarios"], "name", "base")
-            .ok_or_else(|| "bench.sh has no scenario 'base'".to_owned())
+    fn scenario(&self, name: &str) -> Result<&Scenario, String> {
+        let mut scenarios = self.bench.scenarios.iter();
+        scenarios
+            .find(|scenario| scenario.name == name)
+            .ok_or_else(|| format!("bench.sh has no scenario '{name}'"))
     }
 
     fn memory(&self, contender: &str) -> Result<f64, String> {
-        find(&self.base()?["contenders"], "name", contender)
-            .and_then(|row| row["bytes_per_connection"].as_f64())
+        let mut contenders = self.scenario("base")?.contenders.iter();
+        contenders
+            .find(|row| row.name == contender)
+            .and_then(|row| row.bytes_per_connection)
             .ok_or_else(|| format!("bench.sh has no memory of {contender}"))
     }
 
@@ -106,32 +128,16 @@ impl Measured {
         base: &str,
         metric: &str,
     ) -> Result<[f64; 3], String> {
-        let scenario_json = find(&self.bench["scenarios"], "name", scenario)
-            .ok_or_else(|| format!("bench.sh has no scenario '{scenario}'"))?;
-        let ratios = scenario_json["ratios"].as_array();
-        let ratio = ratios.into_iter().flatten().find(|ratio| {
-            ratio["contender"] == contender && ratio["base"] == base && ratio["metric"] == metric
-        });
-        let number = |ratio: &Value, field: &str| ratio[field].as_f64();
+        let ratio = self.scenario(scenario)?.ratio(contender, base, metric);
         ratio
-            .and_then(|ratio| {
-                Some([
-                    number(ratio, "ratio")?,
-                    number(ratio, "low")?,
-                    number(ratio, "high")?,
-                ])
-            })
+            .map(|ratio| [ratio.ratio, ratio.low, ratio.high])
             .ok_or_else(|| {
                 format!("bench.sh has no {metric} of {contender} to {base} in '{scenario}'")
             })
     }
 }
 
-fn find<'a>(list: &'a Value, key: &str, value: &str) -> Option<&'a Value> {
-    list.as_array()?.iter().find(|entry| entry[key] == value)
-}
-
-fn json(file: &Path) -> Result<Value, String> {
+fn json<T: DeserializeOwned>(file: &Path) -> Result<T, String> {
     let text = fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
     serde_json::from_str(&text).map_err(|error| format!("{}: {error}", file.display()))
 }
@@ -163,11 +169,11 @@ fn rows(args: &Args) -> Result<Vec<Row>, String> {
             "<= 520",
         ),
     ] {
-        let instructions = measured.instructions(here)?;
+        let instructions = measured.instr.instructions(here)?;
         rows.push(Row {
             what: what.to_owned(),
-            bare: count(measured.instructions("bare-epoll")?),
-            tokio: count(measured.instructions(tokio)?),
+            bare: count(measured.instr.instructions("bare-epoll")?),
+            tokio: count(measured.instr.instructions(tokio)?),
             here: count(instructions),
             budget,
             met: instructions <= most,
@@ -237,11 +243,11 @@ fn rows(args: &Args) -> Result<Vec<Row>, String> {
         }
     }
 
-    let calls = measured.calls("demo-helpers")?;
+    let calls = measured.instr.calls("demo-helpers")?;
     rows.push(Row {
         what: "system calls per echo beside epoll_wait, helpers".to_owned(),
-        bare: format!("{:.3}", measured.calls("bare-epoll")?),
-        tokio: format!("{:.3}", measured.calls("tokio-ct")?),
+        bare: format!("{:.3}", measured.instr.calls("bare-epoll")?),
+        tokio: format!("{:.3}", measured.instr.calls("tokio-ct")?),
         here: format!("{calls:.3}"),
         budget: "2.0",
         met: calls <= 2.005,
@@ -267,11 +273,8 @@ fn rows(args: &Args) -> Result<Vec<Row>, String> {
         });
     }
 
-    let many = Measured::count(
-        &measured.instr_idle,
-        "demo-helpers",
-        "instructions_per_echo",
-    )? / measured.instructions("demo-helpers")?;
+    let many = measured.instr_idle.instructions("demo-helpers")?
+        / measured.instr.instructions("demo-helpers")?;
     rows.push(Row {
         what: "instructions per echo, 64 active of 19,000 to 64 of 64".to_owned(),
         bare: String::new(),

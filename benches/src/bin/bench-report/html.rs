@@ -2,9 +2,9 @@
 
 use loadgen::report::html::{Page, Ratio as Bar, Table, Tone, percentiles, ratios, remarks};
 
-use crate::scenario::{HEADLINES, Ratio, Scenario, Verdict};
-use crate::summary::Summary;
 use crate::text::{interval, verdict};
+use benches::scenario::{HEADLINES, Ratio, Scenario, Verdict};
+use benches::summary::Summary;
 
 /// The distributions that fit in a figure.
 const SHOWN: [&str; 3] = ["demo-helpers", "tokio-ct", "tokio-mt"];

@@ -3,26 +3,23 @@
 //! It reads the load generator's files for each scenario. In the scenario's folder, `NAME.json` has
 //! all rounds of a contender in order and, if memory was measured, `NAME.memory.json` has two runs
 //! with different numbers of connections. The ratios and their intervals are computed by the code
-//! of `loadgen compare`. `scenario.rs` and `summary.rs` compute, `text.rs`, `markdown.rs` and
-//! `html.rs` render; nothing here measures. Tests: `tests.rs`.
+//! of `loadgen compare`. `scenario.rs` and `summary.rs` of the library compute; `text.rs`,
+//! `markdown.rs` and `html.rs` render; nothing here measures. Tests: `tests.rs`.
 #![forbid(unsafe_code)]
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use benches::scenario::{Run, Scenario};
+use benches::summary::Summary;
 use clap::Parser;
 
 mod html;
 mod markdown;
-mod scenario;
-mod summary;
 #[cfg(test)]
 mod tests;
 mod text;
-
-use scenario::{Run, Scenario};
-use summary::Summary;
 
 /// Summarises the rounds that scripts/bench.sh has run.
 #[derive(Parser)]

@@ -3,9 +3,9 @@
 
 use std::fmt::Write as _;
 
-use crate::scenario::{HEADLINES, Scenario};
-use crate::summary::Summary;
 use crate::text::{interval, verdict};
+use benches::scenario::{HEADLINES, Scenario};
+use benches::summary::Summary;
 
 /// The method that holds for every run of the script.
 const METHOD: &str = "\
@@ -56,7 +56,7 @@ fn not_ahead(summary: &Summary) -> String {
             scenario.name,
             ratio.contender,
             ratio.base,
-            metric.map_or(ratio.metric, |(_, title)| title),
+            metric.map_or(&*ratio.metric, |(_, title)| *title),
             interval(ratio),
             verdict(ratio)
         )

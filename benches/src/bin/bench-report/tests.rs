@@ -4,10 +4,10 @@ use loadgen::report::Report;
 use loadgen::report::rate::Rate;
 use serde_json::json;
 
-use crate::scenario::{Run, Scenario, Verdict};
-use crate::summary::Summary;
 use crate::text;
 use crate::{html, markdown};
+use benches::scenario::{Run, Scenario, Verdict};
+use benches::summary::Summary;
 
 /// Returns a round as the load generator writes it, with the figures that matter here.
 fn round(requests_per_s: f64, cpu_us: f64, bound: bool) -> Report {

@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use crate::scenario::{Ratio, Scenario, Verdict, WIDEST};
-use crate::summary::Summary;
+use benches::scenario::{Ratio, Scenario, Verdict, WIDEST};
+use benches::summary::Summary;
 
 /// Renders the table, with a line end after each line.
 pub(crate) fn render(summary: &Summary) -> String {

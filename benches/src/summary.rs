@@ -2,38 +2,40 @@
 
 use std::fs;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::scenario::{Ratio, Scenario, Verdict};
 
 /// All scenarios of a run of `scripts/bench.sh`, and the machine that ran them.
-#[derive(Debug, Serialize)]
-pub(crate) struct Summary {
-    pub(crate) format: &'static str,
-    pub(crate) version: u32,
-    pub(crate) commit: String,
-    pub(crate) command: String,
-    pub(crate) cpu: String,
-    pub(crate) kernel: String,
-    pub(crate) cpus: usize,
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Summary {
+    /// `bench`.
+    pub format: String,
+    /// The version of the format.
+    pub version: u32,
+    /// The measured commit.
+    pub commit: String,
+    /// The command that measured.
+    pub command: String,
+    /// The model of the CPU.
+    pub cpu: String,
+    /// The kernel and the architecture.
+    pub kernel: String,
+    /// The CPUs of the machine.
+    pub cpus: usize,
     /// In the order of the run; the others vary the first one.
-    pub(crate) scenarios: Vec<Scenario>,
+    pub scenarios: Vec<Scenario>,
 }
 
 impl Summary {
     /// Adds the facts about the machine.
     ///
     /// # Errors
-    ///
-    /// There is no scenario.
-    pub(crate) fn new(
-        commit: &str,
-        command: &str,
-        scenarios: Vec<Scenario>,
-    ) -> Result<Self, String> {
+    /// Returns an error if there is no scenario.
+    pub fn new(commit: &str, command: &str, scenarios: Vec<Scenario>) -> Result<Self, String> {
         let machine = &scenarios.first().ok_or("there is no scenario")?.machine;
         Ok(Self {
-            format: "bench",
+            format: "bench".to_owned(),
             version: 2,
             commit: commit.to_owned(),
             command: command.to_owned(),
@@ -46,7 +48,7 @@ impl Summary {
 
     /// Returns the ratios of the project's servers to tokio's servers of the same kind that show no
     /// advantage, scenario by scenario.
-    pub(crate) fn not_ahead(&self) -> impl Iterator<Item = (&Scenario, &Ratio)> {
+    pub fn not_ahead(&self) -> impl Iterator<Item = (&Scenario, &Ratio)> {
         self.scenarios.iter().flat_map(|scenario| {
             let shown = |ratio: &&Ratio| {
                 ratio.is_of_peers() && ratio.is_headline() && ratio.verdict != Verdict::Better

@@ -1,4 +1,7 @@
 //! One scenario: from its rounds to medians, ratios and verdicts.
+//!
+//! `bench-report` writes it and `budgets` reads it, as part of a
+//! [`Summary`](crate::summary::Summary). Tests: `bin/bench-report/tests.rs`.
 
 use std::path::Path;
 
@@ -6,18 +9,18 @@ use loadgen::measure::histogram::Recorder;
 use loadgen::measure::stats::median;
 use loadgen::report::{Machine, Report, Settings};
 use loadgen::tools::compare::{self, Contender};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The widest useful interval: one that reaches further to either side of its ratio is
 /// inconclusive.
-pub(crate) const WIDEST: f64 = 0.05;
+pub const WIDEST: f64 = 0.05;
 
 /// The largest share of time that a generator may wait for its CPU before it counts as sharing it
 /// with other work.
 const BUSY: f64 = 0.02;
 
 /// The metrics that the tables show, and their titles.
-pub(crate) const HEADLINES: [(&str, &str); 5] = [
+pub const HEADLINES: [(&str, &str); 5] = [
     ("requests_per_server_cpu_s", "echoes per CPU second"),
     ("requests_per_s", "echoes per second"),
     ("latency_p50", "p50"),
@@ -45,7 +48,7 @@ const WITHOUT: &str = "-no-stealing";
 
 /// All measurements of one contender.
 #[derive(Debug)]
-pub(crate) struct Run {
+pub struct Run {
     name: String,
     rounds: Contender,
     /// Two runs with few and with many connections, if memory was measured.
@@ -54,7 +57,10 @@ pub(crate) struct Run {
 
 impl Run {
     /// Reads a contender's files.
-    pub(crate) fn read(dir: &Path, name: &str) -> Result<Self, String> {
+    ///
+    /// # Errors
+    /// Returns an error if a file cannot be read or holds no reports.
+    pub fn read(dir: &Path, name: &str) -> Result<Self, String> {
         let rounds = compare::read(&dir.join(format!("{name}.json")))?;
         let path = dir.join(format!("{name}.memory.json"));
         let memory = if path.exists() {
@@ -72,8 +78,9 @@ impl Run {
         })
     }
 
-    #[cfg(test)]
-    pub(crate) fn new(name: &str, rounds: Vec<Report>, memory: Option<[Report; 2]>) -> Self {
+    /// Makes a run from its rounds.
+    #[must_use]
+    pub fn new(name: &str, rounds: Vec<Report>, memory: Option<[Report; 2]>) -> Self {
         let rounds = Contender {
             file: format!("{name}.json"),
             rounds,
@@ -87,80 +94,105 @@ impl Run {
 }
 
 /// The measurements under one load.
-#[derive(Debug, Serialize)]
-pub(crate) struct Scenario {
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Scenario {
     /// The name of its folder, which also identifies it elsewhere.
-    pub(crate) name: String,
+    pub name: String,
     /// The description of the load.
-    pub(crate) title: String,
-    pub(crate) rounds: usize,
-    pub(crate) settings: Settings,
-    pub(crate) contenders: Vec<Medians>,
-    pub(crate) ratios: Vec<Ratio>,
-    pub(crate) warnings: Vec<String>,
+    pub title: String,
+    /// Rounds of each contender.
+    pub rounds: usize,
+    /// The load, from the first round.
+    pub settings: Settings,
+    /// In the order of a round.
+    pub contenders: Vec<Medians>,
+    /// Every compared pair, in every metric.
+    pub ratios: Vec<Ratio>,
+    /// Reasons to doubt the figures.
+    pub warnings: Vec<String>,
     /// The machine that the generator ran on.
     #[serde(skip)]
-    pub(crate) machine: Machine,
+    pub machine: Machine,
 }
 
 /// Medians over a contender's rounds.
-#[derive(Debug, Serialize)]
-pub(crate) struct Medians {
-    pub(crate) name: String,
-    pub(crate) requests_per_s: f64,
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Medians {
+    /// The contender.
+    pub name: String,
+    /// Answers per second.
+    pub requests_per_s: f64,
     /// The share of the offered requests that were answered in the measured time. A closed loop
     /// has none.
-    pub(crate) done: Option<f64>,
-    pub(crate) p50_us: f64,
-    pub(crate) p90_us: f64,
-    pub(crate) p99_us: f64,
-    pub(crate) p99_9_us: f64,
-    pub(crate) p99_99_us: f64,
-    pub(crate) cpu_us_per_request: Option<f64>,
-    pub(crate) cpu_user_us_per_request: Option<f64>,
-    pub(crate) cpu_system_us_per_request: Option<f64>,
+    pub done: Option<f64>,
+    /// The median latency in microseconds.
+    pub p50_us: f64,
+    /// 90%.
+    pub p90_us: f64,
+    /// 99%.
+    pub p99_us: f64,
+    /// 99.9%.
+    pub p99_9_us: f64,
+    /// 99.99%.
+    pub p99_99_us: f64,
+    /// The server's CPU time per request.
+    pub cpu_us_per_request: Option<f64>,
+    /// The part of it in user space.
+    pub cpu_user_us_per_request: Option<f64>,
+    /// The part of it in the kernel.
+    pub cpu_system_us_per_request: Option<f64>,
     /// The share of the measured time in which the server was on its CPU.
-    pub(crate) server_busy: Option<f64>,
+    pub server_busy: Option<f64>,
     /// Growth of the resident memory per connection, from the two memory runs.
-    pub(crate) bytes_per_connection: Option<f64>,
+    pub bytes_per_connection: Option<f64>,
     /// Rounds in which the generator may have been the bottleneck.
-    pub(crate) rounds_generator_bound: usize,
+    pub rounds_generator_bound: usize,
     /// The latencies of all rounds together.
     #[serde(skip)]
-    pub(crate) latency: Recorder,
+    pub latency: Recorder,
 }
 
 /// A comparison of one contender with another.
-#[derive(Debug, Serialize)]
-pub(crate) struct Ratio {
-    pub(crate) contender: String,
-    pub(crate) base: String,
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Ratio {
+    /// The contender.
+    pub contender: String,
+    /// The one that it is compared with.
+    pub base: String,
     /// A metric of `loadgen compare`.
-    pub(crate) metric: &'static str,
-    pub(crate) ratio: f64,
-    pub(crate) low: f64,
-    pub(crate) high: f64,
-    pub(crate) verdict: Verdict,
+    pub metric: String,
+    /// The contender's figure divided by that of the base.
+    pub ratio: f64,
+    /// The lower end of its interval.
+    pub low: f64,
+    /// The upper end of its interval.
+    pub high: f64,
+    /// The conclusion from the interval.
+    pub verdict: Verdict,
 }
 
 impl Ratio {
     /// Returns true if it compares one of the project's servers with the server of the same kind on
     /// tokio or without work stealing.
-    pub(crate) fn is_of_peers(&self) -> bool {
+    #[must_use]
+    pub fn is_of_peers(&self) -> bool {
         PEERS.contains(&(&self.contender, &self.base))
     }
 
     /// Returns true if the tables show its metric.
-    pub(crate) fn is_headline(&self) -> bool {
+    #[must_use]
+    pub fn is_headline(&self) -> bool {
         HEADLINES.iter().any(|(metric, _)| *metric == self.metric)
     }
 }
 
 /// The conclusion from an interval.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum Verdict {
+pub enum Verdict {
+    /// The whole interval is on the better side of 1.
     Better,
+    /// The whole interval is on the worse side of 1.
     Worse,
     /// The interval is narrow and contains 1.
     NoDifferenceShown,
@@ -184,7 +216,10 @@ impl Verdict {
 
 impl Scenario {
     /// Computes the scenario from its runs.
-    pub(crate) fn new(name: &str, title: &str, mut runs: Vec<Run>) -> Result<Self, String> {
+    ///
+    /// # Errors
+    /// Returns an error if there is no round in which every contender answered.
+    pub fn new(name: &str, title: &str, mut runs: Vec<Run>) -> Result<Self, String> {
         let warnings = leave_out_silent_rounds(&mut runs);
         let runs = runs.as_slice();
         let first = runs
@@ -229,7 +264,7 @@ impl Scenario {
                 self.ratios.push(Ratio {
                     contender: run.name.clone(),
                     base: base.name.clone(),
-                    metric: metric.name,
+                    metric: metric.name.to_owned(),
                     ratio,
                     low,
                     high,
@@ -287,7 +322,8 @@ impl Scenario {
     }
 
     /// Returns the ratio of one pair in one metric.
-    pub(crate) fn ratio(&self, contender: &str, base: &str, metric: &str) -> Option<&Ratio> {
+    #[must_use]
+    pub fn ratio(&self, contender: &str, base: &str, metric: &str) -> Option<&Ratio> {
         self.ratios.iter().find(|ratio| {
             ratio.contender == contender && ratio.base == base && ratio.metric == metric
         })
