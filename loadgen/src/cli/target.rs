@@ -18,34 +18,12 @@ const HTTPS_PORT: u16 = 443;
 /// The longest path that a Unix socket address of the system holds, without the final zero byte.
 const UNIX_PATH_MAX: usize = 107;
 
-/// The beginning of a URL.
-struct Scheme {
-    name: &'static str,
-    tls: bool,
-    websocket: bool,
-}
-
-const SCHEMES: [Scheme; 4] = [
-    Scheme {
-        name: "http://",
-        tls: false,
-        websocket: false,
-    },
-    Scheme {
-        name: "https://",
-        tls: true,
-        websocket: false,
-    },
-    Scheme {
-        name: "ws://",
-        tls: false,
-        websocket: true,
-    },
-    Scheme {
-        name: "wss://",
-        tls: true,
-        websocket: true,
-    },
+/// The beginnings of URLs, and their values of `tls` and `websocket`.
+const SCHEMES: [(&str, bool, bool); 4] = [
+    ("http://", false, false),
+    ("https://", true, false),
+    ("ws://", false, true),
+    ("wss://", true, true),
 ];
 
 /// A parsed target.
@@ -115,14 +93,13 @@ pub(crate) fn read(target: &str) -> Result<Named<'_>, String> {
             }),
         };
     }
-    let scheme = SCHEMES.iter().find_map(|scheme| {
-        let rest = after_scheme(target, scheme.name)?;
-        Some((scheme, rest))
+    let scheme = SCHEMES.into_iter().find_map(|(name, tls, websocket)| {
+        let rest = after_scheme(target, name)?;
+        Some((Some(rest), tls, websocket))
     });
-    let tls = scheme.is_some_and(|(scheme, _)| scheme.tls);
-    let websocket = scheme.is_some_and(|(scheme, _)| scheme.websocket);
+    let (rest, tls, websocket) = scheme.unwrap_or_default();
     let usual = if tls { HTTPS_PORT } else { HTTP_PORT };
-    let (authority, path) = match scheme.map(|(_, rest)| rest) {
+    let (authority, path) = match rest {
         None => (target, None),
         Some(rest) => match rest.find(['/', '?', '#']) {
             None => (rest, Some("/")),

@@ -153,14 +153,8 @@ fn connections(report: &Report, out: &mut String) {
     );
     let connect = &connections.connect_latency;
     if connect.count > 0 {
-        line!(
-            out,
-            "    ramp {:.2}s, connect p50 {}, p99 {}, max {}",
-            connections.ramp_s,
-            duration(connect.p50_ns),
-            duration(connect.p99_ns),
-            duration(connect.max_ns)
-        );
+        let (ramp_s, connect) = (connections.ramp_s, summary(connect));
+        line!(out, "    ramp {ramp_s:.2}s, connect {connect}");
     }
     if let Some(handshake) = &connections.handshake_latency {
         line!(out, "    of that TLS handshake {}", summary(handshake));
@@ -185,15 +179,9 @@ fn connections(report: &Report, out: &mut String) {
     }
     let requests = &report.requests;
     if let (Some(_), Some(lag)) = (report.settings.rate, &report.latency.schedule_lag) {
-        let late = if lag.count > 0 {
-            format!(
-                "; the generator was late by p50 {}, p99 {}, max {}",
-                duration(lag.p50_ns),
-                duration(lag.p99_ns),
-                duration(lag.max_ns)
-            )
-        } else {
-            String::new()
+        let late = match lag.count {
+            0 => String::new(),
+            _ => format!("; the generator was late by {}", summary(lag)),
         };
         line!(
             out,
@@ -269,20 +257,28 @@ fn server(report: &Report, out: &mut String) {
             metric(per_second)
         );
     }
-    let each = per_connection(server.bytes_per_connection);
-    line!(
+    memory(
+        "Server",
+        server.bytes_per_connection,
+        [
+            server.resident_before_bytes,
+            server.resident_connected_bytes,
+            server.resident_peak_bytes,
+        ],
         out,
-        "  Server memory: {each}resident {} before, {} connected, {} at peak",
-        bytes(as_f64(server.resident_before_bytes)),
-        bytes(as_f64(server.resident_connected_bytes)),
-        bytes(as_f64(server.resident_peak_bytes))
     );
 }
 
-fn per_connection(each: Option<f64>) -> String {
-    each.map_or(String::new(), |each| {
+/// The memory of a process: per connection, and resident before, connected and at peak.
+fn memory(process: &str, each: Option<f64>, resident: [u64; 3], out: &mut String) {
+    let each = each.map_or(String::new(), |each| {
         format!("{each:.0} bytes per connection; ")
-    })
+    });
+    let [before, connected, peak] = resident.map(|resident| bytes(as_f64(resident)));
+    line!(
+        out,
+        "  {process} memory: {each}resident {before} before, {connected} connected, {peak} at peak"
+    );
 }
 
 fn generator(report: &Report, out: &mut String) {
@@ -293,13 +289,15 @@ fn generator(report: &Report, out: &mut String) {
             "  Generator: {cpu_us:.2}us CPU per request, busiest thread {:.0}% of a CPU",
             generator.busiest_thread * 100.0
         );
-        let each = per_connection(generator.bytes_per_connection);
-        line!(
+        memory(
+            "Generator",
+            generator.bytes_per_connection,
+            [
+                generator.resident_before_bytes,
+                generator.resident_connected_bytes,
+                generator.resident_bytes,
+            ],
             out,
-            "  Generator memory: {each}resident {} before, {} connected, {} at peak",
-            bytes(as_f64(generator.resident_before_bytes)),
-            bytes(as_f64(generator.resident_connected_bytes)),
-            bytes(as_f64(generator.resident_bytes))
         );
     }
     for warning in &report.outcome.warnings {

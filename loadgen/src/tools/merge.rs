@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::str::FromStr as _;
 
 use clap::Args;
+use serde_json::Value;
 
 use crate::console;
 use crate::exit_error::ExitError;
@@ -191,58 +192,54 @@ fn check_names(parts: &[(String, Report)]) -> Result<(), String> {
     Ok(())
 }
 
-/// Returns the settings that have to be the same in all parts, with their names.
+/// The settings that have to be the same in all parts: their names in messages, and their keys.
+const LOAD: [(&str, &str); 16] = [
+    ("the protocol", "protocol"),
+    ("--stages", "stages"),
+    ("--think-time", "think_time_s"),
+    ("TLS", "tls"),
+    ("--pipeline", "pipeline"),
+    ("--size", "size"),
+    ("--size", "size_mix"),
+    ("--hot", "hot"),
+    ("--hot-shift", "hot_shift_s"),
+    ("--work", "work_us"),
+    ("--verify", "verify"),
+    ("--io", "io"),
+    ("--duration", "duration_s"),
+    ("--requests-per-conn", "requests_per_conn"),
+    ("--lifetime", "lifetime_s"),
+    ("--timeout", "timeout_s"),
+];
+
+/// Returns what has to be the same in all parts, in words.
 fn load(report: &Report) -> Vec<(&'static str, String)> {
-    let settings = &report.settings;
-    let optional =
-        |value: Option<f64>| value.map_or_else(|| "not set".to_owned(), |value| value.to_string());
-    let pace = if settings.rate.is_some() {
-        "open"
-    } else {
-        "closed"
+    let settings = serde_json::to_value(&report.settings).expect("plain data becomes JSON");
+    let words = |key: &str| match &settings[key] {
+        Value::Null => "not set".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other
+            .as_f64()
+            .map_or_else(|| other.to_string(), |number| number.to_string()),
     };
-    let arrivals = settings.arrivals.map_or_else(String::new, |arrivals| {
-        format!(", {arrivals:?}").to_lowercase()
-    });
-    vec![
+    let pace = if report.settings.rate.is_some() {
+        "open".to_owned()
+    } else {
+        "closed".to_owned()
+    };
+    let pace = match &report.settings.arrivals {
+        Some(_) => format!("{pace}, {}", words("arrivals")),
+        None => pace,
+    };
+    // Each part has its share of the requests.
+    let requests = report.settings.requests.map_or("not set", |_| "set");
+    let mut load = vec![
         ("the target", report.target.address.clone()),
-        ("the protocol", settings.protocol.clone()),
-        ("the loop", format!("{pace}{arrivals}")),
-        ("--stages", settings.stages.clone().unwrap_or_default()),
-        ("--think-time", optional(settings.think_time_s)),
-        ("TLS", settings.tls.to_string()),
-        ("--pipeline", settings.pipeline.to_string()),
-        (
-            "--size",
-            settings
-                .size_mix
-                .clone()
-                .unwrap_or_else(|| settings.size.to_string()),
-        ),
-        ("--hot", settings.hot.clone().unwrap_or_default()),
-        ("--hot-shift", optional(settings.hot_shift_s)),
-        ("--work", optional(settings.work_us.map(f64::from))),
-        ("--verify", settings.verify.to_string()),
-        ("--io", settings.io.name().to_owned()),
-        ("--duration", optional(settings.duration_s)),
-        (
-            "--requests",
-            if settings.requests.is_some() {
-                "set"
-            } else {
-                "not set"
-            }
-            .to_owned(),
-        ),
-        (
-            "--requests-per-conn",
-            settings
-                .requests_per_conn
-                .map_or_else(|| "not set".to_owned(), |n| n.to_string()),
-        ),
-        ("--lifetime", optional(settings.lifetime_s)),
-        ("--timeout", settings.timeout_s.to_string()),
-    ]
+        ("the loop", pace),
+        ("--requests", requests.to_owned()),
+    ];
+    load.extend(LOAD.map(|(name, key)| (name, words(key))));
+    load
 }
 
 /// Returns the outcome of the sum: the worst of its parts. A threshold that only a part missed says

@@ -125,7 +125,7 @@ impl Counts {
 #[derive(Debug)]
 pub(crate) struct Server {
     server: server::Server,
-    /// The tables that were asked for.
+    /// The number of requested tables.
     tables: Cell<usize>,
 }
 

@@ -1,5 +1,7 @@
 //! Axes: the positions and labels of values. Pure. Tests: at the end of this file.
 
+use crate::measure::units::short_duration;
+
 /// The scale of an axis.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Scale {
@@ -71,6 +73,11 @@ impl Axis {
             high: above,
             label,
         }
+    }
+
+    /// Makes a logarithmic axis for these latencies in nanoseconds.
+    pub(super) fn latency(values: impl Iterator<Item = f64>) -> Self {
+        Self::log("latency, log scale", values, short_duration)
     }
 
     /// Makes a logarithmic axis from one positive value to another.

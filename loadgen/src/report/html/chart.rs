@@ -20,6 +20,13 @@ const BOTTOM: f64 = 44.0;
 const CHARACTER: f64 = 7.0;
 const APART: f64 = 8.0;
 
+/// Appends to a string.
+macro_rules! put {
+    ($out:expr, $($arg:tt)*) => {
+        write!($out, $($arg)*).expect("writing to a string does not fail")
+    };
+}
+
 /// The points, from left to right. The line is broken at a missing point.
 #[derive(Debug, Clone)]
 pub(super) struct Line {
@@ -27,6 +34,35 @@ pub(super) struct Line {
     pub(super) points: Vec<(f64, Option<f64>)>,
     /// True if the line is a reference and not data.
     pub(super) reference: bool,
+}
+
+impl Line {
+    /// A line of data.
+    pub(super) fn new(name: &str, points: Vec<(f64, Option<f64>)>) -> Self {
+        Self {
+            name: name.to_owned(),
+            points,
+            reference: false,
+        }
+    }
+
+    /// A straight line to compare the data with.
+    pub(super) fn reference(name: &str, points: [(f64, f64); 2]) -> Self {
+        Self {
+            reference: true,
+            ..Self::new(name, points.map(|(at, value)| (at, Some(value))).to_vec())
+        }
+    }
+
+    /// The values that are there.
+    pub(super) fn values(&self) -> impl Iterator<Item = f64> {
+        self.points.iter().filter_map(|(_, value)| *value)
+    }
+
+    /// The largest value; zero without values.
+    pub(super) fn largest(&self) -> f64 {
+        self.values().fold(0.0, f64::max)
+    }
 }
 
 /// A ratio B/A with its interval: a row of [`ratios`].
@@ -87,15 +123,12 @@ impl Chart {
         if self.lines.len() < 2 {
             return String::new();
         }
-        let mut out = "<ul class=\"legend\">".to_owned();
+        let mut out = r#"<ul class="legend">"#.to_owned();
         for (at, line) in self.lines.iter().enumerate() {
-            put(
-                &mut out,
-                format_args!(
-                    "<li><svg width=\"30\" height=\"10\" aria-hidden=\"true\"><path class=\"{}\" d=\"M1 5H29\"/></svg>{}</li>",
-                    class(at, line.reference),
-                    escape(&line.name)
-                ),
+            let (class, name) = (class(at, line.reference), escape(&line.name));
+            put!(
+                out,
+                r#"<li><svg width="30" height="10" aria-hidden="true"><path class="{class}" d="M1 5H29"/></svg>{name}</li>"#
             );
         }
         out + "</ul>"
@@ -106,26 +139,17 @@ impl Chart {
             width: width - LEFT - RIGHT,
             height: height - TOP - BOTTOM,
         };
-        let mut out = svg_open(
-            self.id,
-            size,
-            (width, height),
-            &self.title,
-            &self.description,
-        );
+        let (title, about) = (&self.title, &self.description);
+        let mut out = svg_open(self.id, size, (width, height), title, about);
         plane.axes(&self.x, &self.y, &mut out);
         for (at, line) in self.lines.iter().enumerate() {
-            let class = class(at, line.reference);
-            let path = if self.bars {
-                plane.bars(&self.x, &self.y, &line.points)
+            let (class, path) = if self.bars {
+                ("bars", plane.bars(&self.x, &self.y, &line.points))
             } else {
-                plane.path(&self.x, &self.y, &line.points)
+                let path = plane.path(&self.x, &self.y, &line.points);
+                (class(at, line.reference), path)
             };
-            let class = if self.bars { "bars" } else { class };
-            put(
-                &mut out,
-                format_args!("<path class=\"{class}\" d=\"{path}\"/>"),
-            );
+            put!(out, r#"<path class="{class}" d="{path}"/>"#);
         }
         out + "</svg>"
     }
@@ -163,75 +187,35 @@ pub fn ratios(id: &str, title: &str, description: &str, rows: &[Ratio]) -> Strin
         let x = |ratio: f64| left + plane_width * axis.position(ratio);
         drawings += &svg_open(id, size, (width, height), title, description);
         let floor = height - BOTTOM;
-        let mut free_from = 0.0;
-        for (value, label) in axis.ticks() {
-            let at = x(value);
-            put(
-                &mut drawings,
-                format_args!("<path class=\"grid\" d=\"M{at:.1} {TOP}V{floor}\"/>"),
-            );
-            if text_fits(&label, at, &mut free_from, width) {
-                put(
-                    &mut drawings,
-                    format_args!(
-                        "<text x=\"{at:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{label}</text>",
-                        floor + 18.0
-                    ),
-                );
-            }
-        }
+        verticals(&axis, x, floor, width, &mut drawings);
         let one = x(1.0);
-        put(
-            &mut drawings,
-            format_args!("<path class=\"one\" d=\"M{one:.1} {TOP}V{floor}\"/>"),
+        put!(
+            drawings,
+            r#"<path class="one" d="M{one:.1} {TOP}V{floor}"/>"#
         );
-        put(
-            &mut drawings,
-            format_args!(
-                "<text class=\"name\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">ratio B/A, log scale</text>",
-                width - RIGHT,
-                height - 6.0
-            ),
-        );
-        let mut top = TOP;
-        for row in rows {
+        let at = (width - RIGHT, height - 6.0);
+        name(at, "ratio B/A, log scale", &mut drawings);
+        for (row, top) in rows.iter().zip(std::iter::successors(Some(TOP), |top| {
+            Some(top + row_height)
+        })) {
             let middle = top + row_height - ROW / 2.0;
-            let [estimate, from, to] = row.estimate.map(&x);
-            let name = escape(&row.name);
+            let (above, below) = (middle - 5.0, middle + 5.0);
+            let [estimate, from, to] = row.estimate.map(x);
+            let (class, name) = (row.tone.class(), escape(&row.name));
             if size == "wide" {
-                put(
-                    &mut drawings,
-                    format_args!(
-                        "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{name}</text>",
-                        left - 12.0,
-                        middle + 4.0
-                    ),
-                );
+                label((left - 12.0, middle + 4.0), "end", &name, &mut drawings);
             } else {
-                put(
-                    &mut drawings,
-                    format_args!(
-                        "<text x=\"{left:.1}\" y=\"{:.1}\">{name}</text>",
-                        middle - 11.0
-                    ),
-                );
+                let y = middle - 11.0;
+                put!(drawings, r#"<text x="{left:.1}" y="{y:.1}">{name}</text>"#);
             }
-            let class = row.tone.class();
-            put(
-                &mut drawings,
-                format_args!(
-                    "<path class=\"interval {class}\" d=\"M{from:.1} {middle:.1}H{to:.1}M{from:.1} {:.1}V{:.1}M{to:.1} {:.1}V{:.1}\"/><circle class=\"{class}\" cx=\"{estimate:.1}\" cy=\"{middle:.1}\" r=\"4.5\"/>",
-                    middle - 5.0,
-                    middle + 5.0,
-                    middle - 5.0,
-                    middle + 5.0
-                ),
+            put!(
+                drawings,
+                r#"<path class="interval {class}" d="M{from:.1} {middle:.1}H{to:.1}M{from:.1} {above:.1}V{below:.1}M{to:.1} {above:.1}V{below:.1}"/><circle class="{class}" cx="{estimate:.1}" cy="{middle:.1}" r="4.5"/>"#
             );
-            top += row_height;
         }
         drawings += "</svg>";
     }
-    let legend = "<ul class=\"legend\"><li><span class=\"dot better\"></span>B is better</li><li><span class=\"dot worse\"></span>B is worse</li><li><span class=\"dot same\"></span>no difference shown</li></ul>";
+    let legend = r#"<ul class="legend"><li><span class="dot better"></span>B is better</li><li><span class="dot worse"></span>B is worse</li><li><span class="dot same"></span>no difference shown</li></ul>"#;
     figure(title, &drawings, legend)
 }
 
@@ -254,57 +238,21 @@ impl Plane {
     fn axes(self, x: &Axis, y: &Axis, out: &mut String) {
         let (right, floor) = (LEFT + self.width, TOP + self.height);
         let mut free_below = f64::INFINITY;
-        for (value, label) in y.ticks() {
+        for (value, text) in y.ticks() {
             let at = self.y(y, value);
-            put(
-                out,
-                format_args!("<path class=\"grid\" d=\"M{LEFT} {at:.1}H{right}\"/>"),
-            );
+            put!(out, r#"<path class="grid" d="M{LEFT} {at:.1}H{right}"/>"#);
             if at + 14.0 <= free_below {
-                put(
-                    out,
-                    format_args!(
-                        "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{label}</text>",
-                        LEFT - 8.0,
-                        at + 4.0
-                    ),
-                );
+                label((LEFT - 8.0, at + 4.0), "end", &text, out);
                 free_below = at;
             }
         }
-        let mut free_from = 0.0;
-        for (value, label) in x.ticks() {
-            let at = self.x(x, value);
-            put(
-                out,
-                format_args!("<path class=\"grid\" d=\"M{at:.1} {TOP}V{floor}\"/>"),
-            );
-            if text_fits(&label, at, &mut free_from, right + RIGHT) {
-                put(
-                    out,
-                    format_args!(
-                        "<text x=\"{at:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{label}</text>",
-                        floor + 18.0
-                    ),
-                );
-            }
-        }
-        put(
+        verticals(x, |value| self.x(x, value), floor, right + RIGHT, out);
+        put!(
             out,
-            format_args!("<path class=\"axis\" d=\"M{LEFT} {TOP}V{floor}H{right}\"/>"),
+            r#"<path class="axis" d="M{LEFT} {TOP}V{floor}H{right}"/>"#
         );
-        put(
-            out,
-            format_args!("<text class=\"name\" x=\"4\" y=\"14\">{}</text>", y.name),
-        );
-        put(
-            out,
-            format_args!(
-                "<text class=\"name\" x=\"{right}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
-                floor + 38.0,
-                x.name
-            ),
-        );
+        put!(out, r#"<text class="name" x="4" y="14">{}</text>"#, y.name);
+        name((right, floor + 38.0), x.name, out);
     }
 
     fn path(self, x: &Axis, y: &Axis, points: &[(f64, Option<f64>)]) -> String {
@@ -316,10 +264,7 @@ impl Plane {
                 continue;
             };
             let step = if pen_down { 'L' } else { 'M' };
-            put(
-                &mut path,
-                format_args!("{step}{:.1} {:.1}", self.x(x, at), self.y(y, value)),
-            );
+            put!(path, "{step}{:.1} {:.1}", self.x(x, at), self.y(y, value));
             // A single point with a gap on both sides is a dot.
             if !pen_down {
                 path.push_str("h.1");
@@ -334,14 +279,44 @@ impl Plane {
         let mut path = String::new();
         for &(at, value) in points {
             if let Some(value) = value.filter(|value| *value > 0.0) {
-                put(
-                    &mut path,
-                    format_args!("M{:.1} {floor}V{:.1}", self.x(x, at), self.y(y, value)),
+                put!(
+                    path,
+                    "M{:.1} {floor}V{:.1}",
+                    self.x(x, at),
+                    self.y(y, value)
                 );
             }
         }
         path
     }
+}
+
+/// Draws the ticks of a horizontal axis, with the labels that have room before `end`.
+fn verticals(axis: &Axis, x: impl Fn(f64) -> f64, floor: f64, end: f64, out: &mut String) {
+    let mut free_from = 0.0;
+    for (value, text) in axis.ticks() {
+        let at = x(value);
+        put!(out, r#"<path class="grid" d="M{at:.1} {TOP}V{floor}"/>"#);
+        if text_fits(&text, at, &mut free_from, end) {
+            label((at, floor + 18.0), "middle", &text, out);
+        }
+    }
+}
+
+/// Writes a text of which this part, the `middle` or the `end`, is at a point.
+fn label((x, y): (f64, f64), part: &str, text: &str, out: &mut String) {
+    put!(
+        out,
+        r#"<text x="{x:.1}" y="{y:.1}" text-anchor="{part}">{text}</text>"#
+    );
+}
+
+/// Writes the name of an axis, which ends at a point.
+fn name((x, y): (f64, f64), text: &str, out: &mut String) {
+    put!(
+        out,
+        r#"<text class="name" x="{x:.1}" y="{y:.1}" text-anchor="end">{text}</text>"#
+    );
 }
 
 /// Returns true if a centred label has room to the right of the last one, and reserves that room.
@@ -372,8 +347,7 @@ fn svg_open(
     description: &str,
 ) -> String {
     format!(
-        "<svg class=\"{size}\" viewBox=\"0 0 {width} {height}\" role=\"img\" aria-labelledby=\"{id}-{size}-t {id}-{size}-d\">\
-         <title id=\"{id}-{size}-t\">{}</title><desc id=\"{id}-{size}-d\">{}</desc>",
+        r#"<svg class="{size}" viewBox="0 0 {width} {height}" role="img" aria-labelledby="{id}-{size}-t {id}-{size}-d"><title id="{id}-{size}-t">{}</title><desc id="{id}-{size}-d">{}</desc>"#,
         escape(title),
         escape(description)
     )
@@ -384,9 +358,4 @@ fn figure(title: &str, drawings: &str, legend: &str) -> String {
         "<figure><figcaption>{}</figcaption>{legend}{drawings}</figure>\n",
         escape(title)
     )
-}
-
-fn put(out: &mut String, text: std::fmt::Arguments<'_>) {
-    out.write_fmt(text)
-        .expect("writing to a string does not fail");
 }

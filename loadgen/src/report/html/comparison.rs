@@ -136,16 +136,13 @@ fn latency(a: &Contender, b: &Contender) -> String {
 fn rounds(a: &Contender, b: &Contender) -> String {
     let rate =
         |contender: &Contender, round: usize| contender.rounds[round].throughput.requests_per_s;
-    let line = |name: &str, contender: &Contender| Line {
-        name: name.to_owned(),
-        points: (0..contender.rounds.len())
-            .map(|round| (number(round), Some(rate(contender, round))))
-            .collect(),
-        reference: false,
+    let line = |name: &str, contender: &Contender| {
+        let rounds = 0..contender.rounds.len();
+        let point = |round| (number(round), Some(rate(contender, round)));
+        Line::new(name, rounds.map(point).collect())
     };
     let lines = vec![line("A", a), line("B", b)];
-    let values = lines.iter().flat_map(|line| &line.points);
-    let largest = values.filter_map(|(_, rate)| *rate).fold(0.0, f64::max);
+    let largest = lines.iter().map(Line::largest).fold(0.0, f64::max);
     let mut table = Table::new("Requests per second", &["round", "A", "B", "B/A"]);
     for round in 0..a.rounds.len() {
         let (a, b) = (rate(a, round), rate(b, round));

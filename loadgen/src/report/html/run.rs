@@ -68,36 +68,20 @@ fn figures(report: &Report) -> String {
     } else {
         "closed loop"
     };
+    let rate = metric(report.throughput.requests_per_s);
+    let of = match report.settings.rate {
+        Some(rate) => format!("{rate} scheduled"),
+        None => format!("{} answered", count(report.requests.completed)),
+    };
+    let within = |name, ns| (name, duration(ns), whose.to_owned());
+    let unanswered = format!("{} unanswered", count(report.requests.unanswered));
     cards(&[
-        (
-            "Requests per second",
-            metric(report.throughput.requests_per_s),
-            match report.settings.rate {
-                Some(rate) => format!("{rate} scheduled"),
-                None => format!("{} answered", count(report.requests.completed)),
-            },
-        ),
-        (
-            "Latency, median",
-            duration(latency.p50_ns),
-            whose.to_owned(),
-        ),
-        ("Latency, 99%", duration(latency.p99_ns), whose.to_owned()),
-        (
-            "Latency, 99.9%",
-            duration(latency.p99_9_ns),
-            whose.to_owned(),
-        ),
-        (
-            "Latency, largest",
-            duration(latency.max_ns),
-            whose.to_owned(),
-        ),
-        (
-            "Errors",
-            count(failed),
-            format!("{} unanswered", count(report.requests.unanswered)),
-        ),
+        ("Requests per second", rate, of),
+        within("Latency, median", latency.p50_ns),
+        within("Latency, 99%", latency.p99_ns),
+        within("Latency, 99.9%", latency.p99_9_ns),
+        within("Latency, largest", latency.max_ns),
+        ("Errors", count(failed), unanswered),
     ])
 }
 
@@ -148,38 +132,22 @@ fn latency(report: &Report) -> String {
 
 fn quantile_table(report: &Report) -> String {
     let latency = &report.latency;
-    let mut columns = vec!["share"];
-    let mut shown = Vec::new();
-    if let Some(corrected) = &latency.corrected {
-        columns.push("corrected");
-        shown.push(corrected);
-    }
-    columns.push("raw");
-    shown.push(&latency.raw);
-    if let Some(lag) = &latency.schedule_lag {
-        columns.push("sent late by");
-        shown.push(lag);
-    }
-    if let Some(first_byte) = &latency.first_byte {
-        columns.push("first byte");
-        shown.push(first_byte);
-    }
-    if latency.failures.count > 0 {
-        columns.push("failed");
-        shown.push(&latency.failures);
-    }
-    columns.push("connecting");
-    shown.push(&report.connections.connect_latency);
-    if let Some(handshake) = &report.connections.handshake_latency {
-        columns.push("of that TLS");
-        shown.push(handshake);
-    }
-    let mut table = Table::new("Percentiles", &columns);
+    let connections = &report.connections;
+    let failures = (latency.failures.count > 0).then_some(&latency.failures);
+    let shown = [
+        ("corrected", latency.corrected.as_ref()),
+        ("raw", Some(&latency.raw)),
+        ("sent late by", latency.schedule_lag.as_ref()),
+        ("first byte", latency.first_byte.as_ref()),
+        ("failed", failures),
+        ("connecting", Some(&connections.connect_latency)),
+        ("of that TLS", connections.handshake_latency.as_ref()),
+    ];
+    let shown = shown.into_iter().filter_map(|(name, of)| Some((name, of?)));
+    let (names, shown): (Vec<_>, Vec<_>) = shown.unzip();
+    let mut table = Table::new("Percentiles", &[&["share"], &names[..]].concat());
     let mut row = |name: &str, value: &dyn Fn(&Distribution) -> String| {
-        let cells: Vec<String> = shown
-            .iter()
-            .map(|distribution| value(distribution))
-            .collect();
+        let cells: Vec<String> = shown.iter().map(|of| value(of)).collect();
         let cells: Vec<&str> = cells.iter().map(String::as_str).collect();
         table.row(name, &cells);
     };
@@ -211,26 +179,18 @@ fn time(report: &Report) -> String {
     let middle = |interval: &Interval| interval.start_s + series.interval_s / 2.0;
     let length = short_duration(series.interval_s * 1e9);
 
-    let rates: Vec<_> = intervals
-        .iter()
-        .map(|interval| (middle(interval), interval.requests_per_s))
-        .collect();
-    let known = rates.iter().filter_map(|(_, rate)| *rate);
+    let line = |name: &str, value: &dyn Fn(&Interval) -> Option<f64>| {
+        let point = |interval: &Interval| (middle(interval), value(interval));
+        Line::new(name, intervals.iter().map(point).collect())
+    };
+    let answered = line("answered", &|interval| interval.requests_per_s);
     let scheduled = report.settings.rate.map(Rate::per_second);
-    let largest = known.clone().chain(scheduled).fold(0.0, f64::max);
-    let smallest = known.fold(f64::INFINITY, f64::min);
-    let mut lines = vec![Line {
-        name: "answered".to_owned(),
-        points: rates,
-        reference: false,
-    }];
-    if let Some(rate) = scheduled {
-        lines.push(Line {
-            name: "scheduled".to_owned(),
-            points: vec![(0.0, Some(rate)), (report.elapsed_s, Some(rate))],
-            reference: true,
-        });
-    }
+    let largest = answered.largest().max(scheduled.unwrap_or(0.0));
+    let smallest = answered.values().fold(f64::INFINITY, f64::min);
+    let mut lines = vec![answered];
+    lines.extend(
+        scheduled.map(|rate| Line::reference("scheduled", [(0.0, rate), (report.elapsed_s, rate)])),
+    );
     let mut out = Chart {
         id: "rate",
         title: format!("Requests per second, by intervals of {length}"),
@@ -247,37 +207,21 @@ fn time(report: &Report) -> String {
     }
     .render();
 
-    let line = |name: &str, value: fn(&Interval) -> u64| Line {
-        name: name.to_owned(),
-        points: intervals
-            .iter()
-            .map(|interval| {
-                let value = (interval.count > 0).then(|| as_f64(value(interval)));
-                (middle(interval), value)
-            })
-            .collect(),
-        reference: false,
+    let latency = |name: &str, ns: fn(&Interval) -> u64| {
+        line(name, &|interval| {
+            (interval.count > 0).then(|| as_f64(ns(interval)))
+        })
     };
     let mut lines = vec![
-        line("median", |interval| interval.p50_ns),
-        line("99%", |interval| interval.p99_ns),
-        line("largest", |interval| interval.max_ns),
+        latency("median", |interval| interval.p50_ns),
+        latency("99%", |interval| interval.p99_ns),
+        latency("largest", |interval| interval.max_ns),
     ];
     let worst = intervals.iter().max_by_key(|interval| interval.max_ns);
-    let values = lines.iter().flat_map(|line| &line.points);
-    let y = Axis::log(
-        "latency, log scale",
-        values.filter_map(|(_, value)| *value),
-        short_duration,
-    );
+    let y = Axis::latency(lines.iter().flat_map(Line::values));
     if report.elapsed_s > 0.0 && end > report.elapsed_s + 0.5 * series.interval_s {
-        lines.push(Line {
-            name: "end of the measured part".to_owned(),
-            points: [f64::MIN_POSITIVE, f64::MAX]
-                .map(|ns| (report.elapsed_s, Some(ns)))
-                .to_vec(),
-            reference: true,
-        });
+        let ends = [f64::MIN_POSITIVE, f64::MAX].map(|ns| (report.elapsed_s, ns));
+        lines.push(Line::reference("end of the measured part", ends));
     }
     out += &Chart {
         id: "latencies",
@@ -354,33 +298,21 @@ fn errors(report: &Report) -> String {
     }
     let mut out = String::new();
     let series = &report.series;
-    let bars: Vec<_> = series
-        .intervals
-        .iter()
-        .map(|interval| {
-            (
-                interval.start_s + series.interval_s / 2.0,
-                Some(as_f64(interval.errors)),
-            )
-        })
-        .collect();
-    let most = bars
-        .iter()
-        .filter_map(|(_, errors)| *errors)
-        .fold(0.0, f64::max);
+    let bar = |interval: &Interval| {
+        let middle = interval.start_s + series.interval_s / 2.0;
+        (middle, Some(as_f64(interval.errors)))
+    };
+    let failed = Line::new("failed", series.intervals.iter().map(bar).collect());
+    let most = failed.largest();
     if most > 0.0 {
-        let end = as_f64(bars.len() as u64) * series.interval_s;
+        let end = as_f64(series.intervals.len() as u64) * series.interval_s;
         out += &Chart {
             id: "failures",
             title: "Failures over time".to_owned(),
             description: format!("At most {most} in an interval."),
             x: Axis::until("time since the measured part began", end, seconds),
             y: Axis::linear("failures", most, short_metric),
-            lines: vec![Line {
-                name: "failed".to_owned(),
-                points: bars,
-                reference: false,
-            }],
+            lines: vec![failed],
             bars: true,
         }
         .render();

@@ -3,7 +3,7 @@
 use super::axis::Axis;
 use super::chart::{Chart, Line};
 use super::page::{Page, Table, cards, remarks};
-use crate::measure::units::{count, plural, short_duration, short_metric, utc};
+use crate::measure::units::{count, plural, short_metric, utc};
 use crate::report::data::Distribution;
 use crate::report::sweep::{Step, Sweep};
 use crate::report::sweep_table::{COLUMNS, cells, doubt, knee};
@@ -70,23 +70,15 @@ fn plots(sweep: &Sweep) -> String {
         return "<p>No step was run.</p>\n".to_owned();
     };
     let x = || Axis::linear("requests/s offered", number(last.rate), short_metric);
-    let line = |name: &str, value: &dyn Fn(&Step) -> Option<f64>| Line {
-        name: name.to_owned(),
-        points: (steps.iter())
-            .map(|step| (number(step.rate), value(step)))
-            .collect(),
-        reference: false,
-    };
-    let against = |name: &str, points: [(f64, f64); 2]| Line {
-        name: name.to_owned(),
-        points: points.map(|(at, value)| (at, Some(value))).to_vec(),
-        reference: true,
+    let line = |name: &str, value: &dyn Fn(&Step) -> Option<f64>| {
+        let point = |step: &&Step| (number(step.rate), value(step));
+        Line::new(name, steps.iter().map(point).collect())
     };
     let answered = line("answered", &|step| {
         Some(step.report.throughput.requests_per_s)
     });
     let all = number(last.rate);
-    let most = largest(&answered).max(all);
+    let most = answered.largest().max(all);
     let mut out = Chart {
         id: "rate",
         title: "Requests answered per second".to_owned(),
@@ -95,7 +87,7 @@ fn plots(sweep: &Sweep) -> String {
         y: Axis::linear("requests/s answered", most, short_metric),
         lines: vec![
             answered,
-            against("all that is offered", [(0.0, 0.0), (all, all)]),
+            Line::reference("all that is offered", [(0.0, 0.0), (all, all)]),
         ],
         bars: false,
     }
@@ -112,15 +104,10 @@ fn plots(sweep: &Sweep) -> String {
         quantile("99%", |latency| latency.p99_ns),
         quantile("99.9%", |latency| latency.p99_9_ns),
     ];
-    let values = lines.iter().flat_map(|line| &line.points);
-    let y = Axis::log(
-        "latency, log scale",
-        values.filter_map(|(_, value)| *value),
-        short_duration,
-    );
+    let y = Axis::latency(lines.iter().flat_map(Line::values));
     if let Some(knee) = sweep.knee.map(number) {
         // From the bottom to the top: values outside an axis are placed at its end.
-        lines.push(against(
+        lines.push(Line::reference(
             "the last rate that held",
             [(knee, 1.0), (knee, f64::MAX)],
         ));
@@ -150,11 +137,6 @@ fn steps(sweep: &Sweep) -> String {
         table.row(&rate, &row);
     }
     table.render()
-}
-
-fn largest(line: &Line) -> f64 {
-    let values = line.points.iter().filter_map(|(_, value)| *value);
-    values.fold(0.0, f64::max)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a position on a plot")]

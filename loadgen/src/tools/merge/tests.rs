@@ -40,6 +40,10 @@ fn merged(parts: Vec<Report>) -> Report {
     merge(&named(parts), vec!["merge".to_owned()]).expect("they can be added")
 }
 
+fn of_intervals<T>(sum: &Report, value: fn(&Interval) -> T) -> Vec<T> {
+    sum.series.intervals.iter().map(value).collect()
+}
+
 #[test]
 fn one_report_stays_what_it_is() {
     let mut alone = part(0, 5_000);
@@ -77,12 +81,7 @@ fn counts_and_histograms_are_added() {
         assert_eq!((distribution.count, distribution.min_ns), (8, 1_000));
         assert!(distribution.max_ns >= 9_000);
     }
-    let counts: Vec<_> = sum
-        .series
-        .intervals
-        .iter()
-        .map(|interval| (interval.completed, interval.count))
-        .collect();
+    let counts = of_intervals(&sum, |interval| (interval.completed, interval.count));
     assert_eq!(counts, [(50, 2); 4]);
     assert!((sum.throughput.requests_per_s - 50.0).abs() < 1e-9);
 }
@@ -92,23 +91,10 @@ fn parts_are_laid_over_each_other_by_the_clock() {
     let sum = merged(vec![part(2_100, 9_000), part(0, 1_000)]);
     assert_eq!(sum.measured_unix_ms, 1_000_000);
     assert!((sum.elapsed_s - 6.1).abs() < 1e-9);
-    let shape: Vec<_> = sum
-        .series
-        .intervals
-        .iter()
-        .map(|interval| (interval.count, interval.max_ns > 5_000))
-        .collect();
-    assert_eq!(
-        shape,
-        [
-            (1, false),
-            (1, false),
-            (2, true),
-            (2, true),
-            (1, true),
-            (1, true)
-        ]
-    );
+    let counts = of_intervals(&sum, |interval| interval.count);
+    assert_eq!(counts, [1, 1, 2, 2, 1, 1]);
+    let slow = of_intervals(&sum, |interval| interval.max_ns > 5_000);
+    assert_eq!(slow, [false, false, true, true, true, true]);
     assert!(
         sum.outcome.warnings[0].contains("1.90 s of 6.10 s in common"),
         "{:?}",
@@ -125,12 +111,7 @@ fn coarser_intervals_decide() {
     }
     let sum = merged(vec![fine, part(0, 2_000)]);
     assert!((sum.series.interval_s - 1.0).abs() < 1e-9);
-    let counts: Vec<_> = sum
-        .series
-        .intervals
-        .iter()
-        .map(|interval| interval.count)
-        .collect();
+    let counts = of_intervals(&sum, |interval| interval.count);
     assert_eq!(counts, [3, 3, 1, 1]);
 }
 
@@ -267,146 +248,117 @@ fn with(place: &str, values: [Value; 2]) -> Vec<Report> {
 
 #[test]
 fn every_figure_of_the_sum_is_what_its_kind_makes_of_the_parts() {
-    let sum = |place| (place, [json!(3), json!(40)], json!(43));
-    let largest = |place| (place, [json!(3.0), json!(40.0)], json!(40.0));
-    for (place, values, expected) in [
-        sum("/requests/scheduled"),
-        sum("/requests/launched"),
-        sum("/requests/answered"),
-        sum("/requests/unanswered"),
-        sum("/requests/interrupted"),
-        sum("/requests/completed"),
-        sum("/requests/bytes_read"),
-        sum("/connections/requested"),
-        sum("/connections/connected"),
-        sum("/connections/peak_live"),
-        sum("/connections/served"),
-        sum("/connections/active"),
-        sum("/connections/established"),
-        sum("/connections/retired"),
-        sum("/connections/closed_by_server"),
-        sum("/settings/connections"),
-        sum("/settings/active"),
-        sum("/settings/threads"),
-        sum("/settings/connect_rate"),
-        sum("/settings/rate"),
-        sum("/settings/requests"),
-        sum("/generator/resident_bytes"),
-        sum("/generator/resident_before_bytes"),
-        sum("/generator/resident_connected_bytes"),
-        largest("/connections/ramp_s"),
-        largest("/generator/busiest_thread"),
-        largest("/server/cpu_user_s"),
-        largest("/server/cpu_system_s"),
-        (
-            "/generator/cpu_user_s",
-            [json!(3.0), json!(40.0)],
-            json!(43.0),
-        ),
-        (
-            "/generator/cpu_system_s",
-            [json!(3.0), json!(40.0)],
-            json!(43.0),
-        ),
-        (
-            "/generator/waited_for_cpu_s",
-            [json!(3.0), json!(40.0)],
-            json!(43.0),
-        ),
-        (
-            "/server/resident_before_bytes",
-            [json!(40), json!(3)],
-            json!(3),
-        ),
-        (
-            "/server/resident_connected_bytes",
-            [json!(3), json!(40)],
-            json!(40),
-        ),
-        (
-            "/server/resident_peak_bytes",
-            [json!(3), json!(40)],
-            json!(40),
-        ),
-        ("/started_unix_ms", [json!(40), json!(3)], json!(3)),
-        ("/settings/pin", [json!("0"), json!("1")], json!("various")),
-        ("/settings/pin", [json!("0"), json!("0")], json!("0")),
-        (
-            "/outcome/generator_was_bottleneck",
-            [json!(false), json!(true)],
-            json!(true),
-        ),
-        (
-            "/outcome/generator_was_bottleneck",
-            [json!(true), json!(false)],
-            json!(true),
-        ),
-        // A part without a limit leaves the sum without one.
-        (
-            "/settings/connect_rate",
-            [json!(3), json!(null)],
-            json!(null),
-        ),
-    ] {
+    let check = |place: &str, values: [Value; 2], expected: Value| {
         let merged = serde_json::to_value(merged(with(place, values))).expect("plain data");
         assert_eq!(merged.pointer(place), Some(&expected), "{place}");
+    };
+    for place in [
+        "/requests/scheduled",
+        "/requests/launched",
+        "/requests/answered",
+        "/requests/unanswered",
+        "/requests/interrupted",
+        "/requests/completed",
+        "/requests/bytes_read",
+        "/connections/requested",
+        "/connections/connected",
+        "/connections/peak_live",
+        "/connections/served",
+        "/connections/active",
+        "/connections/established",
+        "/connections/retired",
+        "/connections/closed_by_server",
+        "/settings/connections",
+        "/settings/active",
+        "/settings/threads",
+        "/settings/connect_rate",
+        "/settings/rate",
+        "/settings/requests",
+        "/generator/resident_bytes",
+        "/generator/resident_before_bytes",
+        "/generator/resident_connected_bytes",
+    ] {
+        check(place, [json!(3), json!(40)], json!(43));
     }
+    for place in [
+        "/generator/cpu_user_s",
+        "/generator/cpu_system_s",
+        "/generator/waited_for_cpu_s",
+    ] {
+        check(place, [json!(3.0), json!(40.0)], json!(43.0));
+    }
+    for place in [
+        "/connections/ramp_s",
+        "/generator/busiest_thread",
+        "/server/cpu_user_s",
+        "/server/cpu_system_s",
+    ] {
+        check(place, [json!(3.0), json!(40.0)], json!(40.0));
+    }
+    for place in [
+        "/server/resident_connected_bytes",
+        "/server/resident_peak_bytes",
+    ] {
+        check(place, [json!(3), json!(40)], json!(40));
+    }
+    for place in ["/server/resident_before_bytes", "/started_unix_ms"] {
+        check(place, [json!(40), json!(3)], json!(3));
+    }
+    let pins = |one, other| [json!(one), json!(other)];
+    check("/settings/pin", pins("0", "1"), json!("various"));
+    check("/settings/pin", pins("0", "0"), json!("0"));
+    for (one, other) in [(false, true), (true, false)] {
+        let place = "/outcome/generator_was_bottleneck";
+        check(place, [json!(one), json!(other)], json!(true));
+    }
+    // A part without a limit leaves the sum without one.
+    let values = [json!(3), json!(null)];
+    check("/settings/connect_rate", values, json!(null));
 }
 
 #[test]
 fn whatever_makes_it_another_load_is_refused() {
-    for (place, values, name) in [
+    for (key, one, other, name) in [
+        ("protocol", json!("echo"), json!("http"), "the protocol"),
+        ("arrivals", json!("fixed"), json!("poisson"), "the loop"),
+        ("pipeline", json!(1), json!(2), "--pipeline"),
+        ("size", json!(64), json!(65), "--size"),
+        ("size_mix", json!(null), json!("1:9,2:1"), "--size"),
+        ("stages", json!(null), json!("1s:10"), "--stages"),
+        ("think_time_s", json!(0.5), json!(null), "--think-time"),
+        ("tls", json!(true), json!(false), "TLS"),
+        ("hot", json!(null), json!("10%:90%"), "--hot"),
+        ("hot_shift_s", json!(1.0), json!(2.0), "--hot-shift"),
+        ("work_us", json!(1), json!(2), "--work"),
+        ("verify", json!(true), json!(false), "--verify"),
+        ("io", json!("helpers"), json!("poll"), "--io"),
+        ("duration_s", json!(4.0), json!(5.0), "--duration"),
+        ("requests", json!(5), json!(null), "--requests"),
         (
-            "/settings/protocol",
-            ["echo", "http"].map(Value::from),
-            "the protocol",
-        ),
-        (
-            "/settings/arrivals",
-            ["fixed", "poisson"].map(Value::from),
-            "the loop",
-        ),
-        ("/settings/pipeline", [1, 2].map(Value::from), "--pipeline"),
-        ("/settings/size", [64, 65].map(Value::from), "--size"),
-        (
-            "/settings/verify",
-            [true, false].map(Value::from),
-            "--verify",
-        ),
-        ("/settings/io", ["helpers", "poll"].map(Value::from), "--io"),
-        (
-            "/settings/duration_s",
-            [4.0, 5.0].map(Value::from),
-            "--duration",
-        ),
-        ("/settings/requests", [json!(5), json!(null)], "--requests"),
-        (
-            "/settings/requests_per_conn",
-            [5, 6].map(Value::from),
+            "requests_per_conn",
+            json!(5),
+            json!(6),
             "--requests-per-conn",
         ),
-        (
-            "/settings/lifetime_s",
-            [json!(5.0), json!(null)],
-            "--lifetime",
-        ),
-        (
-            "/settings/timeout_s",
-            [5.0, 6.0].map(Value::from),
-            "--timeout",
-        ),
+        ("lifetime_s", json!(5.0), json!(null), "--lifetime"),
+        ("timeout_s", json!(5.0), json!(6.0), "--timeout"),
     ] {
-        let message = merge(&named(with(place, values)), Vec::new()).expect_err(place);
+        let change = |value: Value| {
+            let mut report = serde_json::to_value(part(0, 1_000)).expect("plain data");
+            report["settings"][key] = value;
+            serde_json::from_value(report).unwrap_or_else(|error| panic!("{key}: {error}"))
+        };
+        let parts = [one, other].map(change);
+        let message = merge(&named(parts.into()), Vec::new()).expect_err(key);
         assert!(
             message.contains(&format!("to 0.json: {name} is ")),
-            "{place}: {message}"
+            "{key}: {message}"
         );
     }
 }
 
-#[test]
-fn bad_clients_are_added_by_their_ways() {
-    let client = |kind: &str, figure: u64| BadClients {
+fn client(kind: &str, figure: u64) -> BadClients {
+    BadClients {
         kind: kind.to_owned(),
         clients: u32::try_from(figure).expect("small"),
         connections: figure + 1,
@@ -414,7 +366,11 @@ fn bad_clients_are_added_by_their_ways() {
         requests: figure + 3,
         answers: figure + 4,
         cut_by_server: figure + 5,
-    };
+    }
+}
+
+#[test]
+fn bad_clients_are_added_by_their_ways() {
     let (mut a, mut b) = (part(0, 1), part(0, 1));
     a.bad_clients = vec![client("reset", 10), client("slow-read", 1)];
     b.bad_clients = vec![client("slow-read", 100)];
@@ -431,13 +387,8 @@ fn clients_that_cannot_be_counted_do_not_begin_again_at_zero() {
     let parts = [u32::MAX, 2].map(|clients| {
         let mut part = part(0, 1);
         part.bad_clients = vec![BadClients {
-            kind: "reset".to_owned(),
             clients,
-            connections: 0,
-            refused: 0,
-            requests: 0,
-            answers: 0,
-            cut_by_server: 0,
+            ..client("reset", 0)
         }];
         part
     });
@@ -463,12 +414,7 @@ fn other_distributions_and_the_failures_of_an_interval_are_added_too() {
         );
     }
     // The middle of the second part's first interval is in the second one of the sum.
-    let errors: Vec<_> = sum
-        .series
-        .intervals
-        .iter()
-        .map(|interval| interval.errors)
-        .collect();
+    let errors = of_intervals(&sum, |interval| interval.errors);
     assert_eq!(errors, [10, 20, 0, 0, 0]);
 }
 
@@ -511,49 +457,39 @@ fn clocks_that_differ_are_reported() {
     // The measured time is 4 s, so 40 ms are allowed.
     for (parts, line, warning) in [
         (
-            vec![on_host("a", 10.0, true), on_host("b", -10.0, true)],
+            &[("a", 10.0, true), ("b", -10.0, true)][..],
             "12.00ms to 28.00ms apart",
-            None,
+            "",
         ),
         (
-            vec![on_host("a", 25.0, true), on_host("b", -10.0, true)],
+            &[("a", 25.0, true), ("b", -10.0, true)],
             "27.00ms to 43.00ms apart",
-            Some(
-                "the clocks of the parts are 27.00ms to 43.00ms apart, and 1% of the measured time is 40.00ms",
-            ),
+            "the clocks of the parts are 27.00ms to 43.00ms apart, and 1% of the measured time is 40.00ms",
         ),
         (
-            vec![
-                on_host("a", -3.0, true),
-                on_host("b", -510.5, true),
-                on_host("c", 0.0, true),
-            ],
+            &[("a", -3.0, true), ("b", -510.5, true), ("c", 0.0, true)],
             "502.50ms to 518.50ms apart",
-            Some("502.50ms to 518.50ms apart"),
+            "502.50ms to 518.50ms apart",
         ),
         (
-            vec![on_host("a", 0.0, true), on_host("b", 1.0, true)],
+            &[("a", 0.0, true), ("b", 1.0, true)],
             "0ns to 9.00ms apart",
-            None,
+            "",
         ),
-        (
-            vec![on_host("a", 0.0, false), on_host("b", 0.0, true)],
-            "not compared",
-            None,
-        ),
-        (
-            vec![on_host("a", 0.0, false), on_host("a", 0.0, false)],
-            "one machine",
-            None,
-        ),
+        (&[("a", 0.0, false), ("b", 0.0, true)], "not compared", ""),
+        (&[("a", 0.0, false), ("a", 0.0, false)], "one machine", ""),
     ] {
+        let parts = parts
+            .iter()
+            .map(|&(host, offset_ms, stamped)| on_host(host, offset_ms, stamped));
+        let parts: Vec<_> = parts.collect();
         let count = parts.len();
         let sum = merged(parts);
         assert_eq!(sum.clocks.len(), count);
         let warnings = &sum.outcome.warnings;
         match warning {
-            Some(words) => assert!(warnings[0].contains(words), "{warnings:?}"),
-            None => assert!(warnings.is_empty(), "{warnings:?}"),
+            "" => assert!(warnings.is_empty(), "{warnings:?}"),
+            words => assert!(warnings[0].contains(words), "{warnings:?}"),
         }
         let text = crate::report::text::render(&sum);
         assert!(text.contains(&format!("  Clocks: {line}")), "{text}");
