@@ -1,18 +1,18 @@
 //! The seat of a registration: the shard that polls it, and the number of waits that began
 //! elsewhere.
 //!
-//! It is a part of a slot. A wait that begins on another shard is counted, once in each tick of
-//! about 2 ms; a wait on the seat's shard resets the count. After [`MOVE_AFTER`] ticks elsewhere in
-//! a row, the registration moves (`io/moving.rs`). Tests are at the end.
+//! It is a part of a slot. A wait that begins on another shard is counted, once in each window of
+//! about 2 ms; a wait on the seat's shard resets the count. After [`MOVE_AFTER`] windows elsewhere
+//! in a row, the registration moves (`io/moving.rs`). Tests are at the end.
 //!
-//! Ticks are counted, not waits, because the OS may deschedule a shard for some milliseconds. A
+//! Windows are counted, not waits, because the OS may deschedule a shard for some milliseconds. A
 //! sibling then serves its connections, each of them many times, and none of them has to move.
 
 use std::time::Duration;
 
 use crate::sync::{AtomicU32, Ordering};
 
-/// The number of ticks elsewhere, in a row, after which a registration moves. The simulation of
+/// The number of windows elsewhere, in a row, after which a registration moves. The simulation of
 /// policies compares 1 to 32 (`benches/docs/stealing-policy.md`). With 1, up to half of all
 /// requests move a registration. From 8 on, steady connections stay on their shard.
 pub(crate) const MOVE_AFTER: u32 = 8;
@@ -25,12 +25,12 @@ const AWAY_MASK: u32 = 0xff << 16;
 const MOVED: u32 = 1 << 24;
 /// The registration never moves.
 const FIXED: u32 = 1 << 25;
-/// The tick of the last wait that counted, in the six bits that are left.
-const TICK_SHIFT: u32 = 26;
-const TICK_MASK: u32 = 0x3f << TICK_SHIFT;
+/// The window of the last wait that counted, in the six bits that are left.
+const WINDOW_SHIFT: u32 = 26;
+const WINDOW_MASK: u32 = 0x3f << WINDOW_SHIFT;
 
-/// A tick is this power of two in nanoseconds: 2.1 ms.
-const TICK_NS_LOG2: u32 = 21;
+/// The length of a window is this power of two in nanoseconds: 2.1 ms.
+const WINDOW_NS_LOG2: u32 = 21;
 
 /// The decision after a wait on a shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,14 +90,14 @@ impl SeatCell {
             return Follow::Stay;
         }
         let away = word & AWAY_MASK;
-        let tick = tick_bits(elapsed);
-        if away != 0 && word & TICK_MASK == tick {
+        let window = window_bits(elapsed);
+        if away != 0 && word & WINDOW_MASK == window {
             return Follow::Stay;
         }
         if away / AWAY_ONE + 1 >= MOVE_AFTER {
             return Follow::Move;
         }
-        let counted = (word & !(TICK_MASK | AWAY_MASK)) | (away + AWAY_ONE) | tick;
+        let counted = (word & !(WINDOW_MASK | AWAY_MASK)) | (away + AWAY_ONE) | window;
         // A concurrent change of the word wins over this count.
         let _ = self
             .0
@@ -111,10 +111,10 @@ impl SeatCell {
     }
 }
 
-fn tick_bits(elapsed: Duration) -> u32 {
+fn window_bits(elapsed: Duration) -> u32 {
     #[expect(clippy::cast_possible_truncation, reason = "the low six bits are kept")]
-    let tick = (elapsed.as_nanos() >> TICK_NS_LOG2) as u32;
-    tick << TICK_SHIFT
+    let window = (elapsed.as_nanos() >> WINDOW_NS_LOG2) as u32;
+    window << WINDOW_SHIFT
 }
 
 fn bits(shard: usize) -> u32 {
@@ -134,20 +134,20 @@ mod tests {
         seat
     }
 
-    const TICK: Duration = Duration::from_nanos(1 << TICK_NS_LOG2);
+    const WINDOW: Duration = Duration::from_nanos(1 << WINDOW_NS_LOG2);
 
     #[test]
     fn ticks_elsewhere_in_a_row_move_it() {
         let seat = seat_on(2);
         assert!(seat.is_settled_on(2));
-        for tick in 1..MOVE_AFTER {
+        for window in 1..MOVE_AFTER {
             for _ in 0..100 {
-                assert_eq!(seat.count_wait(0, tick * TICK), Follow::Stay);
+                assert_eq!(seat.count_wait(0, window * WINDOW), Follow::Stay);
             }
         }
         assert!(!seat.is_settled_on(2), "the count is not zero");
         assert_eq!(
-            seat.count_wait(1, MOVE_AFTER * TICK),
+            seat.count_wait(1, MOVE_AFTER * WINDOW),
             Follow::Move,
             "from any shard"
         );
@@ -161,11 +161,11 @@ mod tests {
     fn one_wait_at_home_resets_the_count() {
         let seat = seat_on(2);
         for round in 0..5 {
-            let start = round * 100 * TICK;
-            for tick in 1..MOVE_AFTER {
-                assert_eq!(seat.count_wait(0, start + tick * TICK), Follow::Stay);
+            let start = round * 100 * WINDOW;
+            for window in 1..MOVE_AFTER {
+                assert_eq!(seat.count_wait(0, start + window * WINDOW), Follow::Stay);
             }
-            assert_eq!(seat.count_wait(2, start + 50 * TICK), Follow::Stay);
+            assert_eq!(seat.count_wait(2, start + 50 * WINDOW), Follow::Stay);
         }
     }
 
@@ -173,8 +173,8 @@ mod tests {
     fn a_fixed_registration_stays() {
         let seat = seat_on(1);
         seat.fix();
-        for tick in 0..300 {
-            assert_eq!(seat.count_wait(0, tick * TICK), Follow::Stay);
+        for window in 0..300 {
+            assert_eq!(seat.count_wait(0, window * WINDOW), Follow::Stay);
         }
         assert_eq!(seat.shard(), 1);
         assert!(seat.is_settled_on(1));
