@@ -115,19 +115,19 @@ impl<C: Ctl> Owners<C> {
     /// Returns the system's error. Nothing has changed in that case. `AlreadyExists` means that a
     /// live registration has the same descriptor.
     pub(crate) fn add(&self, fd: RawFd, token: Token, interest: Interest) -> io::Result<Added> {
-        let (stripe, place) = self.locate(fd)?;
+        let (stripe, index) = self.locate(fd)?;
         let mut stripe = stripe.lock();
-        if let Some(moved) = stripe.mark(place) {
+        if let Some(moved) = stripe.mark(index) {
             return Ok(Added::Marked(moved));
         }
-        self.add_locked(&mut stripe, place, fd, token, interest)?;
+        self.add_locked(&mut stripe, index, fd, token, interest)?;
         Ok(Added::Done)
     }
 
     fn add_locked(
         &self,
         stripe: &mut Stripe,
-        place: usize,
+        index: usize,
         fd: RawFd,
         token: Token,
         interest: Interest,
@@ -136,13 +136,13 @@ impl<C: Ctl> Owners<C> {
             Ok(()) => {}
             Err(error)
                 if error.kind() == io::ErrorKind::AlreadyExists
-                    && stripe.owner(place) == NOBODY =>
+                    && stripe.owner(index) == NOBODY =>
             {
                 self.ctl.modify(fd, token, interest)?;
             }
             Err(error) => return Err(error),
         }
-        stripe.set_owner(place, token.id().bits());
+        stripe.set_owner(index, token.id().bits());
         Ok(())
     }
 
@@ -166,7 +166,7 @@ impl<C: Ctl> Owners<C> {
         interest: Interest,
         moved: impl FnOnce(),
     ) -> io::Result<()> {
-        let (here, place) = self.locate(fd)?;
+        let (here, index) = self.locate(fd)?;
         let (there, _) = to.locate(fd)?;
         // The locks are taken in one order for every pair of epolls, so that two moves never wait
         // for each other.
@@ -177,7 +177,7 @@ impl<C: Ctl> Owners<C> {
             let there = there.lock();
             (here.lock(), there)
         };
-        if here.owner(place) != token.id().bits() {
+        if here.owner(index) != token.id().bits() {
             return Err(dispossessed_error());
         }
         if !mutant("move_keeps_old_entry") {
@@ -186,16 +186,16 @@ impl<C: Ctl> Owners<C> {
                 deleted?;
             }
         }
-        here.set_owner(place, NOBODY);
-        if let Err(error) = to.add_locked(&mut there, place, fd, token, interest) {
+        here.set_owner(index, NOBODY);
+        if let Err(error) = to.add_locked(&mut there, index, fd, token, interest) {
             // The entry was just deleted, so there is room to add it again.
-            self.add_locked(&mut here, place, fd, token, interest)?;
+            self.add_locked(&mut here, index, fd, token, interest)?;
             return Err(error);
         }
         if is_birth && !mutant("move_leaves_no_mark") {
-            here.moved.push((place, token.id()));
+            here.moved.push((index, token.id()));
         }
-        there.unmark(place, token.id());
+        there.unmark(index, token.id());
         moved();
         Ok(())
     }
@@ -213,12 +213,12 @@ impl<C: Ctl> Owners<C> {
         token: Token,
         interest: Interest,
     ) -> io::Result<()> {
-        let (stripe, place) = self.locate(fd)?;
+        let (stripe, index) = self.locate(fd)?;
         let mut stripe = stripe.lock();
-        if stripe.owner(place) == id.bits() {
+        if stripe.owner(index) == id.bits() {
             // Only the system knows if the number still refers to the same descriptor.
             self.ctl.add(fd, token, interest)?;
-            stripe.set_owner(place, NOBODY);
+            stripe.set_owner(index, NOBODY);
             self.ctl.delete(fd)?;
         }
         Ok(())
@@ -226,8 +226,8 @@ impl<C: Ctl> Owners<C> {
 
     /// Removes the mark of a registration.
     pub(crate) fn unmark(&self, fd: RawFd, id: SlotId) {
-        if let Ok((stripe, place)) = self.locate(fd) {
-            stripe.lock().unmark(place, id);
+        if let Ok((stripe, index)) = self.locate(fd) {
+            stripe.lock().unmark(index, id);
         }
     }
 
@@ -238,9 +238,9 @@ impl<C: Ctl> Owners<C> {
     /// Returns `NotFound` if the token's slot does not own the number; otherwise the system's
     /// error. Nothing has changed then.
     pub(crate) fn modify(&self, fd: RawFd, token: Token, interest: Interest) -> io::Result<()> {
-        let (stripe, place) = self.locate(fd)?;
+        let (stripe, index) = self.locate(fd)?;
         let stripe = stripe.lock();
-        if stripe.owner(place) != token.id().bits() {
+        if stripe.owner(index) != token.id().bits() {
             return Err(dispossessed_error());
         }
         self.ctl.modify(fd, token, interest)
@@ -254,9 +254,9 @@ impl<C: Ctl> Owners<C> {
     /// system's error. In any case the slot no longer owns the number.
     #[inline]
     pub(crate) fn delete(&self, fd: RawFd, id: SlotId) -> io::Result<()> {
-        let (stripe, place) = self.locate(fd)?;
+        let (stripe, index) = self.locate(fd)?;
         let mut stripe = stripe.lock();
-        match stripe.owners.get_mut(place) {
+        match stripe.owners.get_mut(index) {
             Some(owner) if *owner == id.bits() => *owner = NOBODY,
             _ => return Err(dispossessed_error()),
         }
@@ -271,32 +271,32 @@ impl<C: Ctl> Owners<C> {
 
 impl Stripe {
     #[inline(always)]
-    fn mark(&self, place: usize) -> Option<SlotId> {
+    fn mark(&self, index: usize) -> Option<SlotId> {
         if self.moved.is_empty() {
             return None;
         }
-        self.mark_slow(place)
+        self.mark_slow(index)
     }
 
     #[cold]
-    fn mark_slow(&self, place: usize) -> Option<SlotId> {
-        let marked = self.moved.iter().find(|(at, _)| *at == place);
+    fn mark_slow(&self, index: usize) -> Option<SlotId> {
+        let marked = self.moved.iter().find(|(at, _)| *at == index);
         marked.map(|(_, id)| *id)
     }
 
-    fn unmark(&mut self, place: usize, id: SlotId) {
-        self.moved.retain(|moved| *moved != (place, id));
+    fn unmark(&mut self, index: usize, id: SlotId) {
+        self.moved.retain(|moved| *moved != (index, id));
     }
 
-    fn owner(&self, place: usize) -> u32 {
-        self.owners.get(place).copied().unwrap_or(NOBODY)
+    fn owner(&self, index: usize) -> u32 {
+        self.owners.get(index).copied().unwrap_or(NOBODY)
     }
 
-    fn set_owner(&mut self, place: usize, owner: u32) {
-        if place >= self.owners.len() {
-            self.owners.resize(place + 1, NOBODY);
+    fn set_owner(&mut self, index: usize, owner: u32) {
+        if index >= self.owners.len() {
+            self.owners.resize(index + 1, NOBODY);
         }
-        self.owners[place] = owner;
+        self.owners[index] = owner;
     }
 }
 

@@ -100,19 +100,19 @@ impl Lifecycle {
     }
 }
 
-/// Returns true if there was a moment at which no place had work. An idle place returns the number
-/// of work items it ever received, and a busy place returns `None`.
+/// Returns true if there was a moment at which no queue had work. An idle queue returns the number
+/// of work items it ever received, and a busy queue returns `None`.
 ///
-/// One pass over the places is not enough: a place that is checked later may hand work to one that
-/// was checked before. So there are two passes. They agree only if no place received work in
-/// between, and then all places were empty at the same time.
-pub(crate) fn nothing_left<Places>(places: impl Fn() -> Places) -> bool
+/// One pass over the queues is not enough: a queue that is checked later may hand work to one that
+/// was checked before. So there are two passes. They agree only if no queue received work in
+/// between, and then all queues were empty at the same time.
+pub(crate) fn nothing_left<Queues>(queues: impl Fn() -> Queues) -> bool
 where
-    Places: Iterator<Item = Option<u64>>,
+    Queues: Iterator<Item = Option<u64>>,
 {
-    let look = || places().collect::<Option<Vec<u64>>>();
-    let first = look();
-    first.is_some() && first == look()
+    let pass = || queues().collect::<Option<Vec<u64>>>();
+    let first = pass();
+    first.is_some() && first == pass()
 }
 
 /// A future that waits for the announcement of the shutdown, from
@@ -120,14 +120,14 @@ where
 #[must_use = "a future does nothing unless it is awaited"]
 pub(crate) struct ShutdownRequested {
     lifecycle: Arc<Lifecycle>,
-    place: Option<usize>,
+    key: Option<usize>,
 }
 
 impl ShutdownRequested {
     pub(crate) fn new(lifecycle: Arc<Lifecycle>) -> Self {
         Self {
             lifecycle,
-            place: None,
+            key: None,
         }
     }
 }
@@ -144,13 +144,13 @@ impl Future for ShutdownRequested {
         }
         let waker = cx.waker().clone();
         let mut waiters = self.lifecycle.waiters.lock();
-        let (place, replaced) = match self.place {
-            Some(place) => (place, waiters[place].replace(waker)),
+        let (key, replaced) = match self.key {
+            Some(key) => (key, waiters[key].replace(waker)),
             None => (waiters.insert(Some(waker)), None),
         };
         drop(waiters);
         drop(replaced);
-        self.place = Some(place);
+        self.key = Some(key);
         // This check follows the insertion: an announcement in between may have found no waker
         // here.
         if self.lifecycle.is_announced() {
@@ -163,12 +163,12 @@ impl Future for ShutdownRequested {
 
 impl Drop for ShutdownRequested {
     fn drop(&mut self) {
-        if let Some(place) = self.place {
+        if let Some(key) = self.key {
             if !self.lifecycle.process.is_current() {
                 // A thread that does not exist in this process may hold the lock.
                 return;
             }
-            let waker = self.lifecycle.waiters.lock().remove(place);
+            let waker = self.lifecycle.waiters.lock().remove(key);
             drop(waker);
         }
     }
@@ -280,36 +280,36 @@ mod tests {
         assert!(lifecycle.wait_until(Some(limit), done));
     }
 
-    /// Runs `nothing_left` on two places with one piece of work. The work moves to the other place
+    /// Runs `nothing_left` on two queues with one piece of work. The work moves to the other queue
     /// after each number of checks in `hops`.
-    fn looked_at(hops: &[usize]) -> bool {
-        let looks = Cell::new(0);
-        let look_at = |place: usize| {
-            // The work arrived at place 1 in the beginning, and at the other place with each hop.
-            let hopped = hops.iter().filter(|after| **after <= looks.get()).count();
-            looks.set(looks.get() + 1);
-            let came_in = if place == 1 {
+    fn checked(hops: &[usize]) -> bool {
+        let checks = Cell::new(0);
+        let check = |queue: usize| {
+            // The work arrived in queue 1 in the beginning, and in the other queue with each hop.
+            let hopped = hops.iter().filter(|after| **after <= checks.get()).count();
+            checks.set(checks.get() + 1);
+            let came_in = if queue == 1 {
                 1 + hopped / 2
             } else {
                 hopped.div_ceil(2)
             };
-            let has_it = (hopped % 2 == 0) == (place == 1);
+            let has_it = (hopped % 2 == 0) == (queue == 1);
             (!has_it).then_some(came_in as u64)
         };
         nothing_left(|| {
-            let first = iter::once_with(|| look_at(0));
-            first.chain(iter::once_with(|| look_at(1)))
+            let first = iter::once_with(|| check(0));
+            first.chain(iter::once_with(|| check(1)))
         })
     }
 
     #[test]
-    fn work_that_is_handed_over_between_the_looks_is_not_overlooked() {
-        // The work moves from the second place to the first after the first was found empty. Then
+    fn work_that_is_handed_over_between_the_passes_is_not_overlooked() {
+        // The work moves from the second queue to the first after the first was found empty. Then
         // the second is empty too.
-        assert!(!looked_at(&[1]));
+        assert!(!checked(&[1]));
         // And back, so that both are empty whenever they are checked.
-        assert!(!looked_at(&[1, 2, 3]));
-        assert!(!looked_at(&[]));
+        assert!(!checked(&[1, 2, 3]));
+        assert!(!checked(&[]));
     }
 
     #[test]

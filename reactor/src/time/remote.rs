@@ -23,7 +23,7 @@ struct State {
     /// The timer's key in the shard's store. Used by the shard only.
     key: Option<TimerKey>,
     /// The timer's index in the list. Set when it is added.
-    place: usize,
+    index: usize,
 }
 
 /// The timers that a shard keeps for other threads. They are woken if the shard is abandoned.
@@ -37,14 +37,14 @@ impl RemoteTimers {
 
     /// Adds a timer to the list, once.
     pub(crate) fn list(&self, timer: &Arc<RemoteTimer>) {
-        let place = self.0.lock().insert(Arc::clone(timer));
-        timer.0.lock().place = place;
+        let index = self.0.lock().insert(Arc::clone(timer));
+        timer.0.lock().index = index;
     }
 
     /// Removes a timer from the list.
     pub(crate) fn unlist(&self, timer: &RemoteTimer) {
-        let place = timer.0.lock().place;
-        let timer = self.0.lock().remove(place);
+        let index = timer.0.lock().index;
+        let timer = self.0.lock().remove(index);
         drop(timer);
     }
 
@@ -69,7 +69,7 @@ impl RemoteTimer {
             deadline,
             waker: Some(waker),
             key: None,
-            place: usize::MAX,
+            index: usize::MAX,
         })))
     }
 
