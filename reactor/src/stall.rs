@@ -162,10 +162,10 @@ impl Watch {
             loop {
                 let mut period = Duration::MAX;
                 if let Some(patrol) = &mut patrol {
-                    period = patrol.look(&shards);
+                    period = patrol.check(&shards);
                 }
                 if let Some(reporter) = &mut reporter {
-                    period = period.min(reporter.look(&shards));
+                    period = period.min(reporter.check(&shards));
                 }
                 if stopped.recv_timeout(period) != Err(RecvTimeoutError::Timeout) {
                     break;
@@ -247,24 +247,24 @@ impl Reporter {
     }
 
     /// Checks all shards. Returns the time until the next check.
-    fn look(&mut self, shards: &[ShardRef]) -> Duration {
+    fn check(&mut self, shards: &[ShardRef]) -> Duration {
         for (index, shard) in shards.iter().enumerate() {
-            self.look_at(index, shard);
+            self.check_shard(index, shard);
         }
         self.period
     }
 
-    fn look_at(&mut self, index: usize, shard: &ShardShared) {
+    fn check_shard(&mut self, index: usize, shard: &ShardShared) {
         let poll = shard.poll_under_way();
-        let (duration, is_over) = match self.watched[index].look(poll, Instant::now()) {
-            Look::Nothing => return,
-            Look::Stalled(duration) => {
+        let (duration, is_over) = match self.watched[index].check(poll, Instant::now()) {
+            Check::Nothing => return,
+            Check::Stalled(duration) => {
                 shard.stalls.add_shared(1);
                 let found = self.identify(shard, poll);
                 self.watched[index].found = found;
                 (duration, false)
             }
-            Look::Over(duration) => (duration, true),
+            Check::Over(duration) => (duration, true),
         };
         let found = self.watched[index].found.clone();
         let stall = Stall {
@@ -321,7 +321,7 @@ struct Watched {
 
 /// The outcome of a check.
 #[derive(Debug, PartialEq, Eq)]
-enum Look {
+enum Check {
     Nothing,
     /// The poll has lasted this long, and this is the first check that found it stalled.
     Stalled(Duration),
@@ -339,21 +339,21 @@ impl Watched {
         }
     }
 
-    fn look(&mut self, found: Option<PollMark>, now: Instant) -> Look {
+    fn check(&mut self, found: Option<PollMark>, now: Instant) -> Check {
         let (before, since) = self.poll.unzip();
         let lasted = since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
         if found.is_some() && found == before {
             if self.is_stalled || lasted < self.threshold {
-                return Look::Nothing;
+                return Check::Nothing;
             }
             self.is_stalled = true;
-            return Look::Stalled(lasted);
+            return Check::Stalled(lasted);
         }
         self.poll = found.map(|poll| (poll, now));
         if std::mem::take(&mut self.is_stalled) {
-            Look::Over(lasted)
+            Check::Over(lasted)
         } else {
-            Look::Nothing
+            Check::Nothing
         }
     }
 }
@@ -369,11 +369,11 @@ mod tests {
     }
 
     /// Feeds in checks 10 ms apart and returns their outcomes.
-    fn looks(found: impl IntoIterator<Item = Option<PollMark>>) -> Vec<Look> {
+    fn checks(found: impl IntoIterator<Item = Option<PollMark>>) -> Vec<Check> {
         let mut watched = Watched::new(THRESHOLD);
         let start = Instant::now();
-        let look = |(n, found)| watched.look(found, start + Duration::from_millis(10) * n);
-        (0..).zip(found).map(look).collect()
+        let check = |(n, found)| watched.check(found, start + Duration::from_millis(10) * n);
+        (0..).zip(found).map(check).collect()
     }
 
     #[test]
@@ -383,24 +383,24 @@ mod tests {
             let mut found = vec![None, poll(8, 1)];
             found.extend([poll(8, 1); 6]);
             found.extend([after, after]);
-            let mut expected: Vec<_> = (0..10).map(|_| Look::Nothing).collect();
-            expected[5] = Look::Stalled(ms(40));
-            expected[8] = Look::Over(ms(70));
-            assert_eq!(looks(found), expected, "then {after:?}");
+            let mut expected: Vec<_> = (0..10).map(|_| Check::Nothing).collect();
+            expected[5] = Check::Stalled(ms(40));
+            expected[8] = Check::Over(ms(70));
+            assert_eq!(checks(found), expected, "then {after:?}");
         }
     }
 
     #[test]
     fn a_shard_that_goes_on_is_not_stalled() {
-        let nothing = |looks: Vec<Look>| looks.iter().all(|look| *look == Look::Nothing);
+        let nothing = |checks: Vec<Check>| checks.iter().all(|check| *check == Check::Nothing);
         // One task polled again and again; many tasks; no task.
-        assert!(nothing(looks((0..20).map(|n| poll(8, n)))));
-        assert!(nothing(looks((0..20).map(|n| poll(8 * (n + 1), n)))));
-        assert!(nothing(looks((0..20).map(|_| None))));
+        assert!(nothing(checks((0..20).map(|n| poll(8, n)))));
+        assert!(nothing(checks((0..20).map(|n| poll(8 * (n + 1), n)))));
+        assert!(nothing(checks((0..20).map(|_| None))));
         // Each poll is just shorter than the threshold.
-        assert!(nothing(looks((0..20).map(|n| poll(8, n / 4)))));
+        assert!(nothing(checks((0..20).map(|n| poll(8, n / 4)))));
         // Polls of the same number with pauses between them do not add up.
-        assert!(nothing(looks((0..20).map(|n| if n % 4 == 3 {
+        assert!(nothing(checks((0..20).map(|n| if n % 4 == 3 {
             None
         } else {
             poll(8, 1)

@@ -51,7 +51,7 @@ impl Patrol {
 
     /// Checks all shards, and wakes a sibling for each that is stuck. Returns the time until the
     /// next check.
-    pub(crate) fn look(&mut self, shards: &[ShardRef]) -> Duration {
+    pub(crate) fn check(&mut self, shards: &[ShardRef]) -> Duration {
         for (index, shard) in shards.iter().enumerate() {
             if let Some(poll) = self.stuck(index, shard.poll_under_way()) {
                 let (before, from) = shards.split_at(index);
@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_same_poll_at_two_looks_is_stuck() {
+    fn the_same_poll_at_two_checks_is_stuck() {
         let task = TaskAddress::from_bits(64);
         let mark = |polls| task.map(|task| (task, polls));
         let mut patrol = Patrol::new(2);
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn looks_become_rare_where_nothing_happens() {
+    fn checks_become_rare_where_nothing_happens() {
         let mut patrol = Patrol::new(1);
         assert_eq!(patrol.next_period(1), PERIOD);
         for _ in 1..QUIET_AFTER {

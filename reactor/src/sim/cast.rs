@@ -472,11 +472,11 @@ pub(super) fn outsider(stage: &Arc<Stage>) {
 }
 
 /// The patrol, which finds stuck shards (`shard/patrol.rs`).
-pub(super) fn patrol(stage: &Arc<Stage>, looks: u32) {
+pub(super) fn patrol(stage: &Arc<Stage>, checks: u32) {
     let shards = stage.handle.all_shards();
     let mut patrol = Patrol::new(shards.len());
-    for _ in 0..looks {
-        patrol.look(shards);
+    for _ in 0..checks {
+        patrol.check(shards);
         stage.clock.idle(MS);
     }
 }

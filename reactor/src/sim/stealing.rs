@@ -83,10 +83,10 @@ fn play(seed: u64, figures: &Figures) -> Result<Played, String> {
         let stage = Arc::clone(&stage);
         threads.push(clock.act(move || outsider(&stage)));
     }
-    let looks = random.below(60) as u32;
+    let checks = random.below(60) as u32;
     threads.push(clock.act({
         let stage = Arc::clone(&stage);
-        move || patrol(&stage, looks)
+        move || patrol(&stage, checks)
     }));
     let stop = {
         let (stage, reactor) = (Arc::clone(&stage), Arc::clone(&reactor));
