@@ -18,7 +18,7 @@ use rustix::io::Errno;
 
 use super::connection::{Accepted, Start};
 use super::policy::{AcceptPolicy, Load};
-use super::state::{Listed, Part, Place, Shared};
+use super::state::{Listed, Part, Permit, Shared};
 use super::stats::Counters;
 use super::transport::Transport;
 use crate::async_fd::AsyncFd;
@@ -156,7 +156,7 @@ impl<T: Transport, S: Start<T>> Acceptor<T, S> {
     fn place(&self, stream: T::Accepted, peer: T::Address) {
         let chosen = self.choose(&stream);
         let counters = &self.part().counters;
-        let Some(place) = Place::take(&self.shared, chosen) else {
+        let Some(permit) = Permit::take(&self.shared, chosen) else {
             Counters::bump(&counters.over_limit);
             return;
         };
@@ -166,7 +166,7 @@ impl<T: Transport, S: Start<T>> Acceptor<T, S> {
         T::set_up(&stream, self.nodelay);
         let accepted = Accepted::<T> {
             shared: Arc::clone(&self.shared),
-            place,
+            permit,
             stream,
             peer,
         };

@@ -12,8 +12,8 @@ use super::policy::AcceptPolicy;
 use super::transport::Transport;
 use crate::net::sys;
 
-/// The place where a server listens.
-pub(super) enum Place<L> {
+/// The sockets on which a server will listen.
+pub(super) enum Source<L> {
     /// Addresses to try in order.
     Tcp(Vec<SocketAddr>, fn(std::net::TcpListener) -> L),
     Unix(PathBuf, fn(UnixListener) -> L),
@@ -23,20 +23,20 @@ pub(super) enum Place<L> {
 
 /// Returns one listener per shard that accepts.
 pub(super) fn listeners<T: Transport>(
-    place: Place<T::Listener>,
+    source: Source<T::Listener>,
     policy: AcceptPolicy,
     shards: usize,
     backlog: i32,
 ) -> io::Result<Vec<T::Listener>> {
-    let first = match place {
-        Place::Tcp(addresses, make) if policy.binds_on_every_shard() => {
+    let first = match source {
+        Source::Tcp(addresses, make) if policy.binds_on_every_shard() => {
             let listeners = bind_first(&addresses, |addr| reuse_port(addr, shards, backlog))?;
             return Ok(listeners.into_iter().map(make).collect());
         }
-        Place::Tcp(addresses, make) => {
+        Source::Tcp(addresses, make) => {
             make(bind_first(&addresses, |addr| listen(addr, false, backlog))?)
         }
-        Place::Unix(..) | Place::Given(_) if policy.binds_on_every_shard() => {
+        Source::Unix(..) | Source::Given(_) if policy.binds_on_every_shard() => {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
                 format!(
@@ -45,8 +45,8 @@ pub(super) fn listeners<T: Transport>(
                 ),
             ));
         }
-        Place::Unix(path, make) => make(listen_unix(&path, backlog)?),
-        Place::Given(listener) => listener,
+        Source::Unix(path, make) => make(listen_unix(&path, backlog)?),
+        Source::Given(listener) => listener,
     };
     let mut listeners = Vec::new();
     if policy == AcceptPolicy::Exclusive {

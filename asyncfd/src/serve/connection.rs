@@ -14,7 +14,7 @@ use std::time::Instant;
 use pin_project_lite::pin_project;
 use reactor::{Handle, ShardId, is_shutdown_error, spawn_local};
 
-use super::state::{Listed, Part, Place, SERVES, Shared};
+use super::state::{Listed, Part, Permit, SERVES, Shared};
 use super::stats::Ended;
 use super::transport::{Home, Transport};
 
@@ -138,10 +138,10 @@ impl<T, E: 'static> Outcome for Result<T, E> {
 pin_project! {
     /// A connection's task.
     ///
-    /// The field `place` comes first, so it is given back before the socket closes. A peer that
+    /// The field `permit` comes first, so it is given back before the socket closes. A peer that
     /// sees the close and connects again is then not refused because of its own old connection.
     struct Served<F> {
-        place: Place,
+        permit: Permit,
         #[pin]
         handler: F,
     }
@@ -153,19 +153,19 @@ impl<F: Future<Output: Outcome>> Future for Served<F> {
     #[inline(always)]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.project();
-        if this.place.is_cut(cx) {
+        if this.permit.is_cut(cx) {
             return Poll::Ready(());
         }
         this.handler
             .poll(cx)
-            .map(|outcome| this.place.end(outcome.ended()))
+            .map(|outcome| this.permit.end(outcome.ended()))
     }
 }
 
 /// A connection on its way from the shard that accepted it to the one that serves it.
 pub(super) struct Accepted<T: Transport> {
     pub(super) shared: Arc<Shared>,
-    pub(super) place: Place,
+    pub(super) permit: Permit,
     pub(super) stream: T::Accepted,
     pub(super) peer: T::Address,
 }
@@ -176,23 +176,23 @@ impl<T: Transport> Accepted<T> {
     fn call<F>(self, handler: impl FnOnce(T::Stream, Connection<T>) -> F) -> Option<Served<F>> {
         let Self {
             shared,
-            mut place,
+            mut permit,
             stream,
             peer,
         } = self;
         let home = Home {
             timeouts: shared.timeouts,
-            part: place.part(),
+            part: permit.part(),
         };
         let Ok(stream) = T::register(stream, &home) else {
-            place.end(Ended::Failed);
+            permit.end(Ended::Failed);
             return None;
         };
-        let part = Arc::clone(place.part());
+        let part = Arc::clone(permit.part());
         let connection = Connection { shared, part, peer };
         // A panic here is the handler's own. The task that accepts continues.
         let handler = catch_unwind(AssertUnwindSafe(|| handler(stream, connection))).ok()?;
-        Some(Served { place, handler })
+        Some(Served { permit, handler })
     }
 }
 

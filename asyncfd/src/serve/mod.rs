@@ -96,7 +96,7 @@ use std::time::Duration;
 use reactor::Handle;
 
 use accept::{Acceptor, Notice};
-use bind::Place;
+use bind::Source;
 use connection::{Local, Mobile, Start};
 use state::Shared;
 
@@ -111,7 +111,7 @@ pub use transport::{Bare, Tcp, Timed, Transport, Unix};
 /// The settings of a server that has not started.
 #[must_use = "a server does nothing until it is started"]
 pub struct Server<T: Transport> {
-    place: Place<T::Listener>,
+    source: Source<T::Listener>,
     policy: AcceptPolicy,
     max_connections: Option<usize>,
     backlog: i32,
@@ -133,8 +133,8 @@ impl Server<Tcp> {
     /// Returns the errors of the name lookup.
     pub fn bind(address: impl ToSocketAddrs) -> io::Result<Self> {
         let addresses = address.to_socket_addrs()?.collect();
-        let place = Place::Tcp(addresses, |listener| listener);
-        Ok(Self::new(place, AcceptPolicy::ReusePort))
+        let source = Source::Tcp(addresses, |listener| listener);
+        Ok(Self::new(source, AcceptPolicy::ReusePort))
     }
 
     /// Creates a server for a socket that listens already.
@@ -144,7 +144,7 @@ impl Server<Tcp> {
     /// Returns the errors of setting it to non-blocking mode.
     pub fn from_listener(listener: std::net::TcpListener) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
-        Ok(Self::new(Place::Given(listener), AcceptPolicy::Exclusive))
+        Ok(Self::new(Source::Given(listener), AcceptPolicy::Exclusive))
     }
 
     /// Sets `TCP_NODELAY` on each connection, so that small answers are sent at once. Default:
@@ -159,8 +159,8 @@ impl Server<Unix> {
     /// Creates a server for a path, which must not exist yet. The server does not remove the path
     /// when it ends.
     pub fn bind_unix(path: impl Into<PathBuf>) -> Self {
-        let place = Place::Unix(path.into(), |listener| listener);
-        Self::new(place, AcceptPolicy::Exclusive)
+        let source = Source::Unix(path.into(), |listener| listener);
+        Self::new(source, AcceptPolicy::Exclusive)
     }
 
     /// Creates a server for a socket that listens already.
@@ -170,7 +170,7 @@ impl Server<Unix> {
     /// Returns the errors of setting it to non-blocking mode.
     pub fn from_unix_listener(listener: UnixListener) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
-        Ok(Self::new(Place::Given(listener), AcceptPolicy::Exclusive))
+        Ok(Self::new(Source::Given(listener), AcceptPolicy::Exclusive))
     }
 }
 
@@ -190,9 +190,9 @@ pub fn inherited_sockets() -> io::Result<Vec<std::os::fd::OwnedFd>> {
 }
 
 impl<T: Transport> Server<T> {
-    fn new(place: Place<T::Listener>, policy: AcceptPolicy) -> Self {
+    fn new(source: Source<T::Listener>, policy: AcceptPolicy) -> Self {
         Self {
-            place,
+            source,
             policy,
             max_connections: None,
             backlog: crate::net::sys::BACKLOG,
@@ -290,7 +290,7 @@ impl<T: Transport> Server<T> {
 
     fn with_transport<U: Transport<Listener = T::Listener>>(self) -> Server<U> {
         Server {
-            place: self.place,
+            source: self.source,
             policy: self.policy,
             max_connections: self.max_connections,
             backlog: self.backlog,
@@ -373,7 +373,7 @@ impl<T: Transport> Server<T> {
         at_end: impl Fn() + Clone + Send + 'static,
     ) -> io::Result<Running<T>> {
         let shards: Vec<_> = handle.shards().collect();
-        let listeners = bind::listeners::<T>(self.place, self.policy, shards.len(), self.backlog)?;
+        let listeners = bind::listeners::<T>(self.source, self.policy, shards.len(), self.backlog)?;
         let local_addr = T::local_addr(&listeners[0])?;
         let mut registered = Vec::new();
         for (shard, listener) in shards.iter().zip(listeners) {

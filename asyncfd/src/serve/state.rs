@@ -255,16 +255,16 @@ impl Drop for Listed {
     }
 }
 
-/// A connection's place: counted under the limit and on its shard until this is dropped.
+/// A connection's permit: counted under the limit and on its shard until this is dropped.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct Permit {
     shared: Arc<Shared>,
     listed: Listed,
     has_ended: bool,
 }
 
-impl Place {
-    /// Takes a place on a shard, unless the limit is reached.
+impl Permit {
+    /// Takes a permit for a shard, unless the limit is reached.
     pub(super) fn take(shared: &Arc<Shared>, shard: usize) -> Option<Self> {
         let part = &shared.parts[shard];
         shared.admit(part).then(|| Self {
@@ -285,7 +285,7 @@ impl Place {
         self.part().phase() == CUTS
     }
 
-    /// Gives the place back. Called once. If the handler's outcome holds the socket, this happens
+    /// Gives the permit back. Called once. If the handler's outcome holds the socket, this happens
     /// before the socket closes. A peer that sees the close and connects again is then not refused
     /// because of its own old connection.
     pub(super) fn end(&mut self, ended: Ended) {
@@ -300,7 +300,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for Permit {
     fn drop(&mut self) {
         if self.has_ended {
             return;
