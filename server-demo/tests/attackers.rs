@@ -7,6 +7,9 @@
 //! ATTACK_CONNECTIONS=10000 ATTACK_SECONDS=60 \
 //!     cargo test --release -p server-demo --test attackers -- --nocapture
 //! ```
+//!
+//! It prints the honest clients' answer times without attackers and with them, and the rate at
+//! which each kind attacks.
 
 mod common;
 
@@ -24,16 +27,18 @@ use reactor::{Pinning, Reactor};
 use rustix::net::SendFlags;
 use rustix::process::Signal;
 
-use common::{DEADLINE, Demo, connect, eventually, round_trip};
+use common::{DEADLINE, Demo, column, connect, eventually, round_trip};
 
 /// The time between two requests of an honest client, for each honest client there is. All of them
 /// together send 500 requests a second, or more if that would let the idle timeout end them.
 const SPACING: Duration = Duration::from_millis(2);
 const PAUSE_MAX: Duration = Duration::from_millis(500);
 
-/// The number of attackers that act as often as they can. More of them act less often, so that a
-/// larger test holds more connections without a larger flood: the machine runs both sides.
-const ATTACKERS_AT_FULL_PACE: usize = 216;
+/// The steps a second of all attackers that pause between two steps. Each pauses as long as this
+/// rate demands, and longer if its kind is a slow one. Kinds that stream have no pause, and the
+/// test prints the sum of what all kinds did. Both sides run on one machine, and the attackers may
+/// not take all of the honest clients' CPU. `ATTACK_RATE` sets another rate.
+const ATTACK_RATE: usize = 20_000;
 
 /// The longest time between two acts of an attacker; the idle timeout is longer.
 const ATTACK_PAUSE_MAX: Duration = Duration::from_secs(1);
@@ -97,7 +102,9 @@ impl Attacker {
     /// Attacks over one connection, until the attack or the server ends it.
     async fn attack(self, field: &Field, mut random: u64) -> io::Result<()> {
         let stream = TcpStream::connect(field.server).await?;
+        let acted = || field.acts[self as usize].fetch_add(1, SeqCst);
         let mut byte = [0];
+        acted();
         match self {
             Self::Idle => {
                 let _ = stream.closed().await?;
@@ -105,10 +112,12 @@ impl Attacker {
             Self::Drips => loop {
                 stream.write_all(b"x").await?;
                 stream.read_exact(&mut byte).await?;
+                acted();
                 sleep(field.pause(100)).await;
             },
             Self::NeverReads => loop {
                 stream.write_all(&PIECE).await?;
+                acted();
             },
             Self::ReadsSlowly => loop {
                 let write = stream.write(&PIECE);
@@ -118,15 +127,18 @@ impl Attacker {
                 if stream.read(&mut byte).await? == 0 {
                     break;
                 }
+                acted();
             },
             Self::HalfCloses => {
                 stream.write_all(&PIECE).await?;
                 stream.shutdown_std(Shutdown::Write)?;
+                acted();
                 sleep(Duration::from_secs(1)).await;
             }
             Self::Resets => {
                 stream.write_all(&PIECE).await?;
                 stream.set_zero_linger()?;
+                acted();
             }
             Self::Closes => {}
             Self::Junk => {
@@ -141,12 +153,14 @@ impl Attacker {
                     if stream.read(&mut answer).await? == 0 {
                         break;
                     }
+                    acted();
                     sleep(field.pause(5)).await;
                 }
             }
             Self::Urgent => loop {
                 for _ in 0..16 {
                     rustix::net::send(&stream, b"!", SendFlags::OOB)?;
+                    acted();
                 }
                 sleep(field.pause(5)).await;
             },
@@ -155,17 +169,20 @@ impl Attacker {
                 loop {
                     stream.write_all(&PIECE).await?;
                     stream.read_exact(&mut answer).await?;
+                    acted();
                 }
             }
             Self::ShutsReading => {
                 stream.shutdown_std(Shutdown::Read)?;
                 loop {
                     stream.write_all(&PIECE[..512]).await?;
+                    acted();
                     sleep(field.pause(10)).await;
                 }
             }
             Self::Stops => {
                 stream.write_all(&PIECE[..10_000]).await?;
+                acted();
                 let _ = stream.closed().await?;
             }
         }
@@ -177,75 +194,72 @@ impl Attacker {
 struct Field {
     server: SocketAddr,
     is_over: AtomicBool,
-    attackers: usize,
-    /// The connections that attackers of each kind have used.
+    /// The time between two acts of an attacker.
+    pause: Duration,
+    /// The connections that attackers of each kind have used, and what they did.
     lives: [AtomicU64; KINDS.len()],
+    acts: [AtomicU64; KINDS.len()],
     /// The answer times of the honest clients.
     answers: Mutex<Vec<Duration>>,
 }
 
 impl Field {
-    /// Returns the time between two acts of an attacker, from that of one at full pace.
+    /// Returns the time between two acts of an attacker whose kind waits at least so long.
     fn pause(&self, millis: u64) -> Duration {
-        let times = (self.attackers as f64 / ATTACKERS_AT_FULL_PACE as f64).max(1.0);
         Duration::from_millis(millis)
-            .mul_f64(times)
+            .max(self.pause)
             .min(ATTACK_PAUSE_MAX)
     }
 }
 
+/// Attacks again and again, until it is aborted.
 async fn attacker(field: Arc<Field>, number: usize) {
-    let kind = number % KINDS.len();
-    while !field.is_over.load(SeqCst) {
-        field.lives[kind].fetch_add(1, SeqCst);
-        let attack = KINDS[kind].attack(&field, number as u64 + 1);
-        let cut_off = async {
-            while !field.is_over.load(SeqCst) {
-                sleep(Duration::from_millis(50)).await;
-            }
-        };
-        either(attack, cut_off).await;
+    let kind = KINDS[number % KINDS.len()];
+    loop {
+        field.lives[kind as usize].fetch_add(1, SeqCst);
+        // The server or the attack itself has ended the connection.
+        let _ = kind.attack(&field, number as u64 + 1).await;
         // A machine has a limited number of ports, and a closed connection keeps one for a minute.
         sleep(field.pause(300)).await;
     }
 }
 
-/// Polls two futures until one of them ends.
-async fn either<A: Future, B: Future>(one: A, other: B) {
-    let (mut one, mut other) = (std::pin::pin!(one), std::pin::pin!(other));
-    std::future::poll_fn(|cx| {
-        if one.as_mut().poll(cx).is_ready() || other.as_mut().poll(cx).is_ready() {
-            std::task::Poll::Ready(())
-        } else {
-            std::task::Poll::Pending
-        }
-    })
-    .await;
-}
-
-/// Sends requests and checks each answer. Any failure is a panic, which the handle reports.
-async fn honest(field: Arc<Field>, number: usize, clients: usize) {
-    let stream = TcpStream::connect(field.server).await.unwrap();
+/// Sends requests and checks each answer. Returns the first failure: a panic prints a backtrace,
+/// and that would keep this thread from the other clients.
+async fn honest(field: Arc<Field>, number: usize, clients: usize) -> Result<(), String> {
+    let connected = TcpStream::connect(field.server).await;
+    let stream = connected.map_err(|error| format!("client {number} connects: {error}"))?;
     let mut answer = [0; REQUEST];
     let mut message = 0;
     let pause = PAUSE_MAX.min(SPACING * u32::try_from(clients).unwrap());
     // Not all at the same time.
     sleep(pause.mul_f64(number as f64 / clients as f64)).await;
+    let mut last = Instant::now();
     while !field.is_over.load(SeqCst) {
         let request = common::payload(number, message, REQUEST);
         let sent = Instant::now();
         let exchange = async {
-            stream.write_all(&request).await.unwrap();
-            stream.read_exact(&mut answer).await.unwrap();
+            stream.write_all(&request).await?;
+            stream.read_exact(&mut answer).await.map(drop)
         };
-        let answered = timeout(DEADLINE, exchange).await;
-        answered.expect("an honest client is answered");
-        assert!(request == answer, "client {number} got another answer");
-        let took = sent.elapsed();
-        field.answers.lock().unwrap().push(took);
+        let failure = match timeout(DEADLINE, exchange).await {
+            Ok(Ok(())) if request == answer => None,
+            Ok(Ok(())) => Some("another answer".to_owned()),
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(_) => Some("no answer".to_owned()),
+        };
+        if let Some(failure) = failure {
+            let idle = sent - last;
+            return Err(format!(
+                "client {number}, message {message}, idle for {idle:?}: {failure}"
+            ));
+        }
+        last = Instant::now();
+        field.answers.lock().unwrap().push(last - sent);
         message += 1;
         sleep(pause).await;
     }
+    Ok(())
 }
 
 /// The answer times of honest clients, sorted.
@@ -268,23 +282,25 @@ impl Times {
 }
 
 /// Runs honest clients and attackers for some time. Returns the honest clients' answer times, and
-/// the lives of the attackers.
+/// the connections and the acts of the attackers of each kind.
 fn play(
     server: SocketAddr,
     clients: usize,
     attackers: usize,
     time: Duration,
-) -> (Times, [u64; KINDS.len()]) {
+) -> (Times, [(u64, u64); KINDS.len()]) {
     let reactor = || {
         let builder = Reactor::builder().shards(1).pinning(Pinning::None);
         builder.build().unwrap()
     };
     let (good, bad) = (reactor(), reactor());
+    let rate = number("ATTACK_RATE", ATTACK_RATE);
     let field = Arc::new(Field {
         server,
         is_over: AtomicBool::new(false),
-        attackers,
+        pause: Duration::from_secs_f64(attackers as f64 / rate as f64),
         lives: [const { AtomicU64::new(0) }; KINDS.len()],
+        acts: [const { AtomicU64::new(0) }; KINDS.len()],
         answers: Mutex::default(),
     });
     let attacks: Vec<_> = (0..attackers)
@@ -295,18 +311,29 @@ fn play(
         .collect();
     std::thread::sleep(time);
     field.is_over.store(true, SeqCst);
-    for client in honest {
-        good.block_on(client).unwrap();
-    }
+    let ends = honest
+        .into_iter()
+        .map(|client| good.block_on(client).unwrap());
+    let failures: Vec<_> = ends.filter_map(Result::err).collect();
+    assert!(
+        failures.is_empty(),
+        "{} of {clients} honest clients failed, such as: {:#?}",
+        failures.len(),
+        &failures[..failures.len().min(5)]
+    );
+    attacks.iter().for_each(reactor::JoinHandle::abort);
     for attack in attacks {
-        bad.block_on(attack).unwrap();
+        assert!(bad.block_on(attack).unwrap_err().is_cancelled());
     }
     let mut answers = std::mem::take(&mut *field.answers.lock().unwrap());
     answers.sort_unstable();
-    (
-        Times(answers),
-        field.lives.each_ref().map(|lives| lives.load(SeqCst)),
-    )
+    let count = |kind: usize| {
+        (
+            field.lives[kind].load(SeqCst),
+            field.acts[kind].load(SeqCst),
+        )
+    };
+    (Times(answers), std::array::from_fn(count))
 }
 
 fn descriptors(pid: u32) -> usize {
@@ -339,25 +366,42 @@ fn honest_clients_are_served_beside_twelve_kinds_of_attacker() {
         "--shards",
         "2",
         "--idle-timeout",
-        "2s",
+        if connections <= 240 { "2s" } else { "5s" },
         "--write-timeout",
         "1s",
     ]);
     let server = demo.addr();
     round_trip(&mut connect(server), 0, 0, REQUEST);
     assert!(eventually(|| descriptors(demo.pid()) > 0));
-    let (alone, _) = play(server, honest, 0, time.min(Duration::from_secs(5)) / 2);
+    let (alone, _) = play(server, honest, 0, time / 2);
     alone.print("honest clients alone");
     assert!(eventually(|| memory_kib(demo.pid()) > 0));
     std::thread::sleep(Duration::from_millis(100));
     let (open, memory) = (descriptors(demo.pid()), memory_kib(demo.pid()));
 
-    let (beside, lives) = play(server, honest, attackers, time);
+    let (beside, attacks) = play(server, honest, attackers, time);
     beside.print("beside the attackers");
-    for (kind, lives) in KINDS.iter().zip(lives) {
-        println!("{kind:?}: {lives} connections");
-        assert!(lives > 0, "{kind:?} attacks");
+    let times = |quantile| {
+        beside
+            .quantile(quantile)
+            .div_duration_f64(alone.quantile(quantile))
+    };
+    println!(
+        "with attackers / alone: p50 {:.1}, p99 {:.1}",
+        times(500),
+        times(990)
+    );
+    let mut total = 0;
+    for (kind, (lives, acts)) in KINDS.iter().zip(attacks) {
+        println!("{kind:?}: {lives} connections, {acts} acts");
+        assert!(lives > 0 && acts > 0, "{kind:?} attacks");
+        total += acts;
     }
+    let rate = total as f64 / time.as_secs_f64();
+    println!(
+        "{attackers} attackers: {rate:.0} acts a second, {:.1} of each",
+        rate / attackers as f64
+    );
     assert!(
         beside.quantile(990) < P99_MAX,
         "p99 {:?}",
@@ -382,4 +426,13 @@ fn honest_clients_are_served_beside_twelve_kinds_of_attacker() {
     round_trip(&mut connect(server), 1, 0, REQUEST);
     demo.signal(Signal::TERM);
     assert!(demo.wait().success());
+    // It is the server's limits that end the attacks.
+    let summary = demo.rest_of_stdout();
+    println!("{summary}");
+    for limit in ["idle", "unread"] {
+        assert!(
+            column(&summary, limit) > 0,
+            "no connection was ended as {limit}"
+        );
+    }
 }
