@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# Prints the figures of RELIABILITY.md that the sources determine.
+# Prints the figures of RELIABILITY.md, and checks those that the sources determine.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 usage() {
 	cat <<'EOT'
 Usage: scripts/reliability.sh [--check]
-Counts models, seeded bugs, known bugs and fault cases in the sources, and prints a line for each.
---check fails if RELIABILITY.md does not have each of these figures, in these words.
+Prints each promise of RELIABILITY.md with its last figures and their commit. Then counts models, seeded bugs, known bugs
+and fault cases in the sources, and prints a line for each.
+--check fails if RELIABILITY.md does not have each of these counts, in these words, or if a row names no commit.
 EOT
 }
 
@@ -16,7 +17,12 @@ entries() {
 	grep -c '^[^#[:space:]]' "$1"
 }
 
-figures() {
+# table: the promise, the figures and the commit of each row, between tabs.
+table() {
+	sed -nE '/^\| promise /,/^$/s/^\| ([^|]*) \|.*\| ([^|]*) \| ([^|]*) \|$/\1\t\2\t\3/p' RELIABILITY.md | tail -n +2
+}
+
+counts() {
 	local models bugs cases
 	models=$(cat reactor/src/loom/*.rs | grep -c "^#\[test\]")
 	bugs=$(grep '^[^#[:space:]]' scripts/loom-mutants.txt | awk '{print $1}' | sort -u | wc -l)
@@ -33,15 +39,27 @@ figures() {
 
 case ${1:-} in
 -h | --help) usage ;;
-'') figures ;;
+'')
+	table | while IFS=$'\t' read -r promise figures commit; do
+		printf '%s\n    %s (%s)\n' "$promise" "$figures" "$commit"
+	done
+	echo
+	counts
+	;;
 --check)
 	missing=0
-	while read -r figure; do
-		if ! grep -qE "(^|[^0-9])$figure([^a-z]|$)" RELIABILITY.md; then
-			echo "error: RELIABILITY.md does not say '$figure'" >&2
+	while read -r count; do
+		if ! grep -qE "(^|[^0-9])$count([^a-z]|$)" RELIABILITY.md; then
+			echo "error: RELIABILITY.md does not say '$count'" >&2
 			missing=1
 		fi
-	done < <(figures)
+	done < <(counts)
+	while IFS=$'\t' read -r promise _ commit; do
+		if [[ ! $commit =~ ^[0-9a-f]{7,}$ ]]; then
+			echo "error: RELIABILITY.md names no commit for '$promise'" >&2
+			missing=1
+		fi
+	done < <(table)
 	exit "$missing"
 	;;
 *) usage >&2 && exit 2 ;;
