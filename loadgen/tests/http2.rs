@@ -15,6 +15,7 @@ use common::run;
 use h2::Reason;
 use h2::server::SendResponse;
 use http::{Request, Response};
+use loadgen::report::Report;
 
 /// The record of the server.
 #[derive(Default)]
@@ -171,13 +172,17 @@ async fn answer(
     stream.send_data(Bytes::from(vec![b'x'; size]), true)
 }
 
+/// Runs a load over HTTP/2, which ends with this exit code.
+fn load(code: i32, args: &str) -> Report {
+    run(&format!("{args} --http2 --format json"))
+        .expect_code(code)
+        .report()
+}
+
 #[test]
 fn requests_share_a_connection_as_streams() {
     let (server, record) = server(u64::MAX);
-    let args = "-c 3 -P 10 -n 300 --http2 --format json";
-    let report = run(&format!("http://{server}/ {args}"))
-        .expect_code(0)
-        .report();
+    let report = load(0, &format!("http://{server}/ -c 3 -P 10 -n 300"));
     assert_eq!((report.requests.answered, report.errors.len()), (300, 0));
     // The first request of each connection is not measured.
     assert_eq!(record.requests.load(SeqCst), 303);
@@ -197,10 +202,10 @@ fn requests_share_a_connection_as_streams() {
 #[test]
 fn an_open_loop_sends_bodies_that_differ() {
     let (server, record) = server(u64::MAX);
-    let args = "-c 2 -R 500 -d 1 --warmup 0 --http2 --body {counter} --format json";
-    let report = run(&format!("http://{server}/ {args}"))
-        .expect_code(0)
-        .report();
+    let report = load(
+        0,
+        &format!("http://{server}/ -c 2 -R 500 -d 1 --warmup 0 --body {{counter}}"),
+    );
     let requests = &report.requests;
     assert_eq!((requests.scheduled, requests.answered), (500, 500));
     let bodies = record.bodies.lock().expect("no panic");
@@ -211,30 +216,20 @@ fn an_open_loop_sends_bodies_that_differ() {
 #[test]
 fn large_responses_pass_the_flow_control() {
     let (server, record) = server(u64::MAX);
-    let args = "-c 1 -P 20 -n 400 --http2 --format json";
-    let report = run(&format!("http://{server}/large {args}"))
-        .expect_code(0)
-        .report();
+    let report = load(0, &format!("http://{server}/large -c 1 -P 20 -n 400"));
     assert_eq!(report.requests.answered, 400);
     // More than the windows of the connection and of its streams together.
     assert!(report.requests.bytes_read > 400 * 300_000 - 20 * 300_000);
     assert_eq!(record.requests.load(SeqCst), 401);
     // More than the window of one stream.
-    let report = run(&format!(
-        "http://{server}/huge -c 1 -n 2 --http2 --format json"
-    ))
-    .expect_code(0)
-    .report();
+    let report = load(0, &format!("http://{server}/huge -c 1 -n 2"));
     assert_eq!(report.requests.answered, 2);
 }
 
 #[test]
 fn a_server_that_goes_away_loses_no_request() {
     let (server, record) = server(5);
-    let args = "-c 2 -P 3 -n 60 --http2 --format json";
-    let report = run(&format!("http://{server}/ {args}"))
-        .expect_code(0)
-        .report();
+    let report = load(0, &format!("http://{server}/ -c 2 -P 3 -n 60"));
     assert_eq!((report.requests.answered, report.errors.len()), (60, 0));
     assert_eq!(record.requests.load(SeqCst), 62);
     let connections = &report.connections;
@@ -245,10 +240,10 @@ fn a_server_that_goes_away_loses_no_request() {
 #[test]
 fn one_stream_that_is_reset_fails_alone() {
     let (server, record) = server(u64::MAX);
-    let args = "-c 2 -P 5 -n 200 --http2 --path 8*/ --path 1*/reset --path 1*/busy --format json";
-    let report = run(&format!("http://{server} {args}"))
-        .expect_code(1)
-        .report();
+    let report = load(
+        1,
+        &format!("http://{server} -c 2 -P 5 -n 200 --path 8*/ --path 1*/reset --path 1*/busy"),
+    );
     assert_eq!(report.requests.answered, 200);
     let count = |kind: &str| {
         let of = report.errors.iter().chain(&report.errors_outside);
@@ -265,10 +260,10 @@ fn one_stream_that_is_reset_fails_alone() {
 #[test]
 fn a_slow_stream_holds_back_no_other_and_keeps_its_own_time() {
     let (server, _record) = server(u64::MAX);
-    let args = "-c 1 -P 10 -n 200 --http2 --path 19*/ --path 1*/slow --format json";
-    let report = run(&format!("http://{server} {args}"))
-        .expect_code(1)
-        .report();
+    let report = load(
+        1,
+        &format!("http://{server} -c 1 -P 10 -n 200 --path 19*/ --path 1*/slow"),
+    );
     let (good, slow) = (&report.latency.raw, &report.latency.failures);
     assert_eq!(good.count + slow.count, 200);
     assert!(slow.count > 0);
@@ -280,10 +275,7 @@ fn a_slow_stream_holds_back_no_other_and_keeps_its_own_time() {
 #[test]
 fn the_first_byte_is_that_of_the_head() {
     let (server, _record) = server(u64::MAX);
-    let args = "-c 1 -P 5 -n 10 --http2 --format json";
-    let report = run(&format!("http://{server}/body-later {args}"))
-        .expect_code(0)
-        .report();
+    let report = load(0, &format!("http://{server}/body-later -c 1 -P 5 -n 10"));
     let slow_ns = u64::try_from(SLOW.as_nanos()).expect("it fits");
     let (whole, first) = (&report.latency.raw, report.latency.first_byte);
     assert!(whole.min_ns >= slow_ns, "{whole:?}");
@@ -294,10 +286,7 @@ fn the_first_byte_is_that_of_the_head() {
 #[test]
 fn a_refused_stream_is_sent_again() {
     let (server, record) = server(u64::MAX);
-    let args = "-c 1 -P 4 -n 40 --http2 --format json";
-    let report = run(&format!("http://{server}/refused {args}"))
-        .expect_code(0)
-        .report();
+    let report = load(0, &format!("http://{server}/refused -c 1 -P 4 -n 40"));
     assert_eq!((report.requests.answered, report.errors.len()), (40, 0));
     assert_eq!(record.refused.load(SeqCst), 7);
     assert_eq!(record.requests.load(SeqCst), 41 + 7);
@@ -306,10 +295,7 @@ fn a_refused_stream_is_sent_again() {
 #[test]
 fn requests_wait_while_the_server_allows_no_further_stream() {
     let (server, record) = server(u64::MAX);
-    let args = "-c 1 -P 50 -n 300 --http2 --format json";
-    let report = run(&format!("http://{server}/ {args}"))
-        .expect_code(0)
-        .report();
+    let report = load(0, &format!("http://{server}/ -c 1 -P 50 -n 300"));
     assert_eq!((report.requests.answered, report.errors.len()), (300, 0));
     assert_eq!(record.most_open.load(SeqCst), u64::from(STREAMS_MAX));
 }
@@ -327,11 +313,7 @@ fn an_idle_connection_answers_pings() {
 fn fields_of_a_single_connection_are_left_out() {
     let (server, record) = server(u64::MAX);
     let fields = "-H Connection:keep-alive -H Keep-Alive:timeout=5 -H Upgrade:h2c";
-    let report = run(&format!(
-        "http://{server}/ -c 1 -n 5 --http2 {fields} --format json"
-    ))
-    .expect_code(0)
-    .report();
+    let report = load(0, &format!("http://{server}/ -c 1 -n 5 {fields}"));
     assert_eq!((report.requests.answered, report.errors.len()), (5, 0));
     assert_eq!(record.requests.load(SeqCst), 6);
 }
