@@ -1,18 +1,25 @@
 //! The patrol: finds shards that are stuck in one poll, so that a sibling serves them.
 //!
 //! It runs on the watch thread of a reactor with work stealing (`stall.rs`), and reads counters
-//! that the shards write anyway. A poll that is running at two checks in a row counts as stuck.
-//! While no shard makes a turn, the checks become rare, so an idle reactor costs ten wake-ups per
-//! second. Tests are at the end.
+//! that the shards write anyway. A poll that is running at two checks in a row counts as stuck. The
+//! checks are frequent only where they can help: while polls are long and a shard sleeps. While no
+//! shard makes a turn, they become rare, so an idle reactor costs ten wake-ups per second. Tests are
+//! at the end.
 
 use std::time::Duration;
 
+use crate::shard::steal::SURPLUS;
 use crate::shard::{ShardRef, ShardShared};
 use crate::task::TaskAddress;
 
 /// The time between two checks while shards work: a poll that lasts twice as long is always found.
 /// A check of eight shards takes about 1 us, so this costs less than 0.1% of one CPU.
 const PERIOD: Duration = Duration::from_millis(2);
+
+/// The time between two checks while polls are long and a shard sleeps, so that its CPU is free. On
+/// Linux, the timer of a thread adds 50 us. The simulation of policies compares this time with
+/// others (`benches/docs/stealing-policy.md`).
+const PERIOD_LONG_POLLS: Duration = Duration::from_micros(150);
 
 /// The time between two checks while no shard works.
 const PERIOD_QUIET: Duration = Duration::from_millis(100);
@@ -52,14 +59,20 @@ impl Patrol {
     /// Checks all shards, and wakes a sibling for each that is stuck. Returns the time until the
     /// next check.
     pub(crate) fn check(&mut self, shards: &[ShardRef]) -> Duration {
+        // Before a sibling is woken.
+        let has_sleeper = shards.iter().any(|shard| shard.inbox.parker().is_asleep());
+        let mut has_long_polls = false;
         for (index, shard) in shards.iter().enumerate() {
+            has_long_polls |= shard.counters.poll_ns.get() >= SURPLUS;
             if let Some(poll) = self.stuck(index, shard.poll_under_way()) {
+                has_long_polls = true;
                 let (before, from) = shards.split_at(index);
                 let siblings = from[1..].iter().chain(before).map(AsRef::as_ref);
                 shard.report_stuck(poll, siblings);
             }
         }
-        self.next_period(shards.iter().map(|shard| shard.counters.turns.get()).sum())
+        let turns = shards.iter().map(|shard| shard.counters.turns.get()).sum();
+        self.next_period(turns, has_long_polls && has_sleeper)
     }
 
     /// Returns the poll that a shard is in, if the shard was in the same poll at the last check.
@@ -68,13 +81,15 @@ impl Patrol {
         poll.filter(|_| poll == before)
     }
 
-    fn next_period(&mut self, turns: u64) -> Duration {
+    fn next_period(&mut self, turns: u64, may_help: bool) -> Duration {
         if std::mem::replace(&mut self.turns, turns) == turns {
             self.quiet = self.quiet.saturating_add(1);
         } else {
             self.quiet = 0;
         }
-        if self.quiet < QUIET_AFTER {
+        if self.quiet == 0 && may_help {
+            PERIOD_LONG_POLLS
+        } else if self.quiet < QUIET_AFTER {
             PERIOD
         } else {
             PERIOD_QUIET
@@ -101,12 +116,28 @@ mod tests {
 
     #[test]
     fn checks_become_rare_where_nothing_happens() {
-        let mut patrol = Patrol::new(1);
-        assert_eq!(patrol.next_period(1), PERIOD);
-        for _ in 1..QUIET_AFTER {
-            assert_eq!(patrol.next_period(1), PERIOD);
+        for may_help in [false, true] {
+            let mut patrol = Patrol::new(1);
+            patrol.next_period(1, may_help);
+            for _ in 1..QUIET_AFTER {
+                assert_eq!(patrol.next_period(1, may_help), PERIOD);
+            }
+            assert_eq!(patrol.next_period(1, may_help), PERIOD_QUIET);
+            assert_eq!(patrol.next_period(2, false), PERIOD);
         }
-        assert_eq!(patrol.next_period(1), PERIOD_QUIET);
-        assert_eq!(patrol.next_period(2), PERIOD);
+    }
+
+    #[test]
+    fn checks_are_frequent_where_they_can_help() {
+        let mut patrol = Patrol::new(2);
+        assert_eq!(patrol.next_period(1, false), PERIOD);
+        assert_eq!(patrol.next_period(2, true), PERIOD_LONG_POLLS);
+        assert_eq!(patrol.next_period(3, true), PERIOD_LONG_POLLS);
+        assert_eq!(
+            patrol.next_period(3, true),
+            PERIOD,
+            "no shard has made a turn"
+        );
+        assert_eq!(patrol.next_period(4, false), PERIOD);
     }
 }

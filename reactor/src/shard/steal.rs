@@ -26,13 +26,13 @@ use crate::trace;
 /// The minimum expected wait of the last ready task at which a shard offers work. A sleeping
 /// sibling needs 10 to 50 us to wake and to take a task, so a shorter wait is not worth the
 /// wake-up.
-const SURPLUS: u64 = nanos(Duration::from_micros(150));
+pub(super) const SURPLUS: u64 = nanos(Duration::from_micros(150));
 
 /// The number of turns that the oldest task must have waited before a shard offers short tasks. By
 /// then the shard has finished a short burst, and also the tasks that became ready while its thread
-/// had no CPU. The next burst may find the other shard busy. Tasks whose single poll lasts for
-/// `SURPLUS` are offered at once.
-const LASTING: u64 = 3;
+/// had no CPU. Tasks whose single poll lasts for `SURPLUS` are offered at once. The simulation of
+/// policies compares 0, 1 and 3 turns (`benches/docs/stealing-policy.md`).
+const LASTING: u64 = 1;
 
 /// The time without progress after which a shard takes a sibling's ready tasks too, and not only
 /// its events. Until then, the sibling's thread may come back at any moment and run those tasks
