@@ -25,7 +25,7 @@ impl Engine<'_> {
         let loaded = match self.policy.push {
             Push::Never => false,
             Push::Count(count) => ready > count,
-            Push::Time(time) => behind as u64 * this.mean_poll > time,
+            Push::Time(time) => self.waits_long(shard, behind, time),
         };
         if loaded { self.wake_searcher() } else { 0 }
     }
@@ -75,8 +75,16 @@ impl Engine<'_> {
         let ready = self.stealable(shard);
         match self.policy.push {
             Push::Never | Push::Count(_) => ready > 0,
-            Push::Time(time) => ready as u64 * self.shards[shard].mean_poll > time,
+            Push::Time(time) => self.waits_long(shard, ready, time),
         }
+    }
+
+    /// Returns true if the last of this number of polls would wait longer than `limit`, and the load
+    /// is more than a burst of short polls.
+    fn waits_long(&self, shard: usize, polls: usize, limit: u64) -> bool {
+        let poll = self.shards[shard].mean_poll;
+        let is_lasting = poll >= limit || self.waited(shard) >= self.policy.lasting;
+        polls as u64 * poll > limit && is_lasting
     }
 
     /// Returns the number of ready tasks that others may take. A shard between two polls runs its
@@ -179,7 +187,9 @@ impl Engine<'_> {
         let victim = &mut self.shards[victim];
         let first = usize::from(victim.poll_since.is_none());
         let taken: Vec<usize> = victim.queue.drain(first..first + amount).collect();
-        self.shards[shard].queue.extend(taken);
+        for connection in taken {
+            self.queue(shard, connection);
+        }
         self.counts.stolen += amount as u64;
         self.costs.steal + self.costs.stolen * amount as u64
     }

@@ -60,6 +60,8 @@ pub(crate) struct Connection {
     pub(crate) away: u32,
     /// The shard of these runs, if the policy counts those of a single shard.
     pub(crate) away_shard: usize,
+    /// The turn of its shard in which its task became ready.
+    ready_since: u64,
     /// The requests that have arrived, including the current one.
     pending: VecDeque<Request>,
     waiting: bool,
@@ -86,6 +88,8 @@ pub(crate) struct Shard {
     pub(crate) queue: VecDeque<usize>,
     inbox: VecDeque<usize>,
     pub(crate) epoll: VecDeque<usize>,
+    /// The number of turns so far.
+    turns: u64,
     polls_left: u32,
     requests_left: u32,
     running: usize,
@@ -106,6 +110,7 @@ impl Shard {
             queue: VecDeque::new(),
             inbox: VecDeque::new(),
             epoll: VecDeque::new(),
+            turns: 0,
             polls_left: 0,
             requests_left: 0,
             running: 0,
@@ -155,6 +160,7 @@ impl<'a> Engine<'a> {
             last_runner: index % shards,
             away: 0,
             away_shard: index % shards,
+            ready_since: 0,
             pending: VecDeque::new(),
             waiting: true,
         };
@@ -308,12 +314,13 @@ impl<'a> Engine<'a> {
     /// Takes events and the inbox, and queues their tasks.
     fn look(&mut self, shard: usize) {
         let mut cost = self.costs.look;
-        let inbox = std::mem::take(&mut self.shards[shard].inbox);
-        self.shards[shard].queue.extend(inbox);
+        self.begin_turn(shard);
+        for connection in std::mem::take(&mut self.shards[shard].inbox) {
+            self.queue(shard, connection);
+        }
         let count = self.shards[shard].epoll.len().min(EVENTS_PER_LOOK);
         let events: Vec<usize> = self.shards[shard].epoll.drain(..count).collect();
         cost += self.dispatch(shard, &events);
-        self.shards[shard].polls_left = EVENT_INTERVAL;
         if !self.shards[shard].queue.is_empty() {
             cost += self.stop_searching(shard);
         }
@@ -334,10 +341,31 @@ impl<'a> Engine<'a> {
                     cost += self.costs.notify;
                 }
             } else {
-                self.shards[shard].queue.push_back(connection);
+                self.queue(shard, connection);
             }
         }
         cost
+    }
+
+    pub(crate) fn queue(&mut self, shard: usize, connection: usize) {
+        let this = &mut self.shards[shard];
+        this.queue.push_back(connection);
+        self.connections[connection].ready_since = this.turns;
+    }
+
+    fn begin_turn(&mut self, shard: usize) {
+        let this = &mut self.shards[shard];
+        this.turns += 1;
+        let fit = self.policy.turn / this.mean_poll.max(1);
+        let fit = u32::try_from(fit).unwrap_or(u32::MAX);
+        this.polls_left = fit.clamp(1, EVENT_INTERVAL);
+    }
+
+    /// Returns the number of turns that the first ready task has waited.
+    pub(crate) fn waited(&self, shard: usize) -> u64 {
+        let this = &self.shards[shard];
+        let first = this.queue.front();
+        first.map_or(0, |&first| this.turns - self.connections[first].ready_since)
     }
 
     fn run(&mut self, shard: usize) {
@@ -386,7 +414,7 @@ impl<'a> Engine<'a> {
                 self.schedule(load.pause, Event::Arrive(running));
             }
         } else {
-            this.queue.push_back(running);
+            self.queue(shard, running);
         }
         self.then(shard, cost, Step::Run);
     }
@@ -419,7 +447,7 @@ impl<'a> Engine<'a> {
             return self.sleep(shard);
         }
         let cost = self.take(shard, found) + self.stop_searching(shard);
-        self.shards[shard].polls_left = EVENT_INTERVAL;
+        self.begin_turn(shard);
         self.then(shard, cost, Step::Run);
     }
 
@@ -431,7 +459,7 @@ impl<'a> Engine<'a> {
         }
         self.watcher = None;
         let cost = marked + looked + self.take(shard, found) + self.push(shard);
-        self.shards[shard].polls_left = EVENT_INTERVAL;
+        self.begin_turn(shard);
         self.then(shard, cost, Step::Run);
     }
 

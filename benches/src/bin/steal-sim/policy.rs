@@ -11,6 +11,11 @@ pub(crate) struct Policy {
     pub(crate) steal: bool,
     /// The condition on which a shard with ready work wakes a sleeping sibling.
     pub(crate) push: Push,
+    /// A shard with short polls shares work only after its first ready task has waited for this
+    /// many turns. Polls are short if one of them lasts less than the time of `push`.
+    pub(crate) lasting: u64,
+    /// The time of a turn's polls, after which the shard polls the OS again.
+    pub(crate) turn: u64,
     /// The amount that one steal takes.
     pub(crate) amount: Amount,
     /// The maximum number of shards that search at the same time, including woken ones.
@@ -99,6 +104,8 @@ impl Policy {
     pub(crate) const NONE: Self = Self {
         steal: false,
         push: Push::Never,
+        lasting: 0,
+        turn: u64::MAX,
         amount: Amount::Half,
         searchers: Searchers::HalfOfShards,
         search: Search::Scan,
@@ -113,30 +120,40 @@ impl Policy {
     };
 
     pub(crate) const PUSH: Self = Self {
-        push: Push::Time(50 * US),
+        push: Self::CHOSEN.push,
+        lasting: Self::CHOSEN.lasting,
+        turn: Self::CHOSEN.turn,
         ..Self::NONE
     };
 
     pub(crate) const BOTH: Self = Self {
         steal: true,
-        push: Push::Time(50 * US),
-        ..Self::NONE
+        ..Self::PUSH
     };
 
-    /// The policy that the simulation chose. The reasons are in `benches/docs/stealing-policy.md`.
+    /// The policy that ships: the constants of `reactor/src/shard`. The reasons are in
+    /// `benches/docs/stealing-policy.md`.
     pub(crate) const CHOSEN: Self = Self {
         steal: true,
-        push: Push::Time(50 * US),
+        push: Push::Time(100 * US),
+        lasting: 1,
+        turn: 500 * US,
         amount: Amount::Half,
         searchers: Searchers::HalfOfShards,
         search: Search::Mask,
         wake_to: WakeTo::Dispatcher,
         moves: Moves::Away(16),
-        serve: Some(Serve {
-            grace: 50 * US,
-            shortest: 50 * US,
-            longest: 1_600 * US,
-        }),
+        serve: Some(Serve::CHOSEN),
+    };
+}
+
+impl Serve {
+    /// The reactor reads no clock for each poll. It finds a stuck poll at the second of two checks,
+    /// which are 200 us apart, so after 300 us on average.
+    const CHOSEN: Self = Self {
+        grace: 300 * US,
+        shortest: 200 * US,
+        longest: 2_000 * US,
     };
 }
 

@@ -117,10 +117,11 @@ impl Runs {
             Push::Never,
             Push::Count(61),
             Push::Count(1),
-            Push::Time(5 * US),
             Push::Time(10 * US),
-            Push::Time(25 * US),
+            Push::Time(50 * US),
             Push::Time(100 * US),
+            Push::Time(150 * US),
+            Push::Time(300 * US),
         ];
         for (shape, mean) in [
             (Shape::Skew, 10),
@@ -250,8 +251,9 @@ impl Runs {
                 (20, 50, 1_600),
                 (20, 50, 12_800),
                 (50, 50, 1_600),
-                (200, 200, 1_600),
-                (1_000, 1_000, 1_600),
+                (300, 200, 2_000),
+                (1_000, 1_000, 2_000),
+                (3_000, 2_000, 2_000),
             ];
             let policy = Policy {
                 serve: None,
@@ -336,16 +338,16 @@ impl Runs {
 
     pub(crate) fn caution(&self) -> Table {
         let columns = [
-            "push after, stuck after",
+            "push after, lasting, stuck after",
             "skew 25 us",
             "skew 200 us",
             "even 200 us",
             "mix 20 us",
-            "stolen/s",
-            "moves/s",
+            "stolen/s, 15 us",
+            "stolen/s, 220 us",
         ];
-        let title = "Caution: p99/ideal of 16 shards at 70% load, beside steals and moves of a closed loop \
-                     (2 shards, 8 connections, 15 us exponential, pause 20 us)";
+        let title = "Caution: p99/ideal of 16 shards at 70% load, beside the steals of closed loops (2 shards, 8 \
+                     connections, exponential: 15 us with pauses of 20 us, 220 us with pauses of 400 us)";
         let mut table = Table::new(title, &columns);
         let open = [
             (Shape::Skew, 25),
@@ -355,35 +357,43 @@ impl Runs {
         ];
         let offered =
             open.map(|(shape, mean)| self.offer(shape, 16, Service::Exponential, mean * US));
-        for push in [10, 25, 50, 100] {
-            for grace in [20, 50, 100, 200] {
-                let serve = Serve {
-                    grace: grace * US,
-                    shortest: grace.max(50) * US,
-                    longest: 1_600 * US,
-                };
-                let policy = Policy {
-                    push: Push::Time(push * US),
-                    serve: Some(serve),
-                    ..Policy::CHOSEN
-                };
-                let mut row = vec![format!("{push} us, {grace} us")];
-                for offered in &offered {
-                    let outcome =
-                        Engine::open(policy, Costs::DEFAULT, 16, &offered.requests, self.seed);
-                    let p99 = quantile(&settled(outcome.latencies), 0.99) as f64;
-                    row.push(format!(
-                        "{:.2}",
-                        p99 / quantile(&offered.ideal, 0.99) as f64
-                    ));
+        for push in [50, 100, 150] {
+            for lasting in [0, 1, 3] {
+                for grace in [50, 300, 2_000] {
+                    let policy = Policy {
+                        push: Push::Time(push * US),
+                        lasting,
+                        serve: Some(Serve {
+                            grace: grace * US,
+                            shortest: (grace * US).min(200 * US),
+                            longest: 2_000 * US,
+                        }),
+                        ..Policy::CHOSEN
+                    };
+                    let mut row = vec![format!("{push} us, {lasting} turns, {grace} us")];
+                    row.extend(offered.each_ref().map(|offered| self.p99(offered, policy)));
+                    row.extend(
+                        [(15, 20), (220, 400)]
+                            .map(|(mean, pause)| self.steals(policy, mean, pause)),
+                    );
+                    table.row(row);
                 }
-                let (first, both) = self.two_seconds(policy, 2, 8, 15, 20);
-                row.push((both.counts.stolen - first.counts.stolen).to_string());
-                row.push((both.counts.moves - first.counts.moves).to_string());
-                table.row(row);
             }
         }
         table
+    }
+
+    /// Returns the p99 of a policy with 16 shards, as a multiple of the ideal queue's.
+    fn p99(&self, offered: &Offered, policy: Policy) -> String {
+        let outcome = Engine::open(policy, Costs::DEFAULT, 16, &offered.requests, self.seed);
+        let p99 = quantile(&settled(outcome.latencies), 0.99) as f64;
+        format!("{:.2}", p99 / quantile(&offered.ideal, 0.99) as f64)
+    }
+
+    /// Returns the steals of a second, with 8 connections on 2 shards.
+    fn steals(&self, policy: Policy, mean: u64, pause: u64) -> String {
+        let (first, both) = self.two_seconds(policy, 2, 8, mean, pause);
+        (both.counts.stolen - first.counts.stolen).to_string()
     }
 
     /// Runs one second, and the same run with a second more. The difference is the second without

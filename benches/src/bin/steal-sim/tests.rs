@@ -223,7 +223,7 @@ fn registrations_move_under_skew_and_rest_under_steady_load() {
             .moves
     };
     assert_eq!(moves(Policy::CHOSEN.moves), 0);
-    assert!(moves(Moves::Away(1)) > 1_000, "{}", moves(Moves::Away(1)));
+    assert!(moves(Moves::Away(1)) > 100, "{}", moves(Moves::Away(1)));
 }
 
 /// At most 1.25 times the p99 of the ideal queue: sixteen shards, 70% load, skewed.
