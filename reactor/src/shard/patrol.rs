@@ -3,8 +3,8 @@
 //! It runs on the watch thread of a reactor with work stealing (`stall.rs`), and reads counters
 //! that the shards write anyway. A poll that is running at two checks in a row counts as stuck. The
 //! checks are frequent only where they can help: while polls are long and a shard sleeps. While no
-//! shard makes a turn, they become rare, so an idle reactor costs ten wake-ups per second. Tests are
-//! at the end.
+//! shard makes a turn, they become rare, so an idle reactor costs ten wake-ups per second. Tests
+//! are at the end.
 
 use std::time::Duration;
 

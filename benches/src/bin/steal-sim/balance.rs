@@ -79,8 +79,8 @@ impl Engine<'_> {
         }
     }
 
-    /// Returns true if the last of this number of polls would wait longer than `limit`, and the load
-    /// is more than a burst of short polls.
+    /// Returns true if the last of this number of polls would wait longer than `limit`, and the
+    /// load is more than a burst of short polls.
     fn waits_long(&self, shard: usize, polls: usize, limit: u64) -> bool {
         let poll = self.shards[shard].mean_poll;
         let is_lasting = poll >= limit || self.waited(shard) >= self.policy.lasting;
