@@ -241,7 +241,7 @@ fn a_server_process_that_goes_away_meanwhile_is_a_warning() {
     let report = running.finish().expect_code(0).report();
     let warnings = report.outcome.warnings.join("\n");
     assert!(
-        warnings.contains("could not be looked at: no such process"),
+        warnings.contains("could not be observed: no such process"),
         "{warnings}"
     );
     assert!(report.requests.answered > 0);

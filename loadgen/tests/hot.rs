@@ -88,7 +88,7 @@ fn a_changed_time_in_an_answer_is_found() {
 fn flags_that_cannot_work_together_are_refused() {
     for (args, words) in [
         ("-R 10 -t 2 --hot 25%:90%", "--hot needs -t 1"),
-        ("-R 10 -c 3 --hot 25%:90%", "no such share"),
+        ("-R 10 -c 3 --hot 25%:90%", "cannot be divided"),
         ("--hot 25%:90%", "--rate"),
         ("127.0.0.1:9 --work 1ms --size 3", "--size 4 or more"),
         ("127.0.0.1:9 --work 1ms --size 64:1,128:1", "one --size"),

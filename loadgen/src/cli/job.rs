@@ -75,7 +75,7 @@ impl RunArgs {
             && let Some(threshold) = slo.needs_schedule()
         {
             return Err(format!(
-                "--slo {threshold}: a closed loop has no schedule to be late for; give it one by -R, or leave this out"
+                "--slo {threshold}: a closed loop has no schedule: use -R, or remove this threshold"
             ));
         }
         for output in &self.outputs() {

@@ -114,15 +114,15 @@ impl ErrorKind {
             Self::Refused => Some("start the server, or check its address"),
             Self::Unreachable => Some("check the address and the route to it"),
             Self::ConnectTimeout => {
-                Some("check the address and what filters the way to it, or raise --timeout")
+                Some("check the address and the firewalls on the way, or raise --timeout")
             }
             Self::Descriptors => Some("raise the limit (ulimit -n), or lower -c"),
             Self::Ports => Some(
                 "widen net.ipv4.ip_local_port_range, or open fewer connections in a minute (-c, --lifetime, --requests-per-conn)",
             ),
-            Self::Reset | Self::StreamReset => Some("see what the server says about it"),
+            Self::Reset | Self::StreamReset => Some("check the server's log"),
             Self::Closed => Some(
-                "check that the server speaks this protocol (--protocol), and how long it lets connections be idle",
+                "check that the server speaks this protocol (--protocol), and its idle timeout",
             ),
             Self::Silent => {
                 Some("check that the server speaks this protocol (--protocol), or raise --timeout")
@@ -130,7 +130,7 @@ impl ErrorKind {
             Self::WrongAnswer => Some("check that the server speaks this protocol (--protocol)"),
             Self::Redirected => Some("name the final address"),
             Self::BadRequest => Some("check the path (--path)"),
-            Self::ServerError => Some("see what the server says about it, or lower the load"),
+            Self::ServerError => Some("check the server's log, or lower the load"),
             Self::Io | Self::Internal => None,
         }
     }

@@ -231,7 +231,7 @@ fn place(path: &Path) -> io::Result<PathBuf> {
     match fs::metadata(path) {
         Ok(there) if there.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
         Ok(there) if !there.is_file() => {
-            let advice = "no file that can be replaced; use --format, and redirect what is printed";
+            let advice = "not a file that can be replaced; use --format, and redirect the output";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, advice));
         }
         _ => {}

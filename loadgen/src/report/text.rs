@@ -157,13 +157,13 @@ fn connections(report: &Report, out: &mut String) {
         line!(out, "    ramp {ramp_s:.2}s, connect {connect}");
     }
     if let Some(handshake) = &connections.handshake_latency {
-        line!(out, "    of that TLS handshake {}", summary(handshake));
+        line!(out, "    including TLS handshake {}", summary(handshake));
     }
     let replaced = connections.retired + connections.closed_by_server;
     if replaced > 0 {
         line!(
             out,
-            "    churn: {} connections in all, {} closed by plan, {} closed by the server",
+            "    churn: {} connections in total, {} closed as planned, {} closed by the server",
             count(connections.established),
             count(connections.retired),
             count(connections.closed_by_server)
@@ -172,7 +172,7 @@ fn connections(report: &Report, out: &mut String) {
     if connections.broken > 0 {
         line!(
             out,
-            "    {} broken, {} made again",
+            "    {} broken, {} reconnected",
             count(connections.broken),
             count(connections.reconnected)
         );

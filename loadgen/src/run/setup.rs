@@ -1,6 +1,6 @@
 //! The requested run: every value is checked, and no name is looked up yet.
 //!
-//! The command line makes a [`Setup`] and a [`Load`]; the session adds what the machine allows.
+//! The command line makes a [`Setup`] and a [`Load`]. The session adds the limits of the machine.
 //! Both are plain data. Tests: `cli/args/tests.rs` and every integration test.
 
 use std::net::{IpAddr, SocketAddr};
@@ -232,7 +232,7 @@ impl Setup {
             && hot.stride() > active
         {
             return Err(format!(
-                "--hot {hot}: {active} connections that send have no such share"
+                "--hot {hot}: {active} active connections cannot be divided into this share"
             ));
         }
         Ok(Division { good, active, bad })

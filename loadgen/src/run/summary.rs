@@ -183,7 +183,7 @@ fn ended_early(plan: &Plan, observations: &Observations, elapsed: Nanos) -> Opti
     let why = if observations.signal.is_some() {
         "a signal"
     } else if observations.failed_fast {
-        "a failure, as --fail-fast asks"
+        "a failure, because of --fail-fast"
     } else if observations.lost > 0 {
         "the generator lost a thread"
     } else if observations.timeline.is_none() {
@@ -323,8 +323,8 @@ fn warn(
         if late > LAG_MAX {
             bottleneck = true;
             warnings.push(format!(
-                "the generator did not keep its schedule: one request in a hundred was sent {} late or more; \
-                 corrected latency contains that",
+                "the generator did not keep its schedule: one request in a hundred was sent {} late or later; \
+                 corrected latency includes this delay",
                 duration(late)
             ));
         }
@@ -343,14 +343,14 @@ fn warn(
     } else if total.busy + total.waited >= BUSY {
         bottleneck = true;
         warnings.push(format!(
-            "the generator's busiest thread wanted the CPU {:.0}% of the time: it may have been the bottleneck (-t, -P)",
+            "the generator's busiest thread needed a CPU {:.0}% of the time: it may have been the bottleneck (-t, -P)",
             (total.busy + total.waited).min(1.0) * 100.0
         ));
     }
     if total.waited >= CROWDED {
         bottleneck = true;
         warnings.push(format!(
-            "a thread of the generator had to wait for a CPU {:.0}% of the time: latencies contain that wait",
+            "a thread of the generator waited for a CPU {:.0}% of the time: latencies include this wait",
             total.waited * 100.0
         ));
     }
@@ -368,7 +368,7 @@ fn warn(
     }
     if counters.unsent > 0 {
         warnings.push(format!(
-            "{} due and never sent, for want of a connection; corrected latency contains them",
+            "{} due and never sent, because no connection was free; corrected latency includes them",
             plural(counters.unsent, "request")
         ));
     }
@@ -380,7 +380,7 @@ fn warn(
             })
             .collect();
         warnings.push(format!(
-            "failures outside the measured part, which count nowhere else: {}",
+            "failures outside the measured part, which no other figure counts: {}",
             kinds.join("; ")
         ));
     }
@@ -395,7 +395,7 @@ fn warn(
     }
     if let Some(error) = &observations.server.error {
         warnings.push(format!(
-            "the server's process could not be looked at: {error}"
+            "the server's process could not be observed: {error}"
         ));
     }
     outcome.generator_was_bottleneck = bottleneck;

@@ -5,7 +5,7 @@ use crate::report::{ErrorCount, Interval, Report};
 use crate::tools::compare::{compare, tests::contender};
 use crate::tools::sweep::tests::sweep as sweep_of;
 
-/// A run of ten seconds with a stall in the seventh.
+/// Returns the report of a run of ten seconds with a stall in the seventh second.
 fn eventful() -> Report {
     let mut report = sample(1_000.0, 100);
     report.settings.rate = Some(crate::report::rate::Rate::whole(1_200));
@@ -44,7 +44,7 @@ fn eventful() -> Report {
     report
 }
 
-/// Asserts that every element is closed in order, and returns the names of those that were opened.
+/// Asserts that every element is closed in order, and returns the names of all elements.
 fn elements(page: &str) -> Vec<String> {
     const VOID: [&str; 2] = ["meta", "link"];
     let (mut open, mut all): (Vec<String>, _) = (Vec::new(), Vec::new());
@@ -88,8 +88,8 @@ fn a_run_has_every_section_and_nothing_from_elsewhere() {
         assert!(page.contains(&format!("<section id=\"{id}\"")), "{id}");
     }
     let svgs = elements(&page).iter().filter(|name| *name == "svg").count();
-    // Four figures drawn twice, and seven swatches in their legends: two percentiles, two rates,
-    // three latencies.
+    // Four figures, each drawn twice, and seven colour samples in their legends: two percentiles,
+    // two rates, three latencies.
     assert_eq!(svgs, 4 * 2 + 7);
     assert_eq!(page.matches("role=\"img\"").count(), 8);
     assert_eq!(page.matches("<desc ").count(), 8, "each says what it shows");
@@ -98,7 +98,7 @@ fn a_run_has_every_section_and_nothing_from_elsewhere() {
         "p99&lt;1us</th><td>missed",
         "503</th><td>25</td><td>25.00%",
         "<th scope=\"col\">first byte</th><th scope=\"col\">failed</th>",
-        "<th scope=\"col\">of that TLS</th>",
+        "<th scope=\"col\">including TLS</th>",
     ] {
         assert!(page.contains(words), "{words}");
     }
@@ -201,7 +201,7 @@ fn a_sweep_shows_what_decided_and_lists_every_run() {
     for id in ["knee", "steps"] {
         assert!(page.contains(&format!("<section id=\"{id}\"")), "{id}");
     }
-    // Two figures drawn twice, each with a point for each of three rates.
+    // Two figures, each drawn twice, with a point for each of three rates.
     assert_eq!(page.matches("role=\"img\"").count(), 4);
     let figure = page.split("id=\"rate-wide-t\"").nth(1).expect("a figure");
     let answered = figure
