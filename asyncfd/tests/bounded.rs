@@ -80,7 +80,7 @@ fn a_queued_error_comes_before_the_end_of_a_udp_socket_shut_down_for_reading() {
     run(|| async {
         let (peer, socket) = shut_for_reading().await;
         let mut buffer = [0; 8];
-        // The system queues the error that nobody is there.
+        // The peer is gone, so the system queues an error.
         drop(peer);
         socket.send(b"x").await.unwrap();
         let error = socket.recv(&mut buffer).await.unwrap_err();

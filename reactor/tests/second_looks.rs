@@ -1,5 +1,5 @@
-//! Waits whose reactor ends between their first look and the store of their waker. Without a second
-//! look after the store, nobody would ever wake them.
+//! Waits whose reactor ends between the first check of the wait and the store of its waker. Without
+//! a second check after the store, nothing would ever wake them.
 //!
 //! A wait clones its waker between the two. The waker here ends the reactor when it is cloned.
 #![expect(

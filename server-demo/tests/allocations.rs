@@ -1,7 +1,6 @@
 //! Echoes allocate nothing, on any surface, with and without an idle timeout, while connections
-//! stay on their shard. Every allocation of
-//! the process counts, including the clients'. There is one test, so that nothing else runs
-//! meanwhile.
+//! stay on their shard. Every allocation of the process counts, including the clients'. There is
+//! one test, so that nothing else runs meanwhile.
 
 mod common;
 #[path = "../../reactor/tests/support/counting.rs"]

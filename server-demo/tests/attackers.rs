@@ -61,7 +61,7 @@ enum Attacker {
     Drips,
     /// Writes and never reads.
     NeverReads,
-    /// Reads a byte at a time of what it has in large pieces.
+    /// Sends large pieces, and reads their echo one byte at a time.
     ReadsSlowly,
     /// Ends its own direction and does not read the answer.
     HalfCloses,

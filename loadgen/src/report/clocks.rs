@@ -12,7 +12,7 @@ pub struct PartClock {
     pub part: String,
     /// The host name of its machine.
     pub host: String,
-    /// The file system of the folder, such as `nfs4`; absent where it is not known.
+    /// The file system of the folder, such as `nfs4`; absent if it is not known.
     pub file_system: Option<String>,
     /// True if the file system's server stamps files by its own clock. Otherwise the machine
     /// compared its clock with itself, and the offset says nothing about other machines.

@@ -23,7 +23,7 @@ pub struct Contender {
     pub rounds: Vec<Report>,
 }
 
-/// The result: what JSON holds (version 1 of the schema).
+/// The result, in the form of the JSON (version 1 of the schema).
 #[derive(Debug, Serialize)]
 pub struct Comparison {
     /// [`COMPARE_FORMAT`].

@@ -1,8 +1,8 @@
 //! The result of a run as plain data. JSON holds it, the text shows it, and `compare` reads it.
 //!
-//! The structs below are the JSON schema, version 2; field names end in their unit. A reader
-//! ignores fields that it does not know. The version changes only when a field changes its meaning
-//! or is removed. `loadgen/docs/outputs.md` describes the formats. Tests: `report/tests.rs`.
+//! The structs below are the JSON schema, version 2. Field names end in their unit. A reader
+//! ignores unknown fields. The version changes only when a field changes its meaning or is removed.
+//! `loadgen/docs/outputs.md` describes the formats. Tests: `report/tests.rs`.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ pub const FORMAT: &str = "loadgen-run";
 /// The version of the schema.
 pub const VERSION: u32 = 2;
 
-/// A run, whole or interrupted.
+/// The report of a run, complete or interrupted.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Report {
     /// [`FORMAT`].
@@ -34,14 +34,14 @@ pub struct Report {
     pub loadgen: String,
     /// The command line.
     pub command: Vec<String>,
-    /// The run, by a name that no other one has; those of all its parts, for a sum.
+    /// The unique name of the run; for a sum, the names of all its parts.
     #[serde(default)]
     pub runs: Vec<String>,
-    /// When the run began, in milliseconds since 1970.
+    /// The time at which the run began, in milliseconds since 1970.
     pub started_unix_ms: u64,
-    /// When its measured part began.
+    /// The time at which its measured part began, in milliseconds since 1970.
     pub measured_unix_ms: u64,
-    /// Where it ran.
+    /// The machine of the generator.
     pub machine: Machine,
     /// The server.
     pub target: Target,
@@ -51,9 +51,9 @@ pub struct Report {
     pub outcome: Outcome,
     /// Seconds of the measured part.
     pub elapsed_s: f64,
-    /// Connections, counted.
+    /// Connection counts.
     pub connections: Connections,
-    /// Requests, counted.
+    /// Request counts.
     pub requests: Requests,
     /// Requests and bytes per second.
     pub throughput: Throughput,
@@ -61,27 +61,27 @@ pub struct Report {
     pub latency: Latency,
     /// Rate and latency over time.
     pub series: TimeSeries,
-    /// The clock of the part, compared with that of the shared folder's server; those of all parts,
-    /// for a sum. Empty without `--part` and a folder.
+    /// The clock of the part, compared with that of the shared folder's server; for a sum, the
+    /// clocks of all parts. Empty without `--part` and a folder.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub clocks: Vec<PartClock>,
     /// Resource usage of this program.
     pub generator: Generator,
-    /// Resource usage of the server, where it is known.
+    /// Resource usage of the server, if it is known.
     pub server: Option<Server>,
-    /// Clients that misbehaved on purpose, by their ways; in nothing else of this report.
+    /// Clients that misbehaved on purpose, by kind. No other figure of this report includes them.
     #[serde(default)]
     pub bad_clients: Vec<BadClients>,
-    /// Failed connections and refused requests of the measured part, by kind; empty when all went
-    /// well.
+    /// Failed connections and refused requests of the measured part, by kind; empty without
+    /// failures.
     pub errors: Vec<ErrorCount>,
-    /// The same before and after the measured part.
+    /// Failed connections and refused requests before and after the measured part.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors_outside: Vec<ErrorCount>,
     /// Answers of the measured part by which the server refused a request, by status.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub statuses: BTreeMap<u16, u64>,
-    /// Answers of the measured part by status, good ones included; HTTP only.
+    /// All answers of the measured part, by status; HTTP only.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub status_codes: BTreeMap<u16, u64>,
     /// The verdicts on the thresholds.
@@ -93,29 +93,29 @@ pub struct Report {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
-    /// As asked.
+    /// The run completed.
     #[default]
     Ok,
-    /// With errors.
+    /// The run failed.
     Failed,
-    /// By a signal.
+    /// A signal ended the run.
     Interrupted,
-    /// As asked, and a threshold was missed.
+    /// The run completed, but missed a threshold.
     Missed,
 }
 
 /// The outcome of a run with its reasons.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Outcome {
-    /// In one word.
+    /// The status, in one word.
     pub status: Status,
     /// The exit code.
     pub exit_code: u8,
-    /// Why it failed.
+    /// The reasons why it failed.
     pub messages: Vec<String>,
-    /// Reasons to doubt the figures.
+    /// Warnings: reasons to doubt the figures.
     pub warnings: Vec<String>,
-    /// The reason why the run ended before its time.
+    /// The reason why the run ended early.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_early: Option<String>,
     /// Notes.
@@ -124,40 +124,40 @@ pub struct Outcome {
     pub generator_was_bottleneck: bool,
 }
 
-/// Connections of a run. A connection that is replaced when it ends holds one place with its
-/// successors.
+/// Connections of a run. A connection and its replacements share one slot.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Connections {
-    /// Asked for, but for the bad clients.
+    /// Requested connections, without the bad clients.
     pub requested: u32,
-    /// Places for which one was established.
+    /// Slots in which a connection was established.
     pub connected: u32,
-    /// The most that were open at once.
+    /// The maximum number of connections that were open at the same time.
     pub peak_live: u32,
-    /// Places served at least once, with a verified answer.
+    /// Slots that were served at least once, with a verified answer.
     pub served: u32,
-    /// Of those, how many were to send during the run.
+    /// Of those, the slots that send during the run.
     pub active: u32,
-    /// Established in all, those that replaced others included.
+    /// Established connections in total, including replacements.
     #[serde(default)]
     pub established: u64,
-    /// Closed from this end when they had carried their requests or lived their time.
+    /// Connections that loadgen closed after their number of requests or their lifetime.
     #[serde(default)]
     pub retired: u64,
-    /// Closed by the server when it owed nothing, and replaced: the end of an HTTP connection.
+    /// Connections that the server closed while it owed nothing, and that were replaced, as at the
+    /// end of an HTTP connection.
     #[serde(default)]
     pub closed_by_server: u64,
-    /// Failed after they were established.
+    /// Connections that failed after they were established.
     #[serde(default)]
     pub broken: u64,
-    /// Established for a connection that had failed.
+    /// Connections that replaced a failed one.
     #[serde(default)]
     pub reconnected: u64,
     /// Seconds from the first connect to the last connection served.
     pub ramp_s: f64,
-    /// Time that connecting took, with the handshake of TLS.
+    /// Times to connect, including the TLS handshake.
     pub connect_latency: Distribution,
-    /// Time that the handshake of TLS took; absent without TLS.
+    /// Times of the TLS handshake; absent without TLS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub handshake_latency: Option<Distribution>,
 }
@@ -165,23 +165,24 @@ pub struct Connections {
 /// Requests of the measured part.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Requests {
-    /// Due by the schedule; in a closed loop the same as launched.
+    /// Requests due by the schedule; in a closed loop the same as launched.
     pub scheduled: u64,
-    /// Sent.
+    /// Requests that were sent.
     pub launched: u64,
-    /// Answered, of those launched.
+    /// Launched requests that were answered.
     pub answered: u64,
-    /// Sent and not answered; they count in the tail.
+    /// Requests that were sent and not answered. They count in the tail.
     pub unanswered: u64,
-    /// Due and never sent, for want of a connection; they count in the tail.
+    /// Requests that were due and never sent, because no connection was free. They count in the
+    /// tail.
     #[serde(default)]
     pub unsent: u64,
-    /// In flight when a signal ended the run; not counted anywhere else.
+    /// Requests in flight when a signal ended the run. No other figure counts them.
     pub interrupted: u64,
-    /// Answers that arrived within the measured time, whenever their requests were sent: what
-    /// throughput counts.
+    /// Answers that arrived within the measured time, even if their requests were sent before.
+    /// Throughput counts these.
     pub completed: u64,
-    /// Of those, answers to requests from before the measured time.
+    /// Of those, answers to requests that were due before the measured time.
     #[serde(default)]
     pub carried_in: u64,
     /// Answers to requests of the measured time that arrived after it.
@@ -201,35 +202,35 @@ pub struct Throughput {
     pub requests_per_s: f64,
     /// Bytes read per second.
     pub bytes_read_per_s: f64,
-    /// Number of intervals the next three describe.
+    /// The number of intervals that the next three fields describe.
     pub intervals: u64,
-    /// Mean rate of an interval; absent without intervals, as the next two.
+    /// Mean rate of an interval; absent without intervals, like the next two.
     pub interval_mean_per_s: Option<f64>,
-    /// Standard deviation between intervals.
+    /// Standard deviation of the rates of intervals.
     pub interval_stdev_per_s: Option<f64>,
-    /// The best interval.
+    /// The highest rate of an interval.
     pub interval_max_per_s: Option<f64>,
 }
 
 /// Latencies of the measured part.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Latency {
-    /// From the moment of sending.
+    /// Latency from the actual send.
     pub raw: Distribution,
-    /// From the intended moment of sending; open loop only.
+    /// Latency from the intended send; open loop only.
     pub corrected: Option<Distribution>,
     /// The lag of the generator behind its schedule; open loop only.
     pub schedule_lag: Option<Distribution>,
-    /// Answers by which the server refused a request, from the intended moment where there is one.
-    /// No other distribution has them.
+    /// Latency of answers by which the server refused a request, from the intended send if there is
+    /// one. No other distribution includes them.
     #[serde(default)]
     pub failures: Distribution,
-    /// From the moment of sending to the first byte of the answer; HTTP and raw only.
+    /// The time from the actual send to the first byte of the answer; HTTP and raw only.
     #[serde(default)]
     pub first_byte: Option<Distribution>,
 }
 
-/// A distribution of durations. JSON has `null` for each figure where nothing was recorded.
+/// A distribution of durations. Each figure is `null` if nothing was recorded.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(from = "WrittenDistribution", into = "WrittenDistribution")]
 pub struct Distribution {
@@ -255,8 +256,8 @@ pub struct Distribution {
     pub p99_99_ns: Nanos,
     /// The largest.
     pub max_ns: Nanos,
-    /// All of it: an HDR histogram in nanoseconds, in the V2 encoding compressed with deflate, in
-    /// base64.
+    /// The whole distribution: an HDR histogram in nanoseconds, in the V2 encoding, compressed with
+    /// deflate, in base64.
     pub histogram_base64: String,
 }
 
@@ -269,11 +270,11 @@ pub struct Generator {
     pub cpu_system_s: f64,
     /// CPU microseconds per request; absent without requests.
     pub cpu_us_per_request: Option<f64>,
-    /// Share of the measured time that the busiest thread was on a CPU.
+    /// The share of the measured time that the busiest thread was on a CPU.
     pub busiest_thread: f64,
-    /// Seconds its threads were ready to run and had no CPU.
+    /// The seconds that its threads were ready to run and waited for a CPU.
     pub waited_for_cpu_s: f64,
-    /// The most resident memory seen, in bytes.
+    /// The largest observed resident memory, in bytes.
     pub resident_bytes: u64,
     /// Resident memory before the first connection, in bytes.
     #[serde(default)]
@@ -289,7 +290,7 @@ pub struct Generator {
 /// Resource usage of the server.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Server {
-    /// Its process.
+    /// Its process id.
     pub pid: i32,
     /// CPU seconds in user space.
     pub cpu_user_s: f64,
@@ -297,9 +298,9 @@ pub struct Server {
     pub cpu_system_s: f64,
     /// CPU microseconds per request.
     pub cpu_us_per_request: Option<f64>,
-    /// Of which in user space.
+    /// The part of it in user space.
     pub cpu_user_us_per_request: Option<f64>,
-    /// Of which in the kernel.
+    /// The part of it in the kernel.
     pub cpu_system_us_per_request: Option<f64>,
     /// Requests answered per CPU second.
     pub requests_per_cpu_s: Option<f64>,
@@ -307,59 +308,59 @@ pub struct Server {
     pub resident_before_bytes: u64,
     /// Resident memory with all connections open and served once.
     pub resident_connected_bytes: u64,
-    /// The largest seen.
+    /// The largest observed resident memory, in bytes.
     pub resident_peak_bytes: u64,
     /// Growth from before to connected, per connection.
     pub bytes_per_connection: Option<f64>,
 }
 
-/// Clients that misbehaved in one way, from the beginning of the run to its end.
+/// Bad clients of one kind, from the beginning of the run to its end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BadClients {
-    /// The way, as on the command line.
+    /// The kind, as on the command line.
     pub kind: String,
     /// The number of clients.
     pub clients: u32,
-    /// Connections they made, one after the other.
+    /// Connections that they opened, one after the other.
     pub connections: u64,
-    /// Connections that could not be made.
+    /// Connections that could not be opened.
     pub refused: u64,
-    /// Requests they sent whole.
+    /// Requests that they sent completely.
     pub requests: u64,
-    /// Answers they read whole.
+    /// Answers that they read completely.
     pub answers: u64,
-    /// Connections that the server ended before they were done.
+    /// Connections that the server ended before the client was done.
     pub cut_by_server: u64,
 }
 
 /// Failures of one kind.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorCount {
-    /// One word.
+    /// The kind, in one word.
     pub kind: String,
-    /// A few words.
+    /// A short description.
     pub description: String,
     /// The number of connections or requests.
     pub count: u64,
-    /// The first of them.
+    /// The first one, as an example.
     pub first: String,
 }
 
-/// The verdict on a run, as people read it.
+/// The verdict on a run, for people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// The run went well.
     Pass,
-    /// It went well, and something makes its figures doubtful.
+    /// The run went well, but its figures are doubtful.
     Doubtful,
-    /// It failed, or missed a threshold.
+    /// The run failed, or missed a threshold.
     Fail,
-    /// A signal ended it.
+    /// A signal ended the run early.
     Interrupted,
 }
 
 impl Verdict {
-    /// The word that a report begins with.
+    /// Returns the word at the beginning of a report.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -393,7 +394,7 @@ impl Outcome {
 }
 
 impl Distribution {
-    /// The durations below which a share of all lies, with the share's name.
+    /// Returns the quantiles, with their names.
     #[must_use]
     pub fn quantiles(&self) -> [(&'static str, Nanos); 7] {
         [
@@ -407,7 +408,7 @@ impl Distribution {
         ]
     }
 
-    /// Returns the duration below which this share lies, where it is one of the figures.
+    /// Returns the duration at this quantile, if it is one of the figures.
     pub(crate) fn named_quantile(&self, share: f64) -> Option<Nanos> {
         let figures = [
             (0.5, self.p50_ns),
@@ -421,10 +422,10 @@ impl Distribution {
         found.map(|(_, ns)| ns)
     }
 
-    /// All of it, read back from the encoded histogram.
+    /// Decodes the histogram.
     ///
     /// # Errors
-    /// The text is not a histogram.
+    /// The text is no histogram.
     pub fn recorder(&self) -> Result<Recorder, String> {
         Recorder::from_base64(&self.histogram_base64)
     }
@@ -450,7 +451,7 @@ impl From<&Recorder> for Distribution {
 }
 
 impl Latency {
-    /// The distribution that counts: corrected where there is a schedule.
+    /// Returns the headline latency: the corrected one if there is a schedule.
     #[must_use]
     pub fn headline(&self) -> &Distribution {
         self.corrected.as_ref().unwrap_or(&self.raw)
@@ -458,7 +459,7 @@ impl Latency {
 }
 
 impl ErrorCount {
-    /// One entry per kind that occurred.
+    /// Returns an entry for each kind that occurred.
     #[must_use]
     pub fn list(errors: &Errors) -> Vec<Self> {
         let entry = |(kind, count, first): (ErrorKind, u64, &str)| Self {
@@ -470,7 +471,7 @@ impl ErrorCount {
         errors.iter().map(entry).collect()
     }
 
-    /// Returns true if it counts requests, on connections that went on.
+    /// Returns true if it counts requests whose connections went on.
     #[must_use]
     pub fn is_of_request(&self) -> bool {
         let mut kinds = ErrorKind::ALL.into_iter();

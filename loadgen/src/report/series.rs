@@ -1,4 +1,4 @@
-//! The part of a report that says how rate and latency went over time.
+//! The time series of a report: rate and latency by interval.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,18 +11,18 @@ use crate::measure::stats::Running;
 
 /// Intervals of equal length from the beginning of the measured part, without gaps.
 ///
-/// They hold every latency of the headline's distribution once, in the interval in which its answer
-/// came. So there may be some after the measured part: with the answers that were still owed, and
-/// the requests that the run gave up.
+/// Each latency of the headline distribution is in one interval, the one in which its answer came.
+/// So there may be intervals after the measured part, with late answers and with requests that the
+/// run gave up.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct TimeSeries {
     /// Length of an interval in seconds.
     pub interval_s: f64,
-    /// In order.
+    /// The intervals, in order.
     pub intervals: Vec<Interval>,
 }
 
-/// One interval. JSON has `null` for each latency where none was recorded.
+/// One interval. Each latency is `null` if none was recorded.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(from = "WrittenInterval", into = "WrittenInterval")]
 pub struct Interval {
@@ -32,7 +32,7 @@ pub struct Interval {
     pub measured_s: f64,
     /// Answers that throughput counts.
     pub completed: u64,
-    /// The same per second; absent after the measured part.
+    /// Answers per second; absent after the measured part.
     pub requests_per_s: Option<f64>,
     /// Failures.
     pub errors: u64,
@@ -40,19 +40,19 @@ pub struct Interval {
     pub live: u32,
     /// Latencies recorded.
     pub count: u64,
-    /// Their median; zero where there are none, as the next two.
+    /// Their median; zero without latencies, like the next two.
     pub p50_ns: Nanos,
     /// 99%.
     pub p99_ns: Nanos,
     /// The largest.
     pub max_ns: Nanos,
-    /// All of them, encoded like that of a distribution; empty where there are none.
+    /// Their histogram, encoded as in a distribution; empty without latencies.
     pub histogram_base64: String,
 }
 
 impl TimeSeries {
-    /// The series as a report shows it. Rates are those of the measured part, which lasted
-    /// `elapsed`.
+    /// Returns the series in the form of a report. Rates are those of the measured part, which
+    /// lasted `elapsed`.
     pub(crate) fn of(series: &Series, elapsed: Nanos) -> Self {
         let length = series.interval();
         let interval = |(at, point): (usize, &Point)| {
@@ -75,8 +75,8 @@ impl TimeSeries {
         }
     }
 
-    /// Adds the series of another run, each placed by the seconds from the beginning of the sum to
-    /// its own; the sum lasts `elapsed_s`. The coarser intervals decide.
+    /// Adds the series of another run. Each series is shifted by the seconds from the beginning of
+    /// the sum to its own. The sum lasts `elapsed_s`, and has the longer of the two intervals.
     pub(crate) fn merge(
         &mut self,
         own_offset_s: f64,
@@ -87,7 +87,8 @@ impl TimeSeries {
         let mut sum = Series::new(nanos_f64(length_s));
         for (part, offset_s) in [(&*self, own_offset_s), (other, other_offset_s)] {
             for interval in &part.intervals {
-                // The middle decides: processes do not begin within the same millisecond.
+                // The middle of an interval decides, because processes do not begin within the same
+                // millisecond.
                 let middle_s = offset_s + interval.start_s + part.interval_s / 2.0;
                 sum.add(Slice {
                     index: sum.index_at(nanos_f64(middle_s)),
@@ -102,7 +103,7 @@ impl TimeSeries {
         Ok(())
     }
 
-    /// The rates of the whole intervals.
+    /// Returns the rates of the complete intervals.
     #[must_use]
     pub fn rates(&self) -> Running {
         let mut rates = Running::default();
@@ -118,7 +119,7 @@ impl TimeSeries {
 }
 
 impl Interval {
-    /// An interval of which `measured_s` lie in the measured part.
+    /// Returns an interval with `measured_s` in the measured part.
     #[must_use]
     #[expect(
         clippy::cast_precision_loss,
@@ -150,10 +151,10 @@ impl Interval {
         }
     }
 
-    /// All latencies, read back.
+    /// Decodes all latencies.
     ///
     /// # Errors
-    /// The text is not a histogram.
+    /// The text is no histogram.
     pub fn recorder(&self) -> Result<Recorder, String> {
         if self.histogram_base64.is_empty() {
             Ok(Recorder::new())

@@ -1,4 +1,4 @@
-//! The load of a run as a report names it: settings, machine and target.
+//! The settings, machine and target of a run, as a report has them.
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
@@ -9,11 +9,11 @@ use super::rate::Rate;
 /// The machine of a run.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Machine {
-    /// Operating system and its version.
+    /// The operating system and its version.
     pub kernel: String,
     /// Processor architecture.
     pub architecture: String,
-    /// CPUs this process may use.
+    /// The number of CPUs that this process may use.
     pub cpus: usize,
 }
 
@@ -22,28 +22,28 @@ pub struct Machine {
 pub struct Target {
     /// Address and port.
     pub address: String,
-    /// True if it was the embedded server.
+    /// True for the embedded server.
     pub embedded: bool,
     /// Shards of the embedded server.
     pub shards: Option<usize>,
 }
 
-/// The load asked for.
+/// The requested load.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Settings {
-    /// Connections; where they were not asked for, what the descriptor limit allows.
+    /// Connections; if not requested, the number that the descriptor limit allows.
     pub connections: u32,
     /// Connections that send.
     pub active: u32,
     /// Threads.
     pub threads: u32,
-    /// Seconds to measure, unless a number of requests was asked for.
+    /// Seconds to measure, unless a number of requests was requested.
     pub duration_s: Option<f64>,
-    /// Requests to measure, unless a duration was asked for.
+    /// Requests to measure, unless a duration was requested.
     pub requests: Option<u64>,
     /// Requests per second of an open loop.
     pub rate: Option<Rate>,
-    /// The stages of an open loop, as on the command line; the rate is their average.
+    /// The stages of an open loop, as on the command line. The rate is their average.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stages: Option<String>,
     /// Seconds that a connection of a closed loop waited after each answer.
@@ -51,7 +51,7 @@ pub struct Settings {
     pub think_time_s: Option<f64>,
     /// Spacing in an open loop.
     pub arrivals: Option<Arrivals>,
-    /// The hot share of the connections and their share of the requests, as asked for.
+    /// The hot share of the connections and their share of the requests, as on the command line.
     #[serde(default)]
     pub hot: Option<String>,
     /// Seconds after which the hot set moved.
@@ -60,7 +60,8 @@ pub struct Settings {
     /// CPU microseconds that each request asked the server to spend.
     #[serde(default)]
     pub work_us: Option<u32>,
-    /// The most requests in flight per connection of an open loop; absent without a limit.
+    /// The maximum number of requests in flight per connection of an open loop; absent without a
+    /// limit.
     #[serde(default)]
     pub in_flight_max: Option<u32>,
     /// The part of a load on several processes, such as `2/8`.
@@ -71,12 +72,12 @@ pub struct Settings {
     /// The protocol: `echo`, `http`, `http2`, `raw` or `websocket`.
     #[serde(default = "echo")]
     pub protocol: String,
-    /// Bytes per request, on average where sizes were mixed.
+    /// Bytes per request; the average if sizes were mixed.
     pub size: usize,
-    /// Sizes with their weights, where there were several.
+    /// Sizes with their weights, if there were several.
     #[serde(default)]
     pub size_mix: Option<String>,
-    /// Connections opened per second, where limited.
+    /// The limit on connections opened per second, if there was one.
     pub connect_rate: Option<u64>,
     /// Requests after which a connection was replaced.
     #[serde(default)]
@@ -86,20 +87,20 @@ pub struct Settings {
     pub lifetime_s: Option<f64>,
     /// Seconds of silence that end a connection.
     pub timeout_s: f64,
-    /// Seconds thrown away at the start.
+    /// Seconds at the start that were not measured.
     pub warmup_s: f64,
-    /// True if the connections had TLS.
+    /// True if the connections used TLS.
     #[serde(default)]
     pub tls: bool,
     /// The I/O surface.
     pub io: IoSurface,
-    /// True if answers were compared with what was sent.
+    /// True if answers were compared with the expected bytes.
     pub verify: bool,
     /// CPUs of the threads: `none`, `auto` or a list.
     pub pin: String,
 }
 
-/// The protocol of reports from before there was a choice.
+/// Returns the protocol of old reports, which do not name one.
 fn echo() -> String {
     "echo".to_owned()
 }
@@ -110,12 +111,12 @@ fn echo() -> String {
 pub enum Arrivals {
     /// One every 1/rate seconds.
     Fixed,
-    /// Independent of each other, as requests of many users are.
+    /// Independent of each other, like the requests of many users.
     Poisson,
 }
 
 impl Machine {
-    /// This one.
+    /// Describes this machine.
     #[must_use]
     pub fn this() -> Self {
         let name = rustix::system::uname();

@@ -3,7 +3,7 @@
 //! The flag takes a list such as `p99.9<5ms,errors=0`. Each threshold is a metric, an operator and
 //! a value:
 //!
-//! | metric | what is compared | value |
+//! | metric | compared figure | value |
 //! |---|---|---|
 //! | `p50`, `p99`, `p99.9`, any `pN` up to `p100`; `mean`, `max` | latency, from the intended send in an open loop | a duration |
 //! | one of those with the prefix `raw.`, `connect.` or `lag.` | latency from the actual send; time to connect; lag of the generator behind its schedule | a duration |

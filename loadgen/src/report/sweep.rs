@@ -9,7 +9,7 @@ use super::settings::{Machine, Target};
 pub const SWEEP_FORMAT: &str = "loadgen-sweep";
 /// The version of its schema.
 pub const SWEEP_VERSION: u32 = 1;
-/// The result: what JSON holds.
+/// The result, in the form of the JSON.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Sweep {
     /// [`SWEEP_FORMAT`].

@@ -3,7 +3,7 @@ use crate::measure::failure::{ErrorKind, Errors, Failure};
 use crate::measure::histogram::Recorder;
 use crate::report::settings::Arrivals;
 
-/// A report of a run that went well, for the tests of whoever reads reports.
+/// Returns the report of a successful run, for tests of code that reads reports.
 pub(crate) fn sample(requests_per_s: f64, latency_us: u64) -> Report {
     let mut raw = Recorder::new();
     for step in 1..=100 {
@@ -166,7 +166,8 @@ fn bars_hold_every_value_once() {
         .filter_map(|line| line.rsplit_once('|'))
         .map(|(_, share)| share.trim().trim_end_matches('%').parse().expect("a share"))
         .collect();
-    // From 1 ns to 10 s: three bins in each of ten decades, less the first of the first.
+    // From 1 ns to 10 s: three bins in each of ten decades, minus the first bin of the first
+    // decade.
     assert_eq!(shares.len(), 30);
     assert!(
         (shares.iter().sum::<f64>() - 100.0).abs() < 0.1,

@@ -20,7 +20,7 @@ pub enum Unit {
     PerSecond,
     /// Percent.
     Percent,
-    /// A number of things.
+    /// A number without a unit.
     Count,
     /// Bytes.
     Bytes,
@@ -56,13 +56,13 @@ impl Unit {
 /// The verdict on one threshold.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Verdict {
-    /// The threshold as it was asked for.
+    /// The threshold, as on the command line.
     pub threshold: String,
-    /// The unit of the next two.
+    /// The unit of the next two fields.
     pub unit: Unit,
     /// The limit.
     pub limit: f64,
-    /// The measured value; absent where nothing was measured.
+    /// The measured value; absent if nothing was measured.
     pub measured: Option<f64>,
     /// True if it was met.
     pub met: bool,

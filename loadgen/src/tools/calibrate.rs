@@ -49,7 +49,7 @@ const DELAY: Duration = Duration::from_millis(20);
 /// would send in step forever, and the comparison would show the time that the machine takes to
 /// wake all their threads at once.
 const APART: Duration = Duration::from_micros(400);
-/// The minimum of the exponential delays, the mean of their exponential part, and their maximum.
+/// The exponential delays: their minimum, the mean of the exponential part, and their maximum.
 const LEAST: Duration = Duration::from_millis(16);
 const MEAN: Duration = Duration::from_millis(8);
 const MOST: Duration = Duration::from_millis(100);

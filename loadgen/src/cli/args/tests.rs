@@ -167,7 +167,7 @@ fn every_flag_shows_its_default() {
         .filter(|arg| arg.get_long().is_some() && arg.get_action().takes_values())
     {
         let name = format!("--{}", arg.get_long().expect("filtered"));
-        // A flag that is off unless given needs no default.
+        // A switch is off by default, so its help needs no default.
         if [
             "--requests",
             "--rate",

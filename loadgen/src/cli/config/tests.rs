@@ -1,6 +1,6 @@
 use super::*;
 
-/// The flags that a file gives beside a command line.
+/// Returns the flags that a file adds to a command line.
 fn of(typed: &str, text: &str) -> Result<Vec<String>, String> {
     let command = definition();
     let words: Vec<_> = std::iter::once("loadgen --config x")
@@ -50,7 +50,7 @@ fn the_command_line_wins_also_by_what_it_excludes() {
         let left = left(typed);
         assert!(!left.iter().any(|flag| flag == gone), "{typed}: {left:?}");
     }
-    // A flag that needs another one may find it in the file.
+    // The file may provide a flag that another flag requires.
     assert_eq!(
         of("--arrivals poisson", "rate = 7").expect("flags"),
         ["--rate=7"]

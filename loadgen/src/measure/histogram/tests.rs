@@ -37,7 +37,7 @@ fn both_ends_are_kept() {
     assert!(recorder.max() >= HIGHEST_NS && within_a_thousandth(recorder.max(), HIGHEST_NS));
 }
 
-/// Every duration below a million, and three around each step of what is longer.
+/// Returns every duration below a million, and three durations around each step above.
 fn all_kinds() -> impl Iterator<Item = Nanos> {
     let steps = (20..42).flat_map(|power| (0..2 * HALF).map(move |n| (HALF + n) << (power - 10)));
     (1..1_000_000).chain(

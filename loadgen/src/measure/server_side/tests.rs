@@ -58,7 +58,7 @@ fn this_process_uses_cpu_and_memory() {
     let before = probe.cpu().expect("we live");
     let start = std::time::Instant::now();
     let mut spun = 0_u64;
-    // Two ticks at the least: what runs at the moment is accounted at the next tick.
+    // Wait for at least two ticks: the current CPU time is counted at the next tick.
     while probe.cpu().expect("we live").since(&before).total() < 20_000_000 {
         spun = std::hint::black_box(spun + 1);
         assert!(start.elapsed().as_secs() < 20, "CPU time does not grow");
@@ -75,7 +75,7 @@ fn memory_that_is_touched_is_seen() {
     let block = std::hint::black_box(vec![1_u8; SIZE]);
     let grown = probe.resident().expect("we live").saturating_sub(before);
     drop(block);
-    // Tests beside this one allocate and free as well.
+    // Other tests of this process allocate and free memory at the same time.
     assert!(grown > (SIZE as u64) / 2, "grew by {grown}");
 }
 

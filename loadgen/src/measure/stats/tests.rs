@@ -35,9 +35,9 @@ fn the_interval_is_students() {
 
 #[test]
 fn signed_rank_quantiles_are_those_of_the_tables() {
-    // Any statistics book's table for the two-sided 5% test gives the largest sum that rejects, one
-    // below these: 0 for 6 values, 8 for 10, 52 for 20. The quantile itself as R's qsignrank(0.025,
-    // n) has it.
+    // The usual table of the two-sided 5% test has the largest sum that rejects, which is one less
+    // than these: 0 for 6 values, 8 for 10, 52 for 20. The quantiles are those of R's
+    // qsignrank(0.025, n).
     let expected = [(6, 1), (7, 3), (8, 4), (9, 6), (10, 9), (12, 14), (20, 53)];
     for (n, quantile) in expected {
         assert_eq!(signed_rank_quantile_025(n), quantile, "{n} values");

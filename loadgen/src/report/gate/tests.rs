@@ -8,7 +8,8 @@ fn slo(text: &str) -> Slo {
         .unwrap_or_else(|error| panic!("{text}: {error}"))
 }
 
-/// Returns true if a report with latencies of 1, 2, … 100 ms and 5,000 answers per second meets it.
+/// Returns true if a report with latencies of 1, 2, … 100 ms and 5,000 answers per second meets the
+/// threshold.
 fn met(text: &str) -> bool {
     judge(&slo(text), &sample(5_000.0, 100_000))
         .iter()

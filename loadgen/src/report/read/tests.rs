@@ -3,7 +3,7 @@ use std::fs;
 use super::*;
 use crate::report::tests::sample;
 
-/// A report whose field at this path is another one.
+/// Returns a report with this value at this path.
 fn damaged(path: &[&str], other: Value) -> String {
     let mut report = serde_json::to_value(sample(1_000.0, 100)).expect("plain data");
     let field = path
@@ -23,7 +23,7 @@ fn a_report_that_was_cut_off_anywhere_is_refused() {
     assert_eq!(parse(&whole).map(|reports| reports.len()), Ok(1));
     for length in 0..whole.len() {
         assert!(parse(&whole[..length]).is_err(), "{length} bytes");
-        // Each reads the first one anew.
+        // Each case reads the first report again.
         if length > 0 && length % 64 == 0 {
             let second = format!("{whole}\n{}", &whole[..length]);
             assert!(parse(&second).is_err(), "a second one of {length} bytes");

@@ -1,7 +1,7 @@
-//! The measuring core on a clock that the test controls: schedule, dispatcher, shard, conversation
-//! and counters as they ship, with a server and a generator that stall when told. What must be
-//! recorded is worked out by hand, and recorders are compared whole, so agreement is exact to the
-//! histogram's resolution.
+//! The measuring core on a clock that the test controls. The schedule, dispatcher, shard,
+//! conversation and counters are the production code. The server and the generator stall at given
+//! times. The expected values are computed by hand, and whole recorders are compared, so they agree
+//! exactly, to the histogram's resolution.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -22,20 +22,20 @@ use crate::run::protocol::echo::Echo;
 use crate::run::setup::{Amount, Load};
 
 const MS: Nanos = 1_000_000;
-/// When requests begin, so that no stamp is small by accident.
+/// The time at which requests begin. It is large, so that no stamp is small by accident.
 const START: Nanos = 7_000 * MS;
-/// The measured part, in milliseconds; there is no warm-up.
+/// The length of the measured part, in milliseconds. There is no warm-up.
 const LENGTH: u64 = 400;
-/// The server's time for an answer when it does not stall, in milliseconds.
+/// The time that the server takes for an answer without a stall, in milliseconds.
 const DELAY: u64 = 2;
 const SIZE: usize = 8;
 
-/// A run of one connection, a look at the world every millisecond.
+/// A run of one connection, with a step every millisecond.
 struct World {
     shard: Shard,
     slot: Rc<ConnectionSlot>,
     exchange: Exchange<Echo>,
-    /// Answers on their way: when they are there, in milliseconds, and what they are.
+    /// Answers on their way: the times at which they arrive, in milliseconds, and their bytes.
     answers: VecDeque<(u64, [u8; SIZE])>,
 }
 
@@ -58,8 +58,8 @@ impl World {
         }
     }
 
-    /// Runs it all. Answers that fall due while the server stalls leave at the stall's end; while
-    /// the generator stalls, it neither sends nor reads.
+    /// Runs all steps. Answers that are due during a stall of the server leave at its end. During a
+    /// stall of the generator, it neither sends nor reads.
     fn run(mut self, server_stalls: Range<u64>, generator_stalls: Range<u64>) -> Self {
         let timeline = Timeline {
             start: START,
@@ -120,7 +120,7 @@ impl World {
     }
 }
 
-/// A recorder that holds these, in milliseconds.
+/// Returns a recorder with these durations, in milliseconds.
 fn recorder(latencies: impl IntoIterator<Item = u64>) -> Recorder {
     let mut recorder = Recorder::new();
     latencies
@@ -160,15 +160,15 @@ fn a_steady_server_is_measured_exactly() {
 fn a_stall_of_the_server_is_in_the_open_loop_with_every_request_it_delayed() {
     let world = open().run(100..200, 0..0);
     let counters = world.shard.counters.borrow();
-    // Request k goes out at k. Answers due from 100 to 199, those of requests 98 to 197, are there
-    // at 200.
+    // Request k is sent at time k. The answers due from 100 to 199, to the requests 98 to 197,
+    // arrive at 200.
     let expected = recorder((0..400).map(|k| match k {
         98..=197 => 200 - k,
         _ => DELAY,
     }));
     assert_eq!(counters.raw, expected, "the generator sends on time");
     assert_eq!(counters.corrected.as_ref(), Some(&expected));
-    // A quarter of all were delayed, the four longest by 102 to 99 ms.
+    // A quarter of all requests were delayed, the four longest by 102 to 99 ms.
     assert_eq!(millis(&expected, 0.74), DELAY);
     assert_eq!(millis(&expected, 0.99), 98);
     assert_eq!(
@@ -182,8 +182,8 @@ fn a_stall_of_the_server_is_in_the_open_loop_with_every_request_it_delayed() {
 fn the_same_stall_is_one_request_of_the_closed_loop() {
     let world = World::new(Pace::Closed { pipeline: 1 }).run(100..200, 0..0);
     let counters = world.shard.counters.borrow();
-    // One every other millisecond: 49 until 96, the one of 98 that waits until 200, and 100 from
-    // then on.
+    // One every second millisecond: 49 until time 96, the one sent at 98 that waits until 200, and
+    // 100 after that.
     let expected = recorder((0..150).map(|nth| if nth == 49 { 102 } else { DELAY }));
     assert_eq!(counters.raw, expected);
     assert_eq!(
@@ -198,8 +198,8 @@ fn the_same_stall_is_one_request_of_the_closed_loop() {
 fn a_stall_of_the_generator_is_in_the_corrected_latency_and_not_in_the_raw_one() {
     let world = open().run(0..0, 100..150);
     let counters = world.shard.counters.borrow();
-    // Requests 100 to 149 go out at 150 and are answered at 152; the answers to 98 and 99 are read
-    // at 150 only.
+    // Requests 100 to 149 are sent at 150 and answered at 152. The answers to 98 and 99 are read
+    // only at 150.
     let raw = recorder((0..400).map(|k| match k {
         98 | 99 => 150 - k,
         _ => DELAY,

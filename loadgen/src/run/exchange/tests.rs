@@ -13,13 +13,13 @@ fn stamp(at: Nanos) -> Stamp {
     }
 }
 
-/// A conversation of the echo protocol in which nothing was said yet.
+/// Returns a new conversation of the echo protocol.
 fn echo(size: usize, verify: bool, pipeline: usize) -> Exchange<Echo> {
     let payload = Payload::new(11, 3, &size.into());
     Exchange::new(Echo::of(payload, verify), pipeline)
 }
 
-/// An exchange that sent `requests` requests, and the bytes that went out.
+/// Returns an exchange that has sent `requests` requests, and the bytes sent.
 fn sent(size: usize, requests: u64) -> (Exchange<Echo>, Vec<u8>) {
     let mut exchange = echo(size, true, 1);
     for request in 0..requests {
@@ -51,7 +51,7 @@ fn any_cut_of_the_streams_gives_the_same_answers() {
         let mut stream = Vec::new();
         while exchange.has_output() {
             let filled = exchange.fill(&mut out);
-            // The system takes a part: what is asked for next begins there.
+            // The system takes a part, and the next bytes begin there.
             let taken = filled.div_ceil(2);
             stream.extend_from_slice(&out[..taken]);
             exchange.wrote(taken);

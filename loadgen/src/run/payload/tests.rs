@@ -74,8 +74,8 @@ fn a_lost_byte_is_found_within_the_request() {
     for lost in 0..48 {
         let mut shorter = whole.clone();
         shorter.remove(lost);
-        // Bytes before the gap are right; the stream after it is off by one, and sixteen bytes are
-        // enough to show it.
+        // Bytes before the gap are right. The stream after it is off by one, which shows within
+        // sixteen bytes.
         let wrong = payload
             .verify(0, 0, &shorter)
             .expect_err("a byte is missing");

@@ -15,7 +15,7 @@ fn all(index: u32, of: u32, rate: u64, count: usize) -> Vec<Nanos> {
 
 #[test]
 fn fixed_times_do_not_drift() {
-    // 7 per second: no gap is whole, yet each 7th time is exactly a second later.
+    // 7 per second: no gap is a whole number, but each seventh time is exactly a second later.
     let times = all(0, 1, 7, 70_001);
     for (k, &time) in times.iter().enumerate() {
         assert_eq!(time, 1_000 + k as u64 * SECOND / 7, "request {k}");
@@ -72,8 +72,8 @@ fn poisson_gaps_are_exponential() {
         .collect();
     let mean = gaps.iter().sum::<f64>() / gaps.len() as f64;
     let variance = gaps.iter().map(|gap| (gap - mean).powi(2)).sum::<f64>() / gaps.len() as f64;
-    // Half of 10,000 a second: 200 us between two; an exponential's deviation equals its mean. 1.5%
-    // is five sigma here.
+    // Half of 10,000 a second is 200 us between two requests. The standard deviation of an
+    // exponential distribution is its mean. 1.5% is five sigma here.
     assert!((mean / 200_000.0 - 1.0).abs() < 0.015, "mean {mean}");
     assert!(
         (variance.sqrt() / mean - 1.0).abs() < 0.03,

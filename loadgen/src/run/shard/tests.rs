@@ -117,7 +117,7 @@ fn the_ramp_is_given_up_only_where_nothing_is_served() {
     let slots = || [true, true].map(ConnectionSlot::new);
     let fresh = || shard(Amount::Time(1), Pace::Closed { pipeline: 1 });
 
-    // Nothing is served: the fifth failure in a row, or a wrong answer, ends the ramp.
+    // If no connection is served, the fifth failure in a row, or a wrong answer, ends the ramp.
     let (shard, [first, _]) = (fresh(), slots());
     for failures in 1..=RAMP_ATTEMPTS {
         fail(&shard, &first, ErrorKind::Refused);
@@ -127,7 +127,7 @@ fn the_ramp_is_given_up_only_where_nothing_is_served() {
     fail(&shard, &first, ErrorKind::WrongAnswer);
     assert!(shard.ramp_stopped.get());
 
-    // Another connection is served: the ramp goes on, and stops waiting for the bad one.
+    // If another connection is served, the ramp goes on, and no longer waits for the bad one.
     let (shard, [first, second]) = (fresh(), slots());
     shard.first_answer(&second);
     for _ in 0..RAMP_ATTEMPTS {

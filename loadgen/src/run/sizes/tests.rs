@@ -42,7 +42,7 @@ fn draws_follow_the_weights() {
     for number in 0..100_000 {
         seen[sizes.draw(mix(number))] += 1;
     }
-    // Six deviations of a binomial count.
+    // Six standard deviations of a binomial count.
     for (size, share) in [(1, 10_000), (2, 30_000), (3, 60_000)] {
         assert!(seen[size].abs_diff(share) < 900, "{seen:?}");
     }

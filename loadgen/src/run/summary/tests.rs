@@ -8,7 +8,7 @@ use crate::run::plan::tests::plan as test_plan;
 
 const SECOND: Nanos = 1_000_000_000;
 
-/// A shard that answered `answers` requests within the run's one measured second, each in a
+/// Returns the result of a shard with `answers` answers in the one measured second, each after a
 /// millisecond.
 fn result(open: bool, answers: u64) -> ShardResult {
     let mut counters = Counters::new(open, false);
@@ -171,7 +171,7 @@ fn a_busy_generator_is_named() {
         "{:?}",
         report.outcome.warnings
     );
-    // Spinning for a schedule is not being busy.
+    // Spinning before a scheduled send does not count as busy.
     let mut shard = result(true, 1);
     shard.busy = 1.0;
     let report = summarize(&open(), Context::default(), &observations(vec![shard]));

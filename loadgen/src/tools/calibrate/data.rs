@@ -14,7 +14,7 @@ pub const CALIBRATION_VERSION: u32 = 1;
 pub(super) const SHARE_MAX: f64 = 0.01;
 /// … or at most this time.
 pub(super) const OFF_MAX: Nanos = 50_000;
-/// The result: what JSON holds.
+/// The result, in the form of the JSON.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Calibration {
     /// [`CALIBRATION_FORMAT`].

@@ -46,7 +46,7 @@ fn ranks_are_those_of_the_histogram() {
     assert_eq!(rank(&[], 0.5), None);
 }
 
-/// A report whose latencies from the send, and from the intended time, are these.
+/// Returns a report with these latencies from the send and from the intended time.
 fn report(raw: &[Duration], corrected: &[Duration]) -> Report {
     let distribution = |latencies: &[Duration]| {
         let mut recorder = Recorder::new();
@@ -61,11 +61,11 @@ fn report(raw: &[Duration], corrected: &[Duration]) -> Report {
     report
 }
 
-/// The moment on the generator's clock at which the schedule of these tests begins.
+/// The start of the schedule in these tests, on the generator's clock.
 const START: Nanos = 77;
 
-/// A round of an open loop whose server held each request for 20 ms, and each request arrived
-/// `late` after its time.
+/// Returns a round of an open loop. The server held each request for 20 ms, and each request
+/// arrived `late` after its time.
 fn round(late: Duration, share_off: f64) -> Round {
     let began = Instant::now();
     let setup = setup();
@@ -77,7 +77,7 @@ fn round(late: Duration, share_off: f64) -> Round {
             replied: arrived + 20 * MS,
         }
     };
-    // In no order: a request is known by its intended time.
+    // The order does not matter, because a request is identified by its intended time.
     let replies: Vec<_> = (0..setup.requests).rev().map(reply).collect();
     let raw = vec![(20 * MS).mul_f64(1.0 + share_off); replies.len()];
     let corrected = vec![(20 * MS + late).mul_f64(1.0 + share_off); replies.len()];

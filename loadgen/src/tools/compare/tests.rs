@@ -173,7 +173,7 @@ fn a_zero_keeps_a_metric_from_an_interval_and_the_verdict_says_so() {
     };
     let (has_interval, line) = shown(&compare(&a, &whole).expect("pairs"));
     assert!(has_interval && !line.contains("zero"), "{line}");
-    // Either side: a zero divides no better than it is divided.
+    // A zero on either side has no ratio.
     for (a, b) in [(&a, &b), (&b, &a)] {
         let (has_interval, line) = shown(&compare(a, b).expect("pairs"));
         assert!(!has_interval && line.contains("or a zero"), "{line}");
@@ -182,7 +182,7 @@ fn a_zero_keeps_a_metric_from_an_interval_and_the_verdict_says_so() {
 
 #[test]
 fn the_table_reads_back_with_as_many_fields_as_its_header() {
-    // One round has no interval, and the words for that hold a comma.
+    // One round has no interval, and the text for that contains a comma.
     let comparison = compare(&contender(&[100.0]), &contender(&[110.0])).expect("paired");
     let table = comparison.csv();
     let mut reader = csv::Reader::from_reader(table.as_bytes());

@@ -9,8 +9,8 @@ use crate::report::rate::Rate;
 use crate::report::tests::sample;
 use crate::report::{BadClients, Distribution, ErrorCount, Interval};
 
-/// A part that began `offset_ms` after the first one, with one latency in each of four intervals of
-/// a second.
+/// Returns a part that began `offset_ms` after the first one, with one latency in each of four
+/// intervals of a second.
 fn part(offset_ms: u64, latency: Nanos) -> Report {
     let mut report = sample(25.0, 100);
     (report.measured_unix_ms, report.elapsed_s) = (1_000_000 + offset_ms, 4.0);
@@ -53,7 +53,7 @@ fn one_report_stays_what_it_is() {
     alone.loadgen = same.loadgen.clone();
     alone.outcome.notes = std::mem::take(&mut same.outcome.notes);
     same.outcome.notes = alone.outcome.notes.clone();
-    // Rates between intervals are counted anew from the series.
+    // The rates of intervals are computed again from the series.
     alone.throughput = same.throughput.clone();
     alone.server = same.server.clone();
     assert_eq!(
@@ -218,7 +218,8 @@ fn the_sum_is_as_bad_as_its_worst_part_and_thresholds_are_judged_again() {
     assert_eq!(sum.outcome.messages, ["1.json: reset"]);
     assert_eq!((sum.errors.len(), sum.errors[0].count), (1, 4));
 
-    // Each of them alone misses the rate; together they have it, and a latency that is too long.
+    // Each of them alone misses the rate. Together they reach it, but have a latency that is too
+    // long.
     let gated = || {
         let mut report = part(0, 6_000_000);
         let slo: Slo = "rate>30,p99<5ms".parse().expect("thresholds");
@@ -236,7 +237,7 @@ fn the_sum_is_as_bad_as_its_worst_part_and_thresholds_are_judged_again() {
     assert_eq!((sum.outcome.exit_code, sum.outcome.messages.len()), (3, 1));
 }
 
-/// Two parts whose field at this place has these values.
+/// Returns two parts with these values in this field.
 fn with(place: &str, values: [Value; 2]) -> Vec<Report> {
     let at = |value| {
         let mut report = serde_json::to_value(part(0, 1_000)).expect("plain data");
@@ -311,7 +312,7 @@ fn every_figure_of_the_sum_is_what_its_kind_makes_of_the_parts() {
         let place = "/outcome/generator_was_bottleneck";
         check(place, [json!(one), json!(other)], json!(true));
     }
-    // A part without a limit leaves the sum without one.
+    // If one part has no limit, the sum has none.
     let values = [json!(3), json!(null)];
     check("/settings/connect_rate", values, json!(null));
 }
@@ -413,7 +414,7 @@ fn other_distributions_and_the_failures_of_an_interval_are_added_too() {
             (2, 10, 20)
         );
     }
-    // The middle of the second part's first interval is in the second one of the sum.
+    // The middle of the second part's first interval is in the second interval of the sum.
     let errors = of_intervals(&sum, |interval| interval.errors);
     assert_eq!(errors, [10, 20, 0, 0, 0]);
 }
@@ -438,7 +439,7 @@ fn an_interrupted_part_makes_an_interrupted_sum_whatever_the_others() {
     }
 }
 
-/// A part on this host, whose clock differs from the folder's by `offset_ms`, give or take 4 ms.
+/// Returns a part on this host, whose clock differs from the folder's by `offset_ms`, within 4 ms.
 fn on_host(host: &str, offset_ms: f64, stamped_by_server: bool) -> Report {
     let mut report = part(0, 1_000);
     report.clocks.push(PartClock {

@@ -1,6 +1,7 @@
 use super::*;
 
-/// Statuses of the answers in `stream`, fed in pieces of `piece` bytes, and the bytes used.
+/// Feeds `stream` in pieces of `piece` bytes. Returns the statuses of its answers, and the bytes
+/// used.
 fn answers(stream: &[u8], piece: usize) -> Result<(Vec<Verdict>, usize), &'static str> {
     let mut http = Http::default();
     let (mut verdicts, mut used) = (Vec::new(), 0);
@@ -18,7 +19,7 @@ fn answers(stream: &[u8], piece: usize) -> Result<(Vec<Verdict>, usize), &'stati
     Ok((verdicts, used))
 }
 
-/// The same, whatever the pieces.
+/// Checks that the result is the same for pieces of every size.
 fn verdicts(stream: &str) -> Result<Vec<Verdict>, &'static str> {
     let whole = answers(stream.as_bytes(), stream.len());
     for piece in 1..stream.len() {
@@ -76,7 +77,7 @@ fn bodies_end_where_the_head_says() {
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\nContent-Length: 3\r\n\r\n2\r\n\r\n\r\n0\r\nExpires: never\r\nB: c\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
             vec![GOOD, GOOD],
         ),
-        // To the end of the stream.
+        // The body lasts to the end of the stream.
         ("HTTP/1.1 200 OK\r\n\r\nall the rest", vec![LAST]),
         (
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\nContent-Length: 1\r\n\r\nall",
