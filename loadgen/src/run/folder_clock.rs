@@ -136,7 +136,8 @@ fn file_system(_folder: &Path) -> Option<String> {
 mod tests {
     use super::*;
 
-    /// Returns the readings of a clock that is `ahead` of the server, if stamps have this grain.
+    /// Returns the readings of a clock that is `ahead` of the server, if stamps have this
+    /// resolution.
     fn readings(ahead: i64, grain: i64) -> Vec<Reading> {
         (0..16)
             .map(|at| {

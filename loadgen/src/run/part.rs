@@ -62,7 +62,7 @@ impl Part {
         whole / of + u64::from(u64::from(self.index) < whole % of)
     }
 
-    /// Reads rank and size from the environment; `of` is the size, where the text names it.
+    /// Reads rank and size from the environment. `of` is the size, if the text has it.
     fn from_environment(
         of: Option<&str>,
         variable: impl Fn(&str) -> Option<String>,

@@ -97,15 +97,16 @@ pub(crate) struct Shard {
     pub(crate) begun: Cell<bool>,
     /// The start of the measured part.
     from: Cell<Nanos>,
-    /// The time from which on no request begins; zero until the run begins.
+    /// The time after which no request begins; zero until the run begins.
     end: Cell<Nanos>,
-    /// Measured requests that may still begin; `u64::MAX` where time decides.
+    /// The number of measured requests that may still begin; `u64::MAX` if time decides.
     remaining: Cell<u64>,
     /// True if the schedule has been used up.
     pub(crate) dispatched: Cell<bool>,
     /// The intended time of the first request after the schedule; zero without one.
     pub(crate) schedule_end: Cell<Nanos>,
-    /// Requests that a connection plans before it writes: those that fit the buffer.
+    /// The number of requests that a connection plans before it writes: those that fit into the
+    /// buffer.
     batch: usize,
 }
 
@@ -243,7 +244,7 @@ impl Shard {
         dialogue: &mut D,
         now: Nanos,
     ) {
-        // An idle connection is woken too, by a ping of the server or after it was made again.
+        // An idle connection may be woken too, by a ping of the server or after a reconnect.
         if !slot.active {
             return;
         }
@@ -335,7 +336,7 @@ impl Shard {
     pub(crate) fn has_more<D: Dialogue>(&self, slot: &ConnectionSlot, dialogue: &D) -> bool {
         match self.plan.load.pace {
             Pace::Closed { pipeline } => {
-                // A connection that thinks sends nothing before it is notified.
+                // During its think time, a connection sends nothing before it is notified.
                 dialogue.in_flight() < pipeline
                     && self.begun.get()
                     && slot.active
@@ -365,7 +366,7 @@ impl Shard {
         }
     }
 
-    /// Decides whether the ramp goes on waiting for a slot whose connection failed.
+    /// Decides if the ramp still waits for a slot whose connection failed.
     pub(crate) fn failed_in_ramp(&self, slot: &ConnectionSlot, kind: ErrorKind) {
         if !slot.awaited.get() {
             return;
@@ -416,7 +417,7 @@ impl Shard {
         }
     }
 
-    /// Notes that a slot got its first answer.
+    /// Records that a slot got its first answer.
     #[cold]
     pub(crate) fn first_answer(&self, slot: &ConnectionSlot) {
         slot.served.set(true);

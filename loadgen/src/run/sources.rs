@@ -40,7 +40,7 @@ impl Address {
     }
 }
 
-/// As the command line takes it.
+/// Writes the form of the command line.
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -119,7 +119,7 @@ impl Supervisor {
             sleep(TICK).await;
             let now = self.shard.clock.now();
             if self.has_lost_a_task(&pacer) {
-                // The reporter says that the shard is lost.
+                // The reporter reports the shard as lost.
                 return;
             }
             if self.phase == Phase::Ramping && (self.shard.ramped.get() || pacer.is_finished()) {
