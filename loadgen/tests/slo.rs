@@ -97,5 +97,5 @@ fn what_cannot_be_read_ends_with_two() {
 fn a_lag_in_a_closed_loop_is_refused_before_anything_is_loaded() {
     run("127.0.0.1:1 --slo lag.p99<1ms")
         .expect_code(2)
-        .expect_message("give it one by -R");
+        .expect_message("use -R");
 }

@@ -307,7 +307,8 @@ fn outcome(parts: &[(String, Report)], sum: &Report) -> Outcome {
     };
     if pids().any(|pid| Some(pid) != pids().next()) {
         outcome.warnings.push(
-            "the runs observed different processes as the server; the report shows the busiest".to_owned(),
+            "the runs observed different processes as the server; the report shows the busiest"
+                .to_owned(),
         );
     }
     outcome
