@@ -323,7 +323,7 @@ fn warn(
         if late > LAG_MAX {
             bottleneck = true;
             warnings.push(format!(
-                "the generator did not keep its schedule: one request in a hundred was sent {} late or later; \
+                "the generator did not keep its schedule: one request in a hundred was sent at least {} late; \
                  corrected latency includes this delay",
                 duration(late)
             ));
