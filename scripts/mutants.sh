@@ -25,7 +25,8 @@ limit=60
 copy=$CARGO_TARGET_DIR/copy
 rm -rf "$copy"
 mkdir -p "$copy" "$CARGO_TARGET_DIR/logs"
-git archive HEAD | tar -x -C "$copy"
+commit=$(git rev-parse --short HEAD)
+git archive "$commit" | tar -x -C "$copy"
 # The files are as old as the commit, which may be older than the last build.
 find "$copy" -name '*.rs' -exec touch {} +
 
@@ -78,5 +79,5 @@ for name in "${names[@]}"; do
 	esac
 	printf '%-16s %-28s %s\n' "$result" "$name" "$(field "$name" Bug)"
 done
-echo "$(git rev-parse --short HEAD): $killed of ${#names[@]} bugs killed, $endless of them by a test that did not end in $limit seconds"
+echo "$commit: $killed of ${#names[@]} bugs killed, $endless of them by a test that did not end in $limit seconds"
 ((killed == ${#names[@]}))

@@ -178,6 +178,7 @@ impl Registry {
     pub(crate) fn fetch(&self, into: &mut Fetched) -> io::Result<()> {
         let events = &mut into.0;
         events.clear();
+        // Without an effect unless the batch had no room from the start.
         events.reserve(FETCH_MAX);
         let now = rustix::event::Timespec::default();
         rustix::event::epoll::wait(&self.0, rustix::buffer::spare_capacity(events), Some(&now))?;
@@ -196,6 +197,16 @@ impl Registry {
 pub(crate) struct Fetched(
     #[cfg(any(target_os = "linux", target_os = "android"))] Vec<rustix::event::epoll::Event>,
 );
+
+impl Fetched {
+    /// Returns an empty batch with room for a whole fetch, so that no fetch allocates.
+    pub(crate) fn with_room() -> Self {
+        Self(
+            #[cfg(any(target_os = "linux", target_os = "android"))]
+            Vec::with_capacity(FETCH_MAX),
+        )
+    }
+}
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 impl Fetched {

@@ -374,6 +374,10 @@ pub(crate) struct Fetched {
 }
 
 impl Fetched {
+    pub(crate) fn with_room() -> Self {
+        Self::default()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.events.is_empty() && !self.has_notice
     }

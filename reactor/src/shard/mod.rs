@@ -482,6 +482,11 @@ impl Shard {
         let meter = LoadMeter::new(now);
         let siblings = handle.all_shards().len() - 1;
         let observer = Observer::new(&shared, settings);
+        let fetched = if shared.group.is_stealing() {
+            Fetched::with_room()
+        } else {
+            Fetched::default()
+        };
         Self {
             has_park_step: observer.is_some() || shared.hooks.has_park_hook(),
             has_plain_polls: observer.is_none() && shared.hooks.poll_tasks.is_none(),
@@ -495,7 +500,7 @@ impl Shard {
             spin: Spin::new(settings.busy_poll),
             meter,
             siblings_progress: ProgressWatch::new(siblings, now),
-            fetched: RefCell::default(),
+            fetched: RefCell::new(fetched),
             settings,
         }
     }
