@@ -26,10 +26,12 @@ use crate::run::protocol::{Answers, ProtocolSpec};
 use crate::run::session::{Measured, Session};
 use crate::run::setup::{Amount, Load, Pace, Setup};
 use crate::run::template::Template;
-use server::{DelayServer, Delays, Interruption, Kind, PerConnection, Reply};
+use delays::{Delays, Extra};
+use server::{DelayServer, Interruption, Kind, Reply};
 
 mod arrival;
 mod data;
+mod delays;
 mod server;
 mod table;
 
@@ -119,54 +121,59 @@ struct Scenario {
 /// The eleven cases: each kind of delay in both loops, and each interruption in the open one.
 fn setups(round: Duration) -> Vec<Scenario> {
     let stall = round / 4;
-    let each = PerConnection {
+    let with = |extra| Delays {
         first: DELAY,
         apart: APART,
+        extra,
+    };
+    let stalled = with(Extra::Stall {
+        after: round / 3,
+        length: stall,
+    });
+    let exponential = Delays {
+        first: LEAST,
+        apart: Duration::ZERO,
+        extra: Extra::Exponential {
+            mean: MEAN,
+            most: MOST,
+        },
     };
     let mean = DELAY + APART * (CONNECTIONS - 1) / 2;
+    let stall_ms = stall.as_millis();
+    let slower_ms = SLOWER.as_millis();
     let kinds = [
         (
             "constant delays of 20ms to 22ms".to_owned(),
-            Delays::Constant(each),
+            with(Extra::Nothing),
             mean,
-            Duration::ZERO,
         ),
         (
-            format!("the same and a stall of {}ms", stall.as_millis()),
-            Delays::Stall {
-                delay: each,
-                after: round / 3,
-                length: stall,
-            },
+            format!("the same and a stall of {stall_ms}ms"),
+            stalled,
             mean,
-            stall,
         ),
         (
             "16ms and an exponential 8ms".to_owned(),
-            Delays::Exponential {
-                least: LEAST,
-                mean: MEAN,
-                most: MOST,
-            },
+            exponential,
             LEAST + MEAN,
-            Duration::ZERO,
         ),
         (
-            format!("one connection slower by {}ms", SLOWER.as_millis()),
-            Delays::Slow {
-                delay: each,
-                by: SLOWER,
-            },
+            format!("one connection slower by {slower_ms}ms"),
+            with(Extra::Slow(SLOWER)),
             mean,
-            Duration::ZERO,
         ),
     ];
-    let setup = |(name, delays, mean, idle): &(String, Delays, Duration, Duration), open| {
+    let setup = |(name, delays, mean): &(String, Delays, Duration), open| {
         let requests = if open {
             RATE * nanos(round) / 1_000_000_000
         } else {
             // A connection sends again only after an answer, so it sends nothing during a stall.
-            u64::from(CONNECTIONS) * (nanos(round - *idle) / nanos(*mean))
+            let idle = if *delays == stalled {
+                stall
+            } else {
+                Duration::ZERO
+            };
+            u64::from(CONNECTIONS) * (nanos(round - idle) / nanos(*mean))
         };
         Scenario {
             name: format!("{} loop, {name}", if open { "open" } else { "closed" }),

@@ -18,91 +18,12 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 
 use super::arrival;
+use super::delays::Delays;
 use crate::run::random::Random;
 use crate::run::template::INTENDED_LEN;
 
 /// The longest time for the connections of a round to close after the generator is done.
 const CLOSE_MAX: Duration = Duration::from_secs(10);
-
-/// The time at which answers are due.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Delays {
-    /// A delay after each request.
-    Constant(PerConnection),
-    /// The same with a stall: an answer that is due during the stall waits for its end.
-    Stall {
-        /// After each request.
-        delay: PerConnection,
-        /// The time from the first request of the round to the stall.
-        after: Duration,
-        /// The length of the stall.
-        length: Duration,
-    },
-    /// The same, but connection zero is slower.
-    Slow {
-        /// After each request.
-        delay: PerConnection,
-        /// The additional delay of connection zero.
-        by: Duration,
-    },
-    /// A minimum plus an exponential random delay, up to a maximum.
-    Exponential {
-        least: Duration,
-        mean: Duration,
-        most: Duration,
-    },
-}
-
-/// A constant delay for each connection. No two connections have the same.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(super) struct PerConnection {
-    /// The delay of connection zero.
-    pub(super) first: Duration,
-    /// The additional delay of each further connection.
-    pub(super) apart: Duration,
-}
-
-impl PerConnection {
-    fn of(self, connection: u32) -> Duration {
-        self.first + self.apart * connection
-    }
-}
-
-impl Delays {
-    /// Returns the time at which the answer to a request is due. The request arrived at `arrived`
-    /// on this connection of the round, and the load began at `began`.
-    fn due(
-        self,
-        connection: u32,
-        began: Instant,
-        arrived: Instant,
-        random: &mut Random,
-    ) -> Instant {
-        match self {
-            Self::Constant(delay) => arrived + delay.of(connection),
-            Self::Stall {
-                delay,
-                after,
-                length,
-            } => {
-                let (due, from) = (arrived + delay.of(connection), began + after);
-                if (from..from + length).contains(&due) {
-                    from + length
-                } else {
-                    due
-                }
-            }
-            Self::Slow { delay, by } => {
-                let more = if connection == 0 { by } else { Duration::ZERO };
-                arrived + delay.of(connection) + more
-            }
-            Self::Exponential { least, mean, most } => {
-                let delay = least + mean.mul_f64(-random.next_unit().ln());
-                arrived + delay.min(most)
-            }
-        }
-    }
-}
 
 /// An interruption of the service, once in a round.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -218,7 +139,7 @@ impl DelayServer {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let address = listener.local_addr()?;
         let (done, _) = mpsc::channel();
-        let round = Round::new(Delays::Constant(PerConnection::default()), 0, done);
+        let round = Round::new(Delays::default(), 0, done);
         let round = Arc::new(Mutex::new(Arc::new(round)));
         let listening = Arc::new(Listening {
             open: Mutex::new(true),
@@ -425,61 +346,14 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     #[test]
-    fn a_stall_holds_what_falls_due_in_it() {
-        let (began, mut random) = (Instant::now(), Random::new(0));
-        let delays = Delays::Stall {
-            delay: PerConnection {
-                first: 10 * MS,
-                apart: MS,
-            },
-            after: 100 * MS,
-            length: 50 * MS,
-        };
-        for (arrived, due) in [
-            (0, 10),
-            (89, 99),
-            (90, 150),
-            (120, 150),
-            (140, 150),
-            (145, 155),
-        ] {
-            assert_eq!(
-                delays.due(0, began, began + arrived * MS, &mut random),
-                began + due * MS,
-                "arrived at {arrived} ms"
-            );
-        }
-        let third = delays.due(2, began, began, &mut random);
-        assert_eq!(third, began + 12 * MS);
-    }
-
-    #[test]
-    fn a_distribution_keeps_to_its_bounds_and_mean() {
-        let (began, mut random) = (Instant::now(), Random::new(1));
-        let delays = Delays::Exponential {
-            least: 10 * MS,
-            mean: 5 * MS,
-            most: 100 * MS,
-        };
-        let sample = |_| delays.due(0, began, began, &mut random) - began;
-        let delays: Vec<Duration> = (0..10_000).map(sample).collect();
-        let mean = delays.iter().sum::<Duration>() / 10_000;
-        assert!((14_800..15_200).contains(&mean.as_micros()), "{mean:?}");
-        assert!(
-            delays
-                .iter()
-                .all(|delay| (10 * MS..=100 * MS).contains(delay))
-        );
-    }
-
-    #[test]
     fn the_record_leaves_out_the_first_request_of_a_connection() {
         let server = DelayServer::start(4).expect("a server");
         let record = server.begin(
-            Delays::Constant(PerConnection {
+            Delays {
                 first: 20 * MS,
                 apart: MS,
-            }),
+                ..Delays::default()
+            },
             2,
             None,
         );
