@@ -312,3 +312,31 @@ impl<T: AsRawFd, R, F: FnMut(&T) -> io::Result<R>> Operation for Output<'_, T, F
         (self.1)(self.0.get_ref())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Error, ErrorKind};
+    use std::net::Shutdown;
+    use std::os::unix::net::UnixDatagram;
+
+    use super::{MessageInput, Operation};
+    use crate::AsyncFd;
+
+    #[test]
+    fn a_receive_ends_at_the_end_of_messages_and_with_any_other_error() {
+        let reactor = reactor::Reactor::builder().shards(1).build().unwrap();
+        let _entered = reactor.enter();
+        let (near, _far) = UnixDatagram::pair().unwrap();
+        near.set_nonblocking(true).unwrap();
+        near.shutdown(Shutdown::Read).unwrap();
+        let fd = AsyncFd::new(near).unwrap();
+        let ends = |kind: ErrorKind| {
+            let call = |_: &UnixDatagram| Err(Error::from(kind));
+            let mut receive = MessageInput::new(&fd, call, || Ok(0));
+            receive.ended().unwrap().map_err(|error| error.kind())
+        };
+        assert_eq!(ends(ErrorKind::WouldBlock), Ok(0));
+        let refused = ErrorKind::ConnectionRefused;
+        assert_eq!(ends(refused), Err(refused));
+    }
+}

@@ -90,8 +90,9 @@ fn debug_shows_what_it_is() {
         let socket = TcpSocket::new_v4().unwrap();
         assert_eq!(
             format!("{socket:?}"),
-            format!("TcpSocket({})", socket.as_raw_fd())
+            format!("TcpSocket({})", socket.as_fd().as_raw_fd())
         );
+        assert_eq!(socket.as_raw_fd(), socket.as_fd().as_raw_fd());
         socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
         let listener = socket.listen(1).unwrap();
         let port = listener.local_addr().unwrap().port().to_string();

@@ -133,3 +133,29 @@ impl TryFrom<OwnedFd> for UnixSocket {
         Ok(Self { socket })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Type, UnixSocket};
+
+    #[test]
+    fn an_error_names_the_socket_that_a_method_needs() {
+        let stream = UnixSocket::new_stream().unwrap();
+        stream.check("listen", Type::STREAM).unwrap();
+        assert_eq!(
+            stream
+                .check("datagram", Type::DGRAM)
+                .unwrap_err()
+                .to_string(),
+            "UnixSocket::datagram needs a socket from UnixSocket::new_datagram"
+        );
+        let messages = UnixSocket::new_datagram().unwrap();
+        assert_eq!(
+            messages
+                .check("listen", Type::STREAM)
+                .unwrap_err()
+                .to_string(),
+            "UnixSocket::listen needs a socket from UnixSocket::new_stream"
+        );
+    }
+}

@@ -61,3 +61,17 @@ impl UCred {
         self.pid
     }
 }
+
+#[cfg(all(test, any(target_os = "linux", target_os = "android")))]
+mod tests {
+    use super::UCred;
+
+    #[test]
+    fn each_number_has_its_place() {
+        let (pid, uid, gid) = (1, 2, 3);
+        let cred = UCred::new(libc::ucred { pid, uid, gid });
+        assert_eq!((cred.pid(), cred.uid(), cred.gid()), (Some(1), 2, 3));
+        let elsewhere = UCred::new(libc::ucred { pid: 0, uid, gid });
+        assert_eq!(elsewhere.pid(), None);
+    }
+}

@@ -171,3 +171,15 @@ fn a_buffered_reader_reads_up_to_any_byte() {
         assert!(bytes.ends_with(b"end") && reader.buffer().is_empty());
     });
 }
+
+#[test]
+fn a_buffered_reader_reads_8_kib_at_once() {
+    run(|| async {
+        let (mut a, b) = UnixStream::pair().unwrap();
+        a.write_all(&[b'x'; 10_000]).await.unwrap();
+        a.shutdown().await.unwrap();
+        let mut reader = BufReader::new(b);
+        reader.read_until(b'x', &mut Vec::new()).await.unwrap();
+        assert_eq!(reader.buffer().len(), 8 * 1024 - 1);
+    });
+}
