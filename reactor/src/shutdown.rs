@@ -280,6 +280,17 @@ mod tests {
         assert!(lifecycle.wait_until(Some(limit), done));
     }
 
+    #[test]
+    fn each_shard_that_ends_is_counted() {
+        let lifecycle = Lifecycle::new();
+        let ended = |count| lifecycle.wait_until(Some(Instant::now()), |ended| ended == count);
+        assert!(ended(0));
+        lifecycle.shard_has_ended();
+        assert!(ended(1));
+        lifecycle.shard_has_ended();
+        assert!(ended(2));
+    }
+
     /// Runs `nothing_left` on two queues with one piece of work. The work moves to the other queue
     /// after each number of checks in `hops`.
     fn checked(hops: &[usize]) -> bool {

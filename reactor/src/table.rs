@@ -39,6 +39,7 @@ const PAGES_MAX: usize = if cfg!(reactor_loom) {
 } else {
     SLOTS_MAX / PAGE_SLOTS
 };
+const _: () = assert!(cfg!(reactor_loom) || PAGE_SLOTS * PAGES_MAX == SLOTS_MAX);
 
 /// No slot: the end of a chain.
 const NONE: u32 = u32::MAX;

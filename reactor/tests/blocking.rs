@@ -3,9 +3,11 @@
 mod support;
 
 use std::panic::panic_any;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Barrier};
+use std::task::{Context, Waker};
 use std::thread;
 use std::time::Duration;
 
@@ -327,14 +329,12 @@ fn without_a_reactor_it_panics_with_advice() {
     drop(spawn_blocking(|| ()));
 }
 
-#[test]
-fn a_job_that_no_thread_can_be_had_for_ends_with_the_reason() {
-    // A child process whose threads request a stack that no machine has, unless they set another
-    // size.
+/// Runs a test of this program in a child process, whose threads have stacks of this size unless
+/// they set another one.
+fn in_a_child_with_stacks(test: &str, bytes: u64) {
     let output = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "--ignored", "--test-threads=1"])
-        .arg("in_a_child_without_threads")
-        .env("RUST_MIN_STACK", (1_u64 << 60).to_string())
+        .args(["--exact", "--ignored", "--test-threads=1", test])
+        .env("RUST_MIN_STACK", bytes.to_string())
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
@@ -342,6 +342,80 @@ fn a_job_that_no_thread_can_be_had_for_ends_with_the_reason() {
         output.status.success() && said.contains("1 passed"),
         "{said}"
     );
+}
+
+#[test]
+fn a_job_that_no_thread_can_be_had_for_ends_with_the_reason() {
+    // No machine has a stack of this size.
+    in_a_child_with_stacks("in_a_child_without_threads", 1 << 60);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_job_that_no_further_thread_can_be_had_for_waits_for_a_thread_that_is_there() {
+    in_a_child_with_stacks("in_a_child_with_one_thread", STACK);
+}
+
+/// A stack that is much larger than all else that a small test maps.
+#[cfg(target_os = "linux")]
+const STACK: u64 = 256 << 20;
+
+#[cfg(target_os = "linux")]
+#[test]
+#[ignore = "the test above runs it"]
+fn in_a_child_with_one_thread() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let reactor = Reactor::builder()
+        .shards(1)
+        .thread_stack_size(256 * 1024)
+        .build()
+        .unwrap();
+    let (running, end) = occupy(reactor.handle());
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let size = status.lines().find_map(|line| line.strip_prefix("VmSize:"));
+    let size = size.and_then(|text| text.trim().strip_suffix(" kB"));
+    let kib: u64 = size.unwrap().parse().unwrap();
+    // From here on there is memory for anything but one more stack.
+    let mut limit = getrlimit(Resource::As);
+    limit.current = Some(kib * 1024 + STACK / 2);
+    setrlimit(Resource::As, limit).unwrap();
+    let queued = reactor.handle().spawn_blocking(|| 7);
+    let blocking = || reactor.handle().metrics().blocking;
+    assert_eq!((blocking().threads, blocking().queue_depth), (1, 1));
+    end.send(()).unwrap();
+    assert_eq!(reactor.block_on(queued).unwrap(), 7);
+    reactor.block_on(running).unwrap();
+}
+
+#[test]
+fn a_job_that_runs_is_not_counted_as_completed() {
+    let reactor = with_threads(1);
+    let completed = || reactor.handle().metrics().blocking.jobs_completed;
+    let (running, end) = occupy(reactor.handle());
+    assert_eq!(completed(), 0);
+    end.send(()).unwrap();
+    reactor.block_on(running).unwrap();
+    assert_eq!(completed(), 1);
+}
+
+#[test]
+fn a_panic_in_a_waker_that_awaits_a_job_is_counted() {
+    struct Panics;
+    impl std::task::Wake for Panics {
+        fn wake(self: Arc<Self>) {
+            panic!("a waker");
+        }
+    }
+    let reactor = with_threads(1);
+    let (mut running, end) = occupy(reactor.handle());
+    let waker = Waker::from(Arc::new(Panics));
+    let polled = Pin::new(&mut running).poll(&mut Context::from_waker(&waker));
+    assert!(polled.is_pending());
+    end.send(()).unwrap();
+    eventually("the panic", || {
+        reactor.handle().metrics().blocking.panics == 1
+    });
+    reactor.block_on(running).unwrap();
 }
 
 #[test]

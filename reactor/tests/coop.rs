@@ -58,6 +58,41 @@ fn a_timeout_ends_a_loop_that_is_always_ready() {
 }
 
 #[test]
+fn a_timeout_whose_future_uses_up_the_budget_has_its_whole_time() {
+    on_a_shard(|| async {
+        let mut polls = 0;
+        let busy = poll_fn(|cx| {
+            while let Poll::Ready(coop) = poll_proceed(cx) {
+                coop.made_progress();
+            }
+            polls += 1;
+            if polls == 3 {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        });
+        let ended = time::timeout(Duration::from_secs(3_600), busy).await;
+        assert!(ended.is_ok());
+    });
+}
+
+#[test]
+fn a_loop_over_timeouts_that_are_over_lets_others_run() {
+    on_a_shard(|| async {
+        let other = spawn_local(async {});
+        // Without a charge for each timeout, this loop never ends.
+        while !other.is_finished() {
+            assert!(
+                time::timeout(Duration::ZERO, pending::<()>())
+                    .await
+                    .is_err()
+            );
+        }
+    });
+}
+
+#[test]
 fn a_poll_gets_its_budget_and_no_more() {
     on_a_shard(|| async {
         let mut left = Vec::new();

@@ -11,8 +11,8 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook};
 use std::pin::{Pin, pin};
 use std::ptr;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -255,8 +255,16 @@ const ROWS: &[Row] = &[
         Outcome::works(first && poll(&mut pause).is_ready())
     }),
     ("`Registration::wake_after`", |w| {
-        let outcome = w.reaching_nobody(|| w.registration.wake_after(DEADLINE, Waker::noop()));
-        Outcome::works(outcome == Outcome::Nothing)
+        struct Woken(AtomicBool);
+        impl std::task::Wake for Woken {
+            fn wake(self: Arc<Self>) {
+                self.0.store(true, Ordering::Relaxed);
+            }
+        }
+        let woken = Arc::new(Woken(AtomicBool::new(false)));
+        let waker = Waker::from(Arc::clone(&woken));
+        let outcome = w.reaching_nobody(|| w.registration.wake_after(DEADLINE, &waker));
+        Outcome::works(outcome == Outcome::Nothing && woken.0.load(Ordering::Relaxed))
     }),
     ("`Registration::try_ready`", |w| {
         let ready = |interest| w.registration.try_ready(interest).unwrap().ready();

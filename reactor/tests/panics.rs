@@ -374,7 +374,7 @@ fn in_a_child(test: &str) -> (std::process::ExitStatus, String) {
     )
 }
 
-/// Panics in a task whose handle is dropped, and in one whose handle is awaited.
+/// Panics in a task and in a job whose handles are dropped, and in a task whose handle is awaited.
 fn panic_with_and_without_a_handle(effect: reactor::UnhandledPanic) {
     let reactor = Reactor::builder()
         .shards(1)
@@ -385,6 +385,7 @@ fn panic_with_and_without_a_handle(effect: reactor::UnhandledPanic) {
     let awaited = reactor.spawn(async { panic!("awaited") });
     assert!(reactor.block_on(awaited).unwrap_err().is_panic());
     drop(reactor.spawn(async { panic!("dropped") }));
+    drop(reactor.handle().spawn_blocking(|| panic!("dropped job")));
     reactor
         .shutdown(std::time::Duration::from_secs(10))
         .unwrap();
@@ -410,9 +411,13 @@ fn an_unhandled_panic_is_logged_or_aborts_as_requested() {
         .lines()
         .filter(|line| line.contains("unhandled: task "))
         .collect();
-    assert_eq!(lines.len(), 1, "{said}");
+    assert_eq!(lines.len(), 2, "{said}");
+    let of = |text: &str| lines.iter().filter(|line| line.ends_with(text)).count();
+    assert_eq!(of("panicked: dropped job"), 1, "{said}");
     assert!(
-        lines[0].contains("panicked: dropped") && lines[0].contains("on shard 0"),
+        lines
+            .iter()
+            .any(|line| line.contains("on shard 0") && line.ends_with("panicked: dropped")),
         "{said}"
     );
     let (status, said) = in_a_child("child_aborts");

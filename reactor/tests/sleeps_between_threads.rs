@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use reactor::time::{Sleep, sleep};
+use reactor::time::{Sleep, sleep, sleep_until};
 use support::{eventually, reactor, receive, total};
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -53,6 +53,30 @@ fn a_reset_from_another_thread_wakes_the_task_at_the_new_deadline() {
     let soon = Instant::now() + Duration::from_millis(20);
     Pin::new(shared.lock().unwrap().as_mut().unwrap()).reset(soon);
     receive(&is_done, "the new deadline wakes the task");
+}
+
+#[test]
+fn a_deadline_moved_later_is_kept_off_a_shard_after_the_timer_fired() {
+    struct Sends(mpsc::Sender<()>);
+    impl Wake for Sends {
+        fn wake(self: Arc<Self>) {
+            self.0.send(()).unwrap();
+        }
+    }
+    let reactor = reactor(1);
+    let _entered = reactor.enter();
+    let (sender, woken) = mpsc::channel();
+    let waker = Waker::from(Arc::new(Sends(sender)));
+    let first = Instant::now() + Duration::from_millis(200);
+    let mut sleep = sleep_until(first);
+    assert!(poll_with(&mut sleep, &waker).is_pending());
+    let later = first + Duration::from_millis(300);
+    Pin::new(&mut sleep).reset(later);
+    receive(&woken, "the timer fires at the first deadline");
+    if poll_with(&mut sleep, &waker).is_pending() {
+        receive(&woken, "the timer fires at the later deadline");
+    }
+    assert!(Instant::now() >= later);
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //! of a registration. The slot stays in the table of its first shard; only its membership in an
 //! epoll instance changes. A registration keeps the [`ShardIo`] of its first shard alive, which has
 //! weak references to its peers. If a peer is gone, its epoll is gone too, and there is nothing to
-//! delete. Tests are in `tests/moving.rs` of the crate.
+//! delete. Tests are in `moving/tests.rs`, and in `tests/moving.rs` of the crate.
 
 use std::io;
 use std::os::fd::RawFd;
@@ -18,6 +18,9 @@ use crate::table::{Slot, SlotRef};
 use crate::token::{SlotId, Token};
 use crate::trace;
 use crate::{Interest, Ready, ShardId};
+
+#[cfg(all(test, not(any(reactor_loom, reactor_sim))))]
+mod tests;
 
 /// The other shards' epolls, and the slots of other tables that are in quarantine here.
 #[derive(Debug)]

@@ -191,6 +191,18 @@ fn shutdown_closes_every_slot_and_refuses_more() {
 }
 
 #[test]
+fn a_release_keeps_the_slots_that_were_free_before() {
+    let table = SlotTable::new(0);
+    let tokens = [1, 2].map(|fd| table.allocate(fd, Ready::EMPTY).unwrap());
+    for token in tokens {
+        table.free_id(token.id());
+        table.release_quarantine();
+    }
+    let again = [3, 4].map(|fd| table.allocate(fd, Ready::EMPTY).unwrap().id());
+    assert_eq!(again, [tokens[1].id(), tokens[0].id()]);
+}
+
+#[test]
 fn a_table_has_room_for_more_than_a_few_pages() {
     const SLOTS: usize = PAGE_SLOTS + PAGES_MAX + 1;
     let table = SlotTable::new(0);

@@ -9,6 +9,9 @@
 use crate::sync::{AtomicUsize, Ordering, fence, unless_mutant};
 use crate::task::info::TaskState;
 
+#[cfg(all(test, not(reactor_loom)))]
+mod tests;
+
 /// A wake came after the last run began. If a thread sets this bit on a task that neither runs nor
 /// has completed, that thread queues the task.
 const SCHEDULED: usize = 1;

@@ -8,6 +8,9 @@ use std::time::{Duration, Instant};
 
 use crate::time::sleep::{Sleep, after, sleep, sleep_until};
 
+#[cfg(all(test, not(any(reactor_loom, reactor_sim))))]
+mod tests;
+
 /// The longest delay of a tick that does not count as missed. The delay of a turn or of the timer's
 /// resolution must not shift the schedule. The value is tokio's.
 const SLACK: Duration = Duration::from_millis(5);

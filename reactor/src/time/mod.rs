@@ -29,6 +29,8 @@ mod paused;
 mod remote;
 pub(crate) mod resolution;
 mod sleep;
+#[cfg(all(test, not(any(reactor_loom, reactor_sim))))]
+mod tests;
 mod timeout;
 pub(crate) mod wheel;
 

@@ -17,7 +17,7 @@ use std::io::{self, Write};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use reactor::time::{coarse_now, pause, sleep, timeout};
+use reactor::time::{MissedTickBehavior, advance, coarse_now, interval, pause, sleep, timeout};
 use reactor::{Interest, Placement, Reactor, Ready, Registration};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -53,6 +53,27 @@ fn a_spinning_shard_does_not_wait_for_a_paused_clock() {
         .build()
         .unwrap();
     reactor.block_on(async { sleep(HOUR).await });
+}
+
+#[reactor::test(start_paused = true)]
+async fn a_tick_that_is_late_by_its_slack_keeps_the_schedule() {
+    const SECOND: Duration = Duration::from_secs(1);
+    const SLACK: Duration = Duration::from_millis(5);
+    for (late, next) in [
+        (SLACK, 2 * SECOND),
+        (
+            SLACK + Duration::from_nanos(1),
+            2 * SECOND + SLACK + Duration::from_nanos(1),
+        ),
+    ] {
+        let start = coarse_now();
+        let mut ticks = interval(SECOND);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        assert_eq!(ticks.tick().await, start);
+        advance(SECOND + late).await;
+        assert_eq!(ticks.tick().await, start + SECOND);
+        assert_eq!(ticks.tick().await, start + next);
+    }
 }
 
 #[reactor::test(start_paused = true)]

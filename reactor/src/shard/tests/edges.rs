@@ -1,6 +1,9 @@
 //! The edges of a turn and of a shard's end: what is woken, counted, offered and refused there.
 
+use std::cell::Cell;
+use std::future::poll_fn;
 use std::pin::{Pin, pin};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
@@ -9,8 +12,8 @@ use super::{SETTINGS, end, on_a_shard, turn};
 use crate::shard::{Shard, ShardRef, current};
 use crate::spawn_local;
 use crate::sync::{AtomicUsize, Ordering};
-use crate::task::{LocalQueue, SpawnSite, spawn_send};
-use crate::time::sleep_until;
+use crate::task::{LocalQueue, RemoteQueue, Runnable, SpawnSite, spawn_send};
+use crate::time::{coarse_now, sleep_until};
 
 struct OnWake<F>(F);
 
@@ -82,6 +85,36 @@ fn a_sleep_that_is_first_polled_after_the_end_is_over() {
     });
 }
 
+#[test]
+fn a_sleep_leaves_the_store_as_it_is_dropped_on_its_shard() {
+    on_a_shard(|shard, epoch| {
+        let armed = || shard.shared.with_timers(|timers| timers.len());
+        let mut sleep = Box::pin(sleep_until(epoch + Duration::from_secs(3_600)));
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(sleep.as_mut().poll(&mut cx).is_pending());
+        assert_eq!(armed(), 1);
+        drop(sleep);
+        assert_eq!(armed(), 0);
+    });
+}
+
+#[test]
+fn a_deadline_moved_to_the_past_is_over_at_the_next_poll() {
+    on_a_shard(|shard, epoch| {
+        let is_over = Rc::new(Cell::new(false));
+        let told = Rc::clone(&is_over);
+        drop(spawn_local(poll_fn(move |cx| {
+            let mut sleep = pin!(sleep_until(epoch + Duration::from_secs(3_600)));
+            assert!(sleep.as_mut().poll(cx).is_pending());
+            sleep.as_mut().reset(coarse_now());
+            told.set(sleep.as_mut().poll(cx).is_ready());
+            Poll::Ready(())
+        })));
+        turn(shard, epoch);
+        assert!(is_over.get());
+    });
+}
+
 /// Makes the shard believe that a poll takes this long.
 fn slow_polls(shard: &Shard, poll: Duration) {
     let start = shard.shared.clock.epoch();
@@ -90,14 +123,59 @@ fn slow_polls(shard: &Shard, poll: Duration) {
     }
 }
 
-fn push_mobile(shard: &Shard) {
+fn mobile(shard: &Shard) -> Runnable<ShardRef> {
     let spawned = spawn_send(
         async {},
         ShardRef::clone(shard.shared_ref()),
         SpawnSite::here(),
     );
     drop(crate::JoinHandle::<()>::new(spawned.join));
-    shard.push_local(spawned.first_run.unwrap());
+    spawned.first_run.unwrap()
+}
+
+fn push_mobile(shard: &Shard) {
+    shard.push_local(mobile(shard));
+}
+
+#[test]
+fn a_task_is_the_same_as_itself_only_and_has_the_home_that_it_was_given() {
+    on_a_shard(|shard, _| {
+        let [task, other] = [mobile(shard), mobile(shard)];
+        assert!(task.task().is_same(task.task()));
+        assert!(!task.task().is_same(other.task()));
+        task.set_home(7);
+        assert_eq!([task.task().home(), other.task().home()], [7, 0]);
+        task.set_home(0);
+        shard.push_local(task);
+        shard.push_local(other);
+        while !shard.here().is_idle() {
+            shard.here().run_tasks();
+        }
+    });
+}
+
+#[test]
+fn a_closed_queue_gives_back_what_it_has_and_stays_closed() {
+    on_a_shard(|shard, _| {
+        let queue = RemoteQueue::new();
+        let mut taken = Vec::new();
+        for _ in 0..2 {
+            queue.push(mobile(shard)).unwrap();
+        }
+        queue.take_all(|task| taken.push(task));
+        assert_eq!(taken.len(), 2);
+        queue.push(taken.pop().unwrap()).unwrap();
+        queue.close(|task| taken.push(task));
+        assert_eq!(taken.len(), 2);
+        for task in taken {
+            let refused = queue.push(task).unwrap_err();
+            queue.take_all(|_| panic!("it is closed"));
+            shard.push_local(queue.push(refused).unwrap_err());
+        }
+        while !shard.here().is_idle() {
+            shard.here().run_tasks();
+        }
+    });
 }
 
 #[test]
@@ -108,6 +186,26 @@ fn a_theft_takes_no_more_than_it_may() {
         let mut taken = Vec::new();
         queue.with(|queue| queue.take_mobile(2, |task| taken.push(task)));
         assert_eq!((taken.len(), queue.with(LocalQueue::len)), (2, 3));
+        taken.into_iter().for_each(|task| shard.push_local(task));
+        while !shard.here().is_idle() {
+            shard.here().run_tasks();
+        }
+    });
+}
+
+#[test]
+fn a_task_queued_after_the_theft_of_the_last_one_is_found() {
+    on_a_shard(|shard, _| {
+        drop(spawn_local(async {}));
+        push_mobile(shard);
+        let queue = &shard.shared.queue;
+        let mut taken = Vec::new();
+        queue.with(|queue| queue.take_mobile(1, |task| taken.push(task)));
+        push_mobile(shard);
+        let pop = || queue.with(LocalQueue::pop);
+        let found: Vec<_> = std::iter::from_fn(pop).collect();
+        assert_eq!((taken.len(), found.len()), (1, 2));
+        taken.extend(found);
         taken.into_iter().for_each(|task| shard.push_local(task));
         while !shard.here().is_idle() {
             shard.here().run_tasks();
@@ -162,7 +260,7 @@ fn a_surplus_is_offered_while_the_last_mobile_task_would_wait_for_long() {
 fn a_task_that_wakes_itself_in_its_poll_is_polled_again() {
     on_a_shard(|shard, epoch| {
         let mut polls = 0;
-        drop(spawn_local(std::future::poll_fn(move |cx| {
+        drop(spawn_local(poll_fn(move |cx| {
             polls += 1;
             if polls == 3 {
                 return Poll::Ready(());
