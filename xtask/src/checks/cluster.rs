@@ -22,8 +22,9 @@ use libtest_mimic::Arguments;
 use crate::checks::report::{Count, Report};
 use crate::checks::trial;
 use crate::programs::demo::Programs;
-use crate::programs::process::{self, Running, eventually};
+use crate::programs::process::{self, eventually};
 use crate::programs::python;
+use crate::programs::server::Server;
 use net::{Networks, SERVER};
 use slurm::Slurm;
 
@@ -108,7 +109,7 @@ fn a_field_that_no_job_has(folder: &Path) -> Result<()> {
 struct Site {
     folder: PathBuf,
     programs: Programs,
-    _server: Running,
+    _server: Server,
     networks: Networks,
 }
 
@@ -121,8 +122,7 @@ impl Site {
         let (_, port) = SERVER.split_once(':').context("a port")?;
         command.arg(&programs.server).arg("echo");
         command.args(["--listen", &format!("0.0.0.0:{port}")]);
-        let mut server = Running::start("server", folder, &mut command)?;
-        server.says("listening on ")?;
+        let server = Server::start("server", folder, &mut command)?;
         let folder = folder.to_owned();
         Ok(Self {
             folder,
