@@ -46,7 +46,10 @@ fn without_tests_and_comments(text: &str) -> String {
         let tests = lines
             .peek()
             .is_some_and(|next| next.contains("mod ") && next.ends_with('{'));
-        if line.trim() == "#[cfg(test)]" && tests {
+        let is_for_tests = ["#[cfg(test)]", "#[cfg(all(test,"]
+            .iter()
+            .any(|start| line.trim().starts_with(start));
+        if is_for_tests && tests {
             break;
         }
         kept.push_str(line.split("//").next().unwrap_or_default());

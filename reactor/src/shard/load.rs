@@ -7,6 +7,11 @@
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
+/// The minimum expected wait of the last ready task at which a shard offers work. A sleeping
+/// sibling needs 10 to 50 us to wake and to take a task, so a shorter wait is not worth the
+/// wake-up. Polls count as long if one of them alone takes this time.
+pub(super) const SURPLUS: u64 = nanos(Duration::from_micros(100));
+
 /// The estimate at most doubles in one turn, but it may always rise to this value. It rises only if
 /// two turns in a row were slower. So slow handlers show after a few turns, and one turn that the
 /// OS interrupted changes nothing.

@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use crate::shard::steal::SURPLUS;
+use crate::shard::load::SURPLUS;
 use crate::shard::{ShardRef, ShardShared};
 use crate::task::TaskAddress;
 

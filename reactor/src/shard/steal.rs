@@ -15,18 +15,13 @@ use crate::metrics::Counter;
 use crate::panics::caught;
 use crate::shard::commands::Commands;
 use crate::shard::inbox::Command;
-use crate::shard::load::nanos;
+use crate::shard::load::{SURPLUS, nanos};
 use crate::shard::parker::Unpark;
 use crate::shard::patrol::PollMark;
 use crate::shard::{Shard, ShardShared};
 use crate::sync::{AtomicU8, AtomicUsize, Ordering, fence, mutant};
 use crate::task::{LocalQueue, Runnable};
 use crate::trace;
-
-/// The minimum expected wait of the last ready task at which a shard offers work. A sleeping
-/// sibling needs 10 to 50 us to wake and to take a task, so a shorter wait is not worth the
-/// wake-up.
-pub(super) const SURPLUS: u64 = nanos(Duration::from_micros(100));
 
 /// The number of turns that the oldest task must have waited before a shard offers short tasks. By
 /// then the shard has finished a short burst, and also the tasks that became ready while its thread
