@@ -67,6 +67,39 @@ fn timed_out(server: &Running<Timed<Tcp>>) -> u64 {
     server.stats().total(|shard| shard.timed_out)
 }
 
+/// A shard that fetches one event at once is busy for longer than the idle timeout, while all peers
+/// send. Then the timers of all connections pass before most of their events are fetched.
+#[test]
+fn a_late_shard_ends_no_connection_whose_bytes_wait() {
+    const IDLE: Duration = Duration::from_millis(300);
+    let builder = Reactor::builder().shards(1).events_per_poll(1);
+    let reactor = builder.pinning(Pinning::None).build().unwrap();
+    let (server, _told) = start(&reactor, Timeouts::new().idle(IDLE), echo);
+    let mut clients: Vec<_> = (0..16).map(|_| connect(&server)).collect();
+    let round_trip = |client: &mut Client| {
+        let mut came = [0; 5];
+        client.read_exact(&mut came).map(|()| came)
+    };
+    for client in &mut clients {
+        client.write_all(b"first").unwrap();
+        assert_eq!(&round_trip(client).unwrap(), b"first");
+    }
+    let (started, is_busy) = channel();
+    let busy = reactor.spawn(async move {
+        started.send(()).unwrap();
+        thread::sleep(IDLE * 2);
+    });
+    is_busy.recv_timeout(DEADLINE).unwrap();
+    for client in &mut clients {
+        client.write_all(b"again").unwrap();
+    }
+    reactor.block_on(busy).unwrap();
+    for client in &mut clients {
+        assert_eq!(&round_trip(client).expect("not ended"), b"again");
+    }
+    assert_eq!(timed_out(&server), 0);
+}
+
 #[test]
 fn a_silent_peer_is_ended_and_counted() {
     let reactor = reactor();

@@ -43,6 +43,9 @@ mod head;
 use std::error::Error;
 use std::fmt;
 use std::io;
+use std::os::fd::AsFd;
+#[cfg(feature = "tls")]
+use std::os::fd::BorrowedFd;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
@@ -309,13 +312,13 @@ async fn first<F: Future>(
 /// A stream that HTTP connections run over: [`TcpStream`](crate::net::TcpStream) or
 /// [`UnixStream`](crate::net::UnixStream).
 #[cfg(not(feature = "tls"))]
-pub trait Stream: Read + Write + Unpin + 'static {}
+pub trait Stream: Read + Write + AsFd + Unpin + 'static {}
 
 /// A stream that HTTP connections run over: [`TcpStream`](crate::net::TcpStream) or
 /// [`UnixStream`](crate::net::UnixStream).
 #[cfg(feature = "tls")]
 pub trait Stream:
-    Read + Write + tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + 'static
+    Read + Write + tokio::io::AsyncRead + tokio::io::AsyncWrite + AsFd + Unpin + 'static
 {
 }
 
@@ -400,6 +403,16 @@ impl Http {
 enum MaybeTls<S> {
     Plain(S),
     Tls(Box<hyper_util::rt::TokioIo<tokio_rustls::server::TlsStream<S>>>),
+}
+
+#[cfg(feature = "tls")]
+impl<S: Stream> AsFd for MaybeTls<S> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Plain(stream) => stream.as_fd(),
+            Self::Tls(stream) => stream.inner().get_ref().0.as_fd(),
+        }
+    }
 }
 
 #[cfg(feature = "tls")]

@@ -9,12 +9,14 @@ mod families;
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use reactor::time::{self, Sleep};
+use rustix::event::{PollFd, PollFlags, Timespec};
 
 use super::state::Part;
 use super::stats::Counters;
@@ -65,10 +67,14 @@ impl<S> TimedStream<S> {
         }
     }
 
+    /// Returns true if the idle timeout has passed. Otherwise it wakes the task then.
+    fn has_been_idle(&mut self, cx: &mut Context<'_>) -> bool {
+        self.idle.as_mut().is_some_and(|idle| idle.poll(cx))
+    }
+
     /// Checks the idle timeout, in an operation that would wait.
     fn poll_idle<T>(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
-        let passed = self.idle.as_mut().is_some_and(|idle| idle.poll(cx));
-        if passed {
+        if self.has_been_idle(cx) {
             Poll::Ready(Err(self.timed_out("idle timeout")))
         } else {
             Poll::Pending
@@ -80,14 +86,18 @@ impl<S> TimedStream<S> {
         &mut self,
         cx: &mut Context<'_>,
         read: Poll<io::Result<T>>,
-    ) -> Poll<io::Result<T>> {
-        match read {
-            Poll::Ready(_) => {
-                self.moved();
-                read
-            }
-            Poll::Pending => self.poll_idle(cx),
+    ) -> Poll<io::Result<T>>
+    where
+        S: AsFd,
+    {
+        if read.is_ready() {
+            self.moved();
+            return read;
         }
+        if self.has_been_idle(cx) && has_input(self.stream.as_fd()) {
+            self.moved();
+        }
+        self.poll_idle(cx)
     }
 
     /// Checks the timeouts after an attempt to write.
@@ -121,6 +131,14 @@ impl<S> TimedStream<S> {
         }
         io::Error::new(io::ErrorKind::TimedOut, which)
     }
+}
+
+/// Returns true if the kernel has input that no read has seen. A shard that is late fires a timer
+/// before it fetches the event: it fetches a limited number of events at once.
+#[cold]
+fn has_input(descriptor: BorrowedFd<'_>) -> bool {
+    let mut polled = [PollFd::from_borrowed_fd(descriptor, PollFlags::IN)];
+    rustix::event::poll(&mut polled, Some(&Timespec::default())).is_ok_and(|ready| ready != 0)
 }
 
 macro_rules! methods {
@@ -236,6 +254,12 @@ macro_rules! methods {
 
 methods!(TcpStream);
 methods!(UnixStream);
+
+impl<S: AsFd> AsFd for TimedStream<S> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+}
 
 impl<S: fmt::Debug> fmt::Debug for TimedStream<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -23,7 +23,8 @@ impl Timeouts {
         }
     }
 
-    /// Ends a read or a write when no byte has moved for `time`, in either direction.
+    /// Ends a read or a write when no byte has moved for `time`, in either direction. If bytes of
+    /// the peer have arrived that a busy shard has not seen yet, the read goes on.
     pub const fn idle(mut self, time: Duration) -> Self {
         self.idle = Some(time);
         self

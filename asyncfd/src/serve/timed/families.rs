@@ -4,6 +4,8 @@
 #[cfg(any(feature = "futures-io", feature = "tokio-io", feature = "hyper"))]
 use std::io;
 #[cfg(any(feature = "futures-io", feature = "tokio-io", feature = "hyper"))]
+use std::os::fd::AsFd;
+#[cfg(any(feature = "futures-io", feature = "tokio-io", feature = "hyper"))]
 use std::pin::Pin;
 #[cfg(any(feature = "futures-io", feature = "tokio-io", feature = "hyper"))]
 use std::task::{Context, Poll};
@@ -16,7 +18,7 @@ macro_rules! reads {
     ($feature:literal, $trait:path, $buffer:ty, $read:ty) => {
         #[cfg(feature = $feature)]
         #[cfg_attr(docsrs, doc(cfg(feature = $feature)))]
-        impl<S: $trait + Unpin> $trait for TimedStream<S> {
+        impl<S: $trait + AsFd + Unpin> $trait for TimedStream<S> {
             fn poll_read(
                 mut self: Pin<&mut Self>,
                 cx: &mut Context<'_>,
