@@ -36,7 +36,7 @@ impl ShardShared {
 #[derive(Debug)]
 pub(super) struct ProgressWatch {
     siblings: Box<[Cell<Seen>]>,
-    /// The place of the next sibling to check.
+    /// The index of the next sibling to check.
     next: Cell<usize>,
     /// The time of the next check.
     due: Cell<Instant>,
@@ -65,7 +65,7 @@ impl ProgressWatch {
         }
     }
 
-    /// Returns the place of the sibling to check, if a check is due.
+    /// Returns the index of the sibling to check, if a check is due.
     #[inline]
     pub(super) fn is_due(&self, now: Instant) -> Option<usize> {
         (self.due.get() <= now).then_some(self.next.get())
@@ -168,14 +168,14 @@ mod tests {
     fn siblings_take_turns() {
         let start = Instant::now();
         let watch = ProgressWatch::new(3, start);
-        let places: Vec<_> = (0..6)
+        let indexes: Vec<_> = (0..6)
             .map(|look_number| {
                 let now = start + look_number * LOOK_EVERY;
-                let place = watch.is_due(now).expect("a look is due");
+                let index = watch.is_due(now).expect("a check is due");
                 watch.stands_still(look_number.into(), now);
-                place
+                index
             })
             .collect();
-        assert_eq!(places, [0, 1, 2, 0, 1, 2]);
+        assert_eq!(indexes, [0, 1, 2, 0, 1, 2]);
     }
 }

@@ -317,7 +317,7 @@ impl Shard {
         let watch = &self.siblings_progress;
         let sibling = watch
             .is_due(now)
-            .and_then(|place| self.siblings().nth(place));
+            .and_then(|index| self.siblings().nth(index));
         let Some(sibling) = sibling else {
             return false;
         };
@@ -395,8 +395,8 @@ mod tests {
             assert_eq!(searching.len(), searchers_max, "of {shards}");
             assert!(group.has_searchers());
             searching.pop();
-            assert!(group.enter().is_some(), "one place is free again");
-            assert!(group.enter().is_some(), "a place that was given back");
+            assert!(group.enter().is_some(), "one may search again");
+            assert!(group.enter().is_some(), "as often as one has ended");
             searching.clear();
             assert!(!group.has_searchers(), "a refused search leaves no count");
         }
