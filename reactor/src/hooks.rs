@@ -109,7 +109,8 @@ impl Hooks {
             return;
         }
         // Standard error may be closed. That is no reason to panic.
-        let _ = writeln!(io::stderr(), "unhandled: {panic}");
+        // One write, so that the output of other threads does not divide the line.
+        let _ = io::stderr().write_all(format!("unhandled: {panic}\n").as_bytes());
         if self.unhandled_panic == UnhandledPanic::Abort {
             std::process::abort();
         }
