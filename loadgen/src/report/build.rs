@@ -1,6 +1,6 @@
-//! Concludes a report, of a run or of a sum of runs.
+//! Finishes a report, of a run or of a sum of runs.
 //!
-//! [`Report::conclude`] is the one place that derives figures from those that were measured, and
+//! [`Report::finish`] is the one place that derives figures from those that were measured, and
 //! judges the thresholds. Tests: `run/summary/tests.rs` and `tools/merge/tests.rs`.
 
 use super::data::{FORMAT, Generator, Report, Requests, Server, Throughput, VERSION};
@@ -10,7 +10,7 @@ use crate::measure::stats::Running;
 
 impl Report {
     /// Computes the derived figures from those that were measured, and judges the thresholds.
-    pub(crate) fn conclude(self, slo: Option<&Slo>) -> Self {
+    pub(crate) fn finish(self, slo: Option<&Slo>) -> Self {
         let (completed, connected) = (self.requests.completed, self.connections.connected);
         let mut report = Self {
             format: FORMAT.to_owned(),

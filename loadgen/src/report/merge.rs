@@ -1,7 +1,7 @@
 //! Adds reports up: of a run, and of others that loaded one server at the same time.
 //!
 //! Figures that are computed from others, such as rates and CPU time per request, are left alone:
-//! [`Report::conclude`] computes them anew. Tests: `tools/merge/tests.rs`.
+//! [`Report::finish`] computes them anew. Tests: `tools/merge/tests.rs`.
 
 use std::collections::BTreeMap;
 use std::ops::Add;

@@ -81,7 +81,7 @@ pub(crate) fn summarize(plan: &Plan, mut context: Context, observations: &Observ
         &report.connections,
         &mut report.outcome,
     );
-    report.conclude(slo)
+    report.finish(slo)
 }
 
 /// Everything that the run measured, added to what was known before.

@@ -165,7 +165,7 @@ pub fn merge(parts: &[(String, Report)], command: Vec<String>) -> Result<Report,
         let message = format!("parts are missing: {}", missing.join(", "));
         sum.outcome.fail(message);
     }
-    Ok(sum.conclude(slo.as_ref()))
+    Ok(sum.finish(slo.as_ref()))
 }
 
 /// Checks that no run occurs twice, by its name.

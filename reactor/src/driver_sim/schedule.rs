@@ -44,7 +44,7 @@ impl Drop for Part {
         if state.play.is_some() {
             let next = self.world.pass_baton(&mut state, None);
             drop(state);
-            next.tell();
+            next.notify();
         } else {
             drop(state);
             self.world.changed.notify_all();
@@ -162,7 +162,7 @@ pub(crate) fn blocked() -> bool {
             state.actors[part.index].doing = Doing::Stopped;
             let next = part.world.pass_baton(&mut state, Some(part.index));
             drop(state);
-            next.tell();
+            next.notify();
             drop(part.world.take_baton(part.world.lock(), part.index));
         }
     })
@@ -191,7 +191,7 @@ impl World {
             self.changed.notify_all();
         } else if let next @ Next::Other(_) = self.pass_baton(&mut state, None) {
             drop(state);
-            next.tell();
+            next.notify();
             state = self.lock();
         }
         self.take_baton(state, me)
@@ -301,7 +301,7 @@ enum Next {
 }
 
 impl Next {
-    fn tell(&self) {
+    fn notify(&self) {
         if let Self::Other(go) = self {
             go.notify_all();
         }
@@ -357,7 +357,7 @@ impl Clock {
         let mut state = world.lock();
         let next = world.pass_baton(&mut state, None);
         drop(state);
-        next.tell();
+        next.notify();
         let mut state = world.lock();
         let mut stops_before = 0;
         loop {
