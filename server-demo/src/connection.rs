@@ -11,7 +11,6 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
-use std::mem::MaybeUninit;
 use std::net::{Shutdown, TcpStream as StdTcpStream};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -99,22 +98,10 @@ impl<S: Surface> Connection<S> {
     /// ended.
     async fn settle(&mut self, halt: Halt) -> Result<(), Ending> {
         match halt {
-            Halt::Ended(Ending::Idle) if self.has_input() => {
-                self.idle.touch();
-                Ok(())
-            }
             Halt::Ended(ending) => Err(ending),
             Halt::Unsent { sent, len } => self.send_rest(sent, len).await,
             Halt::Drain(drain) => Err(self.finish(drain).await.unwrap_or_else(Ending::of)),
         }
-    }
-
-    /// Returns true if the kernel has bytes of the peer, or the end of the stream. A shard that is
-    /// late fires the idle timer before it fetches the event.
-    #[cold]
-    fn has_input(&self) -> bool {
-        let mut byte = [MaybeUninit::uninit()];
-        self.socket.socket().peek(&mut byte).is_ok()
     }
 
     /// Sends the rest of the first `len` bytes of the scratch buffer, however long the peer takes

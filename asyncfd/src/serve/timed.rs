@@ -72,7 +72,7 @@ impl<S> TimedStream<S> {
         self.idle.as_mut().is_some_and(|idle| idle.poll(cx))
     }
 
-    /// Checks the idle timeout, in an operation that would wait.
+    /// Checks the idle timeout, in a write that would wait.
     fn poll_idle<T>(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
         if self.has_been_idle(cx) {
             Poll::Ready(Err(self.timed_out("idle timeout")))
@@ -94,10 +94,18 @@ impl<S> TimedStream<S> {
             self.moved();
             return read;
         }
-        if self.has_been_idle(cx) && has_input(self.stream.as_fd()) {
-            self.moved();
+        if !self.has_been_idle(cx) {
+            return Poll::Pending;
         }
-        self.poll_idle(cx)
+        if !has_input(self.stream.as_fd()) {
+            return Poll::Ready(Err(self.timed_out("idle timeout")));
+        }
+        self.moved();
+        // The timeout counts from the start of the turn, which may be longer ago than it lasts.
+        if self.has_been_idle(cx) {
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
     }
 
     /// Checks the timeouts after an attempt to write.

@@ -141,7 +141,7 @@ fn quantile_table(report: &Report) -> String {
         ("first byte", latency.first_byte.as_ref()),
         ("failed", failures),
         ("connecting", Some(&connections.connect_latency)),
-        ("including TLS", connections.handshake_latency.as_ref()),
+        ("TLS handshake", connections.handshake_latency.as_ref()),
     ];
     let shown = shown.into_iter().filter_map(|(name, of)| Some((name, of?)));
     let (names, shown): (Vec<_>, Vec<_>) = shown.unzip();

@@ -98,7 +98,7 @@ fn a_run_has_every_section_and_nothing_from_elsewhere() {
         "p99&lt;1us</th><td>missed",
         "503</th><td>25</td><td>25.00%",
         "<th scope=\"col\">first byte</th><th scope=\"col\">failed</th>",
-        "<th scope=\"col\">including TLS</th>",
+        "<th scope=\"col\">TLS handshake</th>",
     ] {
         assert!(page.contains(words), "{words}");
     }
