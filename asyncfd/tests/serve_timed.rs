@@ -73,7 +73,7 @@ fn timed_out(server: &Running<Timed<Tcp>>) -> u64 {
 /// send. Then the timers of all connections pass before most of their events are fetched. If the
 /// first handler blocks, too, the turn itself is longer than the timeout.
 fn late_shard_serves_all(handler_blocks: bool) {
-    const IDLE: Duration = Duration::from_millis(300);
+    const IDLE: Duration = Duration::from_millis(800);
     let builder = Reactor::builder().shards(1).events_per_poll(1);
     let reactor = builder.pinning(Pinning::None).build().unwrap();
     let blocks = Arc::new(AtomicBool::new(handler_blocks));
