@@ -138,7 +138,7 @@ fn echo_under_hybrid() {
 
 /// Floods one of two shards until `enough`. Returns the polls of each shard meanwhile.
 fn flood_one_shard(local: bool, io: IoSurface, enough: impl Fn(&[u64]) -> bool) -> Vec<u64> {
-    // More than a turn of 61 short tasks: a shard that is done sooner gives nothing away.
+    // More than three turns of 61 short tasks: a shard that is done sooner gives nothing away.
     const CONNECTIONS: usize = 256;
     const SIZE: usize = 64;
     let server = start(Config {

@@ -27,7 +27,7 @@ use crate::trace;
 /// then the shard has finished a short burst, and also the tasks that became ready while its thread
 /// had no CPU. Tasks whose single poll lasts for `SURPLUS` are offered at once. The simulation of
 /// policies compares 0, 1 and 3 turns (`benches/docs/stealing-policy.md`).
-const LASTING: u64 = 1;
+const LASTING: u64 = 3;
 
 /// The time without progress after which a shard takes a sibling's ready tasks too, and not only
 /// its events. Until then, the sibling's thread may come back at any moment and run those tasks

@@ -136,7 +136,7 @@ impl Policy {
     pub(crate) const CHOSEN: Self = Self {
         steal: true,
         push: Push::Time(100 * US),
-        lasting: 1,
+        lasting: 3,
         turn: 500 * US,
         amount: Amount::Half,
         searchers: Searchers::HalfOfShards,

@@ -280,7 +280,7 @@ fn short_tasks_are_offered_only_if_they_keep_waiting() {
         for _ in 0..8 {
             push_mobile(shard);
         }
-        for (waited, is_offered) in [(0, false), (1, true), (0, false)] {
+        for (waited, is_offered) in [(0, false), (2, false), (3, true), (0, false)] {
             shard.offer_surplus(SETTINGS.event_interval, waited);
             assert_eq!(
                 shard.shared.beacon.is_offering(),
