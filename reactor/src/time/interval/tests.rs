@@ -37,13 +37,14 @@ fn a_late_tick_moves_the_schedule_as_requested() {
     assert_eq!(next(MissedTickBehavior::Skip, SECOND / 4), due + SECOND);
 }
 
+fn reactor() -> Reactor {
+    let builder = Reactor::builder().shards(1).pinning(Pinning::None);
+    builder.build().unwrap()
+}
+
 #[test]
 fn a_reset_moves_the_next_tick() {
-    let reactor = Reactor::builder()
-        .shards(1)
-        .pinning(Pinning::None)
-        .build()
-        .unwrap();
+    let reactor = reactor();
     let _entered = reactor.enter();
     let mut ticks = interval(SECOND);
     let next_is_in = |ticks: &super::Interval, before: Instant, wait| {
@@ -63,11 +64,7 @@ fn a_reset_moves_the_next_tick() {
 
 #[test]
 fn an_interval_shows_its_settings() {
-    let reactor = Reactor::builder()
-        .shards(1)
-        .pinning(Pinning::None)
-        .build()
-        .unwrap();
+    let reactor = reactor();
     let _entered = reactor.enter();
     let mut ticks = interval(SECOND);
     assert_eq!(ticks.period(), SECOND);
